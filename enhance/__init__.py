@@ -1,0 +1,65 @@
+"""Exact, fast and safe photo enhancement with Real-ESRGAN.
+
+    from enhance import Enhancer, Settings
+    result = Enhancer().run("photo.jpg", Settings.preset("gentle"))
+
+The names below are the public ones. They are loaded when first used, so that importing the package costs nothing;
+PyTorch is not imported before the first picture.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .enhancer import Enhancer, Result
+    from .errors import (
+        Cancelled,
+        EnhanceError,
+        MemoryShortError,
+        PictureError,
+        SettingsError,
+        StorageError,
+        WeightsError,
+    )
+    from .preview import Preview
+    from .settings import PRESETS, Settings, signature
+
+_HOMES = {
+    "enhancer": ("Enhancer", "Result"),
+    "errors": (
+        "Cancelled",
+        "EnhanceError",
+        "MemoryShortError",
+        "PictureError",
+        "SettingsError",
+        "StorageError",
+        "WeightsError",
+    ),
+    "preview": ("Preview",),
+    "settings": ("PRESETS", "Settings", "signature"),
+}
+
+__all__ = [
+    "PRESETS",
+    "Cancelled",
+    "EnhanceError",
+    "Enhancer",
+    "MemoryShortError",
+    "PictureError",
+    "Preview",
+    "Result",
+    "Settings",
+    "SettingsError",
+    "StorageError",
+    "WeightsError",
+    "signature",
+]
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,249 @@
+"""The engine: one device, one model in memory, exact row streaming, turns, stop and progress."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.utils import get_total_norm
+
+import weights
+
+from .device import PRECISIONS, pick_device, pick_precision
+from .errors import Cancelled, EnhanceError, MemoryShortError
+from .gate import Gate
+from .graph import Graph
+from .kernels import Kernel, prepare
+from .networks import build_graph
+from .rows import Stream
+from .speed import Speedometer
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, float | None], object]
+"""Called between steps with: rows done, rows in all, seconds left (None before the first measurement)."""
+
+SMALLEST_STRIP = 8
+# A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
+_CACHED_PIXELS = 12_288
+
+
+@dataclass
+class LoadedModel:
+    """The model in memory: its graph, its weights, and the kernels made ready so far."""
+
+    name: str
+    transposed: bool
+    located: weights.Located
+    graph: Graph
+    state: dict[str, torch.Tensor]
+    kernels: dict[torch.dtype, dict[int, Kernel]]
+
+    @property
+    def bytes(self) -> int:
+        tensors = [*self.state.values()]
+        for ready in self.kernels.values():
+            tensors += [kernel.weight for kernel in ready.values()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class Engine:
+    """Runs networks on one device; safe to call from several threads."""
+
+    def __init__(self, device: str = "auto", precision: str = "auto"):
+        self.device = pick_device(device)
+        pick_precision(precision, self.device)
+        self._precision = precision
+        self._gate = Gate()
+        self._speed = Speedometer(self.device)
+        self._model: LoadedModel | None = None
+
+    def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
+        """The seconds that the network called `model` will take for a picture of this size on this machine."""
+        return self._speed.seconds(model, PRECISIONS[self.precision(bits)], height * width)
+
+    def precision(self, bits: int = 8) -> str:
+        """The precision that a picture of `bits` bits a channel runs at here."""
+        return pick_precision(self._precision, self.device, bits)
+
+    def loaded(self) -> tuple[str, int] | None:
+        """The model in memory and its size in bytes, or None."""
+        model = self._model
+        return (model.name, model.bytes) if model else None
+
+    def release(self) -> None:
+        """Give the model's memory back; the next run loads it again."""
+        with self._gate.turn(urgent=True):
+            self._drop()
+
+    def stream(
+        self,
+        rgb: np.ndarray,
+        model: str,
+        *,
+        tile: int = 192,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+        urgent: bool = False,
+    ) -> Generator[np.ndarray, None, None]:
+        """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
+
+        A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
+        [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, never a pixel. An `urgent`
+        caller gets the device between the steps of a run that is not. Raises Cancelled, WeightsError, MemoryShortError.
+        """
+        if urgent:
+            yield from self._strips(rgb, model, tile, progress, stop, urgent=True)
+            return
+        with self._gate.run(stop):
+            yield from self._strips(rgb, model, tile, progress, stop, urgent=False)
+
+    def _strips(
+        self,
+        rgb: np.ndarray,
+        model: str,
+        tile: int,
+        progress: Progress | None,
+        stop: threading.Event | None,
+        *,
+        urgent: bool,
+    ) -> Generator[np.ndarray, None, None]:
+        columns = streams_columns(rgb.shape[0], rgb.shape[1])
+        picture = rgb.transpose(1, 0, 2) if columns else rgb
+        levels = np.iinfo(rgb.dtype).max
+        dtype = PRECISIONS[self.precision(8 if levels == 255 else 16)]
+        with self._gate.turn(urgent=urgent):
+            graph = self._load(model, columns).graph
+        run = _Run(Stream(graph, picture.shape[0], picture.shape[1], _feed(picture, levels, self.device)), tile, dtype)
+        clock = _Clock(picture.shape[0])
+        busy = 0.0
+        while not run.stream.finished:
+            if stop is not None and stop.is_set():
+                raise Cancelled("Stopped; nothing was written.")
+            with self._gate.turn(urgent=urgent):
+                loaded = self._load(model, columns)
+                started = time.perf_counter()
+                strip = self._to_pixels(run.step(loaded), levels)
+                busy += time.perf_counter() - started
+            if progress is not None:
+                progress(*clock.read(run.stream.work_done()))
+            if strip.size:
+                yield strip.transpose(1, 0, 2) if columns else strip
+        self._speed.record(model, dtype, picture.shape[0] * picture.shape[1], busy)
+
+    def _to_pixels(self, rows: torch.Tensor, levels: int) -> np.ndarray:
+        """Rows in 0..1 rounded to the nearest of 0..`levels`."""
+        if not torch.isfinite(rows).all():
+            raise EnhanceError(
+                "The network gave values that are not numbers even at full precision; check its weights with "
+                "`python -m weights verify`."
+            )
+        scaled = rows.clamp(0, 1).mul_(levels).round_()
+        if levels == 255:
+            return scaled.to(torch.uint8).cpu().numpy()
+        return scaled.to(torch.int32).cpu().numpy().astype(np.uint16)
+
+    def _load(self, name: str, transposed: bool) -> LoadedModel:
+        """The model, loaded if another (or none) is in memory. Only within a turn."""
+        if self._model is None or self._model.name != name:
+            self._drop()
+            started = time.perf_counter()
+            located = weights.ensure(name)
+            state = weights.read_state_dict(located)
+            self._model = LoadedModel(name, transposed, located, build_graph(state, name), state, {})
+            log.info("Loaded %s in %.1f s (%s)", name, time.perf_counter() - started, located.source)
+        if self._model.transposed != transposed:
+            self._model.transposed = transposed
+            self._model.kernels.clear()
+        return self._model
+
+    def _drop(self) -> None:
+        self._model = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+class _Run:
+    """One picture's steps: how high they are, and what happens when one fails."""
+
+    def __init__(self, stream: Stream, tile: int, dtype: torch.dtype):
+        self.stream, self.dtype = stream, dtype
+        self.rows = max(SMALLEST_STRIP, tile * tile // stream.width)
+        if stream.device.type == "cpu":
+            self.rows = min(self.rows, max(SMALLEST_STRIP, _CACHED_PIXELS // stream.width))
+
+    def step(self, model: LoadedModel) -> torch.Tensor:
+        """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
+        if self.dtype != torch.float16:
+            return self._fitting_step(model, self.dtype)
+        before = self.stream.snapshot()
+        rows = self._fitting_step(model, torch.float16)
+        if torch.isfinite(get_total_norm(self.stream.fresh, float("inf"))):
+            return rows
+        log.info("A step overflowed in fp16 and is repeated in fp32")
+        self.stream.restore(before)
+        return self._fitting_step(model, torch.float32)
+
+    def _fitting_step(self, model: LoadedModel, dtype: torch.dtype) -> torch.Tensor:
+        while True:
+            try:
+                if dtype not in model.kernels:
+                    model.kernels[dtype] = prepare(
+                        model.graph, model.state, self.stream.device, dtype, transposed=model.transposed
+                    )
+                with torch.inference_mode():
+                    return self.stream.step(model.kernels[dtype], self.rows)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._take_less(error)
+
+    def _take_less(self, error: Exception) -> None:
+        self.stream.release_scratch()
+        if self.stream.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.rows <= SMALLEST_STRIP:
+            raise MemoryShortError(
+                "There is too little free memory even for the smallest strip of this picture; close other programs, or "
+                "use a smaller picture or --device cpu."
+            ) from error
+        self.rows = max(SMALLEST_STRIP, self.rows // 2)
+        log.info("Memory is short: going on with strips of %d rows", self.rows)
+
+
+class _Clock:
+    """Turns the share of the work that is done into rows and seconds left."""
+
+    def __init__(self, rows: int):
+        self._rows = rows
+        self._started = time.perf_counter()
+
+    def read(self, share: float) -> tuple[int, int, float | None]:
+        elapsed = time.perf_counter() - self._started
+        left = elapsed / share * (1 - share) if share > 0 else None
+        return min(self._rows, int(share * self._rows + 1e-6)), self._rows, left
+
+
+def streams_columns(height: int, width: int) -> bool:
+    """Whether a picture of this size is streamed from left to right: along its longer side, which needs less memory."""
+    return width > height
+
+
+def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:
+    def rows(first: int, last: int) -> torch.Tensor:
+        part = np.ascontiguousarray(picture[first:last], dtype=np.float32)
+        return torch.from_numpy(part).to(device).div_(levels)
+
+    return rows
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text

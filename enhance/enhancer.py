@@ -1,0 +1,264 @@
+"""The one door to everything: a picture file goes in, an enlarged PNG and its facts come out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import weights
+
+from .canvas import Canvas
+from .errors import EnhanceError, PictureError, SettingsError, StorageError
+from .info import describe, output_of, settings_of
+from .job import Job
+from .picture import Picture, read_picture
+from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, cut, render
+from .result import ResultRows, Written, file_sha256, signature_of
+from .running import Onlookers, Progress, Timing, Watcher, network_output, write_result
+from .settings import PRESETS, Settings
+from .tasks import TaskStore
+from .tuning import scaled_size
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+_SECONDS_PER_MEGAPIXEL = 0.04
+"""Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished PNG and everything known of how it was made (the keys are those of the API's `info`)."""
+
+    path: Path
+    info: dict[str, Any]
+
+
+class Enhancer:
+    """Enhances pictures with one engine; safe to call from several threads.
+
+    `device` is auto, cpu, cuda or mps; `precision` auto, fp32, bf16 or fp16; `data` the folder for inputs and results
+    (`ENHANCE_DATA`, else `data/`). Nothing heavy is loaded before the first picture.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "auto", *, data: Path | str | None = None):
+        self._device, self._precision = device, precision
+        self._making = threading.Lock()
+        self.tasks = TaskStore(data)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine, made at first use: this is what imports PyTorch."""
+        with self._making:
+            if "engine" in self.__dict__:  # another thread made it while this one waited
+                return self.__dict__["engine"]
+            from .engine import Engine
+
+            self.__dict__["engine"] = Engine(self._device, self._precision)
+            return self.__dict__["engine"]
+
+    def run(
+        self,
+        source: Path | str,
+        settings: Settings | None = None,
+        *,
+        output: Path | str | None = None,
+        preview: Preview | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+        watch: Watcher | None = None,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Result:
+        """Enhance the picture file `source` and write the result as PNG.
+
+        Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
+        and the network's output for further tuning. A result with the same signature, in the store or already at
+        `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
+        grow. Raises EnhanceError; nothing half-written is left.
+        """
+        started = time.perf_counter()
+        job = self._job(source, settings, max_pixels, max_bytes)
+        others = Onlookers(progress, stop, watch)
+        if output is not None:
+            return self._run_to(Path(output), Path(source), job, started, others)
+        task_id = self.tasks.new_id()
+        path, keep = self.tasks.result_path(task_id), self.tasks.network_path(job.network_key)
+        upload = self.tasks.upload_path(job.picture.sha256, job.picture.name)
+        with self.tasks.using(upload, path, keep):
+            self.tasks.keep_upload(Path(source), job.picture)
+            info = self._found(job, path, started) if watch is None else None
+            if info is None:
+                timing = Timing(started, self.engine.device.type)
+                with network_output(self.engine, job, timing, others, keep=keep) as canvas:
+                    rows = ResultRows(job.picture, canvas.rows, job.settings)
+                    info = write_result(job, rows, path, timing, others, str(self.engine.device))
+                    if preview is not None and preview.piece.network_key == job.network_key:
+                        info["agreement_db"] = agreement_db(preview, rows)
+            info["task_id"] = task_id
+            self.tasks.finish(task_id, info)
+        return Result(path, info)
+
+    def preview(
+        self,
+        source: Path | str | Picture,
+        settings: Settings | None = None,
+        *,
+        x: float | None = None,
+        y: float | None = None,
+        size: int = 128,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Preview:
+        """Before and after of the square of `size` px around x, y (default the middle), by the same way as `run`.
+
+        It goes before the steps of a running `run`. Its `info` has the signature that the whole run would have.
+        """
+        started = time.perf_counter()
+        if not 1 <= size <= LARGEST:
+            raise SettingsError(f"size takes a number of pixels from 1 to {LARGEST}, not {size!r}.")
+        job = self._job(source, settings, max_pixels, max_bytes)
+        box = choose_box(job.picture.width, job.picture.height, x, y, size)
+        outer = box.grown(MARGIN, job.picture.width, job.picture.height)
+        part = replace(job, picture=cut(job.picture, outer))
+        timing = Timing(started, self.engine.device.type)
+        with network_output(self.engine, part, timing, Onlookers(progress, stop), urgent=True) as canvas:
+            piece = Piece(part.picture, canvas.rows(0, canvas.height), box, outer, job.network_key)
+        before, after = render(piece, job.settings)
+        timing.stage("tuning")
+        info = describe(job, device=str(self.engine.device)) | {"preview": asdict(box)}
+        return Preview(before, after, piece, info | timing.measured(part.picture.width * part.picture.height))
+
+    def retune(self, preview: Preview, settings: Settings) -> Preview:
+        """The same square with other sliders, without running the network.
+
+        Raises SettingsError when the settings need another network than the preview's.
+        """
+        info = preview.info
+        located = weights.ensure(settings.model)
+        job = Job(preview.piece.picture, settings, located, info["precision"])
+        if job.network_key != preview.piece.network_key:
+            raise SettingsError(f"The preset {settings.preset} needs a new preview: it runs the network differently.")
+        changed = describe(job, device=info["device"])
+        info = info | {name: changed[name] for name in ("signature", "preset", "settings", "tile")}
+        return Preview(*render(preview.piece, settings), preview.piece, info)
+
+    def result_rows(self, task_id: str) -> ResultRows:
+        """The finished pixels of a task on demand, as long as its input and its network's output are kept.
+
+        Raises EnhanceError when they are not, or when there is no such task.
+        """
+        info = self.tasks.info(task_id)
+        if info is None:
+            raise EnhanceError("There is no such result any more; run the picture again.")
+        picture = read_picture(self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"]))
+        located = weights.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
+        job = Job(picture, settings_of(info), located, info["precision"])
+        return ResultRows(picture, Canvas.open(self.tasks.network_path(job.network_key)).rows, job.settings)
+
+    def upscale(
+        self,
+        rgb: np.ndarray,
+        model: str = "realesrgan-x4plus",
+        tile: int = 192,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> np.ndarray:
+        """The network's output alone: uint8 (or uint16) [H, W, 3] RGB gives [4H, 4W, 3] of the same type."""
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
+            raise PictureError(
+                f"upscale takes an array [height, width, 3] of uint8 or uint16, not {rgb.dtype} {list(rgb.shape)}."
+            )
+        height, width = rgb.shape[:2]
+        result = np.empty((4 * height, 4 * width, 3), rgb.dtype)
+        columns, filled = width > height, 0
+        for strip in self.engine.stream(rgb, model, tile=Settings(tile=tile).tile, progress=progress, stop=stop):
+            end = filled + strip.shape[1 if columns else 0]
+            result[(slice(None), slice(filled, end)) if columns else slice(filled, end)] = strip
+            filled = end
+        return result
+
+    def estimate(self, width: int, height: int, settings: Settings, bits: int = 8) -> float:
+        """The seconds that a whole run of a picture of this size takes here, from what was measured."""
+        megapixels = width * height * settings.scale**2 / 1e6
+        return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
+
+    def status(self) -> dict[str, Any]:
+        """The device, the precision, and the model in memory with its size in MB; loads nothing."""
+        if "engine" not in self.__dict__:
+            return {"device": self._device, "precision": self._precision, "model": None, "model_memory_mb": 0.0}
+        loaded = self.engine.loaded()
+        return {
+            "device": str(self.engine.device),
+            "precision": self.engine.precision(),
+            "model": loaded[0] if loaded else None,
+            "model_memory_mb": round(loaded[1] / 1e6, 1) if loaded else 0.0,
+        }
+
+    def release(self) -> None:
+        """Give back the memory of the model; the next run loads it again."""
+        if "engine" in self.__dict__:
+            self.engine.release()
+
+    def _job(
+        self, source: Path | str | Picture, settings: Settings | None, max_pixels: int | None, max_bytes: int | None
+    ) -> Job:
+        settings = settings or Settings()
+        refuse_later_scenes(settings)
+        if not isinstance(source, Picture):
+            source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
+        located = weights.ensure(settings.model)
+        return Job(source, settings, located, self.engine.precision(source.bits))
+
+    def _run_to(self, output: Path, source: Path, job: Job, started: float, others: Onlookers) -> Result:
+        """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
+        if output.exists() and source.exists() and output.samefile(source):
+            raise StorageError(f"{output} is the input itself, which is never overwritten; choose another output name.")
+        info = self._already(output, job, started)
+        if info is None:
+            timing = Timing(started, self.engine.device.type)
+            with network_output(self.engine, job, timing, others) as canvas:
+                rows = ResultRows(job.picture, canvas.rows, job.settings)
+                info = write_result(job, rows, output, timing, others, str(self.engine.device))
+        info["task_id"] = self.tasks.new_id()
+        return Result(output, info)
+
+    def _found(self, job: Job, path: Path, started: float) -> dict[str, Any] | None:
+        """The facts of an earlier result of the same job, now also under `path`; None when there is none."""
+        earlier = self.tasks.find(job.signature)
+        if earlier is None:
+            return None
+        try:
+            self.tasks.copy_result(earlier["task_id"], path)
+        except StorageError:
+            return None
+        return self._cached(job, started, earlier["output"] | {"path": str(path)})
+
+    def _already(self, output: Path, job: Job, started: float) -> dict[str, Any] | None:
+        """The facts of the result that is at `output` already, if it is that of this job."""
+        if signature_of(output) != job.signature:
+            return None
+        size = scaled_size(job.picture.height, job.picture.width, job.settings.scale)
+        written = Written(output, file_sha256(output), output.stat().st_size)
+        return self._cached(job, started, output_of(written, size))
+
+    def _cached(self, job: Job, started: float, output: dict[str, Any]) -> dict[str, Any]:
+        timing = Timing(started, self.engine.device.type)
+        pixels = job.picture.width * job.picture.height
+        return (
+            describe(job, device=str(self.engine.device)) | timing.measured(pixels) | {"output": output, "cached": True}
+        )
+
+
+def refuse_later_scenes(settings: Settings) -> None:
+    """Say clearly which presets do not work yet."""
+    if PRESETS[settings.preset].scene is not None:
+        raise SettingsError(f"The preset {settings.preset} is not ready in this version; use gentle for now.")

@@ -1,0 +1,277 @@
+"""What the beginning of a picture file tells: its format, size, mode, profile and EXIF, without decoding a pixel.
+
+The format is judged by the first bytes, never by the name, and only the formats listed here are opened: the decoder's
+class is called directly. That also keeps Pillow's own pixel limit out of it, which lives in one global variable
+(Image.MAX_IMAGE_PIXELS, checked by Image.open) that cannot be changed for one call while other threads read too.
+
+The PictureErrors raised here have no subject: the caller puts the file's name in front of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from PIL import ImageFile, TiffImagePlugin
+
+from .chunks import SIGNATURE as PNG_SIGNATURE
+from .chunks import Chunk, chunk_content, scan_chunks
+from .errors import PictureError
+from .exif import bare_block, block_from_tiff, read_orientation
+
+logger = logging.getLogger(__name__)
+
+FORMATS = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
+_DECODERS = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIF": ("pillow_heif", "HeifImageFile"),
+}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_PNG_MODES = {
+    (1, 0): "1",
+    (16, 0): "I;16",
+    (16, 2): "RGB;16",
+    (16, 4): "LA;16",
+    (16, 6): "RGBA;16",
+}
+_PNG_COLOUR_TYPES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_TIFF_MODES = {1: "I", 3: "RGB", 4: "RGBA"}
+_DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}  # (bits, sample format) that OpenCV decodes
+_BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
+_LARGEST_PROFILE = 16 << 20
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its picture.
+
+    `width` and `height` are as stored, `orientation` (1..8) is still to be applied to them. `bits` is 16 where a
+    channel holds more than 8 bits that can be kept, `deep` marks the pictures that Pillow cannot hold. `icc` and `exif`
+    are as found, unchecked.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    bits: int = 8
+    deep: bool = False
+    has_alpha: bool = False
+    orientation: int = 1
+    icc: bytes | None = None
+    exif: bytes | None = None
+    frames: int = 1
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) once the orientation is applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def recognise(start: bytes) -> str | None:
+    """The format that a file's first 64 bytes announce, or None."""
+    if start.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if start.startswith(PNG_SIGNATURE):
+        return "PNG"
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if start.startswith(b"BM") and start[14:15] in _BMP_HEADER_SIZES and start[15:18] == bytes(3):
+        return "BMP"
+    if start[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if start[4:8] == b"ftyp":
+        brands = {start[8:12], *(start[place : place + 4] for place in range(16, min(start[3], 64), 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        return "HEIF" if brands & _HEIF_BRANDS else None
+    return None
+
+
+def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
+    """The file as a lazy Pillow image of exactly this format; PictureError if the format's library is missing."""
+    module, name = _DECODERS[kind]
+    try:
+        decoder = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        library = "pillow-heif" if kind == "HEIF" else "a newer Pillow"
+        raise PictureError(
+            f"is a {kind} picture, which needs a library that is missing: save it as JPEG or PNG, or install {library}."
+        ) from error
+    file.seek(0)
+    return decoder(file, "")
+
+
+def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) -> Header:
+    """The header of an open file; its size is checked before a decoder is given the file.
+
+    PictureError: no picture, too large, a kind that is not supported. EOFError and what decoders raise: damaged.
+    """
+    file.seek(0)
+    start = file.read(64)
+    kind = recognise(start)
+    if kind is None:
+        raise PictureError(f"is not a picture that can be read here: use a {FORMATS} file.")
+    if kind == "PNG":
+        check_size(*struct.unpack(">II", start[16:24]), max_pixels)
+        header = _png_header(file)
+    elif kind == "TIFF":
+        header = _tiff_header(file)
+    else:
+        if kind == "WEBP":
+            check_size(*_webp_size(start), max_pixels)  # its decoder sets up two canvases when it opens
+        header = _other_header(kind, file, count_frames)
+    check_size(header.width, header.height, max_pixels)
+    if kind == "TIFF" and not header.deep:
+        with open_with_pillow(kind, file) as image:
+            frames = _frames(image) if count_frames else 1
+            header = replace(header, mode=image.mode, has_alpha=image.has_transparency_data, frames=frames)
+    return header
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """PictureError unless the size is one to work on."""
+    if width < 1 or height < 1:
+        raise PictureError("says that it has no pixels: save it again in the program that made it.")
+    if width * height > max_pixels:
+        raise PictureError(
+            f"has {width} x {height} pixels ({width * height / 1e6:,.1f} million), more than the limit of "
+            f"{max_pixels / 1e6:,.1f} million: make it smaller, or raise ENHANCE_MAX_PIXELS where you run this program."
+        )
+
+
+def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:
+    with open_with_pillow(kind, file) as image:
+        exif = bare_block(image.info.get("exif"))
+        return Header(
+            format=kind,
+            mode=image.mode,
+            width=image.width,
+            height=image.height,
+            has_alpha=image.has_transparency_data,
+            # libheif turns the picture itself, by the container's own flags, and Pillow sees the result
+            orientation=1 if kind == "HEIF" else read_orientation(exif),
+            icc=image.info.get("icc_profile") or None,
+            exif=exif,
+            frames=_frames(image) if count_frames else 1,
+        )
+
+
+def _frames(image: ImageFile.ImageFile) -> int:
+    try:
+        return max(1, getattr(image, "n_frames", 1))
+    except Exception as error:  # a damaged later frame must not spoil the first one, which is all that is used
+        logger.info("the frames could not be counted: %s", error)
+        return 1
+
+
+def _webp_size(start: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk (WebP container specification)."""
+    if start[12:16] == b"VP8X":
+        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
+    if start[12:16] == b"VP8L":
+        packed = int.from_bytes(start[21:25], "little")
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", start, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _png_header(file: BinaryIO) -> Header:
+    chunks = scan_chunks(file)
+    first = {}
+    for chunk in chunks:
+        first.setdefault(chunk.kind, chunk)
+    if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
+        raise ValueError("not a PNG with pixels")
+    width, height, depth, colour = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
+    exif = bare_block(chunk_content(file, first[b"eXIf"])) if b"eXIf" in first else None
+    if b"gAMA" in first and not {b"sRGB", b"iCCP"} & first.keys():
+        logger.info("the PNG names a gamma but no profile; its pixels are taken as sRGB")
+    _check_png_data(chunks, width, height)
+    return Header(
+        format="PNG",
+        mode=_PNG_MODES.get((depth, colour)) or _PNG_COLOUR_TYPES[colour],
+        width=width,
+        height=height,
+        bits=16 if depth == 16 else 8,
+        deep=depth == 16,
+        has_alpha=colour in (4, 6) or b"tRNS" in first,
+        orientation=read_orientation(exif),
+        icc=_png_profile(chunk_content(file, first[b"iCCP"])) if b"iCCP" in first else None,
+        exif=exif,
+        frames=int.from_bytes(chunk_content(file, first[b"acTL"])[:4], "big") if b"acTL" in first else 1,
+    )
+
+
+def _check_png_data(chunks: list[Chunk], width: int, height: int) -> None:
+    """Refuse a size that the compressed data cannot hold: deflate never shrinks by more than 1032 to 1."""
+    packed = sum(chunk.length for chunk in chunks if chunk.kind == b"IDAT")
+    if width * height // 8 > 1032 * (packed + 64):
+        raise EOFError("the pixel data is too short for the size")
+
+
+def _png_profile(content: bytes) -> bytes | None:
+    name, _, rest = content.partition(b"\0")
+    try:
+        if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
+            raise ValueError("its head is wrong")
+        unpacker = zlib.decompressobj()
+        profile = unpacker.decompress(rest[1:], _LARGEST_PROFILE)
+        if not unpacker.eof:
+            raise ValueError("it is cut off or too large")
+        return profile
+    except (ValueError, zlib.error) as error:
+        logger.info("the colour profile is damaged and was left out: %s", error)
+        return None
+
+
+def _tiff_header(file: BinaryIO) -> Header:
+    tags = tiff_tags(file)
+    bits, samples = max(tags.get(258, (1,))), tags.get(277, 1)
+    number, photometric = max(tags.get(339, (1,))), tags.get(262, 1)  # 1: unsigned, 2: signed, 3: float
+    if 50706 in tags or tags.get(254, 0) & 1:
+        raise PictureError("is a camera raw file, or starts with a preview: develop it and save it as JPEG or TIFF.")
+    deep = bits > 8 and photometric in (0, 1, 2)
+    plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, number) in _DEEP_KINDS
+    if deep and not plain:
+        raise PictureError(
+            f"is a TIFF of a rare kind ({samples} channels of {bits} bits): save it as an 8 or 16 bit RGB TIFF or PNG."
+        )
+    orientation, profile = tags.get(274, 1), tags.get(34675)
+    mode = f"{_TIFF_MODES.get(samples)};{bits}" + ("F" if number == 3 else "")
+    return Header(
+        format="TIFF",
+        mode={"I;32": "I", "I;32F": "F"}.get(mode, mode),
+        width=int(tags[256]),
+        height=int(tags[257]),
+        bits=16 if deep else 8,
+        deep=deep,
+        has_alpha=samples == 4 and max(tags.get(338, (2,))) != 0,
+        orientation=orientation if orientation in range(1, 9) else 1,
+        icc=profile if isinstance(profile, bytes) else None,
+        exif=block_from_tiff(file),
+    )
+
+
+def tiff_tags(file: BinaryIO) -> dict[int, Any]:
+    """The first directory of a TIFF file: tag number to value, or to a tuple where the tag may hold several."""
+    file.seek(0)
+    head = file.read(8)
+    if head[2:3] == b"+" or head[3:4] == b"+":
+        head += file.read(8)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+    file.seek(directory.next)
+    directory.load(file)
+    return dict(directory)

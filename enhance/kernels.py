@@ -1,0 +1,108 @@
+"""A network's weights made ready to run: one device, one precision, one direction of streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from .graph import Conv, Graph
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One convolution, ready to run on a block of rows."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    slope: float
+    prelu: torch.Tensor | None
+    enlarge: int
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Convolve rows [n + 2, W, in] (one more above and below than wanted) to [n, W, out], or twice as large.
+
+        The columns beyond the left and right edge count as zero.
+        """
+        result = self._convolve(rows.permute(2, 0, 1).unsqueeze(0))[0].permute(1, 2, 0)
+        return result if self.enlarge == 1 else _interleave(result)
+
+    def _convolve(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.prelu is not None:
+            return F.prelu(F.conv2d(batch, self.weight, self.bias, padding=(0, 1)), self.prelu)
+        if self.slope == 1.0:
+            return F.conv2d(batch, self.weight, self.bias, padding=(0, 1))
+        if _FUSED is not None and batch.device.type == "cpu":
+            return _FUSED(batch, self.weight, self.bias, [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [self.slope], "")
+        return F.leaky_relu_(F.conv2d(batch, self.weight, self.bias, padding=(0, 1)), self.slope)
+
+
+def _find_fused_convolution():
+    """PyTorch's private convolution with the activation fused in, or None where this build lacks it."""
+    try:
+        fused = torch.ops.mkldnn._convolution_pointwise
+        batch, weight = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3)
+        found = fused(batch, weight, torch.tensor([-18.0]), [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [0.5], "")
+        return fused if torch.equal(found.flatten(), torch.tensor([-6.0, -4.5, -6.0])) else None
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+
+
+_FUSED = _find_fused_convolution()
+
+
+def prepare(
+    graph: Graph, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, *, transposed: bool
+) -> dict[int, Kernel]:
+    """The kernels of all convolutions by their place in the graph, on `device`.
+
+    `precise` convolutions stay in float32, the others take `dtype`. With `transposed` the kernels serve a picture
+    whose rows and columns are swapped.
+    """
+    kernels: dict[int, Kernel] = {}
+    for place, node in enumerate(graph.nodes):
+        if not isinstance(node, Conv):
+            continue
+        kind = torch.float32 if node.precise else dtype
+        weight, bias = state[f"{node.name}.weight"].float(), state[f"{node.name}.bias"].float()
+        if transposed:
+            weight = weight.transpose(2, 3)
+        if node.enlarge == 2:
+            weight, bias = _phases(weight), bias.repeat(4)
+        prelu = state[node.prelu].to(device, kind) if node.prelu else None
+        kernels[place] = Kernel(
+            weight.to(device, kind).contiguous(memory_format=torch.channels_last),
+            bias.to(device, kind),
+            node.slope,
+            prelu,
+            node.enlarge,
+        )
+    return kernels
+
+
+def _phases(weight: torch.Tensor) -> torch.Tensor:
+    """The four 2x2 kernels [4 * out, in, 2, 2] that equal nearest x2 followed by this 3x3 kernel.
+
+    An even output row reads its source row twice and the one above once, an odd one the one below: taps that fall on
+    the same source pixel are summed.
+    """
+
+    def fold(kernel: torch.Tensor, axis: int, odd: int) -> torch.Tensor:
+        first, middle, last = kernel.unbind(axis)
+        pair = (first + middle, last) if odd else (first, middle + last)
+        return torch.stack(pair, axis)
+
+    return torch.cat([fold(fold(weight, 2, row), 3, column) for row in (0, 1) for column in (0, 1)])
+
+
+def _interleave(phases: torch.Tensor) -> torch.Tensor:
+    """Phases [n + 1, W + 1, 4 * C] of a doubled map woven to its rows [2 * n, 2 * W, C]."""
+    height, width, channels = phases.shape[0] - 1, phases.shape[1] - 1, phases.shape[2] // 4
+    woven = phases.new_empty(height, 2, width, 2, channels)
+    for row in (0, 1):
+        for column in (0, 1):
+            phase = (2 * row + column) * channels
+            woven[:, row, :, column] = phases[row : row + height, column : column + width, phase : phase + channels]
+    return woven.view(2 * height, 2 * width, channels)

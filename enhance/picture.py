@@ -1,0 +1,240 @@
+"""A file becomes pixels: limits, orientation, colour profile, alpha and 16 bits, with one clear sentence if it cannot.
+
+`inspect` tells what the header says, `read_picture` gives everything that the enlarged picture needs. Neither decodes
+before the limits are checked, and neither changes the file or any global setting of the libraries while it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from .chunks import pixel_chunks, scan_chunks
+from .colour import Pixels, bleed, pixels_from_pillow, profile_name, uninverted_cmyk
+from .deep import deep_pixels
+from .errors import PictureError, SettingsError
+from .exif import upright_block
+from .headers import Header, open_with_pillow, read_header
+
+logger = logging.getLogger(__name__)
+
+# Pillow warns of odd metadata. One filter, set once: warnings.catch_warnings is not safe with several threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_MOST_PIXELS = 400_000_000
+_MOST_BYTES_PER_PIXEL = 8  # 16 bit RGBA without compression
+_ROOM_FOR_METADATA = 64 << 20
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file's header tells. `width` and `height` are what one sees, after the EXIF orientation (1..8) is applied.
+
+    `mode` is Pillow's word, or one like "RGB;16" for what Pillow cannot hold; `bits` a channel, 8 or 16, that reading
+    gives; `profile` the ICC profile's own name; `frames` 1 unless animated or of several pages (the first is used).
+    """
+
+    name: str
+    bytes: int
+    format: str
+    mode: str
+    width: int
+    height: int
+    bits: int
+    orientation: int
+    profile: str | None
+    has_alpha: bool
+    frames: int
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, the right way up.
+
+    `rgb` is uint8 or uint16 [H, W, 3], R, G, B, in the space of the profile `icc` (None: sRGB). `alpha` is [H, W] of
+    the same dtype, 0 transparent, not multiplied into rgb; rgb under alpha 0 has the nearest visible colour. `grey`:
+    the three channels are equal, and the output shall be grey. `icc` and `exif` are for the output: the profile fits
+    its colour type; the EXIF block (no "Exif" prefix) says orientation 1 and has no thumbnail. `format`, `mode`,
+    `bytes` and `sha256` describe the file.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    format: str
+    mode: str
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    grey: bool
+    icc: bytes | None
+    exif: bytes | None
+
+    @property
+    def width(self) -> int:
+        return self.rgb.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.rgb.shape[0]
+
+    @property
+    def levels(self) -> int:
+        """The highest value of a channel: 255 or 65535."""
+        return int(np.iinfo(self.rgb.dtype).max)
+
+    @property
+    def bits(self) -> int:
+        return self.rgb.dtype.itemsize * 8
+
+
+def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:
+    """What the file's header tells, without decoding a pixel.
+
+    The limits are those of `read_picture`. Raises PictureError with one sentence for a person.
+    """
+    path = Path(path)
+    max_pixels = _limit("ENHANCE_MAX_PIXELS", max_pixels, _MOST_PIXELS)
+    with _one_sentence(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
+        header = read_header(file, max_pixels=max_pixels, count_frames=True)
+    width, height = header.upright_size
+    return Facts(
+        name=path.name,
+        bytes=size,
+        format=header.format,
+        mode=header.mode,
+        width=width,
+        height=height,
+        bits=header.bits,
+        orientation=header.orientation,
+        profile=profile_name(header.icc),
+        has_alpha=header.has_alpha,
+        frames=header.frames,
+    )
+
+
+def read_picture(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Picture:
+    """The decoded picture; of an animation or a file with several pages, the first.
+
+    The limits come from the arguments, else from ENHANCE_MAX_PIXELS and ENHANCE_MAX_BYTES, else they are 400 million
+    pixels and as many bytes as so many pixels can take. Raises PictureError with one sentence for a person: no such
+    file, no picture, damaged or cut off, too large, of a kind that is not supported.
+    """
+    path = Path(path)
+    max_pixels = _limit("ENHANCE_MAX_PIXELS", max_pixels, _MOST_PIXELS)
+    with _one_sentence(path.name or str(path)):
+        with _opened(path, max_pixels, max_bytes) as (file, size):
+            data = file.read(size)
+        header = read_header(io.BytesIO(data), max_pixels=max_pixels)
+        pixels = deep_pixels(header, data) if header.deep else _pillow_pixels(header, data)
+        # both TIFF decoders have turned it already
+        orientation = 1 if header.format == "TIFF" else header.orientation
+        colour = _upright(pixels.colour, orientation)
+        alpha = None if pixels.alpha is None else _upright(pixels.alpha, orientation)
+        rgb = colour if colour.ndim == 3 else np.repeat(colour[..., None], 3, axis=2)
+        if alpha is not None:
+            bleed(rgb, alpha)
+        return Picture(
+            name=path.name,
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            format=header.format,
+            mode=header.mode,
+            rgb=rgb,
+            alpha=alpha,
+            grey=colour.ndim == 2,
+            icc=pixels.icc,
+            exif=upright_block(header.exif),
+        )
+
+
+def _limit(variable: str, given: int | None, default: int) -> int:
+    if given is not None:
+        return given
+    text = os.environ.get(variable, "").replace("_", "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"{variable} is {text!r}: set it to a whole number above 0.")
+    return int(text)
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
+    """The file, open for reading, and its size in bytes, after a look at both."""
+    most = _limit("ENHANCE_MAX_BYTES", max_bytes, max_pixels * _MOST_BYTES_PER_PIXEL + _ROOM_FOR_METADATA)
+    try:
+        about = path.stat()
+        if stat.S_ISDIR(about.st_mode):
+            raise PictureError("is a folder: name a picture file in it.")
+        if not stat.S_ISREG(about.st_mode):
+            raise PictureError("is not an ordinary file: copy the picture to a file first.")
+        if about.st_size == 0:
+            raise PictureError("is empty (0 bytes): copy or download it again.")
+        if about.st_size > most:
+            raise PictureError(
+                f"has {about.st_size / 1e6:,.1f} MB, more than the limit of {most / 1e6:,.1f} MB: make it smaller, "
+                "save it with compression, or raise ENHANCE_MAX_BYTES where you run this program."
+            )
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise PictureError("does not exist: check the name and the folder.") from None
+    except PermissionError:
+        raise PictureError("cannot be opened: you have no permission to read it, change its permissions.") from None
+    except (OSError, ValueError) as error:
+        raise PictureError(f"cannot be opened ({error}): check the name and the disk.") from error
+    with file:
+        yield file, about.st_size
+
+
+@contextmanager
+def _one_sentence(name: str) -> Iterator[None]:
+    """Turn whatever reading raises into one sentence that starts with the file's name."""
+    try:
+        yield
+    except PictureError as error:
+        raise PictureError(f"{name} {error}") from error.__cause__
+    except SettingsError:
+        raise
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory than is free: close programs, or make it smaller.") from error
+    except Exception as error:  # decoders raise nearly every type there is when a file is damaged on purpose
+        logger.info("%s cannot be decoded: %r", name, error)
+        if isinstance(error, EOFError) or "truncated" in str(error):
+            raise PictureError(f"{name} is cut off, its end is missing: copy or download it again.") from error
+        raise PictureError(
+            f"{name} is damaged or incomplete and cannot be read: copy it again, or save it anew as JPEG or PNG."
+        ) from error
+
+
+def _pillow_pixels(header: Header, data: bytes) -> Pixels:
+    if header.format == "PNG":
+        data = pixel_chunks(data, scan_chunks(io.BytesIO(data)))
+    with open_with_pillow(header.format, io.BytesIO(data)) as image:
+        image.load()
+        if header.format != "TIFF" and image.size != (header.width, header.height):
+            raise ValueError(f"{image.size} came out, {header.width} x {header.height} was announced")
+        upright_cmyk = uninverted_cmyk(image) if (header.format, image.mode) == ("JPEG", "CMYK") else image
+        return pixels_from_pillow(upright_cmyk, header.icc)
+
+
+def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    """[H, W] or [H, W, C] turned and mirrored as the EXIF orientation asks (EXIF 2.32, tag 0x0112)."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    # a copy where Pillow or OpenCV keep the memory, because the colour under transparent pixels is written to
+    return np.require(values, requirements=["C", "W"])

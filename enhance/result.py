@@ -1,0 +1,146 @@
+"""The result's rows, colour and alpha together, and the PNG they are written to."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .errors import Cancelled
+from .picture import Picture
+from .png import PngWriter
+from .rendition import Rendition
+from .resample import FACTOR, Resampler, enlarge_rows
+from .settings import Settings
+from .tuning import Rows, Tuning, rounded, scaled_size
+
+_STRIP = 64
+_SIGNATURE = "Enhance signature"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished PNG file."""
+
+    path: Path
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ResultRows:
+    """The finished picture as rows on demand: tuned colour, enlarged alpha, grey where the input was grey.
+
+    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type.
+    """
+
+    picture: Picture
+    network: Rows
+    settings: Settings
+
+    @property
+    def tuning(self) -> Tuning:
+        picture = self.picture
+        return Tuning(
+            self.network, lambda a, b: picture.rgb[a:b], picture.height, picture.width, picture.levels, self.settings
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the result."""
+        return self.tuning.size
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+        return (1 if self.picture.grey else 3) + (0 if self.picture.alpha is None else 1)
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) [n, width, channels] of uint8 or uint16."""
+        colour = self.tuning.rows(first, last)
+        if self.picture.grey:
+            colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]
+        if self.picture.alpha is None:
+            return colour
+        alpha = enlarge(self.picture.alpha, self.settings.scale, first, last)
+        return np.concatenate([colour, alpha[..., None]], axis=2)
+
+
+def enlarge(plane: np.ndarray, scale: float, first: int, last: int) -> np.ndarray:
+    """The rows [first, last) of the bicubic enlargement by `scale` of `plane` [H, W] or [H, W, C], in its own type."""
+    height, width = plane.shape[:2]
+
+    def four_times(a: int, b: int) -> np.ndarray:
+        return enlarge_rows(lambda low, high: plane[low:high], height, a, b)
+
+    if scale == FACTOR:
+        rows = four_times(first, last)
+    else:
+        new_height, new_width = scaled_size(height, width, scale)
+        rows = Resampler(FACTOR * height, FACTOR * width, new_height, new_width).rows(four_times, first, last)
+    return rounded(rows, np.iinfo(plane.dtype).max)
+
+
+def write_png(
+    result: ResultRows,
+    path: Path,
+    *,
+    signature: str,
+    rendition: Rendition | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[Written, dict[str, float]]:
+    """Write the result to `path`, whole or not at all; gives the file, and the seconds of `tuning` and of `encode`.
+
+    The file carries `signature`, so that it is known again; `rendition` is fed the same rows. Raises StorageError, or
+    Cancelled when `stop` is set.
+    """
+    height, width = result.size
+    picture = result.picture
+    seconds = {"tuning": 0.0, "encode": 0.0}
+    writer = PngWriter(
+        path,
+        width,
+        height,
+        channels=result.channels,
+        bits=picture.bits,
+        icc=picture.icc,
+        exif=picture.exif,
+        text={_SIGNATURE: signature},
+    )
+    with writer:
+        for first in range(0, height, _STRIP):
+            if stop is not None and stop.is_set():
+                raise Cancelled("Stopped; nothing was written.")
+            started = time.perf_counter()
+            rows = result.rows(first, min(first + _STRIP, height))
+            tuned = time.perf_counter()
+            writer.write(rows)
+            if rendition is not None:
+                rendition.add(rows)
+            seconds["tuning"] += tuned - started
+            seconds["encode"] += time.perf_counter() - tuned
+    return Written(path, writer.sha256, writer.bytes_written), seconds
+
+
+def signature_of(path: Path) -> str | None:
+    """The signature that a finished PNG carries; None for any other file, or none."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get(_SIGNATURE)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

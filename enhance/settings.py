@@ -1,0 +1,217 @@
+"""What a person can set, the presets that set it for them, and the signature of a request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, overload
+
+from .errors import SettingsError
+
+# Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
+PIPELINE = 1
+
+DEFAULT_PRESET = "gentle"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point: the network and the sliders that suit one kind of picture."""
+
+    name: str
+    summary: str
+    model: str
+    scene: str | None = None
+    """What is done around the network: `face`, `dehaze` or nothing."""
+    partner: str | None = None
+    """The model that `denoise` 0 stands for, where the network has two ends."""
+    tuning: bool = True
+    strength: float = 1.0
+    denoise: float = 0.0
+    sharpen: float = 0.0
+    saturation: float = 1.0
+    contrast: float = 1.0
+
+    @property
+    def denoises(self) -> bool:
+        return self.partner is not None
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "gentle",
+            "For photos: the full network, a touch of sharpness, colour and contrast.",
+            "realesrgan-x4plus",
+            sharpen=0.15,
+            saturation=1.05,
+            contrast=1.03,
+        ),
+        Preset("original", "The network's output as it is, with no tuning.", "realesrgan-x4plus", tuning=False),
+        Preset("anime", "For drawings and anime: clean lines and flat colours.", "realesrgan-x4plus-anime"),
+        Preset("anime-fast", "For drawings in a hurry: many times faster than anime.", "realesr-animevideov3"),
+        Preset(
+            "face",
+            "For portraits: photos as with gentle, and faces restored.",
+            "realesrgan-x4plus",
+            scene="face",
+            sharpen=0.15,
+            saturation=1.05,
+            contrast=1.03,
+        ),
+        Preset(
+            "dehaze",
+            "For hazy views: the haze is taken off before the picture is enlarged.",
+            "realesrgan-x4plus",
+            scene="dehaze",
+            sharpen=0.15,
+            saturation=1.05,
+            contrast=1.03,
+        ),
+        Preset(
+            "fast",
+            "For photos in a hurry: a compact network, with a slider for noise.",
+            "realesr-general-x4v3",
+            partner="realesr-general-wdn-x4v3",
+            denoise=0.5,
+        ),
+    )
+}
+
+RANGES: dict[str, tuple[float, float]] = {
+    "scale": (1, 4),
+    "strength": (0, 1),
+    "denoise": (0, 1),
+    "sharpen": (0, 1),
+    "saturation": (0, 2),
+    "contrast": (0.5, 1.5),
+    "tile": (64, 1024),
+}
+
+NEUTRAL = {"strength": 1.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
+"""The slider positions at which tuning changes nothing."""
+
+
+class _PresetField:
+    """`Settings.preset("face")` makes settings, `settings.preset` is the name they came from."""
+
+    @overload
+    def __get__(self, settings: None, owner: type) -> Callable[..., Settings]: ...
+    @overload
+    def __get__(self, settings: Settings, owner: type) -> str: ...
+    def __get__(self, settings: Settings | None, owner: type) -> Callable[..., Settings] | str:
+        return from_preset if settings is None else settings.__dict__["preset"]
+
+    if TYPE_CHECKING:
+
+        def __set__(self, settings: object, name: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One request's settings. Raises SettingsError when one is unknown, not a number, or out of its range.
+
+    `tuning` off bypasses strength, sharpen, saturation and contrast: the picture is the network's output. `scale` is
+    the size of the result; the network always enlarges four times. `tile` bounds memory and changes no pixel.
+    """
+
+    preset: _PresetField = DEFAULT_PRESET  # type: ignore[assignment]
+    scale: float = 4
+    tuning: bool = True
+    strength: float = 1.0
+    denoise: float = 0.0
+    sharpen: float = 0.15
+    saturation: float = 1.05
+    contrast: float = 1.03
+    tile: int = 192
+
+    def __post_init__(self) -> None:
+        find_preset(self.preset)
+        if not isinstance(self.tuning, bool):
+            raise SettingsError(f"tuning is on or off (true or false), not {self.tuning!r}.")
+        for name, (low, high) in RANGES.items():
+            object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
+
+    @property
+    def model(self) -> str:
+        """The name of the network that these settings run."""
+        return PRESETS[self.preset].model
+
+    def changed(self, **values: object) -> Settings:
+        """The same settings with the given ones replaced; None leaves one as it is."""
+        known = {field.name for field in fields(self)}
+        for name in values:
+            if name not in known:
+                raise SettingsError(f"Unknown setting “{name}”; choose from {', '.join(sorted(known))}.")
+        return replace(self, **{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def from_preset(name: str = DEFAULT_PRESET, **values: object) -> Settings:
+    """The settings of the preset called `name`, with those given in `values` in place of its own (None: its own)."""
+    preset = find_preset(name)
+    own = Settings(
+        name,  # type: ignore[arg-type]
+        tuning=preset.tuning,
+        strength=preset.strength,
+        denoise=preset.denoise,
+        sharpen=preset.sharpen,
+        saturation=preset.saturation,
+        contrast=preset.contrast,
+    )
+    return own.changed(**values)
+
+
+Settings.preset = _PresetField()  # type: ignore[assignment]
+
+
+def find_preset(name: str) -> Preset:
+    """The preset called `name`; raises SettingsError that names the known ones."""
+    if not isinstance(name, str) or name not in PRESETS:
+        raise SettingsError(f"Unknown preset “{name}”; choose from {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def signature(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
+    """64 hex digits that are equal exactly where the pixels are: SHA-256 of canonical JSON of all that can change one.
+
+    What cannot is left out: tile, device, sliders that are bypassed or that the network does not have, and the preset's
+    name beyond its scene.
+    """
+    tuning = {name: getattr(settings, name) for name in NEUTRAL} if settings.tuning else None
+    return _digest(
+        network=network_key(input_sha256, settings, model_sha256, precision), tuning=tuning, scale=settings.scale
+    )
+
+
+def network_key(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
+    """64 hex digits that are equal exactly where the network's output is, before any tuning."""
+    preset = PRESETS[settings.preset]
+    return _digest(
+        pipeline=PIPELINE,
+        input=input_sha256,
+        model=model_sha256,
+        precision=precision,
+        denoise=settings.denoise if preset.denoises else None,
+        scene=[preset.scene, settings.strength] if preset.scene else None,
+    )
+
+
+def _digest(**parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _number(name: str, value: object, low: float, high: float) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise SettingsError(f"{name} takes a number from {low} to {high}, not {value!r}.")
+    if name == "tile":
+        if value != int(value):
+            raise SettingsError(f"tile takes a whole number from {low} to {high}, not {value!r}.")
+        return int(value)
+    return float(value) + 0.0  # -0.0 and 0.0 are one setting

@@ -1,0 +1,203 @@
+"""Where inputs and results lie, for how long, and how a finished one is found again.
+
+`uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
+`network/<key>.raw` the network's output that a result can be tuned from again. All of it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+from .picture import Picture
+from .whole import place_whole, sweep
+
+log = logging.getLogger(__name__)
+
+_TASK_ID = re.compile(r"[0-9a-f]{32}")
+_DEFAULT_HOURS = 24.0
+_LONGEST_NAME = 120
+
+
+class TaskStore:
+    """The data folder: `ENHANCE_DATA`, else `data/` where the program was started.
+
+    What is older than `ENHANCE_RETENTION_HOURS` (24) goes, and the oldest beyond `ENHANCE_MAX_DISK` bytes (no limit);
+    what a running task uses stays.
+    """
+
+    def __init__(self, folder: Path | str | None = None):
+        self.folder = Path(folder or os.environ.get("ENHANCE_DATA") or "data").absolute()
+        self.uploads, self.processed, self.network = (
+            self.folder / name for name in ("uploads", "processed", "network")
+        )
+        self._lock = threading.Lock()
+        self._in_use: dict[Path, int] = {}
+        self._signatures: dict[Path, str | None] = {}
+
+    def check(self) -> None:
+        """Make the folders and try to write. Raises StorageError with what to do."""
+        for folder in (self.uploads, self.processed, self.network):
+            place_whole(folder / ".writable", lambda temporary: temporary.write_bytes(b""))
+            (folder / ".writable").unlink(missing_ok=True)
+
+    def new_id(self) -> str:
+        """A task id that nobody can guess."""
+        return secrets.token_hex(16)
+
+    def result_path(self, task_id: str) -> Path:
+        return self.processed / f"{task_id}.png"
+
+    def network_path(self, key: str) -> Path:
+        return self.network / f"{key}.raw"
+
+    def upload_path(self, sha256: str, name: str) -> Path:
+        """Where the input lies; a name from a person is only ever one part of the path, and never too long for it."""
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "picture"
+        name = Path(plain)
+        return self.uploads / sha256 / (_shortened(name.stem, _LONGEST_NAME) + _shortened(name.suffix, 12))
+
+    def keep_upload(self, source: Path, picture: Picture) -> Path:
+        """Copy an input byte for byte to its place, unless it is there already. Raises StorageError."""
+        place = self.upload_path(picture.sha256, picture.name)
+        if not place.exists() or place.stat().st_size != picture.bytes:
+            place_whole(place, lambda temporary: shutil.copyfile(source, temporary))
+        else:
+            _touch(place)
+        return place
+
+    def finish(self, task_id: str, info: dict[str, Any]) -> None:
+        """Put the info beside the result; without it the result is no task, so a failure removes both."""
+        text = json.dumps(info, ensure_ascii=False, indent=1)
+        try:
+            place_whole(self.processed / f"{task_id}.json", lambda temporary: temporary.write_text(text, "utf-8"))
+        except StorageError:
+            self.result_path(task_id).unlink(missing_ok=True)
+            raise
+
+    def info(self, task_id: str) -> dict[str, Any] | None:
+        """The facts of a finished task whose result is there, or None; a broken file counts as none."""
+        if not _TASK_ID.fullmatch(task_id):
+            return None
+        return _read_info(self.processed / f"{task_id}.json")
+
+    def find(self, signature: str) -> dict[str, Any] | None:
+        """The facts of the newest finished task with this signature whose result is whole, or None."""
+        with self._lock:
+            known = self._signatures  # a finished task never changes: each file is read once
+            self._signatures = {path: known.get(path) or _signature_in(path) for path in self._infos()}
+            paths = [path for path, found in self._signatures.items() if found == signature]
+        finished = (info for path in paths if (info := _read_info(path)) is not None)
+        return max(finished, key=lambda info: str(info.get("finished", "")), default=None)
+
+    def copy_result(self, task_id: str, path: Path) -> None:
+        """Give a finished result another place, without another copy on the disk where that works."""
+        source = self.result_path(task_id)
+
+        def link_or_copy(temporary: Path) -> None:
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+
+        place_whole(path, link_or_copy)
+
+    @contextmanager
+    def using(self, *paths: Path) -> Iterator[None]:
+        """Keep these files from being cleaned away meanwhile."""
+        with self._lock:
+            for path in paths:
+                self._in_use[path] = self._in_use.get(path, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                for path in paths:
+                    self._in_use[path] -= 1
+                    if not self._in_use[path]:
+                        del self._in_use[path]
+
+    def clean(self) -> None:
+        """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
+        for folder in (self.folder, self.processed, self.network, *self._folders_of_uploads()):
+            sweep(folder)
+        now, hours = time.time(), _environment("ENHANCE_RETENTION_HOURS", _DEFAULT_HOURS)
+        budget = _environment("ENHANCE_MAX_DISK", float("inf"))
+        files = sorted(self._files(), key=lambda one: one[1].st_mtime)
+        total = sum(stat.st_size for _, stat in files)
+        with self._lock:
+            for path, stat in files:
+                too_old = now - stat.st_mtime > hours * 3600
+                if (too_old or total > budget) and path not in self._in_use:
+                    total -= stat.st_size
+                    self._remove(path)
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """The files that count for retention; a result's `.json` goes with its PNG."""
+        for pattern in ("processed/*.png", "network/*.raw", "uploads/*/*"):
+            for path in self.folder.glob(pattern):
+                with suppress(OSError):
+                    if not path.name.endswith(".part"):
+                        yield path, path.stat()
+        for path in self._infos():
+            if not path.with_suffix(".png").exists():
+                with suppress(OSError):
+                    yield path, path.stat()
+
+    def _remove(self, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            if path.parent == self.processed:
+                path.with_suffix(".json").unlink(missing_ok=True)
+            if path.parent.parent == self.uploads:
+                path.parent.rmdir()
+
+    def _infos(self) -> Iterator[Path]:
+        yield from self.processed.glob("*.json")
+
+    def _folders_of_uploads(self) -> Iterator[Path]:
+        yield from self.uploads.glob("*")
+
+
+def _read_info(path: Path) -> dict[str, Any] | None:
+    try:
+        info = json.loads(path.read_text("utf-8"))
+        size = path.with_suffix(".png").stat().st_size
+        return info if info["status"] == "done" and info["output"]["bytes"] == size else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _signature_in(path: Path) -> str | None:
+    info = _read_info(path)
+    return info.get("signature") if info else None
+
+
+def _touch(path: Path) -> None:
+    """Count the file as used now, so that it is kept from now on."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def _shortened(text: str, most: int) -> str:
+    """`text` cut to `most` bytes of UTF-8."""
+    return text.encode("utf-8")[:most].decode("utf-8", "ignore")
+
+
+def _environment(name: str, default: float) -> float:
+    try:
+        return float(os.environ.get(name) or default)
+    except ValueError:
+        log.warning("%s is not a number and is ignored", name)
+        return default

@@ -1,0 +1,354 @@
+"""What read_picture and inspect give for every kind of file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
+from PIL import Image, ImageCms
+
+from enhance.chunks import make_chunk
+from enhance.picture import Picture, inspect, read_picture
+
+PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
+RANDOM = np.random.default_rng(7)
+DEEP = RANDOM.integers(0, 65536, (6, 4, 3), dtype=np.uint16)
+DEEP_ALPHA = RANDOM.integers(1, 65536, (6, 4, 4), dtype=np.uint16)
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: np.rot90(a, 2),
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    """Reads bytes as if they were the file picture.bin, and checks that inspect foretells the same."""
+
+    def reading(data: bytes) -> Picture:
+        path = tmp_path / "picture.bin"
+        path.write_bytes(data)
+        facts, picture = inspect(path), read_picture(path)
+        assert (facts.width, facts.height, facts.bits) == (picture.width, picture.height, picture.bits)
+        assert (facts.format, facts.mode, facts.bytes) == (picture.format, picture.mode, picture.bytes)
+        assert facts.has_alpha == (picture.alpha is not None)
+        assert path.read_bytes() == data
+        return picture
+
+    return reading
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_a_lossless_rgb_file_gives_its_very_pixels(read, kind: str):
+    data = saved(Image.fromarray(PHOTO), kind)
+    picture = read(data)
+    assert np.array_equal(picture.rgb, PHOTO)
+    assert picture.rgb.dtype == np.uint8
+    assert picture.rgb.flags.c_contiguous
+    assert (picture.format, picture.mode, picture.grey, picture.alpha) == (kind, "RGB", False, None)
+    assert picture.sha256 == hashlib.sha256(data).hexdigest()
+    assert (picture.name, picture.bytes) == ("picture.bin", len(data))
+
+
+def test_webp_without_loss_gives_its_very_pixels(read):
+    assert np.array_equal(read(saved(Image.fromarray(PHOTO), "WEBP", lossless=True)).rgb, PHOTO)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_a_lossy_file_gives_what_pillow_gives(read, tmp_path: Path, kind: str):
+    data = saved(Image.fromarray(PHOTO), kind, quality=90)
+    (tmp_path / "same").write_bytes(data)
+    with Image.open(tmp_path / "same") as image:
+        assert np.array_equal(read(data).rgb, np.asarray(image.convert("RGB")))
+
+
+def test_heic_is_read_and_turned_once(read):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    data = saved(Image.fromarray(PHOTO[:60, :90]), "HEIF", quality=95, exif=b"Exif\0\0" + exif_block(6))
+    picture = read(data)
+    expected = np.rot90(PHOTO[:60, :90], -1).astype(int)
+    assert picture.format == "HEIF"
+    assert picture.rgb.shape == expected.shape
+    assert np.abs(picture.rgb - expected).mean() < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF", "JPEG"])
+def test_each_exif_orientation_is_applied(read, kind: str, orientation: int):
+    options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "JPEG": {"quality": 98, "subsampling": 0}}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read(saved(Image.fromarray(PHOTO), kind, exif=exif, **options.get(kind, {})))
+    expected = UPRIGHT[orientation](PHOTO).astype(int)
+    assert picture.rgb.shape == expected.shape
+    assert np.abs(picture.rgb - expected).mean() < 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_once_to_16_bits(read, orientation: int):
+    expected = UPRIGHT[orientation](DEEP)
+    exif = make_chunk(b"eXIf", exif_block(orientation))
+    assert np.array_equal(read(png(DEEP, 2, before_pixels=exif)).rgb, expected)
+    assert np.array_equal(read(png(DEEP, 2, after_pixels=exif)).rgb, expected)
+    assert np.array_equal(read(tiff(DEEP, 2, orientation=orientation)).rgb, expected)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_grey_stays_grey(read, kind: str):
+    grey = Image.fromarray(PHOTO).convert("L")
+    picture = read(saved(grey, kind, **({"quality": 100} if kind == "JPEG" else {})))
+    assert picture.grey
+    assert picture.mode == "L"
+    assert (picture.rgb == picture.rgb[..., :1]).all()
+    assert np.abs(picture.rgb[..., 0] - np.asarray(grey).astype(int)).max() <= (3 if kind == "JPEG" else 0)
+
+
+def test_black_and_white_becomes_grey(read):
+    bits = Image.fromarray(PHOTO).convert("1")
+    picture = read(saved(bits, "PNG"))
+    assert picture.grey
+    assert np.array_equal(picture.rgb[..., 1], np.where(np.asarray(bits), 255, 0))
+
+
+def test_grey_with_alpha(read):
+    image = Image.fromarray(PHOTO).convert("LA")
+    image.putalpha(Image.fromarray(PHOTO[..., 2] | 1))
+    picture = read(saved(image, "PNG"))
+    assert picture.grey
+    assert picture.alpha is not None
+    assert np.array_equal(picture.rgb[..., 0], np.asarray(image)[..., 0])
+    assert np.array_equal(picture.alpha, PHOTO[..., 2] | 1)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})])
+def test_rgb_with_alpha(read, kind: str, options: dict):
+    values = np.dstack([PHOTO, PHOTO[..., 1] | 1])
+    picture = read(saved(Image.fromarray(values), kind, **options))
+    assert picture.alpha is not None
+    assert np.array_equal(np.dstack([picture.rgb, picture.alpha]), values)
+
+
+def test_a_palette_is_resolved(read):
+    palette = Image.fromarray(PHOTO).quantize(32)
+    for kind in ("PNG", "GIF", "BMP"):
+        picture = read(saved(palette, kind))
+        assert (picture.mode, picture.grey) == ("P", False)
+        assert np.array_equal(picture.rgb, np.asarray(palette.convert("RGB")))
+
+
+def test_a_grey_palette_is_grey(read):
+    palette = Image.fromarray(PHOTO).convert("L").quantize(16)
+    picture = read(saved(palette, "PNG"))
+    assert picture.grey
+    assert np.array_equal(picture.rgb[..., 0], np.asarray(palette.convert("L")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_transparent_palette_entry_becomes_alpha(read, kind: str):
+    palette = Image.fromarray(PHOTO).quantize(32)
+    picture = read(saved(palette, kind, transparency=3))
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, np.asarray(palette) == 3)
+
+
+def test_a_palette_with_an_alpha_for_each_entry(read):
+    palette = Image.fromarray(PHOTO).quantize(8)
+    alphas = np.array([255, 1, 40, 80, 120, 160, 200, 240], np.uint8)
+    picture = read(saved(palette, "PNG", transparency=alphas.tobytes()))
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, alphas[np.asarray(palette)])
+
+
+def test_a_transparent_colour_becomes_alpha(read):
+    key = tuple(int(v) for v in PHOTO[3, 5])
+    picture = read(saved(Image.fromarray(PHOTO), "PNG", transparency=key))
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, (PHOTO[3, 5] == PHOTO).all(axis=2))
+
+
+@pytest.mark.parametrize("colour_type", [2, 6])
+def test_a_16_bit_png_keeps_every_bit(read, colour_type: int):
+    values = DEEP if colour_type == 2 else DEEP_ALPHA
+    picture = read(png(values, colour_type))
+    got = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+    assert got.dtype == np.uint16
+    assert np.array_equal(got, values)
+    assert picture.mode == ("RGB;16" if colour_type == 2 else "RGBA;16")
+
+
+def test_a_16_bit_grey_png_keeps_every_bit(read):
+    plain = read(png(DEEP[..., 0], 0))
+    assert (plain.mode, plain.bits, plain.grey) == ("I;16", 16, True)
+    assert np.array_equal(plain.rgb[..., 2], DEEP[..., 0])
+    with_alpha = read(png(DEEP_ALPHA[..., :2], 4))
+    assert with_alpha.grey
+    assert with_alpha.alpha is not None
+    assert np.array_equal(with_alpha.rgb[..., 0], DEEP_ALPHA[..., 0])
+    assert np.array_equal(with_alpha.alpha, DEEP_ALPHA[..., 1])
+
+
+def test_a_transparent_colour_in_16_bits(read):
+    for values, colour_type in ((DEEP, 2), (DEEP[..., 0], 0)):
+        key = make_chunk(b"tRNS", np.asarray(values[2, 1], ">u2").tobytes())
+        picture = read(png(values, colour_type, before_pixels=key))
+        assert picture.alpha is not None
+        assert list(zip(*np.nonzero(picture.alpha == 0), strict=True)) == [(2, 1)]
+        assert picture.alpha[0, 0] == 65535
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_a_16_bit_tiff_keeps_every_bit(read, big_endian: bool):
+    assert np.array_equal(read(tiff(DEEP, 2, big_endian=big_endian)).rgb, DEEP)
+    grey = read(tiff(DEEP[..., 0], 1, big_endian=big_endian))
+    assert grey.grey
+    assert np.array_equal(grey.rgb[..., 0], DEEP[..., 0])
+    white_is_zero = read(tiff(DEEP[..., 0], 0, big_endian=big_endian))
+    assert np.array_equal(white_is_zero.rgb[..., 0], 65535 - DEEP[..., 0])
+
+
+def test_a_compressed_16_bit_tiff_as_opencv_writes_it(read):
+    done, data = cv2.imencode(".tif", DEEP[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])
+    assert done
+    assert np.array_equal(read(data.tobytes()).rgb, DEEP)
+
+
+def test_the_fourth_channel_of_a_tiff_is_alpha_only_where_it_says_so(read):
+    straight = read(tiff(DEEP_ALPHA, 2, extra_sample=2))
+    assert straight.alpha is not None
+    assert np.array_equal(np.dstack([straight.rgb, straight.alpha]), DEEP_ALPHA)
+    assert read(tiff(DEEP_ALPHA, 2, extra_sample=0)).alpha is None
+
+
+def test_colour_multiplied_with_alpha_is_divided_again(read):
+    alpha = np.maximum(DEEP_ALPHA[..., 3:], 20000)
+    multiplied = np.rint(DEEP.astype(float) * alpha / 65535).astype(np.uint16)
+    picture = read(tiff(np.dstack([multiplied, alpha]), 2, extra_sample=1))
+    assert np.abs(picture.rgb.astype(int) - DEEP).max() <= 2
+
+
+def test_float_from_0_to_1_becomes_16_bits(read):
+    values = DEEP / np.float32(65535)
+    picture = read(tiff(values.astype(np.float32), 2))
+    assert (picture.mode, picture.bits) == ("RGB;32F", 16)
+    assert np.array_equal(picture.rgb, DEEP)
+    assert read(tiff(values[..., 0].astype(np.float64), 1)).grey
+
+
+def test_32_bit_integers_become_16_bits(read):
+    assert np.array_equal(read(tiff(DEEP.astype(np.uint32) * 65537, 2)).rgb, DEEP)
+    pillow_integers = Image.fromarray(DEEP[..., 0].astype(np.int32))
+    assert np.array_equal(read(saved(pillow_integers, "TIFF")).rgb[..., 0], DEEP[..., 0])
+
+
+def test_cmyk_goes_through_its_profile(read):
+    image = Image.new("CMYK", (3, 1))
+    image.putdata([(0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)])
+    srgb = ImageCms.createProfile("sRGB")
+    for kind, options in (("TIFF", {}), ("JPEG", {"quality": 100, "subsampling": 0})):
+        wide = image.resize((48, 16), Image.Resampling.NEAREST)
+        picture = read(saved(wide, kind, icc_profile=cmyk_profile(), **options))
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile()))
+        expected = ImageCms.profileToProfile(
+            wide,
+            profile,
+            srgb,
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            "RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        assert picture.icc is None
+        assert np.abs(picture.rgb - np.asarray(expected).astype(int)).max() <= 3
+        assert picture.rgb[8, 24, 0] > 100  # the plain formula would give 0: full cyan has no red
+
+
+def test_cmyk_without_a_profile_is_converted_plainly(read):
+    image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    assert read(saved(image, "TIFF")).rgb[0, 0].tolist() == [0, 255, 255]
+
+
+def test_a_cmyk_jpeg_is_inverted_only_where_adobe_says_so(read):
+    adobe = saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
+    marker = adobe.index(b"\xff\xee")
+    length = int.from_bytes(adobe[marker + 2 : marker + 4], "big")
+    no_adobe = adobe[:marker] + adobe[marker + 2 + length :]
+    assert read(adobe).rgb[0, 0].tolist() == [0, 255, 255]
+    # the file's numbers are now C 0, M Y K 255: black
+    assert read(no_adobe).rgb[0, 0].tolist() == [0, 0, 0]
+
+
+def test_lab_becomes_srgb(read):
+    rgb = Image.fromarray(PHOTO)
+    lab = ImageCms.profileToProfile(
+        rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert lab is not None
+    picture = read(saved(lab, "TIFF"))
+    assert picture.mode == "LAB"
+    assert np.abs(picture.rgb - PHOTO.astype(int)).mean() < 2
+
+
+def test_an_animation_gives_its_first_frame(read, tmp_path: Path):
+    frames = [Image.fromarray(PHOTO), Image.fromarray(255 - PHOTO)]
+    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
+        data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        (tmp_path / "animation").write_bytes(data)
+        assert inspect(tmp_path / "animation").frames == 2
+        assert np.abs(read(data).rgb - PHOTO.astype(int)).mean() < 8
+
+
+def test_a_single_pixel_is_a_picture(read):
+    assert read(saved(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")).rgb.tolist() == [[[1, 2, 3]]]
+
+
+def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(read):
+    values = np.zeros((9, 12, 4), np.uint8)  # black and invisible,
+    values[:, :3] = (200, 10, 30, 255)  # but for a red strip on the left
+    values[:, 10:] = (10, 20, 220, 1)  # and a hardly visible blue one on the right
+    picture = read(saved(Image.fromarray(values), "PNG"))
+    assert picture.alpha is not None
+    assert (picture.rgb[:, :6] == (200, 10, 30)).all()
+    assert (picture.rgb[:, 8:] == (10, 20, 220)).all()
+    assert np.array_equal(picture.alpha, values[..., 3])
+
+
+def test_bleeding_crosses_the_bands_it_works_in(read):
+    values = np.zeros((2000, 3, 4), np.uint8)
+    values[1100] = (50, 60, 70, 255)
+    rgb = read(saved(Image.fromarray(values), "PNG")).rgb
+    assert (rgb[1100 - 256 : 1100 + 256] == (50, 60, 70)).all()
+    assert (rgb[:512] == 0).all()
+
+
+def test_a_fully_transparent_picture_is_left_as_it_is(read):
+    values = np.dstack([PHOTO, np.zeros(PHOTO.shape[:2], np.uint8)])
+    assert np.array_equal(read(saved(Image.fromarray(values), "PNG")).rgb, PHOTO)
+
+
+def test_bleeding_keeps_16_bits(read):
+    values = DEEP_ALPHA.copy()
+    values[:, 2:, 3] = 0
+    picture = read(png(values, 6))
+    assert np.array_equal(picture.rgb[:, 2], values[:, 1, :3])
+
+
+def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
+    rgb, grey = Image.fromarray(PHOTO), Image.fromarray(PHOTO).convert("L")
+    assert read(saved(rgb, "PNG", icc_profile=rgb_profile())).icc == rgb_profile()
+    assert read(saved(rgb, "PNG", icc_profile=grey_profile())).icc is None
+    assert read(saved(grey, "PNG", icc_profile=grey_profile())).icc == grey_profile()
+    converted = read(saved(grey, "PNG", icc_profile=rgb_profile()))
+    assert converted.icc is None
+    assert converted.grey
+    assert np.abs(converted.rgb[..., 0] - np.asarray(grey).astype(int)).max() <= 1  # sRGB seen in sRGB

@@ -1,0 +1,165 @@
+"""Profile and EXIF on their way from the file to the output."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
+from PIL import ExifTags, Image
+
+from enhance.chunks import make_chunk
+from enhance.exif import bare_block, read_orientation, upright_block
+from enhance.picture import inspect, read_picture
+
+GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
+RGB = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)
+
+
+def written(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "picture"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_the_profile_is_kept_byte_for_byte(tmp_path: Path, kind: str):
+    path = written(tmp_path, saved(Image.fromarray(RGB), kind, icc_profile=rgb_profile()))
+    assert read_picture(path).icc == rgb_profile()
+    assert inspect(path).profile == "sRGB built-in"
+
+
+def test_profiles_of_16_bit_files_are_kept(tmp_path: Path):
+    chunk = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(grey_profile()))
+    path = written(tmp_path, png(GREY.astype(np.uint16) * 257, 0, before_pixels=chunk))
+    assert read_picture(path).icc == grey_profile()
+    assert inspect(path).profile == "made by hand"
+
+
+def test_a_profile_without_a_readable_name_still_works(tmp_path: Path):
+    nameless = rgb_profile().replace("sRGB".encode("utf-16-be"), b"\xd8\0\0\0\xff\xff\0\7")
+    path = written(tmp_path, saved(Image.fromarray(RGB), "PNG", icc_profile=nameless))
+    assert inspect(path).profile == "unnamed"
+    assert read_picture(path).icc == nameless
+
+
+@pytest.mark.parametrize("profile", [b"", b"nonsense", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile()])
+def test_a_profile_that_does_not_work_is_left_out(tmp_path: Path, profile: bytes):
+    chunk = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
+    picture = read_picture(written(tmp_path, png(RGB, 2, before_pixels=chunk)))
+    assert picture.icc is None
+    assert np.array_equal(picture.rgb, RGB)
+
+
+@pytest.mark.parametrize("content", [b"", b"name", b"name\0\1" + zlib.compress(b"x"), b"name\0\0not deflate"])
+def test_a_broken_profile_chunk_is_left_out_with_a_note(tmp_path: Path, caplog, content: bytes):
+    path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", content)))
+    with caplog.at_level(logging.INFO, "enhance"):
+        assert read_picture(path).icc is None
+    assert "profile is damaged" in caplog.text
+    assert inspect(path).profile is None
+
+
+def test_a_profile_bomb_is_left_out(tmp_path: Path):
+    bomb = zlib.compress(bytes(100_000_000))
+    path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", b"x\0\0" + bomb)))
+    assert read_picture(path).icc is None
+
+
+def test_a_text_bomb_is_never_unpacked(tmp_path: Path):
+    bomb = make_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
+    assert np.array_equal(read_picture(written(tmp_path, png(RGB, 2, before_pixels=bomb))).rgb, RGB)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_the_exif_block_is_kept_with_orientation_1(tmp_path: Path, kind: str):
+    block = exif_block(6)
+    path = written(tmp_path, saved(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + block))
+    assert inspect(path).orientation == 6
+    picture = read_picture(path)
+    exif = Image.Exif()
+    exif.load(picture.exif or b"")
+    assert (exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make]) == (1, "Lantern")
+    if kind != "AVIF":  # its container keeps the orientation apart from the block
+        assert picture.exif == exif_block(1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_only_orientation_and_thumbnail_change_in_the_block(order: str):
+    with_thumbnail = exif_block(8, thumbnail=b"\xff\xd8 a small picture \xff\xd9", order=order)
+    upright = upright_block(with_thumbnail)
+    assert upright is not None
+    assert b"small picture" not in upright
+    exif = Image.Exif()
+    exif.load(upright)
+    assert (exif[0x0112], exif[0x010F]) == (1, "Lantern")
+    assert exif.get_ifd(ExifTags.IFD.IFD1) == {}
+    assert upright_block(exif_block(3, order=order)) == exif_block(1, order=order)
+
+
+def test_a_thumbnail_in_the_middle_is_blanked():
+    thumbnail = b"\xff\xd8 a small picture \xff\xd9"
+    block = exif_block(1, thumbnail=thumbnail) + b"notes of the maker"
+    upright = upright_block(block)
+    assert upright is not None
+    assert len(upright) == len(block)
+    assert upright.endswith(bytes(len(thumbnail)) + b"notes of the maker")
+
+
+def test_a_block_written_by_pillow_survives_with_its_inner_directories():
+    exif = Image.Exif()
+    exif[0x0112] = 5
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] = "50 mm"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
+    block = bare_block(exif.tobytes())
+    assert read_orientation(block) == 5
+    kept = Image.Exif()
+    kept.load(upright_block(block) or b"")
+    assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] == "50 mm"
+    assert kept.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
+
+
+def test_every_cut_of_a_block_is_refused_or_kept_without_an_exception():
+    block = exif_block(6, thumbnail=b"\xff\xd8thumbnail\xff\xd9")
+    for end in range(len(block)):
+        read_orientation(block[:end])
+        upright_block(block[:end])
+    assert upright_block(block[:20]) is None
+    assert upright_block(b"no TIFF at all") is None
+    assert read_orientation(b"II*\0\xff\xff\xff\xff") == 1
+
+
+def test_a_broken_exif_block_is_left_out(tmp_path: Path):
+    path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"eXIf", b"II*\0garbage")))
+    picture = read_picture(path)
+    assert picture.exif is None
+    assert np.array_equal(picture.rgb, RGB)
+
+
+def test_a_tiff_passes_on_what_it_tells_about_the_photo(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x013B] = "A. Painter"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
+    picture = read_picture(written(tmp_path, saved(Image.fromarray(RGB), "TIFF", exif=exif.tobytes())))
+    kept = Image.Exif()
+    kept.load(picture.exif or b"")
+    assert (kept[0x013B], kept[0x0112]) == ("A. Painter", 1)
+    assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 200
+    assert 0x0111 not in kept  # where the strips of the TIFF were
+    assert picture.rgb.shape == (6, 5, 3)
+
+
+def test_a_tiff_that_tells_nothing_gives_no_block(tmp_path: Path):
+    assert read_picture(written(tmp_path, tiff(RGB, 2))).exif is None
+
+
+def test_a_gamma_without_a_profile_is_only_noted(tmp_path: Path, caplog):
+    gamma = make_chunk(b"gAMA", (100_000).to_bytes(4, "big"))
+    path = written(tmp_path, png(RGB, 2, before_pixels=gamma))
+    with caplog.at_level(logging.INFO, "enhance"):
+        assert np.array_equal(read_picture(path).rgb, RGB)
+    assert "gamma" in caplog.text

@@ -1,0 +1,259 @@
+"""What is not taken, and the one sentence that says so."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+import tracemalloc
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from picture_files import png, png_header_only, saved, tiff
+from PIL import Image, ImageFile
+
+from enhance.errors import PictureError, SettingsError
+from enhance.picture import inspect, read_picture
+
+# pytest shows the warnings that the program itself hides
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
+
+
+def refusal(path: Path, **limits: int) -> str:
+    """The sentence with which the file is refused, which starts with its name and says what to do."""
+    with pytest.raises(PictureError) as caught:
+        read_picture(path, **limits)
+    message = str(caught.value)
+    assert message.startswith(path.name)
+    assert message.endswith(".")
+    assert ": " in message
+    assert "\n" not in message
+    return message
+
+
+def written(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def test_what_is_not_there_or_no_file(tmp_path: Path):
+    assert "does not exist" in refusal(tmp_path / "nothing.jpg")
+    assert "is a folder" in refusal(tmp_path)
+    assert "is empty" in refusal(written(tmp_path, b""))
+    os.mkfifo(tmp_path / "pipe")
+    assert "not an ordinary file" in refusal(tmp_path / "pipe")
+    with pytest.raises(PictureError, match="does not exist"):
+        inspect(tmp_path / "nothing.jpg")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"MZ\x90\0" + bytes(200),
+        b"%PDF-1.7 " + bytes(200),
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"BMW is a car, not a bitmap, whatever its name says." * 2,
+        b"\0\0\0\x1cftypisom\0\0\2\0isomiso2mp41" + bytes(100),
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        saved(PHOTO, "PPM"),
+        saved(PHOTO, "ICO"),
+        b"x",
+    ],
+)
+def test_what_is_not_a_picture_is_refused_whatever_its_name(tmp_path: Path, data: bytes):
+    assert "not a picture that can be read here" in refusal(written(tmp_path, data))
+
+
+def test_the_name_does_not_matter(tmp_path: Path):
+    path = written(tmp_path, saved(PHOTO, "PNG"), "really_a_png.jpg")
+    assert read_picture(path).format == inspect(path).format == "PNG"
+
+
+def test_heic_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    path = written(tmp_path, b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100), "IMG_1.HEIC")
+    assert "install pillow-heif" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "AVIF", "TIFF", "GIF"])
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, kind: str):
+    data = saved(PHOTO, kind)
+    for keep in (len(data) - 200, len(data) // 2, len(data) // 4, 40):
+        message = refusal(written(tmp_path, data[:keep]))
+        assert "cut off" in message or "incomplete" in message
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_not_even_one_byte_may_be_missing(tmp_path: Path, kind: str):
+    for options in ({}, {"progressive": True} if kind == "JPEG" else {"compress_level": 0}):
+        assert "cut off" in refusal(written(tmp_path, saved(PHOTO, kind, **options)[:-1]))
+
+
+def test_a_16_bit_png_that_is_cut_off_or_flipped_is_refused(tmp_path: Path):
+    data = png(np.random.default_rng(1).integers(0, 65536, (20, 20, 3), dtype=np.uint16), 2)
+    assert "cut off" in refusal(written(tmp_path, data[: len(data) // 2]))
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 0xFF
+    assert "damaged" in refusal(written(tmp_path, bytes(flipped)))
+
+
+def test_a_flipped_byte_in_a_png_is_noticed(tmp_path: Path):
+    data = bytearray(saved(PHOTO, "PNG"))
+    data[len(data) // 2] ^= 0xFF
+    assert "damaged" in refusal(written(tmp_path, bytes(data)))
+
+
+def test_the_size_is_refused_with_the_limit(tmp_path: Path, monkeypatch):
+    path = written(tmp_path, saved(PHOTO, "JPEG"))
+    assert "96 x 64 pixels" in refusal(path, max_pixels=96 * 64 - 1)
+    assert read_picture(path, max_pixels=96 * 64).width == 96
+    with pytest.raises(PictureError, match="more than the limit"):
+        inspect(path, max_pixels=100)
+    monkeypatch.setenv("ENHANCE_MAX_PIXELS", "1000")
+    assert "ENHANCE_MAX_PIXELS" in refusal(path)
+    monkeypatch.setenv("ENHANCE_MAX_PIXELS", "many")
+    with pytest.raises(SettingsError, match="many"):
+        read_picture(path)
+
+
+def test_too_many_bytes_are_refused(tmp_path: Path, monkeypatch):
+    path = written(tmp_path, saved(PHOTO, "BMP"))
+    assert "MB, more than the limit" in refusal(path, max_bytes=1000)
+    monkeypatch.setenv("ENHANCE_MAX_BYTES", "1000")
+    assert "ENHANCE_MAX_BYTES" in refusal(path)
+
+
+def test_a_file_far_larger_than_any_picture_is_not_read(tmp_path: Path):
+    path = tmp_path / "huge.png"
+    with path.open("wb") as file:
+        file.truncate(10_000_000_000)  # sparse, takes no room
+    assert "more than the limit" in refusal(path)
+
+
+def webp_header(width: int, height: int) -> bytes:
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunk = b"VP8X" + struct.pack("<I", 10) + bytes(4) + canvas
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+def gif_header(width: int, height: int) -> bytes:
+    return saved(PHOTO, "GIF")[:6] + struct.pack("<HH", width, height) + saved(PHOTO, "GIF")[10:]
+
+
+def jpeg_header(width: int, height: int) -> bytes:
+    data = bytearray(saved(PHOTO, "JPEG"))
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        png_header_only(60000, 60000),
+        jpeg_header(60000, 60000),
+        gif_header(60000, 60000),
+        webp_header(60000, 60000),
+        tiff(np.zeros((1, 1, 3), np.uint8), 2, more_tags={256: 60000, 257: 60000}),
+        tiff(np.zeros((1, 1, 3), np.uint16), 2, more_tags={256: 60000, 257: 60000}),
+    ],
+    ids=["PNG", "JPEG", "GIF", "WEBP", "TIFF", "TIFF 16 bit"],
+)
+def test_a_bomb_is_refused_from_its_header(tmp_path: Path, bomb: bytes):
+    path = written(tmp_path, bomb)
+    tracemalloc.start()
+    try:
+        assert "60000 x 60000 pixels (3,600.0 million)" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_png_whose_data_cannot_fill_its_size_is_refused(tmp_path: Path):
+    assert "cut off" in refusal(written(tmp_path, png_header_only(19000, 19000)))
+
+
+def test_a_size_of_nothing_is_refused(tmp_path: Path):
+    assert "no pixels" in refusal(written(tmp_path, png_header_only(0, 10)))
+
+
+def test_pillows_own_pixel_limit_neither_matters_nor_changes(tmp_path: Path, monkeypatch):
+    path = written(tmp_path, saved(PHOTO, "PNG"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert read_picture(path).width == 96
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_several_threads_read_at_once_with_different_limits(tmp_path: Path):
+    path = written(tmp_path, saved(PHOTO, "PNG"))
+    outcomes: dict[int, list[str]] = {100: [], 10_000: []}
+
+    def read_often(limit: int) -> None:
+        for _ in range(20):
+            try:
+                outcomes[limit].append(read_picture(path, max_pixels=limit).mode)
+            except PictureError:
+                outcomes[limit].append("refused")
+
+    threads = [threading.Thread(target=read_often, args=(limit,)) for limit in outcomes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {100: ["refused"] * 20, 10_000: ["RGB"] * 20}
+
+
+def test_numbers_without_a_clear_white_are_refused(tmp_path: Path):
+    assert "from 0 to 255" in refusal(written(tmp_path, tiff(np.array([[0, 255]], np.float32), 1)))
+    assert "where 0 to 1 is expected" in refusal(written(tmp_path, tiff(np.array([[0, np.nan]], np.float32), 1)))
+    assert "negative" in refusal(written(tmp_path, tiff(np.array([[-5, 5]], np.int16), 1)))
+
+
+def test_rare_tiffs_are_refused_instead_of_read_wrongly(tmp_path: Path):
+    values = np.zeros((3, 4, 3), np.uint16)
+    assert "rare kind" in refusal(written(tmp_path, tiff(values, 2, planes=True)))
+    assert "rare kind" in refusal(written(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))
+    assert "rare kind" in refusal(written(tmp_path, tiff(values.astype(np.float16), 2)))
+    assert "preview" in refusal(written(tmp_path, tiff(values, 2, more_tags={254: 1})))
+
+
+def test_no_damage_at_all_raises_anything_but_a_picture_error(tmp_path: Path):
+    random = np.random.default_rng(3)
+    small = PHOTO.resize((12, 9))
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"):
+        original = saved(small, kind)
+        for _ in range(25):
+            data = bytearray(original)
+            for place in random.integers(0, min(len(data), 400), 3):
+                data[place] = random.integers(256)
+            path = written(tmp_path, bytes(data))
+            for reader in (inspect, read_picture):
+                with suppress(PictureError):  # any other exception fails the test
+                    reader(path, max_pixels=1_000_000)
+
+
+def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
+    odd_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\0\0\0\x20\0\0\0\0\0\0\0"
+    jpeg = written(tmp_path, saved(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
+    deep = written(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
+    program = (
+        "import sys\nfrom enhance.picture import *\n"
+        "for path in sys.argv[1:]:\n    for reader in (inspect, read_picture):\n"
+        "        try: reader(path)\n        except PictureError: pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program, str(jpeg), str(deep)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
