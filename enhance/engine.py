@@ -94,7 +94,7 @@ class Engine:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
-        [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, never a pixel. An `urgent`
+        [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
         caller gets the device between the steps of a run that is not. Raises Cancelled, WeightsError, MemoryShortError.
         """
         if urgent:

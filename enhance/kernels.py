@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .graph import Conv, Graph
+from .graph import Conv, Graph, Shuffle
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def prepare(
     whose rows and columns are swapped.
     """
     kernels: dict[int, Kernel] = {}
+    shuffled = {node.source: node.factor for node in graph.nodes if isinstance(node, Shuffle)}
     for place, node in enumerate(graph.nodes):
         if not isinstance(node, Conv):
             continue
@@ -69,6 +70,8 @@ def prepare(
         weight, bias = state[f"{node.name}.weight"].float(), state[f"{node.name}.bias"].float()
         if transposed:
             weight = weight.transpose(2, 3)
+        if transposed and place in shuffled:
+            weight, bias = (_swap_subpixels(tensor, shuffled[place]) for tensor in (weight, bias))
         if node.enlarge == 2:
             weight, bias = _phases(weight), bias.repeat(4)
         prelu = state[node.prelu].to(device, kind) if node.prelu else None
@@ -80,6 +83,11 @@ def prepare(
             node.enlarge,
         )
     return kernels
+
+
+def _swap_subpixels(tensor: torch.Tensor, factor: int) -> torch.Tensor:
+    """Output channels [c, row, column] in the order [c, column, row]: pixel shuffle then swaps rows and columns too."""
+    return tensor.unflatten(0, (-1, factor, factor)).transpose(1, 2).flatten(0, 2)
 
 
 def _phases(weight: torch.Tensor) -> torch.Tensor:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
 from PIL import ExifTags, Image
 
 from enhance.chunks import make_chunk
 from enhance.exif import bare_block, read_orientation, upright_block
 from enhance.picture import inspect, read_picture
+from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
 RGB = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from picture_files import png, png_header_only, saved, tiff
 from PIL import Image, ImageFile
 
 from enhance.errors import PictureError, SettingsError
 from enhance.picture import inspect, read_picture
+from tests.unit.picture_files import png, png_header_only, saved, tiff
 
 # pytest shows the warnings that the program itself hides
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

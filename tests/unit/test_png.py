@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from picture_files import exif_block, grey_profile, rgb_profile
 from PIL import Image
 
 from enhance.chunks import chunk_content, scan_chunks
 from enhance.errors import StorageError
 from enhance.picture import read_picture
 from enhance.png import PngWriter, encode_png
+from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)
 PHOTO = skimage.data.astronaut()[:131, :97]

@@ -1,0 +1,48 @@
+# make run    the page on port 7860          make test   all tests, their set-up included
+# make check  lint, format and types         make bench  what this machine makes of the engine
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
+
+.PHONY: run test check bench fetch debian clean
+
+run: fetch
+	$(BIN)/python app.py
+
+fetch: .venv/.run-ready
+	$(BIN)/python -m weights fetch
+
+test: debian .venv/.test-ready fetch
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: .venv/.test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/.test-ready fetch
+	$(BIN)/python -m enhance bench
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/.run-ready: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/.test-ready: requirements.txt tests/requirements.txt .venv/.run-ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
+	touch $@
+
+# The browser and the tools that look at our files from outside; elsewhere than on Debian those tests say that they skip.
+debian:
+	@if command -v apt-get >/dev/null && ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; \
+	fi

@@ -1,0 +1,170 @@
+"""What this machine makes of the engine: its peak, our share of it, and RealESRGANer on the same picture."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import platform
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+import weights
+
+from .device import PRECISIONS
+from .engine import Engine
+from .memory import PeakMemory
+from .networks import known_graph
+from .png import encode_png
+
+MODEL = "realesrgan-x4plus"
+SIDE = 384
+TILE = 192
+
+
+def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
+    """The figures of this machine, in seconds, shares of 1, megabytes and multiply-adds a second (1e9)."""
+    picture = _picture()
+    automatic = Engine(device, precision)
+    figures: dict[str, Any] = {
+        "machine": _machine(automatic),
+        "picture": f"{SIDE} x {SIDE}",
+        "peak": {
+            name: round(_matrix_peak(kind, automatic.device) / 1e9, 1)
+            for name, kind in PRECISIONS.items()
+            if name in {"fp32", automatic.precision()}
+        },
+        "engine": {},
+    }
+    enlarged = np.empty(0)
+    for name in dict.fromkeys(("fp32", automatic.precision())):
+        engine = automatic if name == automatic.precision() else Engine(device, name)
+        seconds, memory, enlarged = _run(engine, picture)
+        reached = known_graph(MODEL).work * SIDE**2 / seconds / 1e9
+        figures["engine"][name] = {
+            "seconds": round(seconds, 2),
+            "share_of_peak": round(reached / figures["peak"][name], 3),
+            "peak_memory_mb": round(memory),
+        }
+        engine.release()
+    figures["reference"] = _reference(picture, automatic.device, figures["engine"])
+    figures["png"] = _encoders(enlarged)
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as lines for a person."""
+    lines = [f"{figures['machine']}, picture {figures['picture']}, model {MODEL}, tile {TILE}", ""]
+    lines += [f"matrix-product peak {name:<5} {peak:8.1f} GMAC/s" for name, peak in figures["peak"].items()]
+    lines.append("")
+    for name, one in figures["engine"].items():
+        lines.append(
+            f"row streaming {name:<11} {one['seconds']:8.2f} s   {one['share_of_peak']:4.0%} of peak   "
+            f"{one['peak_memory_mb']} MB at most"
+        )
+    reference = figures["reference"]
+    if "seconds" in reference:
+        ratios = ", ".join(f"{ratio} times that at {name}" for name, ratio in reference["ratio"].items())
+        lines.append(f"RealESRGANer fp32         {reference['seconds']:8.2f} s   ours is {ratios}")
+    else:
+        lines.append(f"RealESRGANer              not measured: {reference['reason']}")
+    lines.append("")
+    for name, one in figures["png"].items():
+        lines.append(f"PNG {name:<21} {one['seconds']:8.3f} s   {one['bytes'] / 1e6:.2f} MB")
+    return "\n".join(lines)
+
+
+def import_reference() -> tuple[Any, Any]:
+    """The classes RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError where they are absent.
+
+    basicsr imports a torchvision module that is gone since 0.17; the one function it takes from there is supplied.
+    """
+    name = "torchvision.transforms.functional_tensor"
+    if name not in sys.modules:
+        supplied = types.ModuleType(name)
+        functional = importlib.import_module("torchvision.transforms.functional")
+        supplied.__dict__["rgb_to_grayscale"] = functional.rgb_to_grayscale
+        sys.modules[name] = supplied
+    network = importlib.import_module("basicsr.archs.rrdbnet_arch").RRDBNet
+    return network, importlib.import_module("realesrgan").RealESRGANer
+
+
+def _machine(engine: Engine) -> str:
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    return f"{platform.machine()}, {cores} cores, {torch.get_num_threads()} threads, device {engine.device}"
+
+
+def _picture() -> np.ndarray:
+    """A smooth picture with some grain; the time does not depend on what is in it."""
+    random = np.random.default_rng(7)
+    soft = cv2.resize(random.integers(0, 256, (12, 12, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return cv2.add(soft, random.integers(0, 12, soft.shape, np.uint8))
+
+
+def _matrix_peak(kind: torch.dtype, device: torch.device) -> float:
+    size = 2048
+    first, second = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    return size**3 / _best(lambda: (first @ second)[0, 0].item(), 6)
+
+
+def _best(work: Callable[[], object], times: int) -> float:
+    work()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def _run(engine: Engine, picture: np.ndarray) -> tuple[float, float, np.ndarray]:
+    for _ in engine.stream(picture[:16, :16], MODEL, tile=TILE):
+        pass  # loads the model, which the reference is not timed for either
+    memory = PeakMemory(engine.device.type)
+    started = time.perf_counter()
+    strips = list(engine.stream(picture, MODEL, tile=TILE, progress=lambda *_: memory.look()))
+    return time.perf_counter() - started, memory.look(), np.concatenate(strips)
+
+
+def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) -> dict[str, Any]:
+    try:
+        network, upscaler = import_reference()
+    except Exception as error:  # basicsr fails in many ways where it does not fit, not only by ImportError
+        return {"reason": f"basicsr and realesrgan are not installed here ({type(error).__name__})"}
+    state = weights.read_state_dict(weights.ensure(MODEL))
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        path = Path(folder) / "weights.pth"
+        torch.save({"params_ema": state}, path)
+        reference = upscaler(4, str(path), model=network(3, 3, num_block=23), tile=TILE, device=device)
+        started = time.perf_counter()
+        reference.enhance(picture[:, :, ::-1])
+        seconds = time.perf_counter() - started
+    ratio = {name: round(seconds / one["seconds"], 2) for name, one in ours.items()}
+    return {"seconds": round(seconds, 2), "ratio": ratio}
+
+
+def _encoders(pixels: np.ndarray) -> dict[str, Any]:
+    def pillow() -> bytes:
+        sink = io.BytesIO()
+        Image.fromarray(pixels).save(sink, "PNG", compress_level=1)
+        return sink.getvalue()
+
+    encoders: dict[str, Callable[[], bytes]] = {
+        "ours": lambda: encode_png(pixels),
+        "Pillow level 1": pillow,
+        "OpenCV level 1": lambda: cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes(),
+    }
+    logging.getLogger("PIL").setLevel(logging.WARNING)
+    return {name: {"seconds": round(_best(encode, 3), 4), "bytes": len(encode())} for name, encode in encoders.items()}

@@ -1,0 +1,93 @@
+"""The streamed engine against the reference networks on the whole picture at once, with the same real weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+import weights
+from enhance import Enhancer, Settings
+from tests.conftest import psnr
+
+PHOTOS = {
+    "astronaut": lambda: data.astronaut()[80:147, 180:247],  # square, divides by nothing
+    "chelsea": lambda: data.chelsea()[100:153, 110:191],  # landscape
+    "coffee": lambda: data.coffee()[60:143, 250:301],  # portrait
+}
+
+
+def reference_network(name: str) -> torch.nn.Module:
+    """The authors' own class with the weights that we run."""
+    rrdbnet = pytest.importorskip("basicsr.archs.rrdbnet_arch").RRDBNet
+    srvgg = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact
+    made = {
+        "realesrgan-x4plus": lambda: rrdbnet(3, 3, num_block=23),
+        "realesrgan-x4plus-anime": lambda: rrdbnet(3, 3, num_block=6),
+        "realesr-animevideov3": lambda: srvgg(num_conv=16),
+    }[name]()
+    made.load_state_dict(weights.read_state_dict(weights.ensure(name)), strict=True)
+    return made.eval()
+
+
+def untiled(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
+    batch = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        result = network(batch)[0].clamp(0, 1)
+    return (result * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+@pytest.fixture(scope="module")
+def x4plus() -> torch.nn.Module:
+    return reference_network("realesrgan-x4plus")
+
+
+@pytest.fixture(scope="module")
+def exact() -> Enhancer:
+    return Enhancer("cpu", "fp32")
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_fp32_equals_the_untiled_reference_for_every_tile(x4plus, exact, photo):
+    rgb = np.ascontiguousarray(PHOTOS[photo]())
+    expected = untiled(x4plus, rgb).astype(int)
+
+    for tile in (64, 192, 512):
+        assert np.abs(exact.upscale(rgb, tile=tile) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 37), (3, 5), (41, 2)])
+def test_the_smallest_pictures_equal_the_reference(x4plus, exact, size):
+    rgb = np.ascontiguousarray(data.astronaut()[100 : 100 + size[0], 200 : 200 + size[1]])
+
+    assert np.abs(exact.upscale(rgb).astype(int) - untiled(x4plus, rgb)).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["realesrgan-x4plus-anime", "realesr-animevideov3"])
+@pytest.mark.parametrize("photo", ["chelsea", "coffee"])
+def test_the_other_networks_equal_their_reference(exact, name, photo):
+    rgb = np.ascontiguousarray(PHOTOS[photo]())
+
+    assert np.abs(exact.upscale(rgb, name, tile=64).astype(int) - untiled(reference_network(name), rgb)).max() <= 1
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_bf16_is_visually_lossless(exact, photo):
+    rgb = np.ascontiguousarray(PHOTOS[photo]())
+
+    rounded, reference = Enhancer("cpu", "bf16").upscale(rgb), exact.upscale(rgb)
+
+    assert psnr(rounded, reference) >= 51
+    assert np.abs(rounded.astype(int) - reference).max() <= 16
+
+
+def test_a_preview_agrees_with_the_final_picture(exact, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(data.coffee()[100:260, 250:410]).save(path)
+
+    preview = exact.preview(path, Settings.preset("gentle"), size=32)
+    result = exact.run(path, Settings.preset("gentle"), preview=preview)
+
+    assert result.info["agreement_db"] >= 55

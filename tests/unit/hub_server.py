@@ -1,0 +1,135 @@
+"""A Hugging Face of one's own on the loopback interface, whose files, failures and pace a test decides."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+
+from weights.models import HubSource, Model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def made_up_model(content: bytes, **changes) -> Model:
+    """A model of any bytes, in the made-up repository that `HubServer.offer` puts them in."""
+    fields = {
+        "name": "tiny",
+        "purpose": "Stands in for a real model.",
+        "network": "srvgg",
+        "file": "tiny.pth",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "licence": "MIT",
+        "hub": HubSource("someone/models", COMMIT, "small/tiny.pth"),
+    }
+    return Model(**{**fields, **changes})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came in."""
+
+    path: str
+    range: str | None
+    authorization: str | None
+
+
+@dataclass
+class HubServer:
+    """Use as `with HubServer() as hub:`; every attribute may be changed between requests."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    redirect_to: str | None = None  # another server's address: every question is sent there
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)  # the next answers break off after so many bytes
+    stalls: list[int] = field(default_factory=list)  # the next answers fall silent after so many bytes
+    statuses: list[int] = field(default_factory=list)  # the next answers are these errors
+    release: threading.Event = field(default_factory=threading.Event)  # no answer until it is set
+    asked: list[Asked] = field(default_factory=list)
+    question: threading.Event = field(default_factory=threading.Event)  # set by the first request
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.release.set()
+
+    def offer(self, model: Model, content: bytes) -> None:
+        self.files[f"/{model.hub.repo}/resolve/{model.hub.revision}/{model.hub.path}"] = content
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> HubServer:
+        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http.hub = self
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release.set()
+        self.over.set()
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class _Http(ThreadingHTTPServer):
+    hub: HubServer
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is part of many tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        hub = cast(_Http, self.server).hub
+        asked = Asked(self.path, self.headers.get("Range"), self.headers.get("Authorization"))
+        hub.asked.append(asked)
+        hub.question.set()
+        hub.release.wait()
+        content = hub.files.get(self.path)
+        if hub.redirect_to:
+            self._head(302, 0, {"Location": hub.redirect_to + self.path})
+        elif hub.statuses or content is None:
+            self._head(hub.statuses.pop(0) if hub.statuses else 404, 0)
+        else:
+            self._send(hub, content, asked.range)
+
+    def _send(self, hub: HubServer, content: bytes, wanted: str | None) -> None:
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and hub.ranges else 0
+        if start >= len(content):
+            return self._head(416, 0, {"Content-Range": f"bytes */{len(content)}"})
+        headers = {
+            "Accept-Ranges": "bytes",
+            "X-Repo-Commit": COMMIT,
+            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+        }
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        body = content[start:]
+        self._head(206 if start else 200, len(body), headers)
+        if hub.stalls:
+            self.wfile.write(body[: hub.stalls.pop(0)])
+            hub.over.wait()
+            return None
+        if hub.cuts:
+            self.wfile.write(body[: hub.cuts.pop(0)])
+            self.close_connection = True
+            return None
+        self.wfile.write(body)
+        return None
+
+    def _head(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The tests read `asked` instead."""

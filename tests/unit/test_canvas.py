@@ -1,0 +1,70 @@
+"""The network's output between network and PNG."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enhance.canvas import Canvas
+from enhance.errors import StorageError
+
+
+def filled(canvas: Canvas, picture: np.ndarray) -> Canvas:
+    length = picture.shape[1 if canvas.columns else 0]
+    for first in range(0, length, 5):
+        last = min(first + 5, length)
+        canvas.add(picture[:, first:last] if canvas.columns else picture[first:last])
+    return canvas
+
+
+@pytest.fixture(params=[np.uint8, np.uint16], ids=["8 bit", "16 bit"])
+def picture(request) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, np.iinfo(request.param).max, (17, 23, 3), request.param)
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
+@pytest.mark.parametrize("place", ["memory", "file", "kept"])
+def test_rows_come_back_as_the_strips_went_in(picture, columns, place, tmp_path, monkeypatch):
+    if place == "file":
+        monkeypatch.setattr("enhance.canvas._IN_MEMORY", 0)
+    path = tmp_path / "output.raw" if place == "kept" else None
+
+    with filled(Canvas(17, 23, picture.dtype, columns=columns, path=path), picture) as canvas:
+        assert np.array_equal(canvas.rows(0, 17), picture)
+        assert np.array_equal(canvas.rows(4, 12), picture[4:12])
+        assert np.array_equal(canvas.rows(16, 17), picture[16:])
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
+def test_a_kept_canvas_is_opened_again(picture, columns, tmp_path):
+    path = tmp_path / "output.raw"
+    with filled(Canvas(17, 23, picture.dtype, columns=columns, path=path), picture) as canvas:
+        canvas.keep()
+
+    with Canvas.open(path) as again:
+        assert np.array_equal(again.rows(3, 15), picture[3:15])
+
+
+def test_a_canvas_that_was_not_kept_leaves_nothing(picture, tmp_path):
+    with filled(Canvas(17, 23, picture.dtype, columns=False, path=tmp_path / "output.raw"), picture):
+        assert not (tmp_path / "output.raw").exists()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
+def test_a_file_with_a_missing_piece_is_refused_in_words(picture, tmp_path, piece):
+    path = tmp_path / "output.raw"
+    with filled(Canvas(17, 23, picture.dtype, columns=False, path=path), picture) as canvas:
+        canvas.keep()
+    path.write_bytes(path.read_bytes()[piece])
+
+    with pytest.raises(StorageError, match="run the picture again"):
+        Canvas.open(path)
+
+
+def test_a_full_disk_is_said_in_words():
+    with Canvas(17, 23, np.uint8, columns=False) as canvas, Path("/dev/full").open("wb", buffering=0) as full:
+        canvas._file = full
+        with pytest.raises(StorageError, match="disk is full"):
+            canvas.add(np.zeros((5, 23, 3), np.uint8))

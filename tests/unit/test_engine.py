@@ -1,0 +1,195 @@
+"""The engine: one model, strips that fit, turns, stop and progress."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from enhance.device import pick_device, pick_precision
+from enhance.engine import SMALLEST_STRIP, Engine
+from enhance.errors import Cancelled, MemoryShortError, SettingsError
+from enhance.kernels import Kernel
+
+FAST = "realesr-animevideov3"
+ANIME = "realesrgan-x4plus-anime"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine("cpu", "fp32")
+
+
+def enlarge(engine, rgb, model=FAST, **options) -> np.ndarray:
+    strips = list(engine.stream(rgb, model, **options))
+    return np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["landscape", "portrait"])
+def test_the_tile_changes_no_pixel(engine, photo, turned):
+    picture = np.ascontiguousarray(photo.transpose(1, 0, 2)) if turned else photo
+
+    small, usual, large = (enlarge(engine, picture, tile=tile) for tile in (64, 192, 1024))
+
+    assert usual.shape == (4 * picture.shape[0], 4 * picture.shape[1], 3)
+    assert np.abs(small.astype(int) - usual).max() <= 1
+    assert np.abs(large.astype(int) - usual).max() <= 1
+
+
+def test_16_bits_in_give_16_bits_out_that_agree_with_8(engine, photo):
+    deep = enlarge(engine, photo.astype(np.uint16) * 257)
+
+    assert deep.dtype == np.uint16
+    assert np.abs(np.rint(deep / 257) - enlarge(engine, photo)).max() <= 1
+    assert len(np.unique(deep)) > 256
+
+
+def test_one_model_is_in_memory_at_a_time(engine, photo):
+    enlarge(engine, photo[:8, :8], FAST)
+    assert engine.loaded()[0] == FAST
+
+    enlarge(engine, photo[:8, :8], ANIME)
+    assert engine.loaded()[0] == ANIME
+
+    engine.release()
+    assert engine.loaded() is None
+
+
+def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
+    expected = enlarge(engine, photo)
+    heights = []
+    convolve = Kernel.__call__
+
+    def short_of_memory(kernel, rows):
+        if rows.shape[0] > SMALLEST_STRIP + 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        heights.append(rows.shape[0])
+        return convolve(kernel, rows)
+
+    monkeypatch.setattr(Kernel, "__call__", short_of_memory)
+    result = enlarge(engine, photo)
+
+    assert max(heights) <= SMALLEST_STRIP + 2
+    assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_memory_too_short_for_the_smallest_strip_is_said_in_words(engine, photo, monkeypatch):
+    def out_of_memory(kernel, rows):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Kernel, "__call__", out_of_memory)
+    with pytest.raises(MemoryShortError, match="too little free memory"):
+        enlarge(engine, photo)
+
+
+def test_other_errors_of_the_device_are_not_taken_for_a_lack_of_memory(engine, photo, monkeypatch):
+    def broken(kernel, rows):
+        raise RuntimeError("illegal instruction")
+
+    monkeypatch.setattr(Kernel, "__call__", broken)
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        enlarge(engine, photo)
+
+
+def test_what_overflows_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
+    expected = enlarge(Engine("cpu", "fp32"), photo)
+    convolve = Kernel.__call__
+    overflowed = []
+
+    def overflowing(kernel, rows):
+        result = convolve(kernel, rows)
+        if kernel.weight.dtype == torch.float16 and kernel.weight.shape[1] == 64:
+            overflowed.append(True)
+            return torch.full_like(result, float("inf"))
+        return result
+
+    monkeypatch.setattr(Kernel, "__call__", overflowing)
+    result = enlarge(Engine("cpu", "fp16"), photo)
+
+    assert overflowed
+    assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_bf16_is_close_to_fp32(photo):
+    exact = enlarge(Engine("cpu", "fp32"), photo)
+
+    rounded = enlarge(Engine("cpu", "bf16"), photo)
+
+    difference = np.abs(rounded.astype(int) - exact)
+    assert 0 < difference.max() <= 16
+    assert np.square(difference).mean() < 255**2 / 10**4.8
+
+
+def test_stop_is_honoured_between_steps_and_frees_the_engine(engine, photo):
+    stop = threading.Event()
+    seen = []
+
+    def progress(done, total, left):
+        seen.append(done)
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        enlarge(engine, np.tile(photo, (20, 1, 1)), progress=progress, stop=stop)
+    assert len(seen) == 1
+    enlarge(engine, photo)
+
+
+def test_progress_counts_rows_up_to_all_of_them(engine, photo):
+    seen = []
+
+    enlarge(engine, np.tile(photo, (12, 1, 1)), progress=lambda *report: seen.append(report))
+
+    done, total, left = zip(*seen, strict=True)
+    assert len(seen) > 2
+    assert list(done) == sorted(done)
+    assert set(total) == {480}
+    assert done[-1] == 480
+    assert left[-1] == pytest.approx(0, abs=0.01)
+
+
+def test_an_urgent_caller_is_served_between_the_steps_of_a_long_run(engine, photo):
+    urgent_is_done = threading.Event()
+    finished_first = []
+
+    def run_preview():
+        enlarge(engine, photo[:16, :16], urgent=True)
+        urgent_is_done.set()
+
+    def progress(done, total, left):
+        if done < total and not urgent.is_alive() and not urgent_is_done.is_set():
+            urgent.start()
+        if done < total:
+            finished_first.append(urgent_is_done.is_set())
+
+    urgent = threading.Thread(target=run_preview)
+    enlarge(engine, np.tile(photo, (60, 1, 1)), progress=progress)
+    urgent.join()
+
+    assert finished_first[-1], "the preview had to wait for the whole run"
+
+
+def test_a_second_long_run_waits_and_can_be_stopped_while_it_does(engine, photo):
+    first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
+    next(first)
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(Cancelled, match="before it began"):
+        enlarge(engine, photo, stop=stop)
+    first.close()
+
+
+def test_an_estimate_is_proportional_to_the_pixels_and_knows_the_networks_apart(engine, photo):
+    enlarge(engine, np.tile(photo, (4, 4, 1)))
+
+    assert engine.estimate(FAST, 200, 100) == pytest.approx(2 * engine.estimate(FAST, 100, 100))
+    assert engine.estimate("realesrgan-x4plus", 100, 100) > 5 * engine.estimate(FAST, 100, 100)
+
+
+def test_devices_and_precisions_that_are_not_here_are_refused_in_words():
+    with pytest.raises(SettingsError, match="not available here"):
+        pick_device("warp drive")
+    with pytest.raises(SettingsError, match="choose auto"):
+        pick_precision("fp8", torch.device("cpu"))
+    assert pick_precision("auto", torch.device("cuda")) == "fp16"
+    assert pick_precision("bf16", torch.device("cpu"), bits=16) == "fp32"

@@ -1,0 +1,250 @@
+"""From a picture file to a PNG, a task, a preview."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings, SettingsError
+from enhance.preview import agreement_db, look
+from tests.conftest import psnr
+
+RAW = Settings.preset("anime-fast")
+
+
+@pytest.fixture(scope="module")
+def enhancer() -> Enhancer:
+    return Enhancer("cpu", "fp32")
+
+
+@pytest.fixture(autouse=True)
+def fresh_store(enhancer, tmp_path):
+    enhancer.tasks = type(enhancer.tasks)(tmp_path / "data")
+
+
+def pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_a_run_without_output_becomes_a_task(enhancer, photo_file):
+    result = enhancer.run(photo_file, RAW)
+
+    info = result.info
+    stored = enhancer.tasks.processed / f"{info['task_id']}.png"
+    assert result.path == stored
+    assert json.loads(stored.with_suffix(".json").read_text()) == info
+    assert (enhancer.tasks.uploads / info["input"]["sha256"] / "photo.png").read_bytes() == photo_file.read_bytes()
+    assert info["output"]["sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
+    assert (info["output"]["width"], info["output"]["height"]) == (224, 160)
+
+
+def test_info_has_every_promised_key(enhancer, photo_file):
+    info = enhancer.run(photo_file, RAW).info
+
+    assert set(info) >= {
+        *("task_id", "status", "signature", "preset", "settings", "input", "output", "model", "device", "precision"),
+        *("tile", "seconds", "megapixels_per_second", "peak_memory_mb", "agreement_db", "cached"),
+    }
+    assert set(info["input"]) == {"name", "sha256", "width", "height", "mode", "bytes"}
+    assert set(info["output"]) == {"path", "sha256", "width", "height", "bytes"}
+    assert set(info["model"]) == {"name", "sha256", "source"}
+    assert set(info["seconds"]) == {"decode", "network", "tuning", "encode", "total"}
+    assert (info["status"], info["cached"], info["tile"], info["device"]) == ("done", False, 192, "cpu")
+
+
+def test_the_untuned_picture_is_bit_for_bit_the_networks_output(enhancer, photo, photo_file):
+    result = enhancer.run(photo_file, RAW)
+
+    assert np.array_equal(pixels(result.path), enhancer.upscale(photo, "realesr-animevideov3"))
+
+
+def test_the_input_is_never_touched_not_even_when_it_is_named_as_output(enhancer, photo_file):
+    before = photo_file.read_bytes()
+
+    with pytest.raises(EnhanceError, match="never overwritten"):
+        enhancer.run(photo_file, RAW, output=photo_file)
+    enhancer.run(photo_file, RAW)
+
+    assert photo_file.read_bytes() == before
+
+
+def test_the_same_request_is_not_computed_again(enhancer, photo_file, monkeypatch):
+    first = enhancer.run(photo_file, RAW)
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+
+    again = enhancer.run(photo_file, RAW)
+
+    assert again.info["cached"]
+    assert again.info["task_id"] != first.info["task_id"]
+    assert again.info["signature"] == first.info["signature"]
+    assert again.path.read_bytes() == first.path.read_bytes()
+
+
+def test_a_finished_picture_is_tuned_again_without_the_network(enhancer, photo_file, monkeypatch):
+    enhancer.run(photo_file, RAW)
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+
+    grey = enhancer.run(photo_file, RAW.changed(saturation=0))
+
+    assert np.ptp(pixels(grey.path), axis=2).max() <= 1
+    assert not grey.info["cached"]
+
+
+def test_an_output_that_is_there_already_is_recognised_by_its_signature(enhancer, photo_file, tmp_path, monkeypatch):
+    output = tmp_path / "out.png"
+    first = enhancer.run(photo_file, RAW, output=output)
+    written = output.stat().st_mtime_ns
+    again = enhancer.run(photo_file, RAW, output=output)
+
+    assert (first.info["cached"], again.info["cached"]) == (False, True)
+    assert output.stat().st_mtime_ns == written
+    assert again.info["output"] == first.info["output"]
+    assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
+
+
+def test_stop_leaves_nothing_behind(enhancer, photo_file):
+    stop = threading.Event()
+
+    with pytest.raises(Cancelled):
+        enhancer.run(photo_file, RAW, progress=lambda *_: stop.set(), stop=stop)
+    assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
+
+
+def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp_path):
+    path = tmp_path / "large.png"
+    Image.fromarray(np.tile(photo, (6, 5, 1))).save(path)
+    settings = RAW.changed(sharpen=0.3)
+
+    preview = enhancer.preview(path, settings, x=140, y=120, size=64)
+    result = enhancer.run(path, settings, preview=preview)
+
+    box = preview.info["preview"]
+    assert box == {"left": 108, "top": 88, "width": 64, "height": 64}
+    final = pixels(result.path)[352:608, 432:688]
+    assert preview.after.shape == preview.before.shape == final.shape
+    assert psnr(preview.after, final) >= 55
+    assert result.info["agreement_db"] == pytest.approx(min(99, psnr(preview.after, final)), abs=0.1)
+    assert result.info["signature"] == preview.info["signature"]
+
+
+@pytest.mark.parametrize("place", [(0, 0), (1e9, 1e9), (-5, 20)])
+def test_a_preview_near_the_edge_stays_in_the_picture(enhancer, photo_file, place):
+    preview = enhancer.preview(photo_file, RAW, x=place[0], y=place[1], size=32)
+
+    assert preview.after.shape == (128, 128, 3)
+
+
+def test_a_preview_larger_than_the_picture_is_the_picture(enhancer, photo, photo_file):
+    preview = enhancer.preview(photo_file, RAW, size=512)
+
+    assert np.array_equal(preview.after, enhancer.upscale(photo, "realesr-animevideov3"))
+    with pytest.raises(SettingsError, match="size takes"):
+        enhancer.preview(photo_file, RAW, size=0)
+
+
+def test_sliders_retune_a_preview_without_the_network(enhancer, photo_file, monkeypatch):
+    preview = enhancer.preview(photo_file, RAW, size=24)
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+    settings = RAW.changed(saturation=0, sharpen=1)
+
+    tuned = enhancer.retune(preview, settings)
+
+    assert np.ptp(tuned.after, axis=2).max() <= 1
+    assert tuned.info["settings"]["saturation"] == 0
+    assert tuned.info["signature"] != preview.info["signature"]
+    with pytest.raises(SettingsError, match="new preview"):
+        enhancer.retune(preview, Settings.preset("gentle"))
+
+
+def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
+    preview = enhancer.preview(photo_file, RAW, size=20)
+    result = enhancer.run(photo_file, RAW)
+
+    rows = enhancer.result_rows(result.info["task_id"])
+    before, after = look(rows, preview.piece.box)
+
+    box = preview.piece.box
+    assert np.array_equal(after, pixels(result.path)[4 * box.top : 4 * box.top + 80, 4 * box.left : 4 * box.left + 80])
+    assert before.shape == after.shape
+    assert agreement_db(preview, rows) > 40
+    with pytest.raises(EnhanceError, match="run the picture again"):
+        enhancer.result_rows("0" * 32)
+
+
+def test_alpha_is_enlarged_beside_the_colour(enhancer, photo, tmp_path):
+    path = tmp_path / "soft.png"
+    alpha = np.tile(np.linspace(0, 255, 56).round().astype(np.uint8), (40, 1))
+    Image.fromarray(np.dstack([photo, alpha])).save(path)
+
+    result = pixels(enhancer.run(path, RAW).path)
+
+    assert result.shape == (160, 224, 4)
+    smooth = np.asarray(Image.fromarray(alpha).resize((224, 160), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(result[..., 3] - smooth).max() <= 3
+
+
+def test_grey_stays_grey_and_16_bits_stay_16(enhancer, photo, tmp_path):
+    grey = Image.fromarray(photo).convert("L")
+    grey.save(tmp_path / "grey.png")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+
+    shallow, deep = (enhancer.run(tmp_path / name, RAW).path for name in ("grey.png", "deep.png"))
+
+    assert Image.open(shallow).mode == "L"
+    assert pixels(deep).dtype == np.uint16
+    assert np.abs(pixels(deep) / 257 - pixels(shallow)).max() <= 1
+
+
+def test_scale_resizes_from_the_networks_output(enhancer, photo_file):
+    result = enhancer.run(photo_file, RAW.changed(scale=2))
+
+    assert pixels(result.path).shape == (80, 112, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 2)])
+def test_the_smallest_pictures_work(enhancer, tmp_path, size):
+    path = tmp_path / "tiny.png"
+    Image.new("RGB", size, (200, 30, 90)).save(path)
+
+    assert pixels(enhancer.run(path, Settings.preset("anime-fast", sharpen=1)).path).shape[:2] == (
+        4 * size[1],
+        4 * size[0],
+    )
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_upscale_takes_only_rgb_arrays(enhancer, array):
+    with pytest.raises(PictureError, match="upscale takes an array"):
+        enhancer.upscale(array)
+
+
+def test_two_callers_at_once_get_their_own_pictures(enhancer, photo, tmp_path):
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
+    for path, picture in zip(paths, pictures, strict=True):
+        Image.fromarray(picture).save(path)
+    results = {}
+
+    def run(path):
+        results[path] = enhancer.run(path, RAW).path
+
+    threads = [threading.Thread(target=run, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for path, picture in zip(paths, pictures, strict=True):
+        assert np.array_equal(pixels(results[path]), enhancer.upscale(picture, "realesr-animevideov3"))
+
+
+def test_importing_the_library_imports_no_torch():
+    code = "import enhance, sys; enhance.Enhancer, enhance.Settings(), enhance.PRESETS; print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert answer.stdout.strip() == "False"

@@ -1,0 +1,125 @@
+"""Settings, presets and the signature."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from enhance import PRESETS, Settings, SettingsError, signature
+from enhance.settings import RANGES, network_key
+
+
+def sign(settings: Settings, *, picture="a" * 64, model="b" * 64, precision="bf16") -> str:
+    return signature(picture, settings, model, precision)
+
+
+def test_gentle_is_the_default():
+    assert Settings() == Settings.preset("gentle")
+    assert Settings().preset == "gentle"
+
+
+def test_gentle_is_gentle():
+    gentle = Settings()
+
+    assert 0 < gentle.sharpen <= 0.3
+    assert 1 < gentle.saturation <= 1.15
+    assert 1 < gentle.contrast <= 1.1
+    assert (gentle.scale, gentle.tile, gentle.tuning) == (4, 192, True)
+
+
+def test_original_bypasses_the_tuning():
+    assert Settings.preset("original").tuning is False
+
+
+def test_all_presets_make_settings():
+    assert list(PRESETS) == ["gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast"]
+    for name in PRESETS:
+        assert Settings.preset(name).preset == name
+
+
+def test_none_means_the_presets_value():
+    assert Settings.preset("gentle", strength=None, sharpen=0.5) == dataclasses.replace(Settings(), sharpen=0.5)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_value_out_of_range_is_refused_with_the_range(name):
+    low, high = RANGES[name]
+    for value in (low - 1, high + 1, float("nan"), float("inf"), "much", True, [1]):
+        with pytest.raises(SettingsError, match=f"{name} takes a number from {low} to {high}"):
+            Settings(**{name: value})
+    for value in (low, high):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}])
+def test_what_is_not_a_setting_is_refused(values):
+    with pytest.raises(SettingsError):
+        Settings(**values)
+
+
+def test_an_unknown_setting_is_refused_with_the_known_ones():
+    with pytest.raises(SettingsError, match=r"glow.*sharpen"):
+        Settings.preset("gentle", glow=1)
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().sharpen = 1  # type: ignore[misc]
+
+
+CHANGES = {
+    "scale": {"scale": 2},
+    "strength": {"strength": 0.5},
+    "sharpen": {"sharpen": 0.5},
+    "saturation": {"saturation": 1.5},
+    "contrast": {"contrast": 1.2},
+    "tuning": {"tuning": False},
+}
+
+
+@pytest.mark.parametrize("values", CHANGES.values(), ids=CHANGES)
+def test_what_changes_a_pixel_changes_the_signature(values):
+    assert sign(Settings()) != sign(Settings().changed(**values))
+
+
+def test_picture_model_and_precision_change_the_signature():
+    signs = {
+        sign(Settings()),
+        sign(Settings(), picture="c" * 64),
+        sign(Settings(), model="c" * 64),
+        sign(Settings(), precision="fp32"),
+        sign(Settings.preset("dehaze")),
+        sign(Settings.preset("face")),
+    }
+    assert len(signs) == 6
+
+
+def test_what_changes_no_pixel_does_not_change_the_signature():
+    gentle, raw = Settings(), Settings(tuning=False)
+
+    assert sign(gentle) == sign(gentle.changed(tile=64))
+    assert sign(gentle) == sign(gentle.changed(denoise=1.0))
+    assert sign(raw) == sign(raw.changed(sharpen=1.0, strength=0.2))
+    assert sign(raw) == sign(Settings.preset("original"))
+    assert sign(Settings(scale=4)) == sign(Settings(scale=4.0))
+
+
+def test_denoise_counts_where_the_network_has_it():
+    assert sign(Settings.preset("fast")) != sign(Settings.preset("fast", denoise=1.0))
+
+
+def test_the_signature_is_the_same_in_every_process():
+    code = "from enhance import Settings, signature; print(signature('a' * 64, Settings(), 'b' * 64, 'bf16'))"
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert elsewhere.stdout.strip() == sign(Settings())
+    assert len(sign(Settings())) == 64
+
+
+def test_the_networks_key_ignores_the_sliders():
+    def key(settings):
+        return network_key("a" * 64, settings, "b" * 64, "bf16")
+
+    assert key(Settings()) == key(Settings(sharpen=1.0, scale=2, strength=0.1))
+    assert key(Settings()) != key(Settings.preset("dehaze"))

@@ -1,0 +1,161 @@
+"""The store: whole files or none, found again by signature, cleaned by age and size."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from enhance.errors import StorageError
+from enhance.picture import read_picture
+from enhance.tasks import TaskStore
+from enhance.whole import part_of, place_whole
+
+
+@pytest.fixture
+def store(tmp_path) -> TaskStore:
+    return TaskStore(tmp_path / "store")
+
+
+def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"picture") -> str:
+    task_id = store.new_id()
+    place_whole(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
+    info = {"status": "done", "signature": signature, "task_id": task_id, "output": {"bytes": len(content)}}
+    store.finish(task_id, info)
+    return task_id
+
+
+def test_an_upload_is_kept_byte_for_byte_under_its_checksum(store, photo_file):
+    picture = read_picture(photo_file)
+
+    place = store.keep_upload(photo_file, picture)
+
+    assert place == store.uploads / picture.sha256 / "photo.png"
+    assert place.read_bytes() == photo_file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "..", ".", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"],
+)
+def test_a_name_from_a_person_never_leads_elsewhere(store, photo_file, name):
+    picture = replace(read_picture(photo_file), name=name)
+
+    place = store.keep_upload(photo_file, picture)
+
+    assert place.parent == store.uploads / picture.sha256
+    assert place.resolve().is_relative_to(store.uploads)
+    assert len(place.name.encode()) <= 140
+
+
+def test_ids_are_random_and_long():
+    ids = {TaskStore().new_id() for _ in range(100)}
+
+    assert len(ids) == 100
+    assert all(len(task_id) == 32 for task_id in ids)
+
+
+def test_a_finished_task_is_found_by_its_signature_also_after_a_restart(store):
+    task_id = finish(store)
+
+    assert store.find("a" * 64)["task_id"] == task_id
+    assert TaskStore(store.folder).find("a" * 64)["task_id"] == task_id
+    assert store.find("b" * 64) is None
+
+
+def test_a_result_whose_picture_is_gone_or_cut_off_is_not_found(store):
+    task_id = finish(store)
+    store.find("a" * 64)
+
+    store.result_path(task_id).write_bytes(b"pic")
+    assert store.find("a" * 64) is None
+    assert store.info(task_id) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"status": "done"}', "\x00"])
+def test_a_broken_info_file_counts_as_none(store, content):
+    task_id = finish(store)
+    store.result_path(task_id).with_suffix(".json").write_text(content)
+
+    assert store.info(task_id) is None
+    assert store.find("a" * 64) is None
+    assert finish(store, "b" * 64)
+
+
+@pytest.mark.parametrize("task_id", ["", "../secret", "A" * 32, "0" * 31, "0" * 32 + "\n"])
+def test_what_is_no_task_id_finds_nothing(store, task_id):
+    assert store.info(task_id) is None
+
+
+def test_a_result_without_room_for_its_facts_is_removed(store, monkeypatch):
+    def full(*_):
+        raise StorageError("full")
+
+    task_id = store.new_id()
+    place_whole(store.result_path(task_id), lambda temporary: temporary.write_bytes(b"picture"))
+    monkeypatch.setattr("enhance.tasks.place_whole", full)
+
+    with pytest.raises(StorageError):
+        store.finish(task_id, {})
+    assert list(store.processed.iterdir()) == []
+
+
+def test_old_files_go_and_young_ones_stay(store, monkeypatch):
+    monkeypatch.setenv("ENHANCE_RETENTION_HOURS", "2")
+    old, young = finish(store), finish(store)
+    ago = time.time() - 3 * 3600
+    os.utime(store.result_path(old), (ago, ago))
+
+    store.clean()
+
+    assert {path.stem for path in store.processed.iterdir()} == {young}
+
+
+def test_what_is_too_much_goes_oldest_first(store, monkeypatch):
+    monkeypatch.setenv("ENHANCE_MAX_DISK", "25")
+    tasks = [finish(store, content=b"0123456789") for _ in range(3)]
+    for age, task_id in enumerate(reversed(tasks)):
+        ago = time.time() - 10 * age
+        os.utime(store.result_path(task_id), (ago, ago))
+
+    store.clean()
+
+    assert {path.stem for path in store.processed.glob("*.png")} == set(tasks[1:])
+
+
+def test_a_running_tasks_files_stay_whatever_their_age(store, monkeypatch, photo_file):
+    monkeypatch.setenv("ENHANCE_MAX_DISK", "1")
+    upload = store.keep_upload(photo_file, read_picture(photo_file))
+
+    with store.using(upload):
+        store.clean()
+        assert upload.exists()
+    store.clean()
+    assert not upload.exists()
+    assert not upload.parent.exists()
+
+
+def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
+    store.check()
+    code = (
+        "import sys; from pathlib import Path; from enhance.whole import part_of;"
+        "part_of(Path(sys.argv[1])).write_bytes(b'half')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(store.processed / "x.png")], check=True)
+    mine = part_of(store.processed / "y.png")
+    mine.write_bytes(b"half")
+    (store.processed / ".other.part").write_bytes(b"not ours")
+    assert len(list(store.processed.iterdir())) == 3
+
+    store.clean()
+
+    assert {path.name for path in store.processed.iterdir()} == {mine.name, ".other.part"}
+
+
+def test_a_data_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageError, match="choose another"):
+        TaskStore(tmp_path / "file").check()

@@ -1,0 +1,59 @@
+"""The manifest: exactly the models that the program may load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from weights import manifest
+
+OFFICIAL = {
+    "realesrgan-x4plus": (66_857_836, "37f9a931c215f040aa6d50f711f2cb115f713c46df1d0d6469a8bd7bfe9a60bb"),
+    "realesrgan-x4plus-anime": (17_938_799, "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da"),
+    "realesr-general-x4v3": (4_885_111, "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292"),
+    "realesr-general-wdn-x4v3": (4_885_111, "1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca"),
+    "realesr-animevideov3": (2_504_012, "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d"),
+    "gfpgan-v1.4": (348_632_874, "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad"),
+    "yunet": (229_738, "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"),
+}
+SOURCES = {
+    "realesrgan-x4plus": "Hugging Face Comfy-Org/Real-ESRGAN_repackaged@ea19b4c",
+    "realesrgan-x4plus-anime": "Hugging Face LykosAI/Upscalers@28a279e",
+    "realesr-general-x4v3": "Hugging Face leonelhs/realesrgan@6907f85",
+    "realesr-general-wdn-x4v3": "Hugging Face leonelhs/realesrgan@6907f85",
+    "realesr-animevideov3": "Hugging Face leonelhs/realesrgan@6907f85",
+    "gfpgan-v1.4": "Hugging Face leonelhs/gfpgan@main",
+    "yunet": "Hugging Face opencv/face_detection_yunet@main",
+}
+PACKAGED = {
+    "realesrgan-x4plus": "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+    "realesrgan-x4plus-anime": "fe01c269cfd10cdef8e018ab66ebe750cf79c7af4d1f9c16c737e1295229bacc",
+    "realesr-animevideov3": "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+}
+
+
+def test_the_manifest_pins_the_official_files():
+    assert {name: (model.bytes, model.sha256) for name, model in manifest().items()} == OFFICIAL
+    assert {name: str(model.hub) for name, model in manifest().items()} == SOURCES
+
+
+def test_the_manifest_pins_the_package_files():
+    packaged = {name: model.package.bin_sha256 for name, model in manifest().items() if model.package}
+    assert packaged == PACKAGED
+
+
+@pytest.mark.parametrize("model", manifest().values(), ids=manifest())
+def test_every_model_has_a_licence_a_purpose_and_a_loadable_file(model):
+    assert model.licence in {"BSD-3-Clause", "Apache-2.0", "MIT"}
+    assert model.purpose.endswith(".")
+    assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx"}
+    assert Path(model.file).name == model.file == Path(model.hub.path).name
+
+
+def test_importing_weights_stays_light():
+    code = "import sys, weights; print({'torch', 'huggingface_hub', 'numpy'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "set()\n"

@@ -1,0 +1,155 @@
+"""The command line of the model files: `python -m weights list | fetch [NAME...] [--all] | verify`, each with --json.
+
+Exit status 0 when everything asked for is in order, 1 when something is not, 2 for a wrong command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from enhance.errors import EnhanceError
+
+from .files import forget_digests
+from .store import Holding, Store, ensure, inspect, verify
+
+DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
+
+_REDRAW_SECONDS = 0.2
+
+
+def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> int:
+    """Runs one command and gives its exit status; `store` is the program's own unless given."""
+    store = store or Store()
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    unknown = [name for name in getattr(chosen, "names", []) if name not in store.models]
+    if unknown:
+        parser.error(f"there is no model {unknown[0]!r}; the models are {', '.join(store.models)}")
+    if getattr(chosen, "all", False) and chosen.names:
+        parser.error("give either names or --all")
+    try:
+        records, show, status = chosen.command(chosen, store)
+    except EnhanceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the bytes that have arrived are kept for the next fetch.", file=sys.stderr)
+        return 1
+    print(json.dumps(records, indent=2) if chosen.json else show(records))
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m weights", description="Lists, fetches and verifies the model files in ENHANCE_WEIGHTS."
+    )
+    commands = parser.add_subparsers(required=True, metavar="list | fetch | verify")
+    parts = [
+        ("list", _list, "every model, whether it is here, and what it is for"),
+        ("fetch", _fetch, f"get models; without NAME the set that every installation needs: {', '.join(DEFAULT_SET)}"),
+        ("verify", _verify, "read every file that is here again and set aside what is corrupt"),
+    ]
+    for name, command, text in parts:
+        part = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        part.add_argument("--json", action="store_true", help="print a JSON array on standard output")
+        part.set_defaults(command=command)
+        if command is _fetch:
+            part.add_argument("names", nargs="*", metavar="NAME", help="a model's name, see list")
+            part.add_argument("--all", action="store_true", help="every model")
+    return parser
+
+
+Records = list[dict[str, object]]
+Outcome = tuple[Records, Callable[[Records], str], int]
+
+
+def _list(chosen: argparse.Namespace, store: Store) -> Outcome:
+    records = [_record(inspect(name, store)) for name in store.models]
+    return records, lambda records: _table(records, ("name", "size", "status", "source", "purpose")), 0
+
+
+def _fetch(chosen: argparse.Namespace, store: Store) -> Outcome:
+    names = list(store.models) if chosen.all else chosen.names or list(DEFAULT_SET)
+    records, status = [], 0
+    for name in dict.fromkeys(names):
+        line = _ProgressLine(name)
+        error = None
+        try:
+            ensure(name, line, store)
+        except EnhanceError as failure:
+            error, status = str(failure), 1
+        line.close()
+        if error:
+            print(error, file=sys.stderr)
+        records.append({**_record(inspect(name, store)), "error": error})
+    return records, lambda records: _table(records, ("name", "size", "status", "source")), status
+
+
+def _verify(chosen: argparse.Namespace, store: Store) -> Outcome:
+    forget_digests()
+    records, status = [], 0
+    for name in store.models:
+        held, aside = verify(name, store)
+        status = 1 if aside else status
+        if held.located or aside:
+            state = "corrupt" if aside else held.status
+            records.append({**_record(held), "status": state, "set_aside": [str(path) for path in aside]})
+
+    def show(records: Records) -> str:
+        if not records:
+            return "No model file is here yet; `python -m weights fetch` gets the ones that are needed."
+        return _table(records, ("name", "size", "status", "source"))
+
+    return records, show, status
+
+
+def _record(held: Holding) -> dict[str, object]:
+    model, located = held.model, held.located
+    return {
+        "name": model.name,
+        "status": held.status,
+        "bytes": located.path.stat().st_size if located else model.bytes,
+        "path": str(located.path) if located else None,
+        "sha256": located.sha256 if located else None,
+        "source": located.source if located else None,
+        "network": model.network,
+        "licence": model.licence,
+        "purpose": model.purpose,
+    }
+
+
+def _table(records: Records, columns: Sequence[str]) -> str:
+    rows = [list(columns)]
+    for record in records:
+        cells = {**record, "size": f"{record['bytes'] / 1e6:.1f} MB"}  # type: ignore[operator]
+        rows.append([str(cells[column] or "-") for column in columns])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+class _ProgressLine:
+    """One line on standard error that is redrawn while a file arrives; on anything but a terminal, only its end."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._text = ""
+        self._drawn_at = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        self._text = f"{self._name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB ({100 * done // total} %)"
+        if sys.stderr.isatty() and time.monotonic() - self._drawn_at > _REDRAW_SECONDS:
+            self._drawn_at = time.monotonic()
+            print(f"\r{self._text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._text:
+            print(f"\r{self._text}\x1b[K" if sys.stderr.isatty() else self._text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

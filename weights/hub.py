@@ -1,0 +1,224 @@
+"""The first source: Hugging Face, one file at a pinned revision, going on from the bytes of a download that broke off.
+
+huggingface_hub knows the address, the token and the HTTP client. Its own download function is not used: it drops the
+bytes of a broken-off file when it gives up, and with no connection it asks for minutes before it does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from enhance.errors import WeightsError
+
+from .files import digest, set_aside, storage
+from .models import HubSource, Model
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], object]
+
+# Seconds from asking until an answer begins: name look-up, every address of the host, TLS and redirects together.
+ANSWER_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 10.0
+# A download that has begun is taken up again this often, and given up after so many tries in a row without a byte.
+_CONNECTIONS = 20
+_EMPTY_CONNECTIONS = 3
+PAUSE_SECONDS = 1.0
+_TRUE = {"1", "ON", "YES", "TRUE"}
+
+
+class _BrokenOffError(Exception):
+    """The connection could not be made or ended too early; never leaves this module."""
+
+
+def fetch(model: Model, folder: Path, progress: Progress | None = None) -> Path:
+    """Downloads the official file of a model into `folder`, verifies it and gives its path.
+
+    `progress(done_bytes, total_bytes)` is called as bytes arrive; what it raises ends the download. The bytes of an
+    unfinished download stay in FILE.part and the next call goes on from there. Raises WeightsError, a clause for a
+    list of what was tried, when the file cannot be had or has the wrong checksum; StorageError when it cannot be kept.
+    """
+    if _offline():
+        raise WeightsError("was not asked, because HF_HUB_OFFLINE is set")
+    part = folder / f"{model.file}.part"
+    taken_up = part.exists()
+    _complete(model, part, progress or (lambda done, total: None))
+    with storage(folder):
+        found = digest(part)
+    if found == model.sha256:
+        with storage(folder):
+            part.replace(folder / model.file)
+        return folder / model.file
+    wrong = set_aside(part, model.file, f"its SHA-256 is {found[:12]}… instead of {model.sha256[:12]}…")
+    if taken_up:
+        _log.warning("%s is fetched once more from its first byte.", model.file)
+        return fetch(model, folder, progress)
+    raise WeightsError(f"{_endpoint(model.hub)} sent a file with the wrong checksum, now set aside as {wrong}")
+
+
+def _complete(model: Model, part: Path, progress: Progress) -> None:
+    """Brings `part` to the end of the file, over as many connections as it takes."""
+    begun = False
+    empty = 0
+    trouble = ""
+    for _ in range(_CONNECTIONS):
+        before = _size(part)
+        if before == model.bytes:
+            return
+        try:
+            _append(model, part, before if before < model.bytes else 0, progress)
+            return
+        except _BrokenOffError as error:
+            trouble = str(error)
+        arrived = _size(part) > before
+        begun = begun or arrived
+        empty = 0 if arrived else empty + 1
+        if not begun:
+            raise WeightsError(trouble)
+        if empty == _EMPTY_CONNECTIONS:
+            break
+        time.sleep(empty * PAUSE_SECONDS)
+    raise WeightsError(
+        f"broke off after {_size(part):,} of {model.bytes:,} bytes, which are kept for the next try ({trouble})"
+    )
+
+
+def _append(model: Model, part: Path, have: int, progress: Progress) -> None:
+    """Asks for the bytes from `have` on and writes them; _BrokenOffError when they stop before the end."""
+    with _answer(model.hub, have) as response:
+        from_start = response.status_code == 200
+        if from_start or _continues(response, have, model.bytes):
+            return _write(response, model, part, 0 if from_start else have, progress)
+    if not have:
+        raise WeightsError(f"{_endpoint(model.hub)} sent only a piece of {model.file}")
+    # The server's file does not go on from these bytes, so they are not of that file.
+    return _append(model, part, 0, progress)
+
+
+def _write(response: Any, model: Model, part: Path, have: int, progress: Progress) -> None:
+    with storage(part.parent):
+        file = part.open("ab" if have else "wb", buffering=0)
+    with file:
+        for chunk in _chunks(response):
+            have += len(chunk)
+            if have > model.bytes:
+                break
+            with storage(part.parent):
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            progress(have, model.bytes)
+    if have > model.bytes:
+        with storage(part.parent):
+            part.unlink()
+        raise WeightsError(f"{_endpoint(model.hub)} sent more than the {model.bytes:,} bytes of {model.file}")
+
+
+def _continues(response: Any, have: int, total: int) -> bool:
+    """Whether the answer goes on at byte `have` of a file of `total` bytes."""
+    return response.status_code == 206 and response.headers.get("Content-Range") == f"bytes {have}-{total - 1}/{total}"
+
+
+def _chunks(response: Any) -> Iterator[bytes]:
+    try:
+        yield from response.iter_bytes()
+    except Exception as error:
+        raise _BrokenOffError(_words(error)) from error
+
+
+@contextmanager
+def _answer(source: HubSource, start: int) -> Iterator[Any]:
+    """The streamed answer with the file from byte `start` on, its status checked.
+
+    The question is asked in a thread of its own, as no socket timeout covers name look-up or many dead addresses.
+    """
+    from huggingface_hub.utils import get_session
+
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            timeout = (CONNECT_SECONDS, SILENCE_SECONDS, SILENCE_SECONDS, CONNECT_SECONDS)
+            session = get_session()
+            request = session.build_request("GET", _url(source), headers=_headers(start), timeout=timeout)
+            answer.set_result(session.send(request, stream=True, follow_redirects=True))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="ask-hugging-face", daemon=True).start()
+    try:
+        response = answer.result(timeout=ANSWER_SECONDS)
+    except NoAnswer as error:
+        answer.add_done_callback(_close_late)
+        raise _BrokenOffError(f"{_endpoint(source)} did not answer within {ANSWER_SECONDS:.0f} seconds") from error
+    except Exception as error:
+        raise _BrokenOffError(f"{_endpoint(source)} cannot be reached ({_words(error)})") from error
+    try:
+        _check_status(response, source, start)
+        yield response
+    finally:
+        response.close()
+
+
+def _close_late(answer: Future[Any]) -> None:
+    if answer.exception() is None:
+        answer.result().close()
+
+
+def _check_status(response: Any, source: HubSource, start: int) -> None:
+    status = response.status_code
+    if status in (200, 206) or (status == 416 and start):
+        return
+    message = f"{_endpoint(source)} answered {status} for {source.path} of {source.repo}@{source.revision[:7]}"
+    if status in (401, 403):
+        message += "; check HF_TOKEN"
+    if status == 429 or status >= 500:
+        raise _BrokenOffError(message)
+    raise WeightsError(message)
+
+
+def _headers(start: int) -> dict[str, str]:
+    from huggingface_hub import constants, get_token
+
+    headers = {"User-Agent": "enhance-weights", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    if not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and (token := get_token()):
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
+
+
+def _url(source: HubSource) -> str:
+    from huggingface_hub import hf_hub_url
+
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    return hf_hub_url(source.repo, source.path, revision=source.revision, endpoint=endpoint)
+
+
+def _endpoint(source: HubSource) -> str:
+    """The scheme and host that are asked, for messages: without the password that an address may hold."""
+    address = urlsplit(_url(source))
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}" if address.netloc else "the address in HF_ENDPOINT"
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _words(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

