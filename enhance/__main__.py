@@ -7,25 +7,29 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .errors import EnhanceError
-from .settings import PRESETS, RANGES
+from .errors import EnhanceError, SettingsError
+from .settings import PRESETS, RANGES, Settings
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
-"""The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
+if TYPE_CHECKING:
+    from .batch import Batch, Item
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; gives the exit status: 0 all done, 1 some failed, 2 usage."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.ERROR, format="enhance: %(message)s", stream=sys.stderr)
     try:
         return options.command(options)
+    except SettingsError as error:
+        print(f"enhance: {error}", file=sys.stderr)
+        return 2
     except EnhanceError as error:
         print(f"enhance: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("enhance: stopped; nothing half-written is left.", file=sys.stderr)
+        print("enhance: stopped; what was done is kept, nothing half-written is left.", file=sys.stderr)
         return 130
 
 
@@ -34,19 +38,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")
     run.set_defaults(command=_run)
-    run.add_argument("input", nargs="+", type=Path, help="picture files, or folders of them")
+    run.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="picture files, or folders of them")
     run.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: processed/)")
     run.add_argument("--preset", default="gentle", help=f"one of {', '.join(PRESETS)} (default gentle)")
     run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
     for name, (low, high) in RANGES.items():
-        default = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
-        run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low} to {high}{default}")
+        more = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
+        run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     _add_device(run)
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
     bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     bench.set_defaults(command=_bench)
-    bench.add_argument("--json", action="store_true", help="the figures as JSON")
     _add_device(bench)
+    bench.add_argument("--json", action="store_true", help="the figures as JSON")
     return parser
 
 
@@ -56,85 +60,84 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .errors import SettingsError
-    from .settings import Settings
-
-    try:
-        settings = Settings.preset(
-            options.preset,
-            tuning=False if options.no_tuning else None,
-            **{name: getattr(options, name) for name in RANGES},
-        )
-    except SettingsError as error:
-        print(f"enhance: {error}", file=sys.stderr)
-        return 2
-    inputs = list(_expand(options.input))
-    if not inputs:
-        print("enhance: there is no picture in that folder.", file=sys.stderr)
-        return 1
+    sliders = {name: getattr(options, name) for name in RANGES}
+    settings = Settings.preset(options.preset, tuning=False if options.no_tuning else None, **sliders)
+    from .batch import Running
     from .enhancer import Enhancer
 
+    batch = _planned(options.input, options.output)
+    if not batch.items:
+        raise EnhanceError("There is no picture in that folder.")
     enhancer = Enhancer(options.device, options.precision)
-    outputs = _outputs(inputs, options.output, single=len(options.input) == 1 and not options.input[0].is_dir())
-    failed = 0
-    for source, output in zip(inputs, outputs, strict=True):
-        failed += not _one(enhancer, source, settings, output, options.json)
+    enhancer.check()
+    with _Reporter(batch, as_json=options.json) as reporter:
+        ended = Running(enhancer, settings, batch, changed=reporter.look).run()
     enhancer.release()
-    return 1 if failed else 0
+    return 0 if ended.count("done") == len(ended.items) else 1
 
 
-def _one(enhancer, source: Path, settings, output: Path | None, as_json: bool) -> bool:
-    """Enhance one file and say what came of it; False when it failed."""
-    from tqdm import tqdm
+def _planned(inputs: list[Path], output: Path | None) -> Batch:
+    """What is to be done, and where each result goes. Raises SettingsError where that is no usable place."""
+    from .batch import Batch, Item, find_pictures, plan
+    from .whole import sweep
 
-    form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows, {postfix}"
-    with tqdm(desc=source.name, bar_format=form, leave=False, file=sys.stderr) as bar:
-
-        def progress(done: int, total: int, left: float | None) -> None:
-            bar.total, bar.n = total, done
-            bar.set_postfix_str("" if left is None else f"{left:.0f} s left")
-
-        try:
-            result = enhancer.run(source, settings, output=output, progress=progress)
-        except EnhanceError as error:
-            bar.close()
-            print(f"enhance: {source}: {error}", file=sys.stderr)
-            if as_json:
-                print(json.dumps({"status": "failed", "input": {"name": source.name}, "error": str(error)}))
-            return False
-    if as_json:
-        print(json.dumps(result.info, ensure_ascii=False), flush=True)
-    else:
-        size, seconds = result.info["output"], result.info["seconds"]["total"]
-        print(f"{result.path}  {size['width']} x {size['height']}, {seconds:.1f} s", flush=True)
-    return True
-
-
-def _expand(inputs: list[Path]):
-    """The files named, and the pictures in the folders named, each folder in the order of names."""
-    for path in inputs:
-        if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-        else:
-            yield path
-
-
-def _outputs(inputs: list[Path], output: Path | None, *, single: bool) -> list[Path | None]:
-    """Where each result goes; equal names in one folder are kept apart by a number."""
     if output is None:
-        return [None] * len(inputs)
-    if single and not output.is_dir():
-        return [output]
-    taken: set[Path] = set()
-    places: list[Path | None] = []
-    for source in inputs:
-        place, number = output / f"{source.stem}.png", 1
-        while place in taken:
-            number += 1
-            place = output / f"{source.stem}-{number}.png"
-        taken.add(place)
-        places.append(place)
-    return places
+        return plan(find_pictures(inputs))
+    one_file = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
+    if one_file:
+        if output.suffix.lower() != ".png":
+            raise SettingsError(f"The result is a PNG: let the name of the output end in .png, not {output.name}.")
+        sweep(output.parent)
+        return Batch((Item(inputs[0], inputs[0].name, output),))
+    if output.exists() and not output.is_dir():
+        raise SettingsError(f"{output} is a file; name a folder for several results.")
+    sweep(output)
+    return plan(find_pictures(inputs, output), output)
+
+
+class _Reporter:
+    """Says what happens: a bar on standard error, a line for every file that is done or failed."""
+
+    def __init__(self, batch: Batch, *, as_json: bool):
+        from tqdm import tqdm
+
+        self._json = as_json
+        self._said: set[int] = set()
+        self._bar = tqdm(
+            total=100, file=sys.stderr, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}"
+        )
+
+    def __enter__(self) -> _Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def look(self, batch: Batch) -> None:
+        for place, item in enumerate(batch.items):
+            if item.state in ("done", "failed") and place not in self._said:
+                self._said.add(place)
+                self._say(item)
+            if item.state == "running":
+                self._bar.set_description_str(f"{item.name} ({place + 1} of {len(batch.items)})", refresh=False)
+        left = "" if batch.seconds_left is None else f" {batch.seconds_left:.0f} s left"
+        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.n = round(100 * batch.share, 1)
+        self._bar.refresh()
+
+    def _say(self, item: Item) -> None:
+        self._bar.clear()
+        if item.info is None:
+            print(f"enhance: {item.source}: {item.error}", file=sys.stderr)
+            if self._json:
+                failed = {"status": "failed", "input": {"name": item.name}, "error": item.error}
+                print(json.dumps(failed, ensure_ascii=False), flush=True)
+        elif self._json:
+            print(json.dumps(item.info, ensure_ascii=False), flush=True)
+        else:
+            output, seconds = item.info["output"], item.info["seconds"]["total"]
+            done = "was there already" if item.info["cached"] else f"{seconds:.1f} s"
+            print(f"{item.result}  {output['width']} x {output['height']}, {done}", flush=True)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .errors import StorageError
-from .whole import explained, part_of
+from .whole import check_room, explained, part_of
 
 _IN_MEMORY = 256 << 20
 _LENGTH = struct.Struct("<Q")
@@ -164,6 +164,7 @@ class Canvas:
     def _create(self) -> BinaryIO:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            check_room(self._path.parent, self.bytes)
             if self._part is not None:
                 return self._part.open("x+b")
             return tempfile.TemporaryFile(dir=self._path.parent)

@@ -24,6 +24,7 @@ from .running import Onlookers, Progress, Timing, Watcher, network_output, write
 from .settings import PRESETS, Settings
 from .tasks import TaskStore
 from .tuning import scaled_size
+from .whole import try_place
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -68,6 +69,7 @@ class Enhancer:
         source: Path | str,
         settings: Settings | None = None,
         *,
+        name: str | None = None,
         output: Path | str | None = None,
         preview: Preview | None = None,
         progress: Progress | None = None,
@@ -81,10 +83,13 @@ class Enhancer:
         Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
         and the network's output for further tuning. A result with the same signature, in the store or already at
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
-        grow. Raises EnhanceError; nothing half-written is left.
+        grow; `name` is what the input is called, if not by its file name. Raises EnhanceError; nothing half-written is
+        left.
         """
         started = time.perf_counter()
         job = self._job(source, settings, max_pixels, max_bytes)
+        if name is not None:
+            job = replace(job, picture=replace(job.picture, name=name))
         others = Onlookers(progress, stop, watch)
         if output is not None:
             return self._run_to(Path(output), Path(source), job, started, others)
@@ -203,6 +208,10 @@ class Enhancer:
             "model_memory_mb": round(loaded[1] / 1e6, 1) if loaded else 0.0,
         }
 
+    def check(self) -> None:
+        """Find out now what would fail at the first picture: the device's and the precision's names."""
+        self.engine.precision()
+
     def release(self) -> None:
         """Give back the memory of the model; the next run loads it again."""
         if "engine" in self.__dict__:
@@ -224,6 +233,7 @@ class Enhancer:
             raise StorageError(f"{output} is the input itself, which is never overwritten; choose another output name.")
         info = self._already(output, job, started)
         if info is None:
+            try_place(output)
             timing = Timing(started, self.engine.device.type)
             with network_output(self.engine, job, timing, others) as canvas:
                 rows = ResultRows(job.picture, canvas.rows, job.settings)

@@ -21,7 +21,7 @@ from typing import Any
 
 from .errors import StorageError
 from .picture import Picture
-from .whole import place_whole, sweep
+from .whole import place_whole, sweep, try_place
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ class TaskStore:
     def check(self) -> None:
         """Make the folders and try to write. Raises StorageError with what to do."""
         for folder in (self.uploads, self.processed, self.network):
-            place_whole(folder / ".writable", lambda temporary: temporary.write_bytes(b""))
-            (folder / ".writable").unlink(missing_ok=True)
+            try_place(folder / "picture.png")
 
     def new_id(self) -> str:
         """A task id that nobody can guess."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -35,6 +36,29 @@ def place_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def try_place(path: Path) -> None:
+    """Find out now whether a file can be written at `path`; what is there stays. Raises StorageError."""
+    temporary = part_of(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise explained(path, error) from error
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise StorageError when fewer than `needed` bytes are free where `folder` lies."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageError(
+            f"The disk of {folder} has {free / 1e9:.1f} GB free, and this picture needs {needed / 1e9:.1f} GB there: "
+            "free some space or choose another folder."
+        )
 
 
 def sweep(folder: Path) -> int:

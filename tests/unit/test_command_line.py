@@ -1,0 +1,200 @@
+"""`python -m enhance` as a person meets it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.__main__ import main
+
+FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
+
+
+def pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_help_is_there_at_once_and_without_torch():
+    code = (
+        "import atexit, runpy, sys; sys.argv = ['enhance', '--help'];"
+        "atexit.register(lambda: print([name for name in ('torch', 'cv2', 'PIL') if name in sys.modules]));"
+        "runpy.run_module('enhance', run_name='__main__')"
+    )
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert "bench" in answer.stdout
+    assert answer.stdout.strip().endswith("[]")
+
+
+def test_one_file_to_one_file(photo_file, tmp_path, capsys):
+    output = tmp_path / "out.png"
+
+    assert main(["run", str(photo_file), "-o", str(output), *FAST]) == 0
+
+    assert pixels(output).shape == (160, 224, 3)
+    assert "224 x 160" in capsys.readouterr().out
+
+
+def test_without_output_the_result_lies_under_processed(photo_file, tmp_path, capsys):
+    assert main(["run", str(photo_file), "--json", *FAST]) == 0
+
+    info = json.loads(capsys.readouterr().out)
+    assert Path(info["output"]["path"]) == tmp_path / "data" / "processed" / f"{info['task_id']}.png"
+    assert Path(info["output"]["path"]).exists()
+
+
+def test_progress_goes_to_standard_error(photo_file, tmp_path, capsys):
+    main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST])
+
+    assert "100%" in capsys.readouterr().err
+
+
+def test_sliders_reach_the_settings(photo_file, tmp_path, capsys):
+    sliders = ["--scale", "2", "--strength", "0.5", "--sharpen", "0.4", "--saturation", "1.5", "--contrast", "0.9"]
+    arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--json", "--tile", "64", *sliders, *FAST]
+
+    assert main(arguments) == 0
+
+    info = json.loads(capsys.readouterr().out)
+    wanted = {"scale": 2, "tuning": True, "strength": 0.5, "sharpen": 0.4, "saturation": 1.5, "contrast": 0.9}
+    assert wanted.items() <= info["settings"].items()
+    assert info["tile"] == 64
+
+
+def test_no_tuning_is_the_networks_output(photo_file, tmp_path):
+    raw, tuned = tmp_path / "raw.png", tmp_path / "tuned.png"
+
+    main(["run", str(photo_file), "-o", str(raw), *FAST])
+    main(["run", str(photo_file), "-o", str(tuned), "--no-tuning", "--contrast", "1.5", *FAST])
+
+    assert np.array_equal(pixels(raw), pixels(tuned))
+
+
+def test_one_bad_file_stops_nothing_and_is_named(photo_file, tmp_path, capsys):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+
+    status = main(["run", str(tmp_path / "bad.jpg"), str(photo_file), "-o", str(tmp_path / "out"), *FAST])
+
+    assert status == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.png"]
+    assert "bad.jpg is not a picture" in capsys.readouterr().err
+
+
+def test_a_folder_is_taken_with_its_pictures_and_equal_names_are_kept_apart(photo, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "a.bmp", "more/a.png", "notes.txt"):
+        Image.fromarray(photo[:8, :8]).save(folder / name, format="PNG")
+
+    assert main(["run", str(folder), "-o", str(tmp_path / "out"), *FAST]) == 0
+
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-2.png", "a-3.png", "a.png"]
+
+
+def test_originals_are_safe_when_the_results_go_into_their_folder(photo, tmp_path):
+    Image.fromarray(photo[:8, :8]).save(tmp_path / "a.png")
+    Image.fromarray(photo[8:16, :8]).save(tmp_path / "a.bmp")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    for _ in range(2):
+        assert main(["run", str(tmp_path), "-o", str(tmp_path), *FAST]) == 0
+
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["a-2.png", "a-3.png", "a.bmp", "a.png"]
+
+
+def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
+    arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST]
+
+    main(arguments)
+    assert "was there already" not in capsys.readouterr().out
+    main(arguments)
+    assert "was there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "PHOTO", "--preset", "vivid"], "Unknown preset “vivid”; choose from gentle"),
+        (["run", "PHOTO", "--scale", "9"], "scale takes a number from 1 to 4"),
+        (["run", "PHOTO", "--device", "tpu"], "“tpu” is not available here"),
+        (["run", "PHOTO", "--precision", "fp8"], "Unknown precision “fp8”"),
+        (["run", "PHOTO", "-o", "out.jpg"], "end in .png"),
+        (["run", "PHOTO", "PHOTO", "-o", "PHOTO"], "name a folder"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_status_2(arguments, sentence, photo_file, capsys):
+    arguments = [str(photo_file) if argument == "PHOTO" else argument for argument in arguments]
+
+    assert main(arguments) == 2
+
+    error = capsys.readouterr().err.strip().splitlines()
+    assert sentence in error[-1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["shine"], ["run", "x", "--scale", "big"]])
+def test_argparse_usage_errors_have_status_2(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
+def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    cases = [
+        ([str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")], "gone.png does not exist"),
+        ([str(photo_file), "-o", str(tmp_path / "file" / "x.png")], "cannot be written"),
+        ([str(photo_file), "-o", str(photo_file)], "never overwritten"),
+    ]
+    for arguments, sentence in cases:
+        assert main(["run", *arguments, *FAST]) == 1
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert "Traceback" not in error
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_empty_folder_is_said(tmp_path, capsys):
+    assert main(["run", str(tmp_path)]) == 1
+    assert "no picture in that folder" in capsys.readouterr().err
+
+
+def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "realesr-animevideov3.safetensors").write_bytes(b"\x00" * 1000)
+
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST]) == 0
+    assert list((tmp_path / "weights").glob("*.corrupt*"))
+
+
+def test_a_killed_batch_leaves_no_broken_file_and_goes_on_to_the_same_bytes(photo, tmp_path):
+    folder, whole, killed = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
+    folder.mkdir()
+    for number in range(4):
+        Image.fromarray(np.tile(photo, (2 + number, 2, 1))).save(folder / f"{number}.png")
+    assert main(["run", str(folder), "-o", str(whole), *FAST]) == 0
+    command = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(killed), *FAST]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+
+    for results in (0, 1, 3):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
+            while len(list(killed.glob("[0-9]*.png"))) < results or not list(killed.glob(".*.part")):
+                time.sleep(0.001)
+                if batch.poll() is not None:
+                    break
+            batch.kill()
+        for path in killed.glob("[0-9]*.png"):
+            assert path.read_bytes() == (whole / path.name).read_bytes()
+    assert main(["run", str(folder), "-o", str(killed), *FAST]) == 0
+
+    assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.iterdir()
+    }
