@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
 """The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
 
-COLUMNS = ("file", "state", "reason", "result", "width", "height", "bytes", "seconds", "signature", "sha256")
+COLUMNS: tuple[str, ...] = (
+    *("file", "state", "reason", "result", "width", "height", "bytes", "seconds"),
+    *("signature", "sha256"),
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Item:
     """One file of a batch. `state` is waiting, running, done, failed or cancelled; `error` says why it failed."""
 
@@ -182,8 +185,10 @@ def write_csv(batch: Batch) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
     writer.writeheader()
+    names = _result_names(batch)
     for item in batch.items:
         row: dict[str, Any] = {"file": _harmless(item.name), "state": item.state, "reason": item.error or ""}
+        row["result"] = _harmless(names.get(item, ""))
         if item.info:
             output = item.info["output"]
             row |= {name: output[name] for name in ("width", "height", "bytes", "sha256")}
@@ -194,12 +199,10 @@ def write_csv(batch: Batch) -> str:
 
 def write_zip(batch: Batch, path: Path, *, summary: Path | None = None) -> Path:
     """The finished PNGs, `report.csv` and the summary PDF as one ZIP at `path`, never held in memory."""
-    done = [item for item in batch.items if item.state == "done"]
-    names = apart(f"{Path(item.name).stem}.png" for item in done)
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for item, name in zip(done, names, strict=True):
+            for item, name in _result_names(batch).items():
                 assert item.result is not None
                 archive.write(item.result, name)
             archive.writestr("report.csv", write_csv(batch), zipfile.ZIP_DEFLATED)
@@ -212,6 +215,12 @@ def write_zip(batch: Batch, path: Path, *, summary: Path | None = None) -> Path:
 
 def _is_earlier_result(path: Path, output: Path | None) -> bool:
     return output is not None and output.absolute() in path.absolute().parents and signature_of(path) is not None
+
+
+def _result_names(batch: Batch) -> dict[Item, str]:
+    """The finished files and their names in the ZIP."""
+    done = [item for item in batch.items if item.state == "done"]
+    return dict(zip(done, apart(f"{Path(item.name).stem}.png" for item in done), strict=True))
 
 
 def _harmless(name: str) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.utils import get_total_norm
 
 import weights
 
@@ -21,6 +20,7 @@ from .graph import Graph
 from .kernels import Kernel, prepare
 from .networks import build_graph
 from .rows import Stream
+from .settings import Recipe
 from .speed import Speedometer
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,8 @@ _CACHED_PIXELS = 12_288
 class LoadedModel:
     """The model in memory: its graph, its weights, and the kernels made ready so far."""
 
-    name: str
+    recipe: Recipe
     transposed: bool
-    located: weights.Located
     graph: Graph
     state: dict[str, torch.Tensor]
     kernels: dict[torch.dtype, dict[int, Kernel]]
@@ -74,7 +73,7 @@ class Engine:
     def loaded(self) -> tuple[str, int] | None:
         """The model in memory and its size in bytes, or None."""
         model = self._model
-        return (model.name, model.bytes) if model else None
+        return (model.recipe.model, model.bytes) if model else None
 
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
@@ -84,7 +83,7 @@ class Engine:
     def stream(
         self,
         rgb: np.ndarray,
-        model: str,
+        model: str | Recipe,
         *,
         tile: int = 192,
         progress: Progress | None = None,
@@ -97,16 +96,17 @@ class Engine:
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
         caller gets the device between the steps of a run that is not. Raises Cancelled, WeightsError, MemoryShortError.
         """
+        recipe = Recipe(model) if isinstance(model, str) else model
         if urgent:
-            yield from self._strips(rgb, model, tile, progress, stop, urgent=True)
+            yield from self._strips(rgb, recipe, tile, progress, stop, urgent=True)
             return
         with self._gate.run(stop):
-            yield from self._strips(rgb, model, tile, progress, stop, urgent=False)
+            yield from self._strips(rgb, recipe, tile, progress, stop, urgent=False)
 
     def _strips(
         self,
         rgb: np.ndarray,
-        model: str,
+        recipe: Recipe,
         tile: int,
         progress: Progress | None,
         stop: threading.Event | None,
@@ -118,7 +118,7 @@ class Engine:
         levels = np.iinfo(rgb.dtype).max
         dtype = PRECISIONS[self.precision(8 if levels == 255 else 16)]
         with self._gate.turn(urgent=urgent):
-            graph = self._load(model, columns).graph
+            graph = self._load(recipe, columns).graph
         run = _Run(Stream(graph, picture.shape[0], picture.shape[1], _feed(picture, levels, self.device)), tile, dtype)
         clock = _Clock(picture.shape[0])
         busy = 0.0
@@ -126,7 +126,7 @@ class Engine:
             if stop is not None and stop.is_set():
                 raise Cancelled("Stopped; nothing was written.")
             with self._gate.turn(urgent=urgent):
-                loaded = self._load(model, columns)
+                loaded = self._load(recipe, columns)
                 started = time.perf_counter()
                 strip = self._to_pixels(run.step(loaded), levels)
                 busy += time.perf_counter() - started
@@ -134,7 +134,7 @@ class Engine:
                 progress(*clock.read(run.stream.work_done()))
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
-        self._speed.record(model, dtype, picture.shape[0] * picture.shape[1], busy)
+        self._speed.record(recipe.model, dtype, picture.shape[0] * picture.shape[1], busy)
 
     def _to_pixels(self, rows: torch.Tensor, levels: int) -> np.ndarray:
         """Rows in 0..1 rounded to the nearest of 0..`levels`."""
@@ -148,15 +148,14 @@ class Engine:
             return scaled.to(torch.uint8).cpu().numpy()
         return scaled.to(torch.int32).cpu().numpy().astype(np.uint16)
 
-    def _load(self, name: str, transposed: bool) -> LoadedModel:
+    def _load(self, recipe: Recipe, transposed: bool) -> LoadedModel:
         """The model, loaded if another (or none) is in memory. Only within a turn."""
-        if self._model is None or self._model.name != name:
+        if self._model is None or self._model.recipe != recipe:
             self._drop()
             started = time.perf_counter()
-            located = weights.ensure(name)
-            state = weights.read_state_dict(located)
-            self._model = LoadedModel(name, transposed, located, build_graph(state, name), state, {})
-            log.info("Loaded %s in %.1f s (%s)", name, time.perf_counter() - started, located.source)
+            graph, state = _read(recipe)
+            self._model = LoadedModel(recipe, transposed, graph, state, {})
+            log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
         if self._model.transposed != transposed:
             self._model.transposed = transposed
             self._model.kernels.clear()
@@ -183,7 +182,7 @@ class _Run:
             return self._fitting_step(model, self.dtype)
         before = self.stream.snapshot()
         rows = self._fitting_step(model, torch.float16)
-        if torch.isfinite(get_total_norm(self.stream.fresh, float("inf"))):
+        if not self.stream.overflowed():
             return rows
         log.info("A step overflowed in fp16 and is repeated in fp32")
         self.stream.restore(before)
@@ -227,6 +226,17 @@ class _Clock:
         elapsed = time.perf_counter() - self._started
         left = elapsed / share * (1 - share) if share > 0 else None
         return min(self._rows, int(share * self._rows + 1e-6)), self._rows, left
+
+
+def _read(recipe: Recipe) -> tuple[Graph, dict[str, torch.Tensor]]:
+    """The graph and the weights of the recipe, mixed where it has two models."""
+    states = [weights.read_state_dict(weights.ensure(name)) for name in recipe.models]
+    graphs = [build_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
+    if recipe.partner is None:
+        return graphs[0], states[0]
+    first, second = states
+    mixed = {key: recipe.share * tensor + (1 - recipe.share) * second[key] for key, tensor in first.items()}
+    return graphs[0], mixed
 
 
 def streams_columns(height: int, width: int) -> bool:

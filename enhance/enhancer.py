@@ -13,6 +13,7 @@ import numpy as np
 
 import weights
 
+from .availability import describe_presets
 from .canvas import Canvas
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .info import describe, output_of, settings_of
@@ -196,6 +197,10 @@ class Enhancer:
         megapixels = width * height * settings.scale**2 / 1e6
         return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
+    def presets(self) -> list[dict[str, Any]]:
+        """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
+        return describe_presets()
+
     def status(self) -> dict[str, Any]:
         """The device, the precision, and the model in memory with its size in MB; loads nothing."""
         if "engine" not in self.__dict__:
@@ -224,7 +229,7 @@ class Enhancer:
         refuse_later_scenes(settings)
         if not isinstance(source, Picture):
             source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
-        located = weights.ensure(settings.model)
+        located, *_ = [weights.ensure(name) for name in settings.recipe.models]
         return Job(source, settings, located, self.engine.precision(source.bits))
 
     def _run_to(self, output: Path, source: Path, job: Job, started: float, others: Onlookers) -> Result:

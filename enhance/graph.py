@@ -72,6 +72,15 @@ class Shuffle:
 Node = Input | Conv | Add | Nearest | Shuffle
 
 
+def sources_of(node: Node) -> tuple[int, ...]:
+    """The places of the nodes whose output this one reads."""
+    if isinstance(node, Conv):
+        return node.sources
+    if isinstance(node, Add):
+        return node.source, node.trunk
+    return () if isinstance(node, Input) else (node.source,)
+
+
 @dataclass
 class Graph:
     """The nodes of one network; each method appends one and gives its place."""

@@ -9,12 +9,12 @@ twice and none sees less than its whole neighbourhood, so the strips' height nev
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from .graph import Add, Conv, Graph, Input, Nearest, Node, Shuffle
+from .graph import Add, Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
 from .kernels import Kernel
 
 # Enough multiply-adds to keep every core busy, small enough that a block's input stays in the processor's cache.
@@ -69,11 +69,15 @@ class Stream:
     def __init__(self, graph: Graph, height: int, width: int, feed: Callable[[int, int], torch.Tensor]):
         self.graph, self.height, self.width = graph, height, width
         self.device = feed(0, 1).device
-        self.fresh: list[torch.Tensor] = []
+        self._peaks: list[torch.Tensor] = []
         self._feed = feed
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
         self._windows = [Window() for _ in graph.nodes]
-        self._readers = _readers(graph)
+        self._sources = [sources_of(node) for node in graph.nodes]
+        self._readers: list[list[int]] = [[] for _ in graph.nodes]
+        for place, sources in enumerate(self._sources):
+            for source in sources:
+                self._readers[source].append(place)
         self._place = 0
         self._scratch: dict[torch.dtype, torch.Tensor] = {}
 
@@ -84,13 +88,17 @@ class Stream:
     def step(self, kernels: Mapping[int, Kernel], rows: int) -> torch.Tensor:
         """The next output rows, float32 [n, W * scale, 3] (n is 0 while the layers still fill)."""
         if self._place == 0:
-            self.fresh = []
+            self._peaks = []
         while self._place < len(self._windows):
             self._advance(self._place, kernels, rows)
+            self._forget(self._sources[self._place])
             self._place += 1
         self._place = 0
-        self._forget()
         return self._collect()
+
+    def overflowed(self) -> bool:
+        """Whether the last step left the range of fp16 somewhere; other precisions cannot."""
+        return bool(self._peaks) and not torch.stack(self._peaks).isfinite().all()
 
     def work_done(self) -> float:
         """The share of all multiply-adds that is done, 0..1."""
@@ -125,7 +133,8 @@ class Stream:
             else:
                 produced = self._rearrange(node, first, last)
             window.push(produced)
-            self.fresh.append(produced)
+            if produced.dtype == torch.float16:
+                self._peaks.append(torch.linalg.vector_norm(produced, float("inf")))
 
     def _available(self, node: Node) -> int:
         """How many rows of the node's output its sources allow by now."""
@@ -183,10 +192,10 @@ class Stream:
             rows = rows.reshape(count * factor, width * factor, node.channels)
         return rows[first - low * factor : last - low * factor]
 
-    def _forget(self) -> None:
-        for window, readers in zip(self._windows, self._readers, strict=True):
-            if readers:
-                window.drop_before(min(self._first_needed(reader) for reader in readers))
+    def _forget(self, sources: Sequence[int]) -> None:
+        """Let go of the rows that no reader needs any more, at once: a step's rows are many times a window's."""
+        for source in sources:
+            self._windows[source].drop_before(min(self._first_needed(reader) for reader in self._readers[source]))
 
     def _first_needed(self, reader: int) -> int:
         """The first source row that the reader's next output row looks at."""
@@ -200,17 +209,3 @@ class Stream:
         rows = window.take(window.start, window.end) if window.chunks else torch.empty(0)
         window.start, window.chunks = window.end, []
         return rows
-
-
-def _readers(graph: Graph) -> list[list[int]]:
-    readers: list[list[int]] = [[] for _ in graph.nodes]
-    for place, node in enumerate(graph.nodes):
-        if isinstance(node, Conv):
-            sources = node.sources
-        elif isinstance(node, Add):
-            sources = (node.source, node.trunk)
-        else:
-            sources = () if isinstance(node, Input) else (node.source,)
-        for source in sources:
-            readers[source].append(place)
-    return readers

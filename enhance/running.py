@@ -113,7 +113,7 @@ def _make(engine: Engine, job: Job, timing: Timing, others: Onlookers, keep: Pat
 
     strips = engine.stream(
         picture.rgb,
-        job.settings.model,
+        job.settings.recipe,
         tile=job.settings.tile,
         progress=between_steps,
         stop=others.stop,

@@ -26,7 +26,7 @@ class Preset:
     scene: str | None = None
     """What is done around the network: `face`, `dehaze` or nothing."""
     partner: str | None = None
-    """The model that `denoise` 0 stands for, where the network has two ends."""
+    """The model that `denoise` 0 stands for, where the network has two ends; `model` is that of 1."""
     tuning: bool = True
     strength: float = 1.0
     denoise: float = 0.0
@@ -95,6 +95,23 @@ NEUTRAL = {"strength": 1.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
 """The slider positions at which tuning changes nothing."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """The weights of one run: a model's, or `share` of them and the rest of its partner's, tensor by tensor.
+
+    Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", 2019.
+    """
+
+    model: str
+    partner: str | None = None
+    share: float = 1.0
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models whose weight files it takes."""
+        return (self.model,) if self.partner is None else (self.model, self.partner)
+
+
 class _PresetField:
     """`Settings.preset("face")` makes settings, `settings.preset` is the name they came from."""
 
@@ -139,6 +156,14 @@ class Settings:
     def model(self) -> str:
         """The name of the network that these settings run."""
         return PRESETS[self.preset].model
+
+    @property
+    def recipe(self) -> Recipe:
+        """The weights that these settings run."""
+        preset = PRESETS[self.preset]
+        if preset.partner is None or self.denoise == 1:
+            return Recipe(preset.model)
+        return Recipe(preset.model, preset.partner, self.denoise)
 
     def changed(self, **values: object) -> Settings:
         """The same settings with the given ones replaced; None leaves one as it is."""

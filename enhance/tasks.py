@@ -64,8 +64,8 @@ class TaskStore:
     def upload_path(self, sha256: str, name: str) -> Path:
         """Where the input lies; a name from a person is only ever one part of the path, and never too long for it."""
         plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "picture"
-        name = Path(plain)
-        return self.uploads / sha256 / (_shortened(name.stem, _LONGEST_NAME) + _shortened(name.suffix, 12))
+        stem, suffix = Path(plain).stem, Path(plain).suffix
+        return self.uploads / sha256 / (_shortened(stem, _LONGEST_NAME) + _shortened(suffix, 12))
 
     def keep_upload(self, source: Path, picture: Picture) -> Path:
         """Copy an input byte for byte to its place, unless it is there already. Raises StorageError."""

