@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +53,19 @@ class LoadedModel:
 
 
 class Engine:
-    """Runs networks on one device; safe to call from several threads."""
+    """Runs networks on one device; safe to call from several threads.
 
-    def __init__(self, device: str = "auto", precision: str = "auto"):
+    The model stays in memory for the next picture, and goes after `idle_seconds` without one.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300):
         self.device = pick_device(device)
         pick_precision(precision, self.device)
         self._precision = precision
         self._gate = Gate()
         self._speed = Speedometer(self.device)
+        self._idle_seconds = idle_seconds
+        self._rest: threading.Timer | None = None
         self._model: LoadedModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -74,6 +80,11 @@ class Engine:
         """The model in memory and its size in bytes, or None."""
         model = self._model
         return (model.recipe.model, model.bytes) if model else None
+
+    @property
+    def runs(self) -> int:
+        """How many runs go on or wait, previews not counted."""
+        return self._gate.runs
 
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
@@ -97,11 +108,11 @@ class Engine:
         caller gets the device between the steps of a run that is not. Raises Cancelled, WeightsError, MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
-        if urgent:
-            yield from self._strips(rgb, recipe, tile, progress, stop, urgent=True)
-            return
-        with self._gate.run(stop):
-            yield from self._strips(rgb, recipe, tile, progress, stop, urgent=False)
+        try:
+            with nullcontext() if urgent else self._gate.run(stop):
+                yield from self._strips(rgb, recipe, tile, progress, stop, urgent=urgent)
+        finally:
+            self._release_later()
 
     def _strips(
         self,
@@ -160,6 +171,18 @@ class Engine:
             self._model.transposed = transposed
             self._model.kernels.clear()
         return self._model
+
+    def _release_later(self) -> None:
+        """Release the model when nothing more has come for a while."""
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = threading.Timer(self._idle_seconds, self._release_if_idle)
+        self._rest.daemon = True
+        self._rest.start()
+
+    def _release_if_idle(self) -> None:
+        if self._gate.runs == 0:
+            self.release()
 
     def _drop(self) -> None:
         self._model = None

@@ -202,15 +202,17 @@ class Enhancer:
         return describe_presets()
 
     def status(self) -> dict[str, Any]:
-        """The device, the precision, and the model in memory with its size in MB; loads nothing."""
-        if "engine" not in self.__dict__:
-            return {"device": self._device, "precision": self._precision, "model": None, "model_memory_mb": 0.0}
-        loaded = self.engine.loaded()
+        """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
+        engine = self.__dict__.get("engine")
+        loaded = engine.loaded() if engine else None
+        runs = engine.runs if engine else 0
         return {
-            "device": str(self.engine.device),
-            "precision": self.engine.precision(),
+            "device": str(engine.device) if engine else self._device,
+            "precision": engine.precision() if engine else self._precision,
             "model": loaded[0] if loaded else None,
             "model_memory_mb": round(loaded[1] / 1e6, 1) if loaded else 0.0,
+            "running": min(runs, 1),
+            "waiting": max(runs - 1, 0),
         }
 
     def check(self) -> None:

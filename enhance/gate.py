@@ -23,6 +23,12 @@ class Gate:
         self._tickets = 0
         self._taken = False
         self._running = threading.Lock()
+        self._runs = 0
+
+    @property
+    def runs(self) -> int:
+        """How many long runs go on (one at most) or wait for it."""
+        return self._runs
 
     @contextmanager
     def turn(self, *, urgent: bool = False) -> Iterator[None]:
@@ -44,10 +50,18 @@ class Gate:
     @contextmanager
     def run(self, stop: threading.Event | None = None) -> Iterator[None]:
         """The right to a long run; waits for the one before it, and raises Cancelled if `stop` is set meanwhile."""
-        while not self._running.acquire(timeout=0.1):
-            if stop is not None and stop.is_set():
-                raise Cancelled("Stopped before it began; nothing was written.")
+        self._count(1)
         try:
-            yield
+            while not self._running.acquire(timeout=0.1):
+                if stop is not None and stop.is_set():
+                    raise Cancelled("Stopped before it began; nothing was written.")
+            try:
+                yield
+            finally:
+                self._running.release()
         finally:
-            self._running.release()
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._runs += more

@@ -18,6 +18,7 @@ from .info import describe, measured, output_of
 from .job import Job
 from .memory import PeakMemory
 from .result import ResultRows, write_png
+from .tasks import count_as_used
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -96,9 +97,11 @@ def _kept(path: Path | None) -> Canvas | None:
     if path is None or not path.exists():
         return None
     try:
-        return Canvas.open(path)
+        canvas = Canvas.open(path)
     except StorageError:
         return None
+    count_as_used(path)
+    return canvas
 
 
 def _make(engine: Engine, job: Job, timing: Timing, others: Onlookers, keep: Path | None, *, urgent: bool) -> Canvas:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 _DEFAULT_HOURS = 24.0
 _LONGEST_NAME = 120
+_CLEAN_SECONDS = 600
 
 
 class TaskStore:
@@ -45,6 +46,7 @@ class TaskStore:
         self._lock = threading.Lock()
         self._in_use: dict[Path, int] = {}
         self._signatures: dict[Path, str | None] = {}
+        self._cleaned = time.monotonic()
 
     def check(self) -> None:
         """Make the folders and try to write. Raises StorageError with what to do."""
@@ -73,7 +75,7 @@ class TaskStore:
         if not place.exists() or place.stat().st_size != picture.bytes:
             place_whole(place, lambda temporary: shutil.copyfile(source, temporary))
         else:
-            _touch(place)
+            count_as_used(place)
         return place
 
     def finish(self, task_id: str, info: dict[str, Any]) -> None:
@@ -84,6 +86,8 @@ class TaskStore:
         except StorageError:
             self.result_path(task_id).unlink(missing_ok=True)
             raise
+        if "ENHANCE_MAX_DISK" in os.environ or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
+            self.clean()
 
     def info(self, task_id: str) -> dict[str, Any] | None:
         """The facts of a finished task whose result is there, or None; a broken file counts as none."""
@@ -129,6 +133,7 @@ class TaskStore:
 
     def clean(self) -> None:
         """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
+        self._cleaned = time.monotonic()
         for folder in (self.folder, self.processed, self.network, *self._folders_of_uploads()):
             sweep(folder)
         now, hours = time.time(), _environment("ENHANCE_RETENTION_HOURS", _DEFAULT_HOURS)
@@ -183,8 +188,8 @@ def _signature_in(path: Path) -> str | None:
     return info.get("signature") if info else None
 
 
-def _touch(path: Path) -> None:
-    """Count the file as used now, so that it is kept from now on."""
+def count_as_used(path: Path) -> None:
+    """Let the file's time of retention start again."""
     with suppress(OSError):
         os.utime(path)
 

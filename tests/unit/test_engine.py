@@ -55,6 +55,19 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
     assert engine.loaded() is None
 
 
+def test_a_model_that_nobody_uses_any_more_is_released(photo):
+    engine = Engine("cpu", "fp32", idle_seconds=0.05)
+
+    enlarge(engine, photo[:8, :8])
+
+    for _ in range(600):
+        if engine.loaded() is None:
+            break
+        threading.Event().wait(0.05)
+    assert engine.loaded() is None
+    assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
+
+
 def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
     expected = enlarge(engine, photo)
     heights = []

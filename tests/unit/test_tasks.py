@@ -114,8 +114,8 @@ def test_old_files_go_and_young_ones_stay(store, monkeypatch):
 
 
 def test_what_is_too_much_goes_oldest_first(store, monkeypatch):
-    monkeypatch.setenv("ENHANCE_MAX_DISK", "25")
     tasks = [finish(store, content=b"0123456789") for _ in range(3)]
+    monkeypatch.setenv("ENHANCE_MAX_DISK", "25")
     for age, task_id in enumerate(reversed(tasks)):
         ago = time.time() - 10 * age
         os.utime(store.result_path(task_id), (ago, ago))
@@ -123,6 +123,17 @@ def test_what_is_too_much_goes_oldest_first(store, monkeypatch):
     store.clean()
 
     assert {path.stem for path in store.processed.glob("*.png")} == set(tasks[1:])
+
+
+def test_a_finished_task_makes_room_for_itself(store, monkeypatch):
+    monkeypatch.setenv("ENHANCE_MAX_DISK", "15")
+    first = finish(store, content=b"0123456789")
+    ago = time.time() - 60
+    os.utime(store.result_path(first), (ago, ago))
+
+    second = finish(store, content=b"0123456789")
+
+    assert {path.stem for path in store.processed.iterdir()} == {second}
 
 
 def test_a_running_tasks_files_stay_whatever_their_age(store, monkeypatch, photo_file):
