@@ -1,0 +1,105 @@
+"""What a picture brings along survives: orientation, EXIF, colour profile, 16 bits, soft alpha, print colours."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Enhancer, Settings
+from enhance.chunks import scan_chunks
+from tests.conftest import psnr
+from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved
+
+RAW = Settings.preset("anime-fast")
+
+
+@pytest.fixture(scope="module")
+def enhancer() -> Enhancer:
+    return Enhancer("cpu", "fp32")
+
+
+def enhanced(enhancer, tmp_path, content: bytes, name: str) -> Image.Image:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return Image.open(io.BytesIO(enhancer.run(path, RAW, output=tmp_path / "out.png").path.read_bytes()))
+
+
+def display_p3() -> bytes:
+    """Display P3 as phones write it: sRGB's curves, with the primaries of SMPTE EG 432-1 (adapted to D50)."""
+    profile = bytearray(rgb_profile())
+    primaries = {
+        b"rXYZ": (0.5151, 0.2412, -0.0011),
+        b"gXYZ": (0.2920, 0.6922, 0.0419),
+        b"bXYZ": (0.1571, 0.0666, 0.7841),
+    }
+    for place in range(132, 132 + 12 * struct.unpack_from(">I", profile, 128)[0], 12):
+        tag, start, _ = struct.unpack_from(">4sII", profile, place)
+        if tag in primaries:
+            struct.pack_into(">3i", profile, start + 8, *(round(value * 65536) for value in primaries[tag]))
+    return bytes(profile)
+
+
+def test_a_phones_jpeg_comes_out_upright_with_its_profile_and_exif(enhancer, photo, tmp_path):
+    profile = display_p3()
+    content = saved(
+        Image.fromarray(photo),
+        "JPEG",
+        quality=100,
+        subsampling=0,
+        icc_profile=profile,
+        exif=b"Exif\0\0" + exif_block(6),
+    )
+
+    result = enhanced(enhancer, tmp_path, content, "phone.jpg")
+
+    assert result.size == (160, 224)
+    upright = np.ascontiguousarray(np.rot90(photo, -1))
+    assert psnr(np.asarray(result), enhancer.upscale(upright, RAW.model)) > 30
+    assert result.info["icc_profile"] == profile
+    assert result.getexif()[0x0112] == 1
+    assert result.getexif()[0x010F] == "Lantern"
+
+
+def test_16_bit_rgb_stays_16_bit_rgb(enhancer, photo, tmp_path):
+    deep = photo.astype(np.uint16) * 257
+    path = tmp_path / "deep.png"
+    path.write_bytes(png(deep, 2))
+
+    result = enhancer.run(path, RAW, output=tmp_path / "out.png")
+
+    header = result.path.read_bytes()[:33]
+    assert (header[24], header[25]) == (16, 2)
+    assert result.info["precision"] == "fp32"
+
+
+def test_soft_alpha_stays_soft_and_gets_no_fringe(enhancer, photo, tmp_path):
+    rows, columns = np.mgrid[0:40, 0:56]
+    alpha = np.clip(255 - 12 * np.hypot(rows - 20, columns - 28), 0, 255).astype(np.uint8)
+    colour = np.where(alpha[..., None] > 0, np.uint8([230, 40, 40]), np.uint8([0, 255, 0]))
+
+    result = np.asarray(enhanced(enhancer, tmp_path, png(np.dstack([colour, alpha]), 6), "soft.png"))
+
+    assert result.shape == (160, 224, 4)
+    visible = result[result[..., 3] > 0]
+    assert visible[:, 1].max() < 90, "the green behind the transparent pixels shines through"
+    assert len(np.unique(result[..., 3])) > 100
+
+
+def test_a_cmyk_jpeg_becomes_rgb_through_its_profile(enhancer, photo, tmp_path):
+    cmyk = Image.fromarray(photo).convert("CMYK")
+
+    result = enhanced(enhancer, tmp_path, saved(cmyk, "JPEG", quality=95, icc_profile=cmyk_profile()), "print.jpg")
+
+    assert (result.mode, result.size) == ("RGB", (224, 160))
+    assert "icc_profile" not in result.info
+
+
+def test_the_result_is_a_clean_png(enhancer, photo, tmp_path):
+    enhanced(enhancer, tmp_path, saved(Image.fromarray(photo), "JPEG", icc_profile=rgb_profile()), "a.jpg")
+
+    kinds = [chunk.kind for chunk in scan_chunks(io.BytesIO((tmp_path / "out.png").read_bytes()))]
+    assert kinds[0] == b"IHDR"
+    assert kinds[-1] == b"IEND"
+    assert kinds.index(b"iCCP") < kinds.index(b"IDAT")
