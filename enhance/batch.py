@@ -197,6 +197,27 @@ def write_csv(batch: Batch) -> str:
     return "\ufeff" + text.getvalue()
 
 
+def summarise(batch: Batch, path: Path, settings: Settings, language: str = "en") -> Path:
+    """The summary of the batch as PDF at `path`."""
+    from .report.summary import Line, write_summary
+
+    lines = []
+    for item in batch.items:
+        output = item.info["output"] if item.info else None
+        lines.append(
+            Line(
+                item.name,
+                item.state,
+                (output["width"], output["height"]) if output else None,
+                output["bytes"] if output else 0,
+                item.info["seconds"]["total"] if item.info else 0.0,
+                item.error or "",
+            )
+        )
+    sliders = ", ".join(f"{name} {value}" for name, value in settings.as_dict().items() if name != "tile")
+    return write_summary(path, lines, sliders, language=language)
+
+
 def write_zip(batch: Batch, path: Path, *, summary: Path | None = None) -> Path:
     """The finished PNGs, `report.csv` and the summary PDF as one ZIP at `path`, never held in memory."""
 

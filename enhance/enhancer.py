@@ -19,10 +19,11 @@ from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .info import describe, output_of, settings_of
 from .job import Job
 from .picture import Picture, read_picture
-from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, cut, render
+from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
 from .result import ResultRows, Written, file_sha256, signature_of
 from .running import Onlookers, Progress, Timing, Watcher, network_output, write_result
-from .settings import PRESETS, Settings
+from .scenes.haze import find_haze
+from .settings import Settings
 from .tasks import TaskStore
 from .tuning import scaled_size
 from .whole import try_place
@@ -134,7 +135,7 @@ class Enhancer:
         job = self._job(source, settings, max_pixels, max_bytes)
         box = choose_box(job.picture.width, job.picture.height, x, y, size)
         outer = box.grown(MARGIN, job.picture.width, job.picture.height)
-        part = replace(job, picture=cut(job.picture, outer))
+        part = job.part(outer)
         timing = Timing(started, self.engine.device.type)
         with network_output(self.engine, part, timing, Onlookers(progress, stop), urgent=True) as canvas:
             piece = Piece(part.picture, canvas.rows(0, canvas.height), box, outer, job.network_key)
@@ -162,13 +163,28 @@ class Enhancer:
 
         Raises EnhanceError when they are not, or when there is no such task.
         """
-        info = self.tasks.info(task_id)
-        if info is None:
-            raise EnhanceError("There is no such result any more; run the picture again.")
+        info = self._finished(task_id)
         picture = read_picture(self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"]))
         located = weights.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
         job = Job(picture, settings_of(info), located, info["precision"])
         return ResultRows(picture, Canvas.open(self.tasks.network_path(job.network_key)).rows, job.settings)
+
+    def report(self, task_id: str, language: str = "en") -> Path:
+        """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
+
+        Raises EnhanceError when there is no such task or its files are no longer kept.
+        """
+        from .report import PngRows, write_report
+
+        info = self._finished(task_id)
+        chinese = language.lower().startswith("zh")
+        path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
+        upload = self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
+        with self.tasks.using(path, upload, self.tasks.result_path(task_id)):
+            if not path.exists():
+                with PngRows(self.tasks.result_path(task_id)) as rows:
+                    write_report(path, info, rows, read_picture(upload), language="zh-CN" if chinese else "en")
+        return path
 
     def upscale(
         self,
@@ -224,6 +240,12 @@ class Enhancer:
         if "engine" in self.__dict__:
             self.engine.release()
 
+    def _finished(self, task_id: str) -> dict[str, Any]:
+        info = self.tasks.info(task_id)
+        if info is None:
+            raise EnhanceError("There is no such result (any more); run the picture again.")
+        return info
+
     def _job(
         self, source: Path | str | Picture, settings: Settings | None, max_pixels: int | None, max_bytes: int | None
     ) -> Job:
@@ -232,7 +254,8 @@ class Enhancer:
         if not isinstance(source, Picture):
             source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
         located, *_ = [weights.ensure(name) for name in settings.recipe.models]
-        return Job(source, settings, located, self.engine.precision(source.bits))
+        haze = find_haze(source.rgb) if settings.scene == "dehaze" else None
+        return Job(source, settings, located, self.engine.precision(source.bits), haze)
 
     def _run_to(self, output: Path, source: Path, job: Job, started: float, others: Onlookers) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
@@ -277,5 +300,5 @@ class Enhancer:
 
 def refuse_later_scenes(settings: Settings) -> None:
     """Say clearly which presets do not work yet."""
-    if PRESETS[settings.preset].scene is not None:
+    if settings.scene == "face":
         raise SettingsError(f"The preset {settings.preset} is not ready in this version; use gentle for now.")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 import weights
 
-from .picture import Picture
+from .picture import Box, Picture
+from .scenes.dehaze import clear_part
 from .settings import Settings, network_key, signature
+
+if TYPE_CHECKING:
+    from .scenes.haze import Haze
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +25,21 @@ class Job:
     settings: Settings
     located: weights.Located
     precision: str
+    haze: Haze | None = None
+    """What the dehaze preset takes off the picture before the network."""
+    origin: tuple[int, int] = (0, 0)
+    """Top and left of the picture in the whole one, where it is only a part."""
+
+    def network_input(self) -> np.ndarray:
+        """What the network gets to see, like `picture.rgb`."""
+        if self.haze is None:
+            return self.picture.rgb
+        top, left = self.origin
+        return clear_part(self.picture.rgb, self.haze, self.settings.strength, top=top, left=left)
+
+    def part(self, box: Box) -> Job:
+        """The same job for a part of its picture."""
+        return replace(self, picture=self.picture.cut(box), origin=(box.top, box.left))
 
     @property
     def signature(self) -> str:

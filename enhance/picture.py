@@ -14,7 +14,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +58,22 @@ class Facts:
     frames: int
 
 
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in input pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def grown(self, margin: int, width: int, height: int) -> Box:
+        """The box with `margin` more on every side, inside a picture of `width` x `height`."""
+        left, top = max(self.left - margin, 0), max(self.top - margin, 0)
+        right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
+        return Box(left, top, right - left, bottom - top)
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded picture, the right way up.
@@ -96,6 +112,12 @@ class Picture:
     @property
     def bits(self) -> int:
         return self.rgb.dtype.itemsize * 8
+
+    def cut(self, box: Box) -> Picture:
+        """The part inside `box`; the facts of the file stay."""
+        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        alpha = None if self.alpha is None else self.alpha[rows, columns]
+        return replace(self, rgb=self.rgb[rows, columns], alpha=alpha)
 
 
 def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:

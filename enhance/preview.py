@@ -5,34 +5,18 @@ The margin gives the network its surroundings: 48 px agree with the whole pictur
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .picture import Picture
+from .picture import Box, Picture
 from .result import ResultRows, enlarge
 from .settings import Settings
 
 MARGIN = 48
 LARGEST = 512
 """The longest side of a preview's square in input pixels."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in input pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def grown(self, margin: int, width: int, height: int) -> Box:
-        """The box with `margin` more on every side, inside a picture of `width` x `height`."""
-        left, top = max(self.left - margin, 0), max(self.top - margin, 0)
-        right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
-        return Box(left, top, right - left, bottom - top)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +51,6 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     left = round((width / 2 if x is None else x) - across / 2)
     top = round((height / 2 if y is None else y) - down / 2)
     return Box(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
-
-
-def cut(picture: Picture, box: Box) -> Picture:
-    """The part of the picture inside `box`, its file's facts unchanged."""
-    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    alpha = None if picture.alpha is None else picture.alpha[rows, columns]
-    return replace(picture, rgb=picture.rgb[rows, columns], alpha=alpha)
 
 
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:

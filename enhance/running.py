@@ -115,7 +115,7 @@ def _make(engine: Engine, job: Job, timing: Timing, others: Onlookers, keep: Pat
             others.progress(done, total, left)
 
     strips = engine.stream(
-        picture.rgb,
+        job.network_input(),
         job.settings.recipe,
         tile=job.settings.tile,
         progress=between_steps,

@@ -158,6 +158,16 @@ class Settings:
         return PRESETS[self.preset].model
 
     @property
+    def scene(self) -> str | None:
+        """What is done around the network: `face`, `dehaze` or nothing."""
+        return PRESETS[self.preset].scene
+
+    @property
+    def blend(self) -> float:
+        """How much of the network's output there is in the tuned picture; a scene takes `strength` for itself."""
+        return 1.0 if self.scene else self.strength
+
+    @property
     def recipe(self) -> Recipe:
         """The weights that these settings run."""
         preset = PRESETS[self.preset]
@@ -210,20 +220,22 @@ def signature(input_sha256: str, settings: Settings, model_sha256: str, precisio
     """
     tuning = {name: getattr(settings, name) for name in NEUTRAL} if settings.tuning else None
     return _digest(
-        network=network_key(input_sha256, settings, model_sha256, precision), tuning=tuning, scale=settings.scale
+        network=network_key(input_sha256, settings, model_sha256, precision),
+        tuning=tuning,
+        scale=settings.scale,
+        scene=[settings.scene, settings.strength] if settings.scene else None,
     )
 
 
 def network_key(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
     """64 hex digits that are equal exactly where the network's output is, before any tuning."""
-    preset = PRESETS[settings.preset]
     return _digest(
         pipeline=PIPELINE,
         input=input_sha256,
         model=model_sha256,
         precision=precision,
-        denoise=settings.denoise if preset.denoises else None,
-        scene=[preset.scene, settings.strength] if preset.scene else None,
+        denoise=settings.denoise if PRESETS[settings.preset].denoises else None,
+        dehaze=settings.strength if settings.scene == "dehaze" else None,
     )
 
 

@@ -1,7 +1,8 @@
 """Where inputs and results lie, for how long, and how a finished one is found again.
 
 `uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
-`network/<key>.raw` the network's output that a result can be tuned from again. All of it may be deleted at any time.
+`network/<key>.raw` the network's output that a result can be tuned from again, `reports/` PDFs and ZIPs. All of it may
+be deleted at any time.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class TaskStore:
 
     def __init__(self, folder: Path | str | None = None):
         self.folder = Path(folder or os.environ.get("ENHANCE_DATA") or "data").absolute()
-        self.uploads, self.processed, self.network = (
-            self.folder / name for name in ("uploads", "processed", "network")
+        self.uploads, self.processed, self.network, self.reports = (
+            self.folder / name for name in ("uploads", "processed", "network", "reports")
         )
         self._lock = threading.Lock()
         self._in_use: dict[Path, int] = {}
@@ -134,7 +135,7 @@ class TaskStore:
     def clean(self) -> None:
         """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
         self._cleaned = time.monotonic()
-        for folder in (self.folder, self.processed, self.network, *self._folders_of_uploads()):
+        for folder in (self.processed, self.network, self.reports, *self.uploads.glob("*")):
             sweep(folder)
         now, hours = time.time(), _environment("ENHANCE_RETENTION_HOURS", _DEFAULT_HOURS)
         budget = _environment("ENHANCE_MAX_DISK", float("inf"))
@@ -149,7 +150,7 @@ class TaskStore:
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """The files that count for retention; a result's `.json` goes with its PNG."""
-        for pattern in ("processed/*.png", "network/*.raw", "uploads/*/*"):
+        for pattern in ("processed/*.png", "network/*.raw", "uploads/*/*", "reports/*.*"):
             for path in self.folder.glob(pattern):
                 with suppress(OSError):
                     if not path.name.endswith(".part"):
@@ -169,9 +170,6 @@ class TaskStore:
 
     def _infos(self) -> Iterator[Path]:
         yield from self.processed.glob("*.json")
-
-    def _folders_of_uploads(self) -> Iterator[Path]:
-        yield from self.uploads.glob("*")
 
 
 def _read_info(path: Path) -> dict[str, Any] | None:

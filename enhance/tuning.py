@@ -62,7 +62,7 @@ class Tuning:
     @property
     def _tunes(self) -> bool:
         one = self.settings
-        return one.tuning and (one.strength, one.sharpen, one.saturation, one.contrast) != (1, 0, 1, 1)
+        return one.tuning and (one.blend, one.sharpen, one.saturation, one.contrast) != (1, 0, 1, 1)
 
     @property
     def _sharpens(self) -> bool:
@@ -70,7 +70,7 @@ class Tuning:
 
     def _blended(self, first: int, last: int) -> np.ndarray:
         """Rows of the network's output mixed with the input's bicubic enlargement, float32 in levels."""
-        strength = self.settings.strength if self.settings.tuning else 1.0
+        strength = self.settings.blend if self.settings.tuning else 1.0
         network = self.network(first, last).astype(np.float32)
         if strength == 1:
             return network

@@ -12,6 +12,8 @@ from PIL import Image
 
 from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings, SettingsError
 from enhance.preview import agreement_db, look
+from enhance.rendition import reduce
+from enhance.scenes.dehaze import dehaze
 from tests.conftest import psnr
 
 RAW = Settings.preset("anime-fast")
@@ -172,7 +174,7 @@ def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
     assert np.array_equal(after, pixels(result.path)[4 * box.top : 4 * box.top + 80, 4 * box.left : 4 * box.left + 80])
     assert before.shape == after.shape
     assert agreement_db(preview, rows) > 40
-    with pytest.raises(EnhanceError, match="run the picture again"):
+    with pytest.raises(EnhanceError, match="no such result"):
         enhancer.result_rows("0" * 32)
 
 
@@ -248,3 +250,21 @@ def test_importing_the_library_imports_no_torch():
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "False"
+
+
+def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhancer, photo, tmp_path):
+    hazy = np.tile(photo, (6, 4, 1))
+    veil = np.linspace(0.3, 0.7, hazy.shape[0])[:, None, None]
+    hazy = np.rint(hazy * (1 - veil) + 235 * veil).astype(np.uint8)
+    Image.fromarray(hazy).save(tmp_path / "hazy.png")
+    settings = Settings.preset("dehaze", sharpen=0, saturation=1, contrast=1)
+
+    preview = enhancer.preview(tmp_path / "hazy.png", settings, size=24)
+
+    cleared = dehaze(hazy, 1.0)
+    box = preview.piece.box
+    seen = cleared[box.top : box.top + 24, box.left : box.left + 24]
+    assert seen.std() > 1.3 * hazy[box.top : box.top + 24, box.left : box.left + 24].std()
+    assert psnr(reduce(preview.after, (24, 24)), seen) > 22
+    with pytest.raises(SettingsError, match="new preview"):
+        enhancer.retune(preview, settings.changed(strength=0.5))

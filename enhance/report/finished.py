@@ -1,0 +1,152 @@
+"""The finished picture as the report reads it: rows on demand, from a run in memory or from the PNG on disk."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from isal import isal_zlib
+
+from ..chunks import SIGNATURE, chunk_content, scan_chunks
+from ..errors import PictureError
+
+_CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}
+_NONE, _SUB, _UP = 0, 1, 2
+_PIECE = 1 << 20
+
+
+class FinishedRows(Protocol):
+    """What the report needs of a result; `enhance.result.ResultRows` has it."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+        ...
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) [n, width, channels] of uint8 or uint16."""
+        ...
+
+
+class PngRows:
+    """Rows of a PNG that `enhance.png.PngWriter` wrote, in constant memory whatever its size; close it, or use `with`.
+
+    Rows are cheap from top to bottom; going back starts again at the top. Raises PictureError if the file is missing,
+    damaged or was written anew by another program.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        try:
+            self._file = self._path.open("rb")
+        except OSError as error:
+            raise self._refused(f"cannot be read ({error.strerror or error})") from error
+        try:
+            self._read_header()
+        except (EOFError, ValueError, KeyError, struct.error) as error:
+            self._file.close()
+            raise self._refused("is not a whole PNG of this program") from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> PngRows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._height, self._width
+
+    @property
+    def channels(self) -> int:
+        return self._channels
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) [n, width, channels], uint8 or uint16."""
+        if first < self._position:
+            self._rewind()
+        while self._position < first:
+            self._next(min(first - self._position, max(1, _PIECE // self._stride)))
+        return self._next(last - first)
+
+    def _read_header(self) -> None:
+        if self._file.read(len(SIGNATURE)) != SIGNATURE:
+            raise ValueError("no PNG signature")
+        chunks = scan_chunks(self._file)
+        width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunk_content(self._file, chunks[0]))
+        if bits not in (8, 16) or interlaced or width < 1 or height < 1:
+            raise ValueError("another kind of PNG")
+        self._width, self._height, self._channels = width, height, _CHANNELS[kind]
+        self._pixel_bytes = self._channels * bits // 8
+        self._stride = 1 + width * self._pixel_bytes
+        self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
+        self._data = [chunk for chunk in chunks if chunk.kind == b"IDAT"]
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._position = 0
+        self._row_above = np.zeros(self._stride - 1, np.uint8)
+        self._inflated = self._inflate()
+        self._left = b""
+
+    def _inflate(self) -> Iterator[bytes]:
+        inflater = isal_zlib.decompressobj()
+        for chunk in self._data:
+            packed = chunk_content(self._file, chunk)
+            while packed:
+                # bounded, because a flat picture unpacks to a thousand times its size
+                yield inflater.decompress(packed, _PIECE)
+                packed = inflater.unconsumed_tail
+        yield inflater.flush()
+
+    def _next(self, count: int) -> np.ndarray:
+        wanted = count * self._stride
+        parts, length = [self._left], len(self._left)
+        try:
+            while length < wanted:
+                parts.append(next(self._inflated))
+                length += len(parts[-1])
+        except (StopIteration, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+            raise self._refused("is damaged or cut off") from error
+        joined = b"".join(parts)
+        self._left = joined[wanted:]
+        self._position += count
+        values = np.frombuffer(joined, np.uint8, wanted).reshape(count, self._stride)
+        return self._unfiltered(values).view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
+
+    def _unfiltered(self, values: np.ndarray) -> np.ndarray:
+        """Rows [n, 1 + bytes] without their filter (PNG specification, section 9), [n, width, bytes a pixel]."""
+        kinds, values = values[:, 0], values[:, 1:]
+        plain = np.empty(values.shape, np.uint8)
+        starts = np.flatnonzero(np.diff(kinds, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(kinds)], strict=True):
+            block, out = values[start:end], plain[start:end]
+            if kinds[start] == _UP:
+                np.cumsum(block, axis=0, dtype=np.uint8, out=out)
+                out += self._row_above
+            elif kinds[start] == _SUB:
+                pixels = (end - start, self._width, self._pixel_bytes)
+                np.cumsum(block.reshape(pixels), axis=1, dtype=np.uint8, out=out.reshape(pixels))
+            elif kinds[start] == _NONE:
+                out[:] = block
+            else:
+                raise self._refused("was written anew by another program")
+            self._row_above = out[-1]
+        return plain.reshape(len(plain), self._width, self._pixel_bytes)
+
+    def _refused(self, reason: str) -> PictureError:
+        return PictureError(f"The result {self._path.name} {reason}: enhance the picture again to get a report.")

@@ -1,0 +1,212 @@
+"""The paper: an A4 page measured in millimetres from its top left corner, with type, hairlines, bars and pictures.
+
+Sizes of type are points. Text is placed by its baseline; what the fonts lack is drawn as a placeholder.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from fpdf import FPDF, ViewerPreferences
+from PIL import Image
+
+from .texts import Texts
+
+__all__ = ["ACCENT", "FAINT", "GREY", "INK", "Colour", "Sheet"]
+
+Colour = tuple[int, int, int]
+INK: Colour = (28, 30, 34)
+GREY: Colour = (112, 117, 125)
+FAINT: Colour = (214, 217, 222)
+ACCENT: Colour = (23, 92, 148)
+
+LEFT, WIDTH = 18.0, 174.0
+GUTTER = 6.0
+TITLE, LEAD, HEAD, BODY, NOTE = 20.0, 11.0, 9.5, 8.0, 6.8
+
+_FONTS = Path(__file__).parent.parent / "fonts"
+_PLACEHOLDER = "□"
+_HAIRLINE = 0.15
+_QUALITY = 90
+_MM = 25.4 / 72
+
+
+class Sheet:
+    """A document in the making; `page` begins a page, `document` gives the finished PDF."""
+
+    def __init__(self, texts: Texts, title: str, when: datetime) -> None:
+        self.texts = texts
+        self._pdf = FPDF(format="A4", unit="mm")
+        self._pdf.set_auto_page_break(False)
+        self._pdf.set_margin(0)
+        for style, name in (("", "Regular"), ("B", "Bold")):
+            self._pdf.add_font("sans", style, _FONTS / f"NotoSansSC-{name}.woff")
+        self._pdf.set_title(self.clean(title))
+        self._pdf.set_subject(texts.subject)
+        self._pdf.set_lang(texts.language)
+        self._pdf.set_creation_date(when)
+        self._pdf.viewer_preferences = ViewerPreferences(display_doc_title=True)
+
+    def page(self) -> None:
+        self._pdf.add_page()
+
+    def document(self) -> bytes:
+        return bytes(self._pdf.output())
+
+    def clean(self, text: str) -> str:
+        """The text with a placeholder for each letter that the font lacks, and without marks that are not seen."""
+        known = self._letters("")
+        kept = []
+        for letter in unicodedata.normalize("NFC", text):
+            if ord(letter) in known:
+                kept.append(letter)
+            elif letter.isspace() or unicodedata.category(letter) == "Cc":
+                kept.append(" ")
+            elif unicodedata.category(letter) not in ("Cf", "Mn", "Me") and not 0x1F3FB <= ord(letter) <= 0x1F3FF:
+                kept.append(_PLACEHOLDER)
+        return "".join(kept)
+
+    def width(self, text: str, size: float, bold: bool = False) -> float:
+        """Millimetres that the text takes."""
+        self._set_type(text, size, bold)
+        return self._pdf.get_string_width(text)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float = BODY,
+        *,
+        colour: Colour = INK,
+        bold: bool = False,
+        align: Literal["left", "right", "centre"] = "left",
+        within: float | None = None,
+    ) -> float:
+        """Write one line with its baseline at y, shortened in its middle to `within` mm; gives the width it took."""
+        text = self.clean(text)
+        if within is not None:
+            text = self._shortened(text, size, bold, within)
+        taken = self.width(text, size, bold)
+        start = x - {"left": 0.0, "right": taken, "centre": taken / 2}[align]
+        self._pdf.set_text_color(*colour)
+        self._pdf.text(start, y, text)
+        return taken
+
+    def paragraph(
+        self, x: float, y: float, text: str, size: float, within: float, *, colour: Colour = INK, lines: int = 9
+    ) -> float:
+        """Write at most `lines` lines, broken at `within` mm; gives the baseline for what follows."""
+        broken = self.broken(self.clean(text), size, within)
+        if len(broken) > lines:
+            broken[lines - 1 :] = [self._shortened("".join(broken[lines - 1 :]), size, False, within)]
+        for line in broken:
+            self.text(x, y, line, size, colour=colour)
+            y += leading(size)
+        return y
+
+    def broken(self, text: str, size: float, within: float) -> list[str]:
+        """Lines no wider than `within`, broken after spaces and hyphens, and anywhere in Chinese and in long words."""
+        lines, line = [], ""
+        for word in _words(text):
+            if self.width(line + word.rstrip(), size) <= within:
+                line += word
+                continue
+            if line:
+                lines.append(line.rstrip())
+            while self.width(word.rstrip(), size) > within:
+                fits = next(n for n in range(len(word), 0, -1) if n == 1 or self.width(word[:n], size) <= within)
+                lines.append(word[:fits])
+                word = word[fits:]
+            line = word
+        return [*lines, line.rstrip()] if line.strip() else lines
+
+    def rule(self, x: float, y: float, width: float, colour: Colour = FAINT) -> None:
+        """A horizontal hairline."""
+        self.line([(x, y), (x + width, y)], colour, _HAIRLINE)
+
+    def line(self, points: Sequence[tuple[float, float]], colour: Colour, thick: float) -> None:
+        self._pdf.set_draw_color(*colour)
+        self._pdf.set_line_width(thick)
+        self._pdf.polyline(points)
+
+    def area(self, points: Sequence[tuple[float, float]], colour: Colour) -> None:
+        """A filled polygon."""
+        self._pdf.set_fill_color(*colour)
+        self._pdf.polygon(points, style="F")
+
+    def bar(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+        """A filled rectangle; a negative width goes to the left."""
+        self._pdf.set_fill_color(*colour)
+        self._pdf.rect(x + min(width, 0), y, abs(width), height, style="F")
+
+    def frame(self, x: float, y: float, width: float, height: float, colour: Colour, thick: float = _HAIRLINE) -> None:
+        self._pdf.set_draw_color(*colour)
+        self._pdf.set_line_width(thick)
+        self._pdf.rect(x, y, width, height)
+
+    def picture(self, image: Image.Image, x: float, y: float, width: float, height: float, meaning: str) -> None:
+        """A picture as JPEG, with words for those who cannot see it."""
+        sink = io.BytesIO()
+        image.save(sink, "JPEG", quality=_QUALITY, subsampling=0)
+        self._pdf.image(sink, x, y, width, height, alt_text=self.clean(meaning))
+
+    def _letters(self, style: str) -> Iterable[int]:
+        return self._pdf.fonts[f"sans{style}"].cmap  # type: ignore[union-attr]
+
+    def _set_type(self, text: str, size: float, bold: bool) -> None:
+        # the bold font is small: names that it cannot write are written in the regular one
+        heavy = bold and all(ord(letter) in self._letters("B") for letter in text)
+        self._pdf.set_font("sans", "B" if heavy else "", size)
+
+    def _shortened(self, text: str, size: float, bold: bool, within: float) -> str:
+        """The text, or as much of its beginning and its end as fits around an ellipsis."""
+        if self.width(text, size, bold) <= within:
+            return text
+        low, high = 0, len(text)
+        while low < high:
+            kept = (low + high + 1) // 2
+            fits = self.width(_without_middle(text, kept), size, bold) <= within
+            low, high = (kept, high) if fits else (low, kept - 1)
+        return _without_middle(text, low)
+
+
+def leading(size: float) -> float:
+    """Millimetres from one baseline to the next."""
+    return size * _MM * 1.45
+
+
+def column(number: int, of: int) -> tuple[float, float]:
+    """The left edge and the width of one of `of` equal columns, the first is 0."""
+    width = (WIDTH - GUTTER * (of - 1)) / of
+    return LEFT + number * (width + GUTTER), width
+
+
+def _without_middle(text: str, kept: int) -> str:
+    end = kept // 3
+    return text[: kept - end].rstrip() + "…" + text[len(text) - end :].lstrip()
+
+
+def _words(text: str) -> list[str]:
+    """The pieces between which a line may be broken, each with the space behind it."""
+    words: list[str] = []
+    for letter in text:
+        closes = letter in "，。；：！？、）》”’…%"
+        if words and (letter == " " or closes or not (_breaks_after(words[-1]) or _is_wide(letter))):
+            words[-1] += letter
+        else:
+            words.append(letter)
+    return words
+
+
+def _breaks_after(word: str) -> bool:
+    return word[-1] in " -_/" or (_is_wide(word[-1]) and word[-1] not in "（《“‘")
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in "WF" or letter == _PLACEHOLDER

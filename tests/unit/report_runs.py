@@ -1,0 +1,81 @@
+"""Finished runs for the report's tests: real photos, and bicubic enlargement with more edges for the network."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from enhance.picture import Picture, read_picture
+from enhance.png import encode_png
+from enhance.result import ResultRows
+from enhance.settings import Settings
+
+
+def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> tuple[Picture, ResultRows]:
+    """The pixels as a picture file, decoded, and a result for it."""
+    path.write_bytes(encode_png(pixels))
+    picture = read_picture(path)
+    network = cv2.resize(picture.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
+    blurred = cv2.GaussianBlur(network, (0, 0), 2.0)
+    network = cv2.addWeighted(network, 1.6, blurred, -0.6, 0)
+    return picture, ResultRows(picture, lambda first, last: network[first:last], settings or Settings())
+
+
+def whole(result: ResultRows) -> np.ndarray:
+    return result.rows(0, result.size[0])
+
+
+def info_of(picture: Picture, settings: Settings | None = None, **more: object) -> dict[str, Any]:
+    """What a finished run says of itself."""
+    settings = settings or Settings()
+    values = {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")}
+    return {
+        "task_id": "0123456789abcdef0123456789abcdef",
+        "status": "done",
+        "finished": "2025-03-09T08:05:00+00:00",
+        "signature": "5" * 64,
+        "preset": settings.preset,
+        "settings": values,
+        "input": {"name": picture.name, "sha256": picture.sha256},
+        "output": {"path": "/srv/private/0123456789abcdef.png", "sha256": "7" * 64, "bytes": 1234567},
+        "model": {"name": settings.model, "sha256": "3" * 64, "source": "Hugging Face"},
+        "device": "cpu",
+        "precision": "bf16",
+        "tile": 192,
+        "seconds": {"decode": 0.02, "network": 12.34, "tuning": 0.4, "encode": 0.25, "total": 13.01},
+        "megapixels_per_second": 0.012,
+        "peak_memory_mb": 812.4,
+        "agreement_db": 61.25,
+        "cached": False,
+        **more,
+    }
+
+
+def text_of(document: Path | bytes, folder: Path, *, page: int | None = None) -> str:
+    """The words of a PDF as a reader that copies them gets them."""
+    return _poppler("pdftotext", document, folder, *([] if page is None else ["-f", str(page), "-l", str(page)]))
+
+
+def facts_of(document: Path | bytes, folder: Path) -> str:
+    """The PDF's title, language, page sizes and fonts, as poppler tells them."""
+    return _poppler("pdfinfo", document, folder) + _poppler("pdffonts", document, folder)
+
+
+def _poppler(tool: str, document: Path | bytes, folder: Path, *options: str) -> str:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    if isinstance(document, bytes):
+        path = folder / f"{secrets.token_hex(4)}.pdf"
+        path.write_bytes(document)
+        document = path
+    target = ["-"] if tool == "pdftotext" else []
+    done = subprocess.run([tool, *options, str(document), *target], capture_output=True, check=True)
+    assert not done.stderr, done.stderr
+    return done.stdout.decode()
