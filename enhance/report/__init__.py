@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..picture import Picture
-from ..tasks import place_whole
+from ..whole import place_whole
 from .facts import at, file_rows, finished_at, run_rows
 from .facts_page import draw_facts
 from .findings import examine

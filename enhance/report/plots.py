@@ -23,6 +23,7 @@ _CHANNELS: tuple[tuple[str, Colour], ...] = (
 )
 _LABEL, _VALUE = 23.0, 15.0
 _THICK = 1.7
+_STAGES = ("decode", "scene", "network", "faces", "tuning", "encode")
 _MOST_STAGES = 8
 _TICKS: tuple[tuple[int, Literal["left", "centre", "right"]], ...] = ((0, "left"), (128, "centre"), (255, "right"))
 
@@ -89,7 +90,8 @@ def draw_seconds(sheet: Sheet, x: float, y: float, width: float, seconds: Mappin
     texts = sheet.texts
     numbers = {name: number(value) for name, value in seconds.items()}
     total = numbers.pop("total", None)
-    stages = {name: value for name, value in numbers.items() if value is not None}
+    ordered = sorted(numbers, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES))
+    stages = {name: value for name in ordered if (value := numbers[name]) is not None}
     longest = max(stages.values(), default=0.0) or 1.0
     for name, value in list(stages.items())[:_MOST_STAGES]:
         sheet.text(x, y, texts.named(name), BODY, within=_LABEL - 2)
