@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         more = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     _add_device(run)
+    run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
     bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     bench.set_defaults(command=_bench)
@@ -70,10 +72,17 @@ def _run(options: argparse.Namespace) -> int:
         raise EnhanceError("There is no picture in that folder.")
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
+    language = _language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
-        ended = Running(enhancer, settings, batch, changed=reporter.look).run()
+        ended = Running(enhancer, settings, batch, changed=reporter.look, report=language).run()
     enhancer.release()
     return 0 if ended.count("done") == len(ended.items) else 1
+
+
+def _language() -> str:
+    """Chinese where the terminal speaks it, else English."""
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return "zh-CN" if spoken.startswith("zh") else "en"
 
 
 def _planned(inputs: list[Path], output: Path | None) -> Batch:

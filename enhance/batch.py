@@ -117,6 +117,8 @@ class Running:
     changed: Callable[[Batch], object] = lambda batch: None
     max_pixels: int | None = None
     max_bytes: int | None = None
+    report: str | None = None
+    """The language of a PDF report beside every result; None for no reports."""
 
     def run(self) -> Batch:
         """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
@@ -154,6 +156,8 @@ class Running:
                 max_pixels=self.max_pixels,
                 max_bytes=self.max_bytes,
             )
+            if self.report:
+                self.enhancer.write_report(result, item.source, result.path.with_suffix(".pdf"), self.report)
         except Cancelled:
             self._put(place, state="cancelled")
         except EnhanceError as error:

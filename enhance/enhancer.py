@@ -174,17 +174,20 @@ class Enhancer:
 
         Raises EnhanceError when there is no such task or its files are no longer kept.
         """
+        info = self._finished(task_id)
+        path = self.tasks.reports / f"{task_id}{'.zh' if language.lower().startswith('zh') else ''}.pdf"
+        upload = self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
+        result = Result(self.tasks.result_path(task_id), info)
+        with self.tasks.using(path, upload, result.path):
+            return path if path.exists() else self.write_report(result, upload, path, language)
+
+    def write_report(self, result: Result, source: Path | str, path: Path | str, language: str = "en") -> Path:
+        """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
         from .report import PngRows, write_report
 
-        info = self._finished(task_id)
-        chinese = language.lower().startswith("zh")
-        path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
-        upload = self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
-        with self.tasks.using(path, upload, self.tasks.result_path(task_id)):
-            if not path.exists():
-                with PngRows(self.tasks.result_path(task_id)) as rows:
-                    write_report(path, info, rows, read_picture(upload), language="zh-CN" if chinese else "en")
-        return path
+        spoken = "zh-CN" if language.lower().startswith("zh") else "en"
+        with PngRows(result.path) as rows:
+            return write_report(path, result.info, rows, read_picture(source), language=spoken)
 
     def upscale(
         self,

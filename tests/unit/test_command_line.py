@@ -198,3 +198,12 @@ def test_a_killed_batch_leaves_no_broken_file_and_goes_on_to_the_same_bytes(phot
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
         path.name: path.read_bytes() for path in whole.iterdir()
     }
+
+
+def test_report_puts_a_pdf_beside_the_result(photo_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--report", *FAST]) == 0
+
+    assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
+    assert b"zh-CN" in (tmp_path / "out.pdf").read_bytes()

@@ -268,3 +268,15 @@ def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhan
     assert psnr(reduce(preview.after, (24, 24)), seen) > 22
     with pytest.raises(SettingsError, match="new preview"):
         enhancer.retune(preview, settings.changed(strength=0.5))
+
+
+def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
+    task_id = enhancer.run(photo_file, RAW).info["task_id"]
+
+    english, chinese = enhancer.report(task_id), enhancer.report(task_id, "zh-CN")
+
+    assert english != chinese
+    assert english == enhancer.report(task_id)
+    assert all(path.read_bytes().startswith(b"%PDF") for path in (english, chinese))
+    with pytest.raises(EnhanceError, match="no such result"):
+        enhancer.report("0" * 32)
