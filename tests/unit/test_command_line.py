@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -175,25 +176,28 @@ def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_
     assert list((tmp_path / "weights").glob("*.corrupt*"))
 
 
-def test_a_killed_batch_leaves_no_broken_file_and_goes_on_to_the_same_bytes(photo, tmp_path):
+@pytest.mark.slow
+def test_a_batch_killed_at_twenty_random_moments_ends_with_the_same_bytes(photo, tmp_path):
     folder, whole, killed = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
     folder.mkdir()
-    for number in range(4):
+    for number in range(6):
         Image.fromarray(np.tile(photo, (2 + number, 2, 1))).save(folder / f"{number}.png")
-    assert main(["run", str(folder), "-o", str(whole), *FAST]) == 0
-    command = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(killed), *FAST]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    arguments = [sys.executable, "-m", "enhance", "run", str(folder), *FAST, "-o"]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"HF_HUB_OFFLINE": "1"}}
+    started = time.monotonic()
+    subprocess.run([*arguments, str(whole)], check=True, **options)
+    undisturbed = time.monotonic() - started
+    moments = random.Random(20).choices(range(1, 100), k=20)
 
-    for results in (0, 1, 3):
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as batch:
-            while len(list(killed.glob("[0-9]*.png"))) < results or not list(killed.glob(".*.part")):
-                time.sleep(0.001)
-                if batch.poll() is not None:
-                    break
-            batch.kill()
+    for moment in moments:
+        with subprocess.Popen([*arguments, str(killed)], **options) as batch:
+            try:
+                batch.wait(undisturbed * moment / 100)
+            except subprocess.TimeoutExpired:
+                batch.kill()
         for path in killed.glob("[0-9]*.png"):
             assert path.read_bytes() == (whole / path.name).read_bytes()
-    assert main(["run", str(folder), "-o", str(killed), *FAST]) == 0
+    subprocess.run([*arguments, str(killed)], check=True, **options)
 
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
         path.name: path.read_bytes() for path in whole.iterdir()
