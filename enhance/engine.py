@@ -21,6 +21,8 @@ from .graph import Graph
 from .kernels import Kernel, prepare
 from .networks import build_graph
 from .rows import Stream
+from .scenes.gfpgan import NAME as FACES
+from .scenes.gfpgan import FaceRestorer
 from .settings import Recipe
 from .speed import Speedometer
 
@@ -66,7 +68,7 @@ class Engine:
         self._speed = Speedometer(self.device)
         self._idle_seconds = idle_seconds
         self._rest: threading.Timer | None = None
-        self._model: LoadedModel | None = None
+        self._model: LoadedModel | FaceRestorer | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """The seconds that the network called `model` will take for a picture of this size on this machine."""
@@ -79,7 +81,20 @@ class Engine:
     def loaded(self) -> tuple[str, int] | None:
         """The model in memory and its size in bytes, or None."""
         model = self._model
-        return (model.recipe.model, model.bytes) if model else None
+        if model is None:
+            return None
+        return model.recipe.model if isinstance(model, LoadedModel) else FACES, model.bytes
+
+    def restore_face(self, face: np.ndarray) -> np.ndarray:
+        """A face restored by GFPGAN: float32 [512, 512, 3] RGB in 0..1, aligned, to the same. Raises WeightsError."""
+        try:
+            with self._gate.turn():
+                if not isinstance(self._model, FaceRestorer):
+                    self._drop()
+                    self._model = FaceRestorer(weights.read_state_dict(weights.ensure(FACES)), self.device)
+                return self._model(face)
+        finally:
+            self._release_later()
 
     @property
     def runs(self) -> int:
@@ -161,7 +176,7 @@ class Engine:
 
     def _load(self, recipe: Recipe, transposed: bool) -> LoadedModel:
         """The model, loaded if another (or none) is in memory. Only within a turn."""
-        if self._model is None or self._model.recipe != recipe:
+        if not isinstance(self._model, LoadedModel) or self._model.recipe != recipe:
             self._drop()
             started = time.perf_counter()
             graph, state = _read(recipe)

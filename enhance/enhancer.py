@@ -18,11 +18,12 @@ from .canvas import Canvas
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .info import describe, output_of, settings_of
 from .job import Job
-from .picture import Picture, read_picture
+from .picture import Box, Picture, read_picture
 from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
-from .result import ResultRows, Written, file_sha256, signature_of
+from .result import ResultRows, Written, file_sha256, signature_of, with_faces
 from .running import Onlookers, Progress, Timing, Watcher, network_output, write_result
 from .scenes.haze import find_haze
+from .scenes.portrait import Faces, Portraits
 from .settings import Settings
 from .tasks import TaskStore
 from .tuning import scaled_size
@@ -53,6 +54,7 @@ class Enhancer:
     def __init__(self, device: str = "auto", precision: str = "auto", *, data: Path | str | None = None):
         self._device, self._precision = device, precision
         self._making = threading.Lock()
+        self._portraits = Portraits(lambda face: self.engine.restore_face(face))
         self.tasks = TaskStore(data)
 
     @cached_property
@@ -103,9 +105,11 @@ class Enhancer:
             info = self._found(job, path, started) if watch is None else None
             if info is None:
                 timing = Timing(started, self.engine.device.type)
+                faces = self._faces(job, stop)
                 with network_output(self.engine, job, timing, others, keep=keep) as canvas:
-                    rows = ResultRows(job.picture, canvas.rows, job.settings)
+                    rows = self._rows(job, canvas, faces)
                     info = write_result(job, rows, path, timing, others, str(self.engine.device))
+                    info |= {"faces": faces.describe()} if faces else {}
                     if preview is not None and preview.piece.network_key == job.network_key:
                         info["agreement_db"] = agreement_db(preview, rows)
             info["task_id"] = task_id
@@ -137,11 +141,14 @@ class Enhancer:
         outer = box.grown(MARGIN, job.picture.width, job.picture.height)
         part = job.part(outer)
         timing = Timing(started, self.engine.device.type)
+        faces = self._faces(job, stop, outer)
         with network_output(self.engine, part, timing, Onlookers(progress, stop), urgent=True) as canvas:
-            piece = Piece(part.picture, canvas.rows(0, canvas.height), box, outer, job.network_key)
+            network = canvas.rows(0, canvas.height)
+        piece = Piece(part.picture, network, box, outer, job.network_key, faces.patches if faces else ())
         before, after = render(piece, job.settings)
         timing.stage("tuning")
         info = describe(job, device=str(self.engine.device)) | {"preview": asdict(box)}
+        info |= {"faces": faces.describe()} if faces else {}
         return Preview(before, after, piece, info | timing.measured(part.picture.width * part.picture.height))
 
     def retune(self, preview: Preview, settings: Settings) -> Preview:
@@ -167,7 +174,8 @@ class Enhancer:
         picture = read_picture(self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"]))
         located = weights.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
         job = Job(picture, settings_of(info), located, info["precision"])
-        return ResultRows(picture, Canvas.open(self.tasks.network_path(job.network_key)).rows, job.settings)
+        canvas = Canvas.open(self.tasks.network_path(job.network_key))
+        return self._rows(job, canvas, self._faces(job, None))
 
     def report(self, task_id: str, language: str = "en") -> Path:
         """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
@@ -253,12 +261,19 @@ class Enhancer:
         self, source: Path | str | Picture, settings: Settings | None, max_pixels: int | None, max_bytes: int | None
     ) -> Job:
         settings = settings or Settings()
-        refuse_later_scenes(settings)
         if not isinstance(source, Picture):
             source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
         located, *_ = [weights.ensure(name) for name in settings.recipe.models]
         haze = find_haze(source.rgb) if settings.scene == "dehaze" else None
         return Job(source, settings, located, self.engine.precision(source.bits), haze)
+
+    def _faces(self, job: Job, stop: threading.Event | None, box: Box | None = None) -> Faces | None:
+        """The restored faces of the job's picture, where its preset asks for them."""
+        return self._portraits.faces(job.picture, box, stop) if job.settings.scene == "face" else None
+
+    def _rows(self, job: Job, canvas: Canvas, faces: Faces | None) -> ResultRows:
+        network = with_faces(canvas.rows, faces.patches if faces else (), job.settings)
+        return ResultRows(job.picture, network, job.settings)
 
     def _run_to(self, output: Path, source: Path, job: Job, started: float, others: Onlookers) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
@@ -268,9 +283,11 @@ class Enhancer:
         if info is None:
             try_place(output)
             timing = Timing(started, self.engine.device.type)
+            faces = self._faces(job, others.stop)
             with network_output(self.engine, job, timing, others) as canvas:
-                rows = ResultRows(job.picture, canvas.rows, job.settings)
+                rows = self._rows(job, canvas, faces)
                 info = write_result(job, rows, output, timing, others, str(self.engine.device))
+                info |= {"faces": faces.describe()} if faces else {}
         info["task_id"] = self.tasks.new_id()
         return Result(output, info)
 
@@ -299,9 +316,3 @@ class Enhancer:
         return (
             describe(job, device=str(self.engine.device)) | timing.measured(pixels) | {"output": output, "cached": True}
         )
-
-
-def refuse_later_scenes(settings: Settings) -> None:
-    """Say clearly which presets do not work yet."""
-    if settings.scene == "face":
-        raise SettingsError(f"The preset {settings.preset} is not ready in this version; use gentle for now.")

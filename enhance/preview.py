@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .picture import Box, Picture
-from .result import ResultRows, enlarge
+from .result import ResultRows, enlarge, with_faces
+from .scenes.patches import FacePatch
 from .settings import Settings
 
 MARGIN = 48
@@ -25,7 +26,7 @@ class Piece:
 
     `picture` is the square with its margin cut out of the input, `network` the network's output for that,
     [4 * height, 4 * width, 3]; `box` the square, `outer` the square with its margin, in input pixels; `network_key`
-    that of the whole picture's output, of which this is a part.
+    that of the whole picture's output, of which this is a part; `patches` are the restored faces.
     """
 
     picture: Picture
@@ -33,6 +34,7 @@ class Piece:
     box: Box
     outer: Box
     network_key: str
+    patches: tuple[FacePatch, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,8 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
-    result = ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings)
+    rows = with_faces(lambda a, b: piece.network[a:b], piece.patches, settings, (piece.outer.top, piece.outer.left))
+    result = ResultRows(piece.picture, rows, settings)
     height, width = result.size
     after = result.rows(0, height)
     before = enlarge(_channels(piece.picture), settings.scale, 0, height)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .picture import Picture
 from .png import PngWriter
 from .rendition import Rendition
 from .resample import FACTOR, Resampler, enlarge_rows
+from .scenes.patches import FacePatch, apply
 from .settings import Settings
 from .tuning import Rows, Tuning, rounded, scaled_size
 
@@ -70,6 +72,19 @@ class ResultRows:
             return colour
         alpha = enlarge(self.picture.alpha, self.settings.scale, first, last)
         return np.concatenate([colour, alpha[..., None]], axis=2)
+
+
+def with_faces(
+    network: Rows, patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)
+) -> Rows:
+    """Rows of the network's output with the restored faces put in, as strongly as the settings say.
+
+    `origin` is the top and left, in input pixels, of a picture that is only a part.
+    """
+    if not patches:
+        return network
+    top, left = FACTOR * origin[0], FACTOR * origin[1]
+    return lambda a, b: apply(network(a, b), top + a, patches, settings.strength, left=left)
 
 
 def enlarge(plane: np.ndarray, scale: float, first: int, last: int) -> np.ndarray:

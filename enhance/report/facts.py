@@ -119,7 +119,7 @@ def _colours(mode: str, picture: Picture, texts: Texts) -> str:
 def _count(faces: object) -> int | None:
     """How many faces: from a number, a list of them, or a fact with a count."""
     if isinstance(faces, Mapping):
-        faces = faces.get("count")
+        faces = faces.get("found", faces.get("count"))
     if isinstance(faces, list | tuple):
         return len(faces)
     return faces if isinstance(faces, int) and not isinstance(faces, bool) else None

@@ -144,11 +144,12 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
     """1 where flat and bright pixels hang together and reach the upper border of the picture, else 0."""
     flat = ((texture < _SKY_TEXTURE) & (dark > _SKY_LIGHT)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(flat)
+    labels = labels.astype(np.intp)
     large = stats[:, cv2.CC_STAT_AREA] >= _SKY_AREA * flat.size
     large[0] = False
     at_top = np.zeros_like(large)
-    at_top[labels[0]] = True
-    sky = (large & at_top)[labels].astype(np.float32)
+    at_top[np.unique(labels[0])] = True
+    sky = np.take(large & at_top, labels).astype(np.float32)
     return _widened(sky, _odd(_TEXTURE_PATCH * side))
 
 
@@ -164,7 +165,9 @@ def _threshold(light: np.ndarray) -> _Threshold:
     """Between that of grey and that of colour pictures, by the most colourful places."""
     chroma = float(np.quantile(light.max(axis=2) - light.min(axis=2), 0.995))
     colour = min(max((chroma - _GREY_CHROMA) / (_COLOUR_CHROMA - _GREY_CHROMA), 0), 1)
-    return _Threshold(*(colour * of_colour + (1 - colour) * of_grey for of_colour, of_grey in zip(_COLOUR, _GREY)))
+    return _Threshold(
+        *(colour * of_colour + (1 - colour) * of_grey for of_colour, of_grey in zip(_COLOUR, _GREY, strict=True))
+    )
 
 
 def _opened(plane: np.ndarray, side: int) -> np.ndarray:

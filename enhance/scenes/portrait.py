@@ -1,0 +1,73 @@
+"""The face scene of one picture: faces are found once, restored when they are needed, and remembered for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import weights
+
+from ..picture import Box, Picture
+from .faces import Face, find_faces, restorable
+from .patches import FacePatch, Restorer, restore_faces
+
+DETECTOR = "yunet"
+_REMEMBERED = 4
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What was found and restored; `patches` go into the enlarged picture."""
+
+    found: int
+    patches: tuple[FacePatch, ...]
+
+    def describe(self) -> dict[str, int]:
+        return {"found": self.found, "treated": len(self.patches)}
+
+
+@dataclass
+class _Known:
+    faces: tuple[Face, ...]
+    patches: dict[int, FacePatch] = field(default_factory=dict)
+
+
+class Portraits:
+    """Faces of the last few pictures, restored by `restorer`; safe to call from several threads."""
+
+    def __init__(self, restorer: Restorer):
+        self._restorer = restorer
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def faces(self, picture: Picture, box: Box | None = None, stop: threading.Event | None = None) -> Faces:
+        """The faces of the whole picture, or those that show inside `box`, restored.
+
+        Raises WeightsError when the detector, or with a face to restore the face network, cannot be had; Cancelled.
+        """
+        known = self._find(picture)
+        wanted = [
+            place
+            for place, face in enumerate(known.faces)
+            if face in restorable(known.faces) and (box is None or _shows(face, box))
+        ]
+        for place in wanted:
+            if place not in known.patches:
+                known.patches[place] = restore_faces(picture.rgb, [known.faces[place]], self._restorer, stop=stop)[0]
+        return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
+
+    def _find(self, picture: Picture) -> _Known:
+        with self._lock:
+            known = self._known.pop(picture.sha256, None)
+            if known is None:
+                known = _Known(find_faces(picture.rgb, weights.ensure(DETECTOR).path))
+            self._known[picture.sha256] = known
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+            return known
+
+
+def _shows(face: Face, box: Box) -> bool:
+    left, top, right, bottom = face.reach
+    return left < box.left + box.width and right > box.left and top < box.top + box.height and bottom > box.top

@@ -1,0 +1,104 @@
+"""The face preset from the picture to the PNG; the detector's own weights are needed, GFPGAN's are stood in for."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import weights
+from enhance import Enhancer, Settings, WeightsError
+
+PLAIN = {"sharpen": 0, "saturation": 1, "contrast": 1}
+
+
+def detector() -> Path | None:
+    """YuNet's file: from the weights folder, or where ENHANCE_TEST_DETECTOR says."""
+    named = os.environ.get("ENHANCE_TEST_DETECTOR")
+    located = weights.locate("yunet")
+    return Path(named) if named else (located.path if located else None)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A weights folder with the default model alone."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for path in weights.folder().glob("realesrgan-x4plus.*"):
+        if path.suffix in (".safetensors", ".json"):
+            shutil.copy(path, folder)
+    for path in weights.folder().glob("RealESRGAN_x4plus.*"):
+        shutil.copy(path, folder)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def with_detector(folder) -> None:
+    path = detector()
+    if path is None or not path.exists():
+        pytest.skip("the face detector is not here: python -m weights fetch yunet")
+    shutil.copy(path, folder / "face_detection_yunet_2026may.onnx")
+
+
+@pytest.fixture
+def enhancer(tmp_path) -> Enhancer:
+    enhancer = Enhancer("cpu", "fp32")
+    enhancer._portraits._restorer = lambda face: 1 - face
+    return enhancer
+
+
+@pytest.fixture
+def portrait(tmp_path) -> Path:
+    path = tmp_path / "portrait.png"
+    Image.fromarray(data.astronaut()[30:190, 150:300]).resize((75, 80), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
+def test_without_the_detector_the_preset_says_what_to_fetch(folder, enhancer, portrait):
+    with pytest.raises(WeightsError, match="python -m weights fetch yunet"):
+        enhancer.preview(portrait, Settings.preset("face"))
+
+
+@pytest.mark.usefixtures("with_detector")
+def test_a_face_is_restored_in_its_place_as_strongly_as_asked(enhancer, portrait):
+    full = enhancer.run(portrait, Settings.preset("face", **PLAIN))
+    none = enhancer.run(portrait, Settings.preset("face", strength=0, **PLAIN))
+    plain = enhancer.run(portrait, Settings.preset("gentle", **PLAIN))
+
+    assert full.info["faces"] == {"found": 1, "treated": 1}
+    changed = np.abs(pixels(full).astype(int) - pixels(plain)).max(axis=2)
+    assert changed.max() > 60
+    assert (changed == 0).mean() > 0.2, "what is not the face stays"
+    assert np.array_equal(pixels(none), pixels(plain))
+
+
+@pytest.mark.usefixtures("with_detector")
+def test_a_preview_shows_the_restored_face_and_its_strength_needs_no_network(enhancer, portrait, monkeypatch):
+    settings = Settings.preset("face", **PLAIN)
+    preview = enhancer.preview(portrait, settings, size=512)
+    final = enhancer.run(portrait, settings)
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+
+    weaker = enhancer.retune(preview, settings.changed(strength=0.3))
+
+    assert np.array_equal(preview.after, pixels(final))
+    assert not np.array_equal(weaker.after, preview.after)
+
+
+@pytest.mark.usefixtures("with_detector")
+def test_a_picture_without_a_face_comes_out_as_with_gentle(enhancer, tmp_path):
+    path = tmp_path / "coffee.png"
+    Image.fromarray(data.coffee()[100:148, 200:260]).save(path)
+
+    result = enhancer.run(path, Settings.preset("face"))
+
+    assert result.info["faces"] == {"found": 0, "treated": 0}
+    assert np.array_equal(pixels(result), pixels(enhancer.run(path, Settings.preset("gentle"))))
+
+
+def pixels(result) -> np.ndarray:
+    return np.asarray(Image.open(result.path))
