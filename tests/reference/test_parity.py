@@ -10,6 +10,7 @@ from skimage import data
 
 import weights
 from enhance import Enhancer, Settings
+from enhance.engine import Engine
 from tests.conftest import psnr
 
 PHOTOS = {
@@ -71,6 +72,28 @@ def test_the_other_networks_equal_their_reference(exact, name, photo):
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
     assert np.abs(exact.upscale(rgb, name, tile=64).astype(int) - untiled(reference_network(name), rgb)).max() <= 1
+
+
+@pytest.mark.parametrize("photo", ["chelsea", "coffee"])
+def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path, monkeypatch):
+    """Its weights are Hugging Face's alone, so random ones in the official file format stand in for them."""
+    srvgg = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact
+    upscaler = pytest.importorskip("realesrgan").RealESRGANer
+    names = ["realesr-general-x4v3", "realesr-general-wdn-x4v3"]
+    files = [tmp_path / f"{name}.pth" for name in names]
+    for seed, file in enumerate(files):
+        torch.manual_seed(seed)
+        torch.save({"params": srvgg(num_conv=32).state_dict()}, file)
+    located = {n: weights.Located(n, f, "a" * 64, "random") for n, f in zip(names, files, strict=True)}
+    monkeypatch.setattr(weights, "ensure", located.__getitem__)
+    monkeypatch.setattr(weights, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
+    rgb = np.ascontiguousarray(PHOTOS[photo]())
+
+    strips = list(Engine("cpu", "fp32").stream(rgb, Settings.preset("fast", denoise=0.3).recipe))
+
+    reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
+    ours = np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
+    assert np.abs(ours.astype(int) - untiled(reference.model, rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("photo", PHOTOS)

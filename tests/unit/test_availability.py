@@ -1,0 +1,73 @@
+"""Which presets can be chosen, and the fast network's two ends."""
+
+import numpy as np
+import pytest
+import torch
+
+import weights
+from enhance import Enhancer, Settings, WeightsError
+from enhance.engine import Engine
+from enhance.networks import srvgg
+from enhance.settings import Recipe
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """The fast model's two files in small, with random weights."""
+    generator = torch.Generator().manual_seed(3)
+    graph = srvgg(2, features=8)
+    states = {
+        name: {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in graph.shapes().items()}
+        for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
+    }
+    monkeypatch.setattr("enhance.networks._KNOWN", dict.fromkeys(states, lambda: graph))
+    monkeypatch.setattr(weights, "ensure", lambda name: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
+    monkeypatch.setattr(weights, "read_state_dict", lambda located: states[located.name])
+    return states
+
+
+def enlarge(recipe, photo) -> np.ndarray:
+    return np.concatenate(list(Engine("cpu", "fp32").stream(photo, recipe)), axis=1)
+
+
+def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, photo, monkeypatch):
+    strong, weak = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
+    halfway = enlarge(Settings.preset("fast", denoise=0.25).recipe, photo)
+
+    mixed = {key: 0.25 * small_networks[strong][key] + 0.75 * small_networks[weak][key] for key in small_networks[weak]}
+    monkeypatch.setitem(small_networks, strong, mixed)
+    assert np.array_equal(halfway, enlarge(strong, photo))
+
+
+def test_denoise_1_is_the_general_network_alone():
+    assert Settings.preset("fast", denoise=1.0).recipe == Recipe("realesr-general-x4v3")
+    assert Settings.preset("fast", denoise=0.0).recipe.models == ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
+    assert Settings.preset("gentle", denoise=0.5).recipe == Recipe("realesrgan-x4plus")
+
+
+def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+
+    presets = {preset["name"]: preset for preset in Enhancer().presets()}
+
+    for name in ("gentle", "original", "anime", "anime-fast", "dehaze"):
+        assert presets[name]["available"], name
+    for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
+        assert not presets[name]["available"]
+        assert f"python -m weights fetch {model}" in presets[name]["reason"]
+
+
+def test_presets_say_how_long_they_take_beside_the_default():
+    times = {preset["name"]: preset["relative_time"] for preset in Enhancer().presets()}
+
+    assert times["gentle"] == 1
+    assert times["anime-fast"] < times["fast"] < times["anime"] < 1
+
+
+def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp_path, monkeypatch, photo_file):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    enhancer = Enhancer("cpu", "fp32")
+
+    with pytest.raises(WeightsError, match="realesr-general-x4v3"):
+        enhancer.run(photo_file, Settings.preset("fast"))
+    assert enhancer.run(photo_file, Settings.preset("anime-fast")).path.exists()
