@@ -41,7 +41,7 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
     batch = Running(enhancer, RAW, plan(sources, tmp_path / "out"), changed=seen.append).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "done", "done"]
-    assert "bad.png is not a picture" in batch.items[1].error
+    assert "bad.png is not a picture" in str(batch.items[1].error)
     assert seen[-1].share == pytest.approx(1)
     assert [one.share for one in seen] == sorted(one.share for one in seen)
     rows = rows_of(batch)
@@ -82,7 +82,9 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
 
     assert archive.testzip() is None
     assert archive.namelist() == ["a.png", "a-2.png", "照片.png", "a-3.png", "report.csv", "summary.pdf"]
-    assert archive.read("照片.png") == batch.items[3].result.read_bytes()
+    fourth = batch.items[3].result
+    assert fourth
+    assert archive.read("照片.png") == fourth.read_bytes()
     assert [row["result"] for row in rows_of(batch)] == ["a.png", "", "a-2.png", "照片.png", "a-3.png"]
 
 

@@ -77,7 +77,7 @@ def test_16_bit_rgb_stays_16_bit_rgb(enhancer, photo, tmp_path):
 def test_soft_alpha_stays_soft_and_gets_no_fringe(enhancer, photo, tmp_path):
     rows, columns = np.mgrid[0:40, 0:56]
     alpha = np.clip(255 - 12 * np.hypot(rows - 20, columns - 28), 0, 255).astype(np.uint8)
-    colour = np.where(alpha[..., None] > 0, np.uint8([230, 40, 40]), np.uint8([0, 255, 0]))
+    colour = np.where(alpha[..., None] > 0, np.array([230, 40, 40]), np.array([0, 255, 0])).astype(np.uint8)
 
     result = np.asarray(enhanced(enhancer, tmp_path, png(np.dstack([colour, alpha]), 6), "soft.png"))
 

@@ -47,9 +47,9 @@ def test_a_value_out_of_range_is_refused_with_the_range(name):
     low, high = RANGES[name]
     for value in (low - 1, high + 1, float("nan"), float("inf"), "much", True, [1]):
         with pytest.raises(SettingsError, match=f"{name} takes a number from {low} to {high}"):
-            Settings(**{name: value})
+            Settings().changed(**{name: value})
     for value in (low, high):
-        Settings(**{name: value})
+        Settings().changed(**{name: value})
 
 
 @pytest.mark.parametrize("values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}])

@@ -1,0 +1,92 @@
+"""The face network is the authors': exact against spandrel's model, with random weights of the true architecture."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from enhance.errors import WeightsError
+from enhance.scenes.faces import Face
+from enhance.scenes.gfpgan import FaceRestorer
+from enhance.scenes.patches import apply, restore_faces
+from tests.conftest import psnr
+from tests.unit.test_faces_put_back import ASTRONAUT, enlarged
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def official():
+    """spandrel's GFPGAN with seeded random weights, scaled so that its pictures are neither flat nor all clipped."""
+    architecture = pytest.importorskip("spandrel.architectures.GFPGAN").GFPGANArch()
+    made = pytest.importorskip("spandrel.architectures.GFPGAN").GFPGAN
+    torch.manual_seed(20)
+    state = made(out_size=512, channel_multiplier=2, input_is_latent=True, different_w=True, sft_half=True).state_dict()
+    for name, tensor in state.items():
+        if name.endswith(("noise", "style_convs.0.weight")) or tensor.shape == (1,):
+            tensor.fill_(0.1)  # how much noise: zero in a fresh network, which would hide that it is random
+        if "to_rgb" in name and name.endswith("modulated_conv.weight"):
+            tensor.mul_(0.1)
+    descriptor = architecture.load(state)
+    yield descriptor.model.eval()
+    del descriptor, state
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def restored(official):
+    """A crop, and what our restorer makes of it."""
+    crop = np.ascontiguousarray(data.astronaut()).astype(np.float32) / 255
+    with FaceRestorer(official.state_dict()) as restorer:
+        return crop, restorer(crop)
+
+
+def test_it_is_exact_against_spandrels_model_on_the_same_crop(official, restored):
+    crop, ours = restored
+    batch = (torch.from_numpy(crop).permute(2, 0, 1)[None] - 0.5) / 0.5
+
+    with torch.inference_mode():
+        theirs = official(batch, randomize_noise=False)[0][0].clamp(-1, 1).add(1).div(2).permute(1, 2, 0).numpy()
+
+    assert ours.std() > 0.05
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_a_picture_goes_the_whole_way_and_comes_out_the_same_again(official, restored):
+    portrait = np.ascontiguousarray(data.astronaut()[:256, 80:368])
+    face = Face((99, 63, 91, 112), ASTRONAUT - [80, 0], 0.9)
+    picture = enlarged(portrait)
+    torch.manual_seed(1)
+    with FaceRestorer(official.state_dict()) as restorer:
+        patches = restore_faces(portrait, [face], restorer)
+        assert np.array_equal(restorer(restored[0]), restored[1])
+
+    result = apply(picture, 0, patches)
+
+    assert result.shape == picture.shape
+    assert 10 < psnr(result, picture) < 40
+
+
+def test_its_memory_is_given_back(official):
+    restorer = FaceRestorer(official.state_dict())
+    assert restorer.bytes > 300e6
+
+    restorer.close()
+
+    assert restorer.bytes == 0
+    with pytest.raises(ValueError, match="closed"):
+        restorer(np.zeros((512, 512, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"conv_first.weight": torch.zeros(64, 3, 3, 3)}, {"toRGB.0.weight": torch.zeros(3, 9, 1, 1)}],
+    ids=["empty", "an enlarging network", "a smaller one"],
+)
+def test_the_weights_of_another_network_get_one_clear_sentence(state):
+    with pytest.raises(WeightsError, match=r"another network; run `python -m weights fetch gfpgan-v1.4`"):
+        FaceRestorer(state)

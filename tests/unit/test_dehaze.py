@@ -1,0 +1,205 @@
+"""Haze comes off by as much as is there; what is clear stays as it is."""
+
+import subprocess
+import sys
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from enhance.errors import PictureError, SettingsError
+from enhance.scenes.dehaze import HAZY, clear_part, dehaze, haze_amount
+from enhance.scenes.haze import find_haze
+from tests.conftest import psnr
+
+CLEAR = {
+    "coffee": data.coffee,
+    "astronaut": data.astronaut,
+    "chelsea": data.chelsea,
+    "rocket": data.rocket,
+    "motorcycle": lambda: data.stereo_motorcycle()[0],
+    "page": lambda: np.dstack([data.page()] * 3),
+    "camera": lambda: np.dstack([data.camera()] * 3),
+}
+AIRLIGHTS = {
+    "grey": (0.8, 0.8, 0.8),
+    "light": (0.9, 0.9, 0.9),
+    "white": (1.0, 1.0, 1.0),
+    "bluish": (0.82, 0.87, 0.93),
+    "warm": (0.95, 0.9, 0.84),
+}
+MEDIUM = 1.0
+
+
+def depth_map(kind: str, height: int, width: int) -> np.ndarray:
+    """Smooth depths, most of them from 0 (at hand) to about 1."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    if kind == "far above":
+        return 1 - y
+    if kind == "far aside":
+        return 0.2 + 0.8 * (x + 1 - y) / 2
+    if kind == "even":
+        return np.full((height, width), 0.7)
+    noise = np.random.default_rng(7).standard_normal((height, width))
+    hills = cv2.GaussianBlur(noise, (0, 0), min(height, width) / 6)
+    return 0.2 + (hills - hills.min()) / (hills.max() - hills.min())
+
+
+def hazed(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = MEDIUM) -> np.ndarray:
+    """What the camera would see through haze, by the model that dehazing inverts."""
+    transmission = np.exp(-density * depth)[..., None]
+    levels = np.iinfo(rgb.dtype).max
+    light = rgb / levels * transmission + np.array(airlight) * (1 - transmission)
+    return np.rint(np.clip(light, 0, 1) * levels).astype(rgb.dtype)
+
+
+@pytest.fixture
+def view() -> np.ndarray:
+    """A real photo under medium haze."""
+    photo = data.coffee()
+    return hazed(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_a_clear_picture_stays_as_it_is(name):
+    photo = CLEAR[name]()
+
+    assert psnr(dehaze(photo), photo) > 40  # 30 is asked for
+    assert haze_amount(photo) < HAZY
+
+
+def test_medium_haze_on_real_photos_comes_off_by_more_than_8_db_on_average():
+    gains = {}
+    for name in ("coffee", "astronaut", "chelsea"):
+        photo = CLEAR[name]()
+        for kind in ("far above", "far aside", "even", "hills"):
+            depth = depth_map(kind, *photo.shape[:2])
+            for airlight in AIRLIGHTS:
+                view = hazed(photo, depth, AIRLIGHTS[airlight])
+                gains[name, kind, airlight] = psnr(dehaze(view), photo) - psnr(view, photo)
+
+    assert np.mean(list(gains.values())) > 10  # 8 is asked for
+    assert min(gains.values()) > 5, min(gains, key=lambda key: gains[key])
+
+
+def test_haze_behind_real_edges_comes_off_too():
+    photo, _, disparity = data.stereo_motorcycle()
+    near = np.nan_to_num(disparity, posinf=0)
+    depth = cv2.medianBlur((20 / np.maximum(near, 15)).astype(np.float32), 5)
+    view = hazed(photo, depth, AIRLIGHTS["light"])
+
+    assert psnr(dehaze(view), photo) > psnr(view, photo) + 6
+
+
+def test_the_amount_grows_with_the_haze_and_from_light_haze_on_it_is_told():
+    photo = data.chelsea()
+    depth = depth_map("hills", *photo.shape[:2])
+
+    amounts = [haze_amount(hazed(photo, depth, AIRLIGHTS["light"], density)) for density in (0, 0.4, 0.8, 1.6, 3.2)]
+
+    assert amounts == sorted(amounts)
+    assert amounts[0] < HAZY < amounts[1]
+    assert amounts[-1] < 1
+
+
+def test_strength_is_the_share_that_comes_off(view):
+    photo = data.coffee()
+
+    assert np.array_equal(dehaze(view, 0), view)
+    errors = [psnr(dehaze(view, strength), photo) for strength in (0, 0.3, 0.6, 1)]
+    assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize("radius", [3, 20, 45])
+def test_a_lamp_or_a_white_wall_is_not_taken_for_the_airlight(radius):
+    photo = data.coffee()
+    view = hazed(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["grey"])
+    before = find_haze(view).airlight
+    cv2.circle(view, (180, 320), radius, (255, 255, 255), -1)
+
+    assert abs(before.mean() - 0.8) < 0.05
+    assert np.abs(find_haze(view).airlight - before).max() < 0.01
+
+
+def test_a_bright_sky_keeps_its_light():
+    photo = data.coffee()
+    depth = depth_map("far above", *photo.shape[:2])
+    depth[:130] = 4
+    sky = np.linspace(225, 240, 130)[:, None, None] + np.array([-8, 0, 8])
+    view = hazed(photo, depth, (0.92, 0.93, 0.95))
+    view[:130] = np.rint(sky + np.zeros((130, photo.shape[1], 3)))
+
+    result = dehaze(view)
+
+    assert haze_amount(view) > HAZY
+    assert np.abs(result[:110].astype(int) - view[:110]).max() <= 12
+
+
+@pytest.mark.parametrize("backdrop", [220, 255])
+@pytest.mark.parametrize("radius", [48, 100])
+def test_a_thing_on_a_white_backdrop_is_not_hazy(backdrop, radius):
+    photo = data.coffee()
+    mask = np.zeros(photo.shape[:2], np.float32)
+    cv2.circle(mask, (300, 200), radius, 1.0, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 1.5)[..., None]
+    picture = np.rint(photo * mask + backdrop * (1 - mask)).astype(np.uint8)
+
+    assert np.array_equal(dehaze(picture), picture)
+
+
+@pytest.mark.parametrize("level", [0, 128, 250])
+def test_a_flat_picture_is_not_hazy(level):
+    flat = np.full((40, 60, 3), level, np.uint8)
+
+    assert np.array_equal(dehaze(flat), flat)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (2, 3), (3, 20_000), (16, 16)])
+def test_the_smallest_and_the_oddest_sizes_work(size):
+    picture = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
+
+    assert dehaze(picture).shape == picture.shape
+
+
+def test_16_bit_pictures_come_out_like_8_bit_ones_but_finer(view):
+    deep = dehaze(view.astype(np.uint16) * 257)
+
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - dehaze(view)).max() < 1
+    assert len(np.unique(deep)) > 1000
+
+
+def test_a_part_gives_the_pixels_of_the_whole(view):
+    part = clear_part(view[123:260, 77:310], find_haze(view), 0.7, top=123, left=77)
+
+    assert np.array_equal(part, dehaze(view, 0.7)[123:260, 77:310])
+
+
+def test_a_large_picture_takes_little_more_memory_than_its_result(view):
+    large = cv2.resize(view, (3000, 4000))
+    tracemalloc.start()
+    result = dehaze(large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < result.nbytes + (64 << 20)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_another_array_gets_one_clear_sentence(wrong):
+    with pytest.raises(PictureError, match=r"\[height, width, 3\]"):
+        dehaze(wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
+def test_a_strength_out_of_range_gets_one_clear_sentence(view, wrong):
+    with pytest.raises(SettingsError, match="from 0 to 1"):
+        dehaze(view, wrong)
+
+
+def test_neither_haze_nor_faces_need_torch():
+    code = "import sys, enhance.scenes.dehaze, enhance.scenes.patches; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

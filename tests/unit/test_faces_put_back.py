@@ -1,0 +1,240 @@
+"""Faces are aligned, restored, and put back so that nobody sees where."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from enhance.errors import Cancelled, EnhanceError
+from enhance.resample import enlarge_rows
+from enhance.scenes.align import TEMPLATE, align, inverse, moved, scale_of, similarity
+from enhance.scenes.faces import Face
+from enhance.scenes.patches import apply, restore_faces
+from tests.conftest import psnr
+
+ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])
+"""Her eyes, nose and corners of the mouth in skimage's picture."""
+
+
+def face_at(landmarks: np.ndarray, size: float = 110) -> Face:
+    left, top = landmarks.mean(axis=0) - size / 2
+    return Face((left, top, size, size), landmarks, 0.9)
+
+
+def tilted(degrees: float, scale: float, middle: tuple[float, float]) -> np.ndarray:
+    """Landmarks of a face of `scale` times the template's size."""
+    cosine, sine = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
+    centred = TEMPLATE - TEMPLATE.mean(axis=0)
+    return centred @ np.array([[cosine, -sine], [sine, cosine]]).T + middle
+
+
+def enlarged(rgb: np.ndarray) -> np.ndarray:
+    height, levels = rgb.shape[0], np.iinfo(rgb.dtype).max
+    rows = enlarge_rows(lambda a, b: rgb[a:b], height, 0, 4 * height)
+    return np.rint(np.clip(rows, 0, levels)).astype(rgb.dtype)
+
+
+def unchanged(crop: np.ndarray) -> np.ndarray:
+    return crop
+
+
+def striped(crop: np.ndarray) -> np.ndarray:
+    """A face with loud fine stripes, to see where it ends up."""
+    return np.clip(crop + 0.3 * (np.arange(512) // 4 % 2 - 0.5)[:, None, None], 0, 1).astype(np.float32)
+
+
+def tinted(crop: np.ndarray) -> np.ndarray:
+    """A face in the wrong colour and light."""
+    return np.clip(crop * np.array([0.7, 0.9, 1], np.float32) + 0.06, 0, 1)
+
+
+@pytest.fixture
+def portrait() -> np.ndarray:
+    return np.ascontiguousarray(data.astronaut()[:256, 80:368])
+
+
+@pytest.fixture
+def faces() -> list[Face]:
+    return [face_at(ASTRONAUT - [80, 0])]
+
+
+@pytest.mark.parametrize("degrees", [0, 33, -120, 180])
+@pytest.mark.parametrize("scale", [0.04, 0.5, 2])
+def test_the_similarity_undoes_turn_size_and_place(degrees, scale):
+    landmarks = tilted(degrees, scale, (300, 200))
+
+    matrix = similarity(landmarks, TEMPLATE)
+
+    assert np.allclose(moved(matrix, landmarks), TEMPLATE, atol=1e-6)
+    assert scale_of(matrix) == pytest.approx(1 / scale)
+
+
+def test_the_similarity_never_mirrors():
+    mirrored = TEMPLATE * [-1, 1] + [512, 0]
+
+    assert np.linalg.det(similarity(mirrored, TEMPLATE)[:, :2]) > 0
+
+
+@pytest.mark.parametrize("size", [0.15, 1.0, 1.9])
+def test_the_crop_shows_what_lies_under_the_template(size):
+    landmarks = tilted(20, size, (560, 560))
+    scene = np.full((1120, 1120, 3), 60, np.uint8)
+    for x, y in landmarks:
+        cv2.circle(scene, (round(16 * x), round(16 * y)), round(16 * max(2, 9 * size)), (220,) * 3, -1, cv2.LINE_AA, 4)
+
+    crop, _ = align(scene, landmarks)
+
+    for x, y in TEMPLATE.round().astype(int):
+        around = crop[y - 30 : y + 31, x - 30 : x + 31, 0] - 60 / 255
+        across = (around.sum(axis=0) * np.arange(-30, 31)).sum() / around.sum()
+        down = (around.sum(axis=1) * np.arange(-30, 31)).sum() / around.sum()
+        assert np.hypot(across, down) < 3
+
+
+def test_a_face_in_a_very_wide_picture_is_aligned(portrait):
+    wide = np.zeros((256, 40_000, 3), np.uint8)
+    wide[:, 39_000:39_288] = portrait
+    here, there = ASTRONAUT - [80, 0], ASTRONAUT - [80, 0] + [39_000, 0]
+
+    middle = np.s_[150:400, 150:360]
+    assert np.allclose(align(wide, there)[0][middle], align(portrait, here)[0][middle], atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, -75])
+@pytest.mark.parametrize("scale", [0.05, 0.3, 1.2])
+def test_an_unchanged_face_put_back_leaves_the_picture_as_it_was(degrees, scale):
+    rgb = cv2.resize(data.astronaut(), (700, 700), interpolation=cv2.INTER_CUBIC)
+    picture = enlarged(rgb)
+    patches = restore_faces(rgb, [face_at(tilted(degrees, scale, (310, 170)), 400 * scale)], unchanged)
+    patch = patches[0]
+    there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
+
+    assert psnr(apply(picture, 0, patches)[there], picture[there]) > 40
+
+
+def test_rows_come_out_the_same_however_they_are_split(portrait, faces):
+    picture = enlarged(portrait)
+    patches = restore_faces(portrait, faces, striped)
+    whole = apply(picture, 0, patches, 0.8)
+
+    strips = [apply(picture[first : first + 37], first, patches, 0.8) for first in range(0, len(picture), 37)]
+    corner = apply(picture[300:700, 200:900], 300, patches, 0.8, left=200)
+
+    assert np.array_equal(np.concatenate(strips), whole)
+    assert np.array_equal(corner, whole[300:700, 200:900])
+    assert not np.array_equal(whole, picture)
+
+
+def test_the_face_fades_out_with_no_edge_and_nothing_changes_around_it(portrait, faces):
+    picture = enlarged(portrait)
+    patches = restore_faces(portrait, faces, striped)
+    change = np.abs(apply(picture, 0, patches).astype(int) - picture).max(axis=2)
+    patch = patches[0]
+    box = change[patch.top : patch.bottom, patch.left : patch.right]
+
+    assert box.max() > 25
+    assert max(box[0].max(), box[-1].max(), box[:, 0].max(), box[:, -1].max()) <= 1
+    change[patch.top : patch.bottom, patch.left : patch.right] = 0
+    assert change.max() == 0
+
+
+def test_strength_blends(portrait, faces):
+    picture = enlarged(portrait)
+    patches = restore_faces(portrait, faces, striped)
+
+    none, half, full = (apply(picture, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
+
+    assert np.array_equal(none, picture)
+    unclipped = (full > 0) & (full < 255)
+    assert np.abs((half - picture) * 2 - (full - picture))[unclipped].max() <= 2
+
+
+def test_colour_and_light_stay_those_of_the_picture(portrait, faces):
+    picture = enlarged(portrait)
+    patches = restore_faces(portrait, faces, tinted)
+    patch = patches[0]
+    there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
+    change = apply(picture, 0, patches)[there].astype(float) - picture[there]
+
+    assert np.abs(cv2.GaussianBlur(change, (0, 0), 40)).max() < 6
+
+
+def test_a_grey_face_stays_grey(portrait, faces):
+    grey = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+    result = apply(enlarged(grey), 0, restore_faces(grey, faces, tinted))
+
+    assert np.array_equal(result[..., 0], result[..., 1])
+    assert np.array_equal(result[..., 0], result[..., 2])
+
+
+def test_16_bit_faces_come_out_like_8_bit_ones_but_finer(portrait, faces):
+    deep = portrait.astype(np.uint16) * 257
+
+    eight = apply(enlarged(portrait), 0, restore_faces(portrait, faces, striped))
+    sixteen = apply(enlarged(deep), 0, restore_faces(deep, faces, striped))
+
+    assert sixteen.dtype == np.uint16
+    assert np.abs(sixteen / 257 - eight).max() < 2
+    assert len(np.unique(sixteen)) > 1000
+
+
+def test_overlapping_faces_mix_whatever_their_order(portrait):
+    two = [face_at(ASTRONAUT - [110, 0]), face_at(ASTRONAUT - [60, 5])]
+    patches = restore_faces(portrait, two, striped)
+    picture = enlarged(portrait)
+
+    assert np.array_equal(apply(picture, 0, patches), apply(picture, 0, patches[::-1]))
+    assert psnr(apply(picture, 0, restore_faces(portrait, two, unchanged)), picture) > 45
+
+
+def test_a_face_beyond_the_border_changes_only_what_is_in_the_picture(portrait):
+    picture = enlarged(portrait)
+    patches = restore_faces(portrait, [face_at(ASTRONAUT - [200, 60])], unchanged)
+
+    assert patches[0].left == 0
+    assert psnr(apply(picture, 0, patches), picture) > 45
+
+
+def test_tiny_faces_and_those_finer_than_a_restored_one_are_left_alone(portrait):
+    tiny, usual, huge = (face_at(tilted(0, size, (140, 130)), 320 * size) for size in (0.04, 0.3, 2.5))
+
+    assert [face.restorable for face in (tiny, usual, huge)] == [False, True, False]
+    assert len(restore_faces(portrait, [tiny, usual, huge], unchanged)) == 1
+
+
+def test_the_reach_of_a_face_holds_all_that_changes(portrait, faces):
+    patch = restore_faces(portrait, faces, unchanged)[0]
+    left, top, right, bottom = faces[0].reach
+
+    assert left <= patch.left / 4 <= patch.right / 4 <= right
+    assert max(top, 0) <= patch.top / 4 <= patch.bottom / 4 <= bottom
+    corner = moved(inverse(similarity(faces[0].landmarks, TEMPLATE)), np.array([[0.0, 0.0]]))[0]
+    assert left <= corner[0] <= right
+
+
+def test_no_face_changes_nothing(portrait):
+    picture = enlarged(portrait)
+
+    assert restore_faces(portrait, (), striped) == ()
+    assert apply(picture, 0, ()) is picture
+
+
+def test_stop_is_honoured_between_faces_and_progress_is_told(portrait, faces):
+    stop, told = threading.Event(), []
+
+    def restorer(crop):
+        stop.set()
+        return crop
+
+    with pytest.raises(Cancelled):
+        restore_faces(portrait, faces * 3, restorer, stop=stop, progress=lambda *now: told.append(now[:2]))
+    assert told == [(1, 3)]
+
+
+@pytest.mark.parametrize("wrong", [np.full((512, 512, 3), np.nan), np.zeros((256, 256, 3))])
+def test_a_network_that_gives_no_picture_gets_one_clear_sentence(portrait, faces, wrong):
+    with pytest.raises(EnhanceError, match="gave no picture"):
+        restore_faces(portrait, faces, lambda crop: wrong)
