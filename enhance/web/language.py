@@ -1,0 +1,107 @@
+"""Which language a visitor reads: the link's `?lang=`, else what the browser asks for."""
+
+from __future__ import annotations
+
+import gradio as gr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import EnhanceError
+from ..settings import PRESETS
+from .limits import Limits
+from .sentences_zh import in_chinese
+from .texts import LANGUAGES
+
+DEFAULT = "en"
+
+
+def language_of(request: gr.Request | None) -> str:
+    """One of LANGUAGES for this request."""
+    if request is None:
+        return DEFAULT
+    asked = (request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language") or ""
+    for wish in asked.split(","):
+        tag = wish.split(";")[0].strip().lower()
+        if tag.startswith("zh"):
+            return "zh-CN"
+        if tag.startswith("en"):
+            return "en"
+    return DEFAULT
+
+
+def sentence(language: str, error: EnhanceError) -> str:
+    """The error's message in the visitor's language; in English where there is no translation."""
+    return in_chinese(str(error)) if language == "zh-CN" else str(error)
+
+
+def page_texts(limits: Limits) -> gr.I18n:
+    """The texts that the browser translates by itself, made whole where the page needs more than one at a place."""
+    texts = {language: _composed(words, limits) for language, words in LANGUAGES.items()}
+    return gr.I18n(**texts, zh=texts["zh-CN"])
+
+
+def _composed(words: dict[str, str], limits: Limits) -> dict[str, str]:
+    composed = dict(words)
+    composed["heading"] = f"# {words['title']}\n{words['tagline']}"
+    composed["upload_hint"] = words["upload_hint"].format(
+        megapixels=f"{limits.pixels / 1e6:,.0f}", megabytes=f"{limits.bytes / 1e6:,.0f}"
+    )
+    for name in PRESETS:
+        composed[f"choice_{name}"] = f"{words[f'preset_{name}']}\n{words[f'about_{name}']}"
+    for step in ("picture", "preset", "tune", "preview", "result", "inspect", "batch"):
+        composed[f"{step}_title"] = f"## {words[step]}"
+    return composed
+
+
+_SCRIPT = b"""<script>
+(() => {
+  const asked = new URLSearchParams(location.search).get("lang") || navigator.language || "en";
+  const language = /^zh(?!-TW)/i.test(asked) ? "zh-CN" : asked;
+  if (language !== navigator.language) Object.defineProperty(navigator, "language", { get: () => language });
+  let first = null;
+  new MutationObserver(() => {
+    const now = document.documentElement.lang;
+    if (first === null || now === first) { first = first ?? now; return; }
+    const url = new URL(location.href);
+    url.searchParams.set("lang", now);
+    history.replaceState(null, "", url);
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+})();
+</script>"""
+
+
+class LanguageOfLinks:
+    """Middleware that makes `?lang=` count: Gradio's front end asks `navigator.language` alone.
+
+    The script has to run before the front end starts, so it goes into the head of the page as it is served. It also
+    writes a language chosen in Gradio's settings back to the address, from where the server reads it.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].rstrip("/") != scope.get("root_path", "").rstrip("/"):
+            await self._app(scope, receive, send)
+            return
+        started: Message | None = None
+
+        async def with_script(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = message
+                return
+            if started is not None:
+                body = message.get("body", b"").replace(b"<head>", b"<head>" + _SCRIPT, 1)
+                message = {**message, "body": body}
+                await send(_resized(started, None if message.get("more_body") else len(body)))
+                started = None
+            await send(message)
+
+        await self._app(scope, receive, with_script)
+
+
+def _resized(start: Message, length: int | None) -> Message:
+    headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    return {**start, "headers": headers}

@@ -1,0 +1,187 @@
+"""The preview of a square: asked for, run, tuned again by the sliders, and never shown for more than it is.
+
+A page asks for previews faster than they are made. Every request has a number; a later one stops the one before it,
+and what comes too late is dropped. A preview that arrives is tuned to where the sliders are by then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..enhancer import Enhancer
+from ..errors import Cancelled, EnhanceError, SettingsError
+from ..picture import Picture, read_picture
+from ..preview import Box, Preview
+from ..settings import PRESETS, Settings, network_key, signature
+from .language import sentence
+from .limits import Limits
+from .screen import icc_for_screen, save_pair
+from .session import Asked, Upload, Visitor
+from .shelf import Shelf
+from .texts import say
+
+log = logging.getLogger(__name__)
+
+SIZE = 128
+"""The square's side in input pixels: what a preview costs, whatever the picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What the page is to show of the preview; None leaves a part as it is."""
+
+    state: str
+    pair: tuple[Path, Path] | None = None
+    box: Box | None = None
+    problem: str = ""
+
+
+class Previewing:
+    """Previews for all visitors, by one enhancer."""
+
+    def __init__(self, enhancer: Enhancer, limits: Limits):
+        self._enhancer, self._limits = enhancer, limits
+        self._shelf = Shelf()
+
+    def picture(self, path: Path) -> Picture:
+        """The decoded picture file, from the shelf if it is still there. Raises PictureError."""
+        limits = self._limits
+        return self._shelf.picture(path, lambda: read_picture(path, max_pixels=limits.pixels, max_bytes=limits.bytes))
+
+    def forget(self, upload: Upload | None) -> None:
+        if upload is not None:
+            self._shelf.drop(upload.path)
+
+    def make(self, visitor: Visitor, settings: Settings, language: str) -> Iterator[Shown]:
+        """Run a preview of the visitor's square; what a page shows while it runs, and at the end."""
+        asked = self._ask(visitor, settings)
+        if asked is None:
+            yield Shown(state_of(visitor))
+            return
+        try:
+            yield Shown("running")
+            yield self._answer(visitor, asked, settings, language)
+        finally:
+            asked.stop.set()
+
+    def tune(self, visitor: Visitor, settings: Settings, language: str) -> Iterator[Shown]:
+        """The shown preview with the sliders where they are now; the network runs only for what needs it."""
+        with visitor.lock:
+            visitor.controls = settings
+            preview, asked = visitor.preview, visitor.asked
+        if asked is not None and not _same_network(asked.settings, settings):
+            yield from self.make(visitor, settings, language)
+            return
+        if asked is not None or preview is None:
+            yield Shown(state_of(visitor))  # the preview on its way takes the sliders as it finds them
+            return
+        try:
+            tuned = self._enhancer.retune(preview, settings)
+        except SettingsError:
+            yield from self.make(visitor, settings, language)
+        except EnhanceError as error:
+            yield Shown("failed", problem=sentence(language, error))
+        else:
+            yield self._adopt(visitor, preview, tuned)
+
+    def _ask(self, visitor: Visitor, settings: Settings) -> Asked | None:
+        with visitor.lock:
+            visitor.controls = settings
+            if visitor.upload is None or visitor.box is None:
+                return None
+            before = visitor.asked
+            visitor.requests += 1
+            visitor.asked = Asked(visitor.requests, settings)
+            if before is not None:
+                before.stop.set()
+            return visitor.asked
+
+    def _answer(self, visitor: Visitor, asked: Asked, settings: Settings, language: str) -> Shown:
+        with visitor.lock:
+            upload, box = visitor.upload, visitor.box
+        try:
+            if upload is None or box is None:
+                raise Cancelled("The picture is gone.")
+            x, y = box.left + box.width / 2, box.top + box.height / 2
+            preview = self._enhancer.preview(
+                self.picture(upload.path), settings, x=x, y=y, size=max(box.width, box.height), stop=asked.stop
+            )
+            return self._arrived(visitor, asked, preview)
+        except Cancelled:
+            with visitor.lock:
+                if visitor.asked is asked:
+                    visitor.asked = None
+                return Shown(state_of(visitor))
+        except EnhanceError as error:
+            return self._fail(visitor, asked, sentence(language, error), language)
+        except Exception:
+            log.exception("A preview failed")
+            return self._fail(visitor, asked, say(language, "unexpected"), language)
+
+    def _arrived(self, visitor: Visitor, asked: Asked, preview: Preview) -> Shown:
+        """Take the preview that came, tuned to where the sliders are by now, unless a later one was asked for."""
+        with visitor.lock:
+            if visitor.asked is not asked:
+                return Shown(state_of(visitor))
+            if preview.info["signature"] != signature_wanted(visitor, preview):
+                preview = self._tuned(preview, visitor.controls)
+            visitor.asked, visitor.failed = None, False
+            visitor.preview = preview
+        return self._shown(visitor, preview)
+
+    def _tuned(self, preview: Preview, controls: Settings) -> Preview:
+        try:
+            return self._enhancer.retune(preview, controls)
+        except SettingsError:
+            return preview
+
+    def _adopt(self, visitor: Visitor, preview: Preview, tuned: Preview) -> Shown:
+        with visitor.lock:
+            if visitor.preview is not preview or visitor.asked is not None:
+                return Shown(state_of(visitor))
+            visitor.preview, visitor.failed = tuned, False
+        return self._shown(visitor, tuned)
+
+    def _shown(self, visitor: Visitor, preview: Preview) -> Shown:
+        pair = save_pair(visitor, "preview", (preview.before, preview.after), icc_for_screen(preview.piece.picture))
+        with visitor.lock:
+            return Shown(state_of(visitor), pair, preview.piece.box)
+
+    def _fail(self, visitor: Visitor, asked: Asked, reason: str, language: str) -> Shown:
+        with visitor.lock:
+            if visitor.asked is not asked:
+                return Shown(state_of(visitor))
+            visitor.asked, visitor.failed = None, True
+            if visitor.preview is not None:
+                reason = f"{reason} {say(language, 'chip_failed_old')}"
+            return Shown("failed", problem=reason)
+
+
+def state_of(visitor: Visitor) -> str:
+    """What the chip says: none, running, failed, matches or outdated."""
+    with visitor.lock:
+        preview = visitor.preview
+        if visitor.asked is not None:
+            return "running"
+        if visitor.failed:
+            return "failed"
+        if preview is None:
+            return "none"
+        current = preview.piece.box == visitor.box and preview.info["signature"] == signature_wanted(visitor, preview)
+        return "matches" if current else "outdated"
+
+
+def signature_wanted(visitor: Visitor, preview: Preview) -> str | None:
+    """The signature of what the controls ask for, by the model and precision of `preview`; None for another model."""
+    info, controls = preview.info, visitor.controls
+    if visitor.upload is None or PRESETS[controls.preset].model != info["model"]["name"]:
+        return None
+    return signature(visitor.upload.sha256, controls, info["model"]["sha256"], info["precision"])
+
+
+def _same_network(one: Settings, other: Settings) -> bool:
+    """Whether both make the network give the same output of the same picture."""
+    return network_key("", one, one.model, "") == network_key("", other, other.model, "")

@@ -1,0 +1,74 @@
+"""Pictures as files for the browser: thumbnails, a square's before and after, renditions. Every size is bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..picture import Picture
+from ..png import encode_png
+from ..preview import Box
+from ..rendition import reduce, save_for_screen, to_screen
+from .session import Visitor
+
+THUMBNAIL = 896
+LIVE = 720
+
+
+def icc_for_screen(picture: Picture) -> bytes | None:
+    """The profile for what is shown of the picture; a grey profile does not fit the RGB that a screen gets."""
+    return None if picture.grey else picture.icc
+
+
+def small_size(width: int, height: int, limit: int) -> tuple[int, int]:
+    """Height and width of a picture brought to at most `limit` px a side, never larger than it is."""
+    factor = max(1.0, max(width, height) / limit)
+    return max(1, round(height / factor)), max(1, round(width / factor))
+
+
+def whole_picture(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """The picture at `size` (height, width), 8 bit, its transparency with it."""
+    pixels = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+    return reduce(pixels, size)
+
+
+def save_thumbnail(visitor: Visitor, picture: Picture) -> tuple[Path, tuple[int, int]]:
+    """A thumbnail file, and its width and height."""
+    size = small_size(picture.width, picture.height, THUMBNAIL)
+    path = save_for_screen(whole_picture(picture, size), visitor.place("thumbnail", ""), icc_for_screen(picture))
+    return path, (size[1], size[0])
+
+
+def save_map(visitor: Visitor, pixels: np.ndarray, icc: bytes | None) -> tuple[Path, tuple[int, int]]:
+    """A small copy of a rendition to click on, and its width and height."""
+    size = small_size(pixels.shape[1], pixels.shape[0], THUMBNAIL)
+    return save_for_screen(reduce(pixels, size), visitor.place("map", ""), icc), (size[1], size[0])
+
+
+def save_outlined(visitor: Visitor, kind: str, source: Path, box: Box, factor: tuple[float, float]) -> Path:
+    """A copy of the picture file `source` with the outline of `box`; `factor`: its pixels for one of the box's."""
+    with Image.open(source) as image:
+        icc = image.info.get("icc_profile")
+        marked = image.copy()
+    across, down = factor
+    left, top = box.left * across, box.top * down
+    right, bottom = left + max(4.0, box.width * across) - 1, top + max(4.0, box.height * down) - 1
+    draw = ImageDraw.Draw(marked)
+    width = max(1, round(max(marked.size) / 400))
+    opaque = (255,) if marked.mode == "RGBA" else ()
+    for grow, colour in ((width, (0, 0, 0)), (0, (255, 255, 255))):
+        edges = (left - grow, top - grow, right + grow, bottom + grow)
+        draw.rectangle(edges, outline=colour + opaque, width=width)
+    return save_for_screen(np.asarray(marked), visitor.place(kind, ""), icc)
+
+
+def save_pair(visitor: Visitor, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
+    """Before and after as PNG files, pixel for pixel in 8 bit."""
+    files = []
+    for side, pixels in zip(("before", "after"), pair, strict=True):
+        path = visitor.place(f"{kind}-{side}", ".png")
+        path.write_bytes(encode_png(to_screen(pixels), icc=icc))
+        files.append(path)
+    return files[0], files[1]

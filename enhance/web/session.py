@@ -1,0 +1,183 @@
+"""What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from ..picture import Facts
+from ..preview import Box, Preview
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from .batching import BatchWork
+    from .running import Run
+
+log = logging.getLogger(__name__)
+
+MOST_VISITORS = 200
+IDLE_SECONDS = 2 * 3600
+_AWAY_SECONDS = 600
+"""How long a closed page is remembered: a phone that slept comes back to its picture."""
+_KEPT_FILES = 6
+"""How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture that a visitor chose and that was accepted."""
+
+    path: Path
+    sha256: str
+    facts: Facts
+    thumbnail: Path
+    thumbnail_size: tuple[int, int]
+    """Width and height."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A result as the page shows it."""
+
+    info: dict[str, Any]
+    download: Path
+    before: Path
+    after: Path
+    map: Path
+    map_size: tuple[int, int]
+    """Width and height."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One request for a preview; `stop` is set as soon as a later one replaces it."""
+
+    number: int
+    settings: Settings
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Visitor:
+    """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.lock = threading.RLock()
+        self.seen = time.monotonic()
+        self.upload: Upload | None = None
+        self.box: Box | None = None
+        self.controls = Settings()
+        self.preview: Preview | None = None
+        self.asked: Asked | None = None
+        self.requests = 0
+        self.failed = False
+        self.waiting = False
+        self.run: Run | None = None
+        self.finished: Finished | None = None
+        self.batch: BatchWork | None = None
+        self.away: threading.Timer | None = None
+        self._files = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is going on or waits for its turn."""
+        return self.waiting or self.run is not None
+
+    def place(self, kind: str, suffix: str) -> Path:
+        """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
+        with self.lock:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._files += 1
+            number = self._files
+        for old in sorted(self.folder.glob(f"{kind}-*"))[:-_KEPT_FILES]:
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        return self.folder / f"{kind}-{number:06d}{suffix}"
+
+    def stop(self) -> None:
+        """Stop the preview and the run."""
+        with self.lock:
+            if self.asked is not None:
+                self.asked.stop.set()
+            if self.run is not None:
+                self.run.stop.set()
+
+    def leave(self) -> None:
+        """Stop all that runs for this page, the batch too."""
+        self.stop()
+        with self.lock:
+            if self.batch is not None:
+                self.batch.stop.set()
+
+    def start_over(self) -> None:
+        """Forget the picture and all that was made of it."""
+        with self.lock:
+            self.stop()
+            self.upload = self.box = self.preview = self.asked = None
+            self.run = self.finished = None
+            self.failed = self.waiting = False
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Visitors:
+    """The open pages by the session name that Gradio gives each; the names are random and known to one browser only."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._visitors: dict[str, Visitor] = {}
+
+    def of(self, request: gr.Request) -> Visitor:
+        """The visitor of this request; those that were idle for long are forgotten on the way."""
+        name = request.session_hash or ""
+        with self._lock:
+            visitor = self._visitors.pop(name, None) or Visitor(self._folder / secrets.token_hex(16))
+            self._visitors[name] = visitor
+            visitor.seen = time.monotonic()
+            if visitor.away is not None:
+                visitor.away.cancel()
+                visitor.away = None
+            forgotten = self._idle()
+        for one in forgotten:
+            one.start_over()
+        return visitor
+
+    def leave(self, request: gr.Request) -> None:
+        """The page was closed: nothing runs for it any more, and in a while its pictures go."""
+        name = request.session_hash or ""
+        with self._lock:
+            visitor = self._visitors.get(name)
+            if visitor is None:
+                return
+            visitor.away = threading.Timer(_AWAY_SECONDS, self._forget, (name, visitor))
+            visitor.away.daemon = True
+            visitor.away.start()
+        visitor.leave()
+
+    def _forget(self, name: str, visitor: Visitor) -> None:
+        with self._lock:
+            if self._visitors.get(name) is not visitor or visitor.away is None:
+                return
+            del self._visitors[name]
+        visitor.start_over()
+
+    def __len__(self) -> int:
+        return len(self._visitors)
+
+    def _idle(self) -> list[Visitor]:
+        """Take out the visitors that were idle for long, and the longest idle ones when there are too many."""
+        now = time.monotonic()
+        surplus = max(0, len(self._visitors) - MOST_VISITORS)
+        leaving = [
+            name
+            for index, (name, visitor) in enumerate(self._visitors.items())
+            if index < surplus or (now - visitor.seen > IDLE_SECONDS and visitor.run is None and visitor.batch is None)
+        ]
+        return [self._visitors.pop(name) for name in leaving]

@@ -1,0 +1,53 @@
+"""/batch and /report by `gradio_client`."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from ..site import photo
+
+
+def test_batch_gives_a_zip_and_the_state_of_every_file(site, client):
+    bad = site.files / "bad-one.png"
+    bad.write_text("no picture")
+    files = [site.photo("a.png", 20, 30), bad, site.photo("b.png", 30, 20)]
+
+    path, info = client.predict(
+        images=[handle_file(file) for file in files], preset="anime-fast", scale=2, api_name="/batch"
+    )
+
+    assert (info["done"], info["failed"], info["cancelled"]) == (2, 1, 0)
+    assert [file["state"] for file in info["files"]] == ["done", "failed", "done"]
+    assert "bad-one.png" in info["files"][1]["error"]
+    assert info["files"][0]["info"]["output"]["width"] == 60
+    with zipfile.ZipFile(path) as archive:
+        assert Image.open(io.BytesIO(archive.read("b.png"))).size == (40, 60)
+        assert {"report.csv", "summary.pdf"} <= set(archive.namelist())
+
+
+def test_a_batch_without_pictures_is_refused(client):
+    with pytest.raises(AppError, match="No picture was given"):
+        client.predict(images=[], api_name="/batch")
+
+
+def test_a_report_is_for_the_one_who_made_the_run(site, connect):
+    owner, other = connect(), connect()
+    image = handle_file(site.photo("report.png", 60, 60))
+    path, info = owner.predict(image=image, preset="anime-fast", api_name="/enhance")
+    assert np.asarray(Image.open(path)).shape == (*(4 * side for side in photo(60, 60).shape[:2]), 3)
+
+    pdf = Path(owner.predict(task_id=info["task_id"], api_name="/report"))
+
+    assert pdf.name == "report-4x-report.pdf"
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    for stranger, task_id in ((other, info["task_id"]), (owner, "0" * 32), (owner, "../secret")):
+        with pytest.raises(AppError, match="no task of yours"):
+            stranger.predict(task_id=task_id, api_name="/report")

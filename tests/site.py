@@ -1,0 +1,80 @@
+"""The app served for real, for the tests of the page and of its API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from enhance import Enhancer
+
+
+class CountingEnhancer(Enhancer):
+    """The real enhancer, which also counts how often the page asks it for something."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.previews = self.retunes = self.runs = 0
+
+    def preview(self, *given, **named):
+        self.previews += 1
+        return super().preview(*given, **named)
+
+    def retune(self, *given, **named):
+        self.retunes += 1
+        return super().retune(*given, **named)
+
+    def run(self, *given, **named):
+        self.runs += 1
+        return super().run(*given, **named)
+
+
+@dataclass
+class Site:
+    """A running app: its address and the enhancer behind it."""
+
+    url: str
+    enhancer: CountingEnhancer
+    files: Path
+
+    def photo(self, name: str, height: int, width: int, enlarged: int = 1) -> Path:
+        """A piece of a real photo as a PNG file called `name`."""
+        path = self.files / name
+        Image.fromarray(photo(height, width)).resize((width * enlarged, height * enlarged)).save(path)
+        return path
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    """A piece of a real photo, uint8 [height, width, 3]."""
+    return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 150 : 150 + width])
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Iterator[Site]:
+    """The app with its own data and its own weights: those of the package, so that the preset fast has none."""
+    import weights
+    from app import build_demo
+    from enhance.web.limits import Limits
+    from enhance.web.serving import launch_options
+
+    folder = tmp_path_factory.mktemp("site")
+    changed = {"ENHANCE_WEIGHTS": str(folder / "weights"), "GRADIO_TEMP_DIR": str(folder / "page")}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ |= changed
+    for name in ("realesrgan-x4plus", "realesr-animevideov3"):
+        weights.ensure(name)
+    enhancer = CountingEnhancer(device="cpu", data=folder / "data")
+    demo = build_demo(enhancer)
+    options = launch_options(Limits()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+    _, url, _ = demo.launch(**options)
+    (folder / "files").mkdir()
+    yield Site(url, enhancer, folder / "files")
+    demo.close()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -1,0 +1,75 @@
+"""What a person does on the page, as steps that the browser tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+PATIENCE = 60_000
+"""Milliseconds that a condition is waited for; nothing waits as long as that unless it is broken."""
+
+
+def choose(page: Page, file: Path) -> None:
+    """Give the page a file, as dropping or picking it does."""
+    page.locator("#upload input[type=file]").set_input_files(file)
+
+
+def choose_again(page: Page, file: Path) -> None:
+    """Put the chosen file away and give another."""
+    page.locator("#upload button[aria-label=Clear]").click()
+    expect(page.locator("#thumbnail")).to_have_count(0)
+    choose(page, file)
+    wait_for_chip(page, "matches")
+
+
+def wait_for_chip(page: Page, state: str) -> None:
+    expect(page.locator("#chip .chip")).to_have_attribute("data-state", state, timeout=PATIENCE)
+
+
+def preview_pictures(page: Page) -> list[str]:
+    """The addresses of before and after in the preview."""
+    images = page.locator("#preview [data-testid=imageslider-image]")
+    expect(images).to_have_count(2, timeout=PATIENCE)
+    return [image.get_attribute("src") or "" for image in images.all()]
+
+
+def wait_for_new_preview(page: Page, old: list[str]) -> list[str]:
+    """The preview that replaces `old`, once the page says that it matches the controls."""
+    after = page.locator("#preview [data-testid=imageslider-image]").nth(1)
+    expect(after).not_to_have_attribute("src", old[1], timeout=PATIENCE)
+    wait_for_chip(page, "matches")
+    return preview_pictures(page)
+
+
+def press(page: Page, slider: str, key: str, times: int = 1) -> None:
+    """Move a slider by the keyboard."""
+    handle = page.locator(f"#{slider} input[type=range]")
+    handle.focus()
+    for _ in range(times):
+        page.keyboard.press(key)
+
+
+def click_at(page: Page, image: str, across: float, down: float) -> None:
+    """Click a place of a picture, given as shares of its width and height."""
+    picture = page.locator(f"{image} img")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box is not None
+    picture.click(position={"x": box["width"] * across, "y": box["height"] * down})
+
+
+def enhance(page: Page) -> None:
+    """Press Enhance and wait for the result."""
+    expect(page.locator("#enhance")).to_be_enabled(timeout=PATIENCE)
+    page.locator("#enhance").click()
+    expect(page.locator("#download")).to_be_enabled(timeout=PATIENCE)
+
+
+def download(page: Page, folder: Path) -> Path:
+    """The downloaded PNG under the name that the page gives it."""
+    with page.expect_download() as coming:
+        page.locator("#download").click()
+    path = folder / coming.value.suggested_filename
+    coming.value.save_as(path)
+    return path

@@ -1,0 +1,77 @@
+"""The second tab and the report, as a person uses them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from .journey import PATIENCE, choose, enhance, wait_for_chip
+
+
+def test_a_batch_names_the_bad_file_and_packs_the_others(site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast")
+    bad = site.files / "broken.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    files = [site.photo("first.png", 30, 40), bad, site.photo("second.png", 44, 36)]
+
+    page.get_by_role("tab", name="Many pictures").click()
+    expect(page.locator("#batch-settings")).to_contain_text("Anime, fast · 4×")
+    expect(page.locator("#batch-enhance")).to_be_disabled()
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    expect(page.locator("#batch-table tbody tr")).to_have_count(3, timeout=PATIENCE)
+    page.locator("#batch-enhance").click()
+
+    expect(page.locator("#batch-progress")).to_contain_text("2 done, 1 failed", timeout=PATIENCE)
+    expect(page.locator("#batch-table tr[data-state=failed]")).to_contain_text("broken.png")
+    expect(page.locator("#batch-table tr[data-state=failed] .reason")).to_be_visible()
+    with page.expect_download() as coming:
+        page.locator("#batch-download").click()
+    coming.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["first.png", "report.csv", "second.png", "summary.pdf"]
+        assert Image.open(io.BytesIO(archive.read("first.png"))).size == (160, 120)
+        rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode("utf-8-sig"))))
+    assert [row["state"] for row in rows] == ["done", "failed", "done"]
+
+
+def test_cancel_of_a_batch_keeps_what_is_done(site, open_page):
+    page = open_page("?preset=anime-fast")
+    page.get_by_role("tab", name="Many pictures").click()
+    files = [site.photo("quick-one.png", 24, 24), site.photo("slow-one.png", 450, 360, enlarged=2)]
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
+    page.locator("#batch-enhance").click()
+    expect(page.locator("#batch-table tr[data-state=done]")).to_have_count(1, timeout=PATIENCE)
+    expect(page.locator("#batch-table tr[data-state=running]")).to_have_count(1, timeout=PATIENCE)
+
+    page.locator("#batch-cancel").click()
+
+    expect(page.locator("#batch-progress")).to_contain_text("1 done, 0 failed, 1 cancelled", timeout=PATIENCE)
+    expect(page.locator("#batch-download")).to_be_enabled()
+    assert site.enhancer.status()["running"] == 0
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_the_report_comes_as_a_pdf(site, open_page, tmp_path, locale):
+    page = open_page("?preset=anime-fast", locale=locale)
+    choose(page, site.photo(f"paper-{locale}.png", 60, 60))
+    wait_for_chip(page, "matches")
+    enhance(page)
+
+    with page.expect_download() as coming:
+        page.locator("#report").click()
+
+    assert coming.value.suggested_filename == f"paper-{locale}-4x-report.pdf"
+    coming.value.save_as(tmp_path / "report.pdf")
+    content = (tmp_path / "report.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert b"%%EOF" in content[-32:]

@@ -1,0 +1,66 @@
+"""Pictures as they come from cameras, phones and archives, through the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from ..site import photo
+from .journey import choose, download, enhance, wait_for_chip
+
+
+def soft_alpha(path: Path) -> None:
+    alpha = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
+    Image.fromarray(np.dstack([photo(30, 40), alpha])).save(path)
+
+
+def sixteen_bit_grey(path: Path) -> None:
+    Image.fromarray(photo(30, 40)[..., 0].astype(np.uint16) << 8).save(path)
+
+
+def lying_on_its_side(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(photo(40, 30))).save(path, exif=exif)
+
+
+def heic(path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.fromarray(photo(64, 80))).save(path)
+
+
+def cmyk(path: Path) -> None:
+    Image.fromarray(photo(30, 40)).convert("CMYK").save(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "facts", "mode", "size"),
+    [
+        (soft_alpha, "alpha.png", "8 bit, with transparency", "RGBA", (160, 120)),
+        (sixteen_bit_grey, "deep.png", "16 bit", "I;16", (160, 120)),
+        (lying_on_its_side, "turned.jpg", "turned by its EXIF tag (6)", "RGB", (120, 160)),
+        (heic, "phone.heic", "HEIF", "RGB", (320, 256)),
+        (cmyk, "print.jpg", "40 × 30 px", "RGB", (160, 120)),
+    ],
+)
+def test_a_picture_of_this_kind_goes_the_whole_way(site, open_page, tmp_path, make, name, facts, mode, size):
+    path = site.files / name
+    make(path)
+    page = open_page("?preset=anime-fast")
+    choose(page, path)
+    wait_for_chip(page, "matches")
+    expect(page.locator("#facts")).to_contain_text(facts)
+    page.wait_for_function("document.querySelector('#thumbnail img').naturalWidth > 0")
+    enhance(page)
+    page.wait_for_function("document.querySelector('#compare img').naturalWidth > 0")
+
+    with Image.open(download(page, tmp_path)) as result:
+        assert result.mode == mode
+        assert result.size == size

@@ -1,0 +1,88 @@
+"""English and Chinese, links that open the page as asked, and a phone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from .journey import PATIENCE, choose, enhance, wait_for_chip
+
+
+def has_chinese(text: str) -> bool:
+    return any("\u4e00" <= letter <= "\u9fff" for letter in text)
+
+
+def test_a_chinese_browser_goes_the_whole_way_in_chinese(site, open_page):
+    page = open_page("?preset=anime-fast", locale="zh-CN")
+    expect(page.locator("#enhance")).to_have_text("增强")
+    choose(page, site.photo("zh.png", 48, 48))
+    wait_for_chip(page, "matches")
+    expect(page.locator("#chip")).to_contain_text("与当前设置一致")
+    enhance(page)
+    expect(page.locator("#download")).to_have_text("下载 PNG")
+    expect(page.locator("#progress")).to_contain_text("完成")
+    expect(page.locator("#result-facts")).to_contain_text("网络")
+    assert not _english_left(page)
+
+
+def test_the_link_decides_the_language_and_the_preset(open_page):
+    page = open_page("?preset=anime&lang=zh-CN", locale="en-US")
+    expect(page.locator("#enhance")).to_have_text("增强")
+    expect(page.locator("#why")).to_have_text("请先选择图片。")
+    expect(page.locator("#preset input[value=anime]")).to_be_checked()
+    expect(page.locator("#sharpen input[type=number]")).to_have_value("0")
+
+    page.locator("#head-links a[lang=en]").click()
+    expect(page.locator("#enhance")).to_have_text("Enhance")
+    expect(page.locator("#why")).to_have_text("Choose a picture first.")
+
+
+def test_an_unknown_preset_in_the_link_is_named(open_page):
+    page = open_page("?preset=sharper")
+    expect(page.locator("#preset-problem .problem")).to_contain_text("sharper")
+    expect(page.locator("#preset input[value=gentle]")).to_be_checked()
+
+
+def test_a_button_copies_the_link(site, open_page):
+    page = open_page("?preset=anime-fast&lang=zh-CN", permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#preset input[value=original]").check()
+    page.locator("#link").click()
+    expect(page.get_by_text("链接已复制到剪贴板。")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == f"{site.url}?preset=original&lang=zh-CN"
+
+
+def test_a_refusal_is_chinese_for_a_chinese_reader(site, open_page):
+    page = open_page(locale="zh-CN")
+    bad = site.files / "empty.jpg"
+    bad.write_bytes(b"")
+    choose(page, bad)
+    problem = page.locator("#upload-problem .problem")
+    expect(problem).to_contain_text("empty.jpg", timeout=PATIENCE)
+    assert has_chinese(problem.inner_text())
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_a_phone_shows_everything_without_scrolling_sideways(site, open_page, locale):
+    page = open_page("?preset=anime-fast", locale=locale, width=390, has_touch=True, is_mobile=True)
+    choose(page, site.photo(f"phone-{locale}.png", 90, 160))
+    wait_for_chip(page, "matches")
+    enhance(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for part in ("#thumbnail", "#preview", "#preset", "#enhance", "#compare", "#download"):
+        box = page.locator(part).bounding_box()
+        assert box is not None, part
+        assert box["x"] >= 0, part
+        assert box["x"] + box["width"] <= 390, part
+
+
+def _english_left(page: Page) -> list[str]:
+    """Texts of the page's own that have not been translated."""
+    texts = page.locator(".card .step, .card .hint, .card button, .card dt, .card label, .card .note").all_inner_texts()
+    return [text for text in texts if text.strip() and not has_chinese(text) and not _is_neutral(text)]
+
+
+def _is_neutral(text: str) -> bool:
+    return not any(letter.isalpha() for letter in text.replace("px", ""))

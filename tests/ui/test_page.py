@@ -1,0 +1,250 @@
+"""The whole way through the page, in a real browser with the real engine."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from ..site import photo
+from .journey import (
+    PATIENCE,
+    choose,
+    choose_again,
+    click_at,
+    download,
+    enhance,
+    press,
+    preview_pictures,
+    wait_for_chip,
+    wait_for_new_preview,
+)
+
+
+def test_the_whole_way_gives_the_very_pixels_of_the_network(site, open_page, tmp_path):
+    page = open_page("?preset=original")
+    choose(page, site.photo("eye.png", 40, 48))
+    expect(page.locator("#facts")).to_contain_text("48 × 40 px")
+    expect(page.locator("#facts")).to_contain_text("192 × 160 px")
+    expect(page.locator("#estimate")).to_contain_text("about", timeout=PATIENCE)
+    wait_for_chip(page, "matches")
+
+    enhance(page)
+    expect(page.locator("#compare [data-testid=imageslider-image]")).to_have_count(2)
+    expect(page.locator("#result-facts")).to_contain_text("realesrgan-x4plus")
+    expect(page.locator("#result-facts")).to_contain_text("dB")
+
+    path = download(page, tmp_path)
+    assert path.name == "eye-4x.png"
+    assert np.array_equal(np.asarray(Image.open(path)), site.enhancer.upscale(photo(40, 48)))
+
+
+def test_a_click_on_the_picture_chooses_the_square_of_the_preview(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("wide.png", 200, 300))
+    wait_for_chip(page, "matches")
+    expect(page.locator("#preview-where")).to_contain_text("around 150, 100")
+    first, thumbnail = preview_pictures(page), page.locator("#thumbnail img").get_attribute("src")
+
+    click_at(page, "#thumbnail", 0.9, 0.1)
+
+    wait_for_new_preview(page, first)
+    expect(page.locator("#preview-where")).to_contain_text("around 236, 64")
+    expect(page.locator("#thumbnail img")).not_to_have_attribute("src", thumbnail or "")
+
+
+def test_eight_quick_moves_of_a_slider_run_no_network_and_retune_at_most_twice(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("moves.png", 128, 128))
+    wait_for_chip(page, "matches")
+    old, previews, retunes = preview_pictures(page), site.enhancer.previews, site.enhancer.retunes
+
+    press(page, "saturation", "ArrowRight", times=8)
+
+    wait_for_new_preview(page, old)
+    expect(page.locator("#saturation input[type=number]")).to_have_value("1.4")
+    assert site.enhancer.previews == previews
+    assert 1 <= site.enhancer.retunes - retunes <= 2
+
+
+def test_retry_runs_the_network_again_and_keeps_the_old_picture_until_then(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("again.png", 64, 64))
+    wait_for_chip(page, "matches")
+    old, previews = preview_pictures(page), site.enhancer.previews
+
+    page.locator("#retry").click()
+
+    wait_for_new_preview(page, old)
+    assert site.enhancer.previews == previews + 1
+
+
+def test_a_failed_preview_says_why_and_keeps_the_picture(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("keep.png", 64, 64))
+    wait_for_chip(page, "matches")
+    old = preview_pictures(page)
+
+    page.locator("#preset input[value=fast]").check()
+
+    wait_for_chip(page, "failed")
+    expect(page.locator("#preview-problem .problem")).to_contain_text("realesr-general")
+    expect(page.locator("#preset-problem .problem")).to_contain_text("Not available")
+    assert preview_pictures(page) == old
+
+    page.locator("#preset input[value=anime-fast]").check()
+    wait_for_new_preview(page, old)
+    expect(page.locator("#preview-problem .problem")).to_have_count(0)
+
+
+def test_tuning_off_greys_the_sliders_out_and_shows_the_plain_network(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("switch.png", 64, 64))
+    wait_for_chip(page, "matches")
+    old = preview_pictures(page)
+    expect(page.locator("#denoise")).to_have_count(0)
+
+    page.locator("#tuning input").uncheck()
+
+    wait_for_new_preview(page, old)
+    for slider in ("strength", "sharpen", "saturation", "contrast"):
+        expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
+
+
+def test_cancel_stops_the_engine_and_the_next_run_works(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("long.png", 450, 360, enlarged=2))
+    wait_for_chip(page, "matches")
+    before = set(site.enhancer.tasks.processed.glob("*"))
+    expect(page.locator("#cancel")).to_be_disabled()
+    page.locator("#enhance").click()
+    expect(page.locator("#progress")).to_contain_text("of 900 rows", timeout=PATIENCE)
+    expect(page.locator("#enhance")).to_be_disabled()
+    expect(page.locator("#why")).to_contain_text("cancel it")
+    expect(page.locator("#progress img.live")).to_be_visible(timeout=PATIENCE)
+
+    page.locator("#cancel").click()
+
+    expect(page.locator("#progress")).to_contain_text("Cancelled. Nothing was written.", timeout=PATIENCE)
+    assert site.enhancer.status()["running"] == 0
+    assert set(site.enhancer.tasks.processed.glob("*")) == before
+    expect(page.locator("#enhance")).to_be_enabled()
+    choose_again(page, site.photo("short.png", 48, 48))
+    enhance(page)
+
+
+def test_an_unchanged_request_is_not_computed_again(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("same.png", 48, 48))
+    wait_for_chip(page, "matches")
+    enhance(page)
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches")
+    runs = site.enhancer.runs
+
+    page.locator("#enhance").click()
+    expect(page.locator("#progress")).to_contain_text("up to date already")
+    assert site.enhancer.runs == runs
+
+    press(page, "contrast", "ArrowRight")
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "outdated", timeout=PATIENCE)
+    expect(page.locator("#compare [data-testid=imageslider-image]")).to_have_count(2)
+
+
+def test_a_place_of_the_result_is_shown_one_to_one(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("closely.png", 220, 300))
+    wait_for_chip(page, "matches")
+    enhance(page)
+    images = page.locator("#closely [data-testid=imageslider-image]")
+    expect(images).to_have_count(2, timeout=PATIENCE)
+    old = images.nth(1).get_attribute("src") or ""
+
+    click_at(page, "#map", 0.05, 0.05)
+
+    expect(images.nth(1)).not_to_have_attribute("src", old, timeout=PATIENCE)
+    images.nth(1).scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('#closely img').naturalWidth === 640")
+    assert images.nth(1).evaluate("image => image.getBoundingClientRect().width") <= 640
+
+
+def test_start_over_puts_everything_away(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("over.png", 48, 48))
+    wait_for_chip(page, "matches")
+    enhance(page)
+
+    page.locator("#again").click()
+
+    wait_for_chip(page, "none")
+    expect(page.locator("#result")).to_have_count(0)
+    expect(page.locator("#thumbnail")).to_have_count(0)
+    expect(page.locator("#enhance")).to_be_disabled()
+    expect(page.locator("#why")).to_contain_text("Choose a picture first.")
+
+
+def test_a_refused_file_says_why_where_one_looks(site, open_page):
+    page = open_page()
+    bad = site.files / "letter.png"
+    bad.write_text("This is not a picture.")
+
+    choose(page, bad)
+
+    expect(page.locator("#upload-problem .problem")).to_contain_text("letter.png")
+    expect(page.locator("#enhance")).to_be_disabled()
+    choose(page, site.photo("good.png", 40, 40))
+    expect(page.locator("#upload-problem .problem")).to_have_count(0)
+    expect(page.locator("#facts")).to_contain_text("good.png")
+
+
+def test_an_example_is_one_click(open_page):
+    page = open_page("?preset=anime-fast")
+    page.locator("#examples button").first.click()
+    expect(page.locator("#facts")).to_contain_text("astronaut.jpg", timeout=PATIENCE)
+    wait_for_chip(page, "matches")
+
+
+def test_a_pasted_picture_is_taken(site, open_page):
+    page = open_page("?preset=anime-fast")
+    page.evaluate(
+        """async () => {
+          const canvas = Object.assign(document.createElement("canvas"), { width: 50, height: 30 });
+          canvas.getContext("2d").fillRect(5, 5, 20, 10);
+          const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([blob], "pasted.png", { type: "image/png" }));
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+        }"""
+    )
+    expect(page.locator("#facts")).to_contain_text("50 × 30 px", timeout=PATIENCE)
+
+
+def test_the_handle_of_a_comparison_moves_by_the_keyboard(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("keys.png", 128, 128))
+    wait_for_chip(page, "matches")
+    handle = page.locator("#preview [data-testid=slider]")
+    expect(handle).to_have_attribute("role", "slider")
+    handle.focus()
+    page.keyboard.press("Home")
+    expect(handle).to_have_attribute("aria-valuenow", "0")
+
+
+def test_closing_the_page_stops_its_run(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("closed.png", 450, 360, enlarged=2))
+    wait_for_chip(page, "matches")
+    page.locator("#enhance").click()
+    expect(page.locator("#progress")).to_contain_text("of 900 rows", timeout=PATIENCE)
+
+    page.close()
+
+    end = time.monotonic() + 10
+    while site.enhancer.status()["running"]:
+        assert time.monotonic() < end, "the engine still works for a page that is gone"
+        time.sleep(0.05)

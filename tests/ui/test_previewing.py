@@ -1,0 +1,161 @@
+"""What the page may show of a preview, also when answers come late."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import cast
+
+import gradio as gr
+import pytest
+
+from enhance import EnhanceError, Enhancer, Settings
+from enhance.preview import choose_box
+from enhance.web.choosing import SIZE
+from enhance.web.limits import Limits
+from enhance.web.previewing import Previewing, Shown, signature_wanted, state_of
+from enhance.web.session import Upload, Visitor
+
+FAST = Settings.preset("anime-fast")
+
+
+class SlowEnhancer(Enhancer):
+    """The real enhancer, whose previews wait for a word before they are handed over."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.made = threading.Semaphore(0)
+        self.error: EnhanceError | None = None
+
+    def preview(self, *given, **named):
+        if self.error:
+            raise self.error
+        preview = super().preview(*given, **named)
+        self.made.release()
+        self.go_on.wait(30)
+        return preview
+
+
+@pytest.fixture
+def enhancer(tmp_path) -> SlowEnhancer:
+    return SlowEnhancer(device="cpu", data=tmp_path / "data")
+
+
+@pytest.fixture
+def previewing(enhancer) -> Previewing:
+    return Previewing(enhancer, Limits())
+
+
+@pytest.fixture
+def visitor(photo_file, previewing, tmp_path) -> Visitor:
+    visitor = Visitor(tmp_path / "visitor")
+    picture = previewing.picture(photo_file)
+    facts = SimpleNamespace(width=picture.width, height=picture.height)
+    visitor.upload = Upload(photo_file, picture.sha256, facts, photo_file, (56, 40))  # type: ignore[arg-type]
+    visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
+    return visitor
+
+
+def last(shown) -> Shown:
+    return list(shown)[-1]
+
+
+class Later:
+    """A handler that goes on in a thread, as those of the page do."""
+
+    def __init__(self, shown):
+        self._shown: list[Shown] = []
+        self._thread = threading.Thread(target=lambda: self._shown.extend(shown))
+        self._thread.start()
+
+    def last(self) -> Shown:
+        self._thread.join(30)
+        return self._shown[-1]
+
+
+def is_current(visitor: Visitor) -> bool:
+    assert visitor.preview is not None
+    return visitor.preview.info["signature"] == signature_wanted(visitor, visitor.preview)
+
+
+def test_a_preview_that_arrives_is_tuned_to_where_the_sliders_are_by_then(enhancer, previewing, visitor):
+    enhancer.go_on.clear()
+    late = Later(previewing.make(visitor, FAST, "en"))
+    enhancer.made.acquire(timeout=30)
+    moved = FAST.changed(saturation=0.0)
+
+    assert last(previewing.tune(visitor, moved, "en")).state == "running"
+    enhancer.go_on.set()
+
+    assert late.last().state == "matches"
+    assert visitor.preview.info["settings"]["saturation"] == 0.0
+    assert is_current(visitor)
+
+
+def test_a_late_answer_for_another_network_is_dropped(enhancer, previewing, visitor):
+    enhancer.go_on.clear()
+    late = Later(previewing.make(visitor, FAST, "en"))
+    enhancer.made.acquire(timeout=30)
+    newer = Later(previewing.make(visitor, Settings.preset("original"), "en"))
+    enhancer.made.acquire(timeout=30)
+    enhancer.go_on.set()
+
+    assert newer.last().state == "matches"
+    assert late.last().pair is None
+    assert visitor.preview.info["preset"] == "original"
+    assert is_current(visitor)
+
+
+def test_a_preview_of_another_square_is_outdated(previewing, visitor):
+    visitor.box = choose_box(56, 40, 5, 5, 16)
+    last(previewing.make(visitor, FAST, "en"))
+    assert state_of(visitor) == "matches"
+    visitor.box = choose_box(56, 40, 50, 30, 16)
+    assert state_of(visitor) == "outdated"
+
+
+def test_a_failure_keeps_the_picture_and_says_why(enhancer, previewing, visitor):
+    last(previewing.make(visitor, FAST, "en"))
+    before = visitor.preview
+    enhancer.error = EnhanceError("The moon is in the way; wait.")
+
+    shown = last(previewing.make(visitor, FAST, "en"))
+
+    assert shown.state == "failed"
+    assert shown.pair is None
+    assert "The moon is in the way; wait." in shown.problem
+    assert visitor.preview is before
+
+
+def test_the_file_shown_has_the_pixels_of_the_preview(previewing, visitor):
+    import numpy as np
+    from PIL import Image
+
+    shown = last(previewing.make(visitor, FAST, "en"))
+    assert shown.pair is not None
+    assert np.array_equal(np.asarray(Image.open(shown.pair[1])), visitor.preview.after)
+
+
+def test_a_slider_move_takes_less_than_150_ms(previewing, visitor):
+    import time
+
+    last(previewing.make(visitor, FAST, "en"))
+    fastest = 1.0
+    for step in range(5):
+        started = time.perf_counter()
+        last(previewing.tune(visitor, FAST.changed(sharpen=0.2 + step / 10, saturation=1.3), "en"))
+        fastest = min(fastest, time.perf_counter() - started)
+    assert fastest < 0.15
+
+
+def test_two_visitors_never_see_each_other(tmp_path):
+    from enhance.web.session import Visitors
+
+    visitors = Visitors(tmp_path)
+    ada, bob = (cast(gr.Request, SimpleNamespace(session_hash=name)) for name in ("ada", "bob"))
+    visitors.of(ada).failed = True
+    assert not visitors.of(bob).failed
+    assert visitors.of(ada) is visitors.of(ada)
+    assert visitors.of(ada).folder != visitors.of(bob).folder

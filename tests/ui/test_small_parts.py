@@ -1,0 +1,147 @@
+"""The page's small parts: words, limits, files on their way."""
+
+from __future__ import annotations
+
+import os
+import string
+from types import SimpleNamespace
+from typing import cast
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import PRESETS, PictureError, SettingsError
+from enhance.picture import inspect, read_picture
+from enhance.web.language import language_of, sentence
+from enhance.web.limits import Limits, limits_from_environment
+from enhance.web.outbox import Outbox, download_name
+from enhance.web.serving import launch_options
+from enhance.web.shelf import Shelf
+from enhance.web.texts import EN, say_measured, say_time
+from enhance.web.texts_zh import ZH
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_both_languages_say_the_same_things_with_the_same_values():
+    assert EN.keys() == ZH.keys()
+    assert {key: places(text) for key, text in EN.items()} == {key: places(text) for key, text in ZH.items()}
+
+
+def test_every_preset_has_a_name_and_a_sentence():
+    for name in PRESETS:
+        assert f"preset_{name}" in EN
+        assert f"about_{name}" in EN
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted", "language"),
+    [
+        ("zh-CN", "en-US", "zh-CN"),
+        ("en", "zh-CN,zh", "en"),
+        (None, "zh-TW,zh;q=0.9,en;q=0.8", "zh-CN"),
+        (None, "fr-FR,fr;q=0.9,en;q=0.8", "en"),
+        (None, "", "en"),
+        ("xx", "zh", "en"),
+    ],
+)
+def test_the_link_goes_before_the_browser(query, accepted, language):
+    request = SimpleNamespace(query_params={"lang": query} if query else {}, headers={"accept-language": accepted})
+    assert language_of(cast(gr.Request, request)) == language
+
+
+def test_real_refusals_are_said_in_chinese(tmp_path):
+    def refusal(content: bytes, **limits) -> str:
+        path = tmp_path / "photo.png"
+        path.write_bytes(content)
+        with pytest.raises(PictureError) as told:
+            read_picture(path, **limits)
+        return sentence("zh-CN", told.value)
+
+    Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(tmp_path / "good.png")
+    good = (tmp_path / "good.png").read_bytes()
+    refusals = [
+        refusal(b""),
+        refusal(b"not a picture"),
+        refusal(good[:60]),
+        refusal(good, max_pixels=100),
+        refusal(good, max_bytes=20),
+    ]
+    for text in refusals:
+        assert text.startswith("photo.png ")
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in text), text
+    with pytest.raises(PictureError) as told:
+        inspect(tmp_path / "gone.png")
+    assert "不存在" in sentence("zh-CN", told.value)
+
+
+def test_times_are_said_as_people_say_them():
+    assert [say_time("en", seconds) for seconds in (0.2, 8.4, 99, 200, 4800, 7200)] == [
+        "1 s",
+        "8 s",
+        "99 s",
+        "3 min",
+        "1 h 20 min",
+        "2 h",
+    ]
+    assert say_measured("zh-CN", 0.234) == "0.23 秒"
+
+
+def test_limits_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("ENHANCE_MAX_PIXELS", "50_000_000")
+    monkeypatch.setenv("ENHANCE_QUEUE", "3")
+    limits = limits_from_environment()
+    assert (limits.pixels, limits.bytes, limits.waiting) == (50_000_000, 200_000_000, 3)
+    monkeypatch.setenv("ENHANCE_QUEUE", "many")
+    with pytest.raises(SettingsError, match="ENHANCE_QUEUE is “many”"):
+        limits_from_environment()
+
+
+def test_a_login_is_a_user_and_a_password(monkeypatch):
+    monkeypatch.setenv("ENHANCE_AUTH", "ada:love:lace")
+    assert launch_options(Limits())["auth"] == ("ada", "love:lace")
+    monkeypatch.setenv("ENHANCE_AUTH", "ada")
+    with pytest.raises(SettingsError, match="user:password"):
+        launch_options(Limits())
+
+
+def test_the_outbox_forgets_what_is_old(tmp_path):
+    box = Outbox(tmp_path, hours=1)
+    old = box.place("old.png")
+    old.write_bytes(b"x")
+    os.utime(old.parent, (0, 0))
+    fresh = Outbox(tmp_path, hours=1).place("new.png")
+    assert not old.exists()
+    assert fresh.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "download"),
+    [("photo.jpg", 4, "photo-4x.png"), ("猫.heic", 2.5, "猫-2.5x.png"), ("a.b.tif", 1, "a.b-1x.png")],
+)
+def test_a_download_is_named_after_its_picture(name, scale, download):
+    assert download_name(name, scale) == download
+
+
+def test_the_shelf_keeps_few_pictures_and_not_for_long(photo_file):
+    picture = read_picture(photo_file)
+    reads: list[str] = []
+
+    def read(key: str):
+        return lambda: (reads.append(key), picture)[1]
+
+    shelf = Shelf(most_bytes=2 * picture.rgb.nbytes, seconds=60)
+    for key in ("a", "a", "b", "c", "a"):
+        shelf.picture(key, read(key))
+    assert reads == ["a", "b", "c", "a"]
+    shelf.drop("a")
+    shelf.picture("a", read("a"))
+    assert reads[-1] == "a"
+    tiny = Shelf(most_bytes=1)
+    tiny.picture("big", read("big"))
+    tiny.picture("big", read("big"))
+    assert reads[-2:] == ["big", "big"]
