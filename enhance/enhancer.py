@@ -15,18 +15,18 @@ import weights
 
 from .availability import describe_presets
 from .canvas import Canvas
+from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
-from .info import describe, output_of, settings_of
+from .info import describe, settings_of
 from .job import Job
 from .picture import Box, Picture, read_picture
 from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
-from .result import ResultRows, Written, file_sha256, signature_of, with_faces
+from .result import ResultRows, with_faces
 from .running import Onlookers, Progress, Timing, Watcher, network_output, write_result
 from .scenes.haze import find_haze
 from .scenes.portrait import Faces, Portraits
 from .settings import Settings
 from .tasks import TaskStore
-from .tuning import scaled_size
 from .whole import try_place
 
 if TYPE_CHECKING:
@@ -102,17 +102,11 @@ class Enhancer:
         upload = self.tasks.upload_path(job.picture.sha256, job.picture.name)
         with self.tasks.using(upload, path, keep):
             self.tasks.keep_upload(Path(source), job.picture)
-            info = self._found(job, path, started) if watch is None else None
-            if info is None:
-                timing = Timing(started, self.engine.device.type)
-                faces = self._faces(job, stop)
-                with network_output(self.engine, job, timing, others, keep=keep) as canvas:
-                    rows = self._rows(job, canvas, faces)
-                    info = write_result(job, rows, path, timing, others, str(self.engine.device))
-                    info |= {"faces": faces.describe()} if faces else {}
-                    if preview is not None and preview.piece.network_key == job.network_key:
-                        info["agreement_db"] = agreement_db(preview, rows)
-            info["task_id"] = task_id
+            timing = Timing(started, self.engine.device.type)
+            info = None
+            if watch is None:
+                info = stored_result(self.tasks, job, path, timing, str(self.engine.device))
+            info = (info or self._make(job, path, timing, others, keep, preview)) | {"task_id": task_id}
             self.tasks.finish(task_id, info)
         return Result(path, info)
 
@@ -279,40 +273,27 @@ class Enhancer:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
         if output.exists() and source.exists() and output.samefile(source):
             raise StorageError(f"{output} is the input itself, which is never overwritten; choose another output name.")
-        info = self._already(output, job, started)
+        timing = Timing(started, self.engine.device.type)
+        info = result_at(output, job, timing, str(self.engine.device))
         if info is None:
             try_place(output)
-            timing = Timing(started, self.engine.device.type)
-            faces = self._faces(job, others.stop)
-            with network_output(self.engine, job, timing, others) as canvas:
-                rows = self._rows(job, canvas, faces)
-                info = write_result(job, rows, output, timing, others, str(self.engine.device))
-                info |= {"faces": faces.describe()} if faces else {}
-        info["task_id"] = self.tasks.new_id()
-        return Result(output, info)
+            info = self._make(job, output, timing, others)
+        return Result(output, info | {"task_id": self.tasks.new_id()})
 
-    def _found(self, job: Job, path: Path, started: float) -> dict[str, Any] | None:
-        """The facts of an earlier result of the same job, now also under `path`; None when there is none."""
-        earlier = self.tasks.find(job.signature)
-        if earlier is None:
-            return None
-        try:
-            self.tasks.copy_result(earlier["task_id"], path)
-        except StorageError:
-            return None
-        return self._cached(job, started, earlier["output"] | {"path": str(path)})
-
-    def _already(self, output: Path, job: Job, started: float) -> dict[str, Any] | None:
-        """The facts of the result that is at `output` already, if it is that of this job."""
-        if signature_of(output) != job.signature:
-            return None
-        size = scaled_size(job.picture.height, job.picture.width, job.settings.scale)
-        written = Written(output, file_sha256(output), output.stat().st_size)
-        return self._cached(job, started, output_of(written, size))
-
-    def _cached(self, job: Job, started: float, output: dict[str, Any]) -> dict[str, Any]:
-        timing = Timing(started, self.engine.device.type)
-        pixels = job.picture.width * job.picture.height
-        return (
-            describe(job, device=str(self.engine.device)) | timing.measured(pixels) | {"output": output, "cached": True}
-        )
+    def _make(
+        self,
+        job: Job,
+        path: Path,
+        timing: Timing,
+        others: Onlookers,
+        keep: Path | None = None,
+        preview: Preview | None = None,
+    ) -> dict[str, Any]:
+        """Do the job and write its result to `path`; gives its facts."""
+        faces = self._faces(job, others.stop)
+        with network_output(self.engine, job, timing, others, keep=keep) as canvas:
+            rows = self._rows(job, canvas, faces)
+            info = write_result(job, rows, path, timing, others, str(self.engine.device))
+            if preview is not None and preview.piece.network_key == job.network_key:
+                info["agreement_db"] = agreement_db(preview, rows)
+        return info | ({"faces": faces.describe()} if faces else {})
