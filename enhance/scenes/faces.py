@@ -31,7 +31,9 @@ _SCORE = 0.8
 _OVERLAP = 0.5
 _WORST_SCALE = 0.5
 
-_REFINING_SIDES = (112, 240)
+_UPRIGHTING_SIDES = (112,)
+_MOST_ROUNDS, _SETTLED = 4, 4.0  # the largest move of a landmark, of 512
+_MEASURING_SIDES = (112, 240, 256)
 _REFINING_TURNS = (-20, -10, 0, 10, 20)
 _REFINING_ROOM = 0.35
 _REFINING_TOLERANCE = 50.0  # of 512; farther off is another face, or a mistake
@@ -102,7 +104,7 @@ def _load(path: Path) -> cv2.FaceDetectorYN:
     try:
         return cv2.FaceDetectorYN.create("onnx", model, np.empty(0, np.uint8), (320, 320), _SCORE, 0.3, 5 * MOST_FACES)
     except cv2.error as error:
-        raise WeightsError(f"{path} is not the face detector, or OpenCV is older than 5; {again}.") from error
+        raise WeightsError(f"{path} is not the face detector, or this OpenCV is too old for it; {again}.") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
 
@@ -164,22 +166,36 @@ def _shared(one: Face, other: Face) -> float:
 
 
 def _refined(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
-    """The face with the mean landmarks of many looks at it: a single look is off by about 9 px of 512."""
-    aligned = similarity(face.landmarks, TEMPLATE)
+    """The face with the mean landmarks of many looks at it: those of a single look are off by about 9 px of 512.
+
+    Quick rounds set it upright first, because the detector is at its best there; then it is measured.
+    """
+    landmarks = face.landmarks
+    for _ in range(_MOST_ROUNDS):
+        before, landmarks = landmarks, _looked_up(landmarks, rgb, network, _UPRIGHTING_SIDES)
+        aligned = similarity(before, TEMPLATE)
+        if np.linalg.norm(moved(aligned, landmarks) - moved(aligned, before), axis=1).max() < _SETTLED:
+            break
+    return Face(face.box, _looked_up(landmarks, rgb, network, _MEASURING_SIDES), face.score)
+
+
+def _looked_up(landmarks: np.ndarray, rgb: np.ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]) -> np.ndarray:
+    """The landmarks as several views of the face show them, or as they were where it does not show."""
+    aligned = similarity(landmarks, TEMPLATE)
     looks = [
         look
-        for side in _REFINING_SIDES
+        for side in sides
         for degrees in _REFINING_TURNS
         for mirrored in (False, True)
         if (look := _look(rgb, aligned, network, side, degrees, mirrored)) is not None
     ]
-    if len(looks) < 3:
-        return face
-    places = np.array(looks)
-    usual = np.linalg.norm(places - np.median(places, axis=0), axis=2).max(axis=1) < _REFINING_TOLERANCE
-    if not usual.any():
-        return face
-    return Face(face.box, moved(inverse(aligned), places[usual].mean(axis=0)), face.score)
+    return moved(inverse(aligned), _usual_mean(np.array(looks))) if len(looks) >= 3 else landmarks
+
+
+def _usual_mean(looks: np.ndarray) -> np.ndarray:
+    """The mean of the looks [n, 5, 2] that are not far off."""
+    off = np.linalg.norm(looks - np.median(looks, axis=0), axis=2).max(axis=1)
+    return looks[off <= max(_REFINING_TOLERANCE, off.min())].mean(axis=0)
 
 
 def _look(

@@ -259,7 +259,11 @@ def _result(i18n: gr.I18n) -> Result:
             )
             report = gr.Button(i18n("report"), elem_id="report")
             again = gr.Button(i18n("start_over"), elem_id="again")
-            report_file = gr.DownloadButton(elem_id="report-file", elem_classes="unseen")
+            report_file = gr.DownloadButton(
+                i18n("report"),  # type: ignore[arg-type]
+                elem_id="report-file",
+                elem_classes="unseen",
+            )
         report_problem = gr.HTML(elem_id="report-problem")
         gr.Markdown(i18n("inspect_title"), elem_classes="step")
         gr.Markdown(i18n("inspect_hint"), elem_classes="hint")

@@ -18,6 +18,8 @@ from .style import COPY_LINK, FETCH_REPORT, SHOW_RESULT
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
+_SUPERSEDING: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
+"""A later request is sent while an earlier one is on its way: the server stops the earlier one."""
 _REPORT: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", "concurrency_limit": 1}
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": 1}
 """One long run at a time, the page's and the API's together; the others wait in Gradio's queue."""
@@ -58,8 +60,10 @@ def _connect_choosing(page: Page, choosing: Choosing, adjusting: Adjusting) -> N
         chosen_outputs(page),
         **_LIGHT,
     )
-    picked = picking.thumbnail.select(choosing.pick, None, [picking.thumbnail, picking.problem], **_LIGHT)
-    picked.then(adjusting.preview, controls, preview_outputs(page), **_QUIET, **PREVIEWS)
+    picked = picking.thumbnail.select(
+        choosing.pick, None, [picking.thumbnail, picking.problem], trigger_mode="multiple", **_LIGHT
+    )
+    picked.then(adjusting.preview, controls, preview_outputs(page), **_SUPERSEDING, **PREVIEWS)
 
 
 def _connect_adjusting(demo: gr.Blocks, page: Page, adjusting: Adjusting, choosing: Choosing) -> None:
@@ -82,7 +86,7 @@ def _connect_adjusting(demo: gr.Blocks, page: Page, adjusting: Adjusting, choosi
     )
     parts["tuning"].input(adjusting.rest_sliders, parts["tuning"], adjusting.resting(page), **_LIGHT)  # type: ignore[attr-defined]
     parts["scale"].input(choosing.estimate, controls, estimate_outputs(page), **_LIGHT)  # type: ignore[attr-defined]
-    page.preview.retry.click(adjusting.preview, controls, preview_outputs(page), **_QUIET, **PREVIEWS)
+    page.preview.retry.click(adjusting.preview, controls, preview_outputs(page), **_SUPERSEDING, **PREVIEWS)
 
 
 def _connect_enhancing(page: Page, desk: Desk) -> None:
@@ -114,5 +118,5 @@ def _connect_batch(page: Page, desk: Desk) -> None:
 def _follow(event: Any, page: Page, choosing: Choosing, adjusting: Adjusting) -> None:
     """After a new picture or preset: the preview, and beside it the estimate."""
     controls = page.control_list
-    event.then(choosing.estimate, controls, estimate_outputs(page), **_LIGHT)
-    event.then(adjusting.preview, controls, preview_outputs(page), **_QUIET, **PREVIEWS)
+    event.then(choosing.estimate, controls, estimate_outputs(page), trigger_mode="multiple", **_LIGHT)
+    event.then(adjusting.preview, controls, preview_outputs(page), **_SUPERSEDING, **PREVIEWS)

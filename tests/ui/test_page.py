@@ -59,6 +59,18 @@ def test_a_click_on_the_picture_chooses_the_square_of_the_preview(site, open_pag
     expect(page.locator("#thumbnail img")).not_to_have_attribute("src", thumbnail or "")
 
 
+def test_a_second_click_replaces_the_preview_on_its_way(site, open_page):
+    page = open_page("?preset=gentle")
+    choose(page, site.photo("clicks.png", 200, 300))
+    wait_for_chip(page, "running")
+
+    click_at(page, "#thumbnail", 0.9, 0.1)
+    click_at(page, "#thumbnail", 0.1, 0.9)
+
+    wait_for_chip(page, "matches")
+    expect(page.locator("#preview-where")).to_contain_text("around 64, 136")
+
+
 def test_eight_quick_moves_of_a_slider_run_no_network_and_retune_at_most_twice(site, open_page):
     page = open_page("?preset=anime-fast")
     choose(page, site.photo("moves.png", 128, 128))
