@@ -114,10 +114,10 @@ class Picture:
         return self.rgb.dtype.itemsize * 8
 
     def cut(self, box: Box) -> Picture:
-        """The part inside `box`; the facts of the file stay."""
+        """The part inside `box`, copied so that it does not keep the whole in memory; the facts of the file stay."""
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-        alpha = None if self.alpha is None else self.alpha[rows, columns]
-        return replace(self, rgb=self.rgb[rows, columns], alpha=alpha)
+        alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
+        return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
 
 
 def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:

@@ -29,7 +29,8 @@ class Faces:
 
 @dataclass
 class _Known:
-    faces: tuple[Face, ...]
+    faces: tuple[Face, ...] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
     patches: dict[int, FacePatch] = field(default_factory=dict)
 
 
@@ -46,23 +47,26 @@ class Portraits:
 
         Raises WeightsError when the detector, or with a face to restore the face network, cannot be had; Cancelled.
         """
-        known = self._find(picture)
-        wanted = [
-            place
-            for place, face in enumerate(known.faces)
-            if face in restorable(known.faces) and (box is None or _shows(face, box))
-        ]
-        for place in wanted:
-            if place not in known.patches:
-                known.patches[place] = restore_faces(picture.rgb, [known.faces[place]], self._restorer, stop=stop)[0]
-        return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
+        known = self._remembered(picture.sha256)
+        with known.lock:
+            if known.faces is None:
+                known.faces = find_faces(picture.rgb, weights.ensure(DETECTOR).path)
+            wanted = [
+                place
+                for place, face in enumerate(known.faces)
+                if face in restorable(known.faces) and (box is None or _shows(face, box))
+            ]
+            for place in wanted:
+                if place not in known.patches:
+                    restored = restore_faces(picture.rgb, [known.faces[place]], self._restorer, stop=stop)
+                    known.patches[place] = restored[0]
+            return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
 
-    def _find(self, picture: Picture) -> _Known:
+    def _remembered(self, sha256: str) -> _Known:
+        """What is known of a picture; each has a lock of its own, so that one does not wait for another's faces."""
         with self._lock:
-            known = self._known.pop(picture.sha256, None)
-            if known is None:
-                known = _Known(find_faces(picture.rgb, weights.ensure(DETECTOR).path))
-            self._known[picture.sha256] = known
+            known = self._known.pop(sha256, None) or _Known()
+            self._known[sha256] = known
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
             return known
