@@ -19,7 +19,7 @@ from .texts import say
 
 def preset_outputs(page: Page) -> Outputs:
     """The components that change with the preset."""
-    return [*page.control_list, page.preset_problem, page.result.chip]
+    return [*page.control_list, page.preset_problem, page.preset_example, page.result.chip]
 
 
 class Adjusting:
@@ -101,6 +101,7 @@ class Adjusting:
         return {
             **controls,
             self._page.preset_problem: fragments.problem(_unavailable(language, reason) if reason else ""),
+            self._page.preset_example: fragments.preset_example(language, name),
             self._page.result.chip: show_result_chip(visitor, language),
         }
 
@@ -112,6 +113,8 @@ def open_outputs(page: Page) -> Outputs:
 
 def _choice(language: str, preset: dict) -> str:
     text = f"{say(language, 'preset_' + preset['name'])}\n{say(language, 'about_' + preset['name'])}"
+    if preset["relative_time"] < 1:
+        text = f"{text}\n{say(language, 'time_share', percent=max(1, round(100 * preset['relative_time'])))}"
     if preset["available"]:
         return text
     return f"{text}\n{say(language, 'not_here')}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from ..errors import EnhanceError
+from ..hints import hints
 from ..picture import inspect
 from ..preview import choose_box
 from ..settings import Settings
@@ -109,7 +110,9 @@ class Choosing:
         except EnhanceError as error:
             return hidden | {picking.estimate: fragments.note(sentence(language, error))}
         shown |= show_running(self._page, visitor, language)
-        shown[picking.estimate] = fragments.estimate(language, seconds)
+        shown[picking.estimate] = fragments.estimate(language, seconds) + self._hints(
+            visitor, upload, settings, language
+        )
         return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
@@ -173,6 +176,16 @@ class Choosing:
             **show_running(page, visitor, language),
         }
         return updates if keep_file else updates | {picking.upload: None}
+
+    def _hints(self, visitor: Visitor, upload: Upload, settings: Settings, language: str) -> str:
+        """What the picture could do with and the preset does not do: looked for once, only ever said."""
+        found = visitor.hints
+        if found is None:
+            found = hints(self._desk.previewing.picture(upload.path))
+            with visitor.lock:
+                if visitor.upload is upload:
+                    visitor.hints = found
+        return "".join(fragments.hint(say(language, f"hint_{name}")) for name in found if name != settings.scene)
 
     def _seconds(self, upload: Upload, settings: Settings) -> float:
         return self._desk.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)

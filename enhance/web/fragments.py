@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,21 @@ def finished(sentence: str) -> str:
 
 def note(sentence: str) -> str:
     return f'<p class="note" role="status">{escape(sentence)}</p>' if sentence else ""
+
+
+def hint(sentence: str) -> str:
+    """Something that may help, and is left to the person."""
+    return f'<p class="hint tip" role="note">{escape(sentence)}</p>'
+
+
+def preset_example(language: str, name: str) -> str:
+    """Before and after of a small picture by this preset; nothing where there is no such picture."""
+    path = Path(__file__).parent / "examples" / "presets" / f"{name}.jpg"
+    if not path.exists():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    words = escape(say(language, "preset_example"))
+    return f'<figure><img alt="{words}" src="data:image/jpeg;base64,{data}"><figcaption>{words}</figcaption></figure>'
 
 
 def chip(language: str, state: str) -> str:

@@ -80,6 +80,7 @@ class Page:
     picking: Picking
     controls: dict[str, Component]
     preset_problem: gr.HTML
+    preset_example: gr.HTML
     link: gr.Button
     preview: Preview
     running: Running
@@ -102,11 +103,11 @@ def build_page(i18n: gr.I18n) -> Page:
                     picking = _picking(i18n)
                     preview = _preview(i18n)
                 with gr.Column(scale=5, min_width=320):
-                    controls, preset_problem = _controls(i18n)
+                    controls, preset_problem, preset_example = _controls(i18n)
                     running = _running(i18n)
             result = _result(i18n)
         batch = build_batch_tab(i18n)
-    return Page(picking, controls, preset_problem, link, preview, running, result, batch)
+    return Page(picking, controls, preset_problem, preset_example, link, preview, running, result, batch)
 
 
 def _head(i18n: gr.I18n) -> gr.Button:
@@ -157,7 +158,7 @@ def _picking(i18n: gr.I18n) -> Picking:
     return Picking(upload, problem, examples, examples_box, chosen, thumbnail, facts, estimate, offers, text, faster)
 
 
-def _controls(i18n: gr.I18n) -> tuple[dict[str, Component], gr.HTML]:
+def _controls(i18n: gr.I18n) -> tuple[dict[str, Component], gr.HTML, gr.HTML]:
     start: dict[str, Any] = Settings().as_dict()
     controls: dict[str, Component] = {}
     with gr.Column(elem_classes="card"):
@@ -170,6 +171,7 @@ def _controls(i18n: gr.I18n) -> tuple[dict[str, Component], gr.HTML]:
             elem_id="preset",
         )
         problem = gr.HTML(elem_id="preset-problem")
+        example = gr.HTML(elem_id="preset-example")
     with gr.Column(elem_classes="card"):
         _title(i18n, "tune")
         controls["tuning"] = gr.Checkbox(
@@ -186,7 +188,7 @@ def _controls(i18n: gr.I18n) -> tuple[dict[str, Component], gr.HTML]:
         )
         with gr.Accordion(i18n("advanced"), open=False, elem_id="advanced"):
             controls["tile"] = _slider(i18n, "tile", start["tile"])
-    return controls, problem
+    return controls, problem, example
 
 
 def _slider(i18n: gr.I18n, name: str, value: float, *, visible: bool = True) -> gr.Slider:

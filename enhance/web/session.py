@@ -74,6 +74,7 @@ class Visitor:
         self.seen = time.monotonic()
         self.upload: Upload | None = None
         self.box: Box | None = None
+        self.hints: tuple[str, ...] | None = None
         self.controls = Settings()
         self.preview: Preview | None = None
         self.asked: Asked | None = None
@@ -120,7 +121,7 @@ class Visitor:
         """Forget the picture and all that was made of it."""
         with self.lock:
             self.stop()
-            self.upload = self.box = self.preview = self.asked = None
+            self.upload = self.box = self.hints = self.preview = self.asked = None
             self.run = self.finished = None
             self.failed = self.waiting = False
         shutil.rmtree(self.folder, ignore_errors=True)

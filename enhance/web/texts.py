@@ -56,6 +56,10 @@ EN: dict[str, str] = {
     "about_dehaze": "For hazy views: the haze comes off before the picture is enlarged.",
     "about_fast": "For photos in a hurry: a compact network, with a slider for noise.",
     "not_here": "Its weights are not here.",
+    "time_share": "About {percent} % of Gentle's time.",
+    "preset_example": "Left: enlarged plainly. Right: by this preset.",
+    "hint_dehaze": "This picture looks hazy: the preset Dehaze may suit it.",
+    "hint_face": "There are faces in this picture: the preset Face may suit it.",
     "unavailable": "Not available: {reason}",
     # the sliders
     "tune": "Tuning",

@@ -1,0 +1,81 @@
+"""Makes the small before/after pictures of the presets: `python enhance/web/examples/make_presets.py`.
+
+The left half is the bicubic enlargement, the right half the preset's own result; a preset whose weights are not here is
+passed over. Photos are those of this folder, the hazy one hazed by the usual model, the drawing drawn here.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from enhance import EnhanceError, Enhancer, Settings
+
+HERE = Path(__file__).parent
+HEIGHT, WIDTH = 72, 160
+log = logging.getLogger(__name__)
+
+
+def photo(name: str, left: int, top: int) -> np.ndarray:
+    """A piece of one of the example photos, RGB [72, 160, 3]."""
+    whole = np.asarray(Image.open(HERE / f"{name}.jpg").convert("RGB"))
+    return whole[top : top + HEIGHT, left : left + WIDTH]
+
+
+def hazed(picture: np.ndarray) -> np.ndarray:
+    """The same under a haze that thickens upwards."""
+    veil = np.linspace(0.75, 0.45, HEIGHT)[:, None, None]
+    return np.rint(picture * (1 - veil) + 228 * veil).astype(np.uint8)
+
+
+def drawing() -> np.ndarray:
+    """A face as a drawing, with lines and flat colours, as small pictures of the kind are: a little soft."""
+    large = np.full((4 * HEIGHT, 4 * WIDTH, 3), (250, 226, 200), np.uint8)
+    for centre in (130, 450):
+        cv2.ellipse(large, (centre, 150), (70, 84), 0, 0, 360, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.ellipse(large, (centre, 165), (46, 66), 0, 0, 360, (60, 130, 190), -1, cv2.LINE_AA)
+        cv2.ellipse(large, (centre, 172), (22, 36), 0, 0, 360, (20, 30, 60), -1, cv2.LINE_AA)
+        cv2.circle(large, (centre + 20, 130), 16, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.ellipse(large, (centre, 150), (72, 86), 0, 190, 350, (40, 24, 30), 11, cv2.LINE_AA)
+        cv2.ellipse(large, (centre, 70), (80, 26), 0, 200, 340, (90, 50, 40), 9, cv2.LINE_AA)
+    for place in range(0, 4 * WIDTH, 46):
+        cv2.line(large, (place, 0), (place - 34, 46), (90, 50, 40), 7, cv2.LINE_AA)
+    return cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+
+
+def main() -> None:
+    coffee, cat, astronaut = photo("coffee", 110, 150), photo("cat", 60, 90), photo("astronaut", 90, 40)
+    drawn = drawing()
+    pictures = {
+        "gentle": cat,
+        "original": cat,
+        "fast": cat,
+        "face": astronaut,
+        "anime": drawn,
+        "anime-fast": drawn,
+        "dehaze": hazed(coffee),
+    }
+    (HERE / "presets").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        enhancer = Enhancer(data=folder)
+        for name, picture in pictures.items():
+            source = Path(folder) / "source.png"
+            Image.fromarray(picture).save(source)
+            try:
+                after = np.asarray(Image.open(enhancer.run(source, Settings.preset(name)).path))
+            except EnhanceError as error:
+                log.warning("%s: %s", name, error)
+                continue
+            before = cv2.resize(picture, (4 * WIDTH, 4 * HEIGHT), interpolation=cv2.INTER_CUBIC)
+            middle = 2 * WIDTH
+            both = np.hstack([before[:, :middle], np.full((4 * HEIGHT, 4, 3), 255, np.uint8), after[:, middle:]])
+            Image.fromarray(both).save(HERE / "presets" / f"{name}.jpg", quality=86, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
