@@ -68,20 +68,25 @@ def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
 
 def look(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """Before and after of a square of the finished picture: its exact pixels, and the input enlarged bicubically."""
-    height, width = rows.size
-    scale = rows.settings.scale
-    down, across = _place(box.top, box.height, scale, height), _place(box.left, box.width, scale, width)
-    after = rows.rows(down.start, down.stop)[:, across]
-    before = enlarge(_channels(rows.picture), scale, down.start, down.stop)[:, across]
-    return before, after
+    down, across = _square(rows, box)
+    before = enlarge(_channels(rows.picture), rows.settings.scale, down.start, down.stop)[:, across]
+    return before, rows.rows(down.start, down.stop)[:, across]
 
 
 def agreement_db(preview: Preview, rows: ResultRows) -> float:
     """The PSNR in dB between a preview and the finished pixels of its square; equal pixels count as 99 dB."""
     _, previewed = render(preview.piece, rows.settings)
-    _, final = look(rows, preview.piece.box)
+    down, across = _square(rows, preview.piece.box)
+    final = rows.rows(down.start, down.stop)[:, across]
     error = np.mean((previewed.astype(np.float64) - final) ** 2)
     return round(min(99.0, float(10 * np.log10(rows.picture.levels**2 / max(error, 1e-12)))), 2)
+
+
+def _square(rows: ResultRows, box: Box) -> tuple[slice, slice]:
+    """Where a square of the input lies in the result."""
+    height, width = rows.size
+    scale = rows.settings.scale
+    return _place(box.top, box.height, scale, height), _place(box.left, box.width, scale, width)
 
 
 def _channels(picture: Picture) -> np.ndarray:

@@ -1,0 +1,38 @@
+"""The small picture that a browser is given."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.rendition import Rendition, reduce, save_for_screen, to_screen
+from tests.conftest import psnr
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
+@pytest.mark.parametrize("limit", [30, 61, 100, 500])
+def test_strips_become_the_whole_picture_in_small(photo, columns, limit):
+    large = cv2.resize(photo, (223, 161), interpolation=cv2.INTER_CUBIC)
+    rendition = Rendition(161, 223, columns=columns, limit=limit)
+
+    for first in range(0, 223 if columns else 161, 24):
+        rendition.add(large[:, first : first + 24] if columns else large[first : first + 24])
+
+    assert max(rendition.size) == min(limit, 223)
+    assert psnr(rendition.pixels, reduce(large, rendition.size)) > 24
+
+
+def test_any_kind_of_pixels_comes_to_the_screen():
+    grey = np.full((4, 5), 300, np.uint16)
+
+    assert to_screen(grey).shape == (4, 5, 3)
+    assert to_screen(np.dstack([grey, grey])).shape == (4, 5, 4)
+    assert to_screen(np.full((4, 5, 3), 65535, np.uint16)).max() == 255
+
+
+def test_what_has_alpha_is_saved_as_png_and_the_rest_as_jpeg(photo, tmp_path):
+    opaque = save_for_screen(photo, tmp_path / "a")
+    soft = save_for_screen(np.dstack([photo, photo[..., 0]]), tmp_path / "a")
+
+    assert (Image.open(opaque).format, Image.open(soft).format) == ("JPEG", "PNG")
+    assert psnr(np.asarray(Image.open(opaque)), photo) > 35
