@@ -72,6 +72,9 @@ def _run(options: argparse.Namespace) -> int:
         raise EnhanceError("There is no picture in that folder.")
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
+    if options.output is None:
+        enhancer.tasks.check()
+        enhancer.tasks.clean()
     language = _language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
         ended = Running(enhancer, settings, batch, changed=reporter.look, report=language).run()

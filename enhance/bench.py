@@ -87,9 +87,16 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def import_reference() -> tuple[Any, Any]:
-    """The classes RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError where they are absent.
+    """The classes RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError where they are absent."""
+    supply_functional_tensor()
+    network = importlib.import_module("basicsr.archs.rrdbnet_arch").RRDBNet
+    return network, importlib.import_module("realesrgan").RealESRGANer
 
-    basicsr imports a torchvision module that is gone since 0.17; the one function it takes from there is supplied.
+
+def supply_functional_tensor() -> None:
+    """Let basicsr be imported: the torchvision module that it wants is gone since 0.17, for want of one function.
+
+    Raises ImportError where torchvision is absent.
     """
     name = "torchvision.transforms.functional_tensor"
     if name not in sys.modules:
@@ -97,8 +104,6 @@ def import_reference() -> tuple[Any, Any]:
         functional = importlib.import_module("torchvision.transforms.functional")
         supplied.__dict__["rgb_to_grayscale"] = functional.rgb_to_grayscale
         sys.modules[name] = supplied
-    network = importlib.import_module("basicsr.archs.rrdbnet_arch").RRDBNet
-    return network, importlib.import_module("realesrgan").RealESRGANer
 
 
 def _machine(engine: Engine) -> str:

@@ -1,4 +1,4 @@
-"""Makes the small before/after pictures of the presets: `python enhance/web/examples/make_presets.py`.
+"""Makes the small before/after pictures of the presets: `python -m enhance.web.examples.make_presets`.
 
 The left half is the bicubic enlargement, the right half the preset's own result; a preset whose weights are not here is
 passed over. Photos are those of this folder, the hazy one hazed by the usual model, the drawing drawn here.
