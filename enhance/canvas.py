@@ -24,12 +24,17 @@ _IN_MEMORY = 256 << 20
 _LENGTH = struct.Struct("<Q")
 
 
+def streams_columns(height: int, width: int) -> bool:
+    """Whether a picture of this size is streamed from left to right: along its longer side, which needs less memory."""
+    return width > height
+
+
 class Canvas:
     """A picture [height, width, 3] of uint8 or uint16 that grows by strips. Use it as a context manager.
 
     With `columns` the strips are [height, n, 3] from left to right, otherwise [n, width, 3] from top to bottom. With
-    `path` it is a file that gets this name by `keep()`. Without, it is in memory when small, else in a file that has no
-    name and vanishes with the canvas, also when the process is killed.
+    `path` it is a file that gets this name by `keep()`. Without, it is in memory when small, else in a file in `folder`
+    that has no name and vanishes with the canvas, also when the process is killed.
     """
 
     def __init__(

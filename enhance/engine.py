@@ -14,12 +14,14 @@ import torch
 
 import weights
 
+from .canvas import streams_columns
 from .device import PRECISIONS, pick_device, pick_precision
 from .errors import Cancelled, EnhanceError, MemoryShortError
 from .gate import Gate
 from .graph import Graph
 from .kernels import Kernel, prepare
 from .networks import build_graph
+from .progress import Progress
 from .rows import Stream
 from .scenes.gfpgan import NAME as FACES
 from .scenes.gfpgan import FaceRestorer
@@ -27,9 +29,6 @@ from .settings import Recipe
 from .speed import Speedometer
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int, float | None], object]
-"""Called between steps with: rows done, rows in all, seconds left (None before the first measurement)."""
 
 SMALLEST_STRIP = 8
 # A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
@@ -275,11 +274,6 @@ def _read(recipe: Recipe) -> tuple[Graph, dict[str, torch.Tensor]]:
     first, second = states
     mixed = {key: recipe.share * tensor + (1 - recipe.share) * second[key] for key, tensor in first.items()}
     return graphs[0], mixed
-
-
-def streams_columns(height: int, width: int) -> bool:
-    """Whether a picture of this size is streamed from left to right: along its longer side, which needs less memory."""
-    return width > height
 
 
 def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:

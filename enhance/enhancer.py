@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,16 @@ import numpy as np
 import weights
 
 from .availability import describe_presets
-from .canvas import Canvas
+from .canvas import Canvas, streams_columns
 from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .info import describe, settings_of
 from .job import Job
 from .picture import Box, Picture, read_picture
 from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
+from .progress import Progress
 from .result import ResultRows, with_faces
-from .running import Onlookers, Progress, Timing, Watcher, network_output, write_result
+from .running import Onlookers, Timing, Watcher, network_output, write_result
 from .scenes.haze import find_haze
 from .scenes.portrait import Faces, Portraits
 from .settings import Settings
@@ -54,19 +54,19 @@ class Enhancer:
     def __init__(self, device: str = "auto", precision: str = "auto", *, data: Path | str | None = None):
         self._device, self._precision = device, precision
         self._making = threading.Lock()
+        self._engine: Engine | None = None
         self._portraits = Portraits(lambda face: self.engine.restore_face(face))
         self.tasks = TaskStore(data)
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The engine, made at first use: this is what imports PyTorch."""
         with self._making:
-            if "engine" in self.__dict__:  # another thread made it while this one waited
-                return self.__dict__["engine"]
-            from .engine import Engine
+            if self._engine is None:
+                from .engine import Engine
 
-            self.__dict__["engine"] = Engine(self._device, self._precision)
-            return self.__dict__["engine"]
+                self._engine = Engine(self._device, self._precision)
+            return self._engine
 
     def run(
         self,
@@ -206,7 +206,7 @@ class Enhancer:
             )
         height, width = rgb.shape[:2]
         result = np.empty((4 * height, 4 * width, 3), rgb.dtype)
-        columns, filled = width > height, 0
+        columns, filled = streams_columns(height, width), 0
         for strip in self.engine.stream(rgb, model, tile=Settings(tile=tile).tile, progress=progress, stop=stop):
             end = filled + strip.shape[1 if columns else 0]
             result[(slice(None), slice(filled, end)) if columns else slice(filled, end)] = strip
@@ -224,7 +224,7 @@ class Enhancer:
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
-        engine = self.__dict__.get("engine")
+        engine = self._engine
         loaded = engine.loaded() if engine else None
         runs = engine.runs if engine else 0
         return {
@@ -242,8 +242,8 @@ class Enhancer:
 
     def release(self) -> None:
         """Give back the memory of the model; the next run loads it again."""
-        if "engine" in self.__dict__:
-            self.engine.release()
+        if self._engine is not None:
+            self._engine.release()
 
     def _finished(self, task_id: str) -> dict[str, Any]:
         info = self.tasks.info(task_id)
@@ -291,7 +291,7 @@ class Enhancer:
     ) -> dict[str, Any]:
         """Do the job and write its result to `path`; gives its facts."""
         faces = self._faces(job, others.stop)
-        with network_output(self.engine, job, timing, others, keep=keep) as canvas:
+        with network_output(self.engine, job, timing, others, keep=keep, folder=path.parent) as canvas:
             rows = self._rows(job, canvas, faces)
             info = write_result(job, rows, path, timing, others, str(self.engine.device))
             if preview is not None and preview.piece.network_key == job.network_key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .canvas import Canvas
+from .canvas import Canvas, streams_columns
 from .errors import StorageError
 from .info import describe, measured, output_of
 from .job import Job
 from .memory import PeakMemory
+from .progress import Progress
 from .result import ResultRows, write_png
 from .tasks import count_as_used
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .rendition import Rendition
-
-Progress = Callable[[int, int, float | None], object]
-"""Called between steps with: rows done, rows in all, seconds left (None while unknown)."""
 
 
 class Watcher(Protocol):
@@ -69,10 +67,20 @@ class Timing:
 
 @contextmanager
 def network_output(
-    engine: Engine, job: Job, timing: Timing, others: Onlookers, *, keep: Path | None = None, urgent: bool = False
+    engine: Engine,
+    job: Job,
+    timing: Timing,
+    others: Onlookers,
+    *,
+    keep: Path | None = None,
+    folder: Path | None = None,
+    urgent: bool = False,
 ) -> Iterator[Canvas]:
-    """The network's output for the job: the one kept at `keep` if there is one, else made, and kept there."""
-    canvas = _kept(keep) or _make(engine, job, timing, others, keep, urgent=urgent)
+    """The network's output for the job: the one kept at `keep` if there is one, else made, and kept there.
+
+    Without `keep` a large one lies in `folder` for as long as it is needed.
+    """
+    canvas = _kept(keep) or _make(engine, job, timing, others, keep, folder, urgent=urgent)
     with canvas:
         timing.stage("network")
         yield canvas
@@ -104,10 +112,21 @@ def _kept(path: Path | None) -> Canvas | None:
     return canvas
 
 
-def _make(engine: Engine, job: Job, timing: Timing, others: Onlookers, keep: Path | None, *, urgent: bool) -> Canvas:
+def _make(
+    engine: Engine,
+    job: Job,
+    timing: Timing,
+    others: Onlookers,
+    keep: Path | None,
+    folder: Path | None,
+    *,
+    urgent: bool,
+) -> Canvas:
     picture = job.picture
     height, width = picture.height, picture.width
-    canvas = Canvas(4 * height, 4 * width, picture.rgb.dtype, columns=width > height, path=keep)
+    canvas = Canvas(
+        4 * height, 4 * width, picture.rgb.dtype, columns=streams_columns(height, width), path=keep, folder=folder
+    )
 
     def between_steps(done: int, total: int, left: float | None) -> None:
         timing.memory.look()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..canvas import streams_columns
 from ..enhancer import Enhancer, Result
 from ..preview import Preview
 from ..rendition import Rendition, reduce
@@ -81,7 +82,7 @@ class Growing:
     def __init__(self, width: int, height: int, backdrop: np.ndarray):
         # every second pixel or fewer is enough for a small picture that is shown for a moment
         self._step = max(1, 4 * max(width, height) // (2 * LIVE))
-        self._columns, self._passed = width > height, 0
+        self._columns, self._passed = streams_columns(height, width), 0
         size = (-(-4 * side // self._step) for side in (height, width))
         self._live = Rendition(*size, columns=self._columns, limit=LIVE)
         self._live.pixels[:] = reduce(backdrop, self._live.size)[..., :3] // 3

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 
 import numpy as np
@@ -107,6 +108,22 @@ def test_an_output_that_is_there_already_is_recognised_by_its_signature(enhancer
     assert output.stat().st_mtime_ns == written
     assert again.info["output"] == first.info["output"]
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
+
+
+def test_a_large_output_lies_beside_the_result_while_it_is_tuned(enhancer, photo_file, tmp_path, monkeypatch):
+    folders = []
+    temporary = tempfile.TemporaryFile
+
+    def recorded(**options):
+        folders.append(options["dir"])
+        return temporary(**options)
+
+    monkeypatch.setattr("enhance.canvas._IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.canvas.tempfile.TemporaryFile", recorded)
+    enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
+
+    assert folders == [tmp_path / "out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["large.png"]
 
 
 def test_stop_leaves_nothing_behind(enhancer, photo_file):
