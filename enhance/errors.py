@@ -1,12 +1,34 @@
-"""Every error a person can be told about.
+"""Every error a person can be told about: a key of the catalogue and the values of its sentence, in any language.
 
-Each message is one clear sentence (or two): what is wrong and what to do. The command line prints it and the page
-shows it as it stands; nothing else is an expected failure.
+Each sentence (or two) says what is wrong and what to do. The command line prints it and the page shows it as it stands;
+nothing else is an expected failure.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from .texts import DEFAULT_LANGUAGE, catalogue, say
 
 
 class EnhanceError(Exception):
     """Something went wrong that the reader of the message can understand and act on."""
+
+    def __init__(self, key: str, **values: Any):
+        super().__init__(key)
+        self.key, self.values = key, values
+
+    def sentence(self, language: str = DEFAULT_LANGUAGE) -> str:
+        """What is wrong and what to do, in one of the catalogue's languages."""
+        if self.key not in catalogue():
+            return self.key
+        return say(language, self.key, **self.values)
+
+    def __str__(self) -> str:
+        return self.sentence()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.key, self.values)
 
 
 class PictureError(EnhanceError):
@@ -31,3 +53,7 @@ class StorageError(EnhanceError):
 
 class Cancelled(EnhanceError):
     """The caller set the stop event; nothing half-written is left behind."""
+
+
+def _again(kind: type[EnhanceError], key: str, values: dict[str, Any]) -> EnhanceError:
+    return kind(key, **values)

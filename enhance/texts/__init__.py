@@ -1,0 +1,59 @@
+"""Every sentence that a person reads, page, errors and report alike: one catalogue, from a key to English and Chinese.
+
+The sentences lie in the TOML files beside this one, a table for each key; those of the weight files lie with that
+package. `{name}` in a sentence is the place of a value.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LANGUAGES = ("en", "zh-CN")
+DEFAULT_LANGUAGE = "en"
+
+_FILES = tuple(sorted(Path(__file__).parent.glob("*.toml")))
+
+
+def say(language: str, key: str, **values: object) -> str:
+    """The sentence of `key` in `language` (one of LANGUAGES), with `values` in its places.
+
+    A value that is an error is said in the same language, and several of them one after the other. Raises KeyError for
+    a key that the catalogue lacks.
+    """
+    return catalogue()[key][language].format(**{name: _said(language, value) for name, value in values.items()})
+
+
+def spoken(wish: str | None) -> str | None:
+    """The language of LANGUAGES that a tag asks for ("zh", "zh-Hans-CN", "en_GB.UTF-8"); None for any other."""
+    tag = (wish or "").strip().lower()
+    if tag.startswith("zh"):
+        return "zh-CN"
+    return "en" if tag.startswith("en") else None
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[str, str]]:
+    """All sentences: key -> language -> sentence."""
+    sentences: dict[str, Mapping[str, str]] = {}
+    for path in _FILES:
+        for key, sentence in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            if key in sentences:
+                raise ValueError(f"the key {key} stands twice in the catalogue, the second time in {path.name}")
+            sentences[key] = sentence
+    return sentences
+
+
+def _said(language: str, value: object) -> object:
+    if isinstance(value, list | tuple):
+        return " ".join(str(_said(language, one)) for one in value)
+    if isinstance(value, Exception) and hasattr(value, "key"):
+        return say(language, value.key, **value.values)
+    return value
