@@ -20,8 +20,8 @@ from typing import BinaryIO
 import numpy as np
 from isal import isal_zlib
 
-from .chunks import SIGNATURE, make_chunk
 from .errors import StorageError
+from .picture.png_chunks import SIGNATURE, make_chunk
 from .whole import explained, part_of
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from ..colour import profile_name
 from ..picture import Picture
+from ..picture.colour import profile_name
 from .texts import Texts
 
 Row = tuple[str, str]

@@ -11,10 +11,10 @@ import io
 import cv2
 import numpy as np
 
-from .chunks import chunk_content, pixel_chunks, scan_chunks
+from ..errors import PictureError
 from .colour import Pixels, fitting_profile
-from .errors import PictureError
-from .headers import Header, tiff_tags
+from .header import Header, tiff_tags
+from .png_chunks import chunk_content, pixel_chunks, scan_chunks
 
 # OpenCV prints what it finds odd in a file; the messages of this program say it better.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

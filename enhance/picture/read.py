@@ -9,124 +9,42 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from .chunks import pixel_chunks, scan_chunks
+from ..errors import PictureError
 from .colour import Pixels, bleed, pixels_from_pillow, profile_name, uninverted_cmyk
-from .deep import deep_pixels
-from .errors import PictureError, SettingsError
 from .exif import upright_block
-from .headers import Header, open_with_pillow, read_header
+from .header import Header, open_with_pillow, read_header
+from .picture import Facts, Picture
+from .png_chunks import pixel_chunks, scan_chunks
+from .sixteen_bit import deep_pixels
 
 logger = logging.getLogger(__name__)
 
 # Pillow warns of odd metadata. One filter, set once: warnings.catch_warnings is not safe with several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_MOST_PIXELS = 400_000_000
+MOST_PIXELS = 400_000_000
+"""The largest picture that is read where the caller names no other limit."""
+
 _MOST_BYTES_PER_PIXEL = 8  # 16 bit RGBA without compression
 _ROOM_FOR_METADATA = 64 << 20
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a file's header tells. `width` and `height` are what one sees, after the EXIF orientation (1..8) is applied.
-
-    `mode` is Pillow's word, or one like "RGB;16" for what Pillow cannot hold; `bits` a channel, 8 or 16, that reading
-    gives; `profile` the ICC profile's own name; `frames` 1 unless animated or of several pages (the first is used).
-    """
-
-    name: str
-    bytes: int
-    format: str
-    mode: str
-    width: int
-    height: int
-    bits: int
-    orientation: int
-    profile: str | None
-    has_alpha: bool
-    frames: int
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in input pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def grown(self, margin: int, width: int, height: int) -> Box:
-        """The box with `margin` more on every side, inside a picture of `width` x `height`."""
-        left, top = max(self.left - margin, 0), max(self.top - margin, 0)
-        right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
-        return Box(left, top, right - left, bottom - top)
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A decoded picture, the right way up.
-
-    `rgb` is uint8 or uint16 [H, W, 3], R, G, B, in the space of the profile `icc` (None: sRGB). `alpha` is [H, W] of
-    the same dtype, 0 transparent, not multiplied into rgb; rgb under alpha 0 has the nearest visible colour. `grey`:
-    the three channels are equal, and the output shall be grey. `icc` and `exif` are for the output: the profile fits
-    its colour type; the EXIF block (no "Exif" prefix) says orientation 1 and has no thumbnail. `format`, `mode`,
-    `bytes` and `sha256` describe the file.
-    """
-
-    name: str
-    sha256: str
-    bytes: int
-    format: str
-    mode: str
-    rgb: np.ndarray
-    alpha: np.ndarray | None
-    grey: bool
-    icc: bytes | None
-    exif: bytes | None
-
-    @property
-    def width(self) -> int:
-        return self.rgb.shape[1]
-
-    @property
-    def height(self) -> int:
-        return self.rgb.shape[0]
-
-    @property
-    def levels(self) -> int:
-        """The highest value of a channel: 255 or 65535."""
-        return int(np.iinfo(self.rgb.dtype).max)
-
-    @property
-    def bits(self) -> int:
-        return self.rgb.dtype.itemsize * 8
-
-    def cut(self, box: Box) -> Picture:
-        """The part inside `box`, copied so that it does not keep the whole in memory; the facts of the file stay."""
-        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-        alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
-        return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
-
-
-def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:
+def inspect(path: str | Path, *, max_pixels: int | None = MOST_PIXELS, max_bytes: int | None = None) -> Facts:
     """What the file's header tells, without decoding a pixel.
 
     The limits are those of `read_picture`. Raises PictureError with one sentence for a person.
     """
     path = Path(path)
-    max_pixels = _limit("ENHANCE_MAX_PIXELS", max_pixels, _MOST_PIXELS)
+    max_pixels = MOST_PIXELS if max_pixels is None else max_pixels
     with _one_sentence(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, count_frames=True)
     width, height = header.upright_size
@@ -145,15 +63,15 @@ def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int |
     )
 
 
-def read_picture(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Picture:
+def read_picture(path: str | Path, *, max_pixels: int | None = MOST_PIXELS, max_bytes: int | None = None) -> Picture:
     """The decoded picture; of an animation or a file with several pages, the first.
 
-    The limits come from the arguments, else from ENHANCE_MAX_PIXELS and ENHANCE_MAX_BYTES, else they are 400 million
-    pixels and as many bytes as so many pixels can take. Raises PictureError with one sentence for a person: no such
-    file, no picture, damaged or cut off, too large, of a kind that is not supported.
+    `max_pixels` None is the default; `max_bytes` None is as many bytes as so many pixels can take. Raises PictureError
+    with one sentence for a person: no such file, no picture, damaged or cut off, too large, of a kind that is not
+    supported.
     """
     path = Path(path)
-    max_pixels = _limit("ENHANCE_MAX_PIXELS", max_pixels, _MOST_PIXELS)
+    max_pixels = MOST_PIXELS if max_pixels is None else max_pixels
     with _one_sentence(path.name or str(path)):
         with _opened(path, max_pixels, max_bytes) as (file, size):
             data = file.read(size)
@@ -180,21 +98,10 @@ def read_picture(path: str | Path, *, max_pixels: int | None = None, max_bytes: 
         )
 
 
-def _limit(variable: str, given: int | None, default: int) -> int:
-    if given is not None:
-        return given
-    text = os.environ.get(variable, "").replace("_", "")
-    if not text:
-        return default
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(f"{variable} is {text!r}: set it to a whole number above 0.")
-    return int(text)
-
-
 @contextmanager
 def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tuple[BinaryIO, int]]:
     """The file, open for reading, and its size in bytes, after a look at both."""
-    most = _limit("ENHANCE_MAX_BYTES", max_bytes, max_pixels * _MOST_BYTES_PER_PIXEL + _ROOM_FOR_METADATA)
+    most = max_pixels * _MOST_BYTES_PER_PIXEL + _ROOM_FOR_METADATA if max_bytes is None else max_bytes
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
@@ -226,8 +133,6 @@ def _one_sentence(name: str) -> Iterator[None]:
         yield
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error.__cause__
-    except SettingsError:
-        raise
     except MemoryError as error:
         raise PictureError(f"{name} needs more memory than is free: close programs, or make it smaller.") from error
     except Exception as error:  # decoders raise nearly every type there is when a file is damaged on purpose

@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 from PIL import ImageFile, TiffImagePlugin
 
-from .chunks import SIGNATURE as PNG_SIGNATURE
-from .chunks import Chunk, chunk_content, scan_chunks
-from .errors import PictureError
+from ..errors import PictureError
 from .exif import bare_block, block_from_tiff, read_orientation
+from .png_chunks import SIGNATURE as PNG_SIGNATURE
+from .png_chunks import Chunk, chunk_content, scan_chunks
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,90 @@
+"""A decoded picture, what its file's header told, and a rectangle in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file's header tells. `width` and `height` are what one sees, after the EXIF orientation (1..8) is applied.
+
+    `mode` is Pillow's word, or one like "RGB;16" for what Pillow cannot hold; `bits` a channel, 8 or 16, that reading
+    gives; `profile` the ICC profile's own name; `frames` 1 unless animated or of several pages (the first is used).
+    """
+
+    name: str
+    bytes: int
+    format: str
+    mode: str
+    width: int
+    height: int
+    bits: int
+    orientation: int
+    profile: str | None
+    has_alpha: bool
+    frames: int
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in input pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def grown(self, margin: int, width: int, height: int) -> Box:
+        """The box with `margin` more on every side, inside a picture of `width` x `height`."""
+        left, top = max(self.left - margin, 0), max(self.top - margin, 0)
+        right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
+        return Box(left, top, right - left, bottom - top)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, the right way up.
+
+    `rgb` is uint8 or uint16 [H, W, 3], R, G, B, in the space of the profile `icc` (None: sRGB). `alpha` is [H, W] of
+    the same dtype, 0 transparent, not multiplied into rgb; rgb under alpha 0 has the nearest visible colour. `grey`:
+    the three channels are equal, and the output shall be grey. `icc` and `exif` are for the output: the profile fits
+    its colour type; the EXIF block (no "Exif" prefix) says orientation 1 and has no thumbnail. `format`, `mode`,
+    `bytes` and `sha256` describe the file.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    format: str
+    mode: str
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    grey: bool
+    icc: bytes | None
+    exif: bytes | None
+
+    @property
+    def width(self) -> int:
+        return self.rgb.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.rgb.shape[0]
+
+    @property
+    def levels(self) -> int:
+        """The highest value of a channel: 255 or 65535."""
+        return int(np.iinfo(self.rgb.dtype).max)
+
+    @property
+    def bits(self) -> int:
+        return self.rgb.dtype.itemsize * 8
+
+    def cut(self, box: Box) -> Picture:
+        """The part inside `box`, copied so that it does not keep the whole in memory; the facts of the file stay."""
+        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
+        return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
