@@ -6,7 +6,7 @@ import weights
 
 from .picture import Picture
 from .scenes.dehaze import HAZY, haze_amount
-from .scenes.faces import find_faces
+from .scenes.face_detection import find_faces
 from .scenes.portrait import DETECTOR
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import Cancelled, EnhanceError
 from ..resample import FACTOR
 from .align import CROP, align, inverse, moved, scale_of
-from .faces import Face, restorable
+from .face_detection import Face, restorable
 
 Restorer = Callable[[np.ndarray], np.ndarray]
 """Makes a better face of an aligned one: float32 [512, 512, 3] RGB in 0..1, both."""

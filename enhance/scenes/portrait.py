@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import weights
 
 from ..picture import Box, Picture
-from .faces import Face, find_faces, restorable
+from .face_detection import Face, find_faces, restorable
 from .patches import FacePatch, Restorer, restore_faces
 
 DETECTOR = "yunet"

@@ -10,7 +10,7 @@ import torch
 from skimage import data
 
 from enhance.errors import WeightsError
-from enhance.scenes.faces import Face
+from enhance.scenes.face_detection import Face
 from enhance.scenes.gfpgan import FaceRestorer
 from enhance.scenes.patches import apply, restore_faces
 from tests.conftest import psnr

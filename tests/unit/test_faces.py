@@ -11,7 +11,7 @@ from skimage import data
 import weights
 from enhance.errors import WeightsError
 from enhance.scenes.align import TEMPLATE, align, moved, scale_of, similarity
-from enhance.scenes.faces import MOST_FACES, Face, find_faces, restorable
+from enhance.scenes.face_detection import MOST_FACES, Face, find_faces, restorable
 
 EYES_TO_MOUTH = TEMPLATE[3:].mean(axis=0) - TEMPLATE[:2].mean(axis=0)
 

@@ -10,7 +10,7 @@ from skimage import data
 from enhance.errors import Cancelled, EnhanceError
 from enhance.resample import enlarge_rows
 from enhance.scenes.align import TEMPLATE, align, inverse, moved, scale_of, similarity
-from enhance.scenes.faces import Face
+from enhance.scenes.face_detection import Face
 from enhance.scenes.patches import apply, restore_faces
 from tests.conftest import psnr
 
