@@ -23,7 +23,7 @@ from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, 
 from .progress import Progress
 from .result import ResultRows, with_faces
 from .running import Onlookers, Timing, Watcher, network_output, write_result
-from .scenes.haze import find_haze
+from .scenes.dehaze import find_haze
 from .scenes.portrait import Faces, Portraits
 from .settings import Settings
 from .tasks import TaskStore

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import weights
 
 from .picture import Box, Picture
-from .scenes.dehaze import clear_part
+from .scenes.dehaze import Haze, clear_part
 from .settings import Settings, network_key, signature
-
-if TYPE_CHECKING:
-    from .scenes.haze import Haze
 
 
 @dataclass(frozen=True, eq=False)

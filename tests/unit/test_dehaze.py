@@ -10,8 +10,7 @@ import pytest
 from skimage import data
 
 from enhance.errors import PictureError, SettingsError
-from enhance.scenes.dehaze import HAZY, clear_part, dehaze, haze_amount
-from enhance.scenes.haze import find_haze
+from enhance.scenes.dehaze import HAZY, clear_part, dehaze, find_haze, haze_amount
 from tests.conftest import psnr
 
 CLEAR = {
@@ -199,7 +198,8 @@ def test_a_strength_out_of_range_gets_one_clear_sentence(view, wrong):
         dehaze(view, wrong)
 
 
-def test_neither_haze_nor_faces_need_torch():
-    code = "import sys, enhance.scenes.dehaze, enhance.scenes.patches; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize(("module", "unwanted"), [("dehaze", {"torch", "weights"}), ("patches", {"torch"})])
+def test_a_scene_needs_no_more_than_its_own(module, unwanted):
+    code = f"import sys, enhance.scenes.{module}; sys.exit(not {unwanted}.isdisjoint(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
