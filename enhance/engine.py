@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -23,8 +23,7 @@ from .kernels import Kernel, prepare
 from .networks import build_graph
 from .progress import Progress
 from .rows import Stream
-from .scenes.gfpgan import NAME as FACES
-from .scenes.gfpgan import FaceRestorer
+from .scenes import gfpgan
 from .settings import Recipe
 from .speed import Speedometer
 
@@ -67,7 +66,7 @@ class Engine:
         self._speed = Speedometer(self.device)
         self._idle_seconds = idle_seconds
         self._rest: threading.Timer | None = None
-        self._model: LoadedModel | FaceRestorer | None = None
+        self._model: LoadedModel | gfpgan.FaceRestorer | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """The seconds that the network called `model` will take for a picture of this size on this machine."""
@@ -82,16 +81,25 @@ class Engine:
         model = self._model
         if model is None:
             return None
-        return model.recipe.model if isinstance(model, LoadedModel) else FACES, model.bytes
+        return model.recipe.model if isinstance(model, LoadedModel) else gfpgan.NAME, model.bytes
 
-    def restore_face(self, face: np.ndarray) -> np.ndarray:
-        """A face restored by GFPGAN: float32 [512, 512, 3] RGB in 0..1, aligned, to the same. Raises WeightsError."""
+    def restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None = None) -> list[np.ndarray]:
+        """Faces restored by GFPGAN: float32 [512, 512, 3] RGB in 0..1, aligned, to the same.
+
+        All in one turn, so that no other model is loaded between two of them. Raises WeightsError, and Cancelled when
+        `stop` is set before the last one.
+        """
+        restored = []
         try:
             with self._gate.turn():
-                if not isinstance(self._model, FaceRestorer):
+                if not isinstance(self._model, gfpgan.FaceRestorer):
                     self._drop()
-                    self._model = FaceRestorer(weights.read_state_dict(weights.ensure(FACES)), self.device)
-                return self._model(face)
+                    self._model = gfpgan.load(self.device)
+                for crop in crops:
+                    if stop is not None and stop.is_set():
+                        raise Cancelled("stopped")
+                    restored.append(self._model(crop))
+            return restored
         finally:
             self._release_later()
 

@@ -24,7 +24,7 @@ from .progress import Progress
 from .result import ResultRows, with_faces
 from .running import Onlookers, Timing, Watcher, network_output, write_result
 from .scenes.dehaze import find_haze
-from .scenes.portrait import Faces, Portraits
+from .scenes.faces import Faces, Portraits
 from .settings import Settings
 from .tasks import TaskStore
 from .whole import try_place
@@ -55,7 +55,7 @@ class Enhancer:
         self._device, self._precision = device, precision
         self._making = threading.Lock()
         self._engine: Engine | None = None
-        self._portraits = Portraits(lambda face: self.engine.restore_face(face))
+        self._portraits = Portraits(lambda crops, stop: self.engine.restore_faces(crops, stop))
         self.tasks = TaskStore(data)
 
     @property

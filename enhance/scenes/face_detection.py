@@ -72,11 +72,6 @@ class Face:
         return float(left), float(top), float(right), float(bottom)
 
 
-def restorable(faces: Sequence[Face]) -> tuple[Face, ...]:
-    """The faces that are worth restoring; the others are left alone."""
-    return tuple(face for face in faces if face.restorable)
-
-
 def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -> tuple[Face, ...]:
     """The faces in a picture, uint8 or uint16 [H, W, 3] RGB, the largest first, at most 50.
 

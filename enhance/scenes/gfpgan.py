@@ -14,12 +14,17 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+import weights
+
 from ..errors import WeightsError
 
 _log = logging.getLogger(__name__)
 
 NAME = "gfpgan-v1.4"
 """The weights' name in the manifest."""
+
+PRECISIONS = ("fp32",)
+"""The precisions that the network runs at."""
 
 # The official options of the "clean" network of 512 px: twice the channels from 64 px on, a style for every layer, and
 # half of the features steered by the picture.
@@ -36,7 +41,7 @@ _OPTIONS = {
 
 
 class FaceRestorer:
-    """GFPGAN on one device; use it as a context manager, or close it, to give its memory back.
+    """GFPGAN on one device.
 
     `state` are the official tensors by name (`weights.read_state_dict`), about 350 MB in float32, and are used as they
     are. Everything runs in float32. Raises WeightsError for the tensors of another network.
@@ -45,38 +50,27 @@ class FaceRestorer:
     def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
         started = time.perf_counter()
         self.device = torch.device(device)
-        self._network: torch.nn.Module | None = _build(state).to(self.device)
+        self._network = _build(state).to(self.device)
         _log.info("Loaded %s in %.1f s", NAME, time.perf_counter() - started)
 
     def __call__(self, face: np.ndarray) -> np.ndarray:
         """The restored face: float32 [512, 512, 3] RGB in 0..1, aligned, to the same."""
-        if self._network is None:
-            raise ValueError("The face network was closed.")
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(face, np.float32)).to(self.device)
             planes = pixels.permute(2, 0, 1)[None] * 2 - 1
             restored, _ = self._network(planes, return_rgb=False, randomize_noise=False)
             return restored[0].permute(1, 2, 0).add(1).div(2).clamp(0, 1).cpu().numpy()
 
-    def __enter__(self) -> FaceRestorer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @property
     def bytes(self) -> int:
-        """What the network takes in memory; 0 once it is closed."""
-        if self._network is None:
-            return 0
+        """What the network takes in memory."""
         tensors = [*self._network.parameters(), *self._network.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    def close(self) -> None:
-        """Give the memory back."""
-        self._network = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+
+def load(device: torch.device | str) -> FaceRestorer:
+    """The network with its official weights. Raises WeightsError where they cannot be had."""
+    return FaceRestorer(weights.read_state_dict(weights.ensure(NAME)), device)
 
 
 def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:

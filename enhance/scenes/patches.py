@@ -7,23 +7,20 @@ is enlarged. A patch stays as small as the network made it and is brought to its
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ..errors import Cancelled, EnhanceError
+from ..errors import EnhanceError
 from ..resample import FACTOR
 from .align import CROP, align, inverse, moved, scale_of
-from .face_detection import Face, restorable
+from .face_detection import Face
 
-Restorer = Callable[[np.ndarray], np.ndarray]
-"""Makes a better face of an aligned one: float32 [512, 512, 3] RGB in 0..1, both."""
-
-Progress = Callable[[int, int, float | None], object]
-"""Called after each face with: faces done, faces in all, seconds left."""
+Restore = Callable[[Sequence[np.ndarray], threading.Event | None], Sequence[np.ndarray]]
+"""Makes better faces of aligned ones, float32 [512, 512, 3] RGB in 0..1, both; raises Cancelled once the event is set.
+"""
 
 # The mask in the aligned crop: all of the face inside the inner ellipse, nothing outside the outer one, which touches
 # no side of the crop.
@@ -51,29 +48,19 @@ class FacePatch:
 
 
 def restore_faces(
-    rgb: np.ndarray,
-    faces: Sequence[Face],
-    restorer: Restorer,
-    *,
-    stop: threading.Event | None = None,
-    progress: Progress | None = None,
+    rgb: np.ndarray, faces: Sequence[Face], restore: Restore, stop: threading.Event | None = None
 ) -> tuple[FacePatch, ...]:
     """A patch for each face of the picture, uint8 or uint16 [H, W, 3] RGB, that is worth restoring.
 
-    Colour and light are taken from the picture, and a grey face stays grey. Raises Cancelled when `stop` is set, and
-    EnhanceError when the restorer gives no picture.
+    `restore` is called once with all of them, or not at all when there is none. Colour and light are taken from the
+    picture, and a grey face stays grey. Raises Cancelled when `stop` is set, and EnhanceError when `restore` gives no
+    pictures.
     """
-    wanted = restorable(faces)
-    started = time.perf_counter()
-    patches = []
-    for done, face in enumerate(wanted, 1):
-        if stop is not None and stop.is_set():
-            raise Cancelled("Stopped; nothing was written.")
-        patches.append(_patch(rgb, face, restorer))
-        if progress is not None:
-            spent = time.perf_counter() - started
-            progress(done, len(wanted), spent / done * (len(wanted) - done))
-    return tuple(patches)
+    aligned = [align(rgb, face.landmarks) for face in faces if face.restorable]
+    if not aligned:
+        return ()
+    restored = restore([crop for crop, _ in aligned], stop)
+    return tuple(_patch(rgb, crop, matrix, face) for (crop, matrix), face in zip(aligned, restored, strict=True))
 
 
 def apply(
@@ -109,9 +96,9 @@ def apply(
     return result
 
 
-def _patch(rgb: np.ndarray, face: Face, restorer: Restorer) -> FacePatch:
-    crop, matrix = align(rgb, face.landmarks)
-    restored = np.asarray(restorer(crop), np.float32)
+def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarray) -> FacePatch:
+    """The patch of one face, restored, on its way back by the matrix from picture to crop."""
+    restored = np.asarray(face, np.float32)
     if restored.shape != crop.shape or not np.isfinite(restored).all():
         raise EnhanceError(
             "The face network gave no picture; check its weights with `python -m weights verify`, or use gentle."

@@ -9,9 +9,9 @@ from pathlib import Path
 import gradio as gr
 
 from ..errors import EnhanceError
-from ..hints import hints
 from ..picture import inspect
 from ..preview import choose_box
+from ..scenes import hints
 from ..settings import Settings
 from . import fragments
 from .controls import settings_from

@@ -10,6 +10,7 @@ from enhance.device import pick_device, pick_precision
 from enhance.engine import SMALLEST_STRIP, Engine
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.kernels import Kernel
+from enhance.scenes.gfpgan import FaceRestorer
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -179,6 +180,74 @@ def test_an_urgent_caller_is_served_between_the_steps_of_a_long_run(engine, phot
     urgent.join()
 
     assert finished_first[-1], "the preview had to wait for the whole run"
+
+
+FACES = list(np.random.default_rng(5).random((2, 512, 512, 3), np.float32))
+
+
+class StandIn(FaceRestorer):
+    """Does `better` in the place of the face network."""
+
+    def __init__(self, better):
+        self._better, self._network = better, torch.nn.Identity()
+
+    def __call__(self, face):
+        return self._better(face)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Puts a function in the place of the face network; gives a list that grows with every load."""
+
+    def standing_in(better) -> list[StandIn]:
+        loaded = []
+
+        def load(device):
+            loaded.append(StandIn(better))
+            return loaded[-1]
+
+        monkeypatch.setattr("enhance.scenes.gfpgan.load", load)
+        return loaded
+
+    return standing_in
+
+
+def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_wanted(engine, photo, stand_in):
+    begun, restored = threading.Event(), []
+
+    def mirrored(face):
+        begun.set()
+        threading.Event().wait(0.2)  # long enough for the run to ask for its turn
+        return face[:, ::-1]
+
+    loaded = stand_in(mirrored)
+    faces = threading.Thread(target=lambda: restored.extend(engine.restore_faces(FACES)))
+
+    def progress(done, total, left):
+        if not begun.is_set():
+            faces.start()
+            assert begun.wait(10)
+
+    enlarge(engine, np.tile(photo, (12, 1, 1)), progress=progress)
+    faces.join()
+
+    assert len(loaded) == 1
+    assert all(np.array_equal(face, crop[:, ::-1]) for face, crop in zip(restored, FACES, strict=True))
+
+
+def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo, stand_in):
+    stop, seen = threading.Event(), []
+
+    def stopping(face):
+        seen.append(face)
+        stop.set()
+        return face
+
+    stand_in(stopping)
+    with pytest.raises(Cancelled, match="Stopped"):
+        engine.restore_faces(FACES, stop)
+    assert len(seen) == 1
+    enlarge(engine, photo)
 
 
 def test_a_second_long_run_waits_and_can_be_stopped_while_it_does(engine, photo):

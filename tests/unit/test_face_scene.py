@@ -47,7 +47,7 @@ def with_detector(folder) -> None:
 @pytest.fixture
 def enhancer(tmp_path) -> Enhancer:
     enhancer = Enhancer("cpu", "fp32")
-    enhancer._portraits._restorer = lambda face: 1 - face
+    enhancer._portraits._restore = lambda crops, stop: [1 - crop for crop in crops]
     return enhancer
 
 

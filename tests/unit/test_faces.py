@@ -11,7 +11,7 @@ from skimage import data
 import weights
 from enhance.errors import WeightsError
 from enhance.scenes.align import TEMPLATE, align, moved, scale_of, similarity
-from enhance.scenes.face_detection import MOST_FACES, Face, find_faces, restorable
+from enhance.scenes.face_detection import MOST_FACES, Face, find_faces
 
 EYES_TO_MOUTH = TEMPLATE[3:].mean(axis=0) - TEMPLATE[:2].mean(axis=0)
 
@@ -120,7 +120,7 @@ def test_a_tiny_face_is_found_but_left_alone(detector, woman):
 
     assert len(faces) == 1
     assert faces[0].size < 16
-    assert restorable(faces) == ()
+    assert not faces[0].restorable
 
 
 @pytest.mark.parametrize("photo", [data.coffee, data.chelsea, data.rocket, lambda: data.stereo_motorcycle()[0]])

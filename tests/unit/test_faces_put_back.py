@@ -1,17 +1,18 @@
 """Faces are aligned, restored, and put back so that nobody sees where."""
 
 import threading
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
 from skimage import data
 
-from enhance.errors import Cancelled, EnhanceError
+from enhance.errors import EnhanceError
 from enhance.resample import enlarge_rows
 from enhance.scenes.align import TEMPLATE, align, inverse, moved, scale_of, similarity
 from enhance.scenes.face_detection import Face
-from enhance.scenes.patches import apply, restore_faces
+from enhance.scenes.patches import Restore, apply, restore_faces
 from tests.conftest import psnr
 
 ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])
@@ -36,15 +37,23 @@ def enlarged(rgb: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(rows, 0, levels)).astype(rgb.dtype)
 
 
+def each(better: Callable[[np.ndarray], np.ndarray]) -> Restore:
+    """For all faces of a picture what `better` does for one."""
+    return lambda crops, stop: [better(crop) for crop in crops]
+
+
+@each
 def unchanged(crop: np.ndarray) -> np.ndarray:
     return crop
 
 
+@each
 def striped(crop: np.ndarray) -> np.ndarray:
     """A face with loud fine stripes, to see where it ends up."""
     return np.clip(crop + 0.3 * (np.arange(512) // 4 % 2 - 0.5)[:, None, None], 0, 1).astype(np.float32)
 
 
+@each
 def tinted(crop: np.ndarray) -> np.ndarray:
     """A face in the wrong colour and light."""
     return np.clip(crop * np.array([0.7, 0.9, 1], np.float32) + 0.06, 0, 1)
@@ -222,19 +231,21 @@ def test_no_face_changes_nothing(portrait):
     assert apply(picture, 0, ()) is picture
 
 
-def test_stop_is_honoured_between_faces_and_progress_is_told(portrait, faces):
-    stop, told = threading.Event(), []
+def test_all_faces_are_restored_in_one_call_and_none_in_no_call(portrait, faces):
+    stop, calls = threading.Event(), []
 
-    def restorer(crop):
-        stop.set()
-        return crop
+    def restore(crops, stop):
+        calls.append((len(crops), stop))
+        return crops
 
-    with pytest.raises(Cancelled):
-        restore_faces(portrait, faces * 3, restorer, stop=stop, progress=lambda *now: told.append(now[:2]))
-    assert told == [(1, 3)]
+    tiny = face_at(tilted(0, 0.04, (140, 130)), 13)
+    assert len(restore_faces(portrait, [*faces, tiny, *faces], restore, stop)) == 2
+    assert calls == [(2, stop)]
+    assert restore_faces(portrait, [tiny], restore) == ()
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("wrong", [np.full((512, 512, 3), np.nan), np.zeros((256, 256, 3))])
 def test_a_network_that_gives_no_picture_gets_one_clear_sentence(portrait, faces, wrong):
     with pytest.raises(EnhanceError, match="gave no picture"):
-        restore_faces(portrait, faces, lambda crop: wrong)
+        restore_faces(portrait, faces, each(lambda crop: wrong))

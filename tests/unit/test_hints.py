@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.hints import hints
 from enhance.picture import read_picture
+from enhance.scenes import hints
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])

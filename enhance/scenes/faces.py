@@ -6,11 +6,13 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+import numpy as np
+
 import weights
 
 from ..picture import Box, Picture
-from .face_detection import Face, find_faces, restorable
-from .patches import FacePatch, Restorer, restore_faces
+from .face_detection import Face, find_faces
+from .patches import FacePatch, Restore, restore_faces
 
 DETECTOR = "yunet"
 _REMEMBERED = 4
@@ -35,15 +37,15 @@ class _Known:
 
 
 class Portraits:
-    """Faces of the last few pictures, restored by `restorer`; safe to call from several threads."""
+    """Faces of the last few pictures, restored by `restore`; safe to call from several threads."""
 
-    def __init__(self, restorer: Restorer):
-        self._restorer = restorer
+    def __init__(self, restore: Restore):
+        self._restore = restore
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def faces(self, picture: Picture, box: Box | None = None, stop: threading.Event | None = None) -> Faces:
-        """The faces of the whole picture, or those that show inside `box`, restored.
+        """The faces of the whole picture, or those that show inside `box`, restored all in one go.
 
         Raises WeightsError when the detector, or with a face to restore the face network, cannot be had; Cancelled.
         """
@@ -54,12 +56,11 @@ class Portraits:
             wanted = [
                 place
                 for place, face in enumerate(known.faces)
-                if face in restorable(known.faces) and (box is None or _shows(face, box))
+                if face.restorable and (box is None or _shows(face, box))
             ]
-            for place in wanted:
-                if place not in known.patches:
-                    restored = restore_faces(picture.rgb, [known.faces[place]], self._restorer, stop=stop)
-                    known.patches[place] = restored[0]
+            missing = [place for place in wanted if place not in known.patches]
+            patches = restore_faces(picture.rgb, [known.faces[place] for place in missing], self._restore, stop)
+            known.patches.update(zip(missing, patches, strict=True))
             return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
 
     def _remembered(self, sha256: str) -> _Known:
@@ -70,6 +71,12 @@ class Portraits:
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
             return known
+
+
+def shows_a_face(rgb: np.ndarray) -> bool:
+    """Whether there is a face in a picture, uint8 or uint16 [H, W, 3] RGB; False where the detector is not here."""
+    detector = weights.locate(DETECTOR)
+    return detector is not None and bool(find_faces(rgb, detector.path, precise=False))
 
 
 def _shows(face: Face, box: Box) -> bool:
