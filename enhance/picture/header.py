@@ -4,7 +4,7 @@ The format is judged by the first bytes, never by the name, and only the formats
 class is called directly. That also keeps Pillow's own pixel limit out of it, which lives in one global variable
 (Image.MAX_IMAGE_PIXELS, checked by Image.open) that cannot be changed for one call while other threads read too.
 
-The PictureErrors raised here have no subject: the caller puts the file's name in front of them.
+The PictureErrors raised here lack the file's name: the caller adds it to their values as `name`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from .png_chunks import Chunk, chunk_content, scan_chunks
 
 logger = logging.getLogger(__name__)
 
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
 _DECODERS = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
@@ -106,10 +105,9 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     try:
         decoder = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        library = "pillow-heif" if kind == "HEIF" else "a newer Pillow"
-        raise PictureError(
-            f"is a {kind} picture, which needs a library that is missing: save it as JPEG or PNG, or install {library}."
-        ) from error
+        if kind == "HEIF":
+            raise PictureError("picture_library_missing", format=kind, library="pillow-heif") from error
+        raise PictureError("picture_pillow_too_old", format=kind) from error
     file.seek(0)
     return decoder(file, "")
 
@@ -123,7 +121,7 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
     start = file.read(64)
     kind = recognise(start)
     if kind is None:
-        raise PictureError(f"is not a picture that can be read here: use a {FORMATS} file.")
+        raise PictureError("picture_unknown_format")
     if kind == "PNG":
         check_size(*struct.unpack(">II", start[16:24]), max_pixels)
         header = _png_header(file)
@@ -144,12 +142,10 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """PictureError unless the size is one to work on."""
     if width < 1 or height < 1:
-        raise PictureError("says that it has no pixels: save it again in the program that made it.")
+        raise PictureError("picture_no_pixels")
     if width * height > max_pixels:
-        raise PictureError(
-            f"has {width} x {height} pixels ({width * height / 1e6:,.1f} million), more than the limit of "
-            f"{max_pixels / 1e6:,.1f} million: make it smaller, or raise ENHANCE_MAX_PIXELS where you run this program."
-        )
+        megapixels, limit = f"{width * height / 1e6:,.1f}", f"{max_pixels / 1e6:,.1f}"
+        raise PictureError("picture_too_many_pixels", width=width, height=height, megapixels=megapixels, limit=limit)
 
 
 def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:
@@ -242,13 +238,11 @@ def _tiff_header(file: BinaryIO) -> Header:
     bits, samples = max(tags.get(258, (1,))), tags.get(277, 1)
     number, photometric = max(tags.get(339, (1,))), tags.get(262, 1)  # 1: unsigned, 2: signed, 3: float
     if 50706 in tags or tags.get(254, 0) & 1:
-        raise PictureError("is a camera raw file, or starts with a preview: develop it and save it as JPEG or TIFF.")
+        raise PictureError("picture_camera_raw")
     deep = bits > 8 and photometric in (0, 1, 2)
     plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, number) in _DEEP_KINDS
     if deep and not plain:
-        raise PictureError(
-            f"is a TIFF of a rare kind ({samples} channels of {bits} bits): save it as an 8 or 16 bit RGB TIFF or PNG."
-        )
+        raise PictureError("picture_rare_tiff", channels=samples, bits=bits)
     orientation, profile = tags.get(274, 1), tags.get(34675)
     mode = f"{_TIFF_MODES.get(samples)};{bits}" + ("F" if number == 3 else "")
     return Header(

@@ -105,43 +105,40 @@ def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tupl
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
-            raise PictureError("is a folder: name a picture file in it.")
+            raise PictureError("picture_folder")
         if not stat.S_ISREG(about.st_mode):
-            raise PictureError("is not an ordinary file: copy the picture to a file first.")
+            raise PictureError("picture_no_file")
         if about.st_size == 0:
-            raise PictureError("is empty (0 bytes): copy or download it again.")
+            raise PictureError("picture_empty")
         if about.st_size > most:
-            raise PictureError(
-                f"has {about.st_size / 1e6:,.1f} MB, more than the limit of {most / 1e6:,.1f} MB: make it smaller, "
-                "save it with compression, or raise ENHANCE_MAX_BYTES where you run this program."
-            )
+            megabytes, limit = f"{about.st_size / 1e6:,.1f}", f"{most / 1e6:,.1f}"
+            raise PictureError("picture_too_many_bytes", megabytes=megabytes, limit=limit)
         file = path.open("rb")
     except FileNotFoundError:
-        raise PictureError("does not exist: check the name and the folder.") from None
+        raise PictureError("picture_missing") from None
     except PermissionError:
-        raise PictureError("cannot be opened: you have no permission to read it, change its permissions.") from None
+        raise PictureError("picture_no_permission") from None
     except (OSError, ValueError) as error:
-        raise PictureError(f"cannot be opened ({error}): check the name and the disk.") from error
+        raise PictureError("picture_unopened", reason=str(error)) from error
     with file:
         yield file, about.st_size
 
 
 @contextmanager
 def _one_sentence(name: str) -> Iterator[None]:
-    """Turn whatever reading raises into one sentence that starts with the file's name."""
+    """Turn whatever reading raises into one sentence that has the file's name in it."""
     try:
         yield
     except PictureError as error:
-        raise PictureError(f"{name} {error}") from error.__cause__
+        error.values.setdefault("name", name)
+        raise
     except MemoryError as error:
-        raise PictureError(f"{name} needs more memory than is free: close programs, or make it smaller.") from error
+        raise PictureError("picture_memory_short", name=name) from error
     except Exception as error:  # decoders raise nearly every type there is when a file is damaged on purpose
         logger.info("%s cannot be decoded: %r", name, error)
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError(f"{name} is cut off, its end is missing: copy or download it again.") from error
-        raise PictureError(
-            f"{name} is damaged or incomplete and cannot be read: copy it again, or save it anew as JPEG or PNG."
-        ) from error
+            raise PictureError("picture_cut_off", name=name) from error
+        raise PictureError("picture_damaged", name=name) from error
 
 
 def _pillow_pixels(header: Header, data: bytes) -> Pixels:

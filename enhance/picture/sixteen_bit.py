@@ -1,7 +1,7 @@
 """Pictures of more than 8 bits a channel, which Pillow cannot hold: 16 bit PNG, and 16 to 64 bit TIFF.
 
-OpenCV decodes them. It leaves a PNG as stored, but turns a TIFF upright by itself. The PictureErrors raised here have
-no subject: the caller puts the file's name in front of them.
+OpenCV decodes them. It leaves a PNG as stored, but turns a TIFF upright by itself. The PictureErrors raised here lack
+the file's name: the caller adds it to their values as `name`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,10 @@ def to_16_bit(values: np.ndarray) -> np.ndarray:
     lowest, highest = values.min(), values.max()
     if values.dtype.kind == "f":
         if not (lowest >= 0 and highest <= 1):  # this way round it catches what is not a number, too
-            raise PictureError(
-                f"holds numbers from {lowest:g} to {highest:g} where 0 to 1 is expected: "
-                "scale it to that range, or save it as a 16 bit TIFF or PNG."
-            )
+            raise PictureError("picture_numbers_unclear", lowest=f"{lowest:g}", highest=f"{highest:g}")
         return np.rint(values * values.dtype.type(_WHITE)).astype(np.uint16)
     if lowest < 0:
-        raise PictureError("holds negative numbers: save it as a 16 bit TIFF or PNG.")
+        raise PictureError("picture_numbers_negative")
     if highest <= _WHITE:
         return values.astype(np.uint16)
     range_in_bits = values.dtype.itemsize * 8 - (values.dtype.kind == "i")

@@ -162,14 +162,12 @@ def _enlarged(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> n
 def _check_pixels(rgb: np.ndarray) -> None:
     """Raises PictureError unless `rgb` is a picture as this package has them."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
-        raise PictureError(
-            f"Haze is found in an array [height, width, 3] of uint8 or uint16, not {rgb.dtype} {list(rgb.shape)}."
-        )
+        raise PictureError("dehaze_array", dtype=str(rgb.dtype), shape=str(list(rgb.shape)))
 
 
 def _check_strength(strength: float) -> None:
     if not 0 <= strength <= 1:
-        raise SettingsError(f"strength takes a number from 0 to 1, not {strength!r}.")
+        raise SettingsError("dehaze_strength", value=repr(strength))
 
 
 def _reduced(rgb: np.ndarray) -> np.ndarray:

@@ -81,7 +81,5 @@ def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
     except RuntimeError as error:
-        raise WeightsError(
-            f"These are not the weights of {NAME} but of another network; run `python -m weights fetch {NAME}`."
-        ) from error
+        raise WeightsError("faces_other_weights", model=NAME) from error
     return network.eval().requires_grad_(False)

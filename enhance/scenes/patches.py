@@ -100,9 +100,7 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarr
     """The patch of one face, restored, on its way back by the matrix from picture to crop."""
     restored = np.asarray(face, np.float32)
     if restored.shape != crop.shape or not np.isfinite(restored).all():
-        raise EnhanceError(
-            "The face network gave no picture; check its weights with `python -m weights verify`, or use gentle."
-        )
+        raise EnhanceError("faces_no_picture")
     restored = _in_the_light_of(crop, restored)
     smaller = min(1.0, FACTOR / scale_of(matrix))
     if smaller < 1:

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +13,10 @@ from skimage import data
 
 import weights
 from enhance import Enhancer, Settings, WeightsError
+from enhance.picture import Box, read_picture
+from enhance.scenes.align import TEMPLATE
+from enhance.scenes.face_detection import Face
+from enhance.scenes.faces import Portraits
 
 PLAIN = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
@@ -56,6 +62,27 @@ def portrait(tmp_path) -> Path:
     path = tmp_path / "portrait.png"
     Image.fromarray(data.astronaut()[30:190, 150:300]).resize((75, 80), Image.Resampling.LANCZOS).save(path)
     return path
+
+
+def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, photo_file):
+    seen = replace(read_picture(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
+    two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
+    monkeypatch.setattr("enhance.scenes.faces.find_faces", lambda *_: two)
+    monkeypatch.setattr(weights, "ensure", lambda name: Mock())
+    calls = []
+
+    def restore(crops, stop):
+        calls.append(len(crops))
+        return crops
+
+    portraits = Portraits(restore)
+    here, both, none = (portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200)))
+
+    assert [shown.describe() for shown in (here, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
+    assert calls == [1, 1]
+    assert both.patches[0] is here.patches[0]
+    Portraits(restore).faces(seen)
+    assert calls == [1, 1, 2]
 
 
 def test_without_the_detector_the_preset_says_what_to_fetch(folder, enhancer, portrait):

@@ -35,6 +35,9 @@ def refusal(path: Path, **limits: int) -> str:
     assert message.endswith(".")
     assert ": " in message
     assert "\n" not in message
+    chinese = caught.value.sentence("zh-CN")
+    assert chinese.startswith(path.name)
+    assert chinese.endswith("。")
     return message
 
 
@@ -70,6 +73,11 @@ def test_what_is_not_there_or_no_file(tmp_path: Path):
 )
 def test_what_is_not_a_picture_is_refused_whatever_its_name(tmp_path: Path, data: bytes):
     assert "not a picture that can be read here" in refusal(written(tmp_path, data))
+
+
+@pytest.mark.parametrize("name", ["{name} {0} {.png", "100 %s %(name)s.png", "图片 “one”.png"])
+def test_a_name_is_said_as_it_is(tmp_path: Path, name: str):
+    assert refusal(written(tmp_path, b"", name)) == f"{name} is empty (0 bytes): copy or download it again."
 
 
 def test_the_name_does_not_matter(tmp_path: Path):
