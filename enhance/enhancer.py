@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import weights
 
 from .availability import describe_presets
 from .canvas import Canvas, streams_columns
+from .config import read_config
 from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .info import describe, settings_of
@@ -47,16 +49,20 @@ class Result:
 class Enhancer:
     """Enhances pictures with one engine; safe to call from several threads.
 
-    `device` is auto, cpu, cuda or mps; `precision` auto, fp32, bf16 or fp16; `data` the folder for inputs and results
-    (`ENHANCE_DATA`, else `data/`). Nothing heavy is loaded before the first picture.
+    `device` is auto (`ENHANCE_DEVICE`, else the best there is), cpu, cuda or mps; `precision` auto, fp32, bf16 or fp16;
+    `data` the folder for inputs and results (`ENHANCE_DATA`, else `data/`). Nothing heavy is loaded before the first
+    picture. Raises SettingsError where an environment variable has no usable value.
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto", *, data: Path | str | None = None):
-        self._device, self._precision = device, precision
+        config = read_config()
+        self._device = config.device if device == "auto" else device
+        self._precision = precision
+        self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self._making = threading.Lock()
         self._engine: Engine | None = None
         self._portraits = Portraits(lambda face: self.engine.restore_face(face))
-        self.tasks = TaskStore(data)
+        self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
     def engine(self) -> Engine:
@@ -81,14 +87,15 @@ class Enhancer:
         watch: Watcher | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
+        hold: ExitStack | None = None,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG.
 
         Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
         and the network's output for further tuning. A result with the same signature, in the store or already at
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
-        grow; `name` is what the input is called, if not by its file name. Raises EnhanceError; nothing half-written is
-        left.
+        grow; `name` is what the input is called, if not by its file name. Until `hold` is closed the result is not
+        cleaned away. Raises EnhanceError; nothing half-written is left.
         """
         started = time.perf_counter()
         job = self._job(source, settings, max_pixels, max_bytes)
@@ -97,9 +104,12 @@ class Enhancer:
         others = Onlookers(progress, stop, watch)
         if output is not None:
             return self._run_to(Path(output), Path(source), job, started, others)
+        self.tasks.prepare()
         task_id = self.tasks.new_id()
         path, keep = self.tasks.result_path(task_id), self.tasks.network_path(job.network_key)
         upload = self.tasks.upload_path(job.picture.sha256, job.picture.name)
+        if hold is not None:
+            hold.enter_context(self.tasks.using(path))
         with self.tasks.using(upload, path, keep):
             self.tasks.keep_upload(Path(source), job.picture)
             timing = Timing(started, self.engine.device.type)
@@ -256,7 +266,8 @@ class Enhancer:
     ) -> Job:
         settings = settings or Settings()
         if not isinstance(source, Picture):
-            source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
+            pixels, size = max_pixels or self.max_pixels, max_bytes or self.max_bytes
+            source = read_picture(source, max_pixels=pixels, max_bytes=size)
         located, *_ = [weights.ensure(name) for name in settings.recipe.models]
         haze = find_haze(source.rgb) if settings.scene == "dehaze" else None
         return Job(source, settings, located, self.engine.precision(source.bits), haze)
@@ -277,7 +288,7 @@ class Enhancer:
         info = result_at(output, job, timing, str(self.engine.device))
         if info is None:
             try_place(output)
-            info = self._make(job, output, timing, others)
+            info = self._make(job, output, timing, others, source=source)
         return Result(output, info | {"task_id": self.tasks.new_id()})
 
     def _make(
@@ -288,12 +299,13 @@ class Enhancer:
         others: Onlookers,
         keep: Path | None = None,
         preview: Preview | None = None,
+        source: Path | None = None,
     ) -> dict[str, Any]:
         """Do the job and write its result to `path`; gives its facts."""
         faces = self._faces(job, others.stop)
         with network_output(self.engine, job, timing, others, keep=keep, folder=path.parent) as canvas:
             rows = self._rows(job, canvas, faces)
-            info = write_result(job, rows, path, timing, others, str(self.engine.device))
+            info = write_result(job, rows, path, timing, others, str(self.engine.device), source)
             if preview is not None and preview.piece.network_key == job.network_key:
                 info["agreement_db"] = agreement_db(preview, rows)
         return info | ({"faces": faces.describe()} if faces else {})

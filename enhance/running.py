@@ -87,11 +87,13 @@ def network_output(
 
 
 def write_result(
-    job: Job, rows: ResultRows, path: Path, timing: Timing, others: Onlookers, device: str
+    job: Job, rows: ResultRows, path: Path, timing: Timing, others: Onlookers, device: str, source: Path | None = None
 ) -> dict[str, Any]:
-    """Write the result and give its facts, all but the task's id."""
+    """Write the result and give its facts, all but the task's id; the PNG remembers what stands for `source`."""
     rendition = others.watch.finished(rows) if others.watch else None
-    written, spent = write_png(rows, path, signature=job.signature, rendition=rendition, stop=others.stop)
+    written, spent = write_png(
+        rows, path, signature=job.signature, source=source, rendition=rendition, stop=others.stop
+    )
     timing.seconds |= spent
     picture = job.picture
     return (

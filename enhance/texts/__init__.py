@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,6 +19,15 @@ else:
 
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
+
+
+@runtime_checkable
+class Sentence(Protocol):
+    """A sentence still to be said: its key and its values, as an error carries them."""
+
+    key: str
+    values: dict[str, Any]
+
 
 _FILES = tuple(sorted(Path(__file__).parent.glob("*.toml")))
 
@@ -54,6 +64,6 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
 def _said(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return " ".join(str(_said(language, one)) for one in value)
-    if isinstance(value, Exception) and hasattr(value, "key"):
+    if isinstance(value, Sentence):
         return say(language, value.key, **value.values)
     return value
