@@ -14,9 +14,19 @@ import pytest
 import torch
 
 import weights
-from enhance.errors import StorageError, WeightsError
 from tests.unit.hub_server import made_up_model
-from weights import Located, Store, ensure, files, folder, locate, manifest, read_state_dict
+from weights import (
+    Located,
+    Store,
+    WeightsError,
+    WeightsFolderError,
+    ensure,
+    files,
+    folder,
+    locate,
+    manifest,
+    read_state_dict,
+)
 from weights.models import PackageSource
 
 ROOT = Path(__file__).parents[2]
@@ -171,7 +181,7 @@ def test_enhance_weights_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"weights folder .* cannot be used .*set ENHANCE_WEIGHTS"):
+    with pytest.raises(WeightsFolderError, match=r"weights folder .* cannot be used .*set ENHANCE_WEIGHTS"):
         ensure(NAME, store=Store(tmp_path / "file" / "weights"))
 
 
@@ -183,7 +193,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path):
         f"weights.ensure({NAME!r}, store=weights.Store(__import__('pathlib').Path({str(tmp_path)!r})))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "StorageError: The weights folder" in ended.stderr
+    assert "WeightsFolderError: The weights folder" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.lock"]
 
 
