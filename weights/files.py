@@ -44,8 +44,8 @@ def set_aside(path: Path, name: str, why: str) -> Path:
 
     A file with the very same content that lies there already is replaced, so that a bad mirror does not fill the disk.
     """
-    target = _free_name(path, name)
     with storage(path.parent):
+        target = _free_name(path, name)
         path.replace(target)
     _log.warning("%s is not used because %s; it was set aside as %s.", name, why, target)
     return target

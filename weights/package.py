@@ -14,7 +14,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from .errors import WeightsError
-from .files import write_whole
+from .files import set_aside, write_whole
 from .models import Model, PackageSource
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def _write(model: Model, package: PackageSource, version: str, param: str, data:
     )
     # The record goes first: weights without one would be taken for a corrupt file.
     side = path.with_suffix(".json")
+    if side.exists() and _read_record(side) is None:
+        set_aside(side, side.name, "it is no record of a conversion")
     write_whole(side, (json.dumps(asdict(record), indent=2) + "\n").encode())
     try:
         write_whole(path, content)
@@ -102,10 +104,14 @@ def _write(model: Model, package: PackageSource, version: str, param: str, data:
 
 def recorded(model: Model, folder: Path) -> Conversion | None:
     """The side file's record of a conversion, if there is one and it is of the .bin that the manifest names."""
-    try:
-        record = Conversion(**json.loads(converted_path(model, folder).with_suffix(".json").read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
-    if model.package is None or record.bin_sha256 != model.package.bin_sha256:
+    record = _read_record(converted_path(model, folder).with_suffix(".json"))
+    if record is None or model.package is None or record.bin_sha256 != model.package.bin_sha256:
         return None
     return record
+
+
+def _read_record(side: Path) -> Conversion | None:
+    try:
+        return Conversion(**json.loads(side.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -126,6 +126,12 @@ def test_a_conversion_without_its_record_is_not_trusted(store: Store, record: st
     assert ensure(NAME, store=store).source == FROM_PACKAGE
 
 
+def test_a_record_that_the_program_did_not_write_is_kept(tmp_path: Path):
+    (tmp_path / f"{NAME}.json").write_text('{"notes": "mine"}')
+    ensure(NAME, store=Store(tmp_path))
+    assert (tmp_path / f"{NAME}.json.corrupt").read_text() == '{"notes": "mine"}'
+
+
 def test_a_record_of_another_bin_is_not_trusted(store: Store):
     side = store.folder / f"{NAME}.json"
     side.write_text(json.dumps({**json.loads(side.read_text()), "bin_sha256": "0" * 64}))
