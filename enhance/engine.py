@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-import weights
-
 from .canvas import streams_columns
 from .device import PRECISIONS, pick_device, pick_precision
 from .errors import Cancelled, EnhanceError, MemoryShortError
 from .gate import Gate
 from .graph import Graph
+from .inference import models
 from .kernels import Kernel, prepare
 from .networks import build_graph
 from .progress import Progress
@@ -90,7 +89,7 @@ class Engine:
             with self._gate.turn():
                 if not isinstance(self._model, FaceRestorer):
                     self._drop()
-                    self._model = FaceRestorer(weights.read_state_dict(weights.ensure(FACES)), self.device)
+                    self._model = FaceRestorer(models.state_dict(models.ensure(FACES)), self.device)
                 return self._model(face)
         finally:
             self._release_later()
@@ -267,7 +266,7 @@ class _Clock:
 
 def _read(recipe: Recipe) -> tuple[Graph, dict[str, torch.Tensor]]:
     """The graph and the weights of the recipe, mixed where it has two models."""
-    states = [weights.read_state_dict(weights.ensure(name)) for name in recipe.models]
+    states = [models.state_dict(models.ensure(name)) for name in recipe.models]
     graphs = [build_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
     if recipe.partner is None:
         return graphs[0], states[0]

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import weights
-
-from .availability import describe_presets
 from .canvas import Canvas, streams_columns
 from .config import read_config
 from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
+from .inference import models
 from .info import describe, settings_of
 from .job import Job
 from .picture import Box, Picture, read_picture
@@ -161,7 +159,7 @@ class Enhancer:
         Raises SettingsError when the settings need another network than the preview's.
         """
         info = preview.info
-        located = weights.ensure(settings.model)
+        located = models.ensure(settings.model)
         job = Job(preview.piece.picture, settings, located, info["precision"])
         if job.network_key != preview.piece.network_key:
             raise SettingsError(f"The preset {settings.preset} needs a new preview: it runs the network differently.")
@@ -176,7 +174,7 @@ class Enhancer:
         """
         info = self._finished(task_id)
         picture = read_picture(self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"]))
-        located = weights.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
+        located = models.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
         job = Job(picture, settings_of(info), located, info["precision"])
         canvas = Canvas.open(self.tasks.network_path(job.network_key))
         return self._rows(job, canvas, self._faces(job, None))
@@ -230,7 +228,7 @@ class Enhancer:
 
     def presets(self) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return describe_presets()
+        return models.describe_presets()
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
@@ -268,7 +266,7 @@ class Enhancer:
         if not isinstance(source, Picture):
             pixels, size = max_pixels or self.max_pixels, max_bytes or self.max_bytes
             source = read_picture(source, max_pixels=pixels, max_bytes=size)
-        located, *_ = [weights.ensure(name) for name in settings.recipe.models]
+        located, *_ = [models.ensure(name) for name in settings.recipe.models]
         haze = find_haze(source.rgb) if settings.scene == "dehaze" else None
         return Job(source, settings, located, self.engine.precision(source.bits), haze)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weights
-
+from .inference import models
 from .picture import Picture
 from .scenes.dehaze import HAZY, haze_amount
 from .scenes.faces import find_faces
@@ -16,7 +15,7 @@ def hints(picture: Picture) -> tuple[str, ...]:
     Takes up to a second for a large picture; fetches nothing.
     """
     found = ["dehaze"] if haze_amount(picture.rgb) >= HAZY else []
-    detector = weights.locate(DETECTOR)
+    detector = models.locate(DETECTOR)
     if detector is not None and find_faces(picture.rgb, detector.path, precise=False):
         found.append("face")
     return tuple(found)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import weights
-
+from .inference.models import Located
 from .picture import Box, Picture
 from .scenes.dehaze import clear_part
 from .settings import Settings, network_key, signature
@@ -23,7 +22,7 @@ class Job:
 
     picture: Picture
     settings: Settings
-    located: weights.Located
+    located: Located
     precision: str
     haze: Haze | None = None
     """What the dehaze preset takes off the picture before the network."""

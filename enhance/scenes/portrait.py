@@ -6,8 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-import weights
-
+from ..inference import models
 from ..picture import Box, Picture
 from .faces import Face, find_faces, restorable
 from .patches import FacePatch, Restorer, restore_faces
@@ -50,7 +49,7 @@ class Portraits:
         known = self._remembered(picture.sha256)
         with known.lock:
             if known.faces is None:
-                known.faces = find_faces(picture.rgb, weights.ensure(DETECTOR).path)
+                known.faces = find_faces(picture.rgb, models.ensure(DETECTOR).path)
             wanted = [
                 place
                 for place, face in enumerate(known.faces)

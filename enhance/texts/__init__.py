@@ -10,26 +10,18 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+from weights.errors import SENTENCES as OF_WEIGHTS
+
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
 
-
-@runtime_checkable
-class Sentence(Protocol):
-    """A sentence still to be said: its key and its values, as an error carries them."""
-
-    key: str
-    values: dict[str, Any]
-
-
-_FILES = tuple(sorted(Path(__file__).parent.glob("*.toml")))
+_FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
 
 
 def say(language: str, key: str, **values: object) -> str:
@@ -64,6 +56,5 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
 def _said(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return " ".join(str(_said(language, one)) for one in value)
-    if isinstance(value, Sentence):
-        return say(language, value.key, **value.values)
-    return value
+    sentence = getattr(value, "sentence", None)
+    return sentence(language) if callable(sentence) else value
