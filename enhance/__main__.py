@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
 def _planned(inputs: list[Path], output: Path | None) -> Batch:
     """What is to be done, and where each result goes. Raises SettingsError where that is no usable place."""
     from .batch import Batch, Item, find_pictures, plan
-    from .whole import sweep
+    from .files import sweep
 
     if output is None:
         return plan(find_pictures(inputs))

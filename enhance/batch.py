@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
+from .files import place_whole
+from .output.result import Origin, file_sha256, origin_of, source_mark
 from .picture import inspect
-from .result import Origin, file_sha256, origin_of, source_mark
 from .settings import Settings
-from .whole import place_whole
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer

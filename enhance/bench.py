@@ -21,12 +21,12 @@ import psutil
 import torch
 from PIL import Image
 
-from .device import PRECISIONS
-from .engine import Engine
 from .inference import models
-from .memory import PeakMemory
-from .networks import known_graph
-from .png import encode_png
+from .inference.device import PRECISIONS
+from .inference.engine import Engine
+from .inference.networks import known_graph
+from .inference.usage import PeakMemory
+from .output.png import encode_png
 
 MODEL = "realesrgan-x4plus"
 SIDE = 384

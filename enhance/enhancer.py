@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .canvas import Canvas, streams_columns
 from .config import read_config
 from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
+from .files import try_place
 from .inference import models
+from .inference.network_output import Canvas, streams_columns
 from .info import describe, settings_of
 from .job import Job
+from .output.result import ResultRows, with_faces
 from .picture import Box, Picture, read_picture
 from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
 from .progress import Progress
-from .result import ResultRows, with_faces
 from .running import Onlookers, Timing, Watcher, network_output, write_result
 from .scenes.haze import find_haze
 from .scenes.portrait import Faces, Portraits
 from .settings import Settings
 from .tasks import TaskStore
-from .whole import try_place
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .inference.engine import Engine
 
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
@@ -67,7 +67,7 @@ class Enhancer:
         """The engine, made at first use: this is what imports PyTorch."""
         with self._making:
             if self._engine is None:
-                from .engine import Engine
+                from .inference.engine import Engine
 
                 self._engine = Engine(self._device, self._precision)
             return self._engine

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .canvas import Canvas, streams_columns
 from .errors import StorageError
+from .inference.network_output import Canvas, streams_columns
+from .inference.usage import PeakMemory
 from .info import describe, measured, output_of
 from .job import Job
-from .memory import PeakMemory
+from .output.result import ResultRows, write_png
 from .progress import Progress
-from .result import ResultRows, write_png
 from .tasks import count_as_used
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .inference.engine import Engine
     from .rendition import Rendition
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StorageError
+from .files import OwnFolders, place_whole, sweep, try_place
 from .picture import Picture
-from .whole import OwnFolders, place_whole, sweep, try_place
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 _NAMES = {

@@ -13,8 +13,8 @@ import weights
 from weights import Located, manifest
 
 from ..errors import StorageError, WeightsError
-from ..networks import known_graph
 from ..settings import DEFAULT_PRESET, PRESETS, Preset, from_preset
+from .networks import known_graph
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ import gradio as gr
 from ..batch import Batch, Item, Running, Source, plan, summarise, write_zip
 from ..errors import EnhanceError, StorageError
 from ..settings import Settings
-from . import fragments
+from ..web import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates
 from .language import language_of, sentence

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ..whole import OwnFolders, explained
+from ..files import OwnFolders, explained
 
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")

@@ -13,7 +13,7 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from enhance.whole import explained
+from enhance.files import explained
 
 from ..site import photo
 

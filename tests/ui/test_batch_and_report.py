@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect
 
-from enhance.whole import explained
+from enhance.files import explained
 
 from .journey import PATIENCE, choose, enhance, wait_for_chip
 

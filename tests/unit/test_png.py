@@ -18,8 +18,8 @@ from PIL import Image
 
 from enhance.chunks import chunk_content, scan_chunks
 from enhance.errors import StorageError
+from enhance.output.png import PngWriter, encode_png
 from enhance.picture import read_picture
-from enhance.png import PngWriter, encode_png
 from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)

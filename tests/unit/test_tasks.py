@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from enhance.errors import StorageError
+from enhance.files import part_of, place_whole
 from enhance.picture import read_picture
 from enhance.tasks import TaskStore
-from enhance.whole import part_of, place_whole
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
 def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
     store.check()
     code = (
-        "import sys; from pathlib import Path; from enhance.whole import part_of;"
+        "import sys; from pathlib import Path; from enhance.files import part_of;"
         "part_of(Path(sys.argv[1])).write_bytes(b'half')"
     )
     subprocess.run([sys.executable, "-c", code, str(store.processed / "x.png")], check=True)

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .errors import Cancelled
-from .picture import Picture
+from ..errors import Cancelled
+from ..picture import Picture
+from ..rendition import Rendition
+from ..resample import FACTOR, Resampler, enlarge_rows
+from ..scenes.patches import FacePatch, apply
+from ..settings import Settings
 from .png import PngWriter
-from .rendition import Rendition
-from .resample import FACTOR, Resampler, enlarge_rows
-from .scenes.patches import FacePatch, apply
-from .settings import Settings
 from .tuning import Rows, Tuning, rounded, scaled_size
 
 _STRIP = 64

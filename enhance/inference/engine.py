@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .canvas import streams_columns
+from ..errors import Cancelled, EnhanceError, MemoryShortError
+from ..inference import models
+from ..progress import Progress
+from ..scenes.gfpgan import NAME as FACES
+from ..scenes.gfpgan import FaceRestorer
+from ..settings import Recipe
 from .device import PRECISIONS, pick_device, pick_precision
-from .errors import Cancelled, EnhanceError, MemoryShortError
-from .gate import Gate
 from .graph import Graph
-from .inference import models
 from .kernels import Kernel, prepare
+from .network_output import streams_columns
 from .networks import build_graph
-from .progress import Progress
 from .rows import Stream
-from .scenes.gfpgan import NAME as FACES
-from .scenes.gfpgan import FaceRestorer
-from .settings import Recipe
-from .speed import Speedometer
+from .turns import Gate
+from .usage import Speedometer
 
 log = logging.getLogger(__name__)
 
