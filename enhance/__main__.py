@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     sliders = {name: getattr(options, name) for name in RANGES}
     settings = Settings.preset(options.preset, tuning=False if options.no_tuning else None, **sliders)
     from .batch import Running
+    from .config import read_config
     from .enhancer import Enhancer
 
     batch = _planned(options.input, options.output)
@@ -75,23 +75,17 @@ def _run(options: argparse.Namespace) -> int:
     if options.output is None:
         enhancer.tasks.check()
         enhancer.tasks.clean()
-    language = _language() if options.report else None
+    language = read_config().language if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
         ended = Running(enhancer, settings, batch, changed=reporter.look, report=language).run()
     enhancer.release()
     return 0 if ended.count("done") == len(ended.items) else 1
 
 
-def _language() -> str:
-    """Chinese where the terminal speaks it, else English."""
-    spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
-    return "zh-CN" if spoken.startswith("zh") else "en"
-
-
 def _planned(inputs: list[Path], output: Path | None) -> Batch:
     """What is to be done, and where each result goes. Raises SettingsError where that is no usable place."""
     from .batch import Batch, Item, find_pictures, plan
-    from .whole import sweep
+    from .files import sweep
 
     if output is None:
         return plan(find_pictures(inputs))
@@ -103,8 +97,10 @@ def _planned(inputs: list[Path], output: Path | None) -> Batch:
         return Batch((Item(inputs[0], inputs[0].name, output),))
     if output.exists() and not output.is_dir():
         raise SettingsError(f"{output} is a file; name a folder for several results.")
-    sweep(output)
-    return plan(find_pictures(inputs, output), output)
+    planned = plan(find_pictures(inputs, output), output)
+    for folder in {output, *(item.output.parent for item in planned.items if item.output)}:
+        sweep(folder)
+    return planned
 
 
 class _Reporter:
@@ -142,7 +138,7 @@ class _Reporter:
         if item.info is None:
             print(f"enhance: {item.source}: {item.error}", file=sys.stderr)
             if self._json:
-                failed = {"status": "failed", "input": {"name": item.name}, "error": item.error}
+                failed = {"status": "failed", "input": {"name": item.name}, "error": str(item.error)}
                 print(json.dumps(failed, ensure_ascii=False), flush=True)
         elif self._json:
             print(json.dumps(item.info, ensure_ascii=False), flush=True)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import re
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
+from .files import place_whole
+from .output.result import Origin, file_sha256, origin_of, source_mark
 from .picture import inspect
-from .result import signature_of
 from .settings import Settings
-from .whole import place_whole
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
@@ -30,6 +33,14 @@ COLUMNS: tuple[str, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """A picture file, and its place below the folder that it was found in (its name, if it was named by itself)."""
+
+    path: Path
+    place: Path
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """One file of a batch. `state` is waiting, running, done, failed or cancelled; `error` says why it failed."""
@@ -40,7 +51,7 @@ class Item:
     state: str = "waiting"
     pixels: int = 0
     info: dict[str, Any] | None = None
-    error: str | None = None
+    error: EnhanceError | None = None
 
     @property
     def result(self) -> Path | None:
@@ -60,36 +71,85 @@ class Batch:
         return sum(item.state == state for item in self.items)
 
 
-def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[Path]:
+def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[Source]:
     """The files named, and the pictures in the folders named, each folder in the order of names.
 
     Results of an earlier batch in the `output` folder are not taken for pictures of a folder around it.
     """
-    found: list[Path] = []
+    found: list[Source] = []
     for path in inputs:
         if path.is_dir():
             pictures = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-            found += [one for one in pictures if not _is_earlier_result(one, output)]
+            found += [Source(one, one.relative_to(path)) for one in pictures if not _is_earlier_result(one, output)]
         else:
-            found.append(path)
+            found.append(Source(path, Path(path.name)))
     return found
 
 
-def plan(sources: Sequence[Path], folder: Path | None = None, names: Sequence[str] | None = None) -> Batch:
-    """A batch of `sources`; their results go to `folder` under their own names, or become tasks where it is None.
+def plan(sources: Sequence[Source], folder: Path | None = None) -> Batch:
+    """A batch of `sources`; their results become tasks, or go below `folder`, where each keeps its sub-folder and name.
 
-    Equal names, and those of the originals, are kept apart by a number. `names` are what people call the files, where
-    that is not the file's name.
+    A source whose result lies there already keeps that name. Where a name is taken by another file, be it an original,
+    another source's result or anything else, a number is added to it.
     """
-    called = [Path(name).name for name in names] if names else [source.name for source in sources]
-    originals = {source.name for source in sources if folder and source.parent.absolute() == folder.absolute()}
-    results = apart((f"{Path(name).stem}.png" for name in called), originals)
-    return Batch(
-        tuple(
-            Item(source, name, folder / result if folder else None)
-            for source, name, result in zip(sources, called, results, strict=True)
-        )
-    )
+    if folder is None:
+        return Batch(tuple(Item(source.path, source.place.name) for source in sources))
+    names = _ResultNames(folder)
+    earlier = [names.earlier(source) for source in sources]
+    outputs = [place or names.free(source) for source, place in zip(sources, earlier, strict=True)]
+    return Batch(tuple(Item(one.path, one.place.name, output) for one, output in zip(sources, outputs, strict=True)))
+
+
+class _ResultNames:
+    """Gives each source a result's name of its own below a folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._given: set[str] = set()
+        self._there: dict[Path, dict[Path, Origin]] = {}
+
+    def earlier(self, source: Source) -> Path | None:
+        """Where a result of this source lies already, made from the same place or at least from the same bytes."""
+        stem = re.compile(rf"{re.escape(source.path.stem)}(-\d+)?\.png", re.IGNORECASE)
+        results = {path: one for path, one in self._results(source).items() if stem.fullmatch(path.name)}
+        for path, origin in results.items():
+            if origin.source == source_mark(source.path, path) and self._give(path):
+                return path
+        contents = {origin.input_sha256 for origin in results.values()} - {None}
+        if not contents or (sha256 := _content(source.path)) not in contents:
+            return None
+        return next((path for path, one in results.items() if one.input_sha256 == sha256 and self._give(path)), None)
+
+    def free(self, source: Source) -> Path:
+        """The first name that no file has and no other source was given."""
+        for number in itertools.count(1):
+            name = f"{source.path.stem}{f'-{number}' if number > 1 else ''}.png"
+            path = self._folder / source.place.parent / name
+            if not path.exists() and self._give(path):
+                return path
+        raise AssertionError("count() does not end")
+
+    def _give(self, path: Path) -> bool:
+        key = str(path.absolute()).casefold()
+        if key in self._given:
+            return False
+        self._given.add(key)
+        return True
+
+    def _results(self, source: Source) -> dict[Path, Origin]:
+        """The results of an earlier batch in the folder that the source's result goes to."""
+        folder = self._folder / source.place.parent
+        if folder not in self._there:
+            found = ((path, origin_of(path)) for path in sorted(folder.glob("*.png")))
+            self._there[folder] = {path: origin for path, origin in found if origin.signature}
+        return self._there[folder]
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
 
 
 def apart(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
@@ -119,6 +179,8 @@ class Running:
     max_bytes: int | None = None
     report: str | None = None
     """The language of a PDF report beside every result; None for no reports."""
+    held: ExitStack = field(default_factory=ExitStack)
+    """Keeps the results that are tasks from being cleaned away until it is closed."""
 
     def run(self) -> Batch:
         """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
@@ -136,9 +198,13 @@ class Running:
     def _measure(self, place: int) -> None:
         """Look at the header: the size is the file's share of the work, and what is no picture fails at once."""
         try:
-            facts = inspect(self.batch.items[place].source, max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+            facts = inspect(
+                self.batch.items[place].source,
+                max_pixels=self.max_pixels or self.enhancer.max_pixels,
+                max_bytes=self.max_bytes or self.enhancer.max_bytes,
+            )
         except EnhanceError as error:
-            self._put(place, state="failed", error=str(error))
+            self._put(place, state="failed", error=error)
         else:
             self._put(place, pixels=facts.width * facts.height)
 
@@ -155,13 +221,14 @@ class Running:
                 stop=self.stop,
                 max_pixels=self.max_pixels,
                 max_bytes=self.max_bytes,
+                hold=self.held,
             )
             if self.report:
                 self.enhancer.write_report(result, item.source, result.path.with_suffix(".pdf"), self.report)
         except Cancelled:
             self._put(place, state="cancelled")
         except EnhanceError as error:
-            self._put(place, state="failed", error=str(error))
+            self._put(place, state="failed", error=error)
         else:
             self._put(place, state="done", info=result.info)
             self._worked += 0 if result.info["cached"] else item.pixels
@@ -184,20 +251,20 @@ class Running:
         self.changed(self.batch)
 
 
-def write_csv(batch: Batch) -> str:
+def write_csv(batch: Batch, language: str = "en") -> str:
     """The batch as a table (RFC 4180, with the byte order mark that makes spreadsheets read it as UTF-8)."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
     writer.writeheader()
     names = _result_names(batch)
     for item in batch.items:
-        row: dict[str, Any] = {"file": _harmless(item.name), "state": item.state, "reason": item.error or ""}
-        row["result"] = _harmless(names.get(item, ""))
+        reason = item.error.sentence(language) if item.error else ""
+        row: dict[str, Any] = {"file": item.name, "state": item.state, "reason": reason, "result": names.get(item, "")}
         if item.info:
             output = item.info["output"]
             row |= {name: output[name] for name in ("width", "height", "bytes", "sha256")}
             row |= {"seconds": item.info["seconds"]["total"], "signature": item.info["signature"]}
-        writer.writerow(row)
+        writer.writerow({name: _harmless(value) for name, value in row.items()})
     return "\ufeff" + text.getvalue()
 
 
@@ -215,22 +282,25 @@ def summarise(batch: Batch, path: Path, settings: Settings, language: str = "en"
                 (output["width"], output["height"]) if output else None,
                 output["bytes"] if output else 0,
                 item.info["seconds"]["total"] if item.info else 0.0,
-                item.error or "",
+                item.error.sentence(language) if item.error else "",
             )
         )
     sliders = ", ".join(f"{name} {value}" for name, value in settings.as_dict().items() if name != "tile")
     return write_summary(path, lines, sliders, language=language)
 
 
-def write_zip(batch: Batch, path: Path, *, summary: Path | None = None) -> Path:
-    """The finished PNGs, `report.csv` and the summary PDF as one ZIP at `path`, never held in memory."""
+def write_zip(batch: Batch, path: Path, *, summary: Path | None = None, language: str = "en") -> Path:
+    """The finished PNGs, `report.csv` and the summary PDF as one ZIP at `path`, never held in memory.
+
+    Raises StorageError.
+    """
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for item, name in _result_names(batch).items():
                 assert item.result is not None
                 archive.write(item.result, name)
-            archive.writestr("report.csv", write_csv(batch), zipfile.ZIP_DEFLATED)
+            archive.writestr("report.csv", write_csv(batch, language), zipfile.ZIP_DEFLATED)
             if summary is not None:
                 archive.write(summary, "summary.pdf")
 
@@ -239,7 +309,7 @@ def write_zip(batch: Batch, path: Path, *, summary: Path | None = None) -> Path:
 
 
 def _is_earlier_result(path: Path, output: Path | None) -> bool:
-    return output is not None and output.absolute() in path.absolute().parents and signature_of(path) is not None
+    return output is not None and output.absolute() in path.absolute().parents and origin_of(path).signature is not None
 
 
 def _result_names(batch: Batch) -> dict[Item, str]:
@@ -248,6 +318,6 @@ def _result_names(batch: Batch) -> dict[Item, str]:
     return dict(zip(done, apart(f"{Path(item.name).stem}.png" for item in done), strict=True))
 
 
-def _harmless(name: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
+def _harmless(value: object) -> object:
+    """The value, or a text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

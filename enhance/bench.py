@@ -21,13 +21,12 @@ import psutil
 import torch
 from PIL import Image
 
-import weights
-
-from .device import PRECISIONS
-from .engine import Engine
-from .memory import PeakMemory
-from .networks import known_graph
-from .png import encode_png
+from .inference import models
+from .inference.device import PRECISIONS
+from .inference.engine import Engine
+from .inference.networks import known_graph
+from .inference.usage import PeakMemory
+from .output.png import encode_png
 
 MODEL = "realesrgan-x4plus"
 SIDE = 384
@@ -148,7 +147,7 @@ def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) 
         network, upscaler = import_reference()
     except Exception as error:  # basicsr fails in many ways where it does not fit, not only by ImportError
         return {"reason": f"basicsr and realesrgan are not installed here ({type(error).__name__})"}
-    state = weights.read_state_dict(weights.ensure(MODEL))
+    state = models.state_dict(models.ensure(MODEL))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "weights.pth"
         torch.save({"params_ema": state}, path)

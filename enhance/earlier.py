@@ -8,10 +8,10 @@ from typing import Any
 from .errors import StorageError
 from .info import describe, output_of
 from .job import Job
-from .result import Written, file_sha256, signature_of
+from .output.result import Written, file_sha256, origin_of
+from .output.tuning import scaled_size
 from .running import Timing
 from .tasks import TaskStore
-from .tuning import scaled_size
 
 
 def stored_result(tasks: TaskStore, job: Job, path: Path, timing: Timing, device: str) -> dict[str, Any] | None:
@@ -29,7 +29,7 @@ def stored_result(tasks: TaskStore, job: Job, path: Path, timing: Timing, device
 
 def result_at(output: Path, job: Job, timing: Timing, device: str) -> dict[str, Any] | None:
     """The facts of the result that lies at `output`, if it is that of this job; else None."""
-    if signature_of(output) != job.signature:
+    if origin_of(output).signature != job.signature:
         return None
     size = scaled_size(job.picture.height, job.picture.width, job.settings.scale)
     written = Written(output, file_sha256(output), output.stat().st_size)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import weights
-
-from .availability import describe_presets
-from .canvas import Canvas, streams_columns
+from .config import read_config
 from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
+from .files import try_place
+from .inference import models
+from .inference.network_output import Canvas, streams_columns
 from .info import describe, settings_of
 from .job import Job
+from .output.result import ResultRows, with_faces
 from .picture import Box, Picture, read_picture
 from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
 from .progress import Progress
-from .result import ResultRows, with_faces
 from .running import Onlookers, Timing, Watcher, network_output, write_result
 from .scenes.dehaze import find_haze
 from .scenes.faces import Faces, Portraits
 from .settings import Settings
 from .tasks import TaskStore
-from .whole import try_place
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .inference.engine import Engine
 
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
@@ -47,23 +47,27 @@ class Result:
 class Enhancer:
     """Enhances pictures with one engine; safe to call from several threads.
 
-    `device` is auto, cpu, cuda or mps; `precision` auto, fp32, bf16 or fp16; `data` the folder for inputs and results
-    (`ENHANCE_DATA`, else `data/`). Nothing heavy is loaded before the first picture.
+    `device` is auto (`ENHANCE_DEVICE`, else the best there is), cpu, cuda or mps; `precision` auto, fp32, bf16 or fp16;
+    `data` the folder for inputs and results (`ENHANCE_DATA`, else `data/`). Nothing heavy is loaded before the first
+    picture. Raises SettingsError where an environment variable has no usable value.
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto", *, data: Path | str | None = None):
-        self._device, self._precision = device, precision
+        config = read_config()
+        self._device = config.device if device == "auto" else device
+        self._precision = precision
+        self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self._making = threading.Lock()
         self._engine: Engine | None = None
         self._portraits = Portraits(lambda crops, stop: self.engine.restore_faces(crops, stop))
-        self.tasks = TaskStore(data)
+        self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
     def engine(self) -> Engine:
         """The engine, made at first use: this is what imports PyTorch."""
         with self._making:
             if self._engine is None:
-                from .engine import Engine
+                from .inference.engine import Engine
 
                 self._engine = Engine(self._device, self._precision)
             return self._engine
@@ -81,14 +85,15 @@ class Enhancer:
         watch: Watcher | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
+        hold: ExitStack | None = None,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG.
 
         Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
         and the network's output for further tuning. A result with the same signature, in the store or already at
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
-        grow; `name` is what the input is called, if not by its file name. Raises EnhanceError; nothing half-written is
-        left.
+        grow; `name` is what the input is called, if not by its file name. Until `hold` is closed the result is not
+        cleaned away. Raises EnhanceError; nothing half-written is left.
         """
         started = time.perf_counter()
         job = self._job(source, settings, max_pixels, max_bytes)
@@ -97,9 +102,12 @@ class Enhancer:
         others = Onlookers(progress, stop, watch)
         if output is not None:
             return self._run_to(Path(output), Path(source), job, started, others)
+        self.tasks.prepare()
         task_id = self.tasks.new_id()
         path, keep = self.tasks.result_path(task_id), self.tasks.network_path(job.network_key)
         upload = self.tasks.upload_path(job.picture.sha256, job.picture.name)
+        if hold is not None:
+            hold.enter_context(self.tasks.using(path))
         with self.tasks.using(upload, path, keep):
             self.tasks.keep_upload(Path(source), job.picture)
             timing = Timing(started, self.engine.device.type)
@@ -151,7 +159,7 @@ class Enhancer:
         Raises SettingsError when the settings need another network than the preview's.
         """
         info = preview.info
-        located = weights.ensure(settings.model)
+        located = models.ensure(settings.model)
         job = Job(preview.piece.picture, settings, located, info["precision"])
         if job.network_key != preview.piece.network_key:
             raise SettingsError(f"The preset {settings.preset} needs a new preview: it runs the network differently.")
@@ -166,7 +174,7 @@ class Enhancer:
         """
         info = self._finished(task_id)
         picture = read_picture(self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"]))
-        located = weights.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
+        located = models.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
         job = Job(picture, settings_of(info), located, info["precision"])
         canvas = Canvas.open(self.tasks.network_path(job.network_key))
         return self._rows(job, canvas, self._faces(job, None))
@@ -220,7 +228,7 @@ class Enhancer:
 
     def presets(self) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return describe_presets()
+        return models.describe_presets()
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
@@ -256,8 +264,9 @@ class Enhancer:
     ) -> Job:
         settings = settings or Settings()
         if not isinstance(source, Picture):
-            source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
-        located, *_ = [weights.ensure(name) for name in settings.recipe.models]
+            pixels, size = max_pixels or self.max_pixels, max_bytes or self.max_bytes
+            source = read_picture(source, max_pixels=pixels, max_bytes=size)
+        located, *_ = [models.ensure(name) for name in settings.recipe.models]
         haze = find_haze(source.rgb) if settings.scene == "dehaze" else None
         return Job(source, settings, located, self.engine.precision(source.bits), haze)
 
@@ -277,7 +286,7 @@ class Enhancer:
         info = result_at(output, job, timing, str(self.engine.device))
         if info is None:
             try_place(output)
-            info = self._make(job, output, timing, others)
+            info = self._make(job, output, timing, others, source=source)
         return Result(output, info | {"task_id": self.tasks.new_id()})
 
     def _make(
@@ -288,12 +297,13 @@ class Enhancer:
         others: Onlookers,
         keep: Path | None = None,
         preview: Preview | None = None,
+        source: Path | None = None,
     ) -> dict[str, Any]:
         """Do the job and write its result to `path`; gives its facts."""
         faces = self._faces(job, others.stop)
         with network_output(self.engine, job, timing, others, keep=keep, folder=path.parent) as canvas:
             rows = self._rows(job, canvas, faces)
-            info = write_result(job, rows, path, timing, others, str(self.engine.device))
+            info = write_result(job, rows, path, timing, others, str(self.engine.device), source)
             if preview is not None and preview.piece.network_key == job.network_key:
                 info["agreement_db"] = agreement_db(preview, rows)
         return info | ({"faces": faces.describe()} if faces else {})

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .job import Job
-from .result import Written
+from .output.result import Written
 from .settings import Settings, from_preset
 
 

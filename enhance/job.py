@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-import weights
-
+from .inference.models import Located
 from .picture import Box, Picture
 from .scenes.dehaze import Haze, clear_part
 from .settings import Settings, network_key, signature
@@ -19,7 +18,7 @@ class Job:
 
     picture: Picture
     settings: Settings
-    located: weights.Located
+    located: Located
     precision: str
     haze: Haze | None = None
     """What the dehaze preset takes off the picture before the network."""

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .canvas import Canvas, streams_columns
 from .errors import StorageError
+from .inference.network_output import Canvas, streams_columns
+from .inference.usage import PeakMemory
 from .info import describe, measured, output_of
 from .job import Job
-from .memory import PeakMemory
+from .output.result import ResultRows, write_png
 from .progress import Progress
-from .result import ResultRows, write_png
 from .tasks import count_as_used
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .inference.engine import Engine
     from .rendition import Rendition
 
 
@@ -87,11 +87,13 @@ def network_output(
 
 
 def write_result(
-    job: Job, rows: ResultRows, path: Path, timing: Timing, others: Onlookers, device: str
+    job: Job, rows: ResultRows, path: Path, timing: Timing, others: Onlookers, device: str, source: Path | None = None
 ) -> dict[str, Any]:
-    """Write the result and give its facts, all but the task's id."""
+    """Write the result and give its facts, all but the task's id; the PNG remembers what stands for `source`."""
     rendition = others.watch.finished(rows) if others.watch else None
-    written, spent = write_png(rows, path, signature=job.signature, rendition=rendition, stop=others.stop)
+    written, spent = write_png(
+        rows, path, signature=job.signature, source=source, rendition=rendition, stop=others.stop
+    )
     timing.seconds |= spent
     picture = job.picture
     return (

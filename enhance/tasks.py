@@ -1,14 +1,13 @@
 """Where inputs and results lie, for how long, and how a finished one is found again.
 
 `uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
-`network/<key>.raw` the network's output that a result can be tuned from again, `reports/` PDFs and ZIPs. All of it may
-be deleted at any time.
+`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report. All of
+it may be deleted at any time; what lies beside it in these folders and bears another name is never touched.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import secrets
@@ -21,36 +20,43 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StorageError
+from .files import OwnFolders, place_whole, sweep, try_place
 from .picture import Picture
-from .whole import place_whole, sweep, try_place
-
-log = logging.getLogger(__name__)
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
-_DEFAULT_HOURS = 24.0
+_NAMES = {
+    "uploads": re.compile(r"[0-9a-f]{64}"),
+    "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
+    "network": re.compile(r"[0-9a-f]{64}\.raw"),
+    "reports": re.compile(r"[0-9a-f]{32}(\.zh)?\.pdf"),
+}
 _LONGEST_NAME = 120
 _CLEAN_SECONDS = 600
 
 
 class TaskStore:
-    """The data folder: `ENHANCE_DATA`, else `data/` where the program was started.
+    """A data folder. What is older than `hours` goes, and the oldest beyond `max_disk` bytes (None: no limit).
 
-    What is older than `ENHANCE_RETENTION_HOURS` (24) goes, and the oldest beyond `ENHANCE_MAX_DISK` bytes (no limit);
-    what a running task uses stays.
+    What a running task uses stays.
     """
 
-    def __init__(self, folder: Path | str | None = None):
-        self.folder = Path(folder or os.environ.get("ENHANCE_DATA") or "data").absolute()
-        self.uploads, self.processed, self.network, self.reports = (
-            self.folder / name for name in ("uploads", "processed", "network", "reports")
-        )
+    def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
+        self.folder = Path(folder).absolute()
+        self._hours, self._max_disk = hours, max_disk
+        self.uploads, self.processed, self.network, self.reports = (self.folder / name for name in _NAMES)
+        self._own = OwnFolders(self.folder, _NAMES)
         self._lock = threading.Lock()
         self._in_use: dict[Path, int] = {}
         self._signatures: dict[Path, str | None] = {}
         self._cleaned = time.monotonic()
 
+    def prepare(self) -> None:
+        """Make the folders, marked as the program's. Raises StorageError."""
+        self._own.prepare()
+
     def check(self) -> None:
-        """Make the folders and try to write. Raises StorageError with what to do."""
+        """Find out now whether the folders can be written. Raises StorageError with what to do."""
+        self.prepare()
         for folder in (self.uploads, self.processed, self.network):
             try_place(folder / "picture.png")
 
@@ -87,7 +93,7 @@ class TaskStore:
         except StorageError:
             self.result_path(task_id).unlink(missing_ok=True)
             raise
-        if "ENHANCE_MAX_DISK" in os.environ or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
+        if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
             self.clean()
 
     def info(self, task_id: str) -> dict[str, Any] | None:
@@ -135,30 +141,27 @@ class TaskStore:
     def clean(self) -> None:
         """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
         self._cleaned = time.monotonic()
-        for folder in (self.processed, self.network, self.reports, *self.uploads.glob("*")):
+        for folder in (self.processed, self.network, self.reports, *self._own.entries("uploads")):
             sweep(folder)
-        now, hours = time.time(), _environment("ENHANCE_RETENTION_HOURS", _DEFAULT_HOURS)
-        budget = _environment("ENHANCE_MAX_DISK", float("inf"))
+        oldest = time.time() - self._hours * 3600
         files = sorted(self._files(), key=lambda one: one[1].st_mtime)
         total = sum(stat.st_size for _, stat in files)
         with self._lock:
             for path, stat in files:
-                too_old = now - stat.st_mtime > hours * 3600
-                if (too_old or total > budget) and path not in self._in_use:
+                too_much = self._max_disk is not None and total > self._max_disk
+                if (too_much or stat.st_mtime < oldest) and path not in self._in_use:
                     total -= stat.st_size
                     self._remove(path)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """The files that count for retention; a result's `.json` goes with its PNG."""
-        for pattern in ("processed/*.png", "network/*.raw", "uploads/*/*", "reports/*.*"):
-            for path in self.folder.glob(pattern):
+        """The program's own files that count for retention; a result's `.json` goes with its PNG."""
+        for name in _NAMES:
+            for entry in self._own.entries(name):
+                if entry.suffix == ".json" and entry.with_suffix(".png").exists():
+                    continue
                 with suppress(OSError):
-                    if not path.name.endswith(".part"):
-                        yield path, path.stat()
-        for path in self._infos():
-            if not path.with_suffix(".png").exists():
-                with suppress(OSError):
-                    yield path, path.stat()
+                    inside = list(entry.iterdir()) if name == "uploads" else [entry]
+                    yield from ((path, path.stat()) for path in inside if not path.name.endswith(".part"))
 
     def _remove(self, path: Path) -> None:
         with suppress(OSError):
@@ -169,7 +172,7 @@ class TaskStore:
                 path.parent.rmdir()
 
     def _infos(self) -> Iterator[Path]:
-        yield from self.processed.glob("*.json")
+        yield from (path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem))
 
 
 def _read_info(path: Path) -> dict[str, Any] | None:
@@ -195,11 +198,3 @@ def count_as_used(path: Path) -> None:
 def _shortened(text: str, most: int) -> str:
     """`text` cut to `most` bytes of UTF-8."""
     return text.encode("utf-8")[:most].decode("utf-8", "ignore")
-
-
-def _environment(name: str, default: float) -> float:
-    try:
-        return float(os.environ.get(name) or default)
-    except ValueError:
-        log.warning("%s is not a number and is ignored", name)
-        return default

@@ -60,7 +60,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
     """The app with its own data and its own weights: those of the package, so that the preset fast has none."""
     import weights
     from app import build_demo
-    from enhance.web.limits import Limits
+    from enhance.config import Config
     from enhance.web.serving import launch_options
 
     folder = tmp_path_factory.mktemp("site")
@@ -71,7 +71,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         weights.ensure(name)
     enhancer = CountingEnhancer(device="cpu", data=folder / "data")
     demo = build_demo(enhancer)
-    options = launch_options(Limits()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+    options = launch_options(Config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
     _, url, _ = demo.launch(**options)
     (folder / "files").mkdir()
     yield Site(url, enhancer, folder / "files")

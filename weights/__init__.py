@@ -4,8 +4,20 @@
 Importing this package loads neither torch nor huggingface_hub.
 """
 
+from .errors import WeightsError, WeightsFolderError
 from .models import Model, manifest
 from .state import read_state_dict
 from .store import Located, Store, ensure, folder, locate
 
-__all__ = ["Located", "Model", "Store", "ensure", "folder", "locate", "manifest", "read_state_dict"]
+__all__ = [
+    "Located",
+    "Model",
+    "Store",
+    "WeightsError",
+    "WeightsFolderError",
+    "ensure",
+    "folder",
+    "locate",
+    "manifest",
+    "read_state_dict",
+]

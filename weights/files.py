@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from enhance.errors import StorageError
+from .errors import WeightsFolderError
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ def set_aside(path: Path, name: str, why: str) -> Path:
 
     A file with the very same content that lies there already is replaced, so that a bad mirror does not fill the disk.
     """
-    target = _free_name(path, name)
     with storage(path.parent):
+        target = _free_name(path, name)
         path.replace(target)
     _log.warning("%s is not used because %s; it was set aside as %s.", name, why, target)
     return target
@@ -64,7 +64,10 @@ def _same_content(one: Path, other: Path) -> bool:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name and renames it; on any error nothing is left and StorageError is raised."""
+    """Writes a file under a temporary name and renames it; on any error nothing is left.
+
+    Raises WeightsFolderError when the folder cannot be written.
+    """
     temporary = path.with_name(f"{path.name}.part")
     try:
         with storage(path.parent):
@@ -77,16 +80,14 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def storage(folder: Path) -> Iterator[None]:
-    """Turns an OSError from the block into a StorageError that says what to do about `folder`."""
+    """Turns an OSError from the block into a WeightsFolderError that says what to do about `folder`."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        trouble = "has no space left" if full else f"cannot be used ({error.strerror or error})"
-        remedy = "free some disk space" if full else "let this program read and write it"
-        raise StorageError(
-            f"The weights folder {folder} {trouble}; {remedy}, or set ENHANCE_WEIGHTS to another folder."
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WeightsFolderError("weights_folder_full", folder=folder) from error
+        reason = error.strerror or str(error)
+        raise WeightsFolderError("weights_folder_unusable", folder=folder, reason=reason) from error
 
 
 @contextmanager

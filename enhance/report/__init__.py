@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..files import place_whole
 from ..picture import Picture
-from ..whole import place_whole
 from .facts import at, file_rows, finished_at, run_rows
 from .facts_page import draw_facts
 from .findings import examine

@@ -19,7 +19,7 @@ _PIECE = 1 << 20
 
 
 class FinishedRows(Protocol):
-    """What the report needs of a result; `enhance.result.ResultRows` has it."""
+    """What the report needs of a result; `enhance.output.result.ResultRows` has it."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -37,7 +37,7 @@ class FinishedRows(Protocol):
 
 
 class PngRows:
-    """Rows of a PNG that `enhance.png.PngWriter` wrote, in constant memory whatever its size; close it, or use `with`.
+    """Rows of a PNG that `enhance.output.png` wrote, in constant memory whatever its size; close it, or use `with`.
 
     Rows are cheap from top to bottom; going back starts again at the top. Raises PictureError if the file is missing,
     damaged or was written anew by another program.

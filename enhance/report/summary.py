@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..whole import place_whole
+from ..files import place_whole
 from .sheet import ACCENT, BODY, GREY, HEAD, INK, LEFT, NOTE, TITLE, WIDTH, Sheet, leading
 from .texts_zh import texts_for
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import weights
-
+from ..inference import models
 from ..picture import Box, Picture
 from .face_detection import Face, find_faces
 from .patches import FacePatch, Restore, restore_faces
@@ -52,7 +51,7 @@ class Portraits:
         known = self._remembered(picture.sha256)
         with known.lock:
             if known.faces is None:
-                known.faces = find_faces(picture.rgb, weights.ensure(DETECTOR).path)
+                known.faces = find_faces(picture.rgb, models.ensure(DETECTOR).path)
             wanted = [
                 place
                 for place, face in enumerate(known.faces)
@@ -75,7 +74,7 @@ class Portraits:
 
 def shows_a_face(rgb: np.ndarray) -> bool:
     """Whether there is a face in a picture, uint8 or uint16 [H, W, 3] RGB; False where the detector is not here."""
-    detector = weights.locate(DETECTOR)
+    detector = models.locate(DETECTOR)
     return detector is not None and bool(find_faces(rgb, detector.path, precise=False))
 
 

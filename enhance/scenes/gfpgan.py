@@ -14,9 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-import weights
-
 from ..errors import WeightsError
+from ..inference import models
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +68,11 @@ class FaceRestorer:
 
 
 def load(device: torch.device | str) -> FaceRestorer:
-    """The network with its official weights. Raises WeightsError where they cannot be had."""
-    return FaceRestorer(weights.read_state_dict(weights.ensure(NAME)), device)
+    """The network with its official weights.
+
+    Raises WeightsError where they cannot be had, StorageError where the weights folder cannot be used.
+    """
+    return FaceRestorer(models.state_dict(models.ensure(NAME)), device)
 
 
 def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:

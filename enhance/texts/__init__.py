@@ -16,10 +16,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from weights.errors import SENTENCES as OF_WEIGHTS
+
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
 
-_FILES = tuple(sorted(Path(__file__).parent.glob("*.toml")))
+_FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
 
 
 def say(language: str, key: str, **values: object) -> str:
@@ -54,6 +56,5 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
 def _said(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return " ".join(str(_said(language, one)) for one in value)
-    if isinstance(value, Exception) and hasattr(value, "key"):
-        return say(language, value.key, **value.values)
-    return value
+    sentence = getattr(value, "sentence", None)
+    return sentence(language) if callable(sentence) else value

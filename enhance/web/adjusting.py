@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import gradio as gr
 
 from ..errors import SettingsError
-from . import fragments
+from ..web import fragments
 from .controls import TUNED, settings_from, settings_to_start, shown_controls
 from .desk import Desk, Outputs, Updates, show_preview, show_result_chip
 from .language import language_of, sentence

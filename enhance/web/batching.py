@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
 
-from ..batch import Batch, Running, plan, summarise, write_zip
-from ..errors import EnhanceError
+from ..batch import Batch, Item, Running, Source, plan, summarise, write_zip
+from ..errors import EnhanceError, StorageError
 from ..settings import Settings
-from . import fragments
+from ..web import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates
 from .language import language_of, sentence
@@ -30,17 +31,22 @@ ZIP_NAME = "enhanced.zip"
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A batch as it ended, and its ZIP; None when nothing in it was finished."""
+    """A batch as it ended, and its ZIP; None when nothing in it was finished, or when there was no room for it.
+
+    In that case `loose` has every finished file by itself, and `error` says why.
+    """
 
     batch: Batch
     archive: Path | None
+    loose: dict[Item, Path] = field(default_factory=dict)
+    error: EnhanceError | None = None
 
 
 class BatchWork(Work[Packed]):
     """A batch that runs, and is packed at its end."""
 
     def __init__(self, desk: Desk, sources: Sequence[Path], settings: Settings, language: str):
-        self.batch = plan(sources)
+        self.batch = plan([Source(path, Path(path.name)) for path in sources])
 
         def look(batch: Batch) -> None:
             self.batch = batch
@@ -56,20 +62,39 @@ class BatchWork(Work[Packed]):
                 max_pixels=limits.pixels,
                 max_bytes=limits.bytes,
             )
-            return pack(desk, running.run(), settings, language)
+            with running.held:
+                return pack(desk, running.run(), settings, language)
 
         super().__init__(do, "enhance-batch")
 
 
 def pack(desk: Desk, batch: Batch, settings: Settings, language: str) -> Packed:
-    """The finished files, the table and the summary as one ZIP in the outbox."""
+    """The finished files, the table and the summary as one ZIP in the outbox; file by file where that cannot be."""
     if not batch.count("done"):
         return Packed(batch, None)
+    try:
+        return Packed(batch, _archive(desk, batch, settings, language))
+    except StorageError as error:
+        return Packed(batch, None, _loose(desk, batch), error)
+
+
+def _archive(desk: Desk, batch: Batch, settings: Settings, language: str) -> Path:
     archive = desk.outbox.place(ZIP_NAME)
     summary = summarise(batch, archive.with_name("summary.pdf"), settings, language)
-    write_zip(batch, archive, summary=summary)
-    summary.unlink()
-    return Packed(batch, archive)
+    try:
+        return write_zip(batch, archive, summary=summary, language=language)
+    finally:
+        summary.unlink(missing_ok=True)
+
+
+def _loose(desk: Desk, batch: Batch) -> dict[Item, Path]:
+    """Every finished file in the outbox, where it takes no room that it does not have already."""
+    loose = {}
+    for item in batch.items:
+        if item.result is not None:
+            with suppress(StorageError):
+                loose[item] = desk.outbox.link(item.result, f"{Path(item.name).stem}.png")
+    return loose
 
 
 def batch_outputs(page: Page) -> Outputs:
@@ -99,7 +124,7 @@ class Batching:
         visitor, language = self._desk.visitors.of(request), language_of(request)
         if visitor.batch is not None:
             return {self._tab.why: fragments.note(say(language, "why_running"))}
-        batch = plan([Path(path) for path in paths or []])
+        batch = plan([Source(Path(path), Path(Path(path).name)) for path in paths or []])
         return {
             self._tab.table: fragments.batch_table(language, batch) if batch.items else "",
             self._tab.download: gr.DownloadButton(value=None, interactive=False),
@@ -170,9 +195,12 @@ class Batching:
             if item.info:
                 self._desk.owners.remember(request, item.info["task_id"])
         counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
+        said = fragments.note(say(language, "batch_done", **counts))
+        if packed.error is not None:
+            said += fragments.problem(say(language, "batch_loose", reason=packed.error))
         return shown | {
-            self._tab.progress: fragments.note(say(language, "batch_done", **counts)),
-            self._tab.table: fragments.batch_table(language, batch),
+            self._tab.progress: said,
+            self._tab.table: fragments.batch_table(language, batch, packed.loose),
             self._tab.download: gr.DownloadButton(
                 value=str(packed.archive) if packed.archive else None, interactive=packed.archive is not None
             ),

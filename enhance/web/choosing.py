@@ -13,7 +13,7 @@ from ..picture import inspect
 from ..preview import choose_box
 from ..scenes import hints
 from ..settings import Settings
-from . import fragments
+from ..web import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates, outlined_thumbnail, running_outputs, show_running
 from .language import language_of, sentence

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..png import encode_png
+from ..output.png import encode_png
 from ..preview import Preview
 from ..settings import Settings
 from .calling import for_client, settings_called, told, uploaded, whole_number

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
 from ..batch import Batch, Item
-from ..errors import EnhanceError
 from ..info import settings_of
+from ..output.tuning import scaled_size
 from ..picture import Facts
 from ..settings import NEUTRAL, PRESETS, Settings
-from ..tuning import scaled_size
 from .language import sentence
 from .texts import say, say_measured, say_time
 
@@ -148,22 +149,29 @@ def settings_in_words(language: str, settings: Settings) -> str:
     return " · ".join(words)
 
 
-def batch_table(language: str, batch: Batch) -> str:
-    """The files of a batch with their state, size and time; why one failed stands below its name."""
+def batch_table(language: str, batch: Batch, loose: Mapping[Item, Path] | None = None) -> str:
+    """The files of a batch with their state, size and time; why one failed stands below its name.
+
+    `loose` are finished files that can be had by themselves.
+    """
     head = "".join(f"<th>{escape(say(language, f'column_{name}'))}</th>" for name in ("file", "state", "size", "time"))
-    rows = "".join(_batch_row(language, item) for item in batch.items)
+    rows = "".join(_batch_row(language, item, (loose or {}).get(item)) for item in batch.items)
     return f'<table class="batch"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _batch_row(language: str, item: Item) -> str:
-    why = sentence(language, EnhanceError(item.error)) if item.error else ""
+def _batch_row(language: str, item: Item, file: Path | None) -> str:
+    why = sentence(language, item.error) if item.error else ""
     reason = f'<p class="reason">{escape(why)}</p>' if why else ""
     size = time = ""
     if item.info:
         output = item.info["output"]
         size, time = _size(output["width"], output["height"]), say_measured(language, item.info["seconds"]["total"])
     state = f'<span class="state {item.state}">{escape(say(language, f"state_{item.state}"))}</span>'
-    cells = "".join(f"<td>{cell}</td>" for cell in (f"{escape(item.name)}{reason}", state, size, time))
+    name = f"{escape(item.name)}{reason}"
+    if file is not None:
+        address = quote(f"gradio_api/file={file.as_posix()}")
+        name += f' <a href="{escape(address)}" download="{escape(file.name)}">{escape(say(language, "download"))}</a>'
+    cells = "".join(f"<td>{cell}</td>" for cell in (name, state, size, time))
     return f'<tr data-state="{item.state}">{cells}</tr>'
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData
 
 from ..batch import Batch, Item
 from ..errors import PictureError
-from .batching import BatchWork
+from .batching import BatchWork, Packed
 from .calling import for_client, settings_called, told
 from .desk import Desk
 from .language import language_of, sentence
@@ -44,7 +45,8 @@ class Handover:
 
         `images` is a list of uploaded files; the other parameters are those of /enhance. `info` counts the files that
         are done, failed and cancelled, and has for each its name, state, error, and the facts of its run. A file that
-        cannot be read does not stop the others. Cancelling the job stops the engine.
+        cannot be read does not stop the others. Cancelling the job stops the engine. Where there is no room for a ZIP,
+        `error` says so, the ZIP is null, and each finished file is in `info` by itself as `file`.
         """
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
@@ -61,7 +63,7 @@ class Handover:
             for item in packed.batch.items:
                 if item.info:
                     self._desk.owners.remember(request, item.info["task_id"])
-            yield str(packed.archive) if packed.archive else None, _info(packed.batch, request)
+            yield str(packed.archive) if packed.archive else None, _info(packed, request)
 
     def report(self, request: gr.Request, task_id: str) -> str:
         """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
@@ -79,16 +81,18 @@ class Handover:
         progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
 
 
-def _info(batch: Batch, request: gr.Request) -> dict[str, Any]:
-    counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
-    return counts | {"files": [_file(item, request) for item in batch.items]}
+def _info(packed: Packed, request: gr.Request) -> dict[str, Any]:
+    counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
+    files = [_file(item, packed.loose.get(item), request) for item in packed.batch.items]
+    error = sentence(language_of(request), packed.error) if packed.error else None
+    return counts | {"files": files, "error": error}
 
 
-def _file(item: Item, request: gr.Request) -> dict[str, Any]:
-    error = sentence(language_of(request), PictureError(item.error)) if item.error else None
+def _file(item: Item, loose: Path | None, request: gr.Request) -> dict[str, Any]:
     return {
         "name": item.name,
         "state": item.state,
-        "error": error,
+        "error": sentence(language_of(request), item.error) if item.error else None,
         "info": for_client(item.info) if item.info else None,
+        "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
     }

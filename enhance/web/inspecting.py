@@ -9,7 +9,7 @@ import gradio as gr
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
 from ..preview import Box, choose_box, look
-from . import fragments
+from ..web import fragments
 from .desk import Desk, Outputs, Updates
 from .language import language_of, sentence
 from .page import Page

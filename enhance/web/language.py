@@ -30,7 +30,8 @@ def language_of(request: gr.Request | None) -> str:
 
 def sentence(language: str, error: EnhanceError) -> str:
     """The error's message in the visitor's language; in English where there is no translation."""
-    return in_chinese(str(error)) if language == "zh-CN" else str(error)
+    said = error.sentence(language)
+    return in_chinese(said) if language == "zh-CN" else said
 
 
 def page_texts(limits: Limits) -> gr.I18n:

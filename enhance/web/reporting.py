@@ -7,7 +7,7 @@ import logging
 import gradio as gr
 
 from ..errors import EnhanceError
-from . import fragments
+from ..web import fragments
 from .desk import Desk, Outputs, Updates
 from .language import language_of, sentence
 from .outbox import download_name

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..output.png import encode_png
 from ..picture import Picture
-from ..png import encode_png
 from ..preview import Box
 from ..rendition import reduce, save_for_screen, to_screen
 from .session import Visitor

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
-import time
-from pathlib import Path
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -15,42 +12,38 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from ..config import Config
 from ..enhancer import Enhancer
-from ..errors import SettingsError
 from ..settings import Settings
 from .language import LanguageOfLinks, page_texts
-from .limits import Limits
+from .limits import limits_of
+from .outbox import PageFolder
 from .style import CSS, HEAD, theme
 
 log = logging.getLogger(__name__)
 
-PORT = 7860
 _WARM_AFTER_SECONDS = 2.0
 
 
-def page_folder(enhancer: Enhancer) -> Path:
-    """The folder for uploads and for pictures on their way to a browser; Gradio's own too, unless that is set."""
-    folder = Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(enhancer.tasks.folder / "page")))
-    return folder.absolute()
+def page_folder(config: Config, enhancer: Enhancer) -> PageFolder:
+    """The folder for uploads and for pictures on their way to a browser; Gradio's own too, unless that is set.
+
+    What an earlier server left there goes. Raises StorageError.
+    """
+    root = (config.page_folder or enhancer.tasks.folder / "page").absolute()
+    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    folder = PageFolder(root, config.hours, shared=config.page_folder is not None)
+    folder.sweep()
+    return folder
 
 
-def sweep_page_folder(folder: Path, hours: float) -> None:
-    """Remove what an earlier server left there."""
-    oldest = time.time() - hours * 3600
-    for left in folder.glob("*"):
-        try:
-            if left.lstat().st_mtime < oldest:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-        except OSError as error:
-            log.info("%s stays: %s", left, error)
-
-
-def launch_options(limits: Limits) -> dict[str, Any]:
+def launch_options(config: Config) -> dict[str, Any]:
     """The arguments of `Blocks.launch` beside those that the environment gives Gradio itself."""
+    limits = limits_of(config)
     return {
-        "server_name": os.environ.get("GRADIO_SERVER_NAME"),
-        "server_port": _port(),
-        "auth": _auth(),
+        "server_name": config.host,
+        "server_port": config.port,
+        "auth": config.auth,
         "theme": theme(),
         "css": CSS,
         "head": HEAD,
@@ -99,23 +92,6 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
-
-
-def _port() -> int:
-    text = os.environ.get("GRADIO_SERVER_PORT", "").strip() or str(PORT)
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise SettingsError(f"GRADIO_SERVER_PORT is “{text}”: set it to a port from 1 to 65535.")
-    return int(text)
-
-
-def _auth() -> tuple[str, str] | None:
-    text = os.environ.get("ENHANCE_AUTH", "")
-    if not text:
-        return None
-    user, colon, password = text.partition(":")
-    if not (user and colon and password):
-        raise SettingsError("ENHANCE_AUTH is not of the form user:password; set it so, or leave it empty.")
-    return user, password
 
 
 async def _healthz(request: Request) -> PlainTextResponse:

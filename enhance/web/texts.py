@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import EnhanceError
 from .texts_zh import ZH
 
 EN: dict[str, str] = {
@@ -149,6 +150,7 @@ EN: dict[str, str] = {
     "why_batch": "The ZIP will hold the PNGs, a table of them (report.csv) and a summary (PDF).",
     "batch_progress": "{done} of {total} files",
     "batch_done": "{done} done, {failed} failed, {cancelled} cancelled.",
+    "batch_loose": "The ZIP could not be made: {reason} Every finished picture can be had by itself, below.",
     "column_file": "File",
     "column_state": "State",
     "column_size": "Size",
@@ -172,7 +174,10 @@ LANGUAGES: dict[str, dict[str, str]] = {"en": EN, "zh-CN": ZH}
 
 def say(language: str, key: str, **values: object) -> str:
     """The text of `key` in `language` (one of LANGUAGES), with `values` in its places."""
-    return LANGUAGES[language][key].format(**values)
+    said = {
+        name: value.sentence(language) if isinstance(value, EnhanceError) else value for name, value in values.items()
+    }
+    return LANGUAGES[language][key].format(**said)
 
 
 def say_time(language: str, seconds: float) -> str:

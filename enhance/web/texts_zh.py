@@ -139,6 +139,7 @@ ZH: dict[str, str] = {
     "why_batch": "ZIP 中将包含所有 PNG、一张表格（report.csv）和一份总结（PDF）。",
     "batch_progress": "{done} / {total} 个文件",
     "batch_done": "完成 {done} 个，失败 {failed} 个，取消 {cancelled} 个。",
+    "batch_loose": "无法生成 ZIP：{reason} 已完成的图片可在下方逐张下载。",
     "column_file": "文件",
     "column_state": "状态",
     "column_size": "尺寸",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import zipfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+
+from enhance.files import explained
 
 from ..site import photo
 
@@ -31,6 +34,32 @@ def test_batch_gives_a_zip_and_the_state_of_every_file(site, client):
     with zipfile.ZipFile(path) as archive:
         assert Image.open(io.BytesIO(archive.read("b.png"))).size == (40, 60)
         assert {"report.csv", "summary.pdf"} <= set(archive.namelist())
+
+
+def test_a_batch_whose_zip_has_no_room_gives_its_files_one_by_one(site, client, monkeypatch):
+    def full(batch, path, **_):
+        raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr("enhance.web.batching.write_zip", full)
+    files = [site.photo("one.png", 20, 30), site.photo("two.png", 30, 20)]
+
+    path, info = client.predict(images=[handle_file(file) for file in files], preset="anime-fast", api_name="/batch")
+
+    assert path is None
+    assert "disk is full" in info["error"]
+    made = [Image.open(file["file"]).size for file in info["files"]]
+    assert made == [(120, 80), (80, 120)]
+
+
+def test_a_batch_larger_than_the_disk_may_hold_is_whole(site, client, monkeypatch):
+    monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
+    files = [site.photo(f"{name}.png", 20 + side, 30) for side, name in enumerate(("left", "middle", "right"))]
+
+    path, info = client.predict(images=[handle_file(file) for file in files], preset="anime-fast", api_name="/batch")
+
+    assert (info["done"], info["error"]) == (3, None)
+    with zipfile.ZipFile(path) as archive:
+        assert {"left.png", "middle.png", "right.png"} < set(archive.namelist())
 
 
 def test_a_batch_without_pictures_is_refused(client):

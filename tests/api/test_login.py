@@ -8,7 +8,7 @@ from gradio_client import Client
 
 from app import build_demo
 from enhance import Enhancer
-from enhance.web.limits import Limits
+from enhance.config import read_config
 from enhance.web.serving import launch_options
 
 
@@ -17,7 +17,7 @@ def guarded(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_AUTH", "ada:secret")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))
     demo = build_demo(Enhancer("cpu", data=tmp_path / "data"))
-    options = launch_options(Limits()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+    options = launch_options(read_config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
     _, url, _ = demo.launch(**options)
     yield url
     demo.close()

@@ -10,7 +10,7 @@ from skimage import data
 
 import weights
 from enhance import Enhancer, Settings
-from enhance.engine import Engine
+from enhance.inference.engine import Engine
 from tests.conftest import psnr
 
 PHOTOS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import zipfile
 
@@ -12,6 +13,8 @@ from PIL import Image
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect
+
+from enhance.files import explained
 
 from .journey import PATIENCE, choose, enhance, wait_for_chip
 
@@ -41,6 +44,26 @@ def test_a_batch_names_the_bad_file_and_packs_the_others(site, open_page, tmp_pa
         assert Image.open(io.BytesIO(archive.read("first.png"))).size == (160, 120)
         rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode("utf-8-sig"))))
     assert [row["state"] for row in rows] == ["done", "failed", "done"]
+
+
+def test_a_batch_whose_zip_has_no_room_is_there_picture_by_picture(site, open_page, tmp_path, monkeypatch):
+    def full(batch, path, **_):
+        raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr("enhance.web.batching.write_zip", full)
+    page = open_page("?preset=anime-fast")
+    page.get_by_role("tab", name="Many pictures").click()
+    page.locator("#batch-files input[type=file]").set_input_files([site.photo("kept & safe.png", 24, 24)])
+    expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
+    page.locator("#batch-enhance").click()
+
+    expect(page.locator("#batch-progress .problem")).to_contain_text("disk is full", timeout=PATIENCE)
+    expect(page.locator("#batch-download")).to_be_disabled()
+    with page.expect_download() as coming:
+        page.locator("#batch-table a").click()
+    assert coming.value.suggested_filename == "kept & safe.png"
+    coming.value.save_as(tmp_path / "kept.png")
+    assert Image.open(tmp_path / "kept.png").size == (96, 96)
 
 
 def test_cancel_of_a_batch_keeps_what_is_done(site, open_page):

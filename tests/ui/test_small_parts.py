@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import PRESETS, PictureError, SettingsError
+from enhance import PRESETS, PictureError
+from enhance.config import Config
 from enhance.picture import inspect, read_picture
 from enhance.web.language import language_of, sentence
-from enhance.web.limits import Limits, limits_from_environment
-from enhance.web.outbox import Outbox, download_name
-from enhance.web.serving import launch_options
+from enhance.web.limits import Limits, limits_of
+from enhance.web.outbox import Outbox, PageFolder, download_name
 from enhance.web.shelf import Shelf
 from enhance.web.texts import EN, say_measured, say_time
 from enhance.web.texts_zh import ZH
@@ -91,30 +91,17 @@ def test_times_are_said_as_people_say_them():
     assert say_measured("zh-CN", 0.234) == "0.23 秒"
 
 
-def test_limits_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("ENHANCE_MAX_PIXELS", "50_000_000")
-    monkeypatch.setenv("ENHANCE_QUEUE", "3")
-    limits = limits_from_environment()
-    assert (limits.pixels, limits.bytes, limits.waiting) == (50_000_000, 200_000_000, 3)
-    monkeypatch.setenv("ENHANCE_QUEUE", "many")
-    with pytest.raises(SettingsError, match="ENHANCE_QUEUE is “many”"):
-        limits_from_environment()
-
-
-def test_a_login_is_a_user_and_a_password(monkeypatch):
-    monkeypatch.setenv("ENHANCE_AUTH", "ada:love:lace")
-    assert launch_options(Limits())["auth"] == ("ada", "love:lace")
-    monkeypatch.setenv("ENHANCE_AUTH", "ada")
-    with pytest.raises(SettingsError, match="user:password"):
-        launch_options(Limits())
+def test_the_page_takes_less_than_the_command_line_unless_the_environment_says_more():
+    assert limits_of(Config()) == Limits(100_000_000, 200_000_000)
+    assert limits_of(Config(max_pixels=400_000_000, max_bytes=5)) == Limits(400_000_000, 5)
 
 
 def test_the_outbox_forgets_what_is_old(tmp_path):
-    box = Outbox(tmp_path, hours=1)
+    box = Outbox(PageFolder(tmp_path / "page", hours=1, shared=False))
     old = box.place("old.png")
     old.write_bytes(b"x")
     os.utime(old.parent, (0, 0))
-    fresh = Outbox(tmp_path, hours=1).place("new.png")
+    fresh = Outbox(PageFolder(tmp_path / "page", hours=1, shared=False)).place("new.png")
     assert not old.exists()
     assert fresh.parent.exists()
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from enhance.output.png import encode_png
+from enhance.output.result import ResultRows
 from enhance.picture import Picture, read_picture
-from enhance.png import encode_png
-from enhance.result import ResultRows
 from enhance.settings import Settings
 
 

@@ -4,13 +4,14 @@ import csv
 import io
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Running, apart, plan, write_csv, write_zip
+from enhance.batch import Running, Source, apart, find_pictures, plan, write_csv, write_zip
 
 RAW = Settings.preset("anime-fast")
 
@@ -18,6 +19,13 @@ RAW = Settings.preset("anime-fast")
 @pytest.fixture(scope="module")
 def enhancer() -> Enhancer:
     return Enhancer("cpu", "fp32")
+
+
+def planned(sources, folder=None, names=None):
+    """A batch of files, which people may call by other names."""
+    return plan(
+        [Source(p, Path(name)) for p, name in zip(sources, names or [p.name for p in sources], strict=True)], folder
+    )
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def rows_of(batch) -> list[dict[str, str]]:
 def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     seen = []
 
-    batch = Running(enhancer, RAW, plan(sources, tmp_path / "out"), changed=seen.append).run()
+    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out"), changed=seen.append).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "done", "done"]
     assert "bad.png is not a picture" in str(batch.items[1].error)
@@ -47,7 +55,7 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
     rows = rows_of(batch)
     assert [row["state"] for row in rows] == ["done", "failed", "done", "done"]
     assert rows[3]["height"] == "480"
-    assert rows[1]["reason"] == batch.items[1].error
+    assert rows[1]["reason"] == str(batch.items[1].error)
 
 
 def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):
@@ -57,17 +65,17 @@ def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):
         if batch.count("done") == 1:
             stop.set()
 
-    batch = Running(enhancer, RAW, plan(sources, tmp_path / "out"), stop=stop, changed=after_the_first).run()
+    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out"), stop=stop, changed=after_the_first).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "cancelled", "cancelled"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
 
 
 def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tmp_path, monkeypatch):
-    Running(enhancer, RAW, plan(sources, tmp_path / "out")).run()
+    Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
-    batch = Running(enhancer, RAW, plan(sources, tmp_path / "out")).run()
+    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
 
     assert batch.count("done") == 3
     assert all(item.info["cached"] for item in batch.items if item.info)
@@ -75,7 +83,7 @@ def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tm
 
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     twins = [*sources, sources[0]]
-    batch = Running(enhancer, RAW, plan(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
+    batch = Running(enhancer, RAW, planned(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
     (tmp_path / "summary.pdf").write_bytes(b"%PDF")
 
     archive = zipfile.ZipFile(write_zip(batch, tmp_path / "all.zip", summary=tmp_path / "summary.pdf"))
@@ -89,9 +97,115 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
 
 
 def test_no_name_becomes_a_formula_in_a_spreadsheet(enhancer, sources):
-    batch = plan(sources[:1], names=["=cmd()|calc.png"])
+    batch = planned(sources[:1], names=["=cmd()|calc.png"])
 
     assert rows_of(batch)[0]["file"] == "'=cmd()|calc.png"
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@"])
+def test_a_reason_that_begins_with_a_name_becomes_no_formula_either(enhancer, tmp_path, first):
+    bad = tmp_path / f"{first}1+1.png"
+    bad.write_bytes(b"no picture")
+
+    batch = Running(enhancer, RAW, planned([bad])).run()
+
+    assert rows_of(batch)[0]["reason"].startswith(f"'{first}1+1.png is not a picture")
+
+
+class Tree:
+    """A folder of pictures, enhanced into another one as the command line does it."""
+
+    def __init__(self, enhancer, photo, root):
+        self.enhancer, self.photo, self.source, self.results = enhancer, photo, root / "tree", root / "out"
+
+    def add(self, name: str, left: int) -> None:
+        """A picture whose content depends on `left`."""
+        (self.source / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(self.photo[:8, left : left + 8]).save(self.source / name, format="PNG")
+
+    def run(self, settings=RAW) -> dict[str, bool]:
+        """Enhance the tree; says of each result whether it was there already."""
+        batch = plan(find_pictures([self.source], self.results), self.results)
+        done = Running(self.enhancer, settings, batch).run()
+        assert done.count("done") == len(done.items)
+        return {
+            item.output.relative_to(self.results).as_posix(): item.info["cached"]
+            for item in done.items
+            if item.info and item.output
+        }
+
+    def made_from(self, name: str) -> np.ndarray:
+        return self.enhancer.upscale(np.asarray(Image.open(self.source / name)), RAW.model)
+
+    def result(self, name: str) -> np.ndarray:
+        return np.asarray(Image.open(self.results / name))
+
+
+@pytest.fixture
+def tree(enhancer, photo, tmp_path) -> Tree:
+    return Tree(enhancer, photo, tmp_path)
+
+
+def test_a_folder_keeps_its_sub_folders(tree):
+    for left, name in enumerate(("x.png", "a/x.png", "a/b/x.png")):
+        tree.add(name, 8 * left)
+
+    assert set(tree.run()) == {"x.png", "a/x.png", "a/b/x.png"}
+    assert np.array_equal(tree.result("a/b/x.png"), tree.made_from("a/b/x.png"))
+
+
+def test_a_file_that_is_added_takes_no_other_files_place_and_nothing_is_computed_again(tree):
+    tree.add("b.png", 0)
+    tree.add("b.webp", 8)
+    before = tree.run()
+    tree.add("b.jpg", 16)  # sorted between the two
+
+    after = tree.run()
+
+    assert before == {"b.png": False, "b-2.png": False}
+    assert after == {"b.png": True, "b-2.png": True, "b-3.png": False}
+    for result, source in (("b.png", "b.png"), ("b-2.png", "b.webp"), ("b-3.png", "b.jpg")):
+        assert np.array_equal(tree.result(result), tree.made_from(source))
+
+
+def test_a_changed_photo_replaces_its_own_result_and_no_other(tree):
+    tree.add("a.jpg", 0)
+    tree.add("a.png", 8)
+    tree.run()
+    tree.add("a.png", 24)
+
+    assert tree.run() == {"a.png": True, "a-2.png": False}
+    assert np.array_equal(tree.result("a-2.png"), tree.made_from("a.png"))
+
+
+def test_what_somebody_else_put_there_is_never_replaced(tree):
+    tree.add("a.png", 0)
+    tree.results.mkdir()
+    (tree.results / "a.png").write_bytes(b"somebody's")
+
+    assert set(tree.run()) == set(tree.run()) == {"a-2.png"}
+    assert (tree.results / "a.png").read_bytes() == b"somebody's"
+
+
+def test_a_tree_that_was_moved_is_known_by_its_content(tree):
+    tree.add("a/x.png", 0)
+    tree.run()
+    moved = tree.source.with_name("elsewhere") / "deeper"
+    moved.parent.mkdir()
+    tree.source.rename(moved)
+    tree.source = moved
+
+    assert tree.run() == {"a/x.png": True}
+
+
+def test_a_removed_file_leaves_the_others_where_they_are(tree):
+    for left, name in enumerate(("a.gif", "a.jpg", "a.png")):
+        tree.add(name, 8 * left)
+    tree.run()
+    (tree.source / "a.gif").unlink()
+    (tree.results / "a.png").unlink()
+
+    assert tree.run() == {"a-2.png": True, "a-3.png": True}
 
 
 def test_equal_names_are_kept_apart_also_by_their_case():

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enhance.canvas import Canvas
 from enhance.errors import StorageError
+from enhance.inference.network_output import Canvas
 
 
 def filled(canvas: Canvas, picture: np.ndarray) -> Canvas:
@@ -26,7 +26,7 @@ def picture(request) -> np.ndarray:
 @pytest.mark.parametrize("place", ["memory", "file", "kept"])
 def test_rows_come_back_as_the_strips_went_in(picture, columns, place, tmp_path, monkeypatch):
     if place == "file":
-        monkeypatch.setattr("enhance.canvas._IN_MEMORY", 0)
+        monkeypatch.setattr("enhance.inference.network_output._IN_MEMORY", 0)
     path = tmp_path / "output.raw" if place == "kept" else None
 
     with filled(Canvas(17, 23, picture.dtype, columns=columns, path=path), picture) as canvas:

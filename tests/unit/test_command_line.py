@@ -88,7 +88,7 @@ def test_one_bad_file_stops_nothing_and_is_named(photo_file, tmp_path, capsys):
     assert "bad.jpg is not a picture" in capsys.readouterr().err
 
 
-def test_a_folder_is_taken_with_its_pictures_and_equal_names_are_kept_apart(photo, tmp_path):
+def test_a_folder_is_taken_with_its_pictures_and_sub_folders_and_equal_names_are_kept_apart(photo, tmp_path):
     folder = tmp_path / "in"
     (folder / "more").mkdir(parents=True)
     for name in ("a.png", "a.bmp", "more/a.png", "notes.txt"):
@@ -96,7 +96,8 @@ def test_a_folder_is_taken_with_its_pictures_and_equal_names_are_kept_apart(phot
 
     assert main(["run", str(folder), "-o", str(tmp_path / "out"), *FAST]) == 0
 
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-2.png", "a-3.png", "a.png"]
+    results = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert results == ["a-2.png", "a.png", "more/a.png"]
 
 
 def test_originals_are_safe_when_the_results_go_into_their_folder(photo, tmp_path):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from enhance.device import pick_device, pick_precision
-from enhance.engine import SMALLEST_STRIP, Engine
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.kernels import Kernel
+from enhance.inference.device import pick_device, pick_precision
+from enhance.inference.engine import SMALLEST_STRIP, Engine
+from enhance.inference.kernels import Kernel
 from enhance.scenes.gfpgan import FaceRestorer
 
 FAST = "realesr-animevideov3"

@@ -68,7 +68,7 @@ def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, ph
     seen = replace(read_picture(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
     monkeypatch.setattr("enhance.scenes.faces.find_faces", lambda *_: two)
-    monkeypatch.setattr(weights, "ensure", lambda name: Mock())
+    monkeypatch.setattr("enhance.scenes.faces.models.ensure", lambda name: Mock())
     calls = []
 
     def restore(crops, stop):

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from enhance.errors import Cancelled
-from enhance.gate import Gate
+from enhance.inference.turns import Gate
 
 
 def test_an_urgent_caller_goes_before_those_who_waited_longer():

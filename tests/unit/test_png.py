@@ -17,9 +17,9 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import StorageError
+from enhance.output.png import PngWriter, encode_png
 from enhance.picture import read_picture
 from enhance.picture.png_chunks import chunk_content, scan_chunks
-from enhance.png import PngWriter, encode_png
 from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)

@@ -14,10 +14,10 @@ from PIL import ImageCms
 from skimage import data
 
 from enhance.errors import StorageError
+from enhance.output.result import write_png
 from enhance.report import PngRows, make_report, write_report
 from enhance.report.sheet import Sheet
 from enhance.report.texts import ENGLISH
-from enhance.result import write_png
 from enhance.settings import Settings
 
 from .report_runs import facts_of, info_of, run_of, text_of

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 from enhance.errors import PictureError
-from enhance.png import PngWriter, encode_png
+from enhance.output.png import PngWriter, encode_png
 from enhance.report import PngRows
 
 from .picture_files import png

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from enhance.errors import WeightsError
-from enhance.graph import Conv, Graph
-from enhance.kernels import Kernel, prepare
-from enhance.networks import build_graph, rrdbnet, srvgg
-from enhance.rows import Stream
+from enhance.inference.graph import Conv, Graph
+from enhance.inference.kernels import Kernel, prepare
+from enhance.inference.networks import build_graph, rrdbnet, srvgg
+from enhance.inference.rows import Stream
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,20 @@ from dataclasses import replace
 import pytest
 
 from enhance.errors import StorageError
+from enhance.files import part_of, place_whole
 from enhance.picture import read_picture
 from enhance.tasks import TaskStore
-from enhance.whole import part_of, place_whole
 
 
 @pytest.fixture
 def store(tmp_path) -> TaskStore:
-    return TaskStore(tmp_path / "store")
+    return made(tmp_path)
+
+
+def made(tmp_path, **limits) -> TaskStore:
+    store = TaskStore(tmp_path / "store", **limits)
+    store.prepare()
+    return store
 
 
 def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"picture") -> str:
@@ -50,8 +56,8 @@ def test_a_name_from_a_person_never_leads_elsewhere(store, photo_file, name):
     assert len(place.name.encode()) <= 140
 
 
-def test_ids_are_random_and_long():
-    ids = {TaskStore().new_id() for _ in range(100)}
+def test_ids_are_random_and_long(store):
+    ids = {store.new_id() for _ in range(100)}
 
     assert len(ids) == 100
     assert all(len(task_id) == 32 for task_id in ids)
@@ -104,8 +110,8 @@ def test_a_result_without_room_for_its_facts_is_removed(store, monkeypatch):
     assert list(store.processed.iterdir()) == []
 
 
-def test_old_files_go_and_young_ones_stay(store, monkeypatch):
-    monkeypatch.setenv("ENHANCE_RETENTION_HOURS", "2")
+def test_old_files_go_and_young_ones_stay(tmp_path):
+    store = made(tmp_path, hours=2)
     old, young = finish(store), finish(store)
     ago = time.time() - 3 * 3600
     os.utime(store.result_path(old), (ago, ago))
@@ -115,20 +121,20 @@ def test_old_files_go_and_young_ones_stay(store, monkeypatch):
     assert {path.stem for path in store.processed.iterdir()} == {young}
 
 
-def test_what_is_too_much_goes_oldest_first(store, monkeypatch):
+def test_what_is_too_much_goes_oldest_first(tmp_path):
+    store = made(tmp_path)
     tasks = [finish(store, content=b"0123456789") for _ in range(3)]
-    monkeypatch.setenv("ENHANCE_MAX_DISK", "25")
     for age, task_id in enumerate(reversed(tasks)):
         ago = time.time() - 10 * age
         os.utime(store.result_path(task_id), (ago, ago))
 
-    store.clean()
+    made(tmp_path, max_disk=25).clean()
 
     assert {path.stem for path in store.processed.glob("*.png")} == set(tasks[1:])
 
 
-def test_a_finished_task_makes_room_for_itself(store, monkeypatch):
-    monkeypatch.setenv("ENHANCE_MAX_DISK", "15")
+def test_a_finished_task_makes_room_for_itself(tmp_path):
+    store = made(tmp_path, max_disk=15)
     first = finish(store, content=b"0123456789")
     ago = time.time() - 60
     os.utime(store.result_path(first), (ago, ago))
@@ -138,8 +144,8 @@ def test_a_finished_task_makes_room_for_itself(store, monkeypatch):
     assert {path.stem for path in store.processed.iterdir()} == {second}
 
 
-def test_a_running_tasks_files_stay_whatever_their_age(store, monkeypatch, photo_file):
-    monkeypatch.setenv("ENHANCE_MAX_DISK", "1")
+def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
+    store = made(tmp_path, max_disk=1)
     upload = store.keep_upload(photo_file, read_picture(photo_file))
 
     with store.using(upload):
@@ -153,7 +159,7 @@ def test_a_running_tasks_files_stay_whatever_their_age(store, monkeypatch, photo
 def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
     store.check()
     code = (
-        "import sys; from pathlib import Path; from enhance.whole import part_of;"
+        "import sys; from pathlib import Path; from enhance.files import part_of;"
         "part_of(Path(sys.argv[1])).write_bytes(b'half')"
     )
     subprocess.run([sys.executable, "-c", code, str(store.processed / "x.png")], check=True)

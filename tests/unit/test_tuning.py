@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.output.tuning import Tuning
 from enhance.resample import Resampler, enlarge_rows
 from enhance.settings import Settings
-from enhance.tuning import Tuning
 from tests.conftest import psnr
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from enhance.errors import WeightsError
 from tests.unit.hub_server import HubServer, made_up_model
-from weights import Store, ensure, hub, locate, manifest
+from weights import Store, WeightsError, WeightsFolderError, ensure, hub, locate, manifest
 
 CONTENT = bytes(range(256)) * 2000
 MODEL = made_up_model(CONTENT)
@@ -196,6 +195,18 @@ def test_offline_mode_asks_nobody(server: HubServer, store: Store, monkeypatch: 
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set"):
         ensure("tiny", store=store)
     assert server.asked == []
+
+
+def test_where_the_bytes_cannot_be_kept_no_other_source_is_asked(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = manifest()["realesr-animevideov3"]
+    server.offer(model, CONTENT)
+    monkeypatch.setattr(hub, "_size", lambda part: 0)
+    monkeypatch.setattr("weights.package.convert", None)
+    (tmp_path / f"{model.file}.part").mkdir()
+    with pytest.raises(WeightsFolderError, match=r"weights folder .* cannot be used"):
+        ensure(model.name, store=Store(tmp_path))
 
 
 def test_the_token_is_sent_to_the_hub_but_not_to_where_it_redirects(

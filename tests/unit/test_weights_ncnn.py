@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enhance.errors import WeightsError
-from weights import manifest
+from weights import WeightsError, manifest
 from weights.ncnn import read_layers, read_ncnn
 
 PACKAGED = {name: model for name, model in manifest().items() if model.package}

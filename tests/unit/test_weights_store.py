@@ -14,9 +14,19 @@ import pytest
 import torch
 
 import weights
-from enhance.errors import StorageError, WeightsError
 from tests.unit.hub_server import made_up_model
-from weights import Located, Store, ensure, files, folder, locate, manifest, read_state_dict
+from weights import (
+    Located,
+    Store,
+    WeightsError,
+    WeightsFolderError,
+    ensure,
+    files,
+    folder,
+    locate,
+    manifest,
+    read_state_dict,
+)
 from weights.models import PackageSource
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +126,12 @@ def test_a_conversion_without_its_record_is_not_trusted(store: Store, record: st
     assert ensure(NAME, store=store).source == FROM_PACKAGE
 
 
+def test_a_record_that_the_program_did_not_write_is_kept(tmp_path: Path):
+    (tmp_path / f"{NAME}.json").write_text('{"notes": "mine"}')
+    ensure(NAME, store=Store(tmp_path))
+    assert (tmp_path / f"{NAME}.json.corrupt").read_text() == '{"notes": "mine"}'
+
+
 def test_a_record_of_another_bin_is_not_trusted(store: Store):
     side = store.folder / f"{NAME}.json"
     side.write_text(json.dumps({**json.loads(side.read_text()), "bin_sha256": "0" * 64}))
@@ -171,7 +187,7 @@ def test_enhance_weights_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"weights folder .* cannot be used .*set ENHANCE_WEIGHTS"):
+    with pytest.raises(WeightsFolderError, match=r"weights folder .* cannot be used .*set ENHANCE_WEIGHTS"):
         ensure(NAME, store=Store(tmp_path / "file" / "weights"))
 
 
@@ -183,7 +199,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path):
         f"weights.ensure({NAME!r}, store=weights.Store(__import__('pathlib').Path({str(tmp_path)!r})))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "StorageError: The weights folder" in ended.stderr
+    assert "WeightsFolderError: The weights folder" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.lock"]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +15,30 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .errors import Cancelled
-from .picture import Picture
+from ..errors import Cancelled
+from ..picture import Picture
+from ..rendition import Rendition
+from ..resample import FACTOR, Resampler, enlarge_rows
+from ..scenes.patches import FacePatch, apply
+from ..settings import Settings
 from .png import PngWriter
-from .rendition import Rendition
-from .resample import FACTOR, Resampler, enlarge_rows
-from .scenes.patches import FacePatch, apply
-from .settings import Settings
 from .tuning import Rows, Tuning, rounded, scaled_size
 
 _STRIP = 64
-_SIGNATURE = "Enhance signature"
+_SIGNATURE, _INPUT, _SOURCE = "Enhance signature", "Enhance input", "Enhance source"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a finished PNG tells of where it comes from; None where it does not tell.
+
+    `signature` is that of its settings and input, `input_sha256` that of the input's bytes, `source` stands for the
+    place of the input (`source_mark`).
+    """
+
+    signature: str | None = None
+    input_sha256: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,12 +122,14 @@ def write_png(
     path: Path,
     *,
     signature: str,
+    source: Path | None = None,
     rendition: Rendition | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[Written, dict[str, float]]:
     """Write the result to `path`, whole or not at all; gives the file, and the seconds of `tuning` and of `encode`.
 
-    The file carries `signature`, so that it is known again; `rendition` is fed the same rows. Raises StorageError, or
+    The file carries `signature`, and what stands for `source`, the input, so that it is known again; `rendition` is fed
+    the same rows. Raises StorageError, or
     Cancelled when `stop` is set.
     """
     height, width = result.size
@@ -126,7 +143,7 @@ def write_png(
         bits=picture.bits,
         icc=picture.icc,
         exif=picture.exif,
-        text={_SIGNATURE: signature},
+        text={_SIGNATURE: signature, _INPUT: picture.sha256} | ({_SOURCE: source_mark(source, path)} if source else {}),
     )
     with writer:
         for first in range(0, height, _STRIP):
@@ -143,13 +160,21 @@ def write_png(
     return Written(path, writer.sha256, writer.bytes_written), seconds
 
 
-def signature_of(path: Path) -> str | None:
-    """The signature that a finished PNG carries; None for any other file, or none."""
+def origin_of(path: Path) -> Origin:
+    """What a finished PNG tells of its origin; nothing for any other file, or none."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get(_SIGNATURE)
+            return Origin(*(image.info.get(key) for key in (_SIGNATURE, _INPUT, _SOURCE)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+        return Origin()
+
+
+def source_mark(source: Path, result: Path) -> str:
+    """What stands for the place of an input as seen from its result, without telling it: a hash, 64 hex digits."""
+    place = source.absolute()
+    with suppress(ValueError):  # another drive
+        place = Path(os.path.relpath(place, result.absolute().parent))
+    return hashlib.sha256(place.as_posix().encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

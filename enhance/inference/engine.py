@@ -12,20 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-import weights
-
-from .canvas import streams_columns
+from ..errors import Cancelled, EnhanceError, MemoryShortError
+from ..inference import models
+from ..progress import Progress
+from ..scenes import gfpgan
+from ..settings import Recipe
 from .device import PRECISIONS, pick_device, pick_precision
-from .errors import Cancelled, EnhanceError, MemoryShortError
-from .gate import Gate
 from .graph import Graph
 from .kernels import Kernel, prepare
+from .network_output import streams_columns
 from .networks import build_graph
-from .progress import Progress
 from .rows import Stream
-from .scenes import gfpgan
-from .settings import Recipe
-from .speed import Speedometer
+from .turns import Gate
+from .usage import Speedometer
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +85,8 @@ class Engine:
     def restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None = None) -> list[np.ndarray]:
         """Faces restored by GFPGAN: float32 [512, 512, 3] RGB in 0..1, aligned, to the same.
 
-        All in one turn, so that no other model is loaded between two of them. Raises WeightsError, and Cancelled when
-        `stop` is set before the last one.
+        All in one turn, so that no other model is loaded between two of them. Raises WeightsError, StorageError, and
+        Cancelled when `stop` is set before the last one.
         """
         restored = []
         try:
@@ -275,7 +274,7 @@ class _Clock:
 
 def _read(recipe: Recipe) -> tuple[Graph, dict[str, torch.Tensor]]:
     """The graph and the weights of the recipe, mixed where it has two models."""
-    states = [weights.read_state_dict(weights.ensure(name)) for name in recipe.models]
+    states = [models.state_dict(models.ensure(name)) for name in recipe.models]
     graphs = [build_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
     if recipe.partner is None:
         return graphs[0], states[0]

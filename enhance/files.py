@@ -4,24 +4,78 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
+import re
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from .errors import StorageError
 
+MARKER = ".enhance-folder"
+"""The file in a folder that says that the program keeps files of its own there."""
+
+_PART = re.compile(r"\.enhance-([0-9A-Za-z]+)-(\d+)-(\d+)-[0-9a-f]{12}\.part")
 _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class OwnFolders:
+    """Folders below `root` in which the program keeps what it makes, safe beside other people's files.
+
+    `names` says for each folder which names the program gives there, as a pattern of the whole name. Nothing else is
+    ever removed, and nothing at all before the program has put its marker into `root`: it lists what bore such a name
+    already, and that is not the program's either.
+    """
+
+    root: Path
+    names: Mapping[str, re.Pattern[str]]
+
+    def prepare(self) -> None:
+        """Make the folders and the marker where they are not there yet. Raises StorageError."""
+        marker = self.root / MARKER
+        known = self._foreign()
+        try:
+            for name in self.names:
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            if not self.names.keys() <= known.keys():
+                found = {name: sorted(one.name for one in self._named(name)) for name in self.names}
+                temporary = part_of(marker)
+                temporary.write_text(json.dumps({"kept by": "enhance", "not its own": found | known}), "utf-8")
+                temporary.replace(marker)
+        except OSError as error:
+            raise explained(marker, error) from error
+
+    def entries(self, name: str) -> list[Path]:
+        """What the program made in one of the folders, and may remove."""
+        foreign = self._foreign().get(name)
+        if foreign is None:
+            return []
+        with suppress(OSError):
+            return [one for one in self._named(name) if one.name not in foreign and not one.is_symlink()]
+        return []
+
+    def _named(self, name: str) -> Iterator[Path]:
+        yield from (one for one in (self.root / name).iterdir() if self.names[name].fullmatch(one.name))
+
+    def _foreign(self) -> dict[str, list[str]]:
+        try:
+            foreign = json.loads((self.root / MARKER).read_text("utf-8"))["not its own"]
+            return {name: list(names) for name, names in foreign.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
 
 def part_of(path: Path) -> Path:
     """A fresh temporary name beside `path` that says which process it belongs to."""
-    return path.with_name(f".{_owner()}-{secrets.token_hex(6)}.part")
+    return path.with_name(f".enhance-{_owner()}-{secrets.token_hex(6)}.part")
 
 
 def place_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -64,7 +118,7 @@ def check_room(folder: Path, needed: int) -> None:
 def sweep(folder: Path) -> int:
     """Remove the temporary files in `folder` whose process is gone; gives their number."""
     swept = 0
-    for leftover in folder.glob(".*.part"):
+    for leftover in folder.glob(".enhance-*.part"):
         if _is_abandoned(leftover):
             leftover.unlink(missing_ok=True)
             swept += 1
@@ -89,10 +143,11 @@ def _owner() -> str:
 
 
 def _is_abandoned(leftover: Path) -> bool:
-    parts = leftover.name.strip(".").split("-")
-    if len(parts) != 4 or not (parts[1] + parts[2]).isdigit():
+    """Whether the name is one that `part_of` gives, to a process that is no more."""
+    found = _PART.fullmatch(leftover.name)
+    if found is None or leftover.is_symlink() or not leftover.is_file():
         return False
-    host, pid, started, _ = parts
+    host, pid, started = found.groups()
     try:
         if host != _owner().split("-")[0]:
             return time.time() - leftover.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS

@@ -1,13 +1,18 @@
-"""Which presets can be chosen, and the fast network's two ends."""
+"""The door to the model files: its errors, which presets can be chosen, and the fast network's two ends."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import weights
-from enhance import Enhancer, Settings, WeightsError
-from enhance.engine import Engine
-from enhance.networks import srvgg
+from enhance import Enhancer, Settings, StorageError, WeightsError
+from enhance.inference import models
+from enhance.inference.engine import Engine
+from enhance.inference.networks import srvgg
 from enhance.settings import Recipe
 
 
@@ -20,7 +25,7 @@ def small_networks(monkeypatch):
         name: {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in graph.shapes().items()}
         for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
     }
-    monkeypatch.setattr("enhance.networks._KNOWN", dict.fromkeys(states, lambda: graph))
+    monkeypatch.setattr("enhance.inference.networks._KNOWN", dict.fromkeys(states, lambda: graph))
     monkeypatch.setattr(weights, "ensure", lambda name: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
     monkeypatch.setattr(weights, "read_state_dict", lambda located: states[located.name])
     return states
@@ -71,3 +76,21 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
     with pytest.raises(WeightsError, match="realesr-general-x4v3"):
         enhancer.run(photo_file, Settings.preset("fast"))
     assert enhancer.run(photo_file, Settings.preset("anime-fast")).path.exists()
+
+
+def test_the_errors_of_the_model_files_become_the_products_own(tmp_path, monkeypatch):
+    with pytest.raises(WeightsError, match="no model 'sd-x9'") as unknown:
+        models.locate("sd-x9")
+    assert isinstance(unknown.value.__cause__, weights.WeightsError)
+    assert unknown.value.sentence("zh-CN").startswith("没有名为 'sd-x9' 的模型")
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
+    with pytest.raises(StorageError, match="set ENHANCE_WEIGHTS to another folder"):
+        models.ensure("realesr-animevideov3")
+
+
+def test_asking_for_models_loads_nothing_heavy():
+    code = "import sys, enhance.inference.models; print({'torch', 'huggingface_hub'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "set()\n"

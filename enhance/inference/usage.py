@@ -1,17 +1,44 @@
-"""How fast this machine runs the networks: measured at every run, probed once before the first."""
+"""What a run takes of this machine: its memory at the highest, and its time, measured and foretold."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
-import torch
+import psutil
 
-from .kernels import Kernel
 from .networks import known_graph
+
+if TYPE_CHECKING:
+    import torch
 
 _PROBE_SHARE = 0.85
 """What a whole network reaches of a single convolution's speed; the first real run replaces the guess."""
+
+
+class PeakMemory:
+    """The highest memory in use, in MB, since it was made: on the device for CUDA, else of this process.
+
+    A process's memory is looked at whenever `look` is called, between steps. CUDA counts for the whole process: only
+    the one long run that goes on may `reset` that count, not a preview that comes in between.
+    """
+
+    def __init__(self, device_type: str = "cpu", *, reset: bool = True):
+        self._cuda = device_type == "cuda"
+        self._process = psutil.Process()
+        self._highest = 0.0
+        if self._cuda and reset:
+            sys.modules["torch"].cuda.reset_peak_memory_stats()
+        self.look()
+
+    def look(self) -> float:
+        """The peak so far, in MB."""
+        if self._cuda:
+            return sys.modules["torch"].cuda.max_memory_allocated() / 1e6
+        self._highest = max(self._highest, self._process.memory_info().rss / 1e6)
+        return self._highest
 
 
 class Speedometer:
@@ -49,6 +76,10 @@ class Speedometer:
         return min(others)
 
     def _probe(self, dtype: torch.dtype) -> float:
+        import torch
+
+        from .kernels import Kernel
+
         channels, height, width = 64, 34, 384
         rows = torch.zeros(height, width, channels, dtype=dtype, device=self._device)
         weight = torch.zeros(channels, channels, 3, 3, dtype=dtype, device=self._device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .errors import WeightsError
+from ..errors import WeightsError
 from .graph import Graph
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from typing import BinaryIO
 import numpy as np
 from isal import isal_zlib
 
-from .errors import StorageError
-from .picture.png_chunks import SIGNATURE, make_chunk
-from .whole import explained, part_of
+from ..errors import StorageError
+from ..files import explained, part_of
+from ..picture.png_chunks import SIGNATURE, make_chunk
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2

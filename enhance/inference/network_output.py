@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .errors import StorageError
-from .whole import check_room, explained, part_of
+from ..errors import StorageError
+from ..files import check_room, explained, part_of
 
 _IN_MEMORY = 256 << 20
 _LENGTH = struct.Struct("<Q")

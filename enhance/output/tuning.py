@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .resample import Resampler, enlarge_rows
-from .settings import Settings
+from ..resample import Resampler, enlarge_rows
+from ..settings import Settings
 
 Rows = Callable[[int, int], np.ndarray]
 """Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""

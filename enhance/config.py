@@ -1,0 +1,103 @@
+"""Every environment variable, read and checked in one place; the weight files' own are read by `weights`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import SettingsError
+from .texts import DEFAULT_LANGUAGE, spoken
+
+_LAST_PORT = 65_535
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the environment says, checked; the defaults are those of an empty environment.
+
+    `data` is the folder for inputs and results, `device` one of PyTorch's names or auto. Limits are in input pixels and
+    in bytes a file; None: the command line's (400 million pixels) and the page's (100 million, 200 MB) differ. `hours`
+    is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` requests may wait.
+    `page_folder` is GRADIO_TEMP_DIR where that is set, `language` what the terminal speaks.
+    """
+
+    data: Path = Path("data")
+    device: str = "auto"
+    max_pixels: int | None = None
+    max_bytes: int | None = None
+    hours: float = 24.0
+    max_disk: int | None = None
+    auth: tuple[str, str] | None = None
+    queue: int = 20
+    host: str | None = None
+    port: int = 7860
+    page_folder: Path | None = None
+    language: str = DEFAULT_LANGUAGE
+
+
+def read_config(environment: Mapping[str, str] | None = None) -> Config:
+    """What the environment (or `environment`) says. Raises SettingsError with one sentence for a bad value."""
+    variables = _Variables(os.environ if environment is None else environment)
+    usual = Config()
+    return Config(
+        data=Path(variables.text("ENHANCE_DATA") or usual.data),
+        device=variables.text("ENHANCE_DEVICE") or usual.device,
+        max_pixels=variables.whole_number("ENHANCE_MAX_PIXELS"),
+        max_bytes=variables.whole_number("ENHANCE_MAX_BYTES"),
+        hours=variables.number("ENHANCE_RETENTION_HOURS") or usual.hours,
+        max_disk=variables.whole_number("ENHANCE_MAX_DISK"),
+        auth=_auth(variables.text("ENHANCE_AUTH")),
+        queue=variables.whole_number("ENHANCE_QUEUE") or usual.queue,
+        host=variables.text("GRADIO_SERVER_NAME") or None,
+        port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or usual.port,
+        page_folder=Path(folder) if (folder := variables.text("GRADIO_TEMP_DIR")) else None,
+        language=spoken(variables.text("LC_ALL") or variables.text("LANG")) or usual.language,
+    )
+
+
+@dataclass(frozen=True)
+class _Variables:
+    values: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        return self.values.get(name, "").strip()
+
+    def number(self, name: str) -> float | None:
+        """A number above 0; None where the variable is not set."""
+        text = self.text(name)
+        if not text:
+            return None
+        number = _parsed(text)
+        if number is None:
+            raise SettingsError("config_number", variable=name, value=text)
+        return number
+
+    def whole_number(self, name: str, key: str = "config_whole_number", most: float = float("inf")) -> int | None:
+        """A whole number from 1 to `most`, also one like 1e8 or 100_000_000; None where the variable is not set."""
+        text = self.text(name)
+        if not text:
+            return None
+        number = _parsed(text)
+        if number is None or number != int(number) or number > most:
+            raise SettingsError(key, variable=name, value=text)
+        return int(number)
+
+
+def _parsed(text: str) -> float | None:
+    """The finite number above 0 that the text is, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
+
+
+def _auth(text: str) -> tuple[str, str] | None:
+    if not text:
+        return None
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise SettingsError("config_auth")
+    return user, password

@@ -1,0 +1,1 @@
+"""The networks of the product and the models they run with."""

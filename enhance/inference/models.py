@@ -1,0 +1,89 @@
+"""The models of the product: the one door to `weights`, and which presets can be chosen with what is here.
+
+The errors of `weights` leave it as the product's own. Importing this loads neither torch nor huggingface_hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import weights
+from weights import Located, manifest
+
+from ..errors import StorageError, WeightsError
+from ..settings import DEFAULT_PRESET, PRESETS, Preset, from_preset
+from .networks import known_graph
+
+if TYPE_CHECKING:
+    import torch
+
+_SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
+
+
+def ensure(name: str) -> Located:
+    """The verified file of a model, fetched if need be.
+
+    Raises WeightsError when it cannot be had, StorageError when the weights folder cannot be used.
+    """
+    with _own_errors():
+        return weights.ensure(name)
+
+
+def locate(name: str) -> Located | None:
+    """The verified file of a model if it is here; nothing is fetched or changed. Raises as `ensure` does."""
+    with _own_errors():
+        return weights.locate(name)
+
+
+def state_dict(located: Located) -> dict[str, torch.Tensor]:
+    """The tensors of a located file on the CPU, by official name, as stored.
+
+    Raises WeightsError when the file has changed since it was verified, or holds no tensors.
+    """
+    with _own_errors():
+        return weights.read_state_dict(located)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except weights.WeightsFolderError as error:
+        raise StorageError(error.key, **error.values) from error
+    except weights.WeightsError as error:
+        raise WeightsError(error.key, **error.values) from error
+
+
+def describe_presets() -> list[dict[str, Any]]:
+    """Every preset in order: its purpose, its settings, whether it can be chosen and if not why, its relative time."""
+    return [_describe(preset) for preset in PRESETS.values()]
+
+
+def missing_models(preset: Preset) -> list[str]:
+    """The models of the preset that are neither here nor in an installed package."""
+    names = (*from_preset(preset.name).recipe.models, *_SCENE_MODELS.get(preset.scene or "", ()))
+    return [name for name in names if manifest()[name].package is None and locate(name) is None]
+
+
+def _describe(preset: Preset) -> dict[str, Any]:
+    missing = missing_models(preset)
+    settings = from_preset(preset.name).as_dict()
+    return {
+        "name": preset.name,
+        "summary": preset.summary,
+        "model": preset.model,
+        "settings": {name: value for name, value in settings.items() if name != "preset"},
+        "denoises": preset.denoises,
+        "available": not missing,
+        "reason": _reason(missing),
+        "relative_time": round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3),
+    }
+
+
+def _reason(missing: list[str]) -> str | None:
+    if not missing:
+        return None
+    names = " ".join(missing)
+    return f"The weights are not here yet; fetch them with `python -m weights fetch {names}`."

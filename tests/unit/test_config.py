@@ -1,0 +1,83 @@
+"""The environment is read and checked in one place, with one sentence for a bad value."""
+
+import pytest
+
+from enhance import Enhancer, SettingsError
+from enhance.__main__ import main
+from enhance.config import Config, read_config
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert read_config({}) == Config()
+
+
+@pytest.mark.parametrize("text", ["100000000", "1e8", "100_000_000", " 1e8 "])
+def test_a_number_may_be_written_as_people_write_it(text):
+    assert read_config({"ENHANCE_MAX_PIXELS": text}).max_pixels == 100_000_000
+
+
+@pytest.mark.parametrize("name", ["ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_QUEUE"])
+@pytest.mark.parametrize("text", ["-1", "0", "0.5", "many", "nan", "inf", "-inf", "1e400", "1,000", "0x10"])
+def test_a_senseless_limit_is_refused_in_one_sentence(name, text):
+    with pytest.raises(SettingsError, match=f"^{name} is “{text}”: set it to a whole number above 0") as refused:
+        read_config({name: text})
+    assert refused.value.sentence("zh-CN").startswith(f"{name} 的值是“{text}”")
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "soon", "nan", "inf"])
+def test_a_senseless_retention_is_refused(text):
+    with pytest.raises(SettingsError, match="ENHANCE_RETENTION_HOURS is “"):
+        read_config({"ENHANCE_RETENTION_HOURS": text})
+    assert read_config({"ENHANCE_RETENTION_HOURS": "0.5"}).hours == 0.5
+
+
+@pytest.mark.parametrize("text", ["70000", "-1", "http"])
+def test_a_port_is_a_port(text):
+    with pytest.raises(SettingsError, match="port from 1 to 65535"):
+        read_config({"GRADIO_SERVER_PORT": text})
+
+
+def test_a_login_is_a_user_and_a_password():
+    assert read_config({"ENHANCE_AUTH": "ada:love:lace"}).auth == ("ada", "love:lace")
+    for text in ("ada", ":secret", "ada:"):
+        with pytest.raises(SettingsError, match="user:password"):
+            read_config({"ENHANCE_AUTH": text})
+
+
+@pytest.mark.parametrize(
+    ("spoken", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh-CN"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_GB"}, "en"),
+        ({"LANG": "de_DE"}, "en"),
+        ({}, "en"),
+    ],
+)
+def test_the_terminal_says_its_language(spoken, language):
+    assert read_config(spoken).language == language
+
+
+def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ENHANCE_DEVICE", "tpu")
+
+    with pytest.raises(SettingsError, match="“tpu” is not available here"):
+        Enhancer().check()
+    assert Enhancer("cpu").engine.device.type == "cpu"
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 2
+    assert "“tpu” is not available here" in capsys.readouterr().err
+
+
+def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ENHANCE_MAX_PIXELS", "100")
+
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 1
+    assert "more than the limit of 0.0 million" in capsys.readouterr().err
+
+
+def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeypatch, capsys):
+    monkeypatch.setenv("ENHANCE_MAX_DISK", "-1")
+
+    assert main(["run", str(photo_file)]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "enhance: ENHANCE_MAX_DISK is “-1”: set it to a whole number above 0, or leave it empty."
+    )

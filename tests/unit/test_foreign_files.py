@@ -1,0 +1,144 @@
+"""Other people's files in the folders that the program is given are never deleted."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from enhance.__main__ import main
+from enhance.tasks import TaskStore
+from enhance.web.outbox import Outbox, PageFolder
+
+FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
+AGO = time.time() - 30 * 24 * 3600
+
+FOREIGN = (
+    "data/processed/figure.png",
+    "data/processed/figure.json",
+    "data/processed/.figure.part",
+    "data/processed/.host-1-2-3.part",
+    "data/reports/annual.pdf",
+    "data/uploads/holiday/photo.jpg",
+    "data/uploads/photo.jpg",
+    "data/network/scan.raw",
+    "data/network/.scan-1-1-0123456789ab.part",
+    "data/page/visitors/guest-book.txt",
+    "data/page/results/exam.csv",
+    "data/page/notes.txt",
+    # named as the program names its own, but there before it came
+    f"data/processed/{'ab' * 16}.png",
+    f"data/processed/{'ab' * 16}.json",
+    f"data/reports/{'ab' * 16}.pdf",
+    f"data/uploads/{'cd' * 32}/photo.jpg",
+    f"data/network/{'cd' * 32}.raw",
+    f"data/page/results/{'ab' * 16}/exam.csv",
+    f"data/page/{'cd' * 32}/exam.csv",
+)
+
+
+def put(path: Path) -> Path:
+    """An old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(path.name.encode())
+    for one in (path, path.parent):
+        os.utime(one, (AGO, AGO))
+    return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """Somebody's project, in which the program is started."""
+    for name in FOREIGN:
+        put(tmp_path / name)
+    monkeypatch.delenv("ENHANCE_DATA")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def foreign_files(project: Path) -> list[str]:
+    return [name for name in FOREIGN if (project / name).read_bytes() == Path(name).name.encode()]
+
+
+def test_a_run_in_somebodys_project_deletes_nothing(project, photo_file):
+    for _ in range(2):
+        assert main(["run", str(photo_file), *FAST]) == 0
+
+    assert foreign_files(project) == list(FOREIGN)
+
+
+def test_a_limit_of_the_disk_deletes_results_and_nothing_else(project, photo_file, monkeypatch):
+    monkeypatch.setenv("ENHANCE_MAX_DISK", "1")
+
+    for _ in range(2):
+        assert main(["run", str(photo_file), *FAST]) == 0
+
+    assert foreign_files(project) == list(FOREIGN)
+    store = TaskStore(project / "data")
+    assert len(list(store.processed.glob("*.png"))) == 3, "figure.png, the one that only looks like a result, the last"
+
+
+def test_a_page_with_its_own_folder_deletes_nothing_of_others(project):
+    folder = PageFolder(project / "data" / "page", hours=1, shared=False)
+    Outbox(folder).place("new.png")
+    folder._swept = 0
+    folder.sweep()
+
+    assert foreign_files(project) == list(FOREIGN)
+
+
+def test_a_shared_temporary_folder_keeps_what_others_put_there_also_later(tmp_path):
+    folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
+    mine = Outbox(folder).place("old.png")
+    mine.write_bytes(b"mine")
+    others = [put(tmp_path / "shared" / name) for name in ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")]
+    os.utime(mine.parent, (AGO, AGO))
+
+    folder._swept = 0
+    folder.sweep()
+
+    assert not mine.exists()
+    assert all(path.exists() for path in others)
+
+
+def test_a_folder_without_the_programs_marker_is_left_alone(tmp_path):
+    old = [put(tmp_path / "data" / name) for name in (f"processed/{'ab' * 16}.png", f"uploads/{'cd' * 32}/a.jpg")]
+
+    TaskStore(tmp_path / "data", hours=1, max_disk=1).clean()
+
+    assert all(path.exists() for path in old)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"not its own": 3}'])
+def test_a_damaged_marker_deletes_nothing(tmp_path, content):
+    store = TaskStore(tmp_path / "data", hours=1)
+    store.prepare()
+    (tmp_path / "data" / ".enhance-folder").write_text(content)
+    old = put(store.processed / f"{'ab' * 16}.png")
+
+    store.clean()
+    assert old.exists()
+    store.prepare()
+    store.clean()
+    assert old.exists(), "what is there when the marker is made anew counts as somebody else's"
+
+
+def test_a_link_with_an_own_name_is_not_followed(tmp_path):
+    store = TaskStore(tmp_path / "data", hours=1)
+    store.prepare()
+    elsewhere = put(tmp_path / "elsewhere" / "photo.jpg")
+    (store.uploads / ("cd" * 32)).symlink_to(elsewhere.parent)
+
+    store.clean()
+
+    assert elsewhere.exists()
+
+
+def test_a_folder_of_results_keeps_what_only_looks_half_done(tmp_path, photo_file):
+    others = [put(tmp_path / "out" / name) for name in (".draft.part", ".a-1-1-0123456789ab.part", "film.part")]
+
+    assert main(["run", str(photo_file), str(photo_file), "-o", str(tmp_path / "out"), *FAST]) == 0
+
+    assert all(path.exists() for path in others)
