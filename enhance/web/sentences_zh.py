@@ -10,32 +10,6 @@ import re
 
 _SENTENCES: tuple[tuple[str, str], ...] = (
     # pictures
-    (r"(.+) is empty \(0 bytes\).*", "{0} 是空文件（0 字节）：请重新复制或下载。"),
-    (
-        r"(.+) is not a picture that can be read here.*",
-        "{0} 不是可以读取的图片：请使用 JPEG、PNG、WebP、TIFF、BMP、GIF、HEIC 或 AVIF。",
-    ),
-    (r"(.+) is cut off, its end is missing.*", "{0} 不完整，末尾缺失：请重新复制或下载。"),
-    (r"(.+) is damaged or incomplete.*", "{0} 已损坏或不完整，无法读取：请重新复制，或另存为 JPEG 或 PNG。"),
-    (
-        r"(.+) has (\d+) x (\d+) pixels \((.+) million\), more than the limit of ([\d.,]+) million.*",
-        "{0} 有 {1} × {2} 像素（{3} 百万），超过 {4} 百万的上限：请先缩小图片。",
-    ),
-    (
-        r"(.+) has ([\d.,]+) MB, more than the limit of ([\d.,]+) MB.*",
-        "{0} 大小为 {1} MB，超过 {2} MB 的上限：请缩小图片或压缩后保存。",
-    ),
-    (r"(.+) says that it has no pixels.*", "{0} 没有任何像素：请用原来的程序重新保存。"),
-    (r"(.+) is a camera raw file.*", "{0} 是相机 RAW 文件：请先冲洗，再存为 JPEG 或 TIFF。"),
-    (r"(.+) is a TIFF of a rare kind.*", "{0} 是罕见的 TIFF：请存为 8 位或 16 位 RGB 的 TIFF 或 PNG。"),
-    (
-        r"(.+) is a (\S+) picture, which needs a library that is missing.*",
-        "{0} 是 {1} 图片，此处缺少所需的库：请存为 JPEG 或 PNG。",
-    ),
-    (r"(.+) needs more memory than is free.*", "{0} 所需内存超过可用内存：请关闭其他程序或缩小图片。"),
-    (r"(.+) does not exist.*", "{0} 已不存在：请重新选择图片。"),
-    (r"(.+) cannot be opened.*", "{0} 无法打开：请检查文件后重新选择。"),
-    (r"(.+) holds (?:numbers from .+|negative numbers).*", "{0} 的数值超出可用范围：请存为 16 位 TIFF 或 PNG。"),
     (r"No picture was given.*", "没有收到图片：请通过 image 上传图片文件。"),
     # settings
     (r"Unknown preset “(.*)”; choose from (.+)\.", "没有名为“{0}”的预设；可选：{1}。"),
