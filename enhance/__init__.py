@@ -1,7 +1,7 @@
 """Exact, fast and safe photo enhancement with Real-ESRGAN.
 
     from enhance import Enhancer, Settings
-    result = Enhancer().run("photo.jpg", Settings.preset("gentle"))
+    result = Enhancer().run("photo.jpg", Settings.from_preset("gentle"))
 
 The names below are the public ones. They are loaded when first used, so that importing the package costs nothing;
 PyTorch is not imported before the first picture.

@@ -6,31 +6,53 @@ import argparse
 import json
 import logging
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .errors import EnhanceError, SettingsError
+from .config import terminal_language
+from .errors import Cancelled, EnhanceError, SettingsError
 from .settings import PRESETS, RANGES, Settings
 
 if TYPE_CHECKING:
     from .batch import Batch, Item
 
+log = logging.getLogger(__name__)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; gives the exit status: 0 all done, 1 some failed, 2 usage."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.ERROR, format="enhance: %(message)s", stream=sys.stderr)
+    _log_in_one_line()
     try:
         return options.command(options)
-    except SettingsError as error:
-        print(f"enhance: {error}", file=sys.stderr)
-        return 2
     except EnhanceError as error:
-        print(f"enhance: {error}", file=sys.stderr)
-        return 1
+        _complain(error)
+        return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
-        print("enhance: stopped; what was done is kept, nothing half-written is left.", file=sys.stderr)
+        _complain(Cancelled("interrupted"))
         return 130
+    except Exception:
+        log.exception("The command failed")
+        _complain(EnhanceError("unexpected"))
+        return 1
+
+
+def _complain(error: EnhanceError, about: object = "") -> None:
+    """One sentence on standard error, in the terminal's language."""
+    print(f"enhance: {f'{about}: ' if about else ''}{error.sentence(terminal_language())}", file=sys.stderr)
+
+
+def _log_in_one_line() -> None:
+    """Errors that were not foreseen are named on standard error; where they happened is for a debugger."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("enhance: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
+
+
+class _OneLine(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        return "enhance: " + " ".join("".join(traceback.format_exception_only(*ei[:2])).split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,20 +84,19 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     sliders = {name: getattr(options, name) for name in RANGES}
-    settings = Settings.preset(options.preset, tuning=False if options.no_tuning else None, **sliders)
+    settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **sliders)
     from .batch import Running
-    from .config import read_config
     from .enhancer import Enhancer
 
     batch = _planned(options.input, options.output)
     if not batch.items:
-        raise EnhanceError("There is no picture in that folder.")
+        raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
     if options.output is None:
         enhancer.tasks.check()
         enhancer.tasks.clean()
-    language = read_config().language if options.report else None
+    language = terminal_language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
         ended = Running(enhancer, settings, batch, changed=reporter.look, report=language).run()
     enhancer.release()
@@ -92,11 +113,11 @@ def _planned(inputs: list[Path], output: Path | None) -> Batch:
     one_file = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
     if one_file:
         if output.suffix.lower() != ".png":
-            raise SettingsError(f"The result is a PNG: let the name of the output end in .png, not {output.name}.")
+            raise SettingsError("png_only", name=output.name)
         sweep(output.parent)
         return Batch((Item(inputs[0], inputs[0].name, output),))
     if output.exists() and not output.is_dir():
-        raise SettingsError(f"{output} is a file; name a folder for several results.")
+        raise SettingsError("folder_wanted", output=output)
     planned = plan(find_pictures(inputs, output), output)
     for folder in {output, *(item.output.parent for item in planned.items if item.output)}:
         sweep(folder)
@@ -136,9 +157,11 @@ class _Reporter:
     def _say(self, item: Item) -> None:
         self._bar.clear()
         if item.info is None:
-            print(f"enhance: {item.source}: {item.error}", file=sys.stderr)
+            assert item.error is not None
+            _complain(item.error, item.source)
             if self._json:
-                failed = {"status": "failed", "input": {"name": item.name}, "error": str(item.error)}
+                error = item.error.sentence(terminal_language())
+                failed = {"status": "failed", "input": {"name": item.name}, "error": error}
                 print(json.dumps(failed, ensure_ascii=False), flush=True)
         elif self._json:
             print(json.dumps(item.info, ensure_ascii=False), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import logging
 import re
 import threading
 import time
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
-from .files import place_whole
-from .output.result import Origin, file_sha256, origin_of, source_mark
+from .files import file_sha256, place_whole
+from .output.result import Origin, origin_of, source_mark
 from .picture import inspect
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
 """The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
@@ -229,6 +232,9 @@ class Running:
             self._put(place, state="cancelled")
         except EnhanceError as error:
             self._put(place, state="failed", error=error)
+        except Exception:
+            log.exception("A file of a batch failed")
+            self._put(place, state="failed", error=EnhanceError("unexpected"))
         else:
             self._put(place, state="done", info=result.info)
             self._worked += 0 if result.info["cached"] else item.pixels

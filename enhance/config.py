@@ -20,7 +20,7 @@ class Config:
     `data` is the folder for inputs and results, `device` one of PyTorch's names or auto. Limits are in input pixels and
     in bytes a file; None: the command line's (400 million pixels) and the page's (100 million, 200 MB) differ. `hours`
     is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` requests may wait.
-    `page_folder` is GRADIO_TEMP_DIR where that is set, `language` what the terminal speaks.
+    `page_folder` is GRADIO_TEMP_DIR where that is set.
     """
 
     data: Path = Path("data")
@@ -34,7 +34,6 @@ class Config:
     host: str | None = None
     port: int = 7860
     page_folder: Path | None = None
-    language: str = DEFAULT_LANGUAGE
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -53,8 +52,13 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         host=variables.text("GRADIO_SERVER_NAME") or None,
         port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or usual.port,
         page_folder=Path(folder) if (folder := variables.text("GRADIO_TEMP_DIR")) else None,
-        language=spoken(variables.text("LC_ALL") or variables.text("LANG")) or usual.language,
     )
+
+
+def terminal_language(environment: Mapping[str, str] | None = None) -> str:
+    """The language of the terminal, one of the catalogue's."""
+    variables = _Variables(os.environ if environment is None else environment)
+    return spoken(variables.text("LC_ALL") or variables.text("LANG")) or DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True)

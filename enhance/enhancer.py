@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import threading
-import time
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import scenes
 from .config import read_config
-from .earlier import result_at, stored_result
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .files import try_place
 from .inference import models
-from .inference.network_output import Canvas, streams_columns
-from .info import describe, settings_of
-from .job import Job
-from .output.result import ResultRows, with_faces
-from .picture import Box, Picture, read_picture
-from .preview import LARGEST, MARGIN, Piece, Preview, agreement_db, choose_box, render
-from .progress import Progress
-from .running import Onlookers, Timing, Watcher, network_output, write_result
-from .scenes.dehaze import find_haze
-from .scenes.faces import Faces, Portraits
+from .inference.network_output import NetworkOutput, streams_columns
+from .inference.turns import Progress
+from .info import RunRecord, located_of, settings_of
+from .output.result import ResultRows
+from .picture import Picture, read_picture
+from .pipeline import (
+    Onlookers,
+    Order,
+    Target,
+    Watcher,
+    Workshop,
+    begin,
+    find_at,
+    find_stored,
+    finished_rows,
+    make,
+    make_preview,
+)
+from .preview import LARGEST, MARGIN, Preview, choose_box, render
+from .scenes.faces import Portraits
 from .settings import Settings
 from .tasks import TaskStore
+from .texts import DEFAULT_LANGUAGE, spoken
 
 if TYPE_CHECKING:
+    import torch
+
     from .inference.engine import Engine
 
+_DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
 
@@ -59,7 +73,7 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self._making = threading.Lock()
         self._engine: Engine | None = None
-        self._portraits = Portraits(lambda crops, stop: self.engine.restore_faces(crops, stop))
+        self._portraits = Portraits(_detector, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
@@ -95,26 +109,22 @@ class Enhancer:
         grow; `name` is what the input is called, if not by its file name. Until `hold` is closed the result is not
         cleaned away. Raises EnhanceError; nothing half-written is left.
         """
-        started = time.perf_counter()
-        job = self._job(source, settings, max_pixels, max_bytes)
-        if name is not None:
-            job = replace(job, picture=replace(job.picture, name=name))
-        others = Onlookers(progress, stop, watch)
+        workshop, others = self._workshop(), Onlookers(progress, stop, watch)
+        source = Path(source)
+        record = begin(self._order(source, settings, max_pixels, max_bytes, name), workshop)
         if output is not None:
-            return self._run_to(Path(output), Path(source), job, started, others)
+            return self._run_to(Path(output), source, record, workshop, others)
         self.tasks.prepare()
         task_id = self.tasks.new_id()
-        path, keep = self.tasks.result_path(task_id), self.tasks.network_path(job.network_key)
-        upload = self.tasks.upload_path(job.picture.sha256, job.picture.name)
+        path, keep = self.tasks.result_path(task_id), self.tasks.network_path(record.network_key)
+        upload = self.tasks.upload_path(record.picture.sha256, record.picture.name)
         if hold is not None:
             hold.enter_context(self.tasks.using(path))
         with self.tasks.using(upload, path, keep):
-            self.tasks.keep_upload(Path(source), job.picture)
-            timing = Timing(started, self.engine.device.type)
-            info = None
-            if watch is None:
-                info = stored_result(self.tasks, job, path, timing, str(self.engine.device))
-            info = (info or self._make(job, path, timing, others, keep, preview)) | {"task_id": task_id}
+            self.tasks.keep_upload(source, record.picture)
+            info = find_stored(record, self.tasks, path) if watch is None else None
+            info = info or make(record, Target(path, keep), workshop, others, preview)
+            info |= {"task_id": task_id}
             self.tasks.finish(task_id, info)
         return Result(path, info)
 
@@ -135,69 +145,65 @@ class Enhancer:
 
         It goes before the steps of a running `run`. Its `info` has the signature that the whole run would have.
         """
-        started = time.perf_counter()
         if not 1 <= size <= LARGEST:
-            raise SettingsError(f"size takes a number of pixels from 1 to {LARGEST}, not {size!r}.")
-        job = self._job(source, settings, max_pixels, max_bytes)
-        box = choose_box(job.picture.width, job.picture.height, x, y, size)
-        outer = box.grown(MARGIN, job.picture.width, job.picture.height)
-        part = job.part(outer)
-        timing = Timing(started, self.engine.device.type)
-        faces = self._faces(job, stop, outer)
-        with network_output(self.engine, part, timing, Onlookers(progress, stop), urgent=True) as canvas:
-            network = canvas.rows(0, canvas.height)
-        piece = Piece(part.picture, network, box, outer, job.network_key, faces.patches if faces else ())
-        before, after = render(piece, job.settings)
-        timing.stage("tuning")
-        info = describe(job, device=str(self.engine.device)) | {"preview": asdict(box)}
-        info |= {"faces": faces.describe()} if faces else {}
-        return Preview(before, after, piece, info | timing.measured(part.picture.width * part.picture.height))
+            raise SettingsError("size_range", largest=LARGEST, value=repr(size))
+        workshop = self._workshop()
+        record = begin(self._order(source, settings, max_pixels, max_bytes), workshop)
+        width, height = record.picture.width, record.picture.height
+        box = choose_box(width, height, x, y, size)
+        return make_preview(record, box, box.grown(MARGIN, width, height), workshop, Onlookers(progress, stop))
 
     def retune(self, preview: Preview, settings: Settings) -> Preview:
         """The same square with other sliders, without running the network.
 
         Raises SettingsError when the settings need another network than the preview's.
         """
-        info = preview.info
+        info, picture = preview.info, preview.piece.picture
         located = models.ensure(settings.model)
-        job = Job(preview.piece.picture, settings, located, info["precision"])
-        if job.network_key != preview.piece.network_key:
-            raise SettingsError(f"The preset {settings.preset} needs a new preview: it runs the network differently.")
-        changed = describe(job, device=info["device"])
+        record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
+        if record.network_key != preview.piece.network_key:
+            raise SettingsError("new_preview", preset=settings.preset)
+        changed = record.info()
         info = info | {name: changed[name] for name in ("signature", "preset", "settings", "tile")}
         return Preview(*render(preview.piece, settings), preview.piece, info)
 
-    def result_rows(self, task_id: str) -> ResultRows:
+    @contextmanager
+    def result_rows(self, task_id: str, picture: Picture | None = None) -> Iterator[ResultRows]:
         """The finished pixels of a task on demand, as long as its input and its network's output are kept.
 
-        Raises EnhanceError when they are not, or when there is no such task.
+        `picture` is the decoded input, where the caller has it. Raises EnhanceError when they are not kept, or when
+        there is no such task.
         """
         info = self._finished(task_id)
-        picture = read_picture(self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"]))
-        located = models.Located(info["model"]["name"], Path(), info["model"]["sha256"], info["model"]["source"])
-        job = Job(picture, settings_of(info), located, info["precision"])
-        canvas = Canvas.open(self.tasks.network_path(job.network_key))
-        return self._rows(job, canvas, self._faces(job, None))
+        picture = picture or read_picture(self._upload(info))
+        settings = settings_of(info)
+        record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
+        with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
+            faces = self._portraits.faces(picture) if settings.scene == "face" else None
+            yield finished_rows(picture, settings, output, faces)
 
-    def report(self, task_id: str, language: str = "en") -> Path:
+    def report(self, task_id: str, language: str = DEFAULT_LANGUAGE, picture: Picture | None = None) -> Path:
         """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
 
-        Raises EnhanceError when there is no such task or its files are no longer kept.
+        `picture` is the decoded input, where the caller has it. Raises EnhanceError when there is no such task or its
+        files are no longer kept.
         """
         info = self._finished(task_id)
-        path = self.tasks.reports / f"{task_id}{'.zh' if language.lower().startswith('zh') else ''}.pdf"
-        upload = self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
-        result = Result(self.tasks.result_path(task_id), info)
+        chinese = spoken(language) == "zh-CN"
+        path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
+        upload, result = self._upload(info), Result(self.tasks.result_path(task_id), info)
         with self.tasks.using(path, upload, result.path):
-            return path if path.exists() else self.write_report(result, upload, path, language)
+            return path if path.exists() else self.write_report(result, picture or upload, path, language)
 
-    def write_report(self, result: Result, source: Path | str, path: Path | str, language: str = "en") -> Path:
+    def write_report(
+        self, result: Result, source: Path | str | Picture, path: Path | str, language: str = DEFAULT_LANGUAGE
+    ) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
         from .report import PngRows, write_report
 
-        spoken = "zh-CN" if language.lower().startswith("zh") else "en"
+        picture = source if isinstance(source, Picture) else read_picture(source)
         with PngRows(result.path) as rows:
-            return write_report(path, result.info, rows, read_picture(source), language=spoken)
+            return write_report(path, result.info, rows, picture, language=spoken(language) or DEFAULT_LANGUAGE)
 
     def upscale(
         self,
@@ -209,9 +215,7 @@ class Enhancer:
     ) -> np.ndarray:
         """The network's output alone: uint8 (or uint16) [H, W, 3] RGB gives [4H, 4W, 3] of the same type."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
-            raise PictureError(
-                f"upscale takes an array [height, width, 3] of uint8 or uint16, not {rgb.dtype} {list(rgb.shape)}."
-            )
+            raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
         height, width = rgb.shape[:2]
         result = np.empty((4 * height, 4 * width, 3), rgb.dtype)
         columns, filled = streams_columns(height, width), 0
@@ -226,9 +230,14 @@ class Enhancer:
         megapixels = width * height * settings.scale**2 / 1e6
         return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
-    def presets(self) -> list[dict[str, Any]]:
+    def hints(self, picture: Picture) -> tuple[str, ...]:
+        """The scenes that may suit the picture, `dehaze` and `face`: to be said, never done without being asked."""
+        detector = models.locate(_DETECTOR)
+        return scenes.hints(picture, detector.path if detector else None)
+
+    def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return models.describe_presets()
+        return models.describe_presets(language)
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
@@ -256,54 +265,46 @@ class Enhancer:
     def _finished(self, task_id: str) -> dict[str, Any]:
         info = self.tasks.info(task_id)
         if info is None:
-            raise EnhanceError("There is no such result (any more); run the picture again.")
+            raise EnhanceError("result_gone")
         return info
 
-    def _job(
-        self, source: Path | str | Picture, settings: Settings | None, max_pixels: int | None, max_bytes: int | None
-    ) -> Job:
-        settings = settings or Settings()
-        if not isinstance(source, Picture):
-            pixels, size = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-            source = read_picture(source, max_pixels=pixels, max_bytes=size)
-        located, *_ = [models.ensure(name) for name in settings.recipe.models]
-        haze = find_haze(source.rgb) if settings.scene == "dehaze" else None
-        return Job(source, settings, located, self.engine.precision(source.bits), haze)
+    def _upload(self, info: dict[str, Any]) -> Path:
+        return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
-    def _faces(self, job: Job, stop: threading.Event | None, box: Box | None = None) -> Faces | None:
-        """The restored faces of the job's picture, where its preset asks for them."""
-        return self._portraits.faces(job.picture, box, stop) if job.settings.scene == "face" else None
+    def _workshop(self) -> Workshop:
+        return Workshop(self.engine, self._portraits, self.tasks)
 
-    def _rows(self, job: Job, canvas: Canvas, faces: Faces | None) -> ResultRows:
-        network = with_faces(canvas.rows, faces.patches if faces else (), job.settings)
-        return ResultRows(job.picture, network, job.settings)
+    def _order(
+        self,
+        source: Path | str | Picture,
+        settings: Settings | None,
+        max_pixels: int | None,
+        max_bytes: int | None,
+        name: str | None = None,
+    ) -> Order:
+        source = source if isinstance(source, Picture) else Path(source)
+        limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
+        return Order(source, settings or Settings(), *limits, name)
 
-    def _run_to(self, output: Path, source: Path, job: Job, started: float, others: Onlookers) -> Result:
+    def _run_to(self, output: Path, source: Path, record: RunRecord, workshop: Workshop, others: Onlookers) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
         if output.exists() and source.exists() and output.samefile(source):
-            raise StorageError(f"{output} is the input itself, which is never overwritten; choose another output name.")
-        timing = Timing(started, self.engine.device.type)
-        info = result_at(output, job, timing, str(self.engine.device))
+            raise StorageError("own_input", output=output)
+        info = find_at(record, output)
         if info is None:
             try_place(output)
-            info = self._make(job, output, timing, others, source=source)
+            info = make(record, Target(output, source=source), workshop, others)
         return Result(output, info | {"task_id": self.tasks.new_id()})
 
-    def _make(
-        self,
-        job: Job,
-        path: Path,
-        timing: Timing,
-        others: Onlookers,
-        keep: Path | None = None,
-        preview: Preview | None = None,
-        source: Path | None = None,
-    ) -> dict[str, Any]:
-        """Do the job and write its result to `path`; gives its facts."""
-        faces = self._faces(job, others.stop)
-        with network_output(self.engine, job, timing, others, keep=keep, folder=path.parent) as canvas:
-            rows = self._rows(job, canvas, faces)
-            info = write_result(job, rows, path, timing, others, str(self.engine.device), source)
-            if preview is not None and preview.piece.network_key == job.network_key:
-                info["agreement_db"] = agreement_db(preview, rows)
-        return info | ({"faces": faces.describe()} if faces else {})
+    def _restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None) -> list[np.ndarray]:
+        """All faces of a picture in one turn of the engine, so that the models change places once."""
+        from .scenes import gfpgan
+
+        def load(device: torch.device) -> gfpgan.FaceRestorer:
+            return gfpgan.FaceRestorer(models.state_dict(models.ensure(gfpgan.NAME)), device)
+
+        return self.engine.use(gfpgan.NAME, load, lambda restorer: restorer.restore(crops, stop))
+
+
+def _detector() -> Path:
+    return models.ensure(_DETECTOR).path

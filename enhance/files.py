@@ -1,19 +1,25 @@
-"""A file appears whole or not at all: it is written under a temporary name beside its own and renamed at the end."""
+"""Files on the disk: each appears whole or not at all, and only the program's own are ever removed.
+
+A file is written under a temporary name beside its own and renamed at the end.
+"""
 
 from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import psutil
 
@@ -45,13 +51,12 @@ class OwnFolders:
         try:
             for name in self.names:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            if not self.names.keys() <= known.keys():
-                found = {name: sorted(one.name for one in self._named(name)) for name in self.names}
-                temporary = part_of(marker)
-                temporary.write_text(json.dumps({"kept by": "enhance", "not its own": found | known}), "utf-8")
-                temporary.replace(marker)
+            found = {name: sorted(one.name for one in self._named(name)) for name in self.names.keys() - known.keys()}
         except OSError as error:
             raise explained(marker, error) from error
+        if found:
+            text = json.dumps({"kept by": "enhance", "not its own": found | known})
+            place_whole(marker, lambda temporary: temporary.write_text(text, "utf-8"))
 
     def entries(self, name: str) -> list[Path]:
         """What the program made in one of the folders, and may remove."""
@@ -78,41 +83,89 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".enhance-{_owner()}-{secrets.token_hex(6)}.part")
 
 
+class PartFile:
+    """A file in the making, beside the place where it appears once it is whole. Use it as a context manager.
+
+    What was not kept by the end leaves nothing, and what lay at `path` before stays. Raises StorageError in words.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.part = path, part_of(path)
+
+    def __enter__(self) -> PartFile:
+        return self.prepare()
+
+    def prepare(self) -> PartFile:
+        """Make the folder; what is no place for a file is refused."""
+        with self.explained():
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what was not kept."""
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
+
+    def open(self, mode: str = "xb") -> BinaryIO:
+        """The part, open; the caller closes it, also before it is kept."""
+        with self.explained():
+            return cast(BinaryIO, self.part.open(mode))
+
+    def keep(self) -> None:
+        """Give the closed file its name."""
+        with self.explained():
+            self.part.replace(self.path)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn an OSError of the block into the sentence for this file."""
+        try:
+            yield
+        except OSError as error:
+            raise explained(self.path, error) from error
+
+
 def place_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write(temporary)` make a file and give it its name when it is whole. Raises StorageError; leaves no rest."""
-    temporary = part_of(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise explained(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with PartFile(path) as file:
+        with file.explained():
+            write(file.part)
+        file.keep()
 
 
 def try_place(path: Path) -> None:
     """Find out now whether a file can be written at `path`; what is there stays. Raises StorageError."""
-    temporary = part_of(path)
+    with PartFile(path) as file:
+        file.open().close()
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def link_or_copy(source: Path, place: Path) -> None:
+    """The same file at another place, without a second copy on the disk where that works. Raises OSError."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        temporary.unlink()
-    except OSError as error:
-        raise explained(path, error) from error
+        os.link(source, place)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, place)
 
 
 def check_room(folder: Path, needed: int) -> None:
     """Raise StorageError when fewer than `needed` bytes are free where `folder` lies."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise StorageError(
-            f"The disk of {folder} has {free / 1e9:.1f} GB free, and this picture needs {needed / 1e9:.1f} GB there: "
-            "free some space or choose another folder."
-        )
+        raise StorageError("disk_short", folder=folder, free=f"{free / 1e9:.1f}", needed=f"{needed / 1e9:.1f}")
 
 
 def sweep(folder: Path) -> int:
@@ -128,11 +181,10 @@ def sweep(folder: Path) -> int:
 def explained(path: Path, error: OSError) -> StorageError:
     """The sentence for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(f"{path.name} cannot be written because the disk is full: free some space and try again.")
+        return StorageError("disk_full", name=path.name)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(f"{path.name} cannot be written to {path.parent}, no permission: choose another folder.")
-    reason = error.strerror or str(error)
-    return StorageError(f"{path.name} cannot be written to {path.parent} ({reason}): choose another place.")
+        return StorageError("not_permitted", name=path.name, folder=path.parent)
+    return StorageError("not_written", name=path.name, folder=path.parent, reason=error.strerror or str(error))
 
 
 @functools.cache

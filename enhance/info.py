@@ -1,55 +1,108 @@
-"""The facts of a run, under the names that the API, the command line and the report share."""
+"""The facts of a run, under the names that the API, the command line and the report share, collected in one place."""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .job import Job
-from .output.result import Written
-from .settings import Settings, from_preset
+from .inference.models import Located
+from .inference.turns import Waiting
+from .inference.usage import PeakMemory
+from .settings import Settings, network_key, signature
 
-
-def describe(job: Job, *, device: str) -> dict[str, Any]:
-    """What is known before the network runs: the input, the settings, the model and the signature."""
-    picture, settings, located = job.picture, job.settings, job.located
-    return {
-        "task_id": None,
-        "status": "running",
-        "signature": job.signature,
-        "preset": settings.preset,
-        "settings": {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")},
-        "input": {
-            "name": picture.name,
-            "sha256": picture.sha256,
-            "width": picture.width,
-            "height": picture.height,
-            "mode": picture.mode,
-            "bytes": picture.bytes,
-        },
-        "output": None,
-        "model": {"name": located.name, "sha256": located.sha256, "source": located.source},
-        "device": device,
-        "precision": job.precision,
-        "tile": settings.tile,
-        "seconds": dict.fromkeys(("decode", "network", "tuning", "encode", "total"), 0.0),
-        "megapixels_per_second": None,
-        "peak_memory_mb": None,
-        "agreement_db": None,
-        "cached": False,
-    }
+if TYPE_CHECKING:
+    from .output.result import Written
+    from .picture import Picture
 
 
-def measured(pixels: int, seconds: dict[str, float], peak_memory_mb: float) -> dict[str, Any]:
-    """The figures of a finished run; the speed is in megapixels of the input through the network."""
-    speed = pixels / 1e6 / seconds["network"] if seconds["network"] > 0 else None
-    return {
-        "status": "done",
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "megapixels_per_second": round(speed, 4) if speed else None,
-        "peak_memory_mb": round(peak_memory_mb, 1),
-    }
+class RunRecord:
+    """What is known of one run: what was asked for, what it took so far, and what came of it.
+
+    `located` is the model's file and `precision` that at which it runs; `started` is a `time.perf_counter`.
+    """
+
+    def __init__(
+        self, picture: Picture, settings: Settings, located: Located, precision: str, device: str, started: float
+    ):
+        self.picture, self.settings, self.located, self.precision = picture, settings, located, precision
+        self._device, self._started = device, started
+        self._mark = time.perf_counter()
+        self._seconds = {"decode": self._mark - started}
+        self._extra: dict[str, Any] = {}
+        self.memory: PeakMemory | None = None
+        self.waiting = Waiting()
+
+    @property
+    def signature(self) -> str:
+        """Equal for two runs exactly where their results are."""
+        return signature(self.picture.sha256, self.settings, self.located.sha256, self.precision)
+
+    @property
+    def network_key(self) -> str:
+        """Equal for two runs exactly where the network's outputs are."""
+        return network_key(self.picture.sha256, self.settings, self.located.sha256, self.precision)
+
+    def watch_memory(self, *, reset: bool) -> None:
+        """Look at the memory from now on; only a long run may `reset` what CUDA counts for the whole process."""
+        self.memory = PeakMemory(self._device.partition(":")[0], reset=reset)
+
+    def stage(self, name: str) -> None:
+        """Count the time since the last stage's end as stage `name`, without what was spent waiting for a turn."""
+        now = time.perf_counter()
+        waited = self.waiting.seconds - self._seconds.get("wait", 0.0)
+        self._seconds["wait"] = self.waiting.seconds
+        self._seconds[name] = max(0.0, now - self._mark - waited)
+        self._mark = now
+
+    def spent(self, seconds: dict[str, float]) -> None:
+        """Take over seconds that were measured elsewhere, by stage."""
+        self._seconds |= seconds
+
+    def add(self, **facts: Any) -> None:
+        """Remember facts that only some runs have."""
+        self._extra |= facts
+
+    def info(self, output: dict[str, Any] | None = None, *, cached: bool = False) -> dict[str, Any]:
+        """The facts as they stand; `output` is the finished file, `cached` whether it was there already."""
+        picture, network = self.picture, self._seconds.get("network", 0.0)
+        usual = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
+        seconds = usual | self._seconds | {"total": time.perf_counter() - self._started}
+        return {
+            "task_id": None,
+            "status": "done",
+            **self._asked(),
+            "output": output,
+            "device": self._device,
+            "precision": self.precision,
+            "tile": self.settings.tile,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "megapixels_per_second": round(picture.width * picture.height / 1e6 / network, 4) if network > 0 else None,
+            "peak_memory_mb": round(self.memory.look(), 1) if self.memory else None,
+            "agreement_db": None,
+            "cached": cached,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **self._extra,
+        }
+
+    def _asked(self) -> dict[str, Any]:
+        """The input, the settings, the model and the signature."""
+        picture, located = self.picture, self.located
+        settings = self.settings.as_dict()
+        return {
+            "signature": self.signature,
+            "preset": self.settings.preset,
+            "settings": {name: value for name, value in settings.items() if name not in ("preset", "tile")},
+            "input": {
+                "name": picture.name,
+                "sha256": picture.sha256,
+                "width": picture.width,
+                "height": picture.height,
+                "mode": picture.mode,
+                "bytes": picture.bytes,
+            },
+            "model": {"name": located.name, "sha256": located.sha256, "source": located.source},
+        }
 
 
 def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
@@ -66,4 +119,10 @@ def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
 
 def settings_of(info: dict[str, Any]) -> Settings:
     """The settings that a finished task ran with."""
-    return from_preset(info["preset"], **info["settings"], tile=info["tile"])
+    return Settings.from_preset(info["preset"], **info["settings"], tile=info["tile"])
+
+
+def located_of(info: dict[str, Any]) -> Located:
+    """The model that a finished task ran with, without its file."""
+    model = info["model"]
+    return Located(model["name"], None, model["sha256"], model["source"])  # type: ignore[arg-type]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, overload
 
 from .errors import SettingsError
 
@@ -112,21 +110,6 @@ class Recipe:
         return (self.model,) if self.partner is None else (self.model, self.partner)
 
 
-class _PresetField:
-    """`Settings.preset("face")` makes settings, `settings.preset` is the name they came from."""
-
-    @overload
-    def __get__(self, settings: None, owner: type) -> Callable[..., Settings]: ...
-    @overload
-    def __get__(self, settings: Settings, owner: type) -> str: ...
-    def __get__(self, settings: Settings | None, owner: type) -> Callable[..., Settings] | str:
-        return from_preset if settings is None else settings.__dict__["preset"]
-
-    if TYPE_CHECKING:
-
-        def __set__(self, settings: object, name: str) -> None: ...
-
-
 @dataclass(frozen=True)
 class Settings:
     """One request's settings. Raises SettingsError when one is unknown, not a number, or out of its range.
@@ -135,7 +118,7 @@ class Settings:
     the size of the result; the network always enlarges four times. `tile` bounds memory and changes no pixel.
     """
 
-    preset: _PresetField = DEFAULT_PRESET  # type: ignore[assignment]
+    preset: str = DEFAULT_PRESET
     scale: float = 4
     tuning: bool = True
     strength: float = 1.0
@@ -148,7 +131,7 @@ class Settings:
     def __post_init__(self) -> None:
         find_preset(self.preset)
         if not isinstance(self.tuning, bool):
-            raise SettingsError(f"tuning is on or off (true or false), not {self.tuning!r}.")
+            raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         for name, (low, high) in RANGES.items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
 
@@ -175,40 +158,37 @@ class Settings:
             return Recipe(preset.model)
         return Recipe(preset.model, preset.partner, self.denoise)
 
+    @classmethod
+    def from_preset(cls, name: str = DEFAULT_PRESET, **changes: object) -> Settings:
+        """The settings of the preset called `name`, with those of `changes` in place of its own (None: its own)."""
+        preset = find_preset(name)
+        own = cls(
+            name,
+            tuning=preset.tuning,
+            strength=preset.strength,
+            denoise=preset.denoise,
+            sharpen=preset.sharpen,
+            saturation=preset.saturation,
+            contrast=preset.contrast,
+        )
+        return own.changed(**changes)
+
     def changed(self, **values: object) -> Settings:
         """The same settings with the given ones replaced; None leaves one as it is."""
         known = {field.name for field in fields(self)}
         for name in values:
             if name not in known:
-                raise SettingsError(f"Unknown setting “{name}”; choose from {', '.join(sorted(known))}.")
+                raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
         return replace(self, **{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
-def from_preset(name: str = DEFAULT_PRESET, **values: object) -> Settings:
-    """The settings of the preset called `name`, with those given in `values` in place of its own (None: its own)."""
-    preset = find_preset(name)
-    own = Settings(
-        name,  # type: ignore[arg-type]
-        tuning=preset.tuning,
-        strength=preset.strength,
-        denoise=preset.denoise,
-        sharpen=preset.sharpen,
-        saturation=preset.saturation,
-        contrast=preset.contrast,
-    )
-    return own.changed(**values)
-
-
-Settings.preset = _PresetField()  # type: ignore[assignment]
-
-
 def find_preset(name: str) -> Preset:
     """The preset called `name`; raises SettingsError that names the known ones."""
     if not isinstance(name, str) or name not in PRESETS:
-        raise SettingsError(f"Unknown preset “{name}”; choose from {', '.join(PRESETS)}.")
+        raise SettingsError("preset_unknown", preset=name, known=", ".join(PRESETS))
     return PRESETS[name]
 
 
@@ -246,9 +226,9 @@ def _digest(**parts: object) -> str:
 
 def _number(name: str, value: object, low: float, high: float) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise SettingsError(f"{name} takes a number from {low} to {high}, not {value!r}.")
+        raise SettingsError("setting_range", setting=name, low=low, high=high, value=repr(value))
     if name == "tile":
         if value != int(value):
-            raise SettingsError(f"tile takes a whole number from {low} to {high}, not {value!r}.")
+            raise SettingsError("setting_whole", setting=name, low=low, high=high, value=repr(value))
         return int(value)
     return float(value) + 0.0  # -0.0 and 0.0 are one setting

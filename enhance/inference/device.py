@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
 from ..errors import SettingsError
@@ -22,24 +24,27 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise SettingsError(f"The device “{name}” is not available here; use --device auto or cpu.") from error
+        raise SettingsError("device_missing", device=name) from error
     return device
 
 
-def pick_precision(name: str, device: torch.device, bits: int = 8) -> str:
+def check_precision(name: str) -> None:
+    """Raises SettingsError unless `name` is auto or a precision."""
+    if name not in (*PRECISIONS, "auto"):
+        raise SettingsError("precision_unknown", precision=name, known=", ".join(PRECISIONS))
+
+
+def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Collection[str] = PRECISIONS) -> str:
     """`fp32`, `bf16` or `fp16`: the fastest that leaves no visible trace on a picture of `bits` bits a channel.
 
-    Raises SettingsError for an unknown name.
+    `supported` are those that the network declares: another one gives way to fp32.
     """
-    if name not in (*PRECISIONS, "auto"):
-        raise SettingsError(f"Unknown precision “{name}”; choose auto, {', '.join(PRECISIONS)}.")
     if bits > 8:
         return "fp32"
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "fp16"
-    return "bf16" if device.type == "cpu" and _multiplies_bf16() else "fp32"
+    if name == "auto":
+        fast = {"cuda": "fp16", "cpu": "bf16"}.get(device.type, "fp32")
+        name = "fp32" if device.type == "cpu" and not _multiplies_bf16() else fast
+    return name if name in supported else "fp32"
 
 
 def _multiplies_bf16() -> bool:

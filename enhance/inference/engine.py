@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from ..errors import Cancelled, EnhanceError, MemoryShortError
-from ..inference import models
-from ..progress import Progress
-from ..scenes import gfpgan
 from ..settings import Recipe
-from .device import PRECISIONS, pick_device, pick_precision
+from . import models
+from .device import PRECISIONS, check_precision, pick_device, pick_precision
 from .graph import Graph
 from .kernels import Kernel, prepare
 from .network_output import streams_columns
-from .networks import build_graph
+from .networks import build_graph, known_graph
 from .rows import Stream
-from .turns import Gate
+from .turns import Progress, Turns, Waiting
 from .usage import Speedometer
 
 log = logging.getLogger(__name__)
@@ -33,15 +32,32 @@ SMALLEST_STRIP = 8
 _CACHED_PIXELS = 12_288
 
 
+class HeldModel(Protocol):
+    """A model in memory."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+Held = TypeVar("Held", bound=HeldModel)
+Made = TypeVar("Made")
+
+
 @dataclass
-class LoadedModel:
-    """The model in memory: its graph, its weights, and the kernels made ready so far."""
+class RowNetwork:
+    """A network that streams by rows, in memory: its graph, its weights, and the kernels made ready so far."""
 
     recipe: Recipe
     transposed: bool
     graph: Graph
     state: dict[str, torch.Tensor]
     kernels: dict[torch.dtype, dict[int, Kernel]]
+
+    @property
+    def name(self) -> str:
+        return self.recipe.model
 
     @property
     def bytes(self) -> int:
@@ -59,57 +75,61 @@ class Engine:
 
     def __init__(self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300):
         self.device = pick_device(device)
-        pick_precision(precision, self.device)
+        check_precision(precision)
         self._precision = precision
-        self._gate = Gate()
+        self._turns = Turns()
         self._speed = Speedometer(self.device)
         self._idle_seconds = idle_seconds
         self._rest: threading.Timer | None = None
-        self._model: LoadedModel | gfpgan.FaceRestorer | None = None
+        self._model: HeldModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """The seconds that the network called `model` will take for a picture of this size on this machine."""
-        return self._speed.seconds(model, PRECISIONS[self.precision(bits)], height * width)
+        return self._speed.seconds(model, PRECISIONS[self.precision(bits, model)], height * width)
 
-    def precision(self, bits: int = 8) -> str:
-        """The precision that a picture of `bits` bits a channel runs at here."""
-        return pick_precision(self._precision, self.device, bits)
+    def precision(self, bits: int = 8, model: str | None = None) -> str:
+        """The precision at which `model` (any) runs a picture of `bits` bits a channel here."""
+        supported = known_graph(model).precisions if model else tuple(PRECISIONS)
+        return pick_precision(self._precision, self.device, bits, supported)
 
     def loaded(self) -> tuple[str, int] | None:
         """The model in memory and its size in bytes, or None."""
         model = self._model
-        if model is None:
-            return None
-        return model.recipe.model if isinstance(model, LoadedModel) else gfpgan.NAME, model.bytes
+        return None if model is None else (model.name, model.bytes)
 
-    def restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None = None) -> list[np.ndarray]:
-        """Faces restored by GFPGAN: float32 [512, 512, 3] RGB in 0..1, aligned, to the same.
-
-        All in one turn, so that no other model is loaded between two of them. Raises WeightsError, StorageError, and
-        Cancelled when `stop` is set before the last one.
-        """
-        restored = []
+    def use(
+        self,
+        name: str,
+        load: Callable[[torch.device], Held],
+        work: Callable[[Held], Made],
+        *,
+        waiting: Waiting | None = None,
+    ) -> Made:
+        """What `work` makes with the model called `name`, in one turn; `load` brings it where it is not in memory."""
         try:
-            with self._gate.turn():
-                if not isinstance(self._model, gfpgan.FaceRestorer):
+            with self._turns.turn(waiting):
+                held = self._model
+                if held is None or held.name != name:
                     self._drop()
-                    self._model = gfpgan.load(self.device)
-                for crop in crops:
-                    if stop is not None and stop.is_set():
-                        raise Cancelled("stopped")
-                    restored.append(self._model(crop))
-            return restored
+                    held = self._model = load(self.device)
+                try:
+                    return work(held)  # type: ignore[arg-type]
+                except Exception as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    self._drop()
+                    raise MemoryShortError("memory_short") from error
         finally:
             self._release_later()
 
     @property
     def runs(self) -> int:
         """How many runs go on or wait, previews not counted."""
-        return self._gate.runs
+        return self._turns.runs
 
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
-        with self._gate.turn(urgent=True):
+        with self._turns.turn(urgent=True):
             self._drop()
 
     def stream(
@@ -120,18 +140,21 @@ class Engine:
         tile: int = 192,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
+        waiting: Waiting | None = None,
         urgent: bool = False,
     ) -> Generator[np.ndarray, None, None]:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
-        caller gets the device between the steps of a run that is not. Raises Cancelled, WeightsError, MemoryShortError.
+        caller gets the device between the steps of a run that is not; `waiting` counts the time until then. Raises
+        Cancelled, WeightsError, MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
+        waiting = waiting or Waiting()
         try:
-            with nullcontext() if urgent else self._gate.run(stop):
-                yield from self._strips(rgb, recipe, tile, progress, stop, urgent=urgent)
+            with nullcontext() if urgent else self._turns.run(waiting, stop):
+                yield from self._strips(rgb, recipe, tile, progress, stop, waiting, urgent=urgent)
         finally:
             self._release_later()
 
@@ -142,22 +165,23 @@ class Engine:
         tile: int,
         progress: Progress | None,
         stop: threading.Event | None,
+        waiting: Waiting,
         *,
         urgent: bool,
     ) -> Generator[np.ndarray, None, None]:
         columns = streams_columns(rgb.shape[0], rgb.shape[1])
         picture = rgb.transpose(1, 0, 2) if columns else rgb
         levels = np.iinfo(rgb.dtype).max
-        dtype = PRECISIONS[self.precision(8 if levels == 255 else 16)]
-        with self._gate.turn(urgent=urgent):
+        dtype = PRECISIONS[self.precision(8 if levels == 255 else 16, recipe.model)]
+        with self._turns.turn(waiting, urgent=urgent):
             graph = self._load(recipe, columns).graph
         run = _Run(Stream(graph, picture.shape[0], picture.shape[1], _feed(picture, levels, self.device)), tile, dtype)
         clock = _Clock(picture.shape[0])
         busy = 0.0
         while not run.stream.finished:
             if stop is not None and stop.is_set():
-                raise Cancelled("Stopped; nothing was written.")
-            with self._gate.turn(urgent=urgent):
+                raise Cancelled("stopped")
+            with self._turns.turn(waiting, urgent=urgent):
                 loaded = self._load(recipe, columns)
                 started = time.perf_counter()
                 strip = self._to_pixels(run.step(loaded), levels)
@@ -171,27 +195,25 @@ class Engine:
     def _to_pixels(self, rows: torch.Tensor, levels: int) -> np.ndarray:
         """Rows in 0..1 rounded to the nearest of 0..`levels`."""
         if not torch.isfinite(rows).all():
-            raise EnhanceError(
-                "The network gave values that are not numbers even at full precision; check its weights with "
-                "`python -m weights verify`."
-            )
+            raise EnhanceError("not_finite")
         scaled = rows.clamp(0, 1).mul_(levels).round_()
         if levels == 255:
             return scaled.to(torch.uint8).cpu().numpy()
         return scaled.to(torch.int32).cpu().numpy().astype(np.uint16)
 
-    def _load(self, recipe: Recipe, transposed: bool) -> LoadedModel:
+    def _load(self, recipe: Recipe, transposed: bool) -> RowNetwork:
         """The model, loaded if another (or none) is in memory. Only within a turn."""
-        if not isinstance(self._model, LoadedModel) or self._model.recipe != recipe:
+        held = self._model
+        if not isinstance(held, RowNetwork) or held.recipe != recipe:
             self._drop()
             started = time.perf_counter()
             graph, state = _read(recipe)
-            self._model = LoadedModel(recipe, transposed, graph, state, {})
+            held = self._model = RowNetwork(recipe, transposed, graph, state, {})
             log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
-        if self._model.transposed != transposed:
-            self._model.transposed = transposed
-            self._model.kernels.clear()
-        return self._model
+        if held.transposed != transposed:
+            held.transposed = transposed
+            held.kernels.clear()
+        return held
 
     def _release_later(self) -> None:
         """Release the model when nothing more has come for a while."""
@@ -202,7 +224,7 @@ class Engine:
         self._rest.start()
 
     def _release_if_idle(self) -> None:
-        if self._gate.runs == 0:
+        if self._turns.runs == 0:
             self.release()
 
     def _drop(self) -> None:
@@ -220,7 +242,7 @@ class _Run:
         if stream.device.type == "cpu":
             self.rows = min(self.rows, max(SMALLEST_STRIP, _CACHED_PIXELS // stream.width))
 
-    def step(self, model: LoadedModel) -> torch.Tensor:
+    def step(self, model: RowNetwork) -> torch.Tensor:
         """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
         if self.dtype != torch.float16:
             return self._fitting_step(model, self.dtype)
@@ -232,7 +254,7 @@ class _Run:
         self.stream.restore(before)
         return self._fitting_step(model, torch.float32)
 
-    def _fitting_step(self, model: LoadedModel, dtype: torch.dtype) -> torch.Tensor:
+    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype) -> torch.Tensor:
         while True:
             try:
                 if dtype not in model.kernels:
@@ -251,10 +273,7 @@ class _Run:
         if self.stream.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.rows <= SMALLEST_STRIP:
-            raise MemoryShortError(
-                "There is too little free memory even for the smallest strip of this picture; close other programs, or "
-                "use a smaller picture or --device cpu."
-            ) from error
+            raise MemoryShortError("memory_short") from error
         self.rows = max(SMALLEST_STRIP, self.rows // 2)
         log.info("Memory is short: going on with strips of %d rows", self.rows)
 

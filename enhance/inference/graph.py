@@ -83,8 +83,12 @@ def sources_of(node: Node) -> tuple[int, ...]:
 
 @dataclass
 class Graph:
-    """The nodes of one network; each method appends one and gives its place."""
+    """The nodes of one network; each method appends one and gives its place.
 
+    `precisions` are those in which the network leaves no visible trace of rounding; fp32 is always one of them.
+    """
+
+    precisions: tuple[str, ...] = ("fp32",)
     nodes: list[Node] = field(default_factory=list)
 
     def input(self, channels: int) -> int:

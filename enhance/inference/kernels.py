@@ -34,7 +34,7 @@ class Kernel:
             return F.prelu(F.conv2d(batch, self.weight, self.bias, padding=(0, 1)), self.prelu)
         if self.slope == 1.0:
             return F.conv2d(batch, self.weight, self.bias, padding=(0, 1))
-        if _FUSED is not None and batch.device.type == "cpu":
+        if _FUSED is not None and batch.device.type == "cpu" and batch.dtype != torch.float16:
             return _FUSED(batch, self.weight, self.bias, [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [self.slope], "")
         return F.leaky_relu_(F.conv2d(batch, self.weight, self.bias, padding=(0, 1)), self.slope)
 

@@ -13,7 +13,8 @@ import weights
 from weights import Located, manifest
 
 from ..errors import StorageError, WeightsError
-from ..settings import DEFAULT_PRESET, PRESETS, Preset, from_preset
+from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings
+from ..texts import DEFAULT_LANGUAGE, say
 from .networks import known_graph
 
 if TYPE_CHECKING:
@@ -56,20 +57,20 @@ def _own_errors() -> Iterator[None]:
         raise WeightsError(error.key, **error.values) from error
 
 
-def describe_presets() -> list[dict[str, Any]]:
+def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
     """Every preset in order: its purpose, its settings, whether it can be chosen and if not why, its relative time."""
-    return [_describe(preset) for preset in PRESETS.values()]
+    return [_describe(preset, language) for preset in PRESETS.values()]
 
 
 def missing_models(preset: Preset) -> list[str]:
     """The models of the preset that are neither here nor in an installed package."""
-    names = (*from_preset(preset.name).recipe.models, *_SCENE_MODELS.get(preset.scene or "", ()))
+    names = (*Settings.from_preset(preset.name).recipe.models, *_SCENE_MODELS.get(preset.scene or "", ()))
     return [name for name in names if manifest()[name].package is None and locate(name) is None]
 
 
-def _describe(preset: Preset) -> dict[str, Any]:
+def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
-    settings = from_preset(preset.name).as_dict()
+    settings = Settings.from_preset(preset.name).as_dict()
     return {
         "name": preset.name,
         "summary": preset.summary,
@@ -77,13 +78,6 @@ def _describe(preset: Preset) -> dict[str, Any]:
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "available": not missing,
-        "reason": _reason(missing),
+        "reason": say(language, "weights_missing", names=" ".join(missing)) if missing else None,
         "relative_time": round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3),
     }
-
-
-def _reason(missing: list[str]) -> str | None:
-    if not missing:
-        return None
-    names = " ".join(missing)
-    return f"The weights are not here yet; fetch them with `python -m weights fetch {names}`."

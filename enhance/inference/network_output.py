@@ -12,13 +12,14 @@ import os
 import struct
 import tempfile
 import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import StorageError
-from ..files import check_room, explained, part_of
+from ..files import PartFile, check_room, explained
 
 _IN_MEMORY = 256 << 20
 _LENGTH = struct.Struct("<Q")
@@ -29,62 +30,100 @@ def streams_columns(height: int, width: int) -> bool:
     return width > height
 
 
-class Canvas:
-    """A picture [height, width, 3] of uint8 or uint16 that grows by strips. Use it as a context manager.
+@dataclass(frozen=True)
+class Layout:
+    """The size of an output in pixels, the type of its channels, and whether its strips come from left to right."""
 
-    With `columns` the strips are [height, n, 3] from left to right, otherwise [n, width, 3] from top to bottom. With
-    `path` it is a file that gets this name by `keep()`. Without, it is in memory when small, else in a file in `folder`
-    that has no name and vanishes with the canvas, also when the process is killed.
-    """
-
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        dtype: np.dtype | type,
-        *,
-        columns: bool,
-        path: Path | None = None,
-        folder: Path | None = None,
-    ):
-        self.height, self.width, self.dtype, self.columns = height, width, np.dtype(dtype), columns
-        self.filled = 0
-        self._path = path or (folder or Path(tempfile.gettempdir())) / "temporary"
-        self._part = part_of(path) if path else None
-        self._blocks: list[np.ndarray] = []
-        self._starts: list[int] = []
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-        if path or self.bytes > _IN_MEMORY:
-            self._file = self._create()
-
-    @classmethod
-    def open(cls, path: Path) -> Canvas:
-        """A kept canvas, for reading. Raises StorageError when it is gone or damaged."""
-        try:
-            file = path.open("rb")
-            file.seek(-_LENGTH.size, os.SEEK_END)
-            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            end = file.seek(-_LENGTH.size - length, os.SEEK_END)
-            index = json.loads(file.read(length))
-            canvas = cls(index["height"], index["width"], np.dtype(index["dtype"]), columns=index["columns"])
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-            raise StorageError("The network's output of that task is no longer kept; run the picture again.") from error
-        canvas._starts, canvas.filled = index["starts"], canvas.width if canvas.columns else canvas.height
-        if canvas._file is not None:
-            canvas._file.close()
-        canvas._file = file
-        if end != canvas.bytes:
-            file.close()
-            raise StorageError("The kept output of that task is damaged; run the picture again.")
-        return canvas
+    height: int
+    width: int
+    dtype: str
+    columns: bool
 
     @property
     def bytes(self) -> int:
         """The size of all pixels."""
-        return self.height * self.width * 3 * self.dtype.itemsize
+        return self.height * self.width * self.pixel_bytes
 
-    def __enter__(self) -> Canvas:
+    @property
+    def pixel_bytes(self) -> int:
+        return 3 * np.dtype(self.dtype).itemsize
+
+    @property
+    def along(self) -> int:
+        """Pixels from the first strip's start to the last one's end."""
+        return self.width if self.columns else self.height
+
+    @property
+    def across(self) -> int:
+        """Pixels from one end of a strip to the other."""
+        return self.height if self.columns else self.width
+
+
+class NetworkOutput:
+    """A picture [height, width, 3] of uint8 or uint16 that grows by strips. Use it as a context manager.
+
+    Strips are [height, n, 3] from left to right where the layout says `columns`, else [n, width, 3] from top to bottom.
+    """
+
+    def __init__(self, layout: Layout, file: BinaryIO | None = None, part: PartFile | None = None):
+        self.layout = layout
+        self.filled = 0
+        self._file, self._part = file, part
+        self._blocks: list[np.ndarray] = []
+        self._starts: list[int] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, layout: Layout, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
+        """An empty one, to be filled. With `path` it is a file that gets this name by `keep`.
+
+        Without, it is in memory when small, else in a file in `folder` that has no name and vanishes with it, also when
+        the process is killed. Raises StorageError.
+        """
+        if path is not None:
+            part = PartFile(path).prepare()
+            check_room(path.parent, layout.bytes)
+            return cls(layout, part.open("x+b"), part)
+        if layout.bytes <= _IN_MEMORY:
+            return cls(layout)
+        folder = folder or Path(tempfile.gettempdir())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            check_room(folder, layout.bytes)
+            return cls(layout, tempfile.TemporaryFile(dir=folder))  # type: ignore[arg-type]
+        except OSError as error:
+            raise explained(folder / "temporary", error) from error
+
+    @classmethod
+    def open(cls, path: Path) -> NetworkOutput:
+        """A kept one, for reading; nothing is written. Raises StorageError when it is gone or damaged."""
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise StorageError("output_gone") from error
+        try:
+            file.seek(-_LENGTH.size, os.SEEK_END)
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            end = file.seek(-_LENGTH.size - length, os.SEEK_END)
+            index = json.loads(file.read(length))
+            output = cls(Layout(**index["layout"]), file)
+            output._starts, output.filled = list(map(int, index["starts"])), output.layout.along
+            if end != output.layout.bytes:
+                raise ValueError("the pixels have another size")
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            file.close()
+            raise StorageError("output_damaged") from error
+        return output
+
+    @property
+    def height(self) -> int:
+        return self.layout.height
+
+    @property
+    def width(self) -> int:
+        return self.layout.width
+
+    def __enter__(self) -> NetworkOutput:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,34 +135,26 @@ class Canvas:
         if self._file is not None:
             self._file.close()
         if self._part is not None:
-            self._part.unlink(missing_ok=True)
+            self._part.discard()
             self._part = None
 
     def keep(self) -> None:
-        """Give the finished file its name, so that it outlives the canvas. Raises StorageError."""
+        """Give the finished file its name, so that it outlives this; it can still be read. Raises StorageError."""
         if self._file is None or self._part is None:
-            raise ValueError("a canvas without a path cannot be kept")
-        index = {
-            "height": self.height,
-            "width": self.width,
-            "dtype": self.dtype.name,
-            "columns": self.columns,
-            "starts": self._starts,
-        }
-        text = json.dumps(index).encode()
-        try:
+            raise ValueError("an output without a path cannot be kept")
+        text = json.dumps({"layout": asdict(self.layout), "starts": self._starts}).encode()
+        with self._part.explained():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
-            self._file.flush()
-            self._part.replace(self._path)
-        except OSError as error:
-            raise explained(self._path, error) from error
+            self._file.close()  # some systems rename no open file
+            self._part.keep()
+            self._file = self._part.path.open("rb")
         self._part = None
 
     def add(self, strip: np.ndarray) -> None:
         """Append the next strip. Raises StorageError when the disk is full."""
         self._starts.append(self.filled)
-        self.filled += strip.shape[1 if self.columns else 0]
+        self.filled += strip.shape[1 if self.layout.columns else 0]
         if self._file is None:
             self._blocks.append(strip)
             return
@@ -131,47 +162,35 @@ class Canvas:
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).tobytes())
         except OSError as error:
-            raise explained(self._path, error) from error
+            raise explained(self._part.path if self._part else Path("temporary"), error) from error
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, 3]; all of them must have arrived."""
-        if not self.columns:
-            return self._across(first, last)
-        taken = np.empty((last - first, self.width, 3), self.dtype)
+        if not self.layout.columns:
+            return self._from_blocks(first, last)
+        taken = np.empty((last - first, self.width, 3), self.layout.dtype)
         for index, start in enumerate(self._starts):
             end = self._end(index)
-            taken[:, start:end] = self._read(index, (self.height, end - start), first, last)
+            taken[:, start:end] = self._read(index, end - start, first, last)
         return taken
 
-    def _across(self, first: int, last: int) -> np.ndarray:
+    def _from_blocks(self, first: int, last: int) -> np.ndarray:
         parts = []
         for index, start in enumerate(self._starts):
             low, high = max(first, start), min(last, self._end(index))
             if low < high:
-                parts.append(self._read(index, (self._end(index) - start, self.width), low - start, high - start))
+                parts.append(self._read(index, self.width, low - start, high - start))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _end(self, index: int) -> int:
         return self._starts[index + 1] if index + 1 < len(self._starts) else self.filled
 
-    def _read(self, index: int, shape: tuple[int, int], first: int, last: int) -> np.ndarray:
-        """The rows [first, last) of one block of `shape`."""
+    def _read(self, index: int, width: int, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) of one block, which is `width` pixels wide."""
         if self._file is None:
             return self._blocks[index][first:last]
-        pixel = 3 * self.dtype.itemsize
-        line = shape[1] * pixel
-        across = self.height if self.columns else self.width
+        pixel = self.layout.pixel_bytes
         with self._lock:
-            self._file.seek(self._starts[index] * across * pixel + first * line)
-            data = self._file.read((last - first) * line)
-        return np.frombuffer(data, self.dtype).reshape(last - first, shape[1], 3)
-
-    def _create(self) -> BinaryIO:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            check_room(self._path.parent, self.bytes)
-            if self._part is not None:
-                return self._part.open("x+b")
-            return tempfile.TemporaryFile(dir=self._path.parent)
-        except OSError as error:
-            raise explained(self._path, error) from error
+            self._file.seek((self._starts[index] * self.layout.across + first * width) * pixel)
+            data = self._file.read((last - first) * width * pixel)
+        return np.frombuffer(data, self.layout.dtype).reshape(last - first, width, 3)

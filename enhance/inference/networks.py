@@ -15,6 +15,7 @@ from .graph import Graph
 if TYPE_CHECKING:
     import torch
 
+_PRECISIONS = ("fp32", "bf16", "fp16")
 _RRDB_SLOPE = 0.2
 _RRDB_RESIDUAL = 0.2
 
@@ -33,11 +34,8 @@ def build_graph(state: Mapping[str, torch.Tensor], name: str | None = None) -> G
     expected = graph.shapes() if graph else {}
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if graph is None or found != expected:
-        odd = min(key for key, _ in set(found.items()) ^ set(expected.items())) if graph else "all of them"
-        raise WeightsError(
-            f"The weight file{f' of {name}' if name else ''} is of another network (tensor: {odd}); remove it and run "
-            "`python -m weights fetch`."
-        )
+        odd = min(key for key, _ in set(found.items()) ^ set(expected.items())) if graph else "—"
+        raise WeightsError("other_network", model=name or "—", tensor=odd)
     return graph
 
 
@@ -51,7 +49,7 @@ def _recognised(state: Mapping[str, torch.Tensor]) -> Graph | None:
 
 def rrdbnet(blocks: int, features: int = 64, growth: int = 32) -> Graph:
     """RRDBNet for RGB, four times larger, as in RealESRGAN_x4plus (23 blocks) and its anime variant (6 blocks)."""
-    graph = Graph()
+    graph = Graph(_PRECISIONS)
     first = graph.conv("conv_first", graph.input(3), channels=features, precise=True)
     trunk = first
     for block in range(blocks):
@@ -78,7 +76,7 @@ def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: i
 
 def srvgg(convolutions: int, features: int = 64, factor: int = 4) -> Graph:
     """SRVGGNetCompact for RGB with PReLU, `convolutions` of them between the first and the last, `factor` x larger."""
-    graph = Graph()
+    graph = Graph(_PRECISIONS)
     picture = trunk = graph.input(3)
     for index in range(convolutions + 1):
         trunk = graph.conv(

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..errors import Cancelled
 
+Progress = Callable[[int, int, float | None], object]
+"""Called between steps with: rows done, rows in all, seconds left (None while unknown)."""
 
-class Gate:
+
+@dataclass
+class Waiting:
+    """The seconds that one caller has waited for its turns."""
+
+    seconds: float = 0.0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the block's time as waiting."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+class Turns:
     """Turns on one device.
 
     A long run holds `run()` from its first step to its last, so that only one has its rows in memory; inside it asks
@@ -31,9 +52,9 @@ class Gate:
         return self._runs
 
     @contextmanager
-    def turn(self, *, urgent: bool = False) -> Iterator[None]:
+    def turn(self, waiting: Waiting | None = None, *, urgent: bool = False) -> Iterator[None]:
         """The device for one step; urgent callers first, otherwise in the order of asking."""
-        with self._changed:
+        with self._changed, (waiting or Waiting()).counted():
             ticket = (0 if urgent else 1, self._tickets)
             self._tickets += 1
             heapq.heappush(self._waiting, ticket)
@@ -48,13 +69,14 @@ class Gate:
                 self._changed.notify_all()
 
     @contextmanager
-    def run(self, stop: threading.Event | None = None) -> Iterator[None]:
+    def run(self, waiting: Waiting | None = None, stop: threading.Event | None = None) -> Iterator[None]:
         """The right to a long run; waits for the one before it, and raises Cancelled if `stop` is set meanwhile."""
         self._count(1)
         try:
-            while not self._running.acquire(timeout=0.1):
-                if stop is not None and stop.is_set():
-                    raise Cancelled("Stopped before it began; nothing was written.")
+            with (waiting or Waiting()).counted():
+                while not self._running.acquire(timeout=0.1):
+                    if stop is not None and stop.is_set():
+                        raise Cancelled("stopped_before")
             try:
                 yield
             finally:

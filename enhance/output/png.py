@@ -6,14 +6,13 @@ the fast deflate of ISA-L make files smaller than zlib's level 1 in a fraction o
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +20,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import StorageError
-from ..files import explained, part_of
+from ..files import PartFile
 from ..picture.png_chunks import SIGNATURE, make_chunk
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -32,43 +31,60 @@ _SAMPLED_ROWS = 8
 _LEVEL = 1
 
 
+@dataclass(frozen=True)
+class PngFormat:
+    """What a PNG is and carries beside its pixels. Raises ValueError for what no PNG can be.
+
+    `channels`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. `bits`: 8 or 16. `icc` is a profile that fits the channels,
+    `exif` a block without the "Exif" prefix, `text` keywords (1 to 79 Latin-1 letters) and values.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bits: int = 8
+    icc: bytes | None = None
+    exif: bytes | None = None
+    text: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = self.channels in _COLOUR_TYPES and self.bits in (8, 16)
+        if not known or not (0 < self.width < 1 << 31 and 0 < self.height < 1 << 31):
+            raise ValueError(
+                f"no PNG is {self.width} x {self.height} with {self.channels} channels of {self.bits} bits"
+            )
+
+    def head(self) -> Iterator[bytes]:
+        """The signature and the chunks that come before the pixels."""
+        yield SIGNATURE
+        colour = _COLOUR_TYPES[self.channels]
+        yield make_chunk(b"IHDR", struct.pack(">IIBBBBB", self.width, self.height, self.bits, colour, 0, 0, 0))
+        if self.icc:
+            yield make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc))
+        if self.exif:
+            yield make_chunk(b"eXIf", self.exif)
+        for key, value in self.text.items():
+            yield _text_chunk(key, value)
+
+
 class PngEncoder:
     """The format: turns rows into a PNG that it pushes into an open file, with its SHA-256 and length on the way."""
 
-    def __init__(
-        self,
-        sink: BinaryIO,
-        width: int,
-        height: int,
-        *,
-        channels: int,
-        bits: int = 8,
-        icc: bytes | None = None,
-        exif: bytes | None = None,
-        text: Mapping[str, str] | None = None,
-    ) -> None:
-        if channels not in _COLOUR_TYPES or bits not in (8, 16) or not (0 < width < 1 << 31 and 0 < height < 1 << 31):
-            raise ValueError(f"no PNG is {width} x {height} with {channels} channels of {bits} bits")
-        self.height = height
+    def __init__(self, sink: BinaryIO, form: PngFormat) -> None:
+        self.height = form.height
         self.rows = 0
         self.length = 0
         self.sha256 = hashlib.sha256()
         self._sink = sink
-        self._dtype = np.dtype(np.uint8 if bits == 8 else np.uint16)
-        self._row_shape = (width, channels)
-        self._pixel_bytes = channels * bits // 8
-        self._row_above = np.zeros(width * self._pixel_bytes, np.uint8)
+        self._dtype = np.dtype(np.uint8 if form.bits == 8 else np.uint16)
+        self._row_shape = (form.width, form.channels)
+        self._pixel_bytes = form.channels * form.bits // 8
+        self._row_above = np.zeros(form.width * self._pixel_bytes, np.uint8)
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
         self._packed_bytes = 0
-        self._push(SIGNATURE)
-        self._push(make_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, _COLOUR_TYPES[channels], 0, 0, 0)))
-        if icc:
-            self._push(make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
-        if exif:
-            self._push(make_chunk(b"eXIf", exif))
-        for key, value in (text or {}).items():
-            self._push(_text_chunk(key, value))
+        for part in form.head():
+            self._push(part)
 
     def write(self, rows: np.ndarray) -> None:
         """Add rows from top to bottom: [n, W] or [n, W, C] of the dtype that `bits` says."""
@@ -135,102 +151,56 @@ class PngEncoder:
 class PngWriter:
     """A PNG file in the making: a context manager that lets `path` appear only once all rows are in it.
 
-    The rows go to a temporary file beside it. Any exception, or a missing row, removes that and leaves what was under
-    `path` before untouched. `channels`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. `bits`: 8 or 16. `icc` is a profile
-    that fits the channels, `exif` a block without the "Exif" prefix, `text` keywords (1 to 79 Latin-1 letters) and
-    values. Raises StorageError with one sentence for a person if the file cannot be written.
+    Any exception, or a missing row, leaves what was under `path` before untouched, and nothing else. Raises
+    StorageError with one sentence for a person if the file cannot be written.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        width: int,
-        height: int,
-        *,
-        channels: int,
-        bits: int = 8,
-        icc: bytes | None = None,
-        exif: bytes | None = None,
-        text: Mapping[str, str] | None = None,
-    ) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, form: PngFormat) -> None:
+        self.path, self._form = Path(path), form
         self.sha256 = ""
         self.bytes_written = 0
-        self._start = partial(
-            PngEncoder, width=width, height=height, channels=channels, bits=bits, icc=icc, exif=exif, text=text
-        )
-        self._temporary = part_of(self.path)
-        self._file: BinaryIO | None = None
+        self._part = PartFile(self.path)
 
     def __enter__(self) -> PngWriter:
-        with self._all_or_nothing():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            self._file = self._temporary.open("xb")
-            self._encoder = self._start(self._file)
+        with ExitStack() as stack:
+            stack.enter_context(self._part)
+            self._file = self._part.open()
+            stack.callback(self._close)
+            with self._part.explained():
+                self._encoder = PngEncoder(self._file, self._form)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, rows: np.ndarray) -> None:
         """Add rows from top to bottom: uint8 or uint16, as `bits` says, [n, W] or [n, W, C], any n."""
-        with self._all_or_nothing():
+        with self._part.explained():
             self._encoder.write(rows)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is not None:
-            self._discard()
-            return
-        with self._all_or_nothing():
+        with self._stack:
+            if kind is not None:
+                return
             rows, height = self._encoder.rows, self._encoder.height
             if rows < height:
-                raise StorageError(f"{self.path.name} was not written: only {rows} of its {height} rows came.")
-            self._encoder.finish()
-            assert self._file is not None
-            self._file.close()
-            self._temporary.replace(self.path)
+                raise StorageError("rows_missing", name=self.path.name, rows=rows, height=height)
+            with self._part.explained():
+                self._encoder.finish()
+                self._file.close()
+            self._part.keep()
         self.sha256 = self._encoder.sha256.hexdigest()
         self.bytes_written = self._encoder.length
 
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._discard()
-            raise explained(self.path, error) from error
-        except BaseException:
-            self._discard()
-            raise
-
-    def _discard(self) -> None:
-        if self._file is None:
-            return
-        with suppress(OSError):
+    def _close(self) -> None:
+        with suppress(OSError):  # what could not be flushed was told already
             self._file.close()
-        with suppress(OSError):
-            self._temporary.unlink()
 
 
-def encode_png(
-    array: np.ndarray,
-    *,
-    icc: bytes | None = None,
-    exif: bytes | None = None,
-    text: Mapping[str, str] | None = None,
-) -> bytes:
+def encode_png(array: np.ndarray, *, icc: bytes | None = None) -> bytes:
     """A whole picture as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels."""
     height, width = array.shape[:2]
+    channels = 1 if array.ndim == 2 else array.shape[2]
     sink = io.BytesIO()
-    encoder = PngEncoder(
-        sink,
-        width,
-        height,
-        channels=1 if array.ndim == 2 else array.shape[2],
-        bits=array.dtype.itemsize * 8,
-        icc=icc,
-        exif=exif,
-        text=text,
-    )
+    encoder = PngEncoder(sink, PngFormat(width, height, channels, array.dtype.itemsize * 8, icc))
     encoder.write(array)
     encoder.finish()
     return sink.getvalue()

@@ -21,7 +21,7 @@ from ..rendition import Rendition
 from ..resample import FACTOR, Resampler, enlarge_rows
 from ..scenes.patches import FacePatch, apply
 from ..settings import Settings
-from .png import PngWriter
+from .png import PngFormat, PngWriter
 from .tuning import Rows, Tuning, rounded, scaled_size
 
 _STRIP = 64
@@ -135,20 +135,13 @@ def write_png(
     height, width = result.size
     picture = result.picture
     seconds = {"tuning": 0.0, "encode": 0.0}
-    writer = PngWriter(
-        path,
-        width,
-        height,
-        channels=result.channels,
-        bits=picture.bits,
-        icc=picture.icc,
-        exif=picture.exif,
-        text={_SIGNATURE: signature, _INPUT: picture.sha256} | ({_SOURCE: source_mark(source, path)} if source else {}),
-    )
+    text = {_SIGNATURE: signature, _INPUT: picture.sha256} | ({_SOURCE: source_mark(source, path)} if source else {})
+    form = PngFormat(width, height, result.channels, picture.bits, picture.icc, picture.exif, text)
+    writer = PngWriter(path, form)
     with writer:
         for first in range(0, height, _STRIP):
             if stop is not None and stop.is_set():
-                raise Cancelled("Stopped; nothing was written.")
+                raise Cancelled("stopped")
             started = time.perf_counter()
             rows = result.rows(first, min(first + _STRIP, height))
             tuned = time.perf_counter()
@@ -175,12 +168,3 @@ def source_mark(source: Path, result: Path) -> str:
     with suppress(ValueError):  # another drive
         place = Path(os.path.relpath(place, result.absolute().parent))
     return hashlib.sha256(place.as_posix().encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as hex."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

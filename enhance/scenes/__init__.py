@@ -8,19 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..picture import Picture
 
 
-def hints(picture: Picture) -> tuple[str, ...]:
-    """The scenes that may suit it: `dehaze` where it looks hazy, `face` where the detector is here and sees one.
+def hints(picture: Picture, detector: Path | None) -> tuple[str, ...]:
+    """The scenes that may suit it: `dehaze` where it looks hazy, `face` where `detector` (its file, if here) sees one.
 
-    Takes up to a second for a large picture; fetches nothing.
+    Takes up to a second for a large picture.
     """
     # only here, so that one scene can be imported without what the others need
     from .dehaze import HAZY, haze_amount
-    from .faces import shows_a_face
+    from .face_detection import find_faces
 
     found = ["dehaze"] if haze_amount(picture.rgb) >= HAZY else []
-    if shows_a_face(picture.rgb):
+    if detector is not None and find_faces(picture.rgb, detector, precise=False):
         found.append("face")
     return tuple(found)

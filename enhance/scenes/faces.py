@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-
-from ..inference import models
 from ..picture import Box, Picture
 from .face_detection import Face, find_faces
 from .patches import FacePatch, Restore, restore_faces
 
-DETECTOR = "yunet"
 _REMEMBERED = 4
 
 
@@ -36,10 +34,13 @@ class _Known:
 
 
 class Portraits:
-    """Faces of the last few pictures, restored by `restore`; safe to call from several threads."""
+    """Faces of the last few pictures; safe to call from several threads.
 
-    def __init__(self, restore: Restore):
-        self._restore = restore
+    `detector` gives the detector's file, `restore` makes better faces of aligned ones, all of a picture in one call.
+    """
+
+    def __init__(self, detector: Callable[[], Path], restore: Restore):
+        self._detector, self._restore = detector, restore
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
@@ -51,7 +52,7 @@ class Portraits:
         known = self._remembered(picture.sha256)
         with known.lock:
             if known.faces is None:
-                known.faces = find_faces(picture.rgb, models.ensure(DETECTOR).path)
+                known.faces = find_faces(picture.rgb, self._detector())
             wanted = [
                 place
                 for place, face in enumerate(known.faces)
@@ -70,12 +71,6 @@ class Portraits:
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
             return known
-
-
-def shows_a_face(rgb: np.ndarray) -> bool:
-    """Whether there is a face in a picture, uint8 or uint16 [H, W, 3] RGB; False where the detector is not here."""
-    detector = models.locate(DETECTOR)
-    return detector is not None and bool(find_faces(rgb, detector.path, precise=False))
 
 
 def _shows(face: Face, box: Box) -> bool:

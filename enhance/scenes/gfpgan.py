@@ -8,14 +8,14 @@ the weight file holds the noise it was trained with, and that is taken here.
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
-from ..errors import WeightsError
-from ..inference import models
+from ..errors import Cancelled, WeightsError
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,19 @@ class FaceRestorer:
         self._network = _build(state).to(self.device)
         _log.info("Loaded %s in %.1f s", NAME, time.perf_counter() - started)
 
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def restore(self, crops: Sequence[np.ndarray], stop: threading.Event | None = None) -> list[np.ndarray]:
+        """All the faces restored. Raises Cancelled when `stop` is set before the last one."""
+        restored = []
+        for crop in crops:
+            if stop is not None and stop.is_set():
+                raise Cancelled("stopped")
+            restored.append(self(crop))
+        return restored
+
     def __call__(self, face: np.ndarray) -> np.ndarray:
         """The restored face: float32 [512, 512, 3] RGB in 0..1, aligned, to the same."""
         with torch.inference_mode():
@@ -65,14 +78,6 @@ class FaceRestorer:
         """What the network takes in memory."""
         tensors = [*self._network.parameters(), *self._network.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def load(device: torch.device | str) -> FaceRestorer:
-    """The network with its official weights.
-
-    Raises WeightsError where they cannot be had, StorageError where the weights folder cannot be used.
-    """
-    return FaceRestorer(models.state_dict(models.ensure(NAME)), device)
 
 
 def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:

@@ -42,7 +42,7 @@ def settings_called(
     sliders = {"strength": strength, "sharpen": sharpen, "saturation": saturation, "contrast": contrast}
     given = any(value is not None for value in sliders.values())
     switch = False if tuning is False else (True if given else None)
-    return Settings.preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
+    return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
 
 
 def uploaded(image: str | None) -> Path:

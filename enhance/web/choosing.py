@@ -11,7 +11,6 @@ import gradio as gr
 from ..errors import EnhanceError
 from ..picture import inspect
 from ..preview import choose_box
-from ..scenes import hints
 from ..settings import Settings
 from ..web import fragments
 from .controls import settings_from
@@ -181,7 +180,7 @@ class Choosing:
         """What the picture could do with and the preset does not do: looked for once, only ever said."""
         found = visitor.hints
         if found is None:
-            found = hints(self._desk.previewing.picture(upload.path))
+            found = self._desk.enhancer.hints(self._desk.previewing.picture(upload.path))
             with visitor.lock:
                 if visitor.upload is upload:
                     visitor.hints = found
@@ -198,7 +197,7 @@ class Choosing:
             buttons[button] = gr.Button(visible=False)
             if name == settings.preset or name not in available:
                 continue
-            other = self._seconds(upload, Settings.preset(name, scale=settings.scale))
+            other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
             if other < seconds / 2:
                 offered = True
                 words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}

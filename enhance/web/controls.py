@@ -29,7 +29,7 @@ def settings_from(values: Sequence[object]) -> Settings:
 def settings_to_start(name: str | None, values: Sequence[object] | None = None) -> Settings:
     """The settings of the preset called `name`, keeping the scale and the tile that the controls show."""
     shown = dict(zip(CONTROLS, values, strict=True)) if values else {}
-    return Settings.preset(name or Settings().preset, scale=shown.get("scale"), tile=shown.get("tile"))
+    return Settings.from_preset(name or Settings().preset, scale=shown.get("scale"), tile=shown.get("tile"))
 
 
 def shown_controls(settings: Settings) -> list[object]:

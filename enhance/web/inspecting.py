@@ -65,8 +65,8 @@ def show_place(
     box = choose_box(source["width"], source["height"], x, y, SIZE)
     updates: Updates = {page.result.map: _marked(visitor, finished, box), page.result.problem: ""}
     try:
-        rows = enhancer.result_rows(finished.info["task_id"])
-        pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
+        with enhancer.result_rows(finished.info["task_id"]) as rows:
+            pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
     except EnhanceError as error:
         return updates | {page.result.problem: fragments.problem(sentence(language, error))}
     except Exception:

@@ -49,7 +49,7 @@ def test_enhance_gives_the_png_and_the_facts(site, client):
 def test_what_is_left_out_takes_the_presets_value(site, client):
     file = handle_file(site.photo("defaults.png", 30, 30))
     _, info = client.predict(image=file, **FAST)
-    expected = Settings.preset("anime-fast").as_dict()
+    expected = Settings.from_preset("anime-fast").as_dict()
     assert {name: info["settings"][name] for name in info["settings"]} == {
         name: expected[name] for name in info["settings"]
     }

@@ -89,7 +89,7 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
     monkeypatch.setattr(weights, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
-    strips = list(Engine("cpu", "fp32").stream(rgb, Settings.preset("fast", denoise=0.3).recipe))
+    strips = list(Engine("cpu", "fp32").stream(rgb, Settings.from_preset("fast", denoise=0.3).recipe))
 
     reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
     ours = np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
@@ -112,7 +112,7 @@ def test_a_preview_agrees_with_the_final_picture(precision, least, tmp_path):
     Image.fromarray(data.coffee()[100:260, 250:410]).save(path)
     enhancer = Enhancer("cpu", precision)
 
-    preview = enhancer.preview(path, Settings.preset("gentle"), size=32)
-    result = enhancer.run(path, Settings.preset("gentle"), preview=preview)
+    preview = enhancer.preview(path, Settings.from_preset("gentle"), size=32)
+    result = enhancer.run(path, Settings.from_preset("gentle"), preview=preview)
 
     assert result.info["agreement_db"] >= least

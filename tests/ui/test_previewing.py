@@ -16,7 +16,7 @@ from enhance.web.limits import Limits
 from enhance.web.previewing import Previewing, Shown, signature_wanted, state_of
 from enhance.web.session import Upload, Visitor
 
-FAST = Settings.preset("anime-fast")
+FAST = Settings.from_preset("anime-fast")
 
 
 class SlowEnhancer(Enhancer):
@@ -98,7 +98,7 @@ def test_a_late_answer_for_another_network_is_dropped(enhancer, previewing, visi
     enhancer.go_on.clear()
     late = Later(previewing.make(visitor, FAST, "en"))
     enhancer.made.acquire(timeout=30)
-    newer = Later(previewing.make(visitor, Settings.preset("original"), "en"))
+    newer = Later(previewing.make(visitor, Settings.from_preset("original"), "en"))
     enhancer.made.acquire(timeout=30)
     enhancer.go_on.set()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from enhance import Enhancer, Settings
 from enhance.batch import Running, Source, apart, find_pictures, plan, write_csv, write_zip
 
-RAW = Settings.preset("anime-fast")
+RAW = Settings.from_preset("anime-fast")
 
 
 @pytest.fixture(scope="module")

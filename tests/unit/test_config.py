@@ -4,7 +4,7 @@ import pytest
 
 from enhance import Enhancer, SettingsError
 from enhance.__main__ import main
-from enhance.config import Config, read_config
+from enhance.config import Config, read_config, terminal_language
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -54,7 +54,7 @@ def test_a_login_is_a_user_and_a_password():
     ],
 )
 def test_the_terminal_says_its_language(spoken, language):
-    assert read_config(spoken).language == language
+    assert terminal_language(spoken) == language
 
 
 def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):

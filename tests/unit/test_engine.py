@@ -1,6 +1,7 @@
 """The engine: one model, strips that fit, turns, stop and progress."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.inference.device import pick_device, pick_precision
 from enhance.inference.engine import SMALLEST_STRIP, Engine
 from enhance.inference.kernels import Kernel
+from enhance.inference.networks import _KNOWN, known_graph
+from enhance.inference.turns import Waiting
 from enhance.scenes.gfpgan import FaceRestorer
 
 FAST = "realesr-animevideov3"
@@ -195,33 +198,29 @@ class StandIn(FaceRestorer):
         return self._better(face)
 
 
-@pytest.fixture
-def stand_in(monkeypatch):
-    """Puts a function in the place of the face network; gives a list that grows with every load."""
+def restore_faces(engine, better, stop=None, *, afresh=True) -> tuple[list[np.ndarray], int]:
+    """FACES made better by the function, as the face network is used; and how often that was loaded."""
+    if afresh:
+        engine.release()
+    loaded = []
 
-    def standing_in(better) -> list[StandIn]:
-        loaded = []
+    def load(device):
+        loaded.append(device)
+        return StandIn(better)
 
-        def load(device):
-            loaded.append(StandIn(better))
-            return loaded[-1]
-
-        monkeypatch.setattr("enhance.scenes.gfpgan.load", load)
-        return loaded
-
-    return standing_in
+    restored = engine.use("gfpgan-v1.4", load, lambda one: one.restore(FACES, stop))
+    return restored, len(loaded)
 
 
-def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_wanted(engine, photo, stand_in):
-    begun, restored = threading.Event(), []
+def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_wanted(engine, photo):
+    begun, ended = threading.Event(), []
 
     def mirrored(face):
         begun.set()
         threading.Event().wait(0.2)  # long enough for the run to ask for its turn
         return face[:, ::-1]
 
-    loaded = stand_in(mirrored)
-    faces = threading.Thread(target=lambda: restored.extend(engine.restore_faces(FACES)))
+    faces = threading.Thread(target=lambda: ended.append(restore_faces(engine, mirrored)))
 
     def progress(done, total, left):
         if not begun.is_set():
@@ -231,11 +230,29 @@ def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_want
     enlarge(engine, np.tile(photo, (12, 1, 1)), progress=progress)
     faces.join()
 
-    assert len(loaded) == 1
+    ((restored, loads),) = ended
+    assert loads == 1
     assert all(np.array_equal(face, crop[:, ::-1]) for face, crop in zip(restored, FACES, strict=True))
 
 
-def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo, stand_in):
+def test_the_face_network_stays_for_the_next_picture_and_gives_way_to_another(engine, photo):
+    assert restore_faces(engine, lambda face: face)[1] == 1
+    assert engine.loaded()[0] == "gfpgan-v1.4"
+    assert restore_faces(engine, lambda face: face, afresh=False)[1] == 0
+    enlarge(engine, photo[:8, :8])
+    assert engine.loaded()[0] == FAST
+
+
+def test_too_little_memory_for_the_faces_is_said_in_words(engine):
+    def hungry(face):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(MemoryShortError, match="too little free memory"):
+        restore_faces(engine, hungry)
+    assert engine.loaded() is None
+
+
+def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo):
     stop, seen = threading.Event(), []
 
     def stopping(face):
@@ -243,9 +260,8 @@ def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo, stan
         stop.set()
         return face
 
-    stand_in(stopping)
     with pytest.raises(Cancelled, match="Stopped"):
-        engine.restore_faces(FACES, stop)
+        restore_faces(engine, stopping, stop)
     assert len(seen) == 1
     enlarge(engine, photo)
 
@@ -272,6 +288,50 @@ def test_devices_and_precisions_that_are_not_here_are_refused_in_words():
     with pytest.raises(SettingsError, match="not available here"):
         pick_device("warp drive")
     with pytest.raises(SettingsError, match="choose auto"):
-        pick_precision("fp8", torch.device("cpu"))
+        Engine("cpu", "fp8")
     assert pick_precision("auto", torch.device("cuda")) == "fp16"
     assert pick_precision("bf16", torch.device("cpu"), bits=16) == "fp32"
+
+
+def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):
+    assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
+    assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
+    known = replace(known_graph(FAST), precisions=("fp32",))
+    monkeypatch.setitem(_KNOWN, FAST, lambda: known)
+
+    engine = Engine("cpu", "bf16")
+
+    assert (engine.precision(), engine.precision(model=FAST), engine.precision(model=ANIME)) == ("bf16", "fp32", "bf16")
+
+
+@pytest.mark.parametrize("model", [FAST, ANIME])
+def test_fp16_runs_on_the_processor_too(photo, model):
+    exact = enlarge(Engine("cpu", "fp32"), photo[:16, :16], model)
+
+    rounded = enlarge(Engine("cpu", "fp16"), photo[:16, :16], model)
+
+    assert np.abs(rounded.astype(int) - exact).max() <= 4
+
+
+def test_the_kernels_of_one_direction_are_not_used_for_the_other(photo):
+    engine, other = Engine("cpu", "fp32"), Engine("cpu", "fp32")
+    landscape = np.ascontiguousarray(photo[:12, :20])
+    portrait = np.ascontiguousarray(photo[:20, :12])
+
+    enlarge(engine, portrait)
+
+    assert np.array_equal(enlarge(engine, landscape), enlarge(other, landscape))
+
+
+def test_waiting_for_a_turn_is_counted_apart_from_work(engine, photo):
+    first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
+    next(first)
+    waiting, asked = Waiting(), threading.Event()
+    second = threading.Thread(target=lambda: (asked.set(), enlarge(engine, photo[:8, :8], waiting=waiting)))
+    second.start()
+    asked.wait(10)
+    threading.Event().wait(0.3)
+    first.close()
+    second.join()
+
+    assert waiting.seconds >= 0.25

@@ -4,7 +4,6 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -68,33 +67,32 @@ def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, ph
     seen = replace(read_picture(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
     monkeypatch.setattr("enhance.scenes.faces.find_faces", lambda *_: two)
-    monkeypatch.setattr("enhance.scenes.faces.models.ensure", lambda name: Mock())
     calls = []
 
     def restore(crops, stop):
         calls.append(len(crops))
         return crops
 
-    portraits = Portraits(restore)
+    portraits = Portraits(Path, restore)
     here, both, none = (portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200)))
 
     assert [shown.describe() for shown in (here, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
     assert calls == [1, 1]
     assert both.patches[0] is here.patches[0]
-    Portraits(restore).faces(seen)
+    Portraits(Path, restore).faces(seen)
     assert calls == [1, 1, 2]
 
 
 def test_without_the_detector_the_preset_says_what_to_fetch(folder, enhancer, portrait):
     with pytest.raises(WeightsError, match="python -m weights fetch yunet"):
-        enhancer.preview(portrait, Settings.preset("face"))
+        enhancer.preview(portrait, Settings.from_preset("face"))
 
 
 @pytest.mark.usefixtures("with_detector")
 def test_a_face_is_restored_in_its_place_as_strongly_as_asked(enhancer, portrait):
-    full = enhancer.run(portrait, Settings.preset("face", **PLAIN))
-    none = enhancer.run(portrait, Settings.preset("face", strength=0, **PLAIN))
-    plain = enhancer.run(portrait, Settings.preset("gentle", **PLAIN))
+    full = enhancer.run(portrait, Settings.from_preset("face", **PLAIN))
+    none = enhancer.run(portrait, Settings.from_preset("face", strength=0, **PLAIN))
+    plain = enhancer.run(portrait, Settings.from_preset("gentle", **PLAIN))
 
     assert full.info["faces"] == {"found": 1, "treated": 1}
     changed = np.abs(pixels(full).astype(int) - pixels(plain)).max(axis=2)
@@ -105,7 +103,7 @@ def test_a_face_is_restored_in_its_place_as_strongly_as_asked(enhancer, portrait
 
 @pytest.mark.usefixtures("with_detector")
 def test_a_preview_shows_the_restored_face_and_its_strength_needs_no_network(enhancer, portrait, monkeypatch):
-    settings = Settings.preset("face", **PLAIN)
+    settings = Settings.from_preset("face", **PLAIN)
     preview = enhancer.preview(portrait, settings, size=512)
     final = enhancer.run(portrait, settings)
     monkeypatch.setattr(enhancer.engine, "stream", None)
@@ -121,10 +119,10 @@ def test_a_picture_without_a_face_comes_out_as_with_gentle(enhancer, tmp_path):
     path = tmp_path / "coffee.png"
     Image.fromarray(data.coffee()[100:148, 200:260]).save(path)
 
-    result = enhancer.run(path, Settings.preset("face"))
+    result = enhancer.run(path, Settings.from_preset("face"))
 
     assert result.info["faces"] == {"found": 0, "treated": 0}
-    assert np.array_equal(pixels(result), pixels(enhancer.run(path, Settings.preset("gentle"))))
+    assert np.array_equal(pixels(result), pixels(enhancer.run(path, Settings.from_preset("gentle"))))
 
 
 def pixels(result) -> np.ndarray:

@@ -16,5 +16,5 @@ def test_a_hazy_picture_is_told_from_a_clear_one(photo_file, name):
     veil = np.linspace(0.6, 0.3, clear.height)[:, None, None]
     hazy = replace(clear, rgb=np.rint(clear.rgb * (1 - veil) + 230 * veil).astype(np.uint8))
 
-    assert "dehaze" in hints(hazy)
-    assert "dehaze" not in hints(clear)
+    assert "dehaze" in hints(hazy, None)
+    assert "dehaze" not in hints(clear, None)

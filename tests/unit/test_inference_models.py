@@ -37,7 +37,7 @@ def enlarge(recipe, photo) -> np.ndarray:
 
 def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, photo, monkeypatch):
     strong, weak = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
-    halfway = enlarge(Settings.preset("fast", denoise=0.25).recipe, photo)
+    halfway = enlarge(Settings.from_preset("fast", denoise=0.25).recipe, photo)
 
     mixed = {key: 0.25 * small_networks[strong][key] + 0.75 * small_networks[weak][key] for key in small_networks[weak]}
     monkeypatch.setitem(small_networks, strong, mixed)
@@ -45,9 +45,12 @@ def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, 
 
 
 def test_denoise_1_is_the_general_network_alone():
-    assert Settings.preset("fast", denoise=1.0).recipe == Recipe("realesr-general-x4v3")
-    assert Settings.preset("fast", denoise=0.0).recipe.models == ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
-    assert Settings.preset("gentle", denoise=0.5).recipe == Recipe("realesrgan-x4plus")
+    assert Settings.from_preset("fast", denoise=1.0).recipe == Recipe("realesr-general-x4v3")
+    assert Settings.from_preset("fast", denoise=0.0).recipe.models == (
+        "realesr-general-x4v3",
+        "realesr-general-wdn-x4v3",
+    )
+    assert Settings.from_preset("gentle", denoise=0.5).recipe == Recipe("realesrgan-x4plus")
 
 
 def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
@@ -74,8 +77,8 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
     enhancer = Enhancer("cpu", "fp32")
 
     with pytest.raises(WeightsError, match="realesr-general-x4v3"):
-        enhancer.run(photo_file, Settings.preset("fast"))
-    assert enhancer.run(photo_file, Settings.preset("anime-fast")).path.exists()
+        enhancer.run(photo_file, Settings.from_preset("fast"))
+    assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()
 
 
 def test_the_errors_of_the_model_files_become_the_products_own(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from enhance.picture.png_chunks import scan_chunks
 from tests.conftest import psnr
 from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved
 
-RAW = Settings.preset("anime-fast")
+RAW = Settings.from_preset("anime-fast")
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,14 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import StorageError
-from enhance.output.png import PngWriter, encode_png
+from enhance.output.png import PngFormat, PngWriter, encode_png
 from enhance.picture import read_picture
 from enhance.picture.png_chunks import chunk_content, scan_chunks
 from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)
 PHOTO = skimage.data.astronaut()[:131, :97]
+RGB = PngFormat(97, 131, 3)
 
 
 def values(height: int, width: int, channels: int, bits: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def values(height: int, width: int, channels: int, bits: int) -> np.ndarray:
 def write(path: Path, array: np.ndarray, step: int = 7, **options) -> PngWriter:
     """Write the array in strips of `step` rows."""
     height, width, channels = array.shape
-    with PngWriter(path, width, height, channels=channels, bits=array.dtype.itemsize * 8, **options) as writer:
+    with PngWriter(path, PngFormat(width, height, channels, array.dtype.itemsize * 8, **options)) as writer:
         for top in range(0, height, step):
             writer.write(array[top : top + step])
     return writer
@@ -91,7 +92,7 @@ def test_pngcheck_finds_no_fault(tmp_path: Path, channels: int, bits: int):
 
 @pytest.mark.parametrize("steps", [[131], [1] * 131, [3, 0, 50, 1, 77]])
 def test_strips_of_any_height_give_the_same_pixels(tmp_path: Path, steps: list[int]):
-    with PngWriter(tmp_path / "out.png", 97, 131, channels=3) as writer:
+    with PngWriter(tmp_path / "out.png", RGB) as writer:
         top = 0
         for step in steps:
             writer.write(PHOTO[top : top + step])
@@ -101,7 +102,7 @@ def test_strips_of_any_height_give_the_same_pixels(tmp_path: Path, steps: list[i
 
 def test_grey_rows_need_no_channel_axis_and_views_are_fine(tmp_path: Path):
     grey = PHOTO[::-1, ::2, 1]
-    with PngWriter(tmp_path / "out.png", grey.shape[1], grey.shape[0], channels=1) as writer:
+    with PngWriter(tmp_path / "out.png", PngFormat(grey.shape[1], grey.shape[0], 1)) as writer:
         writer.write(grey)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), grey)
 
@@ -164,7 +165,7 @@ def test_folders_are_made_and_an_old_file_is_replaced(tmp_path: Path):
 
 @pytest.mark.parametrize("problem", [RuntimeError("stop"), KeyboardInterrupt()])
 def test_an_exception_in_the_middle_leaves_nothing(tmp_path: Path, problem: BaseException):
-    with pytest.raises(type(problem)), PngWriter(tmp_path / "out.png", 97, 131, channels=3) as writer:  # noqa: PT012
+    with pytest.raises(type(problem)), PngWriter(tmp_path / "out.png", RGB) as writer:  # noqa: PT012
         writer.write(PHOTO[:60])
         raise problem
     assert names_in(tmp_path) == []
@@ -172,7 +173,7 @@ def test_an_exception_in_the_middle_leaves_nothing(tmp_path: Path, problem: Base
 
 def test_an_exception_in_the_middle_leaves_the_old_file(tmp_path: Path):
     (tmp_path / "out.png").write_bytes(b"the old one")
-    with pytest.raises(RuntimeError), PngWriter(tmp_path / "out.png", 97, 131, channels=3) as writer:  # noqa: PT012
+    with pytest.raises(RuntimeError), PngWriter(tmp_path / "out.png", RGB) as writer:  # noqa: PT012
         writer.write(PHOTO)
         raise RuntimeError
     assert (tmp_path / "out.png").read_bytes() == b"the old one"
@@ -182,7 +183,7 @@ def test_an_exception_in_the_middle_leaves_the_old_file(tmp_path: Path):
 def test_missing_rows_leave_nothing(tmp_path: Path):
     with (
         pytest.raises(StorageError, match="only 130 of its 131 rows"),
-        PngWriter(tmp_path / "out.png", 97, 131, channels=3) as writer,
+        PngWriter(tmp_path / "out.png", RGB) as writer,
     ):
         writer.write(PHOTO[:130])
     assert names_in(tmp_path) == []
@@ -190,7 +191,7 @@ def test_missing_rows_leave_nothing(tmp_path: Path):
 
 @pytest.mark.parametrize("rows", [PHOTO[:, :50], PHOTO.astype(np.uint16), PHOTO[..., :2], np.vstack([PHOTO, PHOTO])])
 def test_rows_that_do_not_fit_leave_nothing(tmp_path: Path, rows: np.ndarray):
-    with pytest.raises(ValueError, match="rows"), PngWriter(tmp_path / "out.png", 97, 131, channels=3) as writer:
+    with pytest.raises(ValueError, match="rows"), PngWriter(tmp_path / "out.png", RGB) as writer:
         writer.write(rows)
     assert names_in(tmp_path) == []
 
@@ -264,13 +265,10 @@ def test_a_folder_without_permission_is_told(tmp_path: Path):
 
 def test_what_no_png_can_be_is_refused(tmp_path: Path):
     for width, height, channels, bits in ((0, 5, 3, 8), (5, 5, 5, 8), (5, 5, 3, 12)):
-        with (
-            pytest.raises(ValueError, match="no PNG is"),
-            PngWriter(tmp_path / "out.png", width, height, channels=channels, bits=bits),
-        ):
-            pass
+        with pytest.raises(ValueError, match="no PNG is"):
+            PngFormat(width, height, channels, bits)
     with pytest.raises(ValueError, match="cannot hold a text"):
-        encode_png(PHOTO, text={"": "no name"})
+        write(tmp_path / "out.png", PHOTO, text={"": "no name"})
     assert names_in(tmp_path) == []
 
 

@@ -181,7 +181,7 @@ def test_facts_that_are_missing_or_broken_leave_a_dash(tmp_path, cat, info):
 
 def test_what_a_run_did_not_use_is_said(tmp_path, cat):
     document = report_on(
-        tmp_path / "cat.png", cat, Settings.preset("original"), agreement_db=None, cached=True, faces=3
+        tmp_path / "cat.png", cat, Settings.from_preset("original"), agreement_db=None, cached=True, faces=3
     )
 
     text = text_of(document, tmp_path)

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 from enhance.errors import PictureError
-from enhance.output.png import PngWriter, encode_png
+from enhance.output.png import PngFormat, PngWriter, encode_png
 from enhance.report import PngRows
 
 from .picture_files import png
@@ -41,7 +41,7 @@ def test_rows_can_be_skipped_and_asked_for_again(tmp_path):
 
 
 def test_a_flat_picture_that_packs_a_thousandfold_comes_back(tmp_path):
-    with PngWriter(tmp_path / "flat.png", 3000, 2000, channels=3) as writer:
+    with PngWriter(tmp_path / "flat.png", PngFormat(3000, 2000, 3)) as writer:
         writer.write(np.full((2000, 3000, 3), 77, np.uint8))
 
     with PngRows(tmp_path / "flat.png") as rows:

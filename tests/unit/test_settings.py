@@ -15,7 +15,7 @@ def sign(settings: Settings, *, picture="a" * 64, model="b" * 64, precision="bf1
 
 
 def test_gentle_is_the_default():
-    assert Settings() == Settings.preset("gentle")
+    assert Settings() == Settings.from_preset("gentle")
     assert Settings().preset == "gentle"
 
 
@@ -29,17 +29,17 @@ def test_gentle_is_gentle():
 
 
 def test_original_bypasses_the_tuning():
-    assert Settings.preset("original").tuning is False
+    assert Settings.from_preset("original").tuning is False
 
 
 def test_all_presets_make_settings():
     assert list(PRESETS) == ["gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast"]
     for name in PRESETS:
-        assert Settings.preset(name).preset == name
+        assert Settings.from_preset(name).preset == name
 
 
 def test_none_means_the_presets_value():
-    assert Settings.preset("gentle", strength=None, sharpen=0.5) == dataclasses.replace(Settings(), sharpen=0.5)
+    assert Settings.from_preset("gentle", strength=None, sharpen=0.5) == dataclasses.replace(Settings(), sharpen=0.5)
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -60,7 +60,7 @@ def test_what_is_not_a_setting_is_refused(values):
 
 def test_an_unknown_setting_is_refused_with_the_known_ones():
     with pytest.raises(SettingsError, match=r"glow.*sharpen"):
-        Settings.preset("gentle", glow=1)
+        Settings.from_preset("gentle", glow=1)
 
 
 def test_settings_cannot_be_changed():
@@ -89,8 +89,8 @@ def test_picture_model_and_precision_change_the_signature():
         sign(Settings(), picture="c" * 64),
         sign(Settings(), model="c" * 64),
         sign(Settings(), precision="fp32"),
-        sign(Settings.preset("dehaze")),
-        sign(Settings.preset("face")),
+        sign(Settings.from_preset("dehaze")),
+        sign(Settings.from_preset("face")),
     }
     assert len(signs) == 6
 
@@ -101,12 +101,12 @@ def test_what_changes_no_pixel_does_not_change_the_signature():
     assert sign(gentle) == sign(gentle.changed(tile=64))
     assert sign(gentle) == sign(gentle.changed(denoise=1.0))
     assert sign(raw) == sign(raw.changed(sharpen=1.0, strength=0.2))
-    assert sign(raw) == sign(Settings.preset("original"))
+    assert sign(raw) == sign(Settings.from_preset("original"))
     assert sign(Settings(scale=4)) == sign(Settings(scale=4.0))
 
 
 def test_denoise_counts_where_the_network_has_it():
-    assert sign(Settings.preset("fast")) != sign(Settings.preset("fast", denoise=1.0))
+    assert sign(Settings.from_preset("fast")) != sign(Settings.from_preset("fast", denoise=1.0))
 
 
 def test_the_signature_is_the_same_in_every_process():
@@ -122,4 +122,4 @@ def test_the_networks_key_ignores_the_sliders():
         return network_key("a" * 64, settings, "b" * 64, "bf16")
 
     assert key(Settings()) == key(Settings(sharpen=1.0, scale=2, strength=0.1))
-    assert key(Settings()) != key(Settings.preset("dehaze"))
+    assert key(Settings()) != key(Settings.from_preset("dehaze"))

@@ -26,7 +26,7 @@ def tuned(photo, network, settings, first=0, last=None):
 
 @pytest.mark.parametrize("preset", ["original", "anime"])
 def test_without_tuning_or_with_neutral_sliders_the_networks_output_is_untouched(photo, network, preset):
-    assert np.array_equal(tuned(photo, network, Settings.preset(preset)), network)
+    assert np.array_equal(tuned(photo, network, Settings.from_preset(preset)), network)
 
 
 def test_tuning_off_bypasses_every_slider(photo, network):
@@ -36,13 +36,13 @@ def test_tuning_off_bypasses_every_slider(photo, network):
 
 
 def test_strength_0_is_the_bicubic_enlargement(photo, network):
-    plain = tuned(photo, network, Settings.preset("anime", strength=0))
+    plain = tuned(photo, network, Settings.from_preset("anime", strength=0))
 
     assert np.array_equal(plain, cv2.resize(photo, (224, 160), interpolation=cv2.INTER_CUBIC))
 
 
 def test_strength_is_a_blend(photo, network):
-    half = tuned(photo, network, Settings.preset("anime", strength=0.5))
+    half = tuned(photo, network, Settings.from_preset("anime", strength=0.5))
 
     plain = cv2.resize(photo.astype(np.float32), (224, 160), interpolation=cv2.INTER_CUBIC)
     expected = (network.astype(np.float32) + plain) / 2
@@ -50,7 +50,7 @@ def test_strength_is_a_blend(photo, network):
 
 
 def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
-    grey = tuned(photo, network, Settings.preset("anime", saturation=0))
+    grey = tuned(photo, network, Settings.from_preset("anime", saturation=0))
 
     assert np.ptp(grey, axis=2).max() <= 1
     luma = network @ np.array([0.2126, 0.7152, 0.0722])
@@ -58,17 +58,17 @@ def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
 
 
 def test_contrast_turns_about_middle_grey(photo, network):
-    strong = tuned(photo, network, Settings.preset("anime", contrast=1.5))
+    strong = tuned(photo, network, Settings.from_preset("anime", contrast=1.5))
 
     assert np.abs(strong - np.clip(1.5 * (network - 127.5) + 127.5, 0, 255)).max() <= 0.51
 
 
 def test_sharpen_strengthens_edges_and_leaves_even_areas(photo, network):
-    sharp = tuned(photo, network, Settings.preset("anime", sharpen=0.5))
+    sharp = tuned(photo, network, Settings.from_preset("anime", sharpen=0.5))
     even = np.full_like(network, 90)
 
     assert cv2.Laplacian(sharp, cv2.CV_32F).std() > 1.2 * cv2.Laplacian(network, cv2.CV_32F).std()
-    assert np.array_equal(tuned(np.full_like(photo, 90), even, Settings.preset("anime", sharpen=1)), even)
+    assert np.array_equal(tuned(np.full_like(photo, 90), even, Settings.from_preset("anime", sharpen=1)), even)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -67,7 +67,7 @@ def main() -> None:
             source = Path(folder) / "source.png"
             Image.fromarray(picture).save(source)
             try:
-                after = np.asarray(Image.open(enhancer.run(source, Settings.preset(name)).path))
+                after = np.asarray(Image.open(enhancer.run(source, Settings.from_preset(name)).path))
             except EnhanceError as error:
                 log.warning("%s: %s", name, error)
                 continue

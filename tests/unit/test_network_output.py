@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 
 from enhance.errors import StorageError
-from enhance.inference.network_output import Canvas
+from enhance.inference.network_output import Layout, NetworkOutput
 
 
-def filled(canvas: Canvas, picture: np.ndarray) -> Canvas:
-    length = picture.shape[1 if canvas.columns else 0]
+def made(dtype, columns: bool, path: Path | None = None) -> NetworkOutput:
+    return NetworkOutput.create(Layout(17, 23, np.dtype(dtype).name, columns), path=path)
+
+
+def filled(output: NetworkOutput, picture: np.ndarray) -> NetworkOutput:
+    length = picture.shape[1 if output.layout.columns else 0]
     for first in range(0, length, 5):
         last = min(first + 5, length)
-        canvas.add(picture[:, first:last] if canvas.columns else picture[first:last])
-    return canvas
+        output.add(picture[:, first:last] if output.layout.columns else picture[first:last])
+    return output
 
 
 @pytest.fixture(params=[np.uint8, np.uint16], ids=["8 bit", "16 bit"])
@@ -29,24 +33,24 @@ def test_rows_come_back_as_the_strips_went_in(picture, columns, place, tmp_path,
         monkeypatch.setattr("enhance.inference.network_output._IN_MEMORY", 0)
     path = tmp_path / "output.raw" if place == "kept" else None
 
-    with filled(Canvas(17, 23, picture.dtype, columns=columns, path=path), picture) as canvas:
-        assert np.array_equal(canvas.rows(0, 17), picture)
-        assert np.array_equal(canvas.rows(4, 12), picture[4:12])
-        assert np.array_equal(canvas.rows(16, 17), picture[16:])
+    with filled(made(picture.dtype, columns, path), picture) as output:
+        assert np.array_equal(output.rows(0, 17), picture)
+        assert np.array_equal(output.rows(4, 12), picture[4:12])
+        assert np.array_equal(output.rows(16, 17), picture[16:])
 
 
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
-def test_a_kept_canvas_is_opened_again(picture, columns, tmp_path):
+def test_a_kept_output_is_opened_again(picture, columns, tmp_path):
     path = tmp_path / "output.raw"
-    with filled(Canvas(17, 23, picture.dtype, columns=columns, path=path), picture) as canvas:
-        canvas.keep()
+    with filled(made(picture.dtype, columns, path), picture) as output:
+        output.keep()
 
-    with Canvas.open(path) as again:
+    with NetworkOutput.open(path) as again:
         assert np.array_equal(again.rows(3, 15), picture[3:15])
 
 
-def test_a_canvas_that_was_not_kept_leaves_nothing(picture, tmp_path):
-    with filled(Canvas(17, 23, picture.dtype, columns=False, path=tmp_path / "output.raw"), picture):
+def test_a_output_that_was_not_kept_leaves_nothing(picture, tmp_path):
+    with filled(made(picture.dtype, False, tmp_path / "output.raw"), picture):
         assert not (tmp_path / "output.raw").exists()
 
     assert list(tmp_path.iterdir()) == []
@@ -55,16 +59,16 @@ def test_a_canvas_that_was_not_kept_leaves_nothing(picture, tmp_path):
 @pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
 def test_a_file_with_a_missing_piece_is_refused_in_words(picture, tmp_path, piece):
     path = tmp_path / "output.raw"
-    with filled(Canvas(17, 23, picture.dtype, columns=False, path=path), picture) as canvas:
-        canvas.keep()
+    with filled(made(picture.dtype, False, path), picture) as output:
+        output.keep()
     path.write_bytes(path.read_bytes()[piece])
 
     with pytest.raises(StorageError, match="run the picture again"):
-        Canvas.open(path)
+        NetworkOutput.open(path)
 
 
 def test_a_full_disk_is_said_in_words():
-    with Canvas(17, 23, np.uint8, columns=False) as canvas, Path("/dev/full").open("wb", buffering=0) as full:
-        canvas._file = full
+    with made(np.uint8, False) as output, Path("/dev/full").open("wb", buffering=0) as full:
+        output._file = full
         with pytest.raises(StorageError, match="disk is full"):
-            canvas.add(np.zeros((5, 23, 3), np.uint8))
+            output.add(np.zeros((5, 23, 3), np.uint8))

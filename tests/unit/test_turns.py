@@ -5,25 +5,25 @@ import threading
 import pytest
 
 from enhance.errors import Cancelled
-from enhance.inference.turns import Gate
+from enhance.inference.turns import Turns
 
 
 def test_an_urgent_caller_goes_before_those_who_waited_longer():
-    gate, order = Gate(), []
+    turns, order = Turns(), []
 
     def ask(name: str, *, urgent: bool) -> threading.Thread:
         def take_turn():
-            with gate.turn(urgent=urgent):
+            with turns.turn(urgent=urgent):
                 order.append(name)
 
-        waiting = len(gate._waiting)
+        waiting = len(turns._waiting)
         thread = threading.Thread(target=take_turn)
         thread.start()
-        while len(gate._waiting) == waiting:
+        while len(turns._waiting) == waiting:
             pass
         return thread
 
-    with gate.turn():
+    with turns.turn():
         threads = [ask("first", urgent=False), ask("second", urgent=False), ask("preview", urgent=True)]
     for thread in threads:
         thread.join()
@@ -32,20 +32,20 @@ def test_an_urgent_caller_goes_before_those_who_waited_longer():
 
 
 def test_a_turn_is_given_back_when_the_step_fails():
-    gate = Gate()
+    turns = Turns()
 
-    with pytest.raises(ZeroDivisionError), gate.turn():
+    with pytest.raises(ZeroDivisionError), turns.turn():
         raise ZeroDivisionError
-    with gate.turn():
+    with turns.turn():
         pass
 
 
 def test_long_runs_go_one_after_the_other_and_the_waiting_one_can_stop():
-    gate, stop = Gate(), threading.Event()
+    turns, stop = Turns(), threading.Event()
 
-    with gate.run():
+    with turns.run():
         stop.set()
-        with pytest.raises(Cancelled), gate.run(stop):
+        with pytest.raises(Cancelled), turns.run(stop=stop):
             pass
-    with gate.run(stop):
+    with turns.run(stop=stop):
         pass
