@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,25 +19,21 @@ from .settings import PRESETS, RANGES, Settings
 if TYPE_CHECKING:
     from .batch import Batch, Item
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("enhance")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; gives the exit status: 0 all done, 1 some failed, 2 usage."""
     options = _parser().parse_args(arguments)
-    _log_in_one_line()
     try:
-        return options.command(options)
+        with _errors_in_one_line():
+            return options.command(options)
     except EnhanceError as error:
         _complain(error)
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         _complain(Cancelled("interrupted"))
         return 130
-    except Exception:
-        log.exception("The command failed")
-        _complain(EnhanceError("unexpected"))
-        return 1
 
 
 def _complain(error: EnhanceError, about: object = "") -> None:
@@ -43,11 +41,22 @@ def _complain(error: EnhanceError, about: object = "") -> None:
     print(f"enhance: {f'{about}: ' if about else ''}{error.sentence(terminal_language())}", file=sys.stderr)
 
 
-def _log_in_one_line() -> None:
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
     """Errors that were not foreseen are named on standard error; where they happened is for a debugger."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.ERROR)
     handler.setFormatter(_OneLine("enhance: %(message)s"))
-    logging.basicConfig(level=logging.ERROR, handlers=[handler])
+    logging.getLogger("enhance").addHandler(handler)
+    try:
+        yield
+    except (EnhanceError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        log.exception("The command failed")
+        raise EnhanceError("unexpected") from error
+    finally:
+        logging.getLogger("enhance").removeHandler(handler)
 
 
 class _OneLine(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 import weights
+from weights.ncnn import read_ncnn
 
 FAST = "realesr-animevideov3"
 """A real network that is quick enough for tests of everything around it."""
@@ -54,3 +56,59 @@ def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
     """Peak signal-to-noise ratio in dB."""
     error = np.mean((first.astype(np.float64) - second) ** 2)
     return float(10 * np.log10(levels**2 / max(error, 1e-12)))
+
+
+@pytest.fixture(scope="session")
+def model_files() -> Callable[[str], Path]:
+    """Gives a model file by its name that this machine has but the project does not ship; skips where it has not.
+
+    Looked for in `ENHANCE_TEST_MODELS`, in the weights folder, and in folders called models beside the checkout.
+    """
+    named = os.environ.get("ENHANCE_TEST_MODELS")
+    folders = [Path(named)] if named else [weights.folder(), *Path(__file__).parents[2].glob("*/models")]
+
+    def find(name: str) -> Path:
+        found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        return found or pytest.skip(f"{name} is not on this machine; ENHANCE_TEST_MODELS may name its folder")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def detector_file(model_files) -> Path:
+    """The face detector as it ships: YuNet."""
+    return model_files("face_detection_yunet_2026may.onnx")
+
+
+@pytest.fixture(scope="session")
+def fast_states(model_files) -> dict[str, dict]:
+    """The tensors of the fast photo network's two ends, from the authors' files in ncnn's form (fp16-rounded)."""
+    import torch
+
+    files = {
+        "realesr-general-x4v3": "RealESRGAN_General_x4_v3",
+        "realesr-general-wdn-x4v3": "RealESRGAN_General_WDN_x4_v3",
+    }
+    states = {}
+    for name, stem in files.items():
+        param, data = model_files(f"{stem}.param").read_text(), model_files(f"{stem}.bin").read_bytes()
+        tensors = read_ncnn(weights.manifest()[name].network, param, data)
+        states[name] = {key: torch.from_numpy(values) for key, values in tensors.items()}
+    return states
+
+
+@pytest.fixture
+def with_fast_weights(fast_states, monkeypatch) -> None:
+    """The preset `fast` finds its real weights, although their files are not those of the manifest."""
+    ensure, read = weights.ensure, weights.read_state_dict
+
+    def made_up(name, *rest):
+        return (
+            weights.Located(name, Path(), name.encode().hex()[:64], "ncnn")
+            if name in fast_states
+            else ensure(name, *rest)
+        )
+
+    monkeypatch.setattr(weights, "ensure", made_up)
+    monkeypatch.setattr(weights, "locate", made_up)
+    monkeypatch.setattr(weights, "read_state_dict", lambda one: fast_states.get(one.name) or read(one))

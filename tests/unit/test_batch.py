@@ -12,6 +12,7 @@ from PIL import Image
 
 from enhance import Enhancer, Settings
 from enhance.batch import Running, Source, apart, find_pictures, plan, write_csv, write_zip
+from enhance.output.result import write_png
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -56,6 +57,23 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
     assert [row["state"] for row in rows] == ["done", "failed", "done", "done"]
     assert rows[3]["height"] == "480"
     assert rows[1]["reason"] == str(batch.items[1].error)
+
+
+def test_a_failure_that_nobody_foresaw_stops_nothing(enhancer, sources, tmp_path, monkeypatch, caplog):
+    write = write_png
+
+    def broken_once(rows, path, **options):
+        if path.name == "0.png":
+            raise RuntimeError("a broken filter")
+        return write(rows, path, **options)
+
+    monkeypatch.setattr("enhance.pipeline.write_png", broken_once)
+
+    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+
+    assert [item.state for item in batch.items] == ["failed", "failed", "done", "done"]
+    assert "did not foresee" in str(batch.items[0].error)
+    assert "a broken filter" in caplog.text
 
 
 def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):

@@ -163,6 +163,35 @@ def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file,
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_failure_that_nobody_foresaw_is_one_sentence_and_status_1(photo_file, tmp_path, capsys, monkeypatch):
+    def broken(kernel, rows):
+        raise RuntimeError("illegal instruction\nat 0x0")
+
+    monkeypatch.setattr("enhance.inference.kernels.Kernel.__call__", broken)
+
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *FAST]) == 1
+
+    error = capsys.readouterr().err
+    assert f"enhance: {photo_file}: Something went wrong that we did not foresee" in error
+    assert "RuntimeError: illegal instruction at 0x0" in error
+    assert "Traceback" not in error
+    assert list(tmp_path.glob("*x.png")) == list(tmp_path.rglob("*.part")) == []
+
+
+def test_a_terminal_that_speaks_chinese_is_told_in_chinese(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+
+    assert main(["run", str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")]) == 1
+    assert "gone.png 不存在" in capsys.readouterr().err
+
+
+def test_fp16_on_the_processor_runs(photo_file, tmp_path):
+    arguments = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp16"]
+
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *arguments]) == 0
+    assert pixels(tmp_path / "x.png").shape == (160, 224, 3)
+
+
 def test_an_empty_folder_is_said(tmp_path, capsys):
     assert main(["run", str(tmp_path)]) == 1
     assert "no picture in that folder" in capsys.readouterr().err

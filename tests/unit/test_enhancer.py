@@ -2,16 +2,23 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings, SettingsError
+from enhance.info import RunRecord
+from enhance.picture import read_picture
 from enhance.preview import agreement_db, look
 from enhance.rendition import reduce
 from enhance.scenes.dehaze import dehaze
@@ -132,6 +139,122 @@ def test_stop_leaves_nothing_behind(enhancer, photo_file):
     with pytest.raises(Cancelled):
         enhancer.run(photo_file, RAW, progress=lambda *_: stop.set(), stop=stop)
     assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
+
+
+def test_a_run_that_is_stopped_in_the_middle_leaves_no_half_of_a_file(enhancer, photo, tmp_path):
+    Image.fromarray(np.tile(photo, (40, 1, 1))).save(tmp_path / "tall.png")
+    stop, halves, steps = threading.Event(), [], []
+
+    def progress(done, total, left):
+        steps.append(done / total)
+        halves.extend(path.stat().st_size for path in enhancer.tasks.folder.rglob("*.part"))
+        if halves and halves[-1] > 0:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        enhancer.run(tmp_path / "tall.png", RAW, progress=progress, stop=stop)
+
+    assert 0 < steps[-1] < 1
+    assert halves[-1] > 0, "nothing was half-written when it was stopped"
+    assert list(enhancer.tasks.folder.rglob("*.part")) == []
+    assert list(enhancer.tasks.network.glob("*")) == list(enhancer.tasks.processed.glob("*")) == []
+
+
+def test_a_run_keeps_its_files_while_others_clean_up(enhancer, photo_file):
+    enhancer.tasks = type(enhancer.tasks)(enhancer.tasks.folder, hours=1e-9, max_disk=1)
+
+    result = enhancer.run(photo_file, RAW.changed(sharpen=0.5), progress=lambda *_: enhancer.tasks.clean())
+
+    upload = enhancer.tasks.uploads / result.info["input"]["sha256"] / "photo.png"
+    assert (upload.exists(), result.path.exists()) == (True, True)
+    enhancer.tasks.clean()
+    assert (upload.exists(), result.path.exists()) == (False, False)
+
+
+def test_a_result_that_is_held_is_not_cleaned_away(enhancer, photo_file):
+    enhancer.tasks = type(enhancer.tasks)(enhancer.tasks.folder, max_disk=1)
+
+    with ExitStack() as hold:
+        result = enhancer.run(photo_file, RAW, hold=hold)
+        enhancer.tasks.clean()
+        assert result.path.exists()
+    enhancer.tasks.clean()
+    assert not result.path.exists()
+
+
+def test_the_seconds_of_the_network_are_without_those_of_waiting(enhancer, photo, photo_file, tmp_path):
+    first = enhancer.engine.stream(np.tile(photo, (30, 1, 1)), RAW.model)
+    next(first)
+    results = []
+    waiting = threading.Thread(target=lambda: results.append(enhancer.run(photo_file, RAW).info["seconds"]))
+    waiting.start()
+    for _ in range(400):
+        if enhancer.engine.runs == 2:
+            break
+        threading.Event().wait(0.05)
+    threading.Event().wait(1)
+    first.close()
+    waiting.join()
+
+    (seconds,) = results
+    assert seconds["wait"] >= 0.9
+    stages = sum(seconds[name] for name in ("wait", "decode", "network", "tuning", "encode"))
+    assert stages <= seconds["total"] + 0.01
+    assert seconds["network"] < seconds["total"] - seconds["wait"] + 0.01
+
+
+def test_a_preview_does_not_reset_the_memory_peak_of_a_run(enhancer, photo_file, monkeypatch):
+    resets = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: resets.append("reset"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5_000_000)
+    record = RunRecord(cast(Any, None), RAW, cast(Any, None), "fp16", "cuda:0", 0)
+
+    record.watch_memory(reset=False)
+    assert resets == []
+    assert record.memory
+    assert record.memory.look() == 5.0
+    record.watch_memory(reset=True)
+    assert resets == ["reset"]
+
+    asked = []
+    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, *, reset: asked.append(reset))
+    enhancer.preview(photo_file, RAW, size=16)
+    enhancer.run(photo_file, RAW)
+    assert asked == [False, True]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not told here")
+def test_looking_at_a_result_leaves_no_file_open(enhancer, photo_file):
+    task_id = enhancer.run(photo_file, RAW).info["task_id"]
+
+    def open_files() -> int:
+        return sum(os.path.realpath(fd).endswith(".raw") for fd in Path("/proc/self/fd").iterdir())
+
+    with enhancer.result_rows(task_id) as rows:
+        rows.rows(0, 4)
+        assert open_files() == 1
+    assert open_files() == 0
+
+
+def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enhancer, photo_file, monkeypatch):
+    decoded = []
+
+    def counting(path, **limits):
+        decoded.append(path)
+        return read_picture(path, **limits)
+
+    for module in ("enhance.pipeline", "enhance.enhancer"):
+        monkeypatch.setattr(f"{module}.read_picture", counting)
+    picture = read_picture(photo_file)
+
+    preview = enhancer.preview(picture, RAW, size=20)
+    assert decoded == []
+    task_id = enhancer.run(photo_file, RAW, preview=preview).info["task_id"]
+    assert len(decoded) == 1
+    with enhancer.result_rows(task_id, picture) as rows:
+        look(rows, preview.piece.box)
+    enhancer.report(task_id, picture=picture)
+    assert len(decoded) == 1
 
 
 def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp_path):

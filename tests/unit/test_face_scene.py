@@ -1,6 +1,5 @@
 """The face preset from the picture to the PNG; the detector's own weights are needed, GFPGAN's are stood in for."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +19,6 @@ from enhance.scenes.faces import Portraits
 PLAIN = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 
-def detector() -> Path | None:
-    """YuNet's file: from the weights folder, or where ENHANCE_TEST_DETECTOR says."""
-    named = os.environ.get("ENHANCE_TEST_DETECTOR")
-    located = weights.locate("yunet")
-    return Path(named) if named else (located.path if located else None)
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A weights folder with the default model alone."""
@@ -42,11 +34,8 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def with_detector(folder) -> None:
-    path = detector()
-    if path is None or not path.exists():
-        pytest.skip("the face detector is not here: python -m weights fetch yunet")
-    shutil.copy(path, folder / "face_detection_yunet_2026may.onnx")
+def with_detector(folder, detector_file) -> None:
+    shutil.copy(detector_file, folder)
 
 
 @pytest.fixture

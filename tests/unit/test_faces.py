@@ -1,6 +1,5 @@
 """Faces are found, whatever their size and tilt. Needs the detector's file, which not every machine can fetch."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 from skimage import data
 
-import weights
 from enhance.errors import WeightsError
 from enhance.scenes.align import TEMPLATE, align, moved, scale_of, similarity
 from enhance.scenes.face_detection import MOST_FACES, Face, find_faces
@@ -17,11 +15,8 @@ EYES_TO_MOUTH = TEMPLATE[3:].mean(axis=0) - TEMPLATE[:2].mean(axis=0)
 
 
 @pytest.fixture(scope="module")
-def detector() -> Path:
-    path = Path(os.environ.get("ENHANCE_TEST_DETECTOR", weights.folder() / "face_detection_yunet_2026may.onnx"))
-    if not path.is_file():
-        pytest.skip("the face detector is not on this machine: run `python -m weights fetch yunet`")
-    return path
+def detector(detector_file) -> Path:
+    return detector_file
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,14 @@
 """The network's output between network and PNG."""
 
+import errno
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from enhance.errors import StorageError
+from enhance.files import PartFile
 from enhance.inference.network_output import Layout, NetworkOutput
 
 
@@ -72,3 +75,46 @@ def test_a_full_disk_is_said_in_words():
         output._file = full
         with pytest.raises(StorageError, match="disk is full"):
             output.add(np.zeros((5, 23, 3), np.uint8))
+
+
+@pytest.fixture
+def no_temporary_files(monkeypatch):
+    """The system's temporary folder has no room for anything."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr("enhance.inference.network_output._IN_MEMORY", 0)
+
+
+def test_a_large_kept_output_is_opened_again_without_any_room_of_its_own(picture, tmp_path, no_temporary_files):
+    path = tmp_path / "output.raw"
+    with filled(made(picture.dtype, False, path), picture) as output:
+        output.keep()
+        assert np.array_equal(output.rows(2, 9), picture[2:9])
+    before = list(tmp_path.iterdir())
+
+    with NetworkOutput.open(path) as again:
+        assert np.array_equal(again.rows(0, 17), picture)
+        assert list(tmp_path.iterdir()) == before
+
+
+def test_a_large_output_without_room_is_said_in_words(no_temporary_files):
+    with pytest.raises(StorageError, match="disk is full"):
+        made(np.uint8, False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not told here")
+def test_the_file_is_closed_when_it_gets_its_name(picture, tmp_path, monkeypatch):
+    keep, open_then = PartFile.keep, []
+
+    def watched(part: PartFile) -> None:
+        open_then.extend(fd for fd in Path("/proc/self/fd").iterdir() if fd.exists() and fd.samefile(part.part))
+        keep(part)
+
+    monkeypatch.setattr(PartFile, "keep", watched)
+    with filled(made(picture.dtype, False, tmp_path / "output.raw"), picture) as output:
+        output.keep()
+
+    assert open_then == []

@@ -105,6 +105,14 @@ def test_what_changes_no_pixel_does_not_change_the_signature():
     assert sign(Settings(scale=4)) == sign(Settings(scale=4.0))
 
 
+@pytest.mark.parametrize("scene", ["face", "dehaze"])
+def test_a_scenes_strength_counts_also_when_the_tuning_is_off(scene):
+    off = Settings.from_preset(scene, tuning=False)
+
+    assert sign(off) != sign(off.changed(strength=0.5))
+    assert sign(off) == sign(off.changed(sharpen=0.9, contrast=1.4))
+
+
 def test_denoise_counts_where_the_network_has_it():
     assert sign(Settings.from_preset("fast")) != sign(Settings.from_preset("fast", denoise=1.0))
 

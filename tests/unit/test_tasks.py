@@ -173,6 +173,18 @@ def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(
     assert {path.name for path in store.processed.iterdir()} == {mine.name, ".other.part"}
 
 
+def test_a_leftover_of_another_machine_is_swept_when_it_is_a_day_old(store):
+    young, old = (store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 5}{n:02d}.part" for n in (1, 2))
+    for path, hours in ((young, 23), (old, 25)):
+        path.write_bytes(b"half")
+        ago = time.time() - hours * 3600
+        os.utime(path, (ago, ago))
+
+    store.clean()
+
+    assert (young.exists(), old.exists()) == (True, False)
+
+
 def test_a_data_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
 

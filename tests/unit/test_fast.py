@@ -1,0 +1,69 @@
+"""The preset fast with its real weights: two ends of one network, and what lies between them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from enhance import Enhancer, Settings
+from tests.conftest import psnr
+
+pytestmark = pytest.mark.usefixtures("with_fast_weights")
+
+SIZE = (72, 96)
+
+
+@pytest.fixture(scope="module")
+def enhancer(tmp_path_factory) -> Enhancer:
+    return Enhancer("cpu", "fp32", data=tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    """A real photo, uint8 [288, 384, 3]."""
+    return np.ascontiguousarray(data.chelsea()[:288, 30:414])
+
+
+def small(truth: np.ndarray, noise: float = 0) -> np.ndarray:
+    """The photo at a quarter of its size, with grain."""
+    reduced = cv2.resize(truth, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    grain = np.random.default_rng(4).normal(0, noise, reduced.shape) if noise else 0
+    return np.rint(np.clip(reduced + grain, 0, 255)).astype(np.uint8)
+
+
+@pytest.fixture
+def fast(enhancer, tmp_path):
+    """Enhances an array by the preset, at a strength of its denoising."""
+
+    def run(rgb: np.ndarray, denoise: float) -> np.ndarray:
+        Image.fromarray(rgb).save(tmp_path / "small.png")
+        settings = Settings.from_preset("fast", denoise=denoise)
+        result = enhancer.run(tmp_path / "small.png", settings, output=tmp_path / "large.png")
+        assert result.info["model"]["name"] == "realesr-general-x4v3"
+        return np.asarray(Image.open(result.path))
+
+    return run
+
+
+def roughness(picture: np.ndarray) -> float:
+    """How much neighbouring pixels differ."""
+    return float(np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
+
+
+def test_the_enlarged_photo_is_the_photo(truth, fast):
+    result = fast(small(truth), 0.5)
+
+    assert result.shape == truth.shape
+    assert psnr(result, truth) > 25
+    averaged = cv2.resize(result, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    assert psnr(averaged, small(truth)) > 30
+
+
+def test_the_slider_goes_from_keeping_the_grain_to_taking_it_off(truth, fast):
+    kept, between, off = (roughness(fast(small(truth, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
+
+    assert kept > between > off
+    assert kept > 1.2 * off
