@@ -103,11 +103,9 @@ def with_fast_weights(fast_states, monkeypatch) -> None:
     ensure, read = weights.ensure, weights.read_state_dict
 
     def made_up(name, *rest):
-        return (
-            weights.Located(name, Path(), name.encode().hex()[:64], "ncnn")
-            if name in fast_states
-            else ensure(name, *rest)
-        )
+        if name not in fast_states:
+            return ensure(name, *rest)
+        return weights.Located(name, Path(), name.encode().hex()[:64], "ncnn")
 
     monkeypatch.setattr(weights, "ensure", made_up)
     monkeypatch.setattr(weights, "locate", made_up)
