@@ -8,10 +8,10 @@ from typing import Any
 from .errors import StorageError
 from .info import describe, output_of
 from .job import Job
+from .output.resample import scaled_size
 from .result import Written, file_sha256, signature_of
 from .running import Timing
 from .tasks import TaskStore
-from .tuning import scaled_size
 
 
 def stored_result(tasks: TaskStore, job: Job, path: Path, timing: Timing, device: str) -> dict[str, Any] | None:

@@ -185,7 +185,8 @@ class Enhancer:
 
     def write_report(self, result: Result, source: Path | str, path: Path | str, language: str = "en") -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
-        from .report import PngRows, write_report
+        from .output.png_rows import PngRows
+        from .report import write_report
 
         spoken = "zh-CN" if language.lower().startswith("zh") else "en"
         with PngRows(result.path) as rows:

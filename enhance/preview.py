@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .output.resample import enlarge
 from .picture import Box, Picture
-from .result import ResultRows, enlarge, with_faces
+from .result import ResultRows, with_faces
 from .scenes.patches import FacePatch
 from .settings import Settings
 

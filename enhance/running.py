@@ -23,7 +23,7 @@ from .tasks import count_as_used
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .rendition import Rendition
+    from .output.rendition import Rendition
 
 
 class Watcher(Protocol):

@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..output.png_rows import FinishedRows
 from ..picture import Picture
 from ..whole import place_whole
 from .facts import at, file_rows, finished_at, run_rows
 from .facts_page import draw_facts
 from .findings import examine
-from .finished import FinishedRows, PngRows
 from .frame import draw_foot, draw_head
 from .layout import layout_for
 from .pictures_page import draw_pictures
@@ -24,7 +24,7 @@ from .prints import to_srgb
 from .sheet import Sheet
 from .texts_zh import texts_for
 
-__all__ = ["FinishedRows", "PngRows", "make_report", "write_report"]
+__all__ = ["make_report", "write_report"]
 
 
 def write_report(

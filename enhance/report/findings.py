@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..output.png_rows import FinishedRows
+from ..output.rendition import Rendition, reduce, to_screen
+from ..output.resample import enlarge_part
 from ..picture import Picture
-from ..rendition import to_screen
-from .bicubic import enlarged
-from .finished import FinishedRows
 from .histogram import Histogram
 from .places import Place, choose_places
-from .planes import alpha_of, grey_of, resized, seen_of, whole_of
-from .shrink import Shrink
+from .planes import alpha_of, grey_of, seen_of, whole_of
 from .similarity import Sharpness, psnr, ssim
 
 _STRIP_PIXELS = 1 << 18
@@ -73,10 +72,11 @@ def examine(result: FinishedRows, picture: Picture, wanted: Wanted) -> Findings:
     height, width = size = result.size
     before = whole_of(picture)
     grey = grey_of(before)
-    shown = Shrink(size, _inside(size, wanted.whole), before.shape[2])
-    reduced = Shrink(size, _compared(size, grey.shape), before.shape[2])
+    channels = before.shape[2]
+    shown = Rendition(height, width, channels=channels, size=_inside(size, wanted.whole), exact=True)
+    reduced = Rendition(height, width, channels=channels, size=_compared(size, grey.shape), exact=True)
     places = choose_places(grey, alpha_of(before), size, wanted.place)
-    crops = [np.zeros((place.height, place.width, before.shape[2]), np.uint8) for place in places]
+    crops = [np.zeros((place.height, place.width, channels), np.uint8) for place in places]
     histograms = Histogram(picture.grey), Histogram(picture.grey)
     sharpness = Sharpness(), Sharpness()
     histograms[0].add(before)
@@ -86,13 +86,13 @@ def examine(result: FinishedRows, picture: Picture, wanted: Wanted) -> Findings:
         _fill(crops, places, strip, first)
         if is_measured:
             histograms[1].add(strip)
-            sharpness[0].add(enlarged(grey, size, 0, first, width, len(strip)), seen_of(strip))
+            sharpness[0].add(enlarge_part(grey, size, (first, first + len(strip)), (0, width)), seen_of(strip))
             sharpness[1].add(grey_of(strip), seen_of(strip))
     return Findings(
         size=(width, height),
-        whole=Look(resized(before, shown.size), shown.pixels),
+        whole=Look(reduce(before, shown.size), shown.pixels),
         places=[
-            (place, Look(enlarged(before, size, place.left, place.top, place.width, place.height), crop))
+            (place, Look(enlarge_part(before, size, place.rows, place.columns), crop))
             for place, crop in zip(places, crops, strict=True)
         ],
         histograms=(histograms[0].shares, histograms[1].shares),
@@ -113,15 +113,14 @@ def _strips(result: FinishedRows) -> Iterator[tuple[int, np.ndarray, bool]]:
 def _fill(crops: list[np.ndarray], places: tuple[Place, ...], strip: np.ndarray, first: int) -> None:
     """Copy what the strip has of each place."""
     for crop, place in zip(crops, places, strict=True):
-        low, high = max(place.top, first), min(place.top + place.height, first + len(strip))
+        low, high = max(place.rows[0], first), min(place.rows[1], first + len(strip))
         if low < high:
-            columns = slice(place.left, place.left + place.width)
-            crop[low - place.top : high - place.top] = strip[low - first : high - first, columns]
+            crop[low - place.top : high - place.top] = strip[low - first : high - first, slice(*place.columns)]
 
 
 def _likeness(before: np.ndarray, after: np.ndarray) -> Likeness:
     height, width = after.shape[:2]
-    before = resized(before, (height, width))
+    before = reduce(before, (height, width))
     seen = seen_of(before)
     colours, made = (np.ascontiguousarray(pixels[..., :3]) for pixels in (before, after))
     return Likeness(width, height, psnr(colours, made, seen), ssim(grey_of(before), grey_of(after), seen))

@@ -23,6 +23,14 @@ class Place:
     width: int
     height: int
 
+    @property
+    def rows(self) -> tuple[int, int]:
+        return self.top, self.top + self.height
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        return self.left, self.left + self.width
+
 
 def choose_places(
     grey: np.ndarray, alpha: np.ndarray | None, size: tuple[int, int], wanted: tuple[int, int]

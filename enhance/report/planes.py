@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..output.rendition import to_screen
 from ..picture import Picture
-from ..rendition import to_screen
 
 
 def whole_of(picture: Picture) -> np.ndarray:
@@ -27,10 +27,3 @@ def alpha_of(pixels: np.ndarray) -> np.ndarray | None:
 def seen_of(pixels: np.ndarray) -> np.ndarray | None:
     """A mask [h, w] of what is at least half opaque; None where all is."""
     return cv2.inRange(pixels[..., 3], 128, 255) if pixels.shape[2] == 4 else None  # type: ignore[arg-type]
-
-
-def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The pixels at another size (height, width): averaged when it is smaller, bicubic when it is larger."""
-    smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return cv2.resize(pixels, (size[1], size[0]), interpolation=how)

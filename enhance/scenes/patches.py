@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..errors import Cancelled, EnhanceError
-from ..resample import FACTOR
+from ..output.resample import FACTOR
 from .align import CROP, align, inverse, moved, scale_of
 from .faces import Face, restorable
 

@@ -10,8 +10,8 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 
 from ..enhancer import Enhancer
+from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
-from ..tuning import scaled_size
 from . import fragments
 from .limits import Limits
 from .outbox import Outbox

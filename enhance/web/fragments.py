@@ -14,9 +14,9 @@ from PIL import Image
 from ..batch import Batch, Item
 from ..errors import EnhanceError
 from ..info import settings_of
+from ..output.resample import scaled_size
 from ..picture import Facts
 from ..settings import NEUTRAL, PRESETS, Settings
-from ..tuning import scaled_size
 from .language import sentence
 from .texts import say, say_measured, say_time
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..canvas import streams_columns
 from ..enhancer import Enhancer, Result
+from ..output.rendition import Rendition, reduce
 from ..preview import Preview
-from ..rendition import Rendition, reduce
 from ..result import ResultRows
 from ..settings import Settings
 from .limits import Limits

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..output.rendition import reduce, save_for_screen, to_screen
 from ..picture import Picture
 from ..png import encode_png
 from ..preview import Box
-from ..rendition import reduce, save_for_screen, to_screen
 from .session import Visitor
 
 THUMBNAIL = 896

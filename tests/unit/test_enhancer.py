@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings, SettingsError
+from enhance.output.rendition import reduce
 from enhance.preview import agreement_db, look
-from enhance.rendition import reduce
 from enhance.scenes.dehaze import dehaze
 from tests.conftest import psnr
 

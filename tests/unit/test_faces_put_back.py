@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 
 from enhance.errors import Cancelled, EnhanceError
-from enhance.resample import enlarge_rows
+from enhance.output.resample import enlarge_rows
 from enhance.scenes.align import TEMPLATE, align, inverse, moved, scale_of, similarity
 from enhance.scenes.faces import Face
 from enhance.scenes.patches import apply, restore_faces

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.rendition import Rendition, reduce, save_for_screen, to_screen
+from enhance.output.rendition import Rendition, reduce, save_for_screen, to_screen
 from tests.conftest import psnr
 
 

@@ -14,7 +14,8 @@ from PIL import ImageCms
 from skimage import data
 
 from enhance.errors import StorageError
-from enhance.report import PngRows, make_report, write_report
+from enhance.output.png_rows import PngRows
+from enhance.report import make_report, write_report
 from enhance.report.sheet import Sheet
 from enhance.report.texts import ENGLISH
 from enhance.result import write_png
@@ -264,8 +265,6 @@ def test_16_megapixels_take_under_two_seconds_and_three_megabytes(tmp_path):
 
 class Endless:
     """A result of as many rows as one likes, which are nowhere."""
-
-    channels = 3
 
     def __init__(self, height: int) -> None:
         self.size = height, 1200

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.resample import Resampler, enlarge_rows
+from enhance.output.resample import Resampler, enlarge_rows
 from enhance.settings import Settings
 from enhance.tuning import Tuning
 from tests.conftest import psnr

@@ -1,4 +1,4 @@
-"""The finished picture as the report reads it: rows on demand, from a run in memory or from the PNG on disk."""
+"""The finished picture as rows on demand, from a run in memory or from the PNG on disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,11 @@ _PIECE = 1 << 20
 
 
 class FinishedRows(Protocol):
-    """What the report needs of a result; `enhance.result.ResultRows` has it."""
+    """What there is to read of a result, whether it is `enhance.result.ResultRows` or `PngRows`."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
-        ...
-
-    @property
-    def channels(self) -> int:
-        """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
         ...
 
     def rows(self, first: int, last: int) -> np.ndarray:
@@ -71,10 +66,6 @@ class PngRows:
     def size(self) -> tuple[int, int]:
         return self._height, self._width
 
-    @property
-    def channels(self) -> int:
-        return self._channels
-
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, channels], uint8 or uint16."""
         if first < self._position:
@@ -90,8 +81,8 @@ class PngRows:
         width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunk_content(self._file, chunks[0]))
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
             raise ValueError("another kind of PNG")
-        self._width, self._height, self._channels = width, height, _CHANNELS[kind]
-        self._pixel_bytes = self._channels * bits // 8
+        self._width, self._height = width, height
+        self._pixel_bytes = _CHANNELS[kind] * bits // 8
         self._stride = 1 + width * self._pixel_bytes
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
         self._data = [chunk for chunk in chunks if chunk.kind == b"IDAT"]
