@@ -8,12 +8,9 @@ import pytest
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhance.output.rendition import Rendition
 from enhance.output.resample import enlarge_part
-from enhance.report.findings import Wanted, examine
-from enhance.report.histogram import BINS, Histogram
-from enhance.report.places import choose_places
-from enhance.report.similarity import Sharpness, psnr, ssim
+from enhance.report.findings import Wanted, choose_places, examine
+from enhance.report.measures import BINS, Histogram, Sharpness, psnr, ssim
 from enhance.settings import Settings
 
 from .report_runs import run_of, whole
@@ -73,18 +70,6 @@ def test_sharpness_is_the_variance_of_the_laplacian(two):
     sharpness.add(two[0])
 
     assert sharpness.value == pytest.approx(cv2.Laplacian(two[0], cv2.CV_64F)[1:-1, 1:-1].var())
-
-
-@pytest.mark.parametrize("small", [(75, 64), (100, 100), (97, 61), (300, 256), (1, 1)])
-@pytest.mark.parametrize("step", [1, 7, 64, 300])
-def test_shrinking_strips_averages_like_shrinking_the_whole(small, step):
-    photo = np.ascontiguousarray(data.astronaut()[:300, :256])
-    rendition = Rendition(300, 256, size=small, exact=True)
-    for first in range(0, 300, step):
-        rendition.add(photo[first : first + step])
-
-    expected = cv2.resize(photo.astype(np.float32), (small[1], small[0]), interpolation=cv2.INTER_AREA)
-    assert np.abs(rendition.pixels - expected.reshape(rendition.pixels.shape)).max() <= 0.51
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
