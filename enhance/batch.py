@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
+from .naming import settings_in_words
 from .picture import inspect
 from .result import signature_of
 from .settings import Settings
@@ -218,8 +219,7 @@ def summarise(batch: Batch, path: Path, settings: Settings, language: str = "en"
                 item.error or "",
             )
         )
-    sliders = ", ".join(f"{name} {value}" for name, value in settings.as_dict().items() if name != "tile")
-    return write_summary(path, lines, sliders, language=language)
+    return write_summary(path, lines, settings_in_words(language, settings), language=language)
 
 
 def write_zip(batch: Batch, path: Path, *, summary: Path | None = None) -> Path:
