@@ -43,12 +43,12 @@ class PngRows:
         try:
             self._file = self._path.open("rb")
         except OSError as error:
-            raise self._refused(f"cannot be read ({error.strerror or error})") from error
+            raise self._refused("unreadable", reason=error.strerror or str(error)) from error
         try:
             self._read_header()
         except (EOFError, ValueError, KeyError, struct.error) as error:
             self._file.close()
-            raise self._refused("is not a whole PNG of this program") from error
+            raise self._refused("foreign") from error
         except BaseException:
             self._file.close()
             raise
@@ -112,7 +112,7 @@ class PngRows:
                 parts.append(next(self._inflated))
                 length += len(parts[-1])
         except (StopIteration, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
-            raise self._refused("is damaged or cut off") from error
+            raise self._refused("damaged") from error
         joined = b"".join(parts)
         self._left = joined[wanted:]
         self._position += count
@@ -135,9 +135,9 @@ class PngRows:
             elif kinds[start] == _NONE:
                 out[:] = block
             else:
-                raise self._refused("was written anew by another program")
+                raise self._refused("rewritten")
             self._row_above = out[-1]
         return plain.reshape(len(plain), self._width, self._pixel_bytes)
 
-    def _refused(self, reason: str) -> PictureError:
-        return PictureError(f"The result {self._path.name} {reason}: enhance the picture again to get a report.")
+    def _refused(self, why: str, **values: str) -> PictureError:
+        return PictureError(f"png_{why}", name=self._path.name, **values)

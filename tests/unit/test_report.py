@@ -17,7 +17,6 @@ from enhance.errors import StorageError
 from enhance.output.png_rows import PngRows
 from enhance.report import make_report, write_report
 from enhance.report.sheet import Sheet
-from enhance.report.texts import ENGLISH
 from enhance.result import write_png
 from enhance.settings import Settings
 
@@ -47,7 +46,7 @@ def english(tmp_path_factory, cat) -> Path:
 
 @pytest.fixture(scope="module")
 def sheet() -> Sheet:
-    return Sheet(ENGLISH, "", NOON)
+    return Sheet("en", "", "", NOON)
 
 
 def test_a_report_is_two_a4_pages_whose_text_can_be_copied(english, tmp_path):
