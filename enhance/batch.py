@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
 from .files import file_sha256, place_whole
+from .naming import settings_in_words
 from .output.result import Origin, origin_of, source_mark
 from .picture import inspect
 from .settings import Settings
@@ -291,8 +292,7 @@ def summarise(batch: Batch, path: Path, settings: Settings, language: str = "en"
                 item.error.sentence(language) if item.error else "",
             )
         )
-    sliders = ", ".join(f"{name} {value}" for name, value in settings.as_dict().items() if name != "tile")
-    return write_summary(path, lines, sliders, language=language)
+    return write_summary(path, lines, settings_in_words(language, settings), language=language)
 
 
 def write_zip(batch: Batch, path: Path, *, summary: Path | None = None, language: str = "en") -> Path:

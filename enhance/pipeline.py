@@ -23,8 +23,8 @@ from .inference import models
 from .inference.network_output import Layout, NetworkOutput, streams_columns
 from .inference.turns import Progress
 from .info import RunRecord, output_of
+from .output.resample import scaled_size
 from .output.result import ResultRows, Written, origin_of, with_faces, write_png
-from .output.tuning import scaled_size
 from .picture import Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
 from .scenes.dehaze import Haze, clear_part, find_haze
@@ -34,7 +34,7 @@ from .tasks import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .inference.engine import Engine
-    from .rendition import Rendition
+    from .output.rendition import Rendition
 
 FACTOR = 4
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .output.result import ResultRows, enlarge, with_faces
+from .output.resample import enlarge
+from .output.result import ResultRows, with_faces
 from .picture import Box, Picture
 from .scenes.patches import FacePatch
 from .settings import Settings

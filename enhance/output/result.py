@@ -17,12 +17,12 @@ from PIL import Image
 
 from ..errors import Cancelled
 from ..picture import Picture
-from ..rendition import Rendition
-from ..resample import FACTOR, Resampler, enlarge_rows
 from ..scenes.patches import FacePatch, apply
 from ..settings import Settings
 from .png import PngFormat, PngWriter
-from .tuning import Rows, Tuning, rounded, scaled_size
+from .rendition import Rendition
+from .resample import FACTOR, enlarge
+from .tuning import Rows, Tuning
 
 _STRIP = 64
 _SIGNATURE, _INPUT, _SOURCE = "Enhance signature", "Enhance input", "Enhance source"
@@ -100,21 +100,6 @@ def with_faces(
         return network
     top, left = FACTOR * origin[0], FACTOR * origin[1]
     return lambda a, b: apply(network(a, b), top + a, patches, settings.strength, left=left)
-
-
-def enlarge(plane: np.ndarray, scale: float, first: int, last: int) -> np.ndarray:
-    """The rows [first, last) of the bicubic enlargement by `scale` of `plane` [H, W] or [H, W, C], in its own type."""
-    height, width = plane.shape[:2]
-
-    def four_times(a: int, b: int) -> np.ndarray:
-        return enlarge_rows(lambda low, high: plane[low:high], height, a, b)
-
-    if scale == FACTOR:
-        rows = four_times(first, last)
-    else:
-        new_height, new_width = scaled_size(height, width, scale)
-        rows = Resampler(FACTOR * height, FACTOR * width, new_height, new_width).rows(four_times, first, last)
-    return rounded(rows, np.iinfo(plane.dtype).max)
 
 
 def write_png(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..resample import Resampler, enlarge_rows
 from ..settings import Settings
+from .resample import Resampler, enlarge_rows, rounded, scaled_size
 
 Rows = Callable[[int, int], np.ndarray]
 """Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
@@ -78,11 +78,6 @@ class Tuning:
         return cv2.addWeighted(network, strength, plain, 1 - strength, 0)
 
 
-def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Height and width after scaling; no side is ever less than one pixel."""
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
     """Sharpness, saturation and contrast: saturation and contrast together are one affine map of the colour.
 
@@ -99,10 +94,3 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
         detail = cv2.subtract(light, blurred)
         coloured += (settings.contrast * settings.sharpen * _SHARPEN_GAIN) * detail.reshape(*rows.shape[:2], 1)
     return coloured
-
-
-def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
-    """Float rows in levels, to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
-    if levels == 255:
-        return cv2.convertScaleAbs(np.maximum(rows, 0))
-    return np.rint(np.clip(rows, 0, levels)).astype(np.uint16)

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ..files import place_whole
+from ..naming import name_of
+from ..output.png_rows import FinishedRows
 from ..picture import Picture
-from .facts import at, file_rows, finished_at, run_rows
-from .facts_page import draw_facts
+from ..texts import DEFAULT_LANGUAGE, say, spoken
+from .facts_page import at, draw_facts, finished_at
 from .findings import examine
-from .finished import FinishedRows, PngRows
-from .frame import draw_foot, draw_head
-from .layout import layout_for
-from .pictures_page import draw_pictures
-from .prints import to_srgb
-from .sheet import Sheet
-from .texts_zh import texts_for
+from .pictures_page import draw_head, draw_pictures, layout_for, to_srgb
+from .sheet import Sheet, draw_foot
 
-__all__ = ["FinishedRows", "PngRows", "make_report", "write_report"]
+__all__ = ["make_report", "write_report"]
+
+_PAGES = 2
 
 
 def write_report(
@@ -39,8 +38,8 @@ def write_report(
     """Write the report to `path`, whole or not at all; gives the path.
 
     `info` is what a run gives (any of its keys may be missing), `result` the finished rows (`ResultRows`, or `PngRows`
-    of the PNG on disk), `picture` the decoded input. `language` is "en" or "zh-CN"; `when` (now) is the PDF's own date,
-    and the one on its first page where `info` does not know when the run finished.
+    of the PNG on disk), `picture` the decoded input. `language` is "en" or "zh-CN"; any other is taken for English.
+    `when` (now) is the PDF's own date, and the one on its first page where `info` does not know when the run finished.
     Raises StorageError if the file cannot be written, PictureError if the PNG cannot be read.
     """
     document = make_report(info, result, picture, language=language, when=when)
@@ -58,22 +57,25 @@ def make_report(
     when: datetime | None = None,
 ) -> bytes:
     """The report as the bytes of a PDF; the same input and date give the same bytes."""
-    texts = texts_for(language)
+    language = spoken(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
     height, width = result.size
     layout = layout_for(width, height)
     findings = examine(result, picture, layout.wanted)
-    name = str(at(info, "input", "name") or picture.name)
-    sizes = tuple(
-        texts.pixels.format(f"{w:,}", f"{h:,}") for w, h in ((picture.width, picture.height), (width, height))
+    name, preset = str(at(info, "input", "name") or picture.name), at(info, "preset")
+    title = f"{say(language, 'report_title')}: {name}"
+    sheet = Sheet(language, title, say(language, "report_subject"), when)
+    before, after = (
+        sheet.say("report_pixels", width=f"{w:,}", height=f"{h:,}")
+        for w, h in ((picture.width, picture.height), (width, height))
     )
-    summary = [f"{sizes[0]} → {sizes[1]}", texts.preset_name(at(info, "preset")), at(info, "model", "name")]
-    sheet = Sheet(texts, f"{texts.title}: {name}", when)
+    summary = [f"{before} → {after}", preset and name_of(language, "preset", str(preset)), at(info, "model", "name")]
     sheet.page()
-    draw_head(sheet, info, name, " · ".join(str(part) for part in summary if part), finished_at(info) or when)
-    draw_pictures(sheet, findings, layout, (sizes[0], sizes[1]), to_srgb(picture.icc, picture.grey))
-    draw_foot(sheet, 1, name)
+    task = str(at(info, "task_id") or sheet.say("report_unknown"))
+    draw_head(sheet, name, " · ".join(str(part) for part in summary if part), task, finished_at(info) or when)
+    draw_pictures(sheet, findings, layout, (before, after), to_srgb(picture.icc, picture.grey))
+    draw_foot(sheet, 1, _PAGES, name)
     sheet.page()
-    draw_facts(sheet, info, file_rows(info, picture, result.size, texts), run_rows(info, texts), findings)
-    draw_foot(sheet, 2, name)
+    draw_facts(sheet, info, picture, findings)
+    draw_foot(sheet, 2, _PAGES, name)
     return sheet.document()

@@ -6,21 +6,22 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from ..output.png_rows import FinishedRows
+from ..output.rendition import Rendition, reduce, to_screen
+from ..output.resample import enlarge_part
 from ..picture import Picture
-from ..rendition import to_screen
-from .bicubic import enlarged
-from .finished import FinishedRows
-from .histogram import Histogram
-from .places import Place, choose_places
-from .planes import alpha_of, grey_of, resized, seen_of, whole_of
-from .shrink import Shrink
-from .similarity import Sharpness, psnr, ssim
+from .measures import Histogram, Sharpness, alpha_of, grey_of, psnr, seen_of, ssim, whole_of
 
 _STRIP_PIXELS = 1 << 18
 _MEASURED_PIXELS = 1 << 24  # of a larger result only every second, third... strip is measured
 _COMPARED_PIXELS = 1 << 24  # a larger input is compared at a smaller size
+_LONGEST = 1024  # of the reduced picture that is searched for places
+_DARKEST, _BRIGHTEST, _BETWEEN = 12, 243, 0.8  # black borders and burnt-out skies are even, but show nothing
+_SEEN = 0.9
+_APART = 0.75  # of its own size a place keeps from the others
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,25 @@ class Wanted:
 
     whole: tuple[int, int]
     place: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rectangle in pixels of the result; `kind` is detailed, even or middle."""
+
+    kind: str
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        return self.top, self.top + self.height
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        return self.left, self.left + self.width
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +93,11 @@ def examine(result: FinishedRows, picture: Picture, wanted: Wanted) -> Findings:
     height, width = size = result.size
     before = whole_of(picture)
     grey = grey_of(before)
-    shown = Shrink(size, _inside(size, wanted.whole), before.shape[2])
-    reduced = Shrink(size, _compared(size, grey.shape), before.shape[2])
+    channels = before.shape[2]
+    shown = Rendition(height, width, channels=channels, size=_inside(size, wanted.whole), exact=True)
+    reduced = Rendition(height, width, channels=channels, size=_compared(size, grey.shape), exact=True)
     places = choose_places(grey, alpha_of(before), size, wanted.place)
-    crops = [np.zeros((place.height, place.width, before.shape[2]), np.uint8) for place in places]
+    crops = [np.zeros((place.height, place.width, channels), np.uint8) for place in places]
     histograms = Histogram(picture.grey), Histogram(picture.grey)
     sharpness = Sharpness(), Sharpness()
     histograms[0].add(before)
@@ -86,13 +107,13 @@ def examine(result: FinishedRows, picture: Picture, wanted: Wanted) -> Findings:
         _fill(crops, places, strip, first)
         if is_measured:
             histograms[1].add(strip)
-            sharpness[0].add(enlarged(grey, size, 0, first, width, len(strip)), seen_of(strip))
+            sharpness[0].add(enlarge_part(grey, size, (first, first + len(strip)), (0, width)), seen_of(strip))
             sharpness[1].add(grey_of(strip), seen_of(strip))
     return Findings(
         size=(width, height),
-        whole=Look(resized(before, shown.size), shown.pixels),
+        whole=Look(reduce(before, shown.size), shown.pixels),
         places=[
-            (place, Look(enlarged(before, size, place.left, place.top, place.width, place.height), crop))
+            (place, Look(enlarge_part(before, size, place.rows, place.columns), crop))
             for place, crop in zip(places, crops, strict=True)
         ],
         histograms=(histograms[0].shares, histograms[1].shares),
@@ -113,15 +134,14 @@ def _strips(result: FinishedRows) -> Iterator[tuple[int, np.ndarray, bool]]:
 def _fill(crops: list[np.ndarray], places: tuple[Place, ...], strip: np.ndarray, first: int) -> None:
     """Copy what the strip has of each place."""
     for crop, place in zip(crops, places, strict=True):
-        low, high = max(place.top, first), min(place.top + place.height, first + len(strip))
+        low, high = max(place.rows[0], first), min(place.rows[1], first + len(strip))
         if low < high:
-            columns = slice(place.left, place.left + place.width)
-            crop[low - place.top : high - place.top] = strip[low - first : high - first, columns]
+            crop[low - place.top : high - place.top] = strip[low - first : high - first, slice(*place.columns)]
 
 
 def _likeness(before: np.ndarray, after: np.ndarray) -> Likeness:
     height, width = after.shape[:2]
-    before = resized(before, (height, width))
+    before = reduce(before, (height, width))
     seen = seen_of(before)
     colours, made = (np.ascontiguousarray(pixels[..., :3]) for pixels in (before, after))
     return Likeness(width, height, psnr(colours, made, seen), ssim(grey_of(before), grey_of(after), seen))
@@ -137,3 +157,62 @@ def _compared(size: tuple[int, int], source: tuple[int, ...]) -> tuple[int, int]
     """The input's size or one that is not too large; no side longer than the result's."""
     factor = min(1.0, math.sqrt(_COMPARED_PIXELS / (source[0] * source[1])))
     return min(size[0], max(1, round(source[0] * factor))), min(size[1], max(1, round(source[1] * factor)))
+
+
+def choose_places(
+    grey: np.ndarray, alpha: np.ndarray | None, size: tuple[int, int], wanted: tuple[int, int]
+) -> tuple[Place, Place, Place]:
+    """Three places of a result of `size` (height, width), each `wanted` large or as large as half a side allows.
+
+    `grey` is the input, uint8 [H, W], and `alpha` its opacity. The places keep apart where there is room.
+    """
+    height, width = size
+    factor = min(1.0, height / 2 / wanted[0], width / 2 / wanted[1])
+    tall, wide = (max(1, min(round(side * factor), most)) for side, most in zip(wanted, size, strict=True))
+    middle = ((height - tall) // 2, (width - wide) // 2)
+    ratio = max(grey.shape) / min(max(grey.shape), _LONGEST)
+    small = max(1, round(grey.shape[1] / ratio)), max(1, round(grey.shape[0] / ratio))
+    reduced = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
+    seen = None if alpha is None else cv2.resize(alpha, small, interpolation=cv2.INTER_AREA)
+    scale = reduced.shape[0] / height, reduced.shape[1] / width
+    window = max(1, round(tall * scale[0])), max(1, round(wide * scale[1]))
+    activity, usable = _windows(reduced, seen, window)
+
+    def away(place: tuple[int, int]) -> None:
+        """Leave places near this one out of the search, unless that leaves nothing."""
+        rows = np.abs(np.arange(usable.shape[0]) - place[0] * scale[0]) < _APART * window[0]
+        columns = np.abs(np.arange(usable.shape[1]) - place[1] * scale[1]) < _APART * window[1]
+        rest = usable & ~(rows[:, None] & columns)
+        if rest.any():
+            usable[:] = rest
+
+    def found(index: np.intp) -> tuple[int, int]:
+        row, column = np.unravel_index(index, usable.shape)
+        return min(round(row / scale[0]), height - tall), min(round(column / scale[1]), width - wide)
+
+    away(middle)
+    detailed = found(np.argmax(np.where(usable, activity, -np.inf)))
+    away(detailed)
+    even = found(np.argmin(np.where(usable, activity, np.inf)))
+    named = {"detailed": detailed, "even": even, "middle": middle}
+    first, second, third = (Place(kind, left, top, wide, tall) for kind, (top, left) in named.items())
+    return first, second, third
+
+
+def _windows(grey: np.ndarray, seen: np.ndarray | None, window: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """For every window inside the picture, by its top left pixel: the mean step between neighbours, and its worth."""
+    values = grey.astype(np.float32)
+    steps = np.abs(np.diff(values, axis=0, append=values[-1:])) + np.abs(np.diff(values, axis=1, append=values[:, -1:]))
+    usable = np.ones((grey.shape[0] - window[0] + 1, grey.shape[1] - window[1] + 1), bool)
+    between = (grey > _DARKEST) & (grey < _BRIGHTEST)
+    worth = _means(between.astype(np.float32), window) >= _BETWEEN
+    if seen is not None:
+        worth &= _means(seen.astype(np.float32), window) >= _SEEN * 255
+    return _means(steps, window), worth if worth.any() else usable
+
+
+def _means(values: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """The mean of `values` over every window that lies inside."""
+    sums = cv2.integral(values, sdepth=cv2.CV_64F)
+    tall, wide = window
+    return (sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]) / (tall * wide)

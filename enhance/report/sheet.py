@@ -15,9 +15,7 @@ from typing import Literal
 from fpdf import FPDF, ViewerPreferences
 from PIL import Image
 
-from .texts import Texts
-
-__all__ = ["ACCENT", "FAINT", "GREY", "INK", "Colour", "Sheet"]
+from ..texts import say
 
 Colour = tuple[int, int, int]
 INK: Colour = (28, 30, 34)
@@ -29,7 +27,8 @@ LEFT, WIDTH = 18.0, 174.0
 GUTTER = 6.0
 TITLE, LEAD, HEAD, BODY, NOTE = 20.0, 11.0, 9.5, 8.0, 6.8
 
-_FONTS = Path(__file__).parent.parent / "fonts"
+_FOOT = 287.0
+_FONTS = Path(__file__).parent / "fonts"
 _PLACEHOLDER = "□"
 _HAIRLINE = 0.15
 _QUALITY = 90
@@ -37,20 +36,27 @@ _MM = 25.4 / 72
 
 
 class Sheet:
-    """A document in the making; `page` begins a page, `document` gives the finished PDF."""
+    """A document in the making; `page` begins a page, `document` gives the finished PDF.
 
-    def __init__(self, texts: Texts, title: str, when: datetime) -> None:
-        self.texts = texts
+    `language` is one of the catalogue's; `title` and `subject` describe the document, `when` is its date.
+    """
+
+    def __init__(self, language: str, title: str, subject: str, when: datetime) -> None:
+        self.language = language
         self._pdf = FPDF(format="A4", unit="mm")
         self._pdf.set_auto_page_break(False)
         self._pdf.set_margin(0)
         for style, name in (("", "Regular"), ("B", "Bold")):
             self._pdf.add_font("sans", style, _FONTS / f"NotoSansSC-{name}.woff")
         self._pdf.set_title(self.clean(title))
-        self._pdf.set_subject(texts.subject)
-        self._pdf.set_lang(texts.language)
+        self._pdf.set_subject(subject)
+        self._pdf.set_lang(language)
         self._pdf.set_creation_date(when)
         self._pdf.viewer_preferences = ViewerPreferences(display_doc_title=True)
+
+    def say(self, key: str, **values: object) -> str:
+        """The catalogue's sentence in the document's language."""
+        return say(self.language, key, **values)
 
     def page(self) -> None:
         self._pdf.add_page()
@@ -174,6 +180,28 @@ class Sheet:
             fits = self.width(_without_middle(text, kept), size, bold) <= within
             low, high = (kept, high) if fits else (low, kept - 1)
         return _without_middle(text, low)
+
+
+def draw_heading(sheet: Sheet, x: float, y: float, width: float, words: str, note: str = "") -> None:
+    """A section's heading with its baseline at y, and a quiet note at the right end of its line."""
+    taken = sheet.text(x, y, words, HEAD, bold=True, colour=INK)
+    if note:
+        sheet.text(x + width, y, note, NOTE, colour=GREY, align="right", within=width - taken - 4)
+
+
+def draw_foot(sheet: Sheet, number: int, pages: int, name: str = "") -> None:
+    """The page's number, and below a hairline the name of what it is about."""
+    if name:
+        sheet.rule(LEFT, _FOOT - 4.5, WIDTH)
+        sheet.text(LEFT, _FOOT, name, NOTE, colour=GREY, within=WIDTH * 0.7)
+    note = sheet.say("report_page", number=number, pages=pages)
+    sheet.text(LEFT + WIDTH, _FOOT, note, NOTE, colour=GREY, align="right")
+
+
+def date_in_words(language: str, when: datetime) -> str:
+    """Day and minute, in the time zone of `when`."""
+    month = say(language, f"report_month_{when.month}")
+    return say(language, "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")
 
 
 def leading(size: float) -> float:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ..errors import EnhanceError
-from ..resample import FACTOR
+from ..output.resample import FACTOR
 from .align import CROP, align, inverse, moved, scale_of
 from .face_detection import Face
 

@@ -10,9 +10,9 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 
 from ..enhancer import Enhancer
-from ..output.tuning import scaled_size
+from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
-from ..web import fragments
+from . import fragments
 from .limits import Limits
 from .outbox import Outbox
 from .owners import Owners

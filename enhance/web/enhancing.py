@@ -12,8 +12,8 @@ from PIL import Image
 
 from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError
-from ..rendition import save_for_screen
-from ..web import fragments
+from ..output.rendition import save_for_screen
+from . import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates, result_is_current, running_outputs, show_result_chip, show_running
 from .language import language_of, sentence

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..batch import Batch, Item
 from ..info import settings_of
-from ..output.tuning import scaled_size
+from ..output.resample import scaled_size
 from ..picture import Facts
 from ..settings import NEUTRAL, PRESETS, Settings
 from .language import sentence

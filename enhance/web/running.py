@@ -11,9 +11,9 @@ import numpy as np
 
 from ..enhancer import Enhancer, Result
 from ..inference.network_output import streams_columns
+from ..output.rendition import Rendition, reduce
 from ..output.result import ResultRows
 from ..preview import Preview
-from ..rendition import Rendition, reduce
 from ..settings import Settings
 from .limits import Limits
 from .screen import LIVE, icc_for_screen, whole_picture

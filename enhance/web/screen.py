@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..output.png import encode_png
+from ..output.rendition import reduce, save_for_screen, to_screen
 from ..picture import Picture
 from ..preview import Box
-from ..rendition import reduce, save_for_screen, to_screen
 from .session import Visitor
 
 THUMBNAIL = 896

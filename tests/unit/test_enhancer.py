@@ -18,9 +18,9 @@ from PIL import Image
 
 from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings, SettingsError
 from enhance.info import RunRecord
+from enhance.output.rendition import reduce
 from enhance.picture import read_picture
 from enhance.preview import agreement_db, look
-from enhance.rendition import reduce
 from enhance.scenes.dehaze import dehaze
 from tests.conftest import psnr
 

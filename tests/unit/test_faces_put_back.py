@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 
 from enhance.errors import EnhanceError
-from enhance.resample import enlarge_rows
+from enhance.output.resample import enlarge_rows
 from enhance.scenes.align import TEMPLATE, align, inverse, moved, scale_of, similarity
 from enhance.scenes.face_detection import Face
 from enhance.scenes.patches import Restore, apply, restore_faces

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
-from enhance.rendition import Rendition, reduce, save_for_screen, to_screen
+from enhance.output.rendition import Rendition, reduce, save_for_screen, to_screen
 from tests.conftest import psnr
 
 
@@ -20,6 +21,22 @@ def test_strips_become_the_whole_picture_in_small(photo, columns, limit):
 
     assert max(rendition.size) == min(limit, 223)
     assert psnr(rendition.pixels, reduce(large, rendition.size)) > 24
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("small", [(75, 64), (100, 100), (97, 61), (300, 256), (1, 1)])
+@pytest.mark.parametrize("step", [1, 7, 64, 300])
+def test_an_exact_rendition_averages_strips_like_the_whole(small, step, dtype, columns):
+    photo = np.ascontiguousarray(data.astronaut()[:300, :256])
+    large = photo.astype(dtype) * (np.iinfo(dtype).max // 255)
+    rendition = Rendition(300, 256, columns=columns, size=small, exact=True)
+    for first in range(0, 256 if columns else 300, step):
+        last = first + step
+        rendition.add(large[:, first:last] if columns else large[first:last])
+
+    expected = cv2.resize(photo.astype(np.float32), (small[1], small[0]), interpolation=cv2.INTER_AREA)
+    assert np.abs(rendition.pixels - expected.reshape(rendition.pixels.shape)).max() <= 0.51
 
 
 def test_any_kind_of_pixels_comes_to_the_screen():

@@ -14,10 +14,10 @@ from PIL import ImageCms
 from skimage import data
 
 from enhance.errors import StorageError
+from enhance.output.png_rows import PngRows
 from enhance.output.result import write_png
-from enhance.report import PngRows, make_report, write_report
+from enhance.report import make_report, write_report
 from enhance.report.sheet import Sheet
-from enhance.report.texts import ENGLISH
 from enhance.settings import Settings
 
 from .report_runs import facts_of, info_of, run_of, text_of
@@ -46,7 +46,7 @@ def english(tmp_path_factory, cat) -> Path:
 
 @pytest.fixture(scope="module")
 def sheet() -> Sheet:
-    return Sheet(ENGLISH, "", NOON)
+    return Sheet("en", "", "", NOON)
 
 
 def test_a_report_is_two_a4_pages_whose_text_can_be_copied(english, tmp_path):
@@ -264,8 +264,6 @@ def test_16_megapixels_take_under_two_seconds_and_three_megabytes(tmp_path):
 
 class Endless:
     """A result of as many rows as one likes, which are nowhere."""
-
-    channels = 3
 
     def __init__(self, height: int) -> None:
         self.size = height, 1200

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 from fontTools.ttLib import TTFont
 
-import enhance
-from enhance.report.texts import ENGLISH
-from enhance.report.texts_zh import CHINESE, texts_for
+import enhance.report
+from enhance.texts import LANGUAGES, catalogue
 
-FOLDER = Path(enhance.__file__).parent / "fonts"
+FOLDER = Path(enhance.report.__file__).parent / "fonts"
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +29,14 @@ def test_the_font_covers_latin_and_all_of_gb_2312(letters):
     assert ord("□") in letters["Regular"]
 
 
-@pytest.mark.parametrize("words", [ENGLISH, CHINESE], ids=["en", "zh-CN"])
-def test_both_weights_have_every_letter_of_the_reports_words(letters, words):
-    """If this fails after a change of words: python -m enhance.fonts.make_subset."""
-    used = {ord(letter) for text in words.all for letter in text}
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_both_weights_have_every_letter_of_the_reports_words(letters, language):
+    """If this fails after a change of words: python -m docs.make_fonts --bold."""
+    words = {key: set(map(ord, sentence[language])) for key, sentence in catalogue().items()}
+    own = [codes for key, codes in words.items() if key.startswith(("report_", "summary_"))]
 
-    assert not {chr(code) for code in used - letters["Regular"]}
-    assert not {chr(code) for code in used - letters["Bold"]}
+    assert not {chr(code) for code in set().union(*words.values()) - letters["Regular"]}
+    assert not {chr(code) for code in set().union(*own) - letters["Bold"]}
 
 
 def test_the_fonts_are_small_and_their_licence_is_with_them():
@@ -51,13 +51,3 @@ def test_the_outlines_are_of_the_kind_that_every_pdf_reader_takes():
 
     assert "glyf" in font
     assert "CFF " not in font
-
-
-def test_english_is_the_language_for_whoever_speaks_neither():
-    assert texts_for("zh-CN") is texts_for("zh") is CHINESE
-    assert texts_for("en") is texts_for("de") is ENGLISH
-
-
-def test_both_languages_have_the_same_places_for_values():
-    for one, other in zip(ENGLISH.all, CHINESE.all, strict=True):
-        assert one.count("{}") == other.count("{}"), (one, other)

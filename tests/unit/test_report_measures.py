@@ -8,12 +8,9 @@ import pytest
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhance.report.bicubic import enlarged
-from enhance.report.findings import Wanted, examine
-from enhance.report.histogram import BINS, Histogram
-from enhance.report.places import choose_places
-from enhance.report.shrink import Shrink
-from enhance.report.similarity import Sharpness, psnr, ssim
+from enhance.output.resample import enlarge_part
+from enhance.report.findings import Wanted, choose_places, examine
+from enhance.report.measures import BINS, Histogram, Sharpness, psnr, ssim
 from enhance.settings import Settings
 
 from .report_runs import run_of, whole
@@ -75,34 +72,23 @@ def test_sharpness_is_the_variance_of_the_laplacian(two):
     assert sharpness.value == pytest.approx(cv2.Laplacian(two[0], cv2.CV_64F)[1:-1, 1:-1].var())
 
 
-@pytest.mark.parametrize("small", [(75, 64), (100, 100), (97, 61), (300, 256), (1, 1)])
-@pytest.mark.parametrize("step", [1, 7, 64, 300])
-def test_shrinking_strips_averages_like_shrinking_the_whole(small, step):
-    photo = np.ascontiguousarray(data.astronaut()[:300, :256])
-    shrink = Shrink((300, 256), small, 3)
-    for first in range(0, 300, step):
-        shrink.add(photo[first : first + step])
-
-    expected = cv2.resize(photo.astype(np.float32), (small[1], small[0]), interpolation=cv2.INTER_AREA)
-    assert np.abs(shrink.pixels - expected.reshape(shrink.pixels.shape)).max() <= 0.51
-
-
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_part_of_the_enlargement_is_that_part_of_the_whole(scale):
     photo = np.ascontiguousarray(data.astronaut()[100:140, 200:260])
     size = 40 * scale, 60 * scale
     expected = cv2.resize(photo, size[::-1], interpolation=cv2.INTER_CUBIC)
 
-    part = enlarged(photo, size, 5, 11, 30, 20)
+    part = enlarge_part(photo, size, (11, 31), (5, 35))
 
     # the affine map places pixels to 1/32 of one
     assert np.abs(part.astype(int) - expected[11:31, 5:35]).mean() < 0.6
 
 
-def test_an_enlargement_wider_than_sixteen_bits_count_has_no_seam():
+@pytest.mark.parametrize("width", [36000, 36001], ids=["four-times", "any-ratio"])
+def test_an_enlargement_wider_than_sixteen_bits_count_has_no_seam(width):
     ramp = np.tile(np.linspace(0, 255, 9000).astype(np.uint8), (3, 1))
 
-    wide = enlarged(ramp, (12, 36000), 0, 0, 36000, 12)
+    wide = enlarge_part(ramp, (12, width), (0, 12), (0, width))
 
     assert np.abs(np.diff(wide.astype(int), axis=1)).max() <= 1
     assert wide[0, -1] == 255

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.output.resample import Resampler, enlarge_rows
 from enhance.output.tuning import Tuning
-from enhance.resample import Resampler, enlarge_rows
 from enhance.settings import Settings
 from tests.conftest import psnr
 

@@ -1,7 +1,7 @@
-"""Makes the report's two fonts anew from Noto Sans CJK SC; README.md beside this file says what is in them and why.
+"""Makes the report's two fonts anew from Noto Sans CJK SC; README.md beside them says what is in them and why.
 
 Needs Debian's fonts-noto-cjk, fonts-noto-core and unicode-data (or the same files in other folders), and fontTools,
-which fpdf2 brings. Run it from the project's folder: python -m enhance.fonts.make_subset
+which fpdf2 brings. Run it from the project's folder: python -m docs.make_fonts
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fontTools.pens.transformPen import TransformPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTFont, newTable
 
-from enhance.report.texts import ENGLISH
-from enhance.report.texts_zh import CHINESE
+import enhance.report
+from enhance.texts import catalogue
 
 log = logging.getLogger(__name__)
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(enhance.report.__file__).parent / "fonts"
 _FAMILY = "Noto Sans SC Report"
 _OWNERS = "Copyright 2014-2021 Adobe (http://www.adobe.com/). Copyright 2015-2020 Google LLC."
 _SIMPLIFIED, _KOREAN = 2, 1  # faces of the collection
@@ -45,6 +45,12 @@ def letters() -> set[int]:
     """Latin letters with Latin-1, and the punctuation and signs of text in any language."""
     blocks = [range(0x20, 0x7F), range(0xA0, 0x100), range(0x2010, 0x2040), range(0x3001, 0x3020)]
     return {code for block in blocks for code in block} | {_PLACEHOLDER, *map(ord, "€™−≈≤≥∞×→·…")}
+
+
+def bold_words() -> set[int]:
+    """The letters of all that the report and the summary say in their own words."""
+    words = (sentence for key, sentence in catalogue().items() if key.startswith(("report_", "summary_")))
+    return {ord(letter) for sentence in words for text in sentence.values() for letter in text}
 
 
 def double_bytes(codec: str, first: range) -> set[int]:
@@ -148,16 +154,18 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts/opentype/noto"))
     parser.add_argument("--latin", type=Path, default=Path("/usr/share/fonts/truetype/noto"))
     parser.add_argument("--unihan", type=Path, default=Path("/usr/share/unicode"))
+    parser.add_argument("--bold", action="store_true", help="only the bold font, which needs no Unihan database")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     log.setLevel(logging.INFO)
+    make(given.fonts / "NotoSansCJK-Bold.ttc", letters() | bold_words(), "Bold", _FOLDER / "NotoSansSC-Bold.woff")
+    if given.bold:
+        return
     hanzi = double_bytes("gb2312", range(0xA1, 0xFF)) | double_bytes("big5", range(0xA1, 0xC7))
     european = {code for block in _EUROPEAN for code in block}
     regular = letters() | european | hanzi | listed(given.unihan, "kTGH", "kIICore")
-    bold = letters() | {ord(letter) for words in (ENGLISH, CHINESE) for text in words.all for letter in text}
-    for codes, style, latin in ((regular, "Regular", given.latin / "NotoSans-Regular.ttf"), (bold, "Bold", None)):
-        source = given.fonts / f"NotoSansCJK-{style}.ttc"
-        make(source, codes, style, _FOLDER / f"NotoSansSC-{style}.woff", latin)
+    latin = given.latin / "NotoSans-Regular.ttf"
+    make(given.fonts / "NotoSansCJK-Regular.ttc", regular, "Regular", _FOLDER / "NotoSansSC-Regular.woff", latin)
 
 
 if __name__ == "__main__":

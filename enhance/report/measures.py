@@ -1,4 +1,4 @@
-"""How alike two pictures of one size are, and how sharp one is."""
+"""What is measured of pictures: brightness and what can be seen, likeness, sharpness, and shares of the levels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,33 @@ import math
 import cv2
 import numpy as np
 
+from ..output.rendition import to_screen
+from ..picture import Picture
+
+BINS = 128
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _BAND = 512
+
+
+def whole_of(picture: Picture) -> np.ndarray:
+    """The decoded input as uint8 RGB, or RGBA where it has alpha."""
+    return to_screen(picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha]))
+
+
+def grey_of(pixels: np.ndarray) -> np.ndarray:
+    """Brightness [h, w] (ITU-R BT.601, as OpenCV weighs it)."""
+    return cv2.cvtColor(pixels, cv2.COLOR_RGBA2GRAY if pixels.shape[2] == 4 else cv2.COLOR_RGB2GRAY)
+
+
+def alpha_of(pixels: np.ndarray) -> np.ndarray | None:
+    """Opacity [h, w]; None where all is opaque."""
+    return np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
+
+
+def seen_of(pixels: np.ndarray) -> np.ndarray | None:
+    """A mask [h, w] of what is at least half opaque; None where all is."""
+    return cv2.inRange(pixels[..., 3], 128, 255) if pixels.shape[2] == 4 else None  # type: ignore[arg-type]
 
 
 def psnr(one: np.ndarray, other: np.ndarray, mask: np.ndarray | None = None) -> float | None:
@@ -86,3 +110,21 @@ class Sharpness:
         if self._count == 0:
             return None
         return self._squares / self._count - (self._sum / self._count) ** 2
+
+
+class Histogram:
+    """Counts the seen pixels of strips: brightness, and unless `grey` red, green and blue."""
+
+    def __init__(self, grey: bool) -> None:
+        self._counts = np.zeros((1 if grey else 4, BINS))
+
+    def add(self, strip: np.ndarray) -> None:
+        """Take uint8 RGB or RGBA [n, W, C]."""
+        seen = seen_of(strip)
+        for row, plane in enumerate((grey_of(strip), *cv2.split(strip))[: len(self._counts)]):
+            self._counts[row] += cv2.calcHist([plane], [0], seen, [BINS], [0, 256]).ravel()
+
+    @property
+    def shares(self) -> np.ndarray:
+        """[1 or 4, BINS]; every row sums to 1, or to 0 if nothing was seen."""
+        return self._counts / np.maximum(self._counts.sum(axis=1, keepdims=True), 1)

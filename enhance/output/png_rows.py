@@ -1,4 +1,4 @@
-"""The finished picture as the report reads it: rows on demand, from a run in memory or from the PNG on disk."""
+"""The finished picture as rows on demand, from a run in memory or from the PNG on disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,11 @@ _PIECE = 1 << 20
 
 
 class FinishedRows(Protocol):
-    """What the report needs of a result; `enhance.output.result.ResultRows` has it."""
+    """What there is to read of a result, whether it is `enhance.output.result.ResultRows` or `PngRows`."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
-        ...
-
-    @property
-    def channels(self) -> int:
-        """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
         ...
 
     def rows(self, first: int, last: int) -> np.ndarray:
@@ -48,12 +43,12 @@ class PngRows:
         try:
             self._file = self._path.open("rb")
         except OSError as error:
-            raise self._refused(f"cannot be read ({error.strerror or error})") from error
+            raise self._refused("unreadable", reason=error.strerror or str(error)) from error
         try:
             self._read_header()
         except (EOFError, ValueError, KeyError, struct.error) as error:
             self._file.close()
-            raise self._refused("is not a whole PNG of this program") from error
+            raise self._refused("foreign") from error
         except BaseException:
             self._file.close()
             raise
@@ -71,10 +66,6 @@ class PngRows:
     def size(self) -> tuple[int, int]:
         return self._height, self._width
 
-    @property
-    def channels(self) -> int:
-        return self._channels
-
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, channels], uint8 or uint16."""
         if first < self._position:
@@ -90,8 +81,8 @@ class PngRows:
         width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunk_content(self._file, chunks[0]))
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
             raise ValueError("another kind of PNG")
-        self._width, self._height, self._channels = width, height, _CHANNELS[kind]
-        self._pixel_bytes = self._channels * bits // 8
+        self._width, self._height = width, height
+        self._pixel_bytes = _CHANNELS[kind] * bits // 8
         self._stride = 1 + width * self._pixel_bytes
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
         self._data = [chunk for chunk in chunks if chunk.kind == b"IDAT"]
@@ -121,7 +112,7 @@ class PngRows:
                 parts.append(next(self._inflated))
                 length += len(parts[-1])
         except (StopIteration, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
-            raise self._refused("is damaged or cut off") from error
+            raise self._refused("damaged") from error
         joined = b"".join(parts)
         self._left = joined[wanted:]
         self._position += count
@@ -144,9 +135,9 @@ class PngRows:
             elif kinds[start] == _NONE:
                 out[:] = block
             else:
-                raise self._refused("was written anew by another program")
+                raise self._refused("rewritten")
             self._row_above = out[-1]
         return plain.reshape(len(plain), self._width, self._pixel_bytes)
 
-    def _refused(self, reason: str) -> PictureError:
-        return PictureError(f"The result {self._path.name} {reason}: enhance the picture again to get a report.")
+    def _refused(self, why: str, **values: str) -> PictureError:
+        return PictureError(f"png_{why}", name=self._path.name, **values)

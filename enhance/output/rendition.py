@@ -1,0 +1,127 @@
+"""A small picture of a large one, made from its strips as they pass by: what a screen shows and a report prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+LIMIT = 2560
+"""The longest side of a rendition in pixels."""
+
+_ROUNDING = 1e-6
+
+
+class Rendition:
+    """Averages strips of a picture of `height` x `width` into `pixels`, 8 bit RGB or RGBA, of `size` (height, width).
+
+    Strips are [n, width, C] from top to bottom, or with `columns` [height, n, C] from left to right. The size is that
+    of the picture, reduced to `limit` px a side, unless one that is not larger is given. `exact`: a small pixel is the
+    mean of just what it covers, whatever the strips; else each strip fills whole pixels, which is many times faster.
+    `pixels` can be looked at any time: what has not arrived is black, or transparent.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        *,
+        channels: int = 3,
+        columns: bool = False,
+        limit: int = LIMIT,
+        size: tuple[int, int] | None = None,
+        exact: bool = False,
+    ):
+        factor = max(1.0, max(height, width) / limit)
+        self.size = size or (max(1, round(height / factor)), max(1, round(width / factor)))
+        self.pixels = np.zeros((*self.size, 4 if channels in (2, 4) else 3), np.uint8)
+        self._columns, self._exact = columns, exact
+        self._length, self._across = self.size[::-1] if columns else self.size
+        self._ratio = (width if columns else height) / self._length
+        self._taken = 0
+        self._whole = 0  # pixels along the way that all of has arrived
+        self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next one
+
+    def add(self, strip: np.ndarray) -> None:
+        """Take the next strip, uint8 or uint16, of 1 to 4 channels."""
+        first = self._taken
+        self._taken += strip.shape[1 if self._columns else 0]
+        if self._exact:
+            self._add_shares(cv2.transpose(strip) if self._columns else strip, first)
+        else:
+            self._add_whole(strip, round(first / self._ratio), round(self._taken / self._ratio))
+
+    def _add_whole(self, strip: np.ndarray, low: int, high: int) -> None:
+        """Let the strip fill the pixels [low, high), the nearest to it."""
+        if high > low:
+            size = (high - low, self._across) if self._columns else (self._across, high - low)
+            reduced = to_screen(cv2.resize(_halved(strip, size), size, interpolation=cv2.INTER_AREA))
+            self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
+
+    def _add_shares(self, rows: np.ndarray, first: int) -> None:
+        """Let every row count by its share where it lies across a border between two pixels."""
+        levels, ratio, last = np.iinfo(rows.dtype).max, self._ratio, first + len(rows)
+        size = (self._across, len(rows))
+        narrow = cv2.resize(rows.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+        end = min(int(np.ceil(last / ratio - _ROUNDING)), self._length)
+        borders = np.clip(np.arange(self._whole, end + 1) * ratio, first, last) - first
+        sums = np.diff(_integral(narrow, borders), axis=0)
+        sums[0] += self._begun
+        whole = end if end * ratio <= last + _ROUNDING else end - 1
+        if whole > self._whole:
+            means = to_screen(cv2.convertScaleAbs(sums[: whole - self._whole], alpha=255 / levels / ratio))
+            pixels = np.swapaxes(self.pixels, 0, 1) if self._columns else self.pixels
+            pixels[self._whole : whole] = means.reshape(len(means), self._across, -1)
+        self._whole, self._begun = whole, sums[-1] if whole < end else 0.0
+
+
+def _halved(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The strip at half its size where it is to become smaller than that: averaging whole pixels is many times faster.
+
+    An odd row or column at the end is left out; `size` is width and height.
+    """
+    height, width = strip.shape[0] // 2, strip.shape[1] // 2
+    if width < size[0] or height < size[1]:
+        return strip
+    return cv2.resize(strip[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The sum of everything above each place: rows [n, ...], places 0..n with fractions; gives [len(places), ...]."""
+    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
+    np.cumsum(rows, axis=0, out=sums[1:])
+    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
+    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
+    return sums[whole] + share * rows[whole]
+
+
+def to_screen(pixels: np.ndarray) -> np.ndarray:
+    """Any of 1 to 4 channels, uint8 or uint16, as uint8 RGB, or RGBA where there is an alpha channel."""
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    if pixels.shape[2] == 2:
+        return np.dstack([cv2.cvtColor(np.ascontiguousarray(pixels[..., 0]), cv2.COLOR_GRAY2RGB), pixels[..., 1]])
+    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.shape[2] == 1 else pixels
+
+
+def reduce(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A whole picture brought to `size` (height, width) for the screen, whether that is smaller or larger."""
+    smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return to_screen(cv2.resize(pixels, (size[1], size[0]), interpolation=how))
+
+
+def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) -> Path:
+    """Encode uint8 RGB as a JPEG that shows no artefacts, RGBA as PNG, beside `path`; gives the file's path."""
+    image = Image.fromarray(pixels)
+    if pixels.shape[2] == 4:
+        path = path.with_suffix(".png")
+        image.save(path, compress_level=1, icc_profile=icc)
+    else:
+        path = path.with_suffix(".jpg")
+        image.save(path, quality=93, subsampling=0, icc_profile=icc)
+    return path

