@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
 from .files import file_sha256, place_whole
-from .naming import settings_in_words
 from .output.result import Origin, origin_of, source_mark
 from .picture import inspect
 from .settings import Settings
@@ -292,7 +291,7 @@ def summarise(batch: Batch, path: Path, settings: Settings, language: str = "en"
                 item.error.sentence(language) if item.error else "",
             )
         )
-    return write_summary(path, lines, settings_in_words(language, settings), language=language)
+    return write_summary(path, lines, settings.in_words(language), language=language)
 
 
 def write_zip(batch: Batch, path: Path, *, summary: Path | None = None, language: str = "en") -> Path:

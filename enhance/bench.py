@@ -25,7 +25,7 @@ from .inference import models
 from .inference.device import PRECISIONS
 from .inference.engine import Engine
 from .inference.networks import known_graph
-from .inference.usage import PeakMemory
+from .info import PeakMemory
 from .output.png import encode_png
 
 MODEL = "realesrgan-x4plus"

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from .inference.models import Located
 from .inference.turns import Waiting
-from .inference.usage import PeakMemory
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
     from .output.result import Written
     from .picture import Picture
+
+
+class PeakMemory:
+    """The highest memory in use, in MB, since it was made: on the device for CUDA, else of this process.
+
+    A process's memory is looked at whenever `look` is called, between steps. CUDA counts for the whole process: only
+    the one long run that goes on may `reset` that count, not a preview that comes in between.
+    """
+
+    def __init__(self, device_type: str = "cpu", *, reset: bool = True):
+        self._cuda = device_type == "cuda"
+        self._process = psutil.Process()
+        self._highest = 0.0
+        if self._cuda and reset:
+            sys.modules["torch"].cuda.reset_peak_memory_stats()
+        self.look()
+
+    def look(self) -> float:
+        """The peak so far, in MB."""
+        if self._cuda:
+            return sys.modules["torch"].cuda.max_memory_allocated() / 1e6
+        self._highest = max(self._highest, self._process.memory_info().rss / 1e6)
+        return self._highest
 
 
 class RunRecord:

@@ -29,14 +29,12 @@ from .picture import Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
 from .scenes.dehaze import Haze, clear_part, find_haze
 from .scenes.faces import Faces, Portraits
-from .settings import Settings
+from .settings import FACTOR, Settings
 from .tasks import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .inference.engine import Engine
     from .output.rendition import Rendition
-
-FACTOR = 4
 
 
 class Watcher(Protocol):

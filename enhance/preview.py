@@ -13,7 +13,7 @@ import numpy as np
 from .output.resample import enlarge
 from .output.result import ResultRows, with_faces
 from .picture import Box, Picture
-from .scenes.patches import FacePatch
+from .scenes.faces import FacePatch
 from .settings import Settings
 
 MARGIN = 48

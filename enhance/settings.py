@@ -7,11 +7,15 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 
 from .errors import SettingsError
+from .texts import name_of, say
 
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
 PIPELINE = 1
 
 DEFAULT_PRESET = "gentle"
+
+FACTOR = 4
+"""How many times larger the networks that ship make a picture."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,17 @@ class Settings:
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
+
+    def in_words(self, language: str) -> str:
+        """One line for a person: the preset's name, the scale, the sliders that count."""
+        words = [name_of(language, "preset", self.preset), f"{self.scale:g}×"]
+        if self.tuning:
+            words += [f"{say(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
+        else:
+            words.append(say(language, "untuned"))
+        if PRESETS[self.preset].denoises:
+            words.append(f"{say(language, 'denoise')} {self.denoise:g}")
+        return " · ".join(words)
 
 
 def find_preset(name: str) -> Preset:

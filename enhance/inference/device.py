@@ -1,12 +1,19 @@
-"""Which device and which precision a run takes on this machine."""
+"""Which device and which precision a run takes on this machine, and how fast that is."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Collection
 
 import torch
 
 from ..errors import SettingsError
+from .kernels import Kernel
+from .networks import known_graph
+
+_PROBE_SHARE = 0.85
+"""What a whole network reaches of a single convolution's speed; the first real run replaces the guess."""
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -51,3 +58,52 @@ def _multiplies_bf16() -> bool:
     """Whether the processor multiplies bfloat16 by itself; where it does not, bf16 is slower than fp32."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+class Speedometer:
+    """Multiply-adds a second on one device, by model and precision."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._measured: dict[tuple[str, torch.dtype], float] = {}
+        self._lock = threading.Lock()
+
+    def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
+        """Remember that `pixels` pixels of a picture took `seconds`; longer runs weigh more than short ones."""
+        if seconds <= 0 or pixels <= 0:
+            return
+        rate = known_graph(model).work * pixels / seconds
+        weight = min(0.9, max(0.3, seconds / 10))
+        with self._lock:
+            before = self._measured.get((model, dtype), rate)
+            self._measured[model, dtype] = before + weight * (rate - before)
+
+    def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
+        """How long a picture of `pixels` pixels takes the network called `model`."""
+        return known_graph(model).work * pixels / self._rate(model, dtype)
+
+    def _rate(self, model: str, dtype: torch.dtype) -> float:
+        with self._lock:
+            rate = self._measured.get((model, dtype))
+            others = [value for (_, kind), value in self._measured.items() if kind == dtype]
+        if rate is not None:
+            return rate
+        if not others:
+            others = [self._probe(dtype)]
+            with self._lock:
+                self._measured.setdefault(("", dtype), others[0])
+        return min(others)
+
+    def _probe(self, dtype: torch.dtype) -> float:
+        channels, height, width = 64, 34, 384
+        rows = torch.zeros(height, width, channels, dtype=dtype, device=self._device)
+        weight = torch.zeros(channels, channels, 3, 3, dtype=dtype, device=self._device)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        kernel = Kernel(weight, torch.zeros(channels, dtype=dtype, device=self._device), 0.2, None, 1)
+        best = float("inf")
+        with torch.inference_mode():
+            for _ in range(4):
+                started = time.perf_counter()
+                kernel(rows).sum().item()
+                best = min(best, time.perf_counter() - started)
+        return _PROBE_SHARE * 9 * channels**2 * (height - 2) * width / best

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,21 +13,12 @@ import torch
 
 from ..errors import Cancelled, EnhanceError, MemoryShortError
 from ..settings import Recipe
-from . import models
-from .device import PRECISIONS, check_precision, pick_device, pick_precision
-from .graph import Graph
-from .kernels import Kernel, prepare
+from .device import PRECISIONS, Speedometer, check_precision, pick_device, pick_precision
 from .network_output import streams_columns
-from .networks import build_graph, known_graph
+from .networks import known_graph
 from .rows import Stream
+from .steps import RowNetwork, Steps, is_out_of_memory
 from .turns import Progress, Turns, Waiting
-from .usage import Speedometer
-
-log = logging.getLogger(__name__)
-
-SMALLEST_STRIP = 8
-# A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
-_CACHED_PIXELS = 12_288
 
 
 class HeldModel(Protocol):
@@ -43,28 +32,6 @@ class HeldModel(Protocol):
 
 Held = TypeVar("Held", bound=HeldModel)
 Made = TypeVar("Made")
-
-
-@dataclass
-class RowNetwork:
-    """A network that streams by rows, in memory: its graph, its weights, and the kernels made ready so far."""
-
-    recipe: Recipe
-    transposed: bool
-    graph: Graph
-    state: dict[str, torch.Tensor]
-    kernels: dict[torch.dtype, dict[int, Kernel]]
-
-    @property
-    def name(self) -> str:
-        return self.recipe.model
-
-    @property
-    def bytes(self) -> int:
-        tensors = [*self.state.values()]
-        for ready in self.kernels.values():
-            tensors += [kernel.weight for kernel in ready.values()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 class Engine:
@@ -115,7 +82,7 @@ class Engine:
                 try:
                     return work(held)  # type: ignore[arg-type]
                 except Exception as error:
-                    if not _is_out_of_memory(error):
+                    if not is_out_of_memory(error):
                         raise
                     self._drop()
                     raise MemoryShortError("memory_short") from error
@@ -175,7 +142,7 @@ class Engine:
         dtype = PRECISIONS[self.precision(8 if levels == 255 else 16, recipe.model)]
         with self._turns.turn(waiting, urgent=urgent):
             graph = self._load(recipe, columns).graph
-        run = _Run(Stream(graph, picture.shape[0], picture.shape[1], _feed(picture, levels, self.device)), tile, dtype)
+        run = Steps(Stream(graph, picture.shape[0], picture.shape[1], _feed(picture, levels, self.device)), tile, dtype)
         clock = _Clock(picture.shape[0])
         busy = 0.0
         while not run.stream.finished:
@@ -206,13 +173,8 @@ class Engine:
         held = self._model
         if not isinstance(held, RowNetwork) or held.recipe != recipe:
             self._drop()
-            started = time.perf_counter()
-            graph, state = _read(recipe)
-            held = self._model = RowNetwork(recipe, transposed, graph, state, {})
-            log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
-        if held.transposed != transposed:
-            held.transposed = transposed
-            held.kernels.clear()
+            held = self._model = RowNetwork.load(recipe, transposed=transposed)
+        held.turn(transposed=transposed)
         return held
 
     def _release_later(self) -> None:
@@ -233,51 +195,6 @@ class Engine:
             torch.cuda.empty_cache()
 
 
-class _Run:
-    """One picture's steps: how high they are, and what happens when one fails."""
-
-    def __init__(self, stream: Stream, tile: int, dtype: torch.dtype):
-        self.stream, self.dtype = stream, dtype
-        self.rows = max(SMALLEST_STRIP, tile * tile // stream.width)
-        if stream.device.type == "cpu":
-            self.rows = min(self.rows, max(SMALLEST_STRIP, _CACHED_PIXELS // stream.width))
-
-    def step(self, model: RowNetwork) -> torch.Tensor:
-        """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
-        if self.dtype != torch.float16:
-            return self._fitting_step(model, self.dtype)
-        before = self.stream.snapshot()
-        rows = self._fitting_step(model, torch.float16)
-        if not self.stream.overflowed():
-            return rows
-        log.info("A step overflowed in fp16 and is repeated in fp32")
-        self.stream.restore(before)
-        return self._fitting_step(model, torch.float32)
-
-    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype) -> torch.Tensor:
-        while True:
-            try:
-                if dtype not in model.kernels:
-                    model.kernels[dtype] = prepare(
-                        model.graph, model.state, self.stream.device, dtype, transposed=model.transposed
-                    )
-                with torch.inference_mode():
-                    return self.stream.step(model.kernels[dtype], self.rows)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._take_less(error)
-
-    def _take_less(self, error: Exception) -> None:
-        self.stream.release_scratch()
-        if self.stream.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.rows <= SMALLEST_STRIP:
-            raise MemoryShortError("memory_short") from error
-        self.rows = max(SMALLEST_STRIP, self.rows // 2)
-        log.info("Memory is short: going on with strips of %d rows", self.rows)
-
-
 class _Clock:
     """Turns the share of the work that is done into rows and seconds left."""
 
@@ -291,27 +208,9 @@ class _Clock:
         return min(self._rows, int(share * self._rows + 1e-6)), self._rows, left
 
 
-def _read(recipe: Recipe) -> tuple[Graph, dict[str, torch.Tensor]]:
-    """The graph and the weights of the recipe, mixed where it has two models."""
-    states = [models.state_dict(models.ensure(name)) for name in recipe.models]
-    graphs = [build_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
-    if recipe.partner is None:
-        return graphs[0], states[0]
-    first, second = states
-    mixed = {key: recipe.share * tensor + (1 - recipe.share) * second[key] for key, tensor in first.items()}
-    return graphs[0], mixed
-
-
 def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:
     def rows(first: int, last: int) -> torch.Tensor:
         part = np.ascontiguousarray(picture[first:last], dtype=np.float32)
         return torch.from_numpy(part).to(device).div_(levels)
 
     return rows
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text

@@ -45,14 +45,14 @@ class Window:
     def take(self, first: int, last: int) -> torch.Tensor:
         """The rows [first, last) as one tensor; a view where they lie in one chunk."""
         parts = list(self.parts(first, last))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)  # [last - first, W, C]
 
     def drop_before(self, row: int) -> None:
         """Forget the rows above `row`; what is left of a chunk is copied where that frees most of it."""
         while self.chunks and self.start + self.chunks[0].shape[0] <= row:
             self.start += self.chunks.pop(0).shape[0]
         if self.chunks and row > self.start:
-            kept = self.chunks[0][row - self.start :]
+            kept = self.chunks[0][row - self.start :]  # [n, W, C]
             if 2 * kept.shape[0] <= self.chunks[0].shape[0]:
                 self.chunks[0] = kept.clone()
                 self.start = row
@@ -134,7 +134,7 @@ class Stream:
                 produced = self._rearrange(node, first, last)
             window.push(produced)
             if produced.dtype == torch.float16:
-                self._peaks.append(torch.linalg.vector_norm(produced, float("inf")))
+                self._peaks.append(torch.linalg.vector_norm(produced, float("inf")))  # []
 
     def _available(self, node: Node) -> int:
         """How many rows of the node's output its sources allow by now."""
@@ -152,7 +152,7 @@ class Stream:
         height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
         above, below = first // node.enlarge - 1, -(-last // node.enlarge) + 1
         top, bottom = max(above, 0), min(below, height)
-        rows = self._buffer(kernel.weight.dtype, below - above, width, kernel.weight.shape[1])
+        rows = self._buffer(kernel.weight.dtype, below - above, width, kernel.weight.shape[1])  # [n + 2, W, in]
         if above < 0:
             rows[0].zero_()
         if below > height:
@@ -161,10 +161,10 @@ class Stream:
         for source in node.sources:
             row = top - above
             for part in self._windows[source].parts(top, bottom):
-                rows[row : row + part.shape[0], :, channel : channel + part.shape[2]].copy_(part)
+                rows[row : row + part.shape[0], :, channel : channel + part.shape[2]].copy_(part)  # [m, W, c]
                 row += part.shape[0]
             channel += self.graph.nodes[source].channels
-        return kernel(rows)
+        return kernel(rows)  # [n * enlarge, W * enlarge, out]
 
     def _buffer(self, dtype: torch.dtype, *shape: int) -> torch.Tensor:
         """A view of the one assembly buffer of this precision; the same memory every time stays in the cache."""
@@ -172,24 +172,25 @@ class Stream:
         scratch = self._scratch.get(dtype)
         if scratch is None or scratch.numel() < size:
             scratch = self._scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
-        return scratch[:size].view(shape)
+        return scratch[:size].view(shape)  # [n, W, C]
 
     def _rearrange(self, node: Input | Add | Nearest | Shuffle, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):
-            return self._feed(first, last)
+            return self._feed(first, last)  # [n, W, 3]
         if isinstance(node, Add):
             # Converted first: adding two precisions in one call is many times slower on a processor.
-            correction = self._windows[node.source].take(first, last).float()
-            return torch.add(self._windows[node.trunk].take(first, last), correction, alpha=node.factor)
+            correction = self._windows[node.source].take(first, last).float()  # [n, W, C]
+            return torch.add(self._windows[node.trunk].take(first, last), correction, alpha=node.factor)  # [n, W, C]
         factor = node.factor
         low, high = first // factor, -(-last // factor)
-        rows = self._windows[node.source].take(low, high)
+        rows = self._windows[node.source].take(low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
         if isinstance(node, Nearest):
-            rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+            rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
         else:
             count, width, _ = rows.shape
-            rows = rows.view(count, width, node.channels, factor, factor).permute(0, 3, 1, 4, 2)
-            rows = rows.reshape(count * factor, width * factor, node.channels)
+            rows = rows.view(count, width, node.channels, factor, factor)  # [n, W, C, row, column]
+            rows = rows.permute(0, 3, 1, 4, 2)  # [n, row, W, column, C]
+            rows = rows.reshape(count * factor, width * factor, node.channels)  # [n * f, W * f, C]
         return rows[first - low * factor : last - low * factor]
 
     def _forget(self, sources: Sequence[int]) -> None:
@@ -206,6 +207,6 @@ class Stream:
 
     def _collect(self) -> torch.Tensor:
         window = self._windows[-1]
-        rows = window.take(window.start, window.end) if window.chunks else torch.empty(0)
+        rows = window.take(window.start, window.end) if window.chunks else torch.empty(0)  # [n, W * scale, 3]
         window.start, window.chunks = window.end, []
         return rows

@@ -10,7 +10,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-FACTOR = 4
+from ..settings import FACTOR
+
 _HALO = 3  # a cubic looks at two pixels beyond; the third keeps the part's own border out of reach
 _WIDEST = 8192  # OpenCV's affine map counts source pixels in 16 bits
 

@@ -17,11 +17,11 @@ from PIL import Image
 
 from ..errors import Cancelled
 from ..picture import Picture
-from ..scenes.patches import FacePatch, apply
-from ..settings import Settings
+from ..scenes.faces import FacePatch, apply
+from ..settings import FACTOR, Settings
 from .png import PngFormat, PngWriter
 from .rendition import Rendition
-from .resample import FACTOR, enlarge
+from .resample import enlarge
 from .tuning import Rows, Tuning
 
 _STRIP = 64
@@ -80,13 +80,13 @@ class ResultRows:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, channels] of uint8 or uint16."""
-        colour = self.tuning.rows(first, last)
+        colour = self.tuning.rows(first, last)  # [n, W, 3]
         if self.picture.grey:
-            colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]
+            colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]  # [n, W, 1]
         if self.picture.alpha is None:
             return colour
-        alpha = enlarge(self.picture.alpha, self.settings.scale, first, last)
-        return np.concatenate([colour, alpha[..., None]], axis=2)
+        alpha = enlarge(self.picture.alpha, self.settings.scale, first, last)  # [n, W]
+        return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
 def with_faces(
@@ -128,7 +128,7 @@ def write_png(
             if stop is not None and stop.is_set():
                 raise Cancelled("stopped")
             started = time.perf_counter()
-            rows = result.rows(first, min(first + _STRIP, height))
+            rows = result.rows(first, min(first + _STRIP, height))  # [n, W, C]
             tuned = time.perf_counter()
             writer.write(rows)
             if rendition is not None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..files import place_whole
-from ..naming import name_of
 from ..output.png_rows import FinishedRows
 from ..picture import Picture
-from ..texts import DEFAULT_LANGUAGE, say, spoken
+from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
 from .facts_page import at, draw_facts, finished_at
 from .findings import examine
 from .pictures_page import draw_head, draw_pictures, layout_for, to_srgb

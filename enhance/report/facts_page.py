@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from ..naming import name_of
 from ..picture import Picture
 from ..picture.colour import profile_name
 from ..settings import PRESETS
+from ..texts import name_of
 from .findings import Findings
 from .plots import draw_histograms, draw_legend, draw_seconds, draw_settings
 from .sheet import BODY, GREY, LEAD, LEFT, NOTE, WIDTH, Sheet, column, draw_heading, leading

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..naming import name_of
 from ..settings import NEUTRAL, RANGES
+from ..texts import name_of
 from .sheet import ACCENT, BODY, FAINT, GREY, INK, NOTE, Colour, Sheet
 
 _FILL: Colour = (205, 209, 215)

@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..files import place_whole
-from ..naming import name_of
-from ..texts import DEFAULT_LANGUAGE, say, spoken
+from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
 from .sheet import ACCENT, BODY, GREY, HEAD, INK, LEFT, NOTE, TITLE, WIDTH, Sheet, date_in_words, draw_foot, leading
 
 _TOP, _BOTTOM = 48.0, 276.0

@@ -1,18 +1,54 @@
-"""The face scene of one picture: faces are found once, restored when they are needed, and remembered for a while."""
+"""The face scene of one picture: faces are found once, restored all in one go, and put back softly, row by row.
+
+They are restored from the input alone, so the face network may be done, and gone from memory, before the picture is
+enlarged. A patch stays as small as the network made it and is brought to its place only for the rows at hand.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..picture import Box, Picture
-from .face_detection import Face, find_faces
-from .patches import FacePatch, Restore, restore_faces
+import cv2
+import numpy as np
 
+from ..errors import EnhanceError
+from ..picture import Box, Picture
+from ..settings import FACTOR
+from .align import CROP, align, inverse, moved, scale_of
+from .face_detection import Face, find_faces
+
+Restore = Callable[[Sequence[np.ndarray], threading.Event | None], Sequence[np.ndarray]]
+"""Makes better faces of aligned ones, float32 [512, 512, 3] RGB in 0..1, both; raises Cancelled once the event is set.
+"""
+
+# The mask in the aligned crop: all of the face inside the inner ellipse, nothing outside the outer one, which touches
+# no side of the crop.
+_MIDDLE = (256.0, 285.0)
+_INNER = (125.0, 165.0)
+_OUTER = (205.0, 222.0)
+_LIGHT_SIGMA = 32.0  # colour and light coarser than this, in pixels of the crop, are the picture's own
 _REMEMBERED = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FacePatch:
+    """A restored face on its way into the picture enlarged four times.
+
+    `pixels` [n, n, 3] is the restored crop in the picture's type; `to_crop` the 2x3 matrix from the enlarged picture's
+    pixels to those of the full 512 px crop; rows [top, bottom) and columns [left, right) of the enlarged picture are
+    all that the patch may change.
+    """
+
+    pixels: np.ndarray
+    to_crop: np.ndarray
+    top: int
+    bottom: int
+    left: int
+    right: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +107,126 @@ class Portraits:
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
             return known
+
+
+def restore_faces(
+    rgb: np.ndarray, faces: Sequence[Face], restore: Restore, stop: threading.Event | None = None
+) -> tuple[FacePatch, ...]:
+    """A patch for each face of the picture, uint8 or uint16 [H, W, 3] RGB, that is worth restoring.
+
+    `restore` is called once with all of them, or not at all when there is none. Colour and light are taken from the
+    picture, and a grey face stays grey. Raises Cancelled when `stop` is set, and EnhanceError when `restore` gives no
+    pictures.
+    """
+    aligned = [align(rgb, face.landmarks) for face in faces if face.restorable]
+    if not aligned:
+        return ()
+    restored = restore([crop for crop, _ in aligned], stop)
+    return tuple(_patch(rgb, crop, matrix, face) for (crop, matrix), face in zip(aligned, restored, strict=True))
+
+
+def apply(
+    rows: np.ndarray, first: int, patches: Sequence[FacePatch], strength: float = 1.0, *, left: int = 0
+) -> np.ndarray:
+    """Rows of the enlarged picture, uint8 or uint16 [n, w, 3], with the restored faces in them.
+
+    `first` is the number of the first row and `left` that of the first column. `strength` 0..1 blends the faces in; at
+    0, and where no face is, the rows are given back as they are. Each pixel depends on its place alone.
+    """
+    bottom, right = first + rows.shape[0], left + rows.shape[1]
+    touching = [p for p in patches if p.top < bottom and p.bottom > first and p.left < right and p.right > left]
+    if strength == 0 or not touching:
+        return rows
+    start = max(left, min(patch.left for patch in touching))
+    end = min(right, max(patch.right for patch in touching))
+    part = rows[:, start - left : end - left]
+    mixed = np.zeros(part.shape, np.float32)
+    total = np.zeros((*part.shape[:2], 1), np.float32)
+    share = np.zeros_like(total)
+    for patch in touching:
+        area = _window(patch, first, bottom, start, end)
+        restored, mask = _placed(patch, *area)
+        inside = slice(area[0] - first, area[1] - first), slice(area[2] - start, area[3] - start)
+        # where two faces overlap, the nearer one weighs more: squares make the change from one to the other smooth
+        mixed[inside] += mask * mask * restored
+        total[inside] += mask * mask
+        share[inside] = np.maximum(share[inside], mask)
+    blended = part + strength * share * (mixed / np.maximum(total, 1e-12) - part)
+    result = rows.copy()
+    levels = np.iinfo(rows.dtype).max
+    result[:, start - left : end - left] = np.rint(np.clip(blended, 0, levels)).astype(rows.dtype)
+    return result
+
+
+def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarray) -> FacePatch:
+    """The patch of one face, restored, on its way back by the matrix from picture to crop."""
+    restored = np.asarray(face, np.float32)
+    if restored.shape != crop.shape or not np.isfinite(restored).all():
+        raise EnhanceError("faces_no_picture")
+    restored = _in_the_light_of(crop, restored)
+    smaller = min(1.0, FACTOR / scale_of(matrix))
+    if smaller < 1:
+        side = max(1, round(CROP * smaller))
+        restored = cv2.resize(restored, (side, side), interpolation=cv2.INTER_AREA)
+    levels = np.iinfo(rgb.dtype).max
+    pixels = np.rint(np.clip(restored, 0, 1) * levels).astype(rgb.dtype)
+    to_crop = _from_enlarged(matrix)
+    return FacePatch(pixels, to_crop, *_extent(to_crop, FACTOR * rgb.shape[0], FACTOR * rgb.shape[1]))
+
+
+def _in_the_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """The restored face's detail on the crop's own colour and light."""
+    if np.array_equal(crop[..., 0], crop[..., 1]) and np.array_equal(crop[..., 0], crop[..., 2]):
+        restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)
+    difference = crop - restored
+    return restored + cv2.GaussianBlur(difference, (0, 0), _LIGHT_SIGMA, borderType=cv2.BORDER_REFLECT_101)
+
+
+def _from_enlarged(matrix: np.ndarray) -> np.ndarray:
+    """The matrix for the enlarged picture's pixels: their centres lie at (X + 0.5) / 4 - 0.5 in the input."""
+    shift = 0.5 / FACTOR - 0.5
+    return np.column_stack([matrix[:, :2] / FACTOR, matrix[:, :2] @ np.full(2, shift) + matrix[:, 2]])
+
+
+def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right of the mask in the enlarged picture of `height` x `width`."""
+    back = inverse(to_crop)
+    middle = moved(back, np.array([_MIDDLE]))[0]
+    # half the size of the box around the turned ellipse
+    reach = np.sqrt(((back[:, :2] * _OUTER) ** 2).sum(axis=1))
+    left, top = np.floor(middle - reach).astype(int)
+    right, bottom = (np.ceil(middle + reach) + 1).astype(int)
+    return max(int(top), 0), min(int(bottom), height), max(int(left), 0), min(int(right), width)
+
+
+def _window(patch: FacePatch, first: int, bottom: int, start: int, end: int) -> tuple[int, int, int, int]:
+    """The rows and columns in which the patch and the given ones meet."""
+    return max(first, patch.top), min(bottom, patch.bottom), max(start, patch.left), min(end, patch.right)
+
+
+def _placed(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+    """The patch and its mask for some rows and columns of the enlarged picture: [n, w, 3] levels, [n, w, 1] 0..1."""
+    x, y = np.arange(left, right, dtype=np.float64), np.arange(top, bottom, dtype=np.float64)[:, None]
+    (a, b, c), (d, e, f) = patch.to_crop
+    across, down = a * x + b * y + c, d * x + e * y + f
+    size = patch.pixels.shape[0] / CROP
+    restored = cv2.remap(
+        patch.pixels.astype(np.float32),
+        ((across + 0.5) * size - 0.5).astype(np.float32),
+        ((down + 0.5) * size - 0.5).astype(np.float32),
+        interpolation=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return restored, _mask(across, down)[..., None]
+
+
+def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """1 in the inner ellipse, 0 beyond the outer one, smooth between them; places in the 512 px crop."""
+    x, y = across - _MIDDLE[0], down - _MIDDLE[1]
+    inner, outer = np.hypot(x / _INNER[0], y / _INNER[1]), np.hypot(x / _OUTER[0], y / _OUTER[1])
+    # how far along the way from the inner ellipse (0) to the outer one (1) the place is
+    way = np.clip((inner - 1) / np.maximum(inner - outer, 1e-9), 0, 1)
+    return (1 - way * way * (3 - 2 * way)).astype(np.float32)
 
 
 def _shows(face: Face, box: Box) -> bool:

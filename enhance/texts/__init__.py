@@ -33,6 +33,12 @@ def say(language: str, key: str, **values: object) -> str:
     return catalogue()[key][language].format(**{name: _said(language, value) for name, value in values.items()})
 
 
+def name_of(language: str, kind: str, name: str) -> str:
+    """What the catalogue calls a `preset`, or another kind of thing; a name that it lacks stands for itself."""
+    key = f"{kind}_{name}"
+    return say(language, key) if key in catalogue() else name
+
+
 def spoken(wish: str | None) -> str | None:
     """The language of LANGUAGES that a tag asks for ("zh", "zh-Hans-CN", "en_GB.UTF-8"); None for any other."""
     tag = (wish or "").strip().lower()

@@ -9,9 +9,10 @@ import torch
 
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.inference.device import pick_device, pick_precision
-from enhance.inference.engine import SMALLEST_STRIP, Engine
+from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel
 from enhance.inference.networks import _KNOWN, known_graph
+from enhance.inference.steps import SMALLEST_STRIP
 from enhance.inference.turns import Waiting
 from enhance.scenes.gfpgan import FaceRestorer
 

@@ -10,12 +10,11 @@ from skimage import data
 
 from enhance import Settings
 from enhance.batch import Batch, Item, summarise
-from enhance.naming import name_of, settings_in_words
 from enhance.report import make_report
 from enhance.report.sheet import date_in_words
 from enhance.report.summary import Line, write_summary
 from enhance.settings import PRESETS, RANGES
-from enhance.texts import LANGUAGES, catalogue
+from enhance.texts import LANGUAGES, catalogue, name_of
 
 from .report_runs import info_of, run_of, text_of
 
@@ -63,7 +62,7 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
         Line("two.png", "failed", reason="two.png 已损坏。"),
         Line("three.png", "running"),
     ]
-    words = settings_in_words("zh-CN", Settings.from_preset("fast", denoise=0.5))
+    words = Settings.from_preset("fast", denoise=0.5).in_words("zh-CN")
     results = write_summary(tmp_path / "b.pdf", lines, words, language="zh-CN")
 
     text = text_of(states, tmp_path) + text_of(results, tmp_path)
@@ -77,7 +76,7 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
 def test_the_summary_says_how_many_and_how(tmp_path):
     lines = [Line("one.png", "done", (1360, 960), 2_345_678, 12.34), Line("two.png", "failed", reason="It is damaged.")]
 
-    path = write_summary(tmp_path / "a.pdf", lines, settings_in_words("en", Settings()), language="de")
+    path = write_summary(tmp_path / "a.pdf", lines, Settings().in_words("en"), language="de")
 
     text = text_of(path, tmp_path)
     assert "1 of 2 pictures done, 1 failed, 12.3 s in all" in text
