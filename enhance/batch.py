@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import Cancelled, EnhanceError
 from .files import file_sha256, place_whole
 from .output.result import Origin, origin_of, source_mark
-from .picture import inspect
+from .picture import Picture, inspect, read_picture
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ class Running:
         """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
         self._started = time.perf_counter()
         self._worked = 0
+        self._pixels = self.max_pixels or self.enhancer.max_pixels
+        self._bytes = self.max_bytes or self.enhancer.max_bytes
         for place in range(len(self.batch.items)):
             self._measure(place)
         for place in range(len(self.batch.items)):
@@ -201,11 +203,7 @@ class Running:
     def _measure(self, place: int) -> None:
         """Look at the header: the size is the file's share of the work, and what is no picture fails at once."""
         try:
-            facts = inspect(
-                self.batch.items[place].source,
-                max_pixels=self.max_pixels or self.enhancer.max_pixels,
-                max_bytes=self.max_bytes or self.enhancer.max_bytes,
-            )
+            facts = inspect(self.batch.items[place].source, max_pixels=self._pixels, max_bytes=self._bytes)
         except EnhanceError as error:
             self._put(place, state="failed", error=error)
         else:
@@ -215,19 +213,23 @@ class Running:
         item = self.batch.items[place]
         self._put(place, state="running")
         try:
+            picture = self._decoded(item) if self.report else None
             result = self.enhancer.run(
                 item.source,
                 self.settings,
                 name=item.name,
+                picture=picture,
                 output=item.output,
                 progress=lambda done, total, left: self._report(item.pixels * done / total),
                 stop=self.stop,
-                max_pixels=self.max_pixels,
-                max_bytes=self.max_bytes,
+                max_pixels=self._pixels,
+                max_bytes=self._bytes,
                 hold=self.held,
             )
-            if self.report:
-                self.enhancer.write_report(result, item.source, result.path.with_suffix(".pdf"), self.report)
+            if self.report and picture:
+                from .report import place_beside
+
+                self.enhancer.write_report(result, picture, place_beside(result.path), self.report)
         except Cancelled:
             self._put(place, state="cancelled")
         except EnhanceError as error:
@@ -239,6 +241,9 @@ class Running:
             self._put(place, state="done", info=result.info)
             self._worked += 0 if result.info["cached"] else item.pixels
         self._report(0)
+
+    def _decoded(self, item: Item) -> Picture:
+        return read_picture(item.source, max_pixels=self._pixels, max_bytes=self._bytes)
 
     def _put(self, place: int, **values: Any) -> None:
         items = list(self.batch.items)

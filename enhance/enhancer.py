@@ -92,6 +92,7 @@ class Enhancer:
         settings: Settings | None = None,
         *,
         name: str | None = None,
+        picture: Picture | None = None,
         output: Path | str | None = None,
         preview: Preview | None = None,
         progress: Progress | None = None,
@@ -106,12 +107,13 @@ class Enhancer:
         Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
         and the network's output for further tuning. A result with the same signature, in the store or already at
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
-        grow; `name` is what the input is called, if not by its file name. Until `hold` is closed the result is not
-        cleaned away. Raises EnhanceError; nothing half-written is left.
+        grow; `name` is what the input is called, if not by its file name, and `picture` the input decoded, where the
+        caller has it. Until `hold` is closed the result is not cleaned away. Raises EnhanceError; nothing half-written
+        is left.
         """
         workshop, others = self._workshop(), Onlookers(progress, stop, watch)
         source = Path(source)
-        record = begin(self._order(source, settings, max_pixels, max_bytes, name), workshop)
+        record = begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop)
         if output is not None:
             return self._run_to(Path(output), source, record, workshop, others)
         self.tasks.prepare()

@@ -6,6 +6,7 @@ the settings and what was measured. Everything is taken in one pass over the res
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
 from .facts_page import at, draw_facts, finished_at
 from .findings import examine
 from .pictures_page import draw_head, draw_pictures, layout_for, to_srgb
-from .sheet import Sheet, draw_foot
+from .sheet import CREATOR, Sheet, draw_foot
 
 __all__ = ["make_report", "write_report"]
 
@@ -45,6 +46,20 @@ def write_report(
     path = Path(path)
     place_whole(path, lambda temporary: temporary.write_bytes(document))
     return path
+
+
+def place_beside(result: Path) -> Path:
+    """Where the report of a result goes: a PDF of its name, or of one with -report where another file has that."""
+    endings = itertools.chain(["", "-report"], (f"-report-{number}" for number in itertools.count(2)))
+    places = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
+    return next(place for place in places if not place.exists() or _is_report(place))
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        return f"/Creator ({CREATOR})".encode() in path.read_bytes()
+    except OSError:
+        return False
 
 
 def make_report(

@@ -23,6 +23,9 @@ GREY: Colour = (112, 117, 125)
 FAINT: Colour = (214, 217, 222)
 ACCENT: Colour = (23, 92, 148)
 
+CREATOR = "Enhance report"
+"""What every PDF of this room says it was made by."""
+
 LEFT, WIDTH = 18.0, 174.0
 GUTTER = 6.0
 TITLE, LEAD, HEAD, BODY, NOTE = 20.0, 11.0, 9.5, 8.0, 6.8
@@ -50,6 +53,7 @@ class Sheet:
             self._pdf.add_font("sans", style, _FONTS / f"NotoSansSC-{name}.woff")
         self._pdf.set_title(self.clean(title))
         self._pdf.set_subject(subject)
+        self._pdf.set_creator(CREATOR)
         self._pdf.set_lang(language)
         self._pdf.set_creation_date(when)
         self._pdf.viewer_preferences = ViewerPreferences(display_doc_title=True)

@@ -241,3 +241,14 @@ def test_report_puts_a_pdf_beside_the_result(photo_file, tmp_path, monkeypatch):
 
     assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
     assert b"zh-CN" in (tmp_path / "out.pdf").read_bytes()
+
+
+def test_a_report_takes_no_other_documents_place(photo_file, tmp_path):
+    (tmp_path / "out.pdf").write_bytes(b"%PDF somebody's thesis")
+    arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--report", *FAST]
+
+    for _ in range(2):
+        assert main(arguments) == 0
+
+    assert (tmp_path / "out.pdf").read_bytes() == b"%PDF somebody's thesis"
+    assert [path.name for path in tmp_path.glob("out-*")] == ["out-report.pdf"]
