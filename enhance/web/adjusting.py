@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 import gradio as gr
 
 from ..errors import SettingsError
+from ..texts import say
 from ..web import fragments
 from .controls import TUNED, settings_from, settings_to_start, shown_controls
 from .desk import Desk, Outputs, Updates, show_preview, show_result_chip
-from .language import language_of, sentence
+from .language import language_of
 from .page import Page
 from .previewing import Shown
 from .session import Visitor
-from .texts import say
 
 
 def preset_outputs(page: Page) -> Outputs:
@@ -88,7 +88,7 @@ class Adjusting:
         try:
             shown: Iterable[Shown] = how(visitor, settings_from(values), language)
         except SettingsError as error:
-            shown = (Shown("failed", problem=sentence(language, error)),)
+            shown = (Shown("failed", problem=error.sentence(language)),)
         for one in shown:
             yield show_preview(self._page, visitor, one, language)
 
@@ -112,21 +112,22 @@ def open_outputs(page: Page) -> Outputs:
 
 
 def _choice(language: str, preset: dict) -> str:
-    text = f"{say(language, 'preset_' + preset['name'])}\n{say(language, 'about_' + preset['name'])}"
-    if preset["relative_time"] < 1:
-        text = f"{text}\n{say(language, 'time_share', percent=max(1, round(100 * preset['relative_time'])))}"
-    if preset["available"]:
-        return text
-    return f"{text}\n{say(language, 'not_here')}"
+    name, share = preset["name"], preset["relative_time"]
+    lines = [say(language, f"preset_{name}"), say(language, f"about_{name}")]
+    if share < 1:
+        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
+    if not preset["available"]:
+        lines.append(say(language, "not_here"))
+    return "\n".join(lines)
 
 
 def _unavailable(language: str, reason: str) -> str:
-    return say(language, "unavailable", reason=sentence(language, SettingsError(reason)))
+    return say(language, "unavailable", reason=reason)
 
 
 def _problem_of(name: str, language: str) -> str:
     try:
         settings_to_start(name)
     except SettingsError as error:
-        return sentence(language, error)
+        return error.sentence(language)
     return ""

@@ -14,13 +14,13 @@ import gradio as gr
 from ..batch import Batch, Item, Running, Source, plan, summarise, write_zip
 from ..errors import EnhanceError, StorageError
 from ..settings import Settings
+from ..texts import say, say_time
 from ..web import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates
-from .language import language_of, sentence
+from .language import language_of
 from .page import BatchTab, Page
 from .session import Visitor
-from .texts import say, say_time
 from .work import Work
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Batching:
         try:
             words = fragments.settings_in_words(language, settings_from(values))
         except EnhanceError as error:
-            return {self._tab.settings: fragments.problem(sentence(language, error))}
+            return {self._tab.settings: fragments.problem(error.sentence(language))}
         return {self._tab.settings: fragments.note(say(language, "batch_settings", settings=words))}
 
     def files(self, request: gr.Request, paths: list[str] | None) -> Updates:
@@ -186,7 +186,7 @@ class Batching:
         try:
             packed = work.result()
         except EnhanceError as error:
-            return shown | {self._tab.progress: fragments.problem(sentence(language, error))}
+            return shown | {self._tab.progress: fragments.problem(error.sentence(language))}
         except Exception:
             log.exception("A batch failed")
             return shown | {self._tab.progress: fragments.problem(say(language, "unexpected"))}

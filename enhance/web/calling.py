@@ -13,8 +13,8 @@ import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, PictureError, SettingsError
 from ..settings import Settings
-from .language import language_of, sentence
-from .texts import say
+from ..texts import say
+from .language import language_of
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +47,13 @@ def settings_called(
 
 def uploaded(image: str | None) -> Path:
     if not image:
-        raise PictureError("No picture was given; send a picture file as image.")
+        raise PictureError("api_no_picture")
     return Path(image)
 
 
 def whole_number(name: str, value: float | None) -> int:
     if value is None or value != int(value):
-        raise SettingsError(f"{name} takes a whole number, not {value!r}.")
+        raise SettingsError("api_whole_number", name=name, value=value)
     return int(value)
 
 
@@ -65,9 +65,9 @@ def told(request: gr.Request) -> Iterator[None]:
         yield
     except Cancelled as error:
         log.info("A run was cancelled")
-        raise _said(sentence(language, error)) from error
+        raise _said(error.sentence(language)) from error
     except EnhanceError as error:
-        raise _said(sentence(language, error)) from error
+        raise _said(error.sentence(language)) from error
     except GeneratorExit:
         raise
     except Exception as error:

@@ -13,15 +13,15 @@ from ..hints import hints
 from ..picture import inspect
 from ..preview import choose_box
 from ..settings import Settings
+from ..texts import say, say_time
 from ..web import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates, outlined_thumbnail, running_outputs, show_running
-from .language import language_of, sentence
+from .language import language_of
 from .page import EXAMPLES, Page
 from .previewing import SIZE
 from .screen import save_thumbnail
 from .session import Upload, Visitor
-from .texts import say, say_time
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Choosing:
             shown: Updates = {picking.facts: fragments.facts_of_upload(language, upload.facts, settings)}
             seconds = self._seconds(upload, settings)
         except EnhanceError as error:
-            return hidden | {picking.estimate: fragments.note(sentence(language, error))}
+            return hidden | {picking.estimate: fragments.note(error.sentence(language))}
         shown |= show_running(self._page, visitor, language)
         shown[picking.estimate] = fragments.estimate(language, seconds) + self._hints(
             visitor, upload, settings, language
@@ -134,7 +134,7 @@ class Choosing:
             picture = self._desk.previewing.picture(path)
             thumbnail, size = save_thumbnail(visitor, picture)
         except EnhanceError as error:
-            yield self._empty(visitor, language, sentence(language, error))
+            yield self._empty(visitor, language, error.sentence(language))
             return
         except Exception:
             log.exception("A picture could not be taken")

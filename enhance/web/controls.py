@@ -22,7 +22,7 @@ def settings_from(values: Sequence[object]) -> Settings:
     chosen = dict(zip(CONTROLS, values, strict=True))
     missing = [name for name, value in chosen.items() if value is None]
     if missing:
-        raise SettingsError(f"{missing[0]} has no value; set it, or choose the preset again.")
+        raise SettingsError("control_empty", name=missing[0])
     return Settings(**chosen)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ from gradio.components import Component
 from ..enhancer import Enhancer
 from ..output.tuning import scaled_size
 from ..settings import PRESETS, signature
+from ..texts import say
 from ..web import fragments
 from .limits import Limits
 from .outbox import Outbox
@@ -20,7 +21,6 @@ from .page import Page
 from .previewing import Previewing, Shown
 from .screen import save_outlined
 from .session import Visitor, Visitors
-from .texts import say
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""

@@ -13,16 +13,16 @@ from PIL import Image
 from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError
 from ..rendition import save_for_screen
+from ..texts import say, say_measured, say_time
 from ..web import fragments
 from .controls import settings_from
 from .desk import Desk, Outputs, Updates, result_is_current, running_outputs, show_result_chip, show_running
-from .language import language_of, sentence
+from .language import language_of
 from .outbox import download_name, link_or_copy
 from .page import Page
 from .running import Growing, Run, State
 from .screen import save_map
 from .session import Finished, Upload, Visitor
-from .texts import say, say_measured, say_time
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Enhancing:
             try:
                 visitor.controls = settings_from(values)
             except EnhanceError as error:
-                return {progress: fragments.problem(sentence(language, error))}
+                return {progress: fragments.problem(error.sentence(language))}
             if result_is_current(visitor) and visitor.finished and visitor.finished.download.exists():
                 return {progress: fragments.note(say(language, "same"))}
             visitor.waiting = True
@@ -144,12 +144,12 @@ class Enhancing:
             result = run.result()
             upload = visitor.upload
             if upload is None:
-                raise Cancelled("The picture was put away.")
+                raise Cancelled("stopped")
             shown = self._show(request, upload, run, result, language)
         except Cancelled:
             shown = {progress: fragments.note(say(language, "cancelled"))}
         except EnhanceError as error:
-            shown = {progress: fragments.problem(sentence(language, error))}
+            shown = {progress: fragments.problem(error.sentence(language))}
         except Exception:
             log.exception("A run failed")
             shown = {progress: fragments.problem(say(language, "unexpected"))}

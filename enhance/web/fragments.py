@@ -18,8 +18,7 @@ from ..info import settings_of
 from ..output.tuning import scaled_size
 from ..picture import Facts
 from ..settings import NEUTRAL, PRESETS, Settings
-from .language import sentence
-from .texts import say, say_measured, say_time
+from ..texts import say, say_measured, say_time
 
 
 def problem(sentence: str) -> str:
@@ -160,7 +159,7 @@ def batch_table(language: str, batch: Batch, loose: Mapping[Item, Path] | None =
 
 
 def _batch_row(language: str, item: Item, file: Path | None) -> str:
-    why = sentence(language, item.error) if item.error else ""
+    why = item.error.sentence(language) if item.error else ""
     reason = f'<p class="reason">{escape(why)}</p>' if why else ""
     size = time = ""
     if item.info:

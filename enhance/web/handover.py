@@ -14,7 +14,7 @@ from ..errors import PictureError
 from .batching import BatchWork, Packed
 from .calling import for_client, settings_called, told
 from .desk import Desk
-from .language import language_of, sentence
+from .language import language_of
 from .reporting import report_name
 
 _LOOK_SECONDS = 0.1
@@ -51,7 +51,7 @@ class Handover:
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             if not images:
-                raise PictureError("No picture was given; send a list of picture files as images.")
+                raise PictureError("api_no_pictures")
             work = BatchWork(self._desk, [Path(image) for image in images], settings, language_of(request))
             try:
                 while not work.wait(_LOOK_SECONDS):
@@ -84,7 +84,7 @@ class Handover:
 def _info(packed: Packed, request: gr.Request) -> dict[str, Any]:
     counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
     files = [_file(item, packed.loose.get(item), request) for item in packed.batch.items]
-    error = sentence(language_of(request), packed.error) if packed.error else None
+    error = packed.error.sentence(language_of(request)) if packed.error else None
     return counts | {"files": files, "error": error}
 
 
@@ -92,7 +92,7 @@ def _file(item: Item, loose: Path | None, request: gr.Request) -> dict[str, Any]
     return {
         "name": item.name,
         "state": item.state,
-        "error": sentence(language_of(request), item.error) if item.error else None,
+        "error": item.error.sentence(language_of(request)) if item.error else None,
         "info": for_client(item.info) if item.info else None,
         "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
     }

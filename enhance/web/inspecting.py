@@ -9,13 +9,13 @@ import gradio as gr
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
 from ..preview import Box, choose_box, look
+from ..texts import say
 from ..web import fragments
 from .desk import Desk, Outputs, Updates
-from .language import language_of, sentence
+from .language import language_of
 from .page import Page
 from .screen import icc_for_screen, save_outlined, save_pair
 from .session import Finished, Visitor
-from .texts import say
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def show_place(
         rows = enhancer.result_rows(finished.info["task_id"])
         pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
     except EnhanceError as error:
-        return updates | {page.result.problem: fragments.problem(sentence(language, error))}
+        return updates | {page.result.problem: fragments.problem(error.sentence(language))}
     except Exception:
         log.exception("A place of a result could not be shown")
         return updates | {page.result.problem: fragments.problem(say(language, "unexpected"))}

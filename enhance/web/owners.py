@@ -30,9 +30,7 @@ class Owners:
         with self._lock:
             owner = self._owners.get(task_id) if isinstance(task_id, str) else None
         if owner is None or owner != _name(request):
-            raise EnhanceError(
-                "There is no task of yours with this id; give the task_id from the info of your own run."
-            )
+            raise EnhanceError("api_not_your_task")
         assert isinstance(task_id, str)
         return task_id
 

@@ -16,12 +16,11 @@ from ..errors import Cancelled, EnhanceError, SettingsError
 from ..picture import Picture, read_picture
 from ..preview import Box, Preview
 from ..settings import PRESETS, Settings, network_key, signature
-from .language import sentence
+from ..texts import say
 from .limits import Limits
 from .screen import icc_for_screen, save_pair
 from .session import Asked, Upload, Visitor
 from .shelf import Shelf
-from .texts import say
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class Previewing:
         except SettingsError:
             yield from self.make(visitor, settings, language)
         except EnhanceError as error:
-            yield Shown("failed", problem=sentence(language, error))
+            yield Shown("failed", problem=error.sentence(language))
         else:
             yield self._adopt(visitor, preview, tuned)
 
@@ -104,7 +103,7 @@ class Previewing:
             upload, box = visitor.upload, visitor.box
         try:
             if upload is None or box is None:
-                raise Cancelled("The picture is gone.")
+                raise Cancelled("stopped")
             x, y = box.left + box.width / 2, box.top + box.height / 2
             preview = self._enhancer.preview(
                 self.picture(upload.path), settings, x=x, y=y, size=max(box.width, box.height), stop=asked.stop
@@ -116,7 +115,7 @@ class Previewing:
                     visitor.asked = None
                 return Shown(state_of(visitor))
         except EnhanceError as error:
-            return self._fail(visitor, asked, sentence(language, error), language)
+            return self._fail(visitor, asked, error.sentence(language), language)
         except Exception:
             log.exception("A preview failed")
             return self._fail(visitor, asked, say(language, "unexpected"), language)

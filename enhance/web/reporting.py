@@ -7,12 +7,12 @@ import logging
 import gradio as gr
 
 from ..errors import EnhanceError
+from ..texts import say
 from ..web import fragments
 from .desk import Desk, Outputs, Updates
-from .language import language_of, sentence
+from .language import language_of
 from .outbox import download_name
 from .page import Page
-from .texts import say
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Reporting:
         try:
             report = self._desk.enhancer.report(finished.info["task_id"], language)
         except EnhanceError as error:
-            return {parts.report_file: nothing, parts.report_problem: fragments.problem(sentence(language, error))}
+            return {parts.report_file: nothing, parts.report_problem: fragments.problem(error.sentence(language))}
         except Exception:
             log.exception("A report could not be made")
             return {parts.report_file: nothing, parts.report_problem: fragments.problem(say(language, "unexpected"))}
