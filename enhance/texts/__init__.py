@@ -6,6 +6,7 @@ package. `{name}` in a sentence is the place of a value.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -21,6 +22,7 @@ from weights.errors import SENTENCES as OF_WEIGHTS
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
 
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
 
 
@@ -39,6 +41,11 @@ def spoken(wish: str | None) -> str | None:
     if tag.startswith("zh"):
         return "zh-CN"
     return "en" if tag.startswith("en") else None
+
+
+def straight(text: str) -> str:
+    """The text without the invisible marks that turn the order of the letters after them, as in a forged file name."""
+    return _TURNING.sub("", text)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from html import escape
+from html import escape as _escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,12 @@ from ..info import settings_of
 from ..output.tuning import scaled_size
 from ..picture import Facts
 from ..settings import NEUTRAL, PRESETS, Settings
-from ..texts import say, say_measured, say_time
+from ..texts import say, say_measured, say_time, straight
+
+
+def escape(text: str) -> str:
+    """The text as it may stand in HTML: a name in it can neither become a tag nor turn what stands after it around."""
+    return _escape(straight(text))
 
 
 def problem(sentence: str) -> str:

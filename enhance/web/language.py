@@ -1,13 +1,18 @@
-"""Which language a visitor reads: the link's `?lang=`, else what the browser asks for."""
+"""Which language a visitor reads: the link's `?lang=`, else what the browser asks for; and failures said in it."""
 
 from __future__ import annotations
+
+import logging
 
 import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import EnhanceError
 from ..settings import PRESETS
-from ..texts import DEFAULT_LANGUAGE, LANGUAGES, sentences_in, spoken
-from .limits import Limits
+from ..texts import DEFAULT_LANGUAGE, LANGUAGES, say, sentences_in, spoken
+from .page_files import Limits
+
+log = logging.getLogger(__name__)
 
 
 def language_of(request: gr.Request | None) -> str:
@@ -17,6 +22,14 @@ def language_of(request: gr.Request | None) -> str:
     asked = (request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language") or ""
     wishes = (spoken(wish.split(";")[0]) for wish in asked.split(","))
     return next((language for language in wishes if language), DEFAULT_LANGUAGE)
+
+
+def reason(language: str, error: Exception, what: str) -> str:
+    """Why something failed, for the person; `what` failed goes to the log where nobody foresaw the error."""
+    if isinstance(error, EnhanceError):
+        return error.sentence(language)
+    log.error(what, exc_info=error)
+    return say(language, "unexpected")
 
 
 def page_texts(limits: Limits) -> gr.I18n:

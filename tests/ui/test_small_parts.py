@@ -15,9 +15,8 @@ from enhance import PictureError
 from enhance.config import Config
 from enhance.picture import inspect, read_picture
 from enhance.web.language import language_of
-from enhance.web.limits import Limits, limits_of
-from enhance.web.outbox import Outbox, PageFolder, download_name
-from enhance.web.shelf import Shelf
+from enhance.web.page_files import Limits, Outbox, PageFolder, download_name, limits_of
+from enhance.web.state import KeptPictures
 
 
 @pytest.mark.parametrize(
@@ -84,21 +83,21 @@ def test_a_download_is_named_after_its_picture(name, scale, download):
     assert download_name(name, scale) == download
 
 
-def test_the_shelf_keeps_few_pictures_and_not_for_long(photo_file):
+def test_the_kept_keeps_few_pictures_and_not_for_long(photo_file):
     picture = read_picture(photo_file)
     reads: list[str] = []
 
     def read(key: str):
         return lambda: (reads.append(key), picture)[1]
 
-    shelf = Shelf(most_bytes=2 * picture.rgb.nbytes, seconds=60)
+    kept = KeptPictures(most_bytes=2 * picture.rgb.nbytes, seconds=60)
     for key in ("a", "a", "b", "c", "a"):
-        shelf.picture(key, read(key))
+        kept.picture(key, read(key))
     assert reads == ["a", "b", "c", "a"]
-    shelf.drop("a")
-    shelf.picture("a", read("a"))
+    kept.drop("a")
+    kept.picture("a", read("a"))
     assert reads[-1] == "a"
-    tiny = Shelf(most_bytes=1)
+    tiny = KeptPictures(most_bytes=1)
     tiny.picture("big", read("big"))
     tiny.picture("big", read("big"))
     assert reads[-2:] == ["big", "big"]

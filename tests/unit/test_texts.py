@@ -12,7 +12,7 @@ import weights.errors
 from enhance import PRESETS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_time
 from enhance.web.language import page_texts
-from enhance.web.limits import Limits
+from enhance.web.page_files import Limits
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT / "app.py", *(ROOT / "enhance").rglob("*.py"), *(ROOT / "weights").rglob("*.py")]
