@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from ..config import Config
 from ..enhancer import Enhancer
 from ..settings import Settings
+from ..texts import LANGUAGES, say
 from .language import LanguageOfLinks, page_texts
 from .page_files import PageFolder, limits_of
 
@@ -37,7 +39,7 @@ _FONTS = (
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 _CSS = (_HERE / "style.css").read_text(encoding="utf-8")
-_HEAD = f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+_SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 SHOW_RESULT = "() => window.enhanceShowResult()"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
@@ -66,7 +68,7 @@ def launch_options(config: Config) -> dict[str, Any]:
         "auth": config.auth,
         "theme": _theme(),
         "css": _CSS,
-        "head": _HEAD,
+        "head": _head(),
         "i18n": page_texts(limits),
         "footer_links": ["api", "settings"],
         "max_file_size": limits.bytes,
@@ -112,6 +114,12 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
+
+
+def _head() -> str:
+    """The lines that run in the browser, with the two words that they say."""
+    words = {language: [say(language, "before"), say(language, "after")] for language in LANGUAGES}
+    return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"
 
 
 def _theme() -> themes.Base:
