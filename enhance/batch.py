@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import logging
 import re
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,23 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
-from .files import file_sha256, place_whole
+from .files import file_sha256
 from .output.result import Origin, origin_of, source_mark
 from .picture import Picture, inspect, read_picture
 from .settings import Settings
+from .texts import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
+    from .report.summary import Line
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
 """The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
-
-COLUMNS: tuple[str, ...] = (
-    *("file", "state", "reason", "result", "width", "height", "bytes", "seconds"),
-    *("signature", "sha256"),
-)
 
 
 @dataclass(frozen=True)
@@ -262,72 +256,31 @@ class Running:
         self.changed(self.batch)
 
 
-def write_csv(batch: Batch, language: str = "en") -> str:
-    """The batch as a table (RFC 4180, with the byte order mark that makes spreadsheets read it as UTF-8)."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="")
-    writer.writeheader()
-    names = _result_names(batch)
-    for item in batch.items:
-        reason = item.error.sentence(language) if item.error else ""
-        row: dict[str, Any] = {"file": item.name, "state": item.state, "reason": reason, "result": names.get(item, "")}
-        if item.info:
-            output = item.info["output"]
-            row |= {name: output[name] for name in ("width", "height", "bytes", "sha256")}
-            row |= {"seconds": item.info["seconds"]["total"], "signature": item.info["signature"]}
-        writer.writerow({name: _harmless(value) for name, value in row.items()})
-    return "\ufeff" + text.getvalue()
+def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
+    """The finished PNGs, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
+    from .report.summary import write_zip
+
+    return write_zip(path, lines_of(batch, language), settings.in_words(language), language=language)
 
 
-def summarise(batch: Batch, path: Path, settings: Settings, language: str = "en") -> Path:
-    """The summary of the batch as PDF at `path`."""
-    from .report.summary import Line, write_summary
+def lines_of(batch: Batch, language: str) -> list[Line]:
+    """The batch as its summary says it."""
+    from .report.summary import Line
 
+    done = [item for item in batch.items if item.state == "done"]
+    titles = dict(zip(done, apart(f"{Path(item.name).stem}.png" for item in done), strict=True))
     lines = []
     for item in batch.items:
-        output = item.info["output"] if item.info else None
-        lines.append(
-            Line(
-                item.name,
-                item.state,
-                (output["width"], output["height"]) if output else None,
-                output["bytes"] if output else 0,
-                item.info["seconds"]["total"] if item.info else 0.0,
-                item.error.sentence(language) if item.error else "",
-            )
-        )
-    return write_summary(path, lines, settings.in_words(language), language=language)
-
-
-def write_zip(batch: Batch, path: Path, *, summary: Path | None = None, language: str = "en") -> Path:
-    """The finished PNGs, `report.csv` and the summary PDF as one ZIP at `path`, never held in memory.
-
-    Raises StorageError.
-    """
-
-    def write(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for item, name in _result_names(batch).items():
-                assert item.result is not None
-                archive.write(item.result, name)
-            archive.writestr("report.csv", write_csv(batch, language), zipfile.ZIP_DEFLATED)
-            if summary is not None:
-                archive.write(summary, "summary.pdf")
-
-    place_whole(path, write)
-    return path
+        reason = item.error.sentence(language) if item.error else ""
+        if item.info is None:
+            lines.append(Line(item.name, item.state, reason=reason))
+            continue
+        output, seconds = item.info["output"], item.info["seconds"]["total"]
+        size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
+        figures = (size, output["bytes"], seconds, reason, item.result, titles[item], *signs)
+        lines.append(Line(item.name, item.state, *figures))
+    return lines
 
 
 def _is_earlier_result(path: Path, output: Path | None) -> bool:
     return output is not None and output.absolute() in path.absolute().parents and origin_of(path).signature is not None
-
-
-def _result_names(batch: Batch) -> dict[Item, str]:
-    """The finished files and their names in the ZIP."""
-    done = [item for item in batch.items if item.state == "done"]
-    return dict(zip(done, apart(f"{Path(item.name).stem}.png" for item in done), strict=True))
-
-
-def _harmless(value: object) -> object:
-    """The value, or a text that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

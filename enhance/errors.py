@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .texts import DEFAULT_LANGUAGE, catalogue, say
+from .texts import DEFAULT_LANGUAGE, say
 
 
 class EnhanceError(Exception):
@@ -20,8 +20,6 @@ class EnhanceError(Exception):
 
     def sentence(self, language: str = DEFAULT_LANGUAGE) -> str:
         """What is wrong and what to do, in one of the catalogue's languages."""
-        if self.key not in catalogue():
-            return self.key
         return say(language, self.key, **self.values)
 
     def __str__(self) -> str:

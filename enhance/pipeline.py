@@ -20,7 +20,7 @@ import numpy as np
 from .errors import StorageError
 from .files import file_sha256
 from .inference import models
-from .inference.network_output import Layout, NetworkOutput, streams_columns
+from .inference.network_output import NetworkOutput, OutputShape, streams_columns
 from .inference.turns import Progress
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
@@ -214,7 +214,7 @@ def network_output(
     """
     picture = part or record.picture
     with _kept(target) or _empty(picture, target) as output:
-        if output.filled < output.layout.along:
+        if output.filled < output.shape.along:
             _fill(output, scene.network_input(picture, record.settings, box), record, engine, others, urgent=bool(part))
             if target and target.keep:
                 output.keep()
@@ -241,9 +241,9 @@ def _kept(target: Target | None) -> NetworkOutput | None:
 
 def _empty(picture: Picture, target: Target | None) -> NetworkOutput:
     height, width = picture.height, picture.width
-    layout = Layout(FACTOR * height, FACTOR * width, picture.rgb.dtype.name, streams_columns(height, width))
+    shape = OutputShape(FACTOR * height, FACTOR * width, picture.rgb.dtype.name, streams_columns(height, width))
     folder = target.path.parent if target else None
-    return NetworkOutput.create(layout, path=target.keep if target else None, folder=folder)
+    return NetworkOutput.create(shape, path=target.keep if target else None, folder=folder)
 
 
 def _fill(

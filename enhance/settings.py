@@ -23,7 +23,6 @@ class Preset:
     """A named starting point: the network and the sliders that suit one kind of picture."""
 
     name: str
-    summary: str
     model: str
     scene: str | None = None
     """What is done around the network: `face`, `dehaze` or nothing."""
@@ -44,44 +43,16 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset(
-            "gentle",
-            "For photos: the full network, a touch of sharpness, colour and contrast.",
-            "realesrgan-x4plus",
-            sharpen=0.15,
-            saturation=1.05,
-            contrast=1.03,
-        ),
-        Preset("original", "The network's output as it is, with no tuning.", "realesrgan-x4plus", tuning=False),
-        Preset("anime", "For drawings and anime: clean lines and flat colours.", "realesrgan-x4plus-anime"),
-        Preset("anime-fast", "For drawings in a hurry: many times faster than anime.", "realesr-animevideov3"),
-        Preset(
-            "face",
-            "For portraits: photos as with gentle, and faces restored.",
-            "realesrgan-x4plus",
-            scene="face",
-            sharpen=0.15,
-            saturation=1.05,
-            contrast=1.03,
-        ),
-        Preset(
-            "dehaze",
-            "For hazy views: the haze is taken off before the picture is enlarged.",
-            "realesrgan-x4plus",
-            scene="dehaze",
-            sharpen=0.15,
-            saturation=1.05,
-            contrast=1.03,
-        ),
-        Preset(
-            "fast",
-            "For photos in a hurry: a compact network, with a slider for noise.",
-            "realesr-general-x4v3",
-            partner="realesr-general-wdn-x4v3",
-            denoise=0.5,
-        ),
+        Preset("gentle", "realesrgan-x4plus", sharpen=0.15, saturation=1.05, contrast=1.03),
+        Preset("original", "realesrgan-x4plus", tuning=False),
+        Preset("anime", "realesrgan-x4plus-anime"),
+        Preset("anime-fast", "realesr-animevideov3"),
+        Preset("face", "realesrgan-x4plus", scene="face", sharpen=0.15, saturation=1.05, contrast=1.03),
+        Preset("dehaze", "realesrgan-x4plus", scene="dehaze", sharpen=0.15, saturation=1.05, contrast=1.03),
+        Preset("fast", "realesr-general-x4v3", partner="realesr-general-wdn-x4v3", denoise=0.5),
     )
 }
+"""By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""
 
 RANGES: dict[str, tuple[float, float]] = {
     "scale": (1, 4),

@@ -14,10 +14,10 @@ import torch
 from ..errors import Cancelled, EnhanceError, MemoryShortError
 from ..settings import Recipe
 from .device import PRECISIONS, Speedometer, check_precision, pick_device, pick_precision
+from .kernels import RowNetwork
 from .network_output import streams_columns
 from .networks import known_graph
-from .rows import Stream
-from .steps import RowNetwork, Steps, is_out_of_memory
+from .rows import Steps, Stream, is_out_of_memory
 from .turns import Progress, Turns, Waiting
 
 

@@ -1,14 +1,21 @@
-"""A network's weights made ready to run: one device, one precision, one direction of streaming."""
+"""A network in memory, and its weights made ready to run: one device, one precision, one direction of streaming."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from ..settings import Recipe
+from . import models
 from .graph import Conv, Graph, Shuffle
+from .networks import build_graph
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,47 @@ def _find_fused_convolution():
 
 
 _FUSED = _find_fused_convolution()
+
+
+@dataclass
+class RowNetwork:
+    """A network that streams by rows, in memory: its graph, its weights, and the kernels made ready so far."""
+
+    recipe: Recipe
+    transposed: bool
+    graph: Graph
+    state: dict[str, torch.Tensor]
+    kernels: dict[torch.dtype, dict[int, Kernel]]
+
+    @classmethod
+    def load(cls, recipe: Recipe, *, transposed: bool) -> RowNetwork:
+        """The recipe's network with its weights, those of two models mixed where it names two."""
+        started = time.perf_counter()
+        states = [models.state_dict(models.ensure(name)) for name in recipe.models]
+        graph, *_ = [build_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
+        state = states[0]
+        if recipe.partner is not None:
+            share, other = recipe.share, states[1]
+            state = {key: share * tensor + (1 - share) * other[key] for key, tensor in state.items()}
+        log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
+        return cls(recipe, transposed, graph, state, {})
+
+    def turn(self, *, transposed: bool) -> None:
+        """Serve pictures of this direction from now on: the kernels of the other one are of no use."""
+        if self.transposed != transposed:
+            self.transposed = transposed
+            self.kernels.clear()
+
+    @property
+    def name(self) -> str:
+        return self.recipe.model
+
+    @property
+    def bytes(self) -> int:
+        tensors = [*self.state.values()]
+        for ready in self.kernels.values():
+            tensors += [kernel.weight for kernel in ready.values()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def prepare(

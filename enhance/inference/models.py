@@ -73,7 +73,7 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
     settings = Settings.from_preset(preset.name).as_dict()
     return {
         "name": preset.name,
-        "summary": preset.summary,
+        "summary": say(language, f"about_{preset.name}"),
         "model": preset.model,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,

@@ -31,7 +31,7 @@ def streams_columns(height: int, width: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputShape:
     """The size of an output in pixels, the type of its channels, and whether its strips come from left to right."""
 
     height: int
@@ -62,11 +62,11 @@ class Layout:
 class NetworkOutput:
     """A picture [height, width, 3] of uint8 or uint16 that grows by strips. Use it as a context manager.
 
-    Strips are [height, n, 3] from left to right where the layout says `columns`, else [n, width, 3] from top to bottom.
+    Strips are [height, n, 3] from left to right where the shape says `columns`, else [n, width, 3] from top to bottom.
     """
 
-    def __init__(self, layout: Layout, file: BinaryIO | None = None, part: PartFile | None = None):
-        self.layout = layout
+    def __init__(self, shape: OutputShape, file: BinaryIO | None = None, part: PartFile | None = None):
+        self.shape = shape
         self.filled = 0
         self._file, self._part = file, part
         self._blocks: list[np.ndarray] = []
@@ -74,7 +74,7 @@ class NetworkOutput:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, layout: Layout, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
+    def create(cls, shape: OutputShape, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
         """An empty one, to be filled. With `path` it is a file that gets this name by `keep`.
 
         Without, it is in memory when small, else in a file in `folder` that has no name and vanishes with it, also when
@@ -82,15 +82,15 @@ class NetworkOutput:
         """
         if path is not None:
             part = PartFile(path).prepare()
-            check_room(path.parent, layout.bytes)
-            return cls(layout, part.open("x+b"), part)
-        if layout.bytes <= _IN_MEMORY:
-            return cls(layout)
+            check_room(path.parent, shape.bytes)
+            return cls(shape, part.open("x+b"), part)
+        if shape.bytes <= _IN_MEMORY:
+            return cls(shape)
         folder = folder or Path(tempfile.gettempdir())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            check_room(folder, layout.bytes)
-            return cls(layout, tempfile.TemporaryFile(dir=folder))  # type: ignore[arg-type]
+            check_room(folder, shape.bytes)
+            return cls(shape, tempfile.TemporaryFile(dir=folder))  # type: ignore[arg-type]
         except OSError as error:
             raise explained(folder / "temporary", error) from error
 
@@ -106,9 +106,9 @@ class NetworkOutput:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             end = file.seek(-_LENGTH.size - length, os.SEEK_END)
             index = json.loads(file.read(length))
-            output = cls(Layout(**index["layout"]), file)
-            output._starts, output.filled = list(map(int, index["starts"])), output.layout.along
-            if end != output.layout.bytes:
+            output = cls(OutputShape(**index["shape"]), file)
+            output._starts, output.filled = list(map(int, index["starts"])), output.shape.along
+            if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
             file.close()
@@ -117,11 +117,11 @@ class NetworkOutput:
 
     @property
     def height(self) -> int:
-        return self.layout.height
+        return self.shape.height
 
     @property
     def width(self) -> int:
-        return self.layout.width
+        return self.shape.width
 
     def __enter__(self) -> NetworkOutput:
         return self
@@ -142,7 +142,7 @@ class NetworkOutput:
         """Give the finished file its name, so that it outlives this; it can still be read. Raises StorageError."""
         if self._file is None or self._part is None:
             raise ValueError("an output without a path cannot be kept")
-        text = json.dumps({"layout": asdict(self.layout), "starts": self._starts}).encode()
+        text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
         with self._part.explained():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
@@ -154,7 +154,7 @@ class NetworkOutput:
     def add(self, strip: np.ndarray) -> None:
         """Append the next strip. Raises StorageError when the disk is full."""
         self._starts.append(self.filled)
-        self.filled += strip.shape[1 if self.layout.columns else 0]
+        self.filled += strip.shape[1 if self.shape.columns else 0]
         if self._file is None:
             self._blocks.append(strip)
             return
@@ -166,9 +166,9 @@ class NetworkOutput:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, 3]; all of them must have arrived."""
-        if not self.layout.columns:
+        if not self.shape.columns:
             return self._from_blocks(first, last)
-        taken = np.empty((last - first, self.width, 3), self.layout.dtype)
+        taken = np.empty((last - first, self.width, 3), self.shape.dtype)
         for index, start in enumerate(self._starts):
             end = self._end(index)
             taken[:, start:end] = self._read(index, end - start, first, last)
@@ -189,8 +189,8 @@ class NetworkOutput:
         """The rows [first, last) of one block, which is `width` pixels wide."""
         if self._file is None:
             return self._blocks[index][first:last]
-        pixel = self.layout.pixel_bytes
+        pixel = self.shape.pixel_bytes
         with self._lock:
-            self._file.seek((self._starts[index] * self.layout.across + first * width) * pixel)
+            self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
             data = self._file.read((last - first) * width * pixel)
-        return np.frombuffer(data, self.layout.dtype).reshape(last - first, width, 3)
+        return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)

@@ -8,17 +8,22 @@ twice and none sees less than its whole neighbourhood, so the strips' height nev
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from ..errors import MemoryShortError
 from .graph import Add, Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
-from .kernels import Kernel
+from .kernels import Kernel, RowNetwork, prepare
 
-# Enough multiply-adds to keep every core busy, small enough that a block's input stays in the processor's cache.
-_BLOCK_PIXELS = 12_288
+log = logging.getLogger(__name__)
+
+SMALLEST_STRIP = 8
+# A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
+_CACHED_PIXELS = 12_288
 
 
 @dataclass
@@ -210,3 +215,56 @@ class Stream:
         rows = window.take(window.start, window.end) if window.chunks else torch.empty(0)  # [n, W * scale, 3]
         window.start, window.chunks = window.end, []
         return rows
+
+
+class Steps:
+    """One picture's steps: how high they are, and what happens when one fails."""
+
+    def __init__(self, stream: Stream, tile: int, dtype: torch.dtype):
+        self.stream, self.dtype = stream, dtype
+        self.rows = max(SMALLEST_STRIP, tile * tile // stream.width)
+        if stream.device.type == "cpu":
+            self.rows = min(self.rows, max(SMALLEST_STRIP, _CACHED_PIXELS // stream.width))
+
+    def step(self, model: RowNetwork) -> torch.Tensor:
+        """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
+        if self.dtype != torch.float16:
+            return self._fitting_step(model, self.dtype)
+        before = self.stream.snapshot()
+        rows = self._fitting_step(model, torch.float16)
+        if not self.stream.overflowed():
+            return rows
+        log.info("A step overflowed in fp16 and is repeated in fp32")
+        self.stream.restore(before)
+        return self._fitting_step(model, torch.float32)
+
+    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype) -> torch.Tensor:
+        while True:
+            try:
+                if dtype not in model.kernels:
+                    model.kernels[dtype] = prepare(
+                        model.graph, model.state, self.stream.device, dtype, transposed=model.transposed
+                    )
+                with torch.inference_mode():
+                    return self.stream.step(model.kernels[dtype], self.rows)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._take_less(error)
+
+    def _take_less(self, error: Exception) -> None:
+        self.stream.release_scratch()
+        if self.stream.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.rows <= SMALLEST_STRIP:
+            raise MemoryShortError("memory_short") from error
+        self.rows = max(SMALLEST_STRIP, self.rows // 2)
+        log.info("Memory is short: going on with strips of %d rows", self.rows)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device's error says that memory is short."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text

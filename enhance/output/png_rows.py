@@ -43,12 +43,12 @@ class PngRows:
         try:
             self._file = self._path.open("rb")
         except OSError as error:
-            raise self._refused("unreadable", reason=error.strerror or str(error)) from error
+            raise self._refused("png_unreadable", reason=error.strerror or str(error)) from error
         try:
             self._read_header()
         except (EOFError, ValueError, KeyError, struct.error) as error:
             self._file.close()
-            raise self._refused("foreign") from error
+            raise self._refused("png_foreign") from error
         except BaseException:
             self._file.close()
             raise
@@ -112,7 +112,7 @@ class PngRows:
                 parts.append(next(self._inflated))
                 length += len(parts[-1])
         except (StopIteration, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
-            raise self._refused("damaged") from error
+            raise self._refused("png_damaged") from error
         joined = b"".join(parts)
         self._left = joined[wanted:]
         self._position += count
@@ -135,9 +135,9 @@ class PngRows:
             elif kinds[start] == _NONE:
                 out[:] = block
             else:
-                raise self._refused("rewritten")
+                raise self._refused("png_rewritten")
             self._row_above = out[-1]
         return plain.reshape(len(plain), self._width, self._pixel_bytes)
 
-    def _refused(self, why: str, **values: str) -> PictureError:
-        return PictureError(f"png_{why}", name=self._path.name, **values)
+    def _refused(self, key: str, **values: str) -> PictureError:
+        return PictureError(key, name=self._path.name, **values)

@@ -22,7 +22,7 @@ _ROW = 6.2  # mm from one bar to the next
 _LABEL, _VALUE = 23.0, 15.0
 _THICK = 1.7
 _SLIDERS = ("strength", "denoise", "sharpen", "saturation", "contrast")
-_STAGES = ("decode", "network", "tuning", "encode")
+_STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 _MOST_STAGES = 8
 _TICKS: tuple[tuple[int, Literal["left", "centre", "right"]], ...] = ((0, "left"), (128, "centre"), (255, "right"))
 

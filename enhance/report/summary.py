@@ -1,7 +1,10 @@
-"""The summary of a batch: one line a file, what came of it and why not, on as many A4 pages as it takes."""
+"""The summary of a batch, one line a file with what came of it or why not: as PDF, as a table, and all as one ZIP."""
 
 from __future__ import annotations
 
+import csv
+import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +19,15 @@ _ROW = 6.2
 _FILE, _RESULT, _SIZE, _TIME = LEFT + 10, LEFT + 112, LEFT + 156, LEFT + WIDTH
 
 
+COLUMNS = ("file", "state", "reason", "result", "width", "height", "bytes", "seconds", "signature", "sha256")
+
+
 @dataclass(frozen=True)
 class Line:
-    """One file of a batch: its name, its `state`, and the result's figures or the reason why there is none."""
+    """One file of a batch: its name, its `state`, and the result's figures or the reason why there is none.
+
+    `pixels` is the result's width and height, `result` its file, `title` what that is called in the ZIP.
+    """
 
     name: str
     state: str
@@ -26,15 +35,54 @@ class Line:
     bytes: int = 0
     seconds: float = 0.0
     reason: str = ""
+    result: Path | None = None
+    title: str = ""
+    signature: str = ""
+    sha256: str = ""
 
 
-def write_summary(
-    path: str | Path, lines: Sequence[Line], settings: str, *, language: str = "en", when: datetime | None = None
-) -> Path:
-    """Write the summary to `path`, whole or not at all; `settings` is one line that says how the batch was done.
+def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
+    """The results, `report.csv` and `summary.pdf` as one ZIP at `path`, whole or not at all, never held in memory.
 
-    It and the lines' reasons are in `language` already: "en" or "zh-CN"; any other is taken for English. Raises
-    StorageError.
+    Raises StorageError.
+    """
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for line in lines:
+                if line.result is not None:
+                    archive.write(line.result, line.title)
+            archive.writestr("report.csv", table(lines), zipfile.ZIP_DEFLATED)
+            archive.writestr("summary.pdf", summary(lines, settings, language=language))
+
+    place_whole(path, write)
+    return path
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The batch as CSV (RFC 4180), with the byte order mark that makes spreadsheets read it as UTF-8."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for line in lines:
+        row: list[object] = [line.name, line.state, line.reason, line.title]
+        if line.pixels is not None:
+            row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256]
+        writer.writerow([_harmless(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
+    return "\ufeff" + text.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """The value, or a text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def summary(
+    lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE, when: datetime | None = None
+) -> bytes:
+    """The summary as the bytes of a PDF, on as many A4 pages as it takes; `settings` says how the batch was done.
+
+    It and the lines' reasons are in `language` already: "en" or "zh-CN"; any other is taken for English.
     """
     language = spoken(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
@@ -47,9 +95,7 @@ def write_summary(
         for place, line in enumerate(page):
             _draw_line(sheet, first + place + 1, line, _TOP + 8 + place * _ROW)
         draw_foot(sheet, number + 1, len(pages))
-    path = Path(path)
-    place_whole(path, lambda temporary: temporary.write_bytes(sheet.document()))
-    return path
+    return sheet.document()
 
 
 def _paged(lines: Sequence[Line]) -> list[Sequence[Line]]:

@@ -6,6 +6,7 @@ package. `{name}` in a sentence is the place of a value.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -21,6 +22,7 @@ from weights.errors import SENTENCES as OF_WEIGHTS
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
 
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
 
 
@@ -47,16 +49,49 @@ def spoken(wish: str | None) -> str | None:
     return "en" if tag.startswith("en") else None
 
 
+def straight(text: str) -> str:
+    """The text without the invisible marks that turn the order of the letters after them, as in a forged file name."""
+    return _TURNING.sub("", text)
+
+
 @cache
 def catalogue() -> Mapping[str, Mapping[str, str]]:
     """All sentences: key -> language -> sentence."""
     sentences: dict[str, Mapping[str, str]] = {}
     for path in _FILES:
-        for key, sentence in tomllib.loads(path.read_text(encoding="utf-8")).items():
+        for key, sentence in _read(path).items():
             if key in sentences:
                 raise ValueError(f"the key {key} stands twice in the catalogue, the second time in {path.name}")
             sentences[key] = sentence
     return sentences
+
+
+@cache
+def sentences_in(file: str) -> Mapping[str, Mapping[str, str]]:
+    """The sentences of one of the files beside this one (`page`, `names`): key -> language -> sentence."""
+    return _read(Path(__file__).with_name(f"{file}.toml"))
+
+
+def say_time(language: str, seconds: float) -> str:
+    """A length of time as a person says it: 8 s, 3 min, 1 h 20 min."""
+    if seconds < 100:
+        return say(language, "seconds", n=max(1, round(seconds)))
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return say(language, "minutes", n=minutes)
+    hours = say(language, "hours", n=minutes // 60)
+    return hours if minutes % 60 == 0 else f"{hours} {say(language, 'minutes', n=minutes % 60)}"
+
+
+def say_measured(language: str, seconds: float) -> str:
+    """A measured time: 0.24 s, 3.1 s, and from 100 s on like `say_time`."""
+    if seconds >= 100:
+        return say_time(language, seconds)
+    return say(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
+
+
+def _read(path: Path) -> Mapping[str, Mapping[str, str]]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _said(language: str, value: object) -> object:

@@ -1,24 +1,32 @@
-"""The page and the endpoints put together."""
+"""The page and the endpoints put together, and which handler follows which touch of the page."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import gradio as gr
 
 from ..config import Config
 from ..enhancer import Enhancer
-from .desk import Desk
-from .endpoints import add_endpoints
+from .api import add_endpoints
+from .batch import BATCHES, BatchHandlers
+from .controls import ControlHandlers
 from .language import page_texts
-from .limits import limits_of
-from .outbox import Outbox
-from .owners import Owners
-from .page import build_page
-from .previewing import Previewing
-from .serving import page_folder
-from .session import Visitors
-from .wiring import connect
+from .layout import Page, build_page
+from .page_files import Outbox, Owners, limits_of
+from .preview import PREVIEWS, Previews
+from .result import ResultHandlers
+from .run import RUNS, RunHandlers
+from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, page_folder
+from .state import Visitors
+from .upload import FASTER, UploadHandlers
+from .views import Services, parts
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
+_SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
+"""A later request is sent while an earlier one is on its way: the server stops the earlier one."""
 
 
 def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
@@ -29,15 +37,90 @@ def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
     kept = max(1, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
         page = build_page(page_texts(limits))
-        desk = Desk(
+        services = Services(
             enhancer,
             limits,
             Visitors(folder.path("visitors")),
-            Previewing(enhancer, limits),
+            Previews(enhancer, limits),
             Outbox(folder),
             Owners(),
         )
-        add_endpoints(desk)  # first, for their names
-        connect(demo, page, desk)
+        add_endpoints(services)  # first, for their names
+        _connect(demo, page, services)
     demo.queue(max_size=config.queue, default_concurrency_limit=8)
     return demo
+
+
+def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
+    upload, controls = UploadHandlers(page, services), ControlHandlers(page, services)
+    _connect_upload(page, upload, controls)
+    _connect_controls(demo, page, upload, controls)
+    _connect_run(page, RunHandlers(page, services), ResultHandlers(page, services))
+    _connect_batch(page, BatchHandlers(page, services))
+    demo.unload(services.visitors.leave)
+
+
+def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+    card, values = page.upload, page.controls.in_order
+    outputs = parts(card, page.preview, page.run, page.result)
+    for event, handler, given in (
+        (card.file.upload, upload.upload, card.file),
+        (card.examples.click, upload.example, card.examples),
+    ):
+        chosen = event(handler, [given, *values], outputs, **_LIGHT)
+        _follow(chosen, page, upload, controls)
+    gr.on([card.file.clear, page.result.again.click], upload.put_away, None, outputs, **_LIGHT)
+    picked = card.thumbnail.select(upload.pick, None, parts(card), trigger_mode="multiple", **_LIGHT)
+    picked.then(controls.preview, values, parts(page.preview, page.result), **_SUPERSEDING)
+
+
+def _connect_controls(demo: gr.Blocks, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+    values, named = page.controls.in_order, page.controls.controls
+    cards = parts(page.controls, page.result)
+    demo.load(controls.open, None, [*cards, *parts(page.preview, page.run, page.batch)], **_LIGHT)
+    changed = named["preset"].input(controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
+    _follow(changed, page, upload, controls)
+    for name, button in zip(FASTER, page.upload.faster, strict=True):
+        changed = button.click(controls.faster(name), values, cards, **_LIGHT)
+        _follow(changed, page, upload, controls)
+    moved = [part.input for name, part in named.items() if name not in ("preset", "tile")]  # type: ignore[attr-defined]
+    tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
+    gr.on(moved, controls.tune, values, parts(page.preview, page.result), **tuning)
+    named["tuning"].input(controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
+    named["scale"].input(upload.estimate, values, parts(page.upload, page.run), **_LIGHT)  # type: ignore[attr-defined]
+    page.preview.retry.click(controls.preview, values, parts(page.preview, page.result), **_SUPERSEDING)
+    copied = page.link.click(None, named["preset"], None, js=COPY_LINK, **_QUIET)
+    copied.then(controls.copied, None, None, **_LIGHT)
+
+
+def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
+    card, values, outputs = page.run, page.controls.in_order, parts(page.run, page.result)
+    of_result = parts(page.result)
+    asked = card.enhance.click(run.ask, values, outputs, **_LIGHT)
+    running = asked.then(run.run, values, outputs, **_QUIET, **RUNS)
+    running.then(None, None, None, js=SHOW_RESULT, **_QUIET)
+    running.then(result.first, None, of_result, **_LIGHT)
+    stopping = card.cancel.click(run.cancelling, None, outputs, **_LIGHT)
+    stopped = stopping.then(None, None, None, cancels=[running], **_QUIET)
+    stopped.then(run.cancelled, None, outputs, **_LIGHT)
+    page.result.map.select(result.place, None, of_result, trigger_mode="multiple", **_LIGHT)
+    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [page.result.report_problem]}
+    made = page.result.report.click(
+        result.report, None, of_result, api_visibility="private", concurrency_limit=1, **waiting
+    )
+    made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
+
+
+def _connect_batch(page: Page, batch: BatchHandlers) -> None:
+    card, values, outputs = page.batch, page.controls.in_order, parts(page.batch)
+    card.tab.select(batch.settings, values, outputs, **_LIGHT)
+    gr.on([card.files.upload, card.files.clear, card.files.delete], batch.files, card.files, outputs, **_LIGHT)
+    card.run.enhance.click(batch.run, [card.files, *values], outputs, **_QUIET, **BATCHES)
+    card.run.cancel.click(batch.cancel, None, outputs, **_LIGHT)
+
+
+def _follow(event: Any, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+    """After a new picture or preset: the preview, and beside it the estimate."""
+    values = page.controls.in_order
+    event.then(upload.estimate, values, parts(page.upload, page.run), trigger_mode="multiple", **_LIGHT)
+    event.then(controls.preview, values, parts(page.preview, page.result), **_SUPERSEDING)

@@ -1,20 +1,20 @@
-"""The controls of the page as settings, and the settings as controls."""
+"""The preset and the sliders: as settings, and what follows when one of them is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from ..errors import SettingsError
 from ..settings import PRESETS, Settings
-
-CONTROLS = ("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile")
-"""The controls in the order in which every handler of the page gets their values."""
-
-TUNED = ("strength", "sharpen", "saturation", "contrast")
-"""The sliders that rest while tuning is off."""
+from ..texts import say
+from . import fragments
+from .layout import CONTROLS, TUNED, Page
+from .preview import Shown
+from .state import Visitor
+from .views import Services, Updates, show_preview, show_result_chip
 
 
 def settings_from(values: Sequence[object]) -> Settings:
@@ -22,7 +22,7 @@ def settings_from(values: Sequence[object]) -> Settings:
     chosen = dict(zip(CONTROLS, values, strict=True))
     missing = [name for name, value in chosen.items() if value is None]
     if missing:
-        raise SettingsError(f"{missing[0]} has no value; set it, or choose the preset again.")
+        raise SettingsError("control_empty", name=missing[0])
     return Settings(**chosen)  # type: ignore[arg-type]
 
 
@@ -32,15 +32,120 @@ def settings_to_start(name: str | None, values: Sequence[object] | None = None) 
     return Settings.from_preset(name or Settings().preset, scale=shown.get("scale"), tile=shown.get("tile"))
 
 
-def shown_controls(settings: Settings) -> list[object]:
-    """Updates for the controls after the preset, in the order of CONTROLS: values, and which sliders can move."""
+def shown_controls(settings: Settings) -> dict[str, object]:
+    """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
     values: dict[str, Any] = settings.as_dict()
-    tuned = {name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED}
-    updates: dict[str, object] = {
+    return {
         "scale": settings.scale,
         "tuning": settings.tuning,
         "denoise": gr.Slider(value=settings.denoise, visible=PRESETS[settings.preset].denoises),
         "tile": settings.tile,
-        **tuned,
+        **{name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED},
     }
-    return [updates[name] for name in CONTROLS[1:]]
+
+
+class ControlHandlers:
+    """Handlers of the presets and the sliders, with the preview that follows them."""
+
+    def __init__(self, page: Page, services: Services):
+        self._page, self._services = page, services
+
+    def open(self, request: gr.Request) -> Updates:
+        """A page that opens: which presets work here, and the one that the link asks for."""
+        visitor, language = self._services.asker(request)
+        presets = self._services.enhancer.presets(language)
+        choices = [(_choice(language, preset), preset["name"]) for preset in presets]
+        names = {preset["name"] for preset in presets}
+        asked = (request.query_params or {}).get("preset")
+        chosen = settings_to_start(asked if asked in names else None)
+        unknown = "" if asked is None or asked in names else _problem_of(asked, language)
+        page = self._page
+        return {
+            **self._preset(visitor, chosen.preset, None, language),
+            page.controls.controls["preset"]: gr.Radio(choices=choices, value=chosen.preset),
+            page.preview.where: fragments.note(say(language, "preview_none")),
+            page.preview.chip: fragments.chip(language, "none"),
+            page.run.why: fragments.note(say(language, "why_no_picture")),
+            page.batch.run.why: fragments.note(say(language, "why_no_files")),
+            **({page.controls.problem: fragments.problem(unknown)} if unknown else {}),
+        }
+
+    def preset(self, request: gr.Request, *values: object) -> Updates:
+        """The preset's own sliders, and a word where it cannot run here."""
+        visitor, language = self._services.asker(request)
+        return self._preset(visitor, str(values[0]), values, language)
+
+    def faster(self, name: str) -> Callable[..., Updates]:
+        """The handler of the button that offers the preset called `name`."""
+
+        def choose(request: gr.Request, *values: object) -> Updates:
+            visitor, language = self._services.asker(request)
+            changed = self._preset(visitor, name, (name, *values[1:]), language)
+            return {self._page.controls.controls["preset"]: name, **changed}
+
+        return choose
+
+    def copied(self, request: gr.Request) -> None:
+        gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)
+
+    def rest(self, tuning: bool) -> Updates:
+        """The sliders follow the switch: they rest while it is off."""
+        return {self._page.controls.controls[name]: gr.Slider(interactive=tuning) for name in TUNED}
+
+    def preview(self, request: gr.Request, *values: object) -> Iterator[Updates]:
+        """Run the network on the chosen square."""
+        visitor, language = self._services.asker(request)
+        if visitor.upload is None:
+            yield {self._page.preview.problem: gr.skip()}
+            return
+        yield from self._show(visitor, language, values, self._services.previews.make)
+
+    def tune(self, request: gr.Request, *values: object) -> Iterator[Updates]:
+        """Show the preview as the sliders are now."""
+        visitor, language = self._services.asker(request)
+        yield from self._show(visitor, language, values, self._services.previews.tune)
+
+    def _show(
+        self,
+        visitor: Visitor,
+        language: str,
+        values: tuple[object, ...],
+        how: Callable[[Visitor, Settings, str], Iterator[Shown]],
+    ) -> Iterator[Updates]:
+        try:
+            shown: Iterable[Shown] = how(visitor, settings_from(values), language)
+        except SettingsError as error:
+            shown = (Shown("failed", problem=error.sentence(language)),)
+        for one in shown:
+            yield show_preview(self._page, visitor, one, language)
+
+    def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...] | None, language: str) -> Updates:
+        settings = settings_to_start(name, values)
+        visitor.controls = settings
+        reasons = {preset["name"]: preset["reason"] for preset in self._services.enhancer.presets(language)}
+        reason = reasons.get(name)
+        card = self._page.controls
+        return {
+            **{card.controls[name]: update for name, update in shown_controls(settings).items()},
+            card.problem: fragments.problem(say(language, "unavailable", reason=reason) if reason else ""),
+            card.example: fragments.preset_example(language, name),
+            self._page.result.chip: show_result_chip(visitor, language),
+        }
+
+
+def _choice(language: str, preset: dict) -> str:
+    name, share = preset["name"], preset["relative_time"]
+    lines = [say(language, f"preset_{name}"), say(language, f"about_{name}")]
+    if share < 1:
+        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
+    if not preset["available"]:
+        lines.append(say(language, "not_here"))
+    return "\n".join(lines)
+
+
+def _problem_of(name: str, language: str) -> str:
+    try:
+        settings_to_start(name)
+    except SettingsError as error:
+        return error.sentence(language)
+    return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from html import escape
+from html import escape as _escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +17,13 @@ from ..batch import Batch, Item
 from ..info import settings_of
 from ..output.resample import scaled_size
 from ..picture import Facts
-from ..settings import NEUTRAL, PRESETS, Settings
-from .language import sentence
-from .texts import say, say_measured, say_time
+from ..settings import Settings
+from ..texts import say, say_measured, say_time, straight
+
+
+def escape(text: str) -> str:
+    """The text as it may stand in HTML: a name in it can neither become a tag nor turn what stands after it around."""
+    return _escape(straight(text))
 
 
 def problem(sentence: str) -> str:
@@ -131,22 +135,12 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
         if agreement is None
         else say(language, "row_agreement_of", db=f"{agreement:.1f}")
     )
-    rows["row_settings"] = settings_in_words(language, settings_of(info))
+    rows["row_settings"] = settings_of(info).in_words(language)
     rows["row_model"] = say(language, "row_model_of", name=model["name"], sha256=model["sha256"])
     rows["row_source"] = model["source"]
     rows["row_signature"] = info["signature"]
     rows["row_task"] = info["task_id"]
     return _rows(language, rows, "table")
-
-
-def settings_in_words(language: str, settings: Settings) -> str:
-    """The settings as one line: the preset's name, the scale, the sliders that count."""
-    words = [say(language, f"preset_{settings.preset}"), f"{settings.scale:g}×"]
-    if settings.tuning:
-        words += [f"{say(language, name)} {getattr(settings, name):g}" for name in NEUTRAL]
-    if PRESETS[settings.preset].denoises:
-        words.append(f"{say(language, 'denoise')} {settings.denoise:g}")
-    return " · ".join(words)
 
 
 def batch_table(language: str, batch: Batch, loose: Mapping[Item, Path] | None = None) -> str:
@@ -160,7 +154,7 @@ def batch_table(language: str, batch: Batch, loose: Mapping[Item, Path] | None =
 
 
 def _batch_row(language: str, item: Item, file: Path | None) -> str:
-    why = sentence(language, item.error) if item.error else ""
+    why = item.error.sentence(language) if item.error else ""
     reason = f'<p class="reason">{escape(why)}</p>' if why else ""
     size = time = ""
     if item.info:

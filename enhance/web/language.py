@@ -1,42 +1,43 @@
-"""Which language a visitor reads: the link's `?lang=`, else what the browser asks for."""
+"""Which language a visitor reads: the link's `?lang=`, else what the browser asks for; and failures said in it."""
 
 from __future__ import annotations
+
+import logging
 
 import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..settings import PRESETS
-from .limits import Limits
-from .sentences_zh import in_chinese
-from .texts import LANGUAGES
+from ..texts import DEFAULT_LANGUAGE, LANGUAGES, say, sentences_in, spoken
+from .page_files import Limits
 
-DEFAULT = "en"
+log = logging.getLogger(__name__)
 
 
 def language_of(request: gr.Request | None) -> str:
     """One of LANGUAGES for this request."""
     if request is None:
-        return DEFAULT
+        return DEFAULT_LANGUAGE
     asked = (request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language") or ""
-    for wish in asked.split(","):
-        tag = wish.split(";")[0].strip().lower()
-        if tag.startswith("zh"):
-            return "zh-CN"
-        if tag.startswith("en"):
-            return "en"
-    return DEFAULT
+    wishes = (spoken(wish.split(";")[0]) for wish in asked.split(","))
+    return next((language for language in wishes if language), DEFAULT_LANGUAGE)
 
 
-def sentence(language: str, error: EnhanceError) -> str:
-    """The error's message in the visitor's language; in English where there is no translation."""
-    said = error.sentence(language)
-    return in_chinese(said) if language == "zh-CN" else said
+def reason(language: str, error: Exception, what: str) -> str:
+    """Why something failed, for the person; `what` failed goes to the log where nobody foresaw the error."""
+    if isinstance(error, EnhanceError):
+        return error.sentence(language)
+    log.error(what, exc_info=error)
+    return say(language, "unexpected")
 
 
 def page_texts(limits: Limits) -> gr.I18n:
     """The texts that the browser translates by itself, made whole where the page needs more than one at a place."""
-    texts = {language: _composed(words, limits) for language, words in LANGUAGES.items()}
+    words = {**sentences_in("page"), **sentences_in("names")}
+    texts = {
+        language: _composed({key: said[language] for key, said in words.items()}, limits) for language in LANGUAGES
+    }
     return gr.I18n(**texts, zh=texts["zh-CN"])
 
 

@@ -83,18 +83,26 @@
     tell();
   };
 
-  const words = { en: ["Before", "After"], zh: ["之前", "之后"] };
+  const words = () => window.enhanceWords[document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en"];
   // Pixel for pixel means that the browser must not enlarge: the frame is never wider than the picture in it.
   document.addEventListener("load", (event) => {
     const image = event.target;
     if (!(image instanceof HTMLImageElement) || !image.matches(".compare img")) return;
     const side = image.classList.contains("fixed") ? 1 : 0;
-    image.alt = (words[document.documentElement.lang.slice(0, 2)] ?? words.en)[side];
+    image.alt = words()[side];
     if (!image.closest(".exact")) return;
     image.closest(".image-container").style.maxWidth = `${image.naturalWidth}px`;
   }, true);
 
+  // Gradio's list of files shows a name as it came; marks that turn the order of its letters would make it another.
+  const straighten = (name) => {
+    const text = name.firstChild;
+    const straight = text?.data.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
+    if (text && straight !== text.data) text.data = straight;
+  };
+
   new MutationObserver(() => {
     for (const handle of document.querySelectorAll(".compare [data-testid=slider]:not([data-keys])")) equip(handle);
+    for (const name of document.querySelectorAll(".file-preview .stem, .file-preview .ext")) straighten(name);
   }).observe(document.body, { childList: true, subtree: true });
 })();

@@ -1,12 +1,15 @@
-"""How the page is served: address, limits, folders, log, and what may be fetched."""
+"""How the page is served and looks: address, limits, folders, log, theme, and the few lines that run in the browser."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
+from gradio import themes
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -15,12 +18,31 @@ from starlette.routing import Route
 from ..config import Config
 from ..enhancer import Enhancer
 from ..settings import Settings
+from ..texts import LANGUAGES, say
 from .language import LanguageOfLinks, page_texts
-from .limits import limits_of
-from .outbox import PageFolder
-from .style import CSS, HEAD, theme
+from .page_files import PageFolder, limits_of
 
 log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).parent
+_FONTS = (
+    "ui-sans-serif",
+    "system-ui",
+    "-apple-system",
+    "Segoe UI",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Noto Sans CJK SC",
+    "Noto Sans",
+    "sans-serif",
+)
+_MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
+
+_CSS = (_HERE / "style.css").read_text(encoding="utf-8")
+_SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
+SHOW_RESULT = "() => window.enhanceShowResult()"
+FETCH_REPORT = "() => window.enhanceFetchReport()"
+COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _WARM_AFTER_SECONDS = 2.0
 
@@ -44,9 +66,9 @@ def launch_options(config: Config) -> dict[str, Any]:
         "server_name": config.host,
         "server_port": config.port,
         "auth": config.auth,
-        "theme": theme(),
-        "css": CSS,
-        "head": HEAD,
+        "theme": _theme(),
+        "css": _CSS,
+        "head": _head(),
         "i18n": page_texts(limits),
         "footer_links": ["api", "settings"],
         "max_file_size": limits.bytes,
@@ -92,6 +114,46 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
+
+
+def _head() -> str:
+    """The lines that run in the browser, with the two words that they say."""
+    words = {language: [say(language, "before"), say(language, "after")] for language in LANGUAGES}
+    return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"
+
+
+def _theme() -> themes.Base:
+    """Calm greys and one colour; no font is fetched from anywhere."""
+    return themes.Base(
+        primary_hue=themes.colors.teal,
+        neutral_hue=themes.colors.stone,
+        radius_size=themes.sizes.radius_lg,
+        spacing_size=themes.sizes.spacing_lg,
+        font=_FONTS,
+        font_mono=_MONO,
+    ).set(
+        body_background_fill="#f6f5f2",
+        body_background_fill_dark="#141312",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1f1d1b",
+        body_text_color_subdued="#6b655f",
+        body_text_color_subdued_dark="#a9a29a",
+        block_info_text_color="#6b655f",
+        block_info_text_color_dark="#a9a29a",
+        border_color_primary="#e2dfd9",
+        border_color_primary_dark="#383430",
+        block_border_width="0px",
+        block_shadow="none",
+        button_primary_background_fill="#0f766e",
+        button_primary_background_fill_hover="#115e59",
+        button_primary_background_fill_dark="#0d9488",
+        button_primary_background_fill_hover_dark="#14b8a6",
+        button_primary_text_color="#ffffff",
+        slider_color="#0f766e",
+        slider_color_dark="#2dd4bf",
+        checkbox_background_color_selected="#0f766e",
+        checkbox_background_color_selected_dark="#0d9488",
+    )
 
 
 async def _healthz(request: Request) -> PlainTextResponse:

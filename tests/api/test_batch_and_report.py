@@ -37,10 +37,10 @@ def test_batch_gives_a_zip_and_the_state_of_every_file(site, client):
 
 
 def test_a_batch_whose_zip_has_no_room_gives_its_files_one_by_one(site, client, monkeypatch):
-    def full(batch, path, **_):
+    def full(batch, path, *_):
         raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("enhance.web.batching.write_zip", full)
+    monkeypatch.setattr("enhance.web.batch.pack", full)
     files = [site.photo("one.png", 20, 30), site.photo("two.png", 30, 20)]
 
     path, info = client.predict(images=[handle_file(file) for file in files], preset="anime-fast", api_name="/batch")

@@ -47,10 +47,10 @@ def test_a_batch_names_the_bad_file_and_packs_the_others(site, open_page, tmp_pa
 
 
 def test_a_batch_whose_zip_has_no_room_is_there_picture_by_picture(site, open_page, tmp_path, monkeypatch):
-    def full(batch, path, **_):
+    def full(batch, path, *_):
         raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("enhance.web.batching.write_zip", full)
+    monkeypatch.setattr("enhance.web.batch.pack", full)
     page = open_page("?preset=anime-fast")
     page.get_by_role("tab", name="Many pictures").click()
     page.locator("#batch-files input[type=file]").set_input_files([site.photo("kept & safe.png", 24, 24)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -260,3 +261,31 @@ def test_closing_the_page_stops_its_run(site, open_page):
     while site.enhancer.status()["running"]:
         assert time.monotonic() < end, "the engine still works for a page that is gone"
         time.sleep(0.05)
+
+
+def test_a_picture_changed_at_the_last_moment_of_a_run_gets_no_result_of_the_old_one(site, open_page, monkeypatch):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("first.png", 48, 48))
+    wait_for_chip(page, "matches")
+    made, go_on, whole_run = threading.Event(), threading.Event(), site.enhancer.run
+
+    def run_and_wait(*given, **named):
+        result = whole_run(*given, **named)
+        made.set()
+        go_on.wait(60)
+        return result
+
+    monkeypatch.setattr(site.enhancer, "run", run_and_wait)
+    page.locator("#enhance").click()
+    assert made.wait(60)
+    choose_again(page, site.photo("second.png", 60, 40))
+    go_on.set()
+    monkeypatch.undo()
+
+    expect(page.locator("#enhance")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#facts")).to_contain_text("second.png")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#result")).to_have_count(0)
+    expect(page.locator("#progress")).to_have_text("")
+    enhance(page)
+    expect(page.locator("#result-facts")).to_contain_text("second.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import string
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,30 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import PRESETS, PictureError
+from enhance import PictureError
 from enhance.config import Config
 from enhance.picture import inspect, read_picture
-from enhance.web.language import language_of, sentence
-from enhance.web.limits import Limits, limits_of
-from enhance.web.outbox import Outbox, PageFolder, download_name
-from enhance.web.shelf import Shelf
-from enhance.web.texts import EN, say_measured, say_time
-from enhance.web.texts_zh import ZH
-
-
-def places(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-def test_both_languages_say_the_same_things_with_the_same_values():
-    assert EN.keys() == ZH.keys()
-    assert {key: places(text) for key, text in EN.items()} == {key: places(text) for key, text in ZH.items()}
-
-
-def test_every_preset_has_a_name_and_a_sentence():
-    for name in PRESETS:
-        assert f"preset_{name}" in EN
-        assert f"about_{name}" in EN
+from enhance.web.language import language_of
+from enhance.web.page_files import Limits, Outbox, PageFolder, download_name, limits_of
+from enhance.web.state import KeptPictures
 
 
 @pytest.mark.parametrize(
@@ -60,7 +41,7 @@ def test_real_refusals_are_said_in_chinese(tmp_path):
         path.write_bytes(content)
         with pytest.raises(PictureError) as told:
             read_picture(path, **limits)
-        return sentence("zh-CN", told.value)
+        return told.value.sentence("zh-CN")
 
     Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(tmp_path / "good.png")
     good = (tmp_path / "good.png").read_bytes()
@@ -76,19 +57,7 @@ def test_real_refusals_are_said_in_chinese(tmp_path):
         assert any("\u4e00" <= letter <= "\u9fff" for letter in text), text
     with pytest.raises(PictureError) as told:
         inspect(tmp_path / "gone.png")
-    assert "不存在" in sentence("zh-CN", told.value)
-
-
-def test_times_are_said_as_people_say_them():
-    assert [say_time("en", seconds) for seconds in (0.2, 8.4, 99, 200, 4800, 7200)] == [
-        "1 s",
-        "8 s",
-        "99 s",
-        "3 min",
-        "1 h 20 min",
-        "2 h",
-    ]
-    assert say_measured("zh-CN", 0.234) == "0.23 秒"
+    assert "不存在" in told.value.sentence("zh-CN")
 
 
 def test_the_page_takes_less_than_the_command_line_unless_the_environment_says_more():
@@ -114,21 +83,21 @@ def test_a_download_is_named_after_its_picture(name, scale, download):
     assert download_name(name, scale) == download
 
 
-def test_the_shelf_keeps_few_pictures_and_not_for_long(photo_file):
+def test_the_kept_keeps_few_pictures_and_not_for_long(photo_file):
     picture = read_picture(photo_file)
     reads: list[str] = []
 
     def read(key: str):
         return lambda: (reads.append(key), picture)[1]
 
-    shelf = Shelf(most_bytes=2 * picture.rgb.nbytes, seconds=60)
+    kept = KeptPictures(most_bytes=2 * picture.rgb.nbytes, seconds=60)
     for key in ("a", "a", "b", "c", "a"):
-        shelf.picture(key, read(key))
+        kept.picture(key, read(key))
     assert reads == ["a", "b", "c", "a"]
-    shelf.drop("a")
-    shelf.picture("a", read("a"))
+    kept.drop("a")
+    kept.picture("a", read("a"))
     assert reads[-1] == "a"
-    tiny = Shelf(most_bytes=1)
+    tiny = KeptPictures(most_bytes=1)
     tiny.picture("big", read("big"))
     tiny.picture("big", read("big"))
     assert reads[-2:] == ["big", "big"]

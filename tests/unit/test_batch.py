@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Running, Source, apart, find_pictures, plan, write_csv, write_zip
+from enhance.batch import Running, Source, apart, find_pictures, lines_of, pack, plan
 from enhance.output.result import write_png
+from enhance.report.summary import table
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -41,7 +42,7 @@ def sources(photo, tmp_path):
 
 
 def rows_of(batch) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(write_csv(batch).lstrip("\ufeff"))))
+    return list(csv.DictReader(io.StringIO(table(lines_of(batch, "en")).lstrip("\ufeff"))))
 
 
 def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
@@ -102,9 +103,8 @@ def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tm
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     twins = [*sources, sources[0]]
     batch = Running(enhancer, RAW, planned(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
-    (tmp_path / "summary.pdf").write_bytes(b"%PDF")
 
-    archive = zipfile.ZipFile(write_zip(batch, tmp_path / "all.zip", summary=tmp_path / "summary.pdf"))
+    archive = zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW))
 
     assert archive.testzip() is None
     assert archive.namelist() == ["a.png", "a-2.png", "照片.png", "a-3.png", "report.csv", "summary.pdf"]

@@ -12,7 +12,7 @@ from enhance.inference.device import pick_device, pick_precision
 from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel
 from enhance.inference.networks import _KNOWN, known_graph
-from enhance.inference.steps import SMALLEST_STRIP
+from enhance.inference.rows import SMALLEST_STRIP
 from enhance.inference.turns import Waiting
 from enhance.scenes.gfpgan import FaceRestorer
 

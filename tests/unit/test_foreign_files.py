@@ -10,7 +10,7 @@ import pytest
 
 from enhance.__main__ import main
 from enhance.tasks import TaskStore
-from enhance.web.outbox import Outbox, PageFolder
+from enhance.web.page_files import Outbox, PageFolder
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 AGO = time.time() - 30 * 24 * 3600

@@ -9,18 +9,18 @@ import pytest
 
 from enhance.errors import StorageError
 from enhance.files import PartFile
-from enhance.inference.network_output import Layout, NetworkOutput
+from enhance.inference.network_output import NetworkOutput, OutputShape
 
 
 def made(dtype, columns: bool, path: Path | None = None) -> NetworkOutput:
-    return NetworkOutput.create(Layout(17, 23, np.dtype(dtype).name, columns), path=path)
+    return NetworkOutput.create(OutputShape(17, 23, np.dtype(dtype).name, columns), path=path)
 
 
 def filled(output: NetworkOutput, picture: np.ndarray) -> NetworkOutput:
-    length = picture.shape[1 if output.layout.columns else 0]
+    length = picture.shape[1 if output.shape.columns else 0]
     for first in range(0, length, 5):
         last = min(first + 5, length)
-        output.add(picture[:, first:last] if output.layout.columns else picture[first:last])
+        output.add(picture[:, first:last] if output.shape.columns else picture[first:last])
     return output
 
 

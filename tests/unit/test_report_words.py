@@ -9,10 +9,10 @@ import pytest
 from skimage import data
 
 from enhance import Settings
-from enhance.batch import Batch, Item, summarise
+from enhance.batch import Batch, Item, lines_of
 from enhance.report import make_report
 from enhance.report.sheet import date_in_words
-from enhance.report.summary import Line, write_summary
+from enhance.report.summary import Line, summary
 from enhance.settings import PRESETS, RANGES
 from enhance.texts import LANGUAGES, catalogue, name_of
 
@@ -56,14 +56,15 @@ def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
 
 def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     items = [Item(tmp_path / f"{state}.png", f"{state}.png", state=state) for state in ("waiting", "cancelled")]
-    states = summarise(Batch(tuple(items)), tmp_path / "a.pdf", Settings(tuning=False), "zh-CN")
+    waiting = lines_of(Batch(tuple(items)), "zh-CN")
+    states = summary(waiting, Settings(tuning=False).in_words("zh-CN"), language="zh-CN")
     lines = [
         Line("one.png", "done", (1360, 960), 2_345_678, 12.34),
         Line("two.png", "failed", reason="two.png 已损坏。"),
         Line("three.png", "running"),
     ]
     words = Settings.from_preset("fast", denoise=0.5).in_words("zh-CN")
-    results = write_summary(tmp_path / "b.pdf", lines, words, language="zh-CN")
+    results = summary(lines, words, language="zh-CN")
 
     text = text_of(states, tmp_path) + text_of(results, tmp_path)
     assert english_in(text) == set()
@@ -76,18 +77,18 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
 def test_the_summary_says_how_many_and_how(tmp_path):
     lines = [Line("one.png", "done", (1360, 960), 2_345_678, 12.34), Line("two.png", "failed", reason="It is damaged.")]
 
-    path = write_summary(tmp_path / "a.pdf", lines, Settings().in_words("en"), language="de")
+    document = summary(lines, Settings().in_words("en"), language="de")
 
-    text = text_of(path, tmp_path)
+    text = text_of(document, tmp_path)
     assert "1 of 2 pictures done, 1 failed, 12.3 s in all" in text
     assert "Gentle · 4× · Strength 1 · Sharpen 0.15 · Saturation 1.05 · Contrast 1.03" in text
     assert "failed: It is damaged." in text
 
 
 def test_a_long_batch_takes_several_pages(tmp_path):
-    path = write_summary(tmp_path / "a.pdf", [Line(f"{n}.png", "waiting") for n in range(80)], "")
+    document = summary([Line(f"{n}.png", "waiting") for n in range(80)], "")
 
-    assert "Page 3 of 3" in text_of(path, tmp_path)
+    assert "Page 3 of 3" in text_of(document, tmp_path)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

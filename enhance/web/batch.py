@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, Running, Source, plan, summarise, write_zip
+from ..batch import Batch, Item, Running, Source, pack, plan
 from ..errors import EnhanceError, StorageError
 from ..settings import Settings
-from ..web import fragments
+from ..texts import say, say_time
+from . import fragments
 from .controls import settings_from
-from .desk import Desk, Outputs, Updates
-from .language import language_of, sentence
-from .page import BatchTab, Page
-from .session import Visitor
-from .texts import say, say_time
-from .work import Work
+from .language import reason
+from .layout import Page
+from .state import Background, Visitor
+from .views import Services, Updates
 
-log = logging.getLogger(__name__)
+BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": 8}
+"""A batch lets other runs in between two of its files, so that several may be on their way."""
+ZIP_NAME = "enhanced.zip"
 
 _LOOK_SECONDS = 0.3
-ZIP_NAME = "enhanced.zip"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +42,19 @@ class Packed:
     error: EnhanceError | None = None
 
 
-class BatchWork(Work[Packed]):
+class BatchWork(Background[Packed]):
     """A batch that runs, and is packed at its end."""
 
-    def __init__(self, desk: Desk, sources: Sequence[Path], settings: Settings, language: str):
+    def __init__(self, services: Services, sources: Sequence[Path], settings: Settings, language: str):
         self.batch = plan([Source(path, Path(path.name)) for path in sources])
 
         def look(batch: Batch) -> None:
             self.batch = batch
 
         def do(stop: threading.Event) -> Packed:
-            limits = desk.limits
+            limits = services.limits
             running = Running(
-                desk.enhancer,
+                services.enhancer,
                 settings,
                 self.batch,
                 stop=stop,
@@ -63,100 +63,84 @@ class BatchWork(Work[Packed]):
                 max_bytes=limits.bytes,
             )
             with running.held:
-                return pack(desk, running.run(), settings, language)
+                return packed(services, running.run(), settings, language)
 
         super().__init__(do, "enhance-batch")
 
 
-def pack(desk: Desk, batch: Batch, settings: Settings, language: str) -> Packed:
+def packed(services: Services, batch: Batch, settings: Settings, language: str) -> Packed:
     """The finished files, the table and the summary as one ZIP in the outbox; file by file where that cannot be."""
     if not batch.count("done"):
         return Packed(batch, None)
     try:
-        return Packed(batch, _archive(desk, batch, settings, language))
+        return Packed(batch, pack(batch, services.outbox.place(ZIP_NAME), settings, language))
     except StorageError as error:
-        return Packed(batch, None, _loose(desk, batch), error)
+        return Packed(batch, None, _loose(services, batch), error)
 
 
-def _archive(desk: Desk, batch: Batch, settings: Settings, language: str) -> Path:
-    archive = desk.outbox.place(ZIP_NAME)
-    summary = summarise(batch, archive.with_name("summary.pdf"), settings, language)
-    try:
-        return write_zip(batch, archive, summary=summary, language=language)
-    finally:
-        summary.unlink(missing_ok=True)
-
-
-def _loose(desk: Desk, batch: Batch) -> dict[Item, Path]:
+def _loose(services: Services, batch: Batch) -> dict[Item, Path]:
     """Every finished file in the outbox, where it takes no room that it does not have already."""
     loose = {}
     for item in batch.items:
         if item.result is not None:
             with suppress(StorageError):
-                loose[item] = desk.outbox.link(item.result, f"{Path(item.name).stem}.png")
+                loose[item] = services.outbox.link(item.result, f"{Path(item.name).stem}.png")
     return loose
 
 
-def batch_outputs(page: Page) -> Outputs:
-    """The components of the second tab that change."""
-    tab = page.batch
-    return [tab.enhance, tab.cancel, tab.why, tab.progress, tab.table, tab.download]
-
-
-class Batching:
+class BatchHandlers:
     """Handlers of the second tab."""
 
-    def __init__(self, page: Page, desk: Desk):
-        self._tab: BatchTab = page.batch
-        self._desk = desk
+    def __init__(self, page: Page, services: Services):
+        self._card, self._run, self._services = page.batch, page.batch.run, services
 
     def settings(self, request: gr.Request, *values: object) -> Updates:
         """The settings of the first tab in words, where they are used."""
-        language = language_of(request)
+        _, language = self._services.asker(request)
         try:
-            words = fragments.settings_in_words(language, settings_from(values))
+            words = settings_from(values).in_words(language)
         except EnhanceError as error:
-            return {self._tab.settings: fragments.problem(sentence(language, error))}
-        return {self._tab.settings: fragments.note(say(language, "batch_settings", settings=words))}
+            return {self._card.settings: fragments.problem(error.sentence(language))}
+        return {self._card.settings: fragments.note(say(language, "batch_settings", settings=words))}
 
     def files(self, request: gr.Request, paths: list[str] | None) -> Updates:
         """The files as they were chosen: a table of what waits."""
-        visitor, language = self._desk.visitors.of(request), language_of(request)
+        visitor, language = self._services.asker(request)
         if visitor.batch is not None:
-            return {self._tab.why: fragments.note(say(language, "why_running"))}
+            return {self._run.why: fragments.note(say(language, "why_running"))}
         batch = plan([Source(Path(path), Path(Path(path).name)) for path in paths or []])
         return {
-            self._tab.table: fragments.batch_table(language, batch) if batch.items else "",
-            self._tab.download: gr.DownloadButton(value=None, interactive=False),
-            self._tab.progress: "",
+            self._card.table: fragments.batch_table(language, batch) if batch.items else "",
+            self._card.download: gr.DownloadButton(value=None, interactive=False),
+            self._run.progress: "",
             **self._buttons(language, ready=bool(batch.items), running=False),
         }
 
     def run(self, request: gr.Request, paths: list[str] | None, *values: object) -> Iterator[Updates]:
         """Do the files in turn."""
-        visitor, language = self._desk.visitors.of(request), language_of(request)
+        visitor, language = self._services.asker(request)
         work = self._start(visitor, paths, values, language)
         if work is None:
-            yield {self._tab.why: fragments.note(say(language, "why_no_files"))}
+            yield {self._run.why: fragments.note(say(language, "why_no_files"))}
             return
         try:
-            yield self._buttons(language, ready=True, running=True)
-            yield from self._watch(work, language)
-            yield self._end(request, work, language)
+            with closing(work):
+                yield self._buttons(language, ready=True, running=True)
+                yield from self._watch(work, language)
+                yield self._end(request, work, language)
         finally:
-            work.stop.set()
             with visitor.lock:
                 visitor.batch = None
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop after this step; what is done stays."""
-        visitor, language = self._desk.visitors.of(request), language_of(request)
+        visitor, language = self._services.asker(request)
         with visitor.lock:
             if visitor.batch is not None:
                 visitor.batch.stop.set()
         return {
-            self._tab.progress: fragments.progress(language, say(language, "cancelling"), None, None),
-            self._tab.cancel: gr.Button(interactive=False),
+            self._run.progress: fragments.progress(language, say(language, "cancelling"), None, None),
+            self._run.cancel: gr.Button(interactive=False),
         }
 
     def _start(
@@ -166,18 +150,18 @@ class Batching:
             if not paths or visitor.batch is not None:
                 return None
             sources = [Path(path) for path in paths]
-            visitor.batch = BatchWork(self._desk, sources, settings_from(values), language)
+            visitor.batch = BatchWork(self._services, sources, settings_from(values), language)
             return visitor.batch
 
     def _watch(self, work: BatchWork, language: str) -> Iterator[Updates]:
         shown: Batch | None = None
-        while not work.wait(_LOOK_SECONDS):
+        for _ in work.looks(_LOOK_SECONDS):
             batch = work.batch
             if batch is shown or work.stop.is_set():
                 continue
-            updates: Updates = {self._tab.progress: _progress(language, batch)}
+            updates: Updates = {self._run.progress: _progress(language, batch)}
             if shown is None or [item.state for item in shown.items] != [item.state for item in batch.items]:
-                updates[self._tab.table] = fragments.batch_table(language, batch)
+                updates[self._card.table] = fragments.batch_table(language, batch)
             shown = batch
             yield updates
 
@@ -185,23 +169,20 @@ class Batching:
         shown: Updates = self._buttons(language, ready=True, running=False)
         try:
             packed = work.result()
-        except EnhanceError as error:
-            return shown | {self._tab.progress: fragments.problem(sentence(language, error))}
-        except Exception:
-            log.exception("A batch failed")
-            return shown | {self._tab.progress: fragments.problem(say(language, "unexpected"))}
+        except Exception as error:
+            return shown | {self._run.progress: fragments.problem(reason(language, error, "A batch failed"))}
         batch = packed.batch
         for item in batch.items:
             if item.info:
-                self._desk.owners.remember(request, item.info["task_id"])
+                self._services.owners.remember(request, item.info["task_id"])
         counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
         said = fragments.note(say(language, "batch_done", **counts))
         if packed.error is not None:
             said += fragments.problem(say(language, "batch_loose", reason=packed.error))
         return shown | {
-            self._tab.progress: said,
-            self._tab.table: fragments.batch_table(language, batch, packed.loose),
-            self._tab.download: gr.DownloadButton(
+            self._run.progress: said,
+            self._card.table: fragments.batch_table(language, batch, packed.loose),
+            self._card.download: gr.DownloadButton(
                 value=str(packed.archive) if packed.archive else None, interactive=packed.archive is not None
             ),
         }
@@ -209,9 +190,9 @@ class Batching:
     def _buttons(self, language: str, *, ready: bool, running: bool) -> Updates:
         why = "why_running" if running else ("why_batch" if ready else "why_no_files")
         return {
-            self._tab.enhance: gr.Button(interactive=ready and not running),
-            self._tab.cancel: gr.Button(interactive=running),
-            self._tab.why: fragments.note(say(language, why)),
+            self._run.enhance: gr.Button(interactive=ready and not running),
+            self._run.cancel: gr.Button(interactive=running),
+            self._run.why: fragments.note(say(language, why)),
         }
 
 

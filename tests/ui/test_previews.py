@@ -11,10 +11,9 @@ import pytest
 
 from enhance import EnhanceError, Enhancer, Settings
 from enhance.preview import choose_box
-from enhance.web.choosing import SIZE
-from enhance.web.limits import Limits
-from enhance.web.previewing import Previewing, Shown, signature_wanted, state_of
-from enhance.web.session import Upload, Visitor
+from enhance.web.page_files import Limits
+from enhance.web.preview import SIZE, Previews, Shown, signature_wanted, state_of
+from enhance.web.state import Upload, Visitor
 
 FAST = Settings.from_preset("anime-fast")
 
@@ -44,14 +43,14 @@ def enhancer(tmp_path) -> SlowEnhancer:
 
 
 @pytest.fixture
-def previewing(enhancer) -> Previewing:
-    return Previewing(enhancer, Limits())
+def previews(enhancer) -> Previews:
+    return Previews(enhancer, Limits())
 
 
 @pytest.fixture
-def visitor(photo_file, previewing, tmp_path) -> Visitor:
+def visitor(photo_file, previews, tmp_path) -> Visitor:
     visitor = Visitor(tmp_path / "visitor")
-    picture = previewing.picture(photo_file)
+    picture = previews.picture(photo_file)
     facts = SimpleNamespace(width=picture.width, height=picture.height)
     visitor.upload = Upload(photo_file, picture.sha256, facts, photo_file, (56, 40))  # type: ignore[arg-type]
     visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
@@ -80,13 +79,13 @@ def is_current(visitor: Visitor) -> bool:
     return visitor.preview.info["signature"] == signature_wanted(visitor, visitor.preview)
 
 
-def test_a_preview_that_arrives_is_tuned_to_where_the_sliders_are_by_then(enhancer, previewing, visitor):
+def test_a_preview_that_arrives_is_tuned_to_where_the_sliders_are_by_then(enhancer, previews, visitor):
     enhancer.go_on.clear()
-    late = Later(previewing.make(visitor, FAST, "en"))
+    late = Later(previews.make(visitor, FAST, "en"))
     enhancer.made.acquire(timeout=30)
     moved = FAST.changed(saturation=0.0)
 
-    assert last(previewing.tune(visitor, moved, "en")).state == "running"
+    assert last(previews.tune(visitor, moved, "en")).state == "running"
     enhancer.go_on.set()
 
     assert late.last().state == "matches"
@@ -94,11 +93,11 @@ def test_a_preview_that_arrives_is_tuned_to_where_the_sliders_are_by_then(enhanc
     assert is_current(visitor)
 
 
-def test_a_late_answer_for_another_network_is_dropped(enhancer, previewing, visitor):
+def test_a_late_answer_for_another_network_is_dropped(enhancer, previews, visitor):
     enhancer.go_on.clear()
-    late = Later(previewing.make(visitor, FAST, "en"))
+    late = Later(previews.make(visitor, FAST, "en"))
     enhancer.made.acquire(timeout=30)
-    newer = Later(previewing.make(visitor, Settings.from_preset("original"), "en"))
+    newer = Later(previews.make(visitor, Settings.from_preset("original"), "en"))
     enhancer.made.acquire(timeout=30)
     enhancer.go_on.set()
 
@@ -108,20 +107,20 @@ def test_a_late_answer_for_another_network_is_dropped(enhancer, previewing, visi
     assert is_current(visitor)
 
 
-def test_a_preview_of_another_square_is_outdated(previewing, visitor):
+def test_a_preview_of_another_square_is_outdated(previews, visitor):
     visitor.box = choose_box(56, 40, 5, 5, 16)
-    last(previewing.make(visitor, FAST, "en"))
+    last(previews.make(visitor, FAST, "en"))
     assert state_of(visitor) == "matches"
     visitor.box = choose_box(56, 40, 50, 30, 16)
     assert state_of(visitor) == "outdated"
 
 
-def test_a_failure_keeps_the_picture_and_says_why(enhancer, previewing, visitor):
-    last(previewing.make(visitor, FAST, "en"))
+def test_a_failure_keeps_the_picture_and_says_why(enhancer, previews, visitor):
+    last(previews.make(visitor, FAST, "en"))
     before = visitor.preview
     enhancer.error = EnhanceError("The moon is in the way; wait.")
 
-    shown = last(previewing.make(visitor, FAST, "en"))
+    shown = last(previews.make(visitor, FAST, "en"))
 
     assert shown.state == "failed"
     assert shown.pair is None
@@ -129,29 +128,29 @@ def test_a_failure_keeps_the_picture_and_says_why(enhancer, previewing, visitor)
     assert visitor.preview is before
 
 
-def test_the_file_shown_has_the_pixels_of_the_preview(previewing, visitor):
+def test_the_file_shown_has_the_pixels_of_the_preview(previews, visitor):
     import numpy as np
     from PIL import Image
 
-    shown = last(previewing.make(visitor, FAST, "en"))
+    shown = last(previews.make(visitor, FAST, "en"))
     assert shown.pair is not None
     assert np.array_equal(np.asarray(Image.open(shown.pair[1])), visitor.preview.after)
 
 
-def test_a_slider_move_takes_less_than_150_ms(previewing, visitor):
+def test_a_slider_move_takes_less_than_150_ms(previews, visitor):
     import time
 
-    last(previewing.make(visitor, FAST, "en"))
+    last(previews.make(visitor, FAST, "en"))
     fastest = 1.0
     for step in range(5):
         started = time.perf_counter()
-        last(previewing.tune(visitor, FAST.changed(sharpen=0.2 + step / 10, saturation=1.3), "en"))
+        last(previews.tune(visitor, FAST.changed(sharpen=0.2 + step / 10, saturation=1.3), "en"))
         fastest = min(fastest, time.perf_counter() - started)
     assert fastest < 0.15
 
 
 def test_two_visitors_never_see_each_other(tmp_path):
-    from enhance.web.session import Visitors
+    from enhance.web.state import Visitors
 
     visitors = Visitors(tmp_path)
     ada, bob = (cast(gr.Request, SimpleNamespace(session_hash=name)) for name in ("ada", "bob"))

@@ -1,4 +1,4 @@
-"""Files on their way to a caller, in the one folder that Gradio serves without copying them first."""
+"""The page's files: how large they may be, where they lie and for how long, what they are called and whose they are."""
 
 from __future__ import annotations
 
@@ -8,15 +8,38 @@ import secrets
 import shutil
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
+
+from ..config import Config
+from ..errors import EnhanceError
 from ..files import OwnFolders, explained
+from ..texts import straight
 
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 _GRADIO = re.compile(r"[0-9a-f]{64}")
+_MOST_OWNERS = 20_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page takes: the largest picture in input pixels, and the largest file in bytes."""
+
+    pixels: int = 100_000_000
+    bytes: int = 200_000_000
+
+
+def limits_of(config: Config) -> Limits:
+    """What the environment says, else what is usual."""
+    usual = Limits()
+    return Limits(config.max_pixels or usual.pixels, config.max_bytes or usual.bytes)
 
 
 class PageFolder:
@@ -84,7 +107,12 @@ class Outbox:
 
 def download_name(name: str, scale: float) -> str:
     """The name of the result of a picture file: photo-4x.png of photo.jpg."""
-    return f"{Path(name).stem or 'picture'}-{scale:g}x.png"
+    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x.png"
+
+
+def report_name(info: dict[str, Any]) -> str:
+    """The name of a result's report: photo-4x-report.pdf of photo.jpg."""
+    return download_name(info["input"]["name"], info["settings"]["scale"]).removesuffix(".png") + "-report.pdf"
 
 
 def link_or_copy(source: Path, place: Path) -> None:
@@ -93,3 +121,31 @@ def link_or_copy(source: Path, place: Path) -> None:
         os.link(source, place)
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, place)
+
+
+class Owners:
+    """Remembers the session, or the user who is logged in, of each task; the oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owners: OrderedDict[str, str] = OrderedDict()
+
+    def remember(self, request: gr.Request, task_id: str) -> None:
+        with self._lock:
+            self._owners[task_id] = _name(request)
+            while len(self._owners) > _MOST_OWNERS:
+                self._owners.popitem(last=False)
+
+    def check(self, request: gr.Request, task_id: object) -> str:
+        """The task id, if it is the caller's. Raises EnhanceError: an unknown one and another's get the same answer."""
+        with self._lock:
+            owner = self._owners.get(task_id) if isinstance(task_id, str) else None
+        if owner is None or owner != _name(request):
+            raise EnhanceError("api_not_your_task")
+        assert isinstance(task_id, str)
+        return task_id
+
+
+def _name(request: gr.Request) -> str:
+    user = request.username
+    return f"user {user}" if user else f"session {request.session_hash}"

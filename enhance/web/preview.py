@@ -6,25 +6,24 @@ and what comes too late is dropped. A preview that arrives is tuned to where the
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..enhancer import Enhancer
 from ..errors import Cancelled, EnhanceError, SettingsError
-from ..picture import Picture, read_picture
-from ..preview import Box, Preview
+from ..picture import Box, Picture, read_picture
+from ..preview import Preview
 from ..settings import PRESETS, Settings, network_key, signature
-from .language import sentence
-from .limits import Limits
-from .screen import icc_for_screen, save_pair
-from .session import Asked, Upload, Visitor
-from .shelf import Shelf
-from .texts import say
+from ..texts import say
+from .language import reason
+from .page_files import Limits
+from .pictures import icc_for_screen, save_pair
+from .state import Asked, KeptPictures, Upload, Visitor
 
-log = logging.getLogger(__name__)
-
+PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
+"""Previews do not wait for runs: the engine lets them in between two steps."""
 SIZE = 128
 """The square's side in input pixels: what a preview costs, whatever the picture."""
 
@@ -39,21 +38,21 @@ class Shown:
     problem: str = ""
 
 
-class Previewing:
+class Previews:
     """Previews for all visitors, by one enhancer."""
 
     def __init__(self, enhancer: Enhancer, limits: Limits):
         self._enhancer, self._limits = enhancer, limits
-        self._shelf = Shelf()
+        self._kept = KeptPictures()
 
     def picture(self, path: Path) -> Picture:
-        """The decoded picture file, from the shelf if it is still there. Raises PictureError."""
+        """The decoded picture file, from memory if it is still there. Raises PictureError."""
         limits = self._limits
-        return self._shelf.picture(path, lambda: read_picture(path, max_pixels=limits.pixels, max_bytes=limits.bytes))
+        return self._kept.picture(path, lambda: read_picture(path, max_pixels=limits.pixels, max_bytes=limits.bytes))
 
     def forget(self, upload: Upload | None) -> None:
         if upload is not None:
-            self._shelf.drop(upload.path)
+            self._kept.drop(upload.path)
 
     def make(self, visitor: Visitor, settings: Settings, language: str) -> Iterator[Shown]:
         """Run a preview of the visitor's square; what a page shows while it runs, and at the end."""
@@ -83,7 +82,7 @@ class Previewing:
         except SettingsError:
             yield from self.make(visitor, settings, language)
         except EnhanceError as error:
-            yield Shown("failed", problem=sentence(language, error))
+            yield Shown("failed", problem=error.sentence(language))
         else:
             yield self._adopt(visitor, preview, tuned)
 
@@ -104,7 +103,7 @@ class Previewing:
             upload, box = visitor.upload, visitor.box
         try:
             if upload is None or box is None:
-                raise Cancelled("The picture is gone.")
+                raise Cancelled("stopped")
             x, y = box.left + box.width / 2, box.top + box.height / 2
             preview = self._enhancer.preview(
                 self.picture(upload.path), settings, x=x, y=y, size=max(box.width, box.height), stop=asked.stop
@@ -115,11 +114,8 @@ class Previewing:
                 if visitor.asked is asked:
                     visitor.asked = None
                 return Shown(state_of(visitor))
-        except EnhanceError as error:
-            return self._fail(visitor, asked, sentence(language, error), language)
-        except Exception:
-            log.exception("A preview failed")
-            return self._fail(visitor, asked, say(language, "unexpected"), language)
+        except Exception as error:
+            return self._fail(visitor, asked, reason(language, error, "A preview failed"), language)
 
     def _arrived(self, visitor: Visitor, asked: Asked, preview: Preview) -> Shown:
         """Take the preview that came, tuned to where the sliders are by now, unless a later one was asked for."""
@@ -150,14 +146,14 @@ class Previewing:
         with visitor.lock:
             return Shown(state_of(visitor), pair, preview.piece.box)
 
-    def _fail(self, visitor: Visitor, asked: Asked, reason: str, language: str) -> Shown:
+    def _fail(self, visitor: Visitor, asked: Asked, why: str, language: str) -> Shown:
         with visitor.lock:
             if visitor.asked is not asked:
                 return Shown(state_of(visitor))
             visitor.asked, visitor.failed = None, True
             if visitor.preview is not None:
-                reason = f"{reason} {say(language, 'chip_failed_old')}"
-            return Shown("failed", problem=reason)
+                why = f"{why} {say(language, 'chip_failed_old')}"
+            return Shown("failed", problem=why)
 
 
 def state_of(visitor: Visitor) -> str:

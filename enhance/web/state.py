@@ -1,27 +1,27 @@
-"""What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two."""
+"""What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two.
+
+With it the two things that it holds: work that goes on in the background, and decoded pictures for a while.
+"""
 
 from __future__ import annotations
 
-import logging
 import secrets
 import shutil
 import threading
 import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
-from ..picture import Facts
-from ..preview import Box, Preview
+from ..picture import Box, Facts, Picture
+from ..preview import Preview
 from ..settings import Settings
 
-if TYPE_CHECKING:
-    from .batching import BatchWork
-    from .running import Run
-
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MOST_VISITORS = 200
 IDLE_SECONDS = 2 * 3600
@@ -29,6 +29,45 @@ _AWAY_SECONDS = 600
 """How long a closed page is remembered: a phone that slept comes back to its picture."""
 _KEPT_FILES = 6
 """How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
+
+
+class Background(Generic[T]):
+    """Runs `do(stop)` in a thread, at once. `close` tells it to stop, for when nobody waits for it any more."""
+
+    def __init__(self, do: Callable[[threading.Event], T], name: str):
+        self.stop = threading.Event()
+        self._ended = threading.Event()
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(do,), name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.stop.set()
+
+    def looks(self, seconds: float) -> Iterator[None]:
+        """A moment to look after it, every so many seconds until its end."""
+        while not self.wait(seconds):
+            yield
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most so long; True when it is there."""
+        return self._ended.wait(seconds)
+
+    def result(self) -> T:
+        """What came of it, after its end. Raises what went wrong there."""
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+    def _work(self, do: Callable[[threading.Event], T]) -> None:
+        try:
+            self._result.append(do(self.stop))
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended.set()
 
 
 @dataclass(frozen=True)
@@ -45,8 +84,9 @@ class Upload:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A result as the page shows it."""
+    """A result of `upload` as the page shows it."""
 
+    upload: Upload
     info: dict[str, Any]
     download: Path
     before: Path
@@ -81,9 +121,9 @@ class Visitor:
         self.requests = 0
         self.failed = False
         self.waiting = False
-        self.run: Run | None = None
+        self.run: Background[Any] | None = None
         self.finished: Finished | None = None
-        self.batch: BatchWork | None = None
+        self.batch: Background[Any] | None = None
         self.away: threading.Timer | None = None
         self._files = 0
 
@@ -99,7 +139,8 @@ class Visitor:
             self._files += 1
             number = self._files
         for old in sorted(self.folder.glob(f"{kind}-*"))[:-_KEPT_FILES]:
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+            with suppress(OSError):  # one that is open elsewhere goes another time
+                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
     def stop(self) -> None:
@@ -182,3 +223,55 @@ class Visitors:
             if index < surplus or (now - visitor.seen > IDLE_SECONDS and visitor.run is None and visitor.batch is None)
         ]
         return [self._visitors.pop(name) for name in leaving]
+
+
+@dataclass(eq=False)
+class _Kept:
+    picture: Picture
+    timer: threading.Timer
+
+
+class KeptPictures:
+    """Decoded pictures that may be needed again in a moment.
+
+    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
+    """
+
+    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
+        self._most_bytes, self._seconds = most_bytes, seconds
+        self._lock = threading.Lock()
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
+        """The picture kept under `key`, else the one that `read` gives."""
+        with self._lock:
+            kept = self._kept.pop(key, None)
+            if kept is not None:
+                kept.timer.cancel()
+        picture = kept.picture if kept else read()
+        if _bytes(picture) <= self._most_bytes:
+            self._keep(key, picture)
+        return picture
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            kept = self._kept.pop(key, None)
+        if kept is not None:
+            kept.timer.cancel()
+
+    def _keep(self, key: Hashable, picture: Picture) -> None:
+        timer = threading.Timer(self._seconds, self.drop, (key,))
+        timer.daemon = True
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._kept[key] = _Kept(picture, timer)
+            dropped = [before] if before else []
+            while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
+                dropped.append(self._kept.pop(next(iter(self._kept))))
+        for kept in dropped:
+            kept.timer.cancel()
+        timer.start()
+
+
+def _bytes(picture: Picture) -> int:
+    return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)

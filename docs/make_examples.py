@@ -1,12 +1,13 @@
-"""Makes the small before/after pictures of the presets: `python -m enhance.web.examples.make_presets`.
+"""Makes the small before/after pictures of the presets that the page shows: `python docs/make_examples.py`.
 
 The left half is the bicubic enlargement, the right half the preset's own result; a preset whose weights are not here is
-passed over. Photos are those of this folder, the hazy one hazed by the usual model, the drawing drawn here.
+passed over. Photos are the page's examples, the hazy one hazed by the usual model, the drawing drawn here.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,16 +15,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from enhance import EnhanceError, Enhancer, Settings
 
-HERE = Path(__file__).parent
+EXAMPLES = Path(__file__).parents[1] / "enhance" / "web" / "examples"
 HEIGHT, WIDTH = 72, 160
 log = logging.getLogger(__name__)
 
 
 def photo(name: str, left: int, top: int) -> np.ndarray:
     """A piece of one of the example photos, RGB [72, 160, 3]."""
-    whole = np.asarray(Image.open(HERE / f"{name}.jpg").convert("RGB"))
+    with Image.open(EXAMPLES / f"{name}.jpg") as image:
+        whole = np.asarray(image.convert("RGB"))
     return whole[top : top + HEIGHT, left : left + WIDTH]
 
 
@@ -60,21 +64,22 @@ def main() -> None:
         "anime-fast": drawn,
         "dehaze": hazed(coffee),
     }
-    (HERE / "presets").mkdir(exist_ok=True)
+    (EXAMPLES / "presets").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(data=folder)
         for name, picture in pictures.items():
             source = Path(folder) / "source.png"
             Image.fromarray(picture).save(source)
             try:
-                after = np.asarray(Image.open(enhancer.run(source, Settings.from_preset(name)).path))
+                with Image.open(enhancer.run(source, Settings.from_preset(name)).path) as image:
+                    after = np.asarray(image)
             except EnhanceError as error:
                 log.warning("%s: %s", name, error)
                 continue
             before = cv2.resize(picture, (4 * WIDTH, 4 * HEIGHT), interpolation=cv2.INTER_CUBIC)
             middle = 2 * WIDTH
             both = np.hstack([before[:, :middle], np.full((4 * HEIGHT, 4, 3), 255, np.uint8), after[:, middle:]])
-            Image.fromarray(both).save(HERE / "presets" / f"{name}.jpg", quality=86, optimize=True)
+            Image.fromarray(both).save(EXAMPLES / "presets" / f"{name}.jpg", quality=86, optimize=True)
 
 
 if __name__ == "__main__":

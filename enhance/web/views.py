@@ -1,8 +1,9 @@
-"""What the handlers of the page share, and what several of them show."""
+"""What the handlers of the page share: the services behind them, and the views that several of them show."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gradio as gr
@@ -12,50 +13,53 @@ from gradio.components import Component
 from ..enhancer import Enhancer
 from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
+from ..texts import say
 from . import fragments
-from .limits import Limits
-from .outbox import Outbox
-from .owners import Owners
-from .page import Page
-from .previewing import Previewing, Shown
-from .screen import save_outlined
-from .session import Visitor, Visitors
-from .texts import say
+from .language import language_of
+from .layout import Page, RunCard
+from .page_files import Limits, Outbox, Owners
+from .pictures import save_outlined
+from .preview import Previews, Shown
+from .state import Visitor, Visitors
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
-Outputs = list[Component | BlockContext]
-"""The components that a handler may change."""
+Part = Component | BlockContext
 
 
 @dataclass(frozen=True)
-class Desk:
+class Services:
     """The one enhancer, what the page takes, who is there, their previews, and what is on its way to them."""
 
     enhancer: Enhancer
     limits: Limits
     visitors: Visitors
-    previewing: Previewing
+    previews: Previews
     outbox: Outbox
     owners: Owners
+
+    def asker(self, request: gr.Request) -> tuple[Visitor, str]:
+        """Who sent the request, and the language that they read."""
+        return self.visitors.of(request), language_of(request)
 
     def available(self) -> set[str]:
         """The names of the presets that can be chosen here."""
         return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
 
 
-def preview_outputs(page: Page) -> Outputs:
-    """The components that `show_preview` changes."""
-    preview = page.preview
-    return [
-        preview.slider,
-        preview.chip,
-        preview.where,
-        preview.problem,
-        preview.retry,
-        page.picking.thumbnail,
-        page.result.chip,
-    ]
+def parts(*cards: Any) -> list[Part]:
+    """All that a handler may change on these cards; what it does not name stays as it is."""
+    return [part for card in cards for field in fields(card) for part in _changing(getattr(card, field.name))]
+
+
+def _changing(part: Any) -> Iterable[Part]:
+    if isinstance(part, RunCard):
+        return parts(part)
+    if isinstance(part, dict):
+        return part.values()
+    if isinstance(part, tuple):
+        return part
+    return [] if isinstance(part, gr.Dataset | gr.Tab) else [part]  # these only listen, and are slow to make anew
 
 
 def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> Updates:
@@ -102,7 +106,7 @@ def result_is_current(visitor: Visitor) -> bool:
     return finished.info["signature"] == signature(upload.sha256, controls, model["sha256"], precision)
 
 
-def show_running(page: Page, visitor: Visitor, language: str) -> Updates:
+def show_run(page: Page, visitor: Visitor, language: str) -> Updates:
     """Enhance and Cancel as far as they can act now, and why not."""
     upload, running = visitor.upload, visitor.busy
     if upload is None:
@@ -113,12 +117,7 @@ def show_running(page: Page, visitor: Visitor, language: str) -> Updates:
         height, width = scaled_size(upload.facts.height, upload.facts.width, visitor.controls.scale)
         why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
     return {
-        page.running.enhance: gr.Button(interactive=upload is not None and not running),
-        page.running.cancel: gr.Button(interactive=running),
-        page.running.why: fragments.note(why),
+        page.run.enhance: gr.Button(interactive=upload is not None and not running),
+        page.run.cancel: gr.Button(interactive=running),
+        page.run.why: fragments.note(why),
     }
-
-
-def running_outputs(page: Page) -> Outputs:
-    """The components that `show_running` changes."""
-    return [page.running.enhance, page.running.cancel, page.running.why]

@@ -1,0 +1,278 @@
+"""The public API: what `gradio_client` can call. No endpoint takes a path of the server: pictures are uploads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from gradio.data_classes import FileData
+
+from ..batch import Batch, Item
+from ..errors import Cancelled, PictureError, SettingsError
+from ..output.png import encode_png
+from ..preview import Preview
+from ..settings import Settings
+from ..texts import straight
+from .batch import BATCHES, BatchWork, Packed
+from .language import language_of, reason
+from .page_files import download_name, report_name
+from .pictures import icc_for_screen
+from .preview import PREVIEWS
+from .run import RUNS, Run
+from .views import Services
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
+
+
+class Endpoints:
+    """The functions behind the API; their docstrings and parameter names are its documentation."""
+
+    def __init__(self, services: Services):
+        self._services = services
+
+    def enhance(
+        self,
+        request: gr.Request,
+        image: str | None,
+        preset: str = "gentle",
+        scale: float = 4,
+        tuning: bool = True,
+        strength: float | None = None,
+        denoise: float | None = None,
+        sharpen: float | None = None,
+        saturation: float | None = None,
+        contrast: float | None = None,
+        tile: float = 192,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
+    ) -> Iterator[tuple[Any, Any]]:
+        """Enhance a picture. Gives the PNG file and `info`, the facts of the run with the task_id.
+
+        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast; `scale` 1 to
+        4; `tuning` False gives the network's output as it is. `strength` 0 to 1, `denoise` 0 to 1 (preset fast),
+        `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64
+        to 1024 bounds memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
+        """
+        with told(request):
+            settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
+            with closing(Run(self._services.enhancer, uploaded(image), settings, self._services.limits)) as run:
+                for _ in run.looks(_LOOK_SECONDS):
+                    state = run.state
+                    if state.total:
+                        left = "" if state.left is None else f", {state.left:.0f} s left"
+                        progress((state.done, state.total), desc=f"rows{left}", unit="rows")
+                    yield gr.skip(), gr.skip()
+                result = run.result()
+            name = download_name(result.info["input"]["name"], settings.scale)
+            self._services.owners.remember(request, result.info["task_id"])
+            yield str(self._services.outbox.link(result.path, name)), for_client(result.info)
+
+    def preview(
+        self,
+        request: gr.Request,
+        image: str | None,
+        x: float | None = None,
+        y: float | None = None,
+        size: float = 128,
+        preset: str = "gentle",
+        scale: float = 4,
+        tuning: bool = True,
+        strength: float | None = None,
+        denoise: float | None = None,
+        sharpen: float | None = None,
+        saturation: float | None = None,
+        contrast: float | None = None,
+        tile: float = 192,
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
+
+        `x` and `y` are the square's centre in input pixels, the middle when left out; `size` its side, 1 to 512. The
+        other parameters are those of /enhance. It is served between the steps of longer runs, and `info` carries the
+        signature that the whole run would have.
+        """
+        with told(request):
+            settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
+            path = uploaded(image)
+            made = self._services.enhancer.preview(
+                self._services.previews.picture(path), settings, x=x, y=y, size=whole_number("size", size)
+            )
+            before, after = self._files(made, path)
+            return str(before), str(after), made.info
+        raise AssertionError("told() always raises what it catches")
+
+    def batch(
+        self,
+        request: gr.Request,
+        images: list[str] | None,
+        preset: str = "gentle",
+        scale: float = 4,
+        tuning: bool = True,
+        strength: float | None = None,
+        denoise: float | None = None,
+        sharpen: float | None = None,
+        saturation: float | None = None,
+        contrast: float | None = None,
+        tile: float = 192,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
+    ) -> Iterator[tuple[Any, Any]]:
+        """Enhance several pictures. Gives a ZIP of the PNGs with report.csv and summary.pdf, and `info`.
+
+        `images` is a list of uploaded files; the other parameters are those of /enhance. `info` counts the files that
+        are done, failed and cancelled, and has for each its name, state, error, and the facts of its run. A file that
+        cannot be read does not stop the others. Cancelling the job stops the engine. Where there is no room for a ZIP,
+        `error` says so, the ZIP is null, and each finished file is in `info` by itself as `file`.
+        """
+        with told(request):
+            settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
+            if not images:
+                raise PictureError("api_no_pictures")
+            sources = [Path(image) for image in images]
+            with closing(BatchWork(self._services, sources, settings, language_of(request))) as work:
+                for _ in work.looks(_LOOK_SECONDS):
+                    self._tell(work.batch, progress)
+                    yield gr.skip(), gr.skip()
+                packed = work.result()
+            for item in packed.batch.items:
+                if item.info:
+                    self._services.owners.remember(request, item.info["task_id"])
+            yield str(packed.archive) if packed.archive else None, _info(packed, request)
+
+    def report(self, request: gr.Request, task_id: str) -> str:
+        """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
+        with told(request):
+            own = self._services.owners.check(request, task_id)
+            report = self._services.enhancer.report(own, language_of(request))
+            info = self._services.enhancer.tasks.info(own)
+            name = report_name(info) if info else report.name
+            return str(self._services.outbox.link(report, name))
+        raise AssertionError("told() always raises what it catches")
+
+    def presets(self, request: gr.Request) -> list[dict[str, Any]]:
+        """List the presets: name, summary, model, settings, whether each is available here and if not why, and the time
+        that it takes as a multiple of gentle's.
+        """
+        return self._services.enhancer.presets(language_of(request))
+
+    def status(self) -> dict[str, Any]:
+        """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
+        return self._services.enhancer.status()
+
+    def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
+        icc, files = icc_for_screen(preview.piece.picture), []
+        for side, pixels in (("before", preview.before), ("after", preview.after)):
+            path = self._services.outbox.place(f"{source.stem}-{side}.png")
+            path.write_bytes(encode_png(pixels, icc=icc))
+            files.append(path)
+        return files[0], files[1]
+
+    def _tell(self, batch: Batch, progress: gr.Progress) -> None:
+        finished = sum(batch.count(state) for state in ("done", "failed"))
+        left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
+        progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
+
+
+def add_endpoints(services: Services) -> None:
+    """Add the endpoints to the Blocks around; their components are not shown."""
+    endpoints = Endpoints(services)
+    with gr.Row(visible=False):
+        image, settings = gr.File(label="image"), _setting_components()
+        square = [gr.Number(label="x", value=None), gr.Number(label="y", value=None), gr.Number(128, label="size")]
+        result, before, after = gr.File(label="result"), gr.File(label="before"), gr.File(label="after")
+        info, answer = gr.JSON(label="info"), gr.JSON(label="answer")
+        button = gr.Button()
+        button.click(endpoints.enhance, [image, *settings], [result, info], api_name="enhance", **RUNS)
+        button.click(
+            endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **PREVIEWS
+        )
+        for name in ("presets", "status"):
+            button.click(getattr(endpoints, name), None, answer, api_name=name, queue=False)
+        images = gr.File(label="images", file_count="multiple")
+        archive, pdf, task_id = gr.File(label="zip"), gr.File(label="pdf"), gr.Textbox(label="task_id")
+        button.click(endpoints.batch, [images, *settings], [archive, info], api_name="batch", **BATCHES)
+        button.click(endpoints.report, task_id, pdf, api_name="report", concurrency_limit=1)
+
+
+def _setting_components() -> list[Component]:
+    usual = Settings()
+    optional = ("strength", "denoise", "sharpen", "saturation", "contrast")
+    return [
+        gr.Textbox(usual.preset, label="preset"),
+        gr.Number(usual.scale, label="scale"),
+        gr.Checkbox(usual.tuning, label="tuning"),
+        *(gr.Number(value=None, label=name) for name in optional),
+        gr.Number(usual.tile, label="tile"),
+    ]
+
+
+def for_client(info: dict[str, Any]) -> dict[str, Any]:
+    """The facts without the path on this server, which is nobody else's business.
+
+    `gradio_client` also takes any object with a text called path for a file, and would put a local path in its place.
+    """
+    return info | {"output": info["output"] | {"path": None}}
+
+
+def settings_called(
+    preset: str,
+    scale: float | None,
+    tuning: bool | None,
+    strength: float | None,
+    denoise: float | None,
+    sharpen: float | None,
+    saturation: float | None,
+    contrast: float | None,
+    tile: float | None,
+) -> Settings:
+    """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
+    sliders = {"strength": strength, "sharpen": sharpen, "saturation": saturation, "contrast": contrast}
+    given = any(value is not None for value in sliders.values())
+    switch = False if tuning is False else (True if given else None)
+    return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
+
+
+def uploaded(image: str | None) -> Path:
+    if not image:
+        raise PictureError("api_no_picture")
+    return Path(image)
+
+
+def whole_number(name: str, value: float | None) -> int:
+    if value is None or value != int(value):
+        raise SettingsError("api_whole_number", name=name, value=value)
+    return int(value)
+
+
+@contextmanager
+def told(request: gr.Request) -> Iterator[None]:
+    """Let every failure reach the caller as its sentence."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Cancelled):
+            log.info("A run was cancelled")
+        said = straight(reason(language_of(request), error, "A request failed"))
+        raise gr.Error(escape(said, quote=False), print_exception=False) from error
+
+
+def _info(packed: Packed, request: gr.Request) -> dict[str, Any]:
+    counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
+    files = [_file(item, packed.loose.get(item), request) for item in packed.batch.items]
+    error = packed.error.sentence(language_of(request)) if packed.error else None
+    return counts | {"files": files, "error": error}
+
+
+def _file(item: Item, loose: Path | None, request: gr.Request) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "state": item.state,
+        "error": item.error.sentence(language_of(request)) if item.error else None,
+        "info": for_client(item.info) if item.info else None,
+        "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
+    }

@@ -1,0 +1,161 @@
+"""The picture: taken or refused, its facts, the time of a run, and the place in it that the preview shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+
+from ..errors import EnhanceError
+from ..picture import inspect
+from ..preview import choose_box
+from ..settings import Settings
+from ..texts import say, say_time
+from . import fragments
+from .controls import settings_from
+from .language import reason
+from .layout import EXAMPLES, Page
+from .pictures import save_thumbnail
+from .preview import SIZE
+from .state import Upload, Visitor
+from .views import Services, Updates, outlined_thumbnail, show_run
+
+FASTER = ("fast", "anime-fast")
+"""The presets that are offered when a run takes long."""
+LONG_SECONDS = 120
+
+
+class UploadHandlers:
+    """Handlers of the picture card."""
+
+    def __init__(self, page: Page, services: Services):
+        self._page, self._card, self._services = page, page.upload, services
+
+    def upload(self, request: gr.Request, path: str | None, *values: object) -> Iterator[Updates]:
+        """Take the file, or say why not."""
+        yield from self._choose(None if path is None else Path(path), values, request)
+
+    def example(self, request: gr.Request, index: int, *values: object) -> Iterator[Updates]:
+        yield from self._choose(EXAMPLES[index], values, request)
+
+    def put_away(self, request: gr.Request) -> Updates:
+        """No picture any more: everything that was made of it goes too."""
+        visitor, language = self._services.asker(request)
+        self._services.previews.forget(visitor.upload)
+        visitor.start_over()
+        return self._empty(visitor, language, "")
+
+    def pick(self, event: gr.SelectData, request: gr.Request) -> Updates:
+        """The square around the clicked place."""
+        visitor, language = self._services.asker(request)
+        upload = visitor.upload
+        if upload is None:
+            return {self._card.problem: fragments.problem(say(language, "too_late"))}
+        facts, (width, height) = upload.facts, upload.thumbnail_size
+        x, y = event.index[0] * facts.width / width, event.index[1] * facts.height / height
+        visitor.box = choose_box(facts.width, facts.height, x, y, SIZE)
+        return {self._card.thumbnail: outlined_thumbnail(visitor)}
+
+    def estimate(self, request: gr.Request, *values: object) -> Updates:
+        """The time of a whole run here, and faster presets when it is long."""
+        visitor, language = self._services.asker(request)
+        card, upload = self._card, visitor.upload
+        hidden: Updates = {card.offers: gr.Row(visible=False)}
+        if upload is None:
+            return hidden
+        try:
+            settings = settings_from(values)
+            shown: Updates = {card.facts: fragments.facts_of_upload(language, upload.facts, settings)}
+            seconds = self._seconds(upload, settings)
+        except EnhanceError as error:
+            return hidden | {card.estimate: fragments.note(error.sentence(language))}
+        shown |= show_run(self._page, visitor, language)
+        shown[card.estimate] = fragments.estimate(language, seconds) + self._hints(visitor, upload, settings, language)
+        return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
+
+    def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
+        visitor, language = self._services.asker(request)
+        self._services.previews.forget(visitor.upload)
+        visitor.start_over()
+        if path is None:
+            yield self._empty(visitor, language, "")
+            return
+        limits = self._services.limits
+        try:
+            settings = settings_from(values)
+            facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
+            yield self._empty(visitor, language, "", keep_file=True) | {
+                self._card.facts: fragments.facts_of_upload(language, facts, settings),
+                self._card.examples_box: gr.Column(visible=False),
+                self._card.chosen: gr.Column(visible=True),
+            }
+            picture = self._services.previews.picture(path)
+            thumbnail, size = save_thumbnail(visitor, picture)
+        except Exception as error:
+            yield self._empty(visitor, language, reason(language, error, "A picture could not be taken"))
+            return
+        with visitor.lock:
+            visitor.controls = settings
+            visitor.upload = Upload(path, picture.sha256, facts, thumbnail, size)
+            visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
+        yield {
+            self._card.thumbnail: outlined_thumbnail(visitor),
+            self._card.estimate: fragments.estimate(language, None),
+            **show_run(self._page, visitor, language),
+        }
+
+    def _empty(self, visitor: Visitor, language: str, why: str, *, keep_file: bool = False) -> Updates:
+        page, card, preview, result = self._page, self._card, self._page.preview, self._page.result
+        updates: Updates = {
+            card.problem: fragments.problem(why),
+            card.examples_box: gr.Column(visible=True),
+            card.chosen: gr.Column(visible=False),
+            card.thumbnail: None,
+            card.facts: "",
+            card.estimate: "",
+            card.offers: gr.Row(visible=False),
+            preview.slider: None,
+            preview.chip: fragments.chip(language, "none"),
+            preview.where: fragments.note(say(language, "preview_none")),
+            preview.problem: "",
+            preview.retry: gr.Button(interactive=False),
+            page.run.progress: "",
+            result.box: gr.Column(visible=False),
+            result.slider: None,
+            result.map: None,
+            result.closely: None,
+            result.problem: "",
+            result.report_problem: "",
+            result.download: gr.DownloadButton(value=None, interactive=False),
+            **show_run(page, visitor, language),
+        }
+        return updates if keep_file else updates | {card.file: None}
+
+    def _hints(self, visitor: Visitor, upload: Upload, settings: Settings, language: str) -> str:
+        """What the picture could do with and the preset does not do: looked for once, only ever said."""
+        found = visitor.hints
+        if found is None:
+            found = self._services.enhancer.hints(self._services.previews.picture(upload.path))
+            with visitor.lock:
+                if visitor.upload is upload:
+                    visitor.hints = found
+        return "".join(fragments.hint(say(language, f"hint_{name}")) for name in found if name != settings.scene)
+
+    def _seconds(self, upload: Upload, settings: Settings) -> float:
+        return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
+
+    def _offers(self, upload: Upload, settings: Settings, seconds: float, language: str) -> Updates:
+        available = self._services.available()
+        buttons: Updates = {}
+        offered = False
+        for name, button in zip(FASTER, self._card.faster, strict=True):
+            buttons[button] = gr.Button(visible=False)
+            if name == settings.preset or name not in available:
+                continue
+            other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
+            if other < seconds / 2:
+                offered = True
+                words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
+                buttons[button] = gr.Button(say(language, "use_preset", **words), visible=True)
+        return buttons | {self._card.offers: gr.Row(visible=offered)}

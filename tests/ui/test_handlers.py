@@ -1,0 +1,150 @@
+"""The page's handlers without a browser: what happens at the last moment of a run, and what is read again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+import pytest
+
+from enhance import Enhancer, Settings
+from enhance.output.result import ResultRows
+from enhance.picture import Picture, inspect
+from enhance.preview import choose_box
+from enhance.web.language import page_texts
+from enhance.web.layout import CONTROLS, Page, build_page
+from enhance.web.page_files import Limits, Outbox, Owners, PageFolder
+from enhance.web.pictures import save_thumbnail
+from enhance.web.preview import SIZE, Previews
+from enhance.web.result import ResultHandlers
+from enhance.web.run import RunHandlers
+from enhance.web.state import Upload, Visitor, Visitors
+from enhance.web.views import Services
+
+FAST = Settings.from_preset("anime-fast").as_dict()
+VALUES = [FAST[name] for name in CONTROLS]
+REQUEST = cast(gr.Request, SimpleNamespace(session_hash="ada", username=None, query_params={}, headers={}))
+
+
+class WatchedEnhancer(Enhancer):
+    """The real enhancer, which tells when its rows are let go and whether it was given a decoded picture."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.given: list[Picture | None] = []
+        self.open = 0
+
+    @contextmanager
+    def result_rows(self, task_id: str, picture: Picture | None = None) -> Iterator[ResultRows]:  # type: ignore[override]
+        self.given.append(picture)
+        with ExitStack() as stack:
+            rows: Any = super().result_rows(task_id)
+            rows = stack.enter_context(rows) if hasattr(rows, "__enter__") else rows
+            self.open += 1
+            yield rows
+            self.open -= 1
+
+    def report(self, task_id: str, language: str = "en", picture: Picture | None = None) -> Path:
+        self.given.append(picture)
+        return super().report(task_id, language)
+
+
+@pytest.fixture
+def services(tmp_path) -> Services:
+    enhancer = WatchedEnhancer(device="cpu", data=tmp_path / "data")
+    folder = PageFolder(tmp_path / "page", 1, shared=False)
+    return Services(
+        enhancer, Limits(), Visitors(folder.path("visitors")), Previews(enhancer, Limits()), Outbox(folder), Owners()
+    )
+
+
+@pytest.fixture
+def page() -> Page:
+    with gr.Blocks():
+        return build_page(page_texts(Limits()))
+
+
+@pytest.fixture
+def visitor(services, photo_file) -> Visitor:
+    """Someone who has chosen a picture."""
+    visitor = services.visitors.of(REQUEST)
+    take(services, visitor, photo_file)
+    return visitor
+
+
+def take(services: Services, visitor: Visitor, file: Path) -> None:
+    picture = services.previews.picture(file)
+    visitor.upload = Upload(file, picture.sha256, inspect(file), *save_thumbnail(visitor, picture))
+    visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
+
+
+def run(page: Page, services: Services) -> list[dict[Any, Any]]:
+    """Press Enhance; all that the page is told."""
+    handlers = RunHandlers(page, services)
+    return [handlers.ask(REQUEST, *VALUES), *handlers.run(REQUEST, *VALUES)]
+
+
+def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, visitor, photo_file, monkeypatch):
+    whole_run = services.enhancer.run
+
+    def run_and_change_the_picture(*given, **named):
+        result = whole_run(*given, **named)
+        visitor.start_over()
+        take(services, visitor, photo_file)
+        return result
+
+    monkeypatch.setattr(services.enhancer, "run", run_and_change_the_picture)
+
+    told = run(page, services)
+
+    assert page.result.box not in {part for update in told for part in update}
+    assert told[-1][page.run.progress] == ""
+    assert told[-1][page.run.enhance].interactive
+    assert visitor.finished is None
+    assert not visitor.busy
+
+
+def test_a_run_is_done_although_an_old_file_cannot_be_removed(page, services, visitor, monkeypatch):
+    for _ in range(8):
+        visitor.place("map", ".jpg").write_bytes(b"shown before")
+        visitor.place("result", "").mkdir()
+
+    def but_for_pictures(remove):
+        def maybe(path, *given, **named):
+            if visitor.folder in Path(path).parents:
+                raise PermissionError("another program has it open")
+            return remove(path, *given, **named)
+
+        return maybe
+
+    monkeypatch.setattr(Path, "unlink", but_for_pictures(Path.unlink))
+    monkeypatch.setattr("shutil.rmtree", but_for_pictures(shutil.rmtree))
+
+    assert page.result.box in run(page, services)[-1]
+
+
+def test_a_place_of_the_result_is_cut_from_the_decoded_picture_and_let_go(page, services, visitor):
+    run(page, services)
+    handlers, decoded = ResultHandlers(page, services), services.previews.picture(visitor.upload.path)
+
+    shown = handlers.first(REQUEST)
+    handlers.place(cast(gr.SelectData, SimpleNamespace(index=(3, 4))), REQUEST)
+
+    assert page.result.closely in shown
+    assert [picture is decoded for picture in services.enhancer.given] == [True, True]
+    assert services.enhancer.open == 0
+
+
+def test_a_report_is_made_from_the_decoded_picture(page, services, visitor):
+    run(page, services)
+
+    made = ResultHandlers(page, services).report(REQUEST)
+
+    assert made[page.result.report_problem] == ""
+    assert services.enhancer.given == [services.previews.picture(visitor.upload.path)]
+    assert Path(made[page.result.report_file].value["path"]).name == "photo-4x-report.pdf"

@@ -1,0 +1,140 @@
+"""Names of files that would like to be more than names: as markup, or turning around what stands after them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Dialog, Page, expect
+
+from enhance import EnhanceError, Settings
+from enhance.batch import Batch, Item
+from enhance.picture import Facts
+from enhance.texts import straight
+from enhance.web import fragments
+
+from ..site import Site
+from .journey import PATIENCE, choose, download, enhance, wait_for_chip
+
+NAMES = (
+    "a<img src=x onerror=alert(1)>.png",
+    "\"double\" & 'single'.png",
+    "&lt;b&gt;cats&amp;dogs.png",
+    "😀 smile 家.png",
+    "holiday\u202egpj.exe.png",
+)
+TURNING = "\u202e"
+
+
+@pytest.fixture
+def names_as_they_are(monkeypatch):
+    """Gradio takes some signs out of the names of uploads; the page does not rely on that."""
+    monkeypatch.setattr("gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name)
+
+
+@pytest.fixture
+def watched(open_page):
+    """Opens the page and afterwards looks for what a name may have done there."""
+    pages: list[Page] = []
+    dialogs: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def open_it(query: str) -> Page:
+        pages.append(open_page(query))
+        pages[-1].on("dialog", note)
+        return pages[-1]
+
+    yield open_it
+    for page in pages:
+        expect(page.locator('img[src="x"], [onerror]')).to_have_count(0)
+        assert TURNING not in page.evaluate("document.body.textContent")
+    assert dialogs == []
+
+
+def unreadable(site: Site, name: str) -> Path:
+    path = site.files / "bad" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("no picture")
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_only_ever_shown_on_the_first_tab(site, watched, tmp_path, names_as_they_are, name):
+    shown = as_sent(name)
+    page = watched("?preset=anime-fast")
+    choose(page, unreadable(site, name))
+    expect(page.locator("#upload-problem .problem")).to_contain_text(f"{shown} is not a picture", timeout=PATIENCE)
+    choose(page, site.photo(name, 40, 48))
+    expect(page.locator("#facts")).to_contain_text(shown, timeout=PATIENCE)
+    wait_for_chip(page, "matches")
+    enhance(page)
+    expect(page.locator("#result-facts")).to_contain_text(shown)
+
+    stem = Path(shown).stem
+    assert as_on_disk(download(page, tmp_path).name) == as_on_disk(f"{stem}-4x.png")
+    with page.expect_download() as coming:
+        page.locator("#report").click()
+    assert as_on_disk(coming.value.suggested_filename) == as_on_disk(f"{stem}-4x-report.pdf")
+
+
+def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_as_they_are):
+    page = watched("?preset=anime-fast")
+    page.get_by_role("tab", name="Many pictures").click()
+    files = [site.photo(name, 20, 24) for name in NAMES] + [unreadable(site, f"bad {name}") for name in NAMES]
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
+    page.locator("#batch-enhance").click()
+
+    expect(page.locator("#batch-progress")).to_contain_text("5 done, 5 failed", timeout=PATIENCE)
+    for row, file in zip(page.locator("#batch-table tbody tr").all(), files, strict=True):
+        expect(row).to_contain_text(as_sent(file.name))
+    for reason, name in zip(page.locator("#batch-table .reason").all(), NAMES, strict=True):
+        expect(reason).to_contain_text(f"bad {as_sent(name)} is not a picture")
+    with page.expect_download() as coming:
+        page.locator("#batch-download").click()
+    coming.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert len(archive.namelist()) == len(NAMES) + 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
+    facts = Facts(name, 10, "PNG", "RGB", 8, 6, 8, 1, name, False, 1)
+    item = Item(Path("x"), name, state="failed", error=EnhanceError(f"{name} is bad."))
+    pieces = [
+        fragments.problem(name),
+        fragments.note(name),
+        fragments.hint(name),
+        fragments.finished(name),
+        fragments.progress("en", name, 0.5, None),
+        fragments.facts_of_upload("en", facts, Settings()),
+        fragments.batch_table("en", Batch((item,)), {item: Path("/folder") / name}),
+    ]
+    page, dialogs = browser.new_page(), []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.set_content("".join(f"<section>{piece}</section>" for piece in pieces))
+
+    for section in page.locator("section").all():
+        expect(section).to_contain_text(straight(name))
+    assert page.locator("section img, section b, [onerror]").count() == 0
+    assert page.locator("a").get_attribute("download") == straight(name)
+    assert TURNING not in page.content()
+    assert dialogs == []
+    page.close()
+
+
+def as_sent(name: str) -> str:
+    """The name as it is shown of an upload: the browser itself sends a quotation mark so."""
+    return straight(name).replace('"', "%22")
+
+
+def as_on_disk(name: str) -> str:
+    """What is left of a name after the browser has taken out what no file may be called."""
+    return "".join(letter for letter in name if letter.isalnum() or letter in " .-()")

@@ -1,0 +1,182 @@
+"""The one catalogue: whole in both languages, used to the last key, and asked for nothing that it lacks."""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import enhance.errors
+import weights.errors
+from enhance import PRESETS
+from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_time
+from enhance.web.language import page_texts
+from enhance.web.page_files import Limits
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [ROOT / "app.py", *(ROOT / "enhance").rglob("*.py"), *(ROOT / "weights").rglob("*.py")]
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "preset_{}": tuple(PRESETS),
+    "about_{}": tuple(PRESETS),
+    "hint_{}": ("dehaze", "face"),
+    "chip_{}": ("none", "matches", "outdated", "running", "failed"),
+    "column_{}": ("file", "state", "size", "time"),
+    "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
+    "report_{}": ("brightness", "red", "green", "blue"),
+    "report_month_{}": tuple(map(str, range(1, 13))),
+    "report_place_{}": ("detailed", "even", "middle"),
+    "report_stage_{}": ("wait", "decode", "scene", "network", "tuning", "encode"),
+    "summary_column_{}": ("file", "result", "size", "time"),
+    "summary_state_{}": ("waiting", "running", "failed", "cancelled"),
+}
+"""The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
+
+COMPOSED: dict[str, tuple[str, ...]] = {
+    "{}_title": ("picture", "preset", "tune", "preview", "result", "inspect", "batch"),
+    "{}_info": ("strength", "denoise", "tile"),
+    "choice_{}": tuple(PRESETS),
+}
+"""The same for the texts that the browser puts in by itself."""
+
+ERRORS = {
+    name
+    for module in (enhance.errors, weights.errors)
+    for name, one in vars(module).items()
+    if isinstance(one, type) and issubclass(one, Exception)
+}
+
+SAME_IN_BOTH = {"report_unknown", "report_place_at"}
+"""The keys whose sentence is one and the same in both languages."""
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    for path in SOURCES:
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def placeholders(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+def template(key: ast.expr) -> str | None:
+    """The f-string with `{}` for each value in it; None for anything else."""
+    if not isinstance(key, ast.JoinedStr):
+        return None
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in key.values)
+
+
+def asked_for(function: str, argument: int) -> Iterator[tuple[str, ast.expr]]:
+    """Where the code calls `function`, and what it gives it as the key."""
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            where = f"{path.relative_to(ROOT)}:{node.lineno}"
+            if isinstance(node.func, ast.Name) and node.func.id == function:
+                yield where, node.args[min(argument, len(node.args) - 1)]
+            elif isinstance(node.func, ast.Attribute) and node.func.attr == function:
+                yield where, node.args[0]  # of a sheet, which knows its language
+
+
+def raised() -> Iterator[tuple[str, ast.Call]]:
+    """Every error that is made with a text as its first argument."""
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+                continue
+            name = node.func.id
+            ours = name.endswith("Error") and name[:-5] in (
+                "Enhance",
+                "Picture",
+                "Settings",
+                "Weights",
+                "WeightsFolder",
+            )
+            if ours or name in ("MemoryShortError", "StorageError", "Cancelled"):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_a_sentence_is_there_in_both_languages_with_the_same_places():
+    for key, sentence in catalogue().items():
+        assert set(sentence) == set(LANGUAGES), key
+        english, chinese = (sentence[language] for language in LANGUAGES)
+        assert english == english.strip() != "", key
+        assert chinese == chinese.strip() != "", key
+        assert placeholders(english) == placeholders(chinese), key
+
+
+def test_no_sentence_was_left_in_english():
+    same = {key for key, sentence in catalogue().items() if sentence["en"] == sentence["zh-CN"]}
+    assert same == SAME_IN_BOTH
+
+
+def test_every_key_is_used():
+    used = {name.format(value) for name, values in FAMILIES.items() for value in values}
+    used |= {name.format(value) for name, values in COMPOSED.items() for value in values}
+    for _, tree in trees():
+        used |= {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+    assert sorted(set(catalogue()) - used) == []
+
+
+def test_every_key_that_is_asked_for_is_there():
+    for where, key in asked_for("say", 1):
+        if isinstance(key, ast.Constant):
+            assert key.value in catalogue(), where
+        elif (name := template(key)) is not None:
+            assert name in FAMILIES, f"{where}: list the values of {name}"
+    for name, values in FAMILIES.items():
+        assert {name.format(value) for value in values} <= set(catalogue()), name
+
+
+def test_every_text_that_the_browser_puts_in_is_there():
+    texts = page_texts(Limits()).translations
+    for where, key in asked_for("i18n", 0):
+        if isinstance(key, ast.Constant):
+            assert key.value in texts["en"], where
+        elif (name := template(key)) is not None:
+            assert name in COMPOSED, f"{where}: list the values of {name}"
+    for name, values in COMPOSED.items():
+        assert {name.format(value) for value in values} <= set(texts["zh-CN"]), name
+
+
+def test_every_error_is_a_key_of_the_catalogue():
+    unknown = []
+    for where, call in raised():
+        key = call.args[0]
+        if isinstance(key, ast.JoinedStr) or (isinstance(key, ast.Constant) and key.value not in catalogue()):
+            unknown.append(where)
+    assert unknown == []
+
+
+def test_every_error_brings_the_values_of_its_sentence():
+    for where, call in raised():
+        key = call.args[0]
+        if not isinstance(key, ast.Constant) or key.value not in catalogue():
+            continue
+        sentence = catalogue()[str(key.value)]["en"]
+        given = {keyword.arg for keyword in call.keywords}
+        if None not in given:
+            about = {"name"} if str(key.value).startswith("picture_") else set()  # the reader of the file puts it in
+            assert given | about >= placeholders(sentence), where
+
+
+def test_times_are_said_as_people_say_them():
+    assert [say_time("en", seconds) for seconds in (0.2, 8.4, 99, 200, 4800, 7200)] == [
+        "1 s",
+        "8 s",
+        "99 s",
+        "3 min",
+        "1 h 20 min",
+        "2 h",
+    ]
+    assert say_measured("zh-CN", 0.234) == "0.23 秒"
+
+
+def test_an_error_inside_a_sentence_speaks_the_same_language():
+    from enhance.errors import Cancelled
+
+    assert "已停止" in say("zh-CN", "batch_loose", reason=Cancelled("stopped"))
