@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from gradio_client import Client, handle_file
+
+from ..site import Site
 
 PUBLIC = {"/enhance", "/preview", "/batch", "/report", "/presets", "/status"}
 SETTINGS = {
@@ -20,6 +26,15 @@ SETTINGS = {
     "contrast": None,
     "tile": 192,
 }
+
+
+def answer_to(site: Site, endpoint: str, data: list[Any]) -> str:
+    """What a raw call of an endpoint brings: the refusal itself, or all that its event tells."""
+    called = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, timeout=20)
+    if called.status_code != 200:
+        return called.text
+    event = called.json()["event_id"]
+    return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", timeout=20).text
 
 
 def test_only_the_promised_endpoints_are_public_and_each_is_described(client):
@@ -60,22 +75,76 @@ def test_a_path_of_the_server_is_refused(site, tmp_path, endpoint, image):
     body = [body] if endpoint == "batch" else body
     runs = site.enhancer.runs + site.enhancer.previews
 
-    called = httpx.post(
-        f"{site.url}gradio_api/call/{endpoint}", json={"data": [body, *square, *SETTINGS.values()]}, timeout=20
-    )
+    answer = answer_to(site, endpoint, [body, *square, *SETTINGS.values()])
 
-    answer = called.text
-    if called.status_code == 200:
-        event = called.json()["event_id"]
-        answer = httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", timeout=20).text
-        assert "event: error" in answer
+    assert "event: complete" not in answer
     assert "processed" not in answer
     assert site.enhancer.runs + site.enhancer.previews == runs
 
 
-def test_results_and_uploads_of_the_data_folder_are_not_served(site, client):
-    for path in (site.enhancer.tasks.folder / "processed" / "x.png", Path("/etc/passwd")):
-        assert httpx.get(f"{site.url}gradio_api/file={path}").status_code in (403, 404)
+@pytest.fixture(scope="module")
+def kept(site) -> dict[str, Path]:
+    """What the data folder really keeps of a run that someone else made, one file of each kind."""
+    someone = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
+    image = handle_file(site.photo("private.png", 24, 24))
+    _, info = someone.predict(image=image, preset="anime-fast", api_name="/enhance")
+    someone.predict(task_id=info["task_id"], api_name="/report")
+    someone.close()
+    tasks = site.enhancer.tasks
+    upload = tasks.upload_path(info["input"]["sha256"], "private.png")
+    newest = max(tasks.network.glob("*.raw"), key=lambda path: path.stat().st_mtime)
+    report = tasks.reports / f"{info['task_id']}.pdf"
+    return {"result": tasks.result_path(info["task_id"]), "upload": upload, "network": newest, "report": report}
+
+
+KINDS = pytest.mark.parametrize("kind", ["result", "upload", "network", "report"])
+
+
+@KINDS
+@pytest.mark.parametrize("way", ["{path}", "{relative}", "{doubled}", "%2F{encoded}", "{through}"])
+def test_what_the_data_folder_keeps_is_not_served(site, kept, kind, way):
+    path, page = kept[kind], site.files.parent / "page"
+    assert path.is_file()
+    assert page.is_dir()
+    forms = {
+        "path": path,
+        "relative": os.path.relpath(path),
+        "doubled": f"/{path}",
+        "encoded": quote(str(path)[1:], safe=""),
+        "through": f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E"),
+    }
+    for route in ("file=", "file/"):
+        answer = httpx.get(f"{site.url}gradio_api/{route}{way.format(**forms)}", follow_redirects=True)
+        assert answer.status_code in (400, 403, 404), answer.url
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "image",
+    [
+        "{path}",
+        {"path": "{path}"},
+        {"path": "{path}", "meta": {"_type": "gradio.FileData"}},
+        {"path": "{path}", "url": "{site}gradio_api/file={path}", "meta": {"_type": "gradio.FileData"}},
+        {"path": None, "url": "{site}gradio_api/file={path}", "meta": {"_type": "gradio.FileData"}},
+    ],
+)
+def test_what_the_data_folder_keeps_is_no_input(site, kept, kind, image):
+    image = json.loads(json.dumps(image).replace("{path}", str(kept[kind])).replace("{site}", site.url))
+    runs = site.enhancer.runs
+
+    answer = answer_to(site, "enhance", [image, *SETTINGS.values()])
+
+    assert "event: complete" not in answer
+    assert site.enhancer.runs == runs
+
+
+@KINDS
+def test_what_the_data_folder_keeps_cannot_be_had_by_a_strangers_report(site, kept, kind):
+    for wish in (kept[kind].stem, str(kept[kind]), f"../{kept[kind].parent.name}/{kept[kind].stem}"):
+        answer = answer_to(site, "report", [wish])
+        assert "event: error" in answer
+        assert "no task of yours" in answer
 
 
 def test_the_health_check_answers_without_a_login(site):

@@ -289,3 +289,38 @@ def test_a_picture_changed_at_the_last_moment_of_a_run_gets_no_result_of_the_old
     expect(page.locator("#progress")).to_have_text("")
     enhance(page)
     expect(page.locator("#result-facts")).to_contain_text("second.png")
+
+
+COVERED = """() => {
+  window.covered = new Set();
+  const look = () => {
+    for (const cover of document.querySelectorAll("[data-testid=status-tracker], .html-container.pending")) {
+      const seen = cover.getBoundingClientRect().height > 0 && getComputedStyle(cover).opacity !== "0";
+      if (seen && !cover.classList.contains("hide")) window.covered.add(cover.closest("[id]").id);
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+"""Notes from now on which parts of the page are dimmed or covered because something is under way."""
+
+
+def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("calm.png", 300, 300))
+    wait_for_chip(page, "matches")
+    enhance(page)
+    expect(page.locator("#closely [data-testid=imageslider-image]")).to_have_count(2, timeout=PATIENCE)
+    page.evaluate(COVERED)
+
+    press(page, "contrast", "ArrowRight")
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "outdated", timeout=PATIENCE)
+    page.locator("#enhance").click()
+    expect(page.locator("#cancel")).to_be_enabled()
+    for part in ("#compare", "#closely", "#preview"):
+        expect(page.locator(f"{part} [data-testid=imageslider-image]")).to_have_count(2)
+    for part, words in (("#facts", "calm.png"), ("#result-facts", "calm.png"), ("#preview-where", "px around")):
+        expect(page.locator(part)).to_contain_text(words)
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches", timeout=PATIENCE)
+
+    assert page.evaluate("[...window.covered]") == []
