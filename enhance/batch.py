@@ -18,7 +18,7 @@ from .files import file_sha256
 from .output.result import Origin, origin_of, source_mark
 from .picture import Picture, inspect, read_picture
 from .settings import Settings
-from .texts import DEFAULT_LANGUAGE
+from .texts import DEFAULT_LANGUAGE, straight
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
@@ -268,17 +268,17 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
     from .report.summary import Line
 
     done = [item for item in batch.items if item.state == "done"]
-    titles = dict(zip(done, apart(f"{Path(item.name).stem}.png" for item in done), strict=True))
+    titles = dict(zip(done, apart(f"{straight(Path(item.name).stem)}.png" for item in done), strict=True))
     lines = []
     for item in batch.items:
-        reason = item.error.sentence(language) if item.error else ""
+        reason = straight(item.error.sentence(language)) if item.error else ""
         if item.info is None:
-            lines.append(Line(item.name, item.state, reason=reason))
+            lines.append(Line(straight(item.name), item.state, reason=reason))
             continue
         output, seconds = item.info["output"], item.info["seconds"]["total"]
         size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
         figures = (size, output["bytes"], seconds, reason, item.result, titles[item], *signs)
-        lines.append(Line(item.name, item.state, *figures))
+        lines.append(Line(straight(item.name), item.state, *figures))
     return lines
 
 

@@ -114,6 +114,7 @@ class Visitor:
         self.seen = time.monotonic()
         self.upload: Upload | None = None
         self.box: Box | None = None
+        self.choice = 0
         self.hints: tuple[str, ...] | None = None
         self.controls = Settings()
         self.preview: Preview | None = None
@@ -158,14 +159,25 @@ class Visitor:
             if self.batch is not None:
                 self.batch.stop.set()
 
-    def start_over(self) -> None:
-        """Forget the picture and all that was made of it."""
+    def start_over(self) -> int:
+        """Forget the picture and all that was made of it; gives the number of the choice that begins now."""
         with self.lock:
+            self.choice += 1
+            choice = self.choice
             self.stop()
             self.upload = self.box = self.hints = self.preview = self.asked = None
             self.run = self.finished = None
             self.failed = self.waiting = False
         shutil.rmtree(self.folder, ignore_errors=True)
+        return choice
+
+    def take(self, choice: int, upload: Upload, box: Box, controls: Settings) -> bool:
+        """Take a picture as the visitor's, unless another choice was begun since; says whether it was taken."""
+        with self.lock:
+            if self.choice != choice:
+                return False
+            self.upload, self.box, self.controls = upload, box, controls
+            return True
 
 
 class Visitors:

@@ -77,7 +77,7 @@ class UploadHandlers:
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
         visitor, language = self._services.asker(request)
         self._services.previews.forget(visitor.upload)
-        visitor.start_over()
+        choice = visitor.start_over()
         if path is None:
             yield self._empty(visitor, language, "")
             return
@@ -95,10 +95,11 @@ class UploadHandlers:
         except Exception as error:
             yield self._empty(visitor, language, reason(language, error, "A picture could not be taken"))
             return
-        with visitor.lock:
-            visitor.controls = settings
-            visitor.upload = Upload(path, picture.sha256, facts, thumbnail, size)
-            visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
+        upload = Upload(path, picture.sha256, facts, thumbnail, size)
+        box = choose_box(picture.width, picture.height, None, None, SIZE)
+        if not visitor.take(choice, upload, box, settings):
+            yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
+            return
         yield {
             self._card.thumbnail: outlined_thumbnail(visitor),
             self._card.estimate: fragments.estimate(language, None),

@@ -24,6 +24,7 @@ from enhance.web.preview import SIZE, Previews
 from enhance.web.result import ResultHandlers
 from enhance.web.run import RunHandlers
 from enhance.web.state import Upload, Visitor, Visitors
+from enhance.web.upload import UploadHandlers
 from enhance.web.views import Services
 
 FAST = Settings.from_preset("anime-fast").as_dict()
@@ -107,6 +108,23 @@ def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, 
     assert told[-1][page.run.enhance].interactive
     assert visitor.finished is None
     assert not visitor.busy
+
+
+def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, services, photo_file, monkeypatch):
+    visitor, read = services.visitors.of(REQUEST), services.previews.picture
+    handlers = UploadHandlers(page, services)
+
+    def read_and_put_away(path):
+        picture = read(path)
+        handlers.put_away(REQUEST)
+        return picture
+
+    monkeypatch.setattr(services.previews, "picture", read_and_put_away)
+
+    told = list(handlers.upload(REQUEST, str(photo_file), *VALUES))
+
+    assert visitor.upload is None
+    assert page.upload.thumbnail not in told[-1]
 
 
 def test_a_run_is_done_although_an_old_file_cannot_be_removed(page, services, visitor, monkeypatch):

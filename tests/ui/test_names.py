@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Dialog, Page, expect
 
-from enhance import EnhanceError, Settings
+from enhance import PictureError, Settings
 from enhance.batch import Batch, Item
 from enhance.picture import Facts
 from enhance.texts import straight
@@ -107,7 +107,7 @@ def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_a
 @pytest.mark.parametrize("name", NAMES)
 def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
     facts = Facts(name, 10, "PNG", "RGB", 8, 6, 8, 1, name, False, 1)
-    item = Item(Path("x"), name, state="failed", error=EnhanceError(f"{name} is bad."))
+    item = Item(Path("x"), name, state="failed", error=PictureError("picture_empty", name=name))
     pieces = [
         fragments.problem(name),
         fragments.note(name),

@@ -118,13 +118,13 @@ def test_a_preview_of_another_square_is_outdated(previews, visitor):
 def test_a_failure_keeps_the_picture_and_says_why(enhancer, previews, visitor):
     last(previews.make(visitor, FAST, "en"))
     before = visitor.preview
-    enhancer.error = EnhanceError("The moon is in the way; wait.")
+    enhancer.error = EnhanceError("memory_short")
 
     shown = last(previews.make(visitor, FAST, "en"))
 
     assert shown.state == "failed"
     assert shown.pair is None
-    assert "The moon is in the way; wait." in shown.problem
+    assert "too little free memory" in shown.problem
     assert visitor.preview is before
 
 

@@ -226,6 +226,14 @@ def test_a_removed_file_leaves_the_others_where_they_are(tree):
     assert tree.run() == {"a-2.png": True, "a-3.png": True}
 
 
+def test_a_forged_name_is_told_in_the_order_of_its_letters(enhancer, sources, tmp_path):
+    batch = Running(enhancer, RAW, planned(sources[:2], names=["trip\u202egpj.exe.png", "bad\u202egnp.png"])).run()
+
+    with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
+        assert archive.namelist()[0] == "tripgpj.exe.png"
+        assert "\u202e" not in archive.read("report.csv").decode()
+
+
 def test_equal_names_are_kept_apart_also_by_their_case():
     assert apart(["a.png", "A.png", "a.png"], ["b.png"]) == ["a.png", "A-2.png", "a-3.png"]
     assert apart(["b.png"], ["B.png"]) == ["b-2.png"]
