@@ -1,7 +1,8 @@
-"""Makes the small before/after pictures of the presets that the page shows: `python docs/make_examples.py`.
+"""Makes the small before/after pictures of the presets that the page shows: `python docs/make_examples.py [FOLDER]`.
 
 The left half is the bicubic enlargement, the right half the preset's own result; a preset whose weights are not here is
-passed over. Photos are the page's examples, the hazy one hazed by the usual model, the drawing drawn here.
+passed over. Photos are the page's examples, the hazy one hazed by the usual model, the drawing drawn here. FOLDER has
+the fast network's two ends as the authors' ncnn files, for where Hugging Face cannot be reached.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance import EnhanceError, Enhancer, Settings
+from tests.fast_network import fast_states, standing_in
 
 EXAMPLES = Path(__file__).parents[1] / "enhance" / "web" / "examples"
 HEIGHT, WIDTH = 72, 160
@@ -52,7 +54,13 @@ def drawing() -> np.ndarray:
     return cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
-def main() -> None:
+def main(folder: Path | None = None) -> None:
+    states = fast_states(folder.joinpath) if folder else {}
+    with standing_in(states):
+        make_all()
+
+
+def make_all() -> None:
     coffee, cat, astronaut = photo("coffee", 110, 150), photo("cat", 60, 90), photo("astronaut", 90, 40)
     drawn = drawing()
     pictures = {
@@ -83,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from PIL import Image
 from skimage import data
 
 import weights
-from weights.ncnn import read_ncnn
+from tests import fast_network
+from tests.fast_network import States
 
 FAST = "realesr-animevideov3"
 """A real network that is quick enough for tests of everything around it."""
@@ -81,32 +82,13 @@ def detector_file(model_files) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fast_states(model_files) -> dict[str, dict]:
-    """The tensors of the fast photo network's two ends, from the authors' files in ncnn's form (fp16-rounded)."""
-    import torch
-
-    files = {
-        "realesr-general-x4v3": "RealESRGAN_General_x4_v3",
-        "realesr-general-wdn-x4v3": "RealESRGAN_General_WDN_x4_v3",
-    }
-    states = {}
-    for name, stem in files.items():
-        param, data = model_files(f"{stem}.param").read_text(), model_files(f"{stem}.bin").read_bytes()
-        tensors = read_ncnn(weights.manifest()[name].network, param, data)
-        states[name] = {key: torch.from_numpy(values) for key, values in tensors.items()}
-    return states
+def fast_states(model_files) -> States:
+    """The tensors of the fast photo network's two ends as the authors published them (fp16-rounded)."""
+    return fast_network.fast_states(model_files)
 
 
 @pytest.fixture
-def with_fast_weights(fast_states, monkeypatch) -> None:
-    """The preset `fast` finds its real weights, although their files are not those of the manifest."""
-    ensure, read = weights.ensure, weights.read_state_dict
-
-    def made_up(name, *rest):
-        if name not in fast_states:
-            return ensure(name, *rest)
-        return weights.Located(name, Path(), name.encode().hex()[:64], "ncnn")
-
-    monkeypatch.setattr(weights, "ensure", made_up)
-    monkeypatch.setattr(weights, "locate", made_up)
-    monkeypatch.setattr(weights, "read_state_dict", lambda one: fast_states.get(one.name) or read(one))
+def with_fast_weights(fast_states) -> Iterator[None]:
+    """The preset `fast` finds its real weights."""
+    with fast_network.standing_in(fast_states):
+        yield

@@ -94,6 +94,11 @@ class RowNetwork:
         return self.recipe.model
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that the network declares."""
+        return self.graph.precisions
+
+    @property
     def bytes(self) -> int:
         tensors = [*self.state.values()]
         for ready in self.kernels.values():

@@ -52,20 +52,20 @@ def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str
             for line in lines:
                 if line.result is not None:
                     archive.write(line.result, line.title)
-            archive.writestr("report.csv", table(lines), zipfile.ZIP_DEFLATED)
+            archive.writestr("report.csv", table(lines, language), zipfile.ZIP_DEFLATED)
             archive.writestr("summary.pdf", summary(lines, settings, language=language))
 
     place_whole(path, write)
     return path
 
 
-def table(lines: Sequence[Line]) -> str:
+def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
     """The batch as CSV (RFC 4180), with the byte order mark that makes spreadsheets read it as UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(COLUMNS)
+    writer.writerow(say(language, f"table_{name}") for name in COLUMNS)
     for line in lines:
-        row: list[object] = [line.name, line.state, line.reason, line.title]
+        row: list[object] = [line.name, say(language, f"table_{line.state}"), line.reason, line.title]
         if line.pixels is not None:
             row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256]
         writer.writerow([_harmless(value) for value in row] + [""] * (len(COLUMNS) - len(row)))

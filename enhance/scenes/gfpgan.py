@@ -22,9 +22,6 @@ _log = logging.getLogger(__name__)
 NAME = "gfpgan-v1.4"
 """The weights' name in the manifest."""
 
-PRECISIONS = ("fp32",)
-"""The precisions that the network runs at."""
-
 # The official options of the "clean" network of 512 px: twice the channels from 64 px on, a style for every layer, and
 # half of the features steered by the picture.
 _OPTIONS = {
@@ -42,9 +39,11 @@ _OPTIONS = {
 class FaceRestorer:
     """GFPGAN on one device.
 
-    `state` are the official tensors by name (`weights.read_state_dict`), about 350 MB in float32, and are used as they
+    `state` are the official tensors by name (`inference.models.state_dict`), about 350 MB in float32, and are used as they
     are. Everything runs in float32. Raises WeightsError for the tensors of another network.
     """
+
+    precisions = ("fp32",)
 
     def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
         started = time.perf_counter()

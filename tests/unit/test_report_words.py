@@ -12,7 +12,7 @@ from enhance import Settings
 from enhance.batch import Batch, Item, lines_of
 from enhance.report import make_report
 from enhance.report.sheet import date_in_words
-from enhance.report.summary import Line, summary
+from enhance.report.summary import Line, summary, table
 from enhance.settings import PRESETS, RANGES
 from enhance.texts import LANGUAGES, catalogue, name_of
 
@@ -66,7 +66,7 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     words = Settings.from_preset("fast", denoise=0.5).in_words("zh-CN")
     results = summary(lines, words, language="zh-CN")
 
-    text = text_of(states, tmp_path) + text_of(results, tmp_path)
+    text = text_of(states, tmp_path) + text_of(results, tmp_path) + table([*waiting, *lines], "zh-CN")
     assert english_in(text) == set()
     assert "柔和 · 4× · 不调整" in text
     assert "快速 · 4× · 强度 1 · 锐化 0" in text

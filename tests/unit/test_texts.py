@@ -10,6 +10,7 @@ from pathlib import Path
 import enhance.errors
 import weights.errors
 from enhance import PRESETS
+from enhance.report.summary import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_time
 from enhance.web.language import page_texts
 from enhance.web.page_files import Limits
@@ -28,6 +29,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "report_month_{}": tuple(map(str, range(1, 13))),
     "report_place_{}": ("detailed", "even", "middle"),
     "report_stage_{}": ("wait", "decode", "scene", "network", "tuning", "encode"),
+    "table_{}": (*COLUMNS, "waiting", "running", "done", "failed", "cancelled"),
     "summary_column_{}": ("file", "result", "size", "time"),
     "summary_state_{}": ("waiting", "running", "failed", "cancelled"),
 }
