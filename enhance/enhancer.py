@@ -11,29 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import scenes
+from . import pipeline, scenes
 from .config import read_config
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .files import try_place
 from .inference import models
-from .inference.network_output import NetworkOutput, streams_columns
+from .inference.network_output import NetworkOutput
 from .inference.turns import Progress
 from .info import RunRecord, located_of, settings_of
 from .output.result import ResultRows
 from .picture import Picture, read_picture
-from .pipeline import (
-    Onlookers,
-    Order,
-    Target,
-    Watcher,
-    Workshop,
-    begin,
-    find_at,
-    find_stored,
-    finished_rows,
-    make,
-    make_preview,
-)
+from .pipeline import Onlookers, Order, Target, Watcher, Workshop
 from .preview import LARGEST, MARGIN, Preview, choose_box, render
 from .scenes.faces import Portraits
 from .settings import Settings
@@ -113,7 +101,7 @@ class Enhancer:
         """
         workshop, others = self._workshop(), Onlookers(progress, stop, watch)
         source = Path(source)
-        record = begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop)
+        record = pipeline.begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop)
         if output is not None:
             return self._run_to(Path(output), source, record, workshop, others)
         self.tasks.prepare()
@@ -124,8 +112,8 @@ class Enhancer:
             hold.enter_context(self.tasks.using(path))
         with self.tasks.using(upload, path, keep):
             self.tasks.keep_upload(source, record.picture)
-            info = find_stored(record, self.tasks, path) if watch is None else None
-            info = info or make(record, Target(path, keep), workshop, others, preview)
+            info = pipeline.find_stored(record, self.tasks, path) if watch is None else None
+            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
             info |= {"task_id": task_id}
             self.tasks.finish(task_id, info)
         return Result(path, info)
@@ -150,10 +138,10 @@ class Enhancer:
         if not 1 <= size <= LARGEST:
             raise SettingsError("size_range", largest=LARGEST, value=repr(size))
         workshop = self._workshop()
-        record = begin(self._order(source, settings, max_pixels, max_bytes), workshop)
+        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop)
         width, height = record.picture.width, record.picture.height
         box = choose_box(width, height, x, y, size)
-        return make_preview(record, box, box.grown(MARGIN, width, height), workshop, Onlookers(progress, stop))
+        return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, Onlookers(progress, stop))
 
     def retune(self, preview: Preview, settings: Settings) -> Preview:
         """The same square with other sliders, without running the network.
@@ -182,7 +170,7 @@ class Enhancer:
         record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
             faces = self._portraits.faces(picture) if settings.scene == "face" else None
-            yield finished_rows(picture, settings, output, faces)
+            yield pipeline.finished_rows(picture, settings, output, faces)
 
     def report(self, task_id: str, language: str = DEFAULT_LANGUAGE, picture: Picture | None = None) -> Path:
         """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
@@ -219,14 +207,7 @@ class Enhancer:
         """The network's output alone: uint8 (or uint16) [H, W, 3] RGB gives [4H, 4W, 3] of the same type."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
-        height, width = rgb.shape[:2]
-        result = np.empty((4 * height, 4 * width, 3), rgb.dtype)
-        columns, filled = streams_columns(height, width), 0
-        for strip in self.engine.stream(rgb, model, tile=Settings(tile=tile).tile, progress=progress, stop=stop):
-            end = filled + strip.shape[1 if columns else 0]
-            result[(slice(None), slice(filled, end)) if columns else slice(filled, end)] = strip
-            filled = end
-        return result
+        return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, progress=progress, stop=stop)
 
     def estimate(self, width: int, height: int, settings: Settings, bits: int = 8) -> float:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
@@ -293,10 +274,10 @@ class Enhancer:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
         if output.exists() and source.exists() and output.samefile(source):
             raise StorageError("own_input", output=output)
-        info = find_at(record, output)
+        info = pipeline.find_at(record, output)
         if info is None:
             try_place(output)
-            info = make(record, Target(output, source=source), workshop, others)
+            info = pipeline.make(record, Target(output, source=source), workshop, others)
         return Result(output, info | {"task_id": self.tasks.new_id()})
 
     def _restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None) -> list[np.ndarray]:

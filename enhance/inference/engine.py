@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -126,6 +126,19 @@ class Engine:
                 yield from self._strips(rgb, recipe, tile, progress, stop, waiting, urgent=urgent)
         finally:
             self._release_later()
+
+    def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:
+        """The network's whole output [H * scale, W * scale, 3]; arguments, types and errors are those of `stream`."""
+        height, width = rgb.shape[:2]
+        scale = known_graph(model if isinstance(model, str) else model.model).scale
+        result = np.empty((scale * height, scale * width, 3), rgb.dtype)
+        across = result.swapaxes(0, 1) if streams_columns(height, width) else result
+        filled = 0
+        for strip in self.stream(rgb, model, **options):
+            rows = strip.swapaxes(0, 1) if across is not result else strip
+            across[filled : filled + len(rows)] = rows
+            filled += len(rows)
+        return result
 
     def _strips(
         self,

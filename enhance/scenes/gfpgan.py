@@ -39,8 +39,8 @@ _OPTIONS = {
 class FaceRestorer:
     """GFPGAN on one device.
 
-    `state` are the official tensors by name (`inference.models.state_dict`), about 350 MB in float32, and are used as they
-    are. Everything runs in float32. Raises WeightsError for the tensors of another network.
+    `state` are the official tensors by name, about 350 MB in float32, and are used as they are. Everything runs in
+    float32. Raises WeightsError for the tensors of another network.
     """
 
     precisions = ("fp32",)

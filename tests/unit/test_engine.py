@@ -26,8 +26,7 @@ def engine() -> Engine:
 
 
 def enlarge(engine, rgb, model=FAST, **options) -> np.ndarray:
-    strips = list(engine.stream(rgb, model, **options))
-    return np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
+    return engine.enlarge(rgb, model, **options)
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["landscape", "portrait"])
