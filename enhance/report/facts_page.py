@@ -14,7 +14,7 @@ from typing import Any
 from ..picture import Picture
 from ..picture.colour import profile_name
 from ..settings import PRESETS
-from ..texts import name_of
+from ..texts import name_of, source_in_words
 from .findings import Findings
 from .plots import draw_histograms, draw_legend, draw_seconds, draw_settings
 from .sheet import BODY, GREY, LEAD, LEFT, NOTE, WIDTH, Sheet, column, draw_heading, leading
@@ -30,8 +30,6 @@ _COLOURS = {
     "RGBA": "report_rgb_alpha",
     "P": "report_palette",
 }
-_ROUNDED = " (fp16-rounded)"
-
 _Row = tuple[str, str]
 _Wide = tuple[str, str, str]
 
@@ -200,8 +198,7 @@ def _file_rows(sheet: Sheet, info: Mapping[str, Any], picture: Picture, size: tu
 def _made_of(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
     """What the result was made from, as label and value: the preset, the scale, the model."""
     scale, preset, source = _number(at(info, "settings", "scale")), at(info, "preset"), at(info, "model", "source")
-    if isinstance(source, str) and source.endswith(_ROUNDED):
-        source = sheet.say("report_rounded", source=source.removesuffix(_ROUNDED))
+    source = source_in_words(sheet.language, source) if isinstance(source, str) else source
     rows = [
         (sheet.say("report_preset"), _given(sheet, preset and name_of(sheet.language, "preset", str(preset)))),
         (sheet.say("scale"), _given(sheet, None if scale is None else f"× {scale:g}")),

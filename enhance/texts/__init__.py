@@ -21,6 +21,7 @@ from weights.errors import SENTENCES as OF_WEIGHTS
 
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
+_ROUNDED = " (fp16-rounded)"
 
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
@@ -39,6 +40,12 @@ def name_of(language: str, kind: str, name: str) -> str:
     """What the catalogue calls a `preset`, or another kind of thing; a name that it lacks stands for itself."""
     key = f"{kind}_{name}"
     return say(language, key) if key in catalogue() else name
+
+
+def source_in_words(language: str, source: str) -> str:
+    """Where a model's weights came from; that a copy is rounded is said in the language, names stay as they are."""
+    bare = source.removesuffix(_ROUNDED)
+    return source if bare == source else say(language, "report_rounded", source=bare)
 
 
 def spoken(wish: str | None) -> str | None:

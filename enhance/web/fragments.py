@@ -18,7 +18,7 @@ from ..info import settings_of
 from ..output.resample import scaled_size
 from ..picture import Facts
 from ..settings import Settings
-from ..texts import say, say_measured, say_time, straight
+from ..texts import say, say_measured, say_time, source_in_words, straight
 
 
 def escape(text: str) -> str:
@@ -137,7 +137,7 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     )
     rows["row_settings"] = settings_of(info).in_words(language)
     rows["row_model"] = say(language, "row_model_of", name=model["name"], sha256=model["sha256"])
-    rows["row_source"] = model["source"]
+    rows["row_source"] = source_in_words(language, model["source"])
     rows["row_signature"] = info["signature"]
     rows["row_task"] = info["task_id"]
     return _rows(language, rows, "table")

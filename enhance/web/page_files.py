@@ -24,7 +24,7 @@ from ..texts import straight
 
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
-_GRADIO = re.compile(r"[0-9a-f]{64}")
+_GRADIO = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MOST_OWNERS = 20_000
 
 

@@ -213,11 +213,12 @@ def restore_faces(engine, better, stop=None, *, afresh=True) -> tuple[list[np.nd
 
 
 def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_wanted(engine, photo):
-    begun, ended = threading.Event(), []
+    begun, ended, in_memory = threading.Event(), [], []
 
     def mirrored(face):
         begun.set()
         threading.Event().wait(0.2)  # long enough for the run to ask for its turn
+        in_memory.append(engine.loaded()[0])
         return face[:, ::-1]
 
     faces = threading.Thread(target=lambda: ended.append(restore_faces(engine, mirrored)))
@@ -232,6 +233,7 @@ def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_want
 
     ((restored, loads),) = ended
     assert loads == 1
+    assert in_memory == ["gfpgan-v1.4"] * 2
     assert all(np.array_equal(face, crop[:, ::-1]) for face, crop in zip(restored, FACES, strict=True))
 
 
