@@ -70,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")
     run.set_defaults(command=_run)
     run.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="picture files, or folders of them")
-    run.add_argument("-o", "--output", type=Path, help="a file for one input, else a folder (default: processed/)")
+    run.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="a file for one input (what lies there is replaced), else a folder (default: processed/)",
+    )
     run.add_argument("--preset", default="gentle", help=f"one of {', '.join(PRESETS)} (default gentle)")
     run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
     for name, (low, high) in RANGES.items():
@@ -128,8 +133,8 @@ def _planned(inputs: list[Path], output: Path | None) -> Batch:
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
     planned = plan(find_pictures(inputs, output), output)
-    for folder in {output, *(item.output.parent for item in planned.items if item.output)}:
-        sweep(folder)
+    for folder in {output / (item.place or item.name) for item in planned.items}:
+        sweep(folder.parent)
     return planned
 
 
@@ -175,6 +180,8 @@ class _Reporter:
         elif self._json:
             print(json.dumps(item.info, ensure_ascii=False), flush=True)
         else:
+            if item.error is not None:
+                _complain(item.error, item.source)
             output, seconds = item.info["output"], item.info["seconds"]["total"]
             done = "was there already" if item.info["cached"] else f"{seconds:.1f} s"
             print(f"{item.result}  {output['width']} x {output['height']}, {done}", flush=True)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
 from .files import file_sha256
-from .output.result import Origin, origin_of, source_mark
+from .output.result import Origin, origin_of
 from .picture import Picture, inspect, read_picture
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, straight
 
 if TYPE_CHECKING:
-    from .enhancer import Enhancer
+    from .enhancer import Enhancer, Result
     from .report.summary import Line
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class Item:
     source: Path
     name: str
     output: Path | None = None
+    place: Path | None = None
+    """Below the folder that it was found in."""
     state: str = "waiting"
     pixels: int = 0
     info: dict[str, Any] | None = None
@@ -63,6 +65,8 @@ class Batch:
     items: tuple[Item, ...]
     share: float = 0.0
     seconds_left: float | None = None
+    names: ResultNames | None = None
+    """What names the results, where they go to a folder."""
 
     def count(self, state: str) -> int:
         return sum(item.state == state for item in self.items)
@@ -71,73 +75,72 @@ class Batch:
 def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[Source]:
     """The files named, and the pictures in the folders named, each folder in the order of names.
 
-    Results of an earlier batch in the `output` folder are not taken for pictures of a folder around it.
+    Each file is taken once. Results of an earlier batch in the `output` folder are not taken for pictures of a folder
+    around it.
     """
-    found: list[Source] = []
+    found: dict[Path, Source] = {}
     for path in inputs:
         if path.is_dir():
             pictures = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-            found += [Source(one, one.relative_to(path)) for one in pictures if not _is_earlier_result(one, output)]
+            sources = [Source(one, one.relative_to(path)) for one in pictures if not _is_earlier_result(one, output)]
         else:
-            found.append(Source(path, Path(path.name)))
-    return found
+            sources = [Source(path, Path(path.name))]
+        for source in sources:
+            found.setdefault(source.path.resolve(), source)
+    return list(found.values())
 
 
 def plan(sources: Sequence[Source], folder: Path | None = None) -> Batch:
-    """A batch of `sources`; their results become tasks, or go below `folder`, where each keeps its sub-folder and name.
+    """A batch of `sources`; their results become tasks, or go below `folder` as `ResultNames` says."""
+    items = tuple(Item(source.path, source.place.name, place=source.place) for source in sources)
+    return Batch(items, names=ResultNames(folder) if folder else None)
 
-    A source whose result lies there already keeps that name. Where a name is taken by another file, be it an original,
-    another source's result or anything else, a number is added to it.
+
+class ResultNames:
+    """Gives each source a result's name of its own below a folder, where it keeps its sub-folder and name.
+
+    A result that lies there already is replaced only by one of the same source, which is known by its bytes. Where a
+    name is taken by another file, be it an original, another source's result or anything else, a number is added.
     """
-    if folder is None:
-        return Batch(tuple(Item(source.path, source.place.name) for source in sources))
-    names = _ResultNames(folder)
-    earlier = [names.earlier(source) for source in sources]
-    outputs = [place or names.free(source) for source, place in zip(sources, earlier, strict=True)]
-    return Batch(tuple(Item(one.path, one.place.name, output) for one, output in zip(sources, outputs, strict=True)))
-
-
-class _ResultNames:
-    """Gives each source a result's name of its own below a folder."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         self._given: set[str] = set()
         self._there: dict[Path, dict[Path, Origin]] = {}
 
-    def earlier(self, source: Source) -> Path | None:
-        """Where a result of this source lies already, made from the same place or at least from the same bytes."""
-        stem = re.compile(rf"{re.escape(source.path.stem)}(-\d+)?\.png", re.IGNORECASE)
-        results = {path: one for path, one in self._results(source).items() if stem.fullmatch(path.name)}
-        for path, origin in results.items():
-            if origin.source == source_mark(source.path, path) and self._give(path):
-                return path
-        contents = {origin.input_sha256 for origin in results.values()} - {None}
-        if not contents or (sha256 := _content(source.path)) not in contents:
-            return None
-        return next((path for path, one in results.items() if one.input_sha256 == sha256 and self._give(path)), None)
+    def give(self, source: Path, place: Path) -> Path:
+        """Where the result of `source` goes, which lies at `place` below the folder that it was found in."""
+        folder = self.folder / place.parent
+        return self._earlier(source, folder) or self._free(source, folder)
 
-    def free(self, source: Source) -> Path:
+    def _earlier(self, source: Path, folder: Path) -> Path | None:
+        """Where a result of this source lies already."""
+        stem = re.compile(rf"{re.escape(source.stem)}(-\d+)?\.png", re.IGNORECASE)
+        results = {path: one.input_sha256 for path, one in self._results(folder).items() if stem.fullmatch(path.name)}
+        if not results or (sha256 := _content(source)) is None:
+            return None
+        plain_first = sorted(results, key=lambda path: (len(path.name), path.name))
+        return next((path for path in plain_first if results[path] == sha256 and self._take(path)), None)
+
+    def _free(self, source: Path, folder: Path) -> Path:
         """The first name that no file has and no other source was given."""
         for number in itertools.count(1):
-            name = f"{source.path.stem}{f'-{number}' if number > 1 else ''}.png"
-            path = self._folder / source.place.parent / name
-            if not path.exists() and self._give(path):
+            path = folder / f"{source.stem}{f'-{number}' if number > 1 else ''}.png"
+            if not path.exists() and self._take(path):
                 return path
         raise AssertionError("count() does not end")
 
-    def _give(self, path: Path) -> bool:
+    def _take(self, path: Path) -> bool:
         key = str(path.absolute()).casefold()
         if key in self._given:
             return False
         self._given.add(key)
         return True
 
-    def _results(self, source: Source) -> dict[Path, Origin]:
-        """The results of an earlier batch in the folder that the source's result goes to."""
-        folder = self._folder / source.place.parent
+    def _results(self, folder: Path) -> dict[Path, Origin]:
+        """The results of an earlier batch in a folder."""
         if folder not in self._there:
-            found = ((path, origin_of(path)) for path in sorted(folder.glob("*.png")))
+            found = ((path, origin_of(path)) for path in folder.glob("*.png"))
             self._there[folder] = {path: origin for path, origin in found if origin.signature}
         return self._there[folder]
 
@@ -205,7 +208,10 @@ class Running:
 
     def _one(self, place: int) -> None:
         item = self.batch.items[place]
-        self._put(place, state="running")
+        output = item.output
+        if output is None and item.place is not None and self.batch.names is not None:
+            output = self.batch.names.give(item.source, item.place)
+        self._put(place, state="running", output=output)
         try:
             picture = self._decoded(item) if self.report else None
             result = self.enhancer.run(
@@ -213,17 +219,14 @@ class Running:
                 self.settings,
                 name=item.name,
                 picture=picture,
-                output=item.output,
-                progress=lambda done, total, left: self._report(item.pixels * done / total),
+                output=output,
+                progress=lambda done, total, left: self._tell(item.pixels * done / total),
                 stop=self.stop,
                 max_pixels=self._pixels,
                 max_bytes=self._bytes,
                 hold=self.held,
             )
-            if self.report and picture:
-                from .report import place_beside
-
-                self.enhancer.write_report(result, picture, place_beside(result.path), self.report)
+            error = self._reported(result, picture)
         except Cancelled:
             self._put(place, state="cancelled")
         except EnhanceError as error:
@@ -232,9 +235,21 @@ class Running:
             log.exception("A file of a batch failed")
             self._put(place, state="failed", error=EnhanceError("unexpected"))
         else:
-            self._put(place, state="done", info=result.info)
+            self._put(place, state="done", info=result.info, error=error)
             self._worked += 0 if result.info["cached"] else item.pixels
-        self._report(0)
+        self._tell(0)
+
+    def _reported(self, result: Result, picture: Picture | None) -> EnhanceError | None:
+        """Write the report where one is asked for; why it could not be written takes nothing from the result."""
+        if self.report is None or picture is None:
+            return None
+        from .report import place_beside
+
+        try:
+            self.enhancer.write_report(result, picture, place_beside(result.path, picture.sha256), self.report)
+        except EnhanceError as error:
+            return error
+        return None
 
     def _decoded(self, item: Item) -> Picture:
         return read_picture(item.source, max_pixels=self._pixels, max_bytes=self._bytes)
@@ -245,7 +260,7 @@ class Running:
         self.batch = replace(self.batch, items=tuple(items))
         self.changed(self.batch)
 
-    def _report(self, pixels: float) -> None:
+    def _tell(self, pixels: float) -> None:
         """Count the pixels done, of the file at work `pixels`, and reckon the time from those that took time."""
         total = sum(item.pixels for item in self.batch.items if item.state != "failed") or 1
         finished = sum(item.pixels for item in self.batch.items if item.state == "done")

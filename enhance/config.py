@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from .errors import SettingsError
 from .texts import DEFAULT_LANGUAGE, spoken
 
 _LAST_PORT = 65_535
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
     variables = _Variables(os.environ if environment is None else environment)
     usual = Config()
     return Config(
-        data=Path(variables.text("ENHANCE_DATA") or usual.data),
-        device=variables.text("ENHANCE_DEVICE") or usual.device,
+        data=variables.folder("ENHANCE_DATA") or usual.data,
+        device=variables.device("ENHANCE_DEVICE") or usual.device,
         max_pixels=variables.whole_number("ENHANCE_MAX_PIXELS"),
         max_bytes=variables.whole_number("ENHANCE_MAX_BYTES"),
         hours=variables.number("ENHANCE_RETENTION_HOURS") or usual.hours,
@@ -51,7 +53,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         queue=variables.whole_number("ENHANCE_QUEUE") or usual.queue,
         host=variables.text("GRADIO_SERVER_NAME") or None,
         port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or usual.port,
-        page_folder=Path(folder) if (folder := variables.text("GRADIO_TEMP_DIR")) else None,
+        page_folder=variables.folder("GRADIO_TEMP_DIR"),
     )
 
 
@@ -67,6 +69,19 @@ class _Variables:
 
     def text(self, name: str) -> str:
         return self.values.get(name, "").strip()
+
+    def device(self, name: str) -> str:
+        text = self.text(name)
+        if text and not _DEVICE.fullmatch(text):
+            raise SettingsError("config_device", value=text)
+        return text
+
+    def folder(self, name: str) -> Path | None:
+        """A folder, there or still to be made; None where the variable is not set."""
+        path = Path(self.text(name)) if self.text(name) else None
+        if path is not None and path.exists() and not path.is_dir():
+            raise SettingsError("config_folder", variable=name, value=path)
+        return path
 
     def number(self, name: str) -> float | None:
         """A number above 0; None where the variable is not set."""

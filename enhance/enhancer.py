@@ -277,7 +277,7 @@ class Enhancer:
         info = pipeline.find_at(record, output)
         if info is None:
             try_place(output)
-            info = pipeline.make(record, Target(output, source=source), workshop, others)
+            info = pipeline.make(record, Target(output), workshop, others)
         return Result(output, info | {"task_id": self.tasks.new_id()})
 
     def _restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None) -> list[np.ndarray]:

@@ -165,7 +165,12 @@ def check_room(folder: Path, needed: int) -> None:
     """Raise StorageError when fewer than `needed` bytes are free where `folder` lies."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise StorageError("disk_short", folder=folder, free=f"{free / 1e9:.1f}", needed=f"{needed / 1e9:.1f}")
+        raise StorageError("disk_short", folder=folder, free=_size(free), needed=_size(needed))
+
+
+def _size(count: int) -> str:
+    """A number of bytes as people read it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def sweep(folder: Path) -> int:
@@ -173,8 +178,9 @@ def sweep(folder: Path) -> int:
     swept = 0
     for leftover in folder.glob(".enhance-*.part"):
         if _is_abandoned(leftover):
-            leftover.unlink(missing_ok=True)
-            swept += 1
+            with suppress(OSError):  # one that is held elsewhere goes another time
+                leftover.unlink()
+                swept += 1
     return swept
 
 
@@ -204,5 +210,7 @@ def _is_abandoned(leftover: Path) -> bool:
         if host != _owner().split("-")[0]:
             return time.time() - leftover.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS
         return abs(psutil.Process(int(pid)).create_time() - int(started)) > 2
-    except (psutil.Error, FileNotFoundError):
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return True
+    except psutil.Error:  # somebody else's process, of which nothing is told
+        return False

@@ -57,6 +57,8 @@ class RunRecord:
         self._extra: dict[str, Any] = {}
         self.memory: PeakMemory | None = None
         self.waiting = Waiting()
+        self.ran = False
+        """Whether the network ran; a kept output has no speed."""
 
     @property
     def signature(self) -> str:
@@ -90,7 +92,7 @@ class RunRecord:
 
     def info(self, output: dict[str, Any] | None = None, *, cached: bool = False) -> dict[str, Any]:
         """The facts as they stand; `output` is the finished file, `cached` whether it was there already."""
-        picture, network = self.picture, self._seconds.get("network", 0.0)
+        pixels, network = self.picture.width * self.picture.height, self._seconds.get("network", 0.0)
         usual = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
         seconds = usual | self._seconds | {"total": time.perf_counter() - self._started}
         return {
@@ -102,7 +104,7 @@ class RunRecord:
             "precision": self.precision,
             "tile": self.settings.tile,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "megapixels_per_second": round(picture.width * picture.height / 1e6 / network, 4) if network > 0 else None,
+            "megapixels_per_second": round(pixels / 1e6 / network, 4) if self.ran and network > 0 else None,
             "peak_memory_mb": round(self.memory.look(), 1) if self.memory else None,
             "agreement_db": None,
             "cached": cached,

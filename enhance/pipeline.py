@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from .output.rendition import Rendition
 
 
+_OF_THE_MAKING = ("faces", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
+"""The facts of a result that was stored already which are those of the run that made it."""
+
+
 class Watcher(Protocol):
     """Someone who looks on while a picture is made."""
 
@@ -81,14 +85,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a result goes: `path`, and `keep` for the network's output where that is kept.
-
-    `source` is the input's place, which the PNG remembers as a mark; None for a task.
-    """
+    """Where a result goes: `path`, and `keep` for the network's output where that is kept."""
 
     path: Path
     keep: Path | None = None
-    source: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, An
         tasks.copy_result(earlier["task_id"], path)
     except StorageError:
         return None
-    record.add(**{name: earlier[name] for name in ("faces",) if name in earlier})
+    record.add(**{name: earlier[name] for name in _OF_THE_MAKING if name in earlier})
     return record.info(earlier["output"] | {"path": str(path)}, cached=True)
 
 
@@ -160,7 +160,6 @@ def make(
             rows,
             target.path,
             signature=record.signature,
-            source=target.source,
             rendition=rendition,
             stop=others.stop,
         )
@@ -215,6 +214,7 @@ def network_output(
     picture = part or record.picture
     with _kept(target) or _empty(picture, target) as output:
         if output.filled < output.shape.along:
+            record.ran = True
             _fill(output, scene.network_input(picture, record.settings, box), record, engine, others, urgent=bool(part))
             if target and target.keep:
                 output.keep()

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import StorageError
-from .files import OwnFolders, place_whole, sweep, try_place
+from .errors import PictureError, StorageError
+from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
 from .picture import Picture
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
@@ -77,10 +77,13 @@ class TaskStore:
         return self.uploads / sha256 / (_shortened(stem, _LONGEST_NAME) + _shortened(suffix, 12))
 
     def keep_upload(self, source: Path, picture: Picture) -> Path:
-        """Copy an input byte for byte to its place, unless it is there already. Raises StorageError."""
+        """Copy an input byte for byte to its place, unless it is there already.
+
+        Raises StorageError, or PictureError when it is no longer what was read.
+        """
         place = self.upload_path(picture.sha256, picture.name)
         if not place.exists() or place.stat().st_size != picture.bytes:
-            place_whole(place, lambda temporary: shutil.copyfile(source, temporary))
+            place_whole(place, lambda temporary: _copy(source, temporary, picture))
         else:
             count_as_used(place)
         return place
@@ -113,15 +116,8 @@ class TaskStore:
 
     def copy_result(self, task_id: str, path: Path) -> None:
         """Give a finished result another place, without another copy on the disk where that works."""
-        source = self.result_path(task_id)
-
-        def link_or_copy(temporary: Path) -> None:
-            try:
-                os.link(source, temporary)
-            except OSError:
-                shutil.copyfile(source, temporary)
-
-        place_whole(path, link_or_copy)
+        place_whole(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary))
+        count_as_used(path)
 
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:
@@ -173,6 +169,12 @@ class TaskStore:
 
     def _infos(self) -> Iterator[Path]:
         yield from (path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem))
+
+
+def _copy(source: Path, place: Path, picture: Picture) -> None:
+    shutil.copyfile(source, place)
+    if file_sha256(place) != picture.sha256:
+        raise PictureError("input_changed", name=picture.name)
 
 
 def _read_info(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import os
 import struct
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -116,6 +117,11 @@ class NetworkOutput:
         return output
 
     @property
+    def _place(self) -> Path:
+        """What the file is called in a sentence for a person."""
+        return self._part.path if self._part else Path("temporary")
+
+    @property
     def height(self) -> int:
         return self.shape.height
 
@@ -132,11 +138,14 @@ class NetworkOutput:
     def close(self) -> None:
         """Let go of the pixels; a file that was not kept is removed."""
         self._blocks.clear()
-        if self._file is not None:
-            self._file.close()
-        if self._part is not None:
-            self._part.discard()
-            self._part = None
+        try:
+            if self._file is not None:
+                with suppress(OSError):  # what cannot be flushed any more was told already
+                    self._file.close()
+        finally:
+            if self._part is not None:
+                self._part.discard()
+                self._part = None
 
     def keep(self) -> None:
         """Give the finished file its name, so that it outlives this; it can still be read. Raises StorageError."""
@@ -162,7 +171,7 @@ class NetworkOutput:
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).tobytes())
         except OSError as error:
-            raise explained(self._part.path if self._part else Path("temporary"), error) from error
+            raise explained(self._place, error) from error
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, 3]; all of them must have arrived."""
@@ -190,7 +199,10 @@ class NetworkOutput:
         if self._file is None:
             return self._blocks[index][first:last]
         pixel = self.shape.pixel_bytes
-        with self._lock:
-            self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
-            data = self._file.read((last - first) * width * pixel)
+        try:
+            with self._lock:
+                self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
+                data = self._file.read((last - first) * width * pixel)
+        except OSError as error:  # also where rows that still wait in the buffer find no room
+            raise explained(self._place, error) from error
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)

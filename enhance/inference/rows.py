@@ -110,11 +110,6 @@ class Stream:
         done = sum(cost * window.end for cost, window in zip(self._costs, self._windows, strict=True))
         return done / (self.graph.work * self.height)
 
-    def bytes_held(self) -> int:
-        """What the windows and the assembly buffers hold now."""
-        held = [chunk for window in self._windows for chunk in window.chunks] + list(self._scratch.values())
-        return sum(tensor.numel() * tensor.element_size() for tensor in held)
-
     def snapshot(self) -> list[Window]:
         """The state between two steps; cheap, since rows are never changed in place."""
         return [Window(window.start, window.end, list(window.chunks)) for window in self._windows]

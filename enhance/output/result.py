@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,20 +22,18 @@ from .resample import enlarge
 from .tuning import Rows, Tuning
 
 _STRIP = 64
-_SIGNATURE, _INPUT, _SOURCE = "Enhance signature", "Enhance input", "Enhance source"
+_SIGNATURE, _INPUT = "Enhance signature", "Enhance input"
 
 
 @dataclass(frozen=True)
 class Origin:
     """What a finished PNG tells of where it comes from; None where it does not tell.
 
-    `signature` is that of its settings and input, `input_sha256` that of the input's bytes, `source` stands for the
-    place of the input (`source_mark`).
+    `signature` is that of its settings and input, `input_sha256` that of the input's bytes.
     """
 
     signature: str | None = None
     input_sha256: str | None = None
-    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,20 +102,18 @@ def write_png(
     path: Path,
     *,
     signature: str,
-    source: Path | None = None,
     rendition: Rendition | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[Written, dict[str, float]]:
     """Write the result to `path`, whole or not at all; gives the file, and the seconds of `tuning` and of `encode`.
 
-    The file carries `signature`, and what stands for `source`, the input, so that it is known again; `rendition` is fed
-    the same rows. Raises StorageError, or
-    Cancelled when `stop` is set.
+    The file carries `signature` and the input's checksum, so that it is known again; `rendition` is fed the same rows.
+    Raises StorageError, or Cancelled when `stop` is set.
     """
     height, width = result.size
     picture = result.picture
     seconds = {"tuning": 0.0, "encode": 0.0}
-    text = {_SIGNATURE: signature, _INPUT: picture.sha256} | ({_SOURCE: source_mark(source, path)} if source else {})
+    text = {_SIGNATURE: signature, _INPUT: picture.sha256}
     form = PngFormat(width, height, result.channels, picture.bits, picture.icc, picture.exif, text)
     writer = PngWriter(path, form)
     with writer:
@@ -142,14 +135,6 @@ def origin_of(path: Path) -> Origin:
     """What a finished PNG tells of its origin; nothing for any other file, or none."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return Origin(*(image.info.get(key) for key in (_SIGNATURE, _INPUT, _SOURCE)))
+            return Origin(*(image.info.get(key) for key in (_SIGNATURE, _INPUT)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return Origin()
-
-
-def source_mark(source: Path, result: Path) -> str:
-    """What stands for the place of an input as seen from its result, without telling it: a hash, 64 hex digits."""
-    place = source.absolute()
-    with suppress(ValueError):  # another drive
-        place = Path(os.path.relpath(place, result.absolute().parent))
-    return hashlib.sha256(place.as_posix().encode("utf-8", "surrogateescape")).hexdigest()

@@ -48,18 +48,22 @@ def write_report(
     return path
 
 
-def place_beside(result: Path) -> Path:
-    """Where the report of a result goes: a PDF of its name, or of one with -report where another file has that."""
+def place_beside(result: Path, input_sha256: str) -> Path:
+    """Where the report of a result goes: a PDF of its name, or of one with -report where another file has that.
+
+    An earlier report of the same input is replaced.
+    """
     endings = itertools.chain(["", "-report"], (f"-report-{number}" for number in itertools.count(2)))
     places = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
-    return next(place for place in places if not place.exists() or _is_report(place))
+    return next(place for place in places if not place.exists() or _is_report(place, input_sha256))
 
 
-def _is_report(path: Path) -> bool:
+def _is_report(path: Path, input_sha256: str) -> bool:
     try:
-        return f"/Creator ({CREATOR})".encode() in path.read_bytes()
+        content = path.read_bytes()
     except OSError:
         return False
+    return f"/Creator ({CREATOR})".encode() in content and f"/Keywords ({input_sha256})".encode() in content
 
 
 def make_report(
@@ -78,7 +82,7 @@ def make_report(
     findings = examine(result, picture, layout.wanted)
     name, preset = str(at(info, "input", "name") or picture.name), at(info, "preset")
     title = f"{say(language, 'report_title')}: {name}"
-    sheet = Sheet(language, title, say(language, "report_subject"), when)
+    sheet = Sheet(language, title, say(language, "report_subject"), when, keywords=picture.sha256)
     before, after = (
         sheet.say("report_pixels", width=f"{w:,}", height=f"{h:,}")
         for w, h in ((picture.width, picture.height), (width, height))

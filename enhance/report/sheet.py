@@ -41,10 +41,10 @@ _MM = 25.4 / 72
 class Sheet:
     """A document in the making; `page` begins a page, `document` gives the finished PDF.
 
-    `language` is one of the catalogue's; `title` and `subject` describe the document, `when` is its date.
+    `language` is one of the catalogue's; `title`, `subject` and `keywords` describe the document, `when` is its date.
     """
 
-    def __init__(self, language: str, title: str, subject: str, when: datetime) -> None:
+    def __init__(self, language: str, title: str, subject: str, when: datetime, *, keywords: str = "") -> None:
         self.language = language
         self._pdf = FPDF(format="A4", unit="mm")
         self._pdf.set_auto_page_break(False)
@@ -54,6 +54,7 @@ class Sheet:
         self._pdf.set_title(self.clean(title))
         self._pdf.set_subject(subject)
         self._pdf.set_creator(CREATOR)
+        self._pdf.set_keywords(keywords)
         self._pdf.set_lang(language)
         self._pdf.set_creation_date(when)
         self._pdf.viewer_preferences = ViewerPreferences(display_doc_title=True)

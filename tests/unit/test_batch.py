@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Enhancer, Settings
+from enhance import Enhancer, Settings, StorageError
 from enhance.batch import Running, Source, apart, find_pictures, lines_of, pack, plan
 from enhance.output.result import write_png
 from enhance.report.summary import table
@@ -186,14 +186,43 @@ def test_a_file_that_is_added_takes_no_other_files_place_and_nothing_is_computed
         assert np.array_equal(tree.result(result), tree.made_from(source))
 
 
-def test_a_changed_photo_replaces_its_own_result_and_no_other(tree):
+def test_another_photo_under_the_same_name_leaves_the_earlier_result(tree):
+    tree.add("a.png", 8)
+    tree.run()
+    before = tree.result("a.png")
+    tree.add("a.png", 24)  # as a memory card does when it counts from one again
+
+    assert tree.run() == {"a-2.png": False}
+    assert np.array_equal(tree.result("a.png"), before)
+    assert np.array_equal(tree.result("a-2.png"), tree.made_from("a.png"))
+
+
+def test_other_settings_replace_the_results_in_their_places(tree):
     tree.add("a.jpg", 0)
     tree.add("a.png", 8)
     tree.run()
-    tree.add("a.png", 24)
 
-    assert tree.run() == {"a.png": True, "a-2.png": False}
-    assert np.array_equal(tree.result("a-2.png"), tree.made_from("a.png"))
+    assert tree.run(RAW.changed(contrast=1.2)) == {"a.png": False, "a-2.png": False}
+    assert tree.run(RAW.changed(contrast=1.2)) == {"a.png": True, "a-2.png": True}
+
+
+def test_a_file_that_is_named_twice_is_taken_once(tree):
+    tree.add("a.png", 0)
+    again = tree.source.parent / "tree" / ".." / "tree" / "a.png"
+
+    assert len(find_pictures([tree.source, tree.source / "a.png", again])) == 1
+
+
+def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer, sources, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise StorageError("disk_full", name="0.pdf")
+
+    monkeypatch.setattr(enhancer, "write_report", full)
+
+    batch = Running(enhancer, RAW, planned(sources[:1], tmp_path / "out"), report="en").run()
+
+    assert (batch.items[0].state, str(batch.items[0].error)[:5]) == ("done", "0.pdf")
+    assert batch.items[0].result == tmp_path / "out" / "0.png"
 
 
 def test_what_somebody_else_put_there_is_never_replaced(tree):

@@ -252,3 +252,15 @@ def test_a_report_takes_no_other_documents_place(photo_file, tmp_path):
 
     assert (tmp_path / "out.pdf").read_bytes() == b"%PDF somebody's thesis"
     assert [path.name for path in tmp_path.glob("out-*")] == ["out-report.pdf"]
+
+
+def test_a_report_takes_no_other_pictures_reports_place(photo, tmp_path):
+    for left, name in enumerate(("a", "b")):
+        Image.fromarray(photo[:8, 8 * left : 8 * left + 8]).save(tmp_path / f"{name}.png")
+    assert main(["run", str(tmp_path / "a.png"), "-o", str(tmp_path / "x.png"), "--report", *FAST]) == 0
+    first = (tmp_path / "x.pdf").read_bytes()
+
+    assert main(["run", str(tmp_path / "b.png"), "-o", str(tmp_path / "x.png"), "--report", *FAST]) == 0
+
+    assert (tmp_path / "x.pdf").read_bytes() == first
+    assert (tmp_path / "x-report.pdf").exists()

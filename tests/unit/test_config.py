@@ -57,14 +57,28 @@ def test_the_terminal_says_its_language(spoken, language):
     assert terminal_language(spoken) == language
 
 
-def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ENHANCE_DEVICE", "tpu")
+@pytest.mark.parametrize("name", ["tpu", "gpu", "cuda:", "CPU"])
+def test_a_device_that_nobody_knows_is_refused(name):
+    with pytest.raises(SettingsError, match=f"ENHANCE_DEVICE is “{name}”: set it to auto, cpu"):
+        read_config({"ENHANCE_DEVICE": name})
+    assert read_config({"ENHANCE_DEVICE": "cuda:1"}).device == "cuda:1"
 
-    with pytest.raises(SettingsError, match="“tpu” is not available here"):
+
+@pytest.mark.parametrize("name", ["ENHANCE_DATA", "GRADIO_TEMP_DIR"])
+def test_a_file_is_no_folder(name, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=f"^{name} is “.*file”, which is no folder"):
+        read_config({name: str(tmp_path / "file")})
+
+
+def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ENHANCE_DEVICE", "cuda:7")
+
+    with pytest.raises(SettingsError, match="“cuda:7” is not available here"):
         Enhancer().check()
     assert Enhancer("cpu").engine.device.type == "cpu"
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 2
-    assert "“tpu” is not available here" in capsys.readouterr().err
+    assert "“cuda:7” is not available here" in capsys.readouterr().err
 
 
 def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):

@@ -90,6 +90,8 @@ def test_the_same_request_is_not_computed_again(enhancer, photo_file, monkeypatc
     again = enhancer.run(photo_file, RAW)
 
     assert again.info["cached"]
+    for made in ("seconds", "megapixels_per_second", "peak_memory_mb"):
+        assert again.info[made] == first.info[made], "these are the run's that made it"
     assert again.info["task_id"] != first.info["task_id"]
     assert again.info["signature"] == first.info["signature"]
     assert again.path.read_bytes() == first.path.read_bytes()
@@ -103,6 +105,7 @@ def test_a_finished_picture_is_tuned_again_without_the_network(enhancer, photo_f
 
     assert np.ptp(pixels(grey.path), axis=2).max() <= 1
     assert not grey.info["cached"]
+    assert grey.info["megapixels_per_second"] is None, "a kept output has no speed"
 
 
 def test_an_output_that_is_there_already_is_recognised_by_its_signature(enhancer, photo_file, tmp_path, monkeypatch):

@@ -118,3 +118,22 @@ def test_the_file_is_closed_when_it_gets_its_name(picture, tmp_path, monkeypatch
         output.keep()
 
     assert open_then == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkeypatch):
+    opened = PartFile.open
+
+    def on_a_full_disk(part, mode):
+        opened(part, mode).close()
+        return Path("/dev/full").open("r+b")
+
+    monkeypatch.setattr(PartFile, "open", on_a_full_disk)
+
+    def fill() -> None:
+        with made(picture.dtype, False, tmp_path / "output.raw") as output:
+            filled(output, picture)
+
+    with pytest.raises(StorageError, match="disk is full"):
+        fill()
+    assert list(tmp_path.iterdir()) == []

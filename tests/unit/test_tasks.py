@@ -6,9 +6,10 @@ import sys
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
-from enhance.errors import StorageError
+from enhance.errors import PictureError, StorageError
 from enhance.files import part_of, place_whole
 from enhance.picture import read_picture
 from enhance.tasks import TaskStore
@@ -183,6 +184,51 @@ def test_a_leftover_of_another_machine_is_swept_when_it_is_a_day_old(store):
     store.clean()
 
     assert (young.exists(), old.exists()) == (True, False)
+
+
+def test_a_leftover_that_cannot_be_removed_fails_nothing(store, monkeypatch):
+    leftover = store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 6}.part"
+    leftover.write_bytes(b"half")
+    os.utime(leftover, (0, 0))
+
+    def held(path, **_):
+        raise PermissionError("another program has it open")
+
+    monkeypatch.setattr("pathlib.Path.unlink", held)
+    store.clean()
+    assert leftover.exists()
+
+
+def test_a_part_of_somebody_elses_living_process_stays(store, monkeypatch):
+    part = part_of(store.processed / "x.png")
+    part.write_bytes(b"half")
+
+    def denied(*_):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr("psutil.Process.create_time", denied)
+    store.clean()
+    assert part.exists()
+
+
+def test_a_result_that_is_given_once_more_is_kept_as_long_as_a_new_one(tmp_path):
+    store = made(tmp_path, hours=1)
+    first, again = finish(store), store.new_id()
+    ago = time.time() - 59 * 60
+    os.utime(store.result_path(first), (ago, ago))
+
+    store.copy_result(first, store.result_path(again))
+
+    assert time.time() - store.result_path(again).stat().st_mtime < 60
+
+
+def test_an_input_that_is_changed_after_it_was_read_is_not_kept_under_its_checksum(store, photo_file):
+    picture = read_picture(photo_file)
+    photo_file.write_bytes(b"another picture")
+
+    with pytest.raises(PictureError, match="was changed while it was read"):
+        store.keep_upload(photo_file, picture)
+    assert [path for path in store.uploads.rglob("*") if path.is_file()] == []
 
 
 def test_a_data_folder_that_cannot_be_written_is_said(tmp_path):
