@@ -215,6 +215,17 @@ def test_what_does_not_fit_into_free_memory_is_not_begun(small: Path, monkeypatc
     assert read_picture(small).width == 96
 
 
+def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path):
+    (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 300\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    cgroup = (tmp_path, "memory.max", "memory.current", "inactive_file")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert worker._free_in_container(cgroup) is None
+    (tmp_path / "memory.max").write_text("1500\n")
+    assert worker._free_in_container(cgroup) == 800
+    assert worker._free_memory() > 0
+
+
 def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "_free_memory", lambda: 64 * 96 * 40)  # enough for one at a time
     widths: list[int] = []
