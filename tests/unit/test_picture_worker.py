@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -206,6 +207,17 @@ def test_the_system_may_end_a_worker_at_rest(small: Path, made_worse: Workers):
     made_worse._idle[0]._process.kill()
     time.sleep(0.2)
     assert read_picture(small).width == 96
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
+def test_an_interrupt_does_not_end_a_worker(small: Path, made_worse: Workers):
+    assert read_picture(small).width == 96
+    process = made_worse._idle[0]._process
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None
+    assert read_picture(small).width == 96
+    assert made_worse._idle[0]._process is process
 
 
 def test_what_does_not_fit_into_free_memory_is_not_begun(small: Path, monkeypatch):
