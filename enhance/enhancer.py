@@ -20,7 +20,7 @@ from .inference.network_output import NetworkOutput
 from .inference.turns import Progress
 from .info import RunRecord, located_of, settings_of
 from .output.result import ResultRows
-from .picture import Picture, read_picture
+from .picture import Picture, read_picture, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
 from .preview import LARGEST, MARGIN, Preview, choose_box, render
 from .scenes.faces import Portraits
@@ -69,6 +69,7 @@ class Enhancer:
         """The engine, made at first use: this is what imports PyTorch."""
         with self._making:
             if self._engine is None:
+                warm_up()
                 from .inference.engine import Engine
 
                 self._engine = Engine(self._device, self._precision)

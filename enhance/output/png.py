@@ -21,7 +21,7 @@ from isal import isal_zlib
 
 from ..errors import StorageError
 from ..files import PartFile
-from ..picture.png_chunks import SIGNATURE, make_chunk
+from ..picture.chunks import SIGNATURE, make_chunk
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2

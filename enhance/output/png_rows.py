@@ -11,7 +11,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..picture.png_chunks import SIGNATURE, chunk_content, scan_chunks
+from ..picture.chunks import SIGNATURE, chunk_content, scan_chunks
 
 _CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}
 _NONE, _SUB, _UP = 0, 1, 2

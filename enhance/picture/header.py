@@ -4,6 +4,9 @@ The format is judged by the first bytes, never by the name, and only the formats
 class is called directly. That also keeps Pillow's own pixel limit out of it, which lives in one global variable
 (Image.MAX_IMAGE_PIXELS, checked by Image.open) that cannot be changed for one call while other threads read too.
 
+Pillow's readers of headers can be made to work for minutes (a JPEG of padding, a GIF of comments), and those of HEIC
+and AVIF are C libraries, so this runs in the worker process too.
+
 The PictureErrors raised here lack the file's name: the caller adds it to their values as `name`.
 """
 
@@ -14,14 +17,26 @@ import logging
 import struct
 import zlib
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
-from PIL import ImageFile, TiffImagePlugin
+from PIL import ImageFile
 
 from ..errors import PictureError
+from .chunks import SIGNATURE as PNG_SIGNATURE
+from .chunks import (
+    Chunk,
+    check_bytes,
+    check_deflated,
+    check_jpeg,
+    check_packed,
+    chunk_content,
+    count_gif_frames,
+    riff_chunks,
+    scan_chunks,
+    tiff_tags,
+    webp_size,
+)
 from .exif import bare_block, block_from_tiff, read_orientation
-from .png_chunks import SIGNATURE as PNG_SIGNATURE
-from .png_chunks import Chunk, chunk_content, scan_chunks
 
 logger = logging.getLogger(__name__)
 
@@ -126,12 +141,16 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
         check_size(*struct.unpack(">II", start[16:24]), max_pixels)
         header = _png_header(file)
     elif kind == "TIFF":
-        header = _tiff_header(file)
+        header = _tiff_header(file, max_pixels)
+    elif kind == "WEBP":
+        check_size(*webp_size(start), max_pixels)
+        header = _webp_header(file, start)
     else:
-        if kind == "WEBP":
-            check_size(*_webp_size(start), max_pixels)  # its decoder sets up two canvases when it opens
+        if kind == "JPEG":
+            check_jpeg(file)
         header = _other_header(kind, file, count_frames)
     check_size(header.width, header.height, max_pixels)
+    check_bytes(kind, file.seek(0, 2), header.width, header.height)
     if kind == "TIFF" and not header.deep:
         with open_with_pillow(kind, file) as image:
             frames = _frames(image) if count_frames else 1
@@ -166,6 +185,8 @@ def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:
 
 
 def _frames(image: ImageFile.ImageFile) -> int:
+    if image.format == "GIF":  # Pillow goes through each of them
+        return count_gif_frames(cast(BinaryIO, image.fp))
     try:
         return max(1, getattr(image, "n_frames", 1))
     except Exception as error:  # a damaged later frame must not spoil the first one, which is all that is used
@@ -173,15 +194,30 @@ def _frames(image: ImageFile.ImageFile) -> int:
         return 1
 
 
-def _webp_size(start: bytes) -> tuple[int, int]:
-    """Width and height from the first chunk (WebP container specification)."""
-    if start[12:16] == b"VP8X":
-        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
-    if start[12:16] == b"VP8L":
-        packed = int.from_bytes(start[21:25], "little")
-        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
-    width, height = struct.unpack_from("<HH", start, 26)
-    return width & 0x3FFF, height & 0x3FFF
+def _webp_header(file: BinaryIO, start: bytes) -> Header:
+    """Without its decoder, which sets up two canvases when it opens the file (WebP container specification)."""
+    chunks = riff_chunks(file)
+    first: dict[bytes, Chunk] = {}
+    for chunk in chunks:
+        first.setdefault(chunk.kind, chunk)
+    flags = start[20] if b"VP8X" in first else 0
+    frames = sum(chunk.kind == b"ANMF" for chunk in chunks)
+    has_alpha = bool(flags & 0x10) or b"ALPH" in first
+    if b"VP8L" in first:
+        has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
+    exif = bare_block(chunk_content(file, first[b"EXIF"])) if b"EXIF" in first else None
+    width, height = webp_size(start)
+    return Header(
+        format="WEBP",
+        mode="RGBA" if has_alpha else "RGB",
+        width=width,
+        height=height,
+        has_alpha=has_alpha,
+        orientation=read_orientation(exif),
+        icc=(chunk_content(file, first[b"ICCP"]) or None) if b"ICCP" in first else None,
+        exif=exif,
+        frames=max(1, frames),
+    )
 
 
 def _png_header(file: BinaryIO) -> Header:
@@ -195,7 +231,7 @@ def _png_header(file: BinaryIO) -> Header:
     exif = bare_block(chunk_content(file, first[b"eXIf"])) if b"eXIf" in first else None
     if b"gAMA" in first and not {b"sRGB", b"iCCP"} & first.keys():
         logger.info("the PNG names a gamma but no profile; its pixels are taken as sRGB")
-    _check_png_data(chunks, width, height)
+    check_deflated(chunks, width, height)
     return Header(
         format="PNG",
         mode=_PNG_MODES.get((depth, colour)) or _PNG_COLOUR_TYPES[colour],
@@ -209,13 +245,6 @@ def _png_header(file: BinaryIO) -> Header:
         exif=exif,
         frames=int.from_bytes(chunk_content(file, first[b"acTL"])[:4], "big") if b"acTL" in first else 1,
     )
-
-
-def _check_png_data(chunks: list[Chunk], width: int, height: int) -> None:
-    """Refuse a size that the compressed data cannot hold: deflate never shrinks by more than 1032 to 1."""
-    packed = sum(chunk.length for chunk in chunks if chunk.kind == b"IDAT")
-    if width * height // 8 > 1032 * (packed + 64):
-        raise EOFError("the pixel data is too short for the size")
 
 
 def _png_profile(content: bytes) -> bytes | None:
@@ -233,8 +262,10 @@ def _png_profile(content: bytes) -> bytes | None:
         return None
 
 
-def _tiff_header(file: BinaryIO) -> Header:
+def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     tags = tiff_tags(file)
+    width, height = int(tags[256]), int(tags[257])
+    check_size(width, height, max_pixels)
     bits, samples = max(tags.get(258, (1,))), tags.get(277, 1)
     number, photometric = max(tags.get(339, (1,))), tags.get(262, 1)  # 1: unsigned, 2: signed, 3: float
     if 50706 in tags or tags.get(254, 0) & 1:
@@ -243,13 +274,14 @@ def _tiff_header(file: BinaryIO) -> Header:
     plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, number) in _DEEP_KINDS
     if deep and not plain:
         raise PictureError("picture_rare_tiff", channels=samples, bits=bits)
+    check_packed(file.seek(0, 2), tags.get(259, 1), bits * samples, width, height)
     orientation, profile = tags.get(274, 1), tags.get(34675)
     mode = f"{_TIFF_MODES.get(samples)};{bits}" + ("F" if number == 3 else "")
     return Header(
         format="TIFF",
         mode={"I;32": "I", "I;32F": "F"}.get(mode, mode),
-        width=int(tags[256]),
-        height=int(tags[257]),
+        width=width,
+        height=height,
         bits=16 if deep else 8,
         deep=deep,
         has_alpha=samples == 4 and max(tags.get(338, (2,))) != 0,
@@ -257,15 +289,3 @@ def _tiff_header(file: BinaryIO) -> Header:
         icc=profile if isinstance(profile, bytes) else None,
         exif=block_from_tiff(file),
     )
-
-
-def tiff_tags(file: BinaryIO) -> dict[int, Any]:
-    """The first directory of a TIFF file: tag number to value, or to a tuple where the tag may hold several."""
-    file.seek(0)
-    head = file.read(8)
-    if head[2:3] == b"+" or head[3:4] == b"+":
-        head += file.read(8)
-    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
-    file.seek(directory.next)
-    directory.load(file)
-    return dict(directory)

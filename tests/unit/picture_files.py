@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageCms
 
-from enhance.picture.png_chunks import SIGNATURE, make_chunk
+from enhance.picture.chunks import SIGNATURE, make_chunk
 
 
 def png(

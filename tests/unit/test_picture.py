@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from enhance.picture import Picture, inspect, read_picture
-from enhance.picture.png_chunks import make_chunk
+from enhance.picture.chunks import make_chunk
 from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns

@@ -17,7 +17,7 @@ import skimage.data
 from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
-from enhance.picture import inspect, read_picture
+from enhance.picture import inspect, read_picture, worker
 from tests.unit.picture_files import png, png_header_only, saved, tiff
 
 # pytest shows the warnings that the program itself hides
@@ -86,9 +86,11 @@ def test_the_name_does_not_matter(tmp_path: Path):
 
 
 def test_heic_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    without = "import sys; sys.modules['pillow_heif'] = None; " + worker.PROGRAM
+    monkeypatch.setattr(worker, "WORKERS", worker.Workers(1, without))
     path = written(tmp_path, b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100), "IMG_1.HEIC")
     assert "install pillow-heif" in refusal(path)
+    worker.WORKERS.close()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "AVIF", "TIFF", "GIF"])

@@ -19,7 +19,7 @@ from PIL import Image
 from enhance.errors import StorageError
 from enhance.output.png import PngFormat, PngWriter, encode_png
 from enhance.picture import read_picture
-from enhance.picture.png_chunks import chunk_content, scan_chunks
+from enhance.picture.chunks import chunk_content, scan_chunks
 from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)

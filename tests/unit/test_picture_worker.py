@@ -1,0 +1,344 @@
+"""Files made to take the program down cost one sentence, and the next picture is read."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import skimage.data
+from PIL import Image
+
+from enhance.errors import PictureError
+from enhance.picture import inspect, read_picture, worker
+from enhance.picture.worker import Workers
+from tests.unit.picture_files import saved, tiff
+
+PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
+SPECK = PHOTO.resize((4, 4))
+
+MADE_WORSE = """
+import sys; sys.path[:] = sys.argv[1:]
+import ctypes, os, time
+import numpy as np
+from enhance.picture import decode
+usual_header, usual_pixels = decode.read_header, decode._pillow_pixels
+decode._SECONDS = 1.5
+
+def read_header(file, **options):
+    global name
+    name = os.path.basename(file.name)
+    if name.startswith("hangs"):
+        time.sleep(600)
+    return usual_header(file, **options)
+
+def pillow_pixels(header, data):
+    if name.startswith("stalls"):
+        time.sleep(600)
+    if name.startswith("crashes"):
+        ctypes.string_at(0)
+    if name.startswith("swells"):
+        np.ones(3 << 30, np.uint8)
+    return usual_pixels(header, data)
+
+decode.read_header, decode._pillow_pixels = read_header, pillow_pixels
+decode.serve()
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.png"
+    PHOTO.save(path)
+    return path
+
+
+@pytest.fixture
+def made_worse(monkeypatch) -> Iterator[Workers]:
+    """One worker whose decoder hangs, stalls, crashes or swells with pictures of such a name; its time is short."""
+    monkeypatch.setattr(worker, "_HEADER_SECONDS", 2)
+    workers = Workers(1, MADE_WORSE)
+    monkeypatch.setattr(worker, "WORKERS", workers)
+    yield workers
+    workers.close()
+
+
+def written(tmp_path: Path, data: bytes, name: str = "photo.jpg") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def refused(path: Path) -> str:
+    """The key of the refusal."""
+    with pytest.raises(PictureError) as caught:
+        read_picture(path)
+    assert str(caught.value).startswith(path.name)
+    return caught.value.key
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def jpeg_of(width: int, height: int) -> bytes:
+    data = bytearray(saved(PHOTO.resize((16, 16)), "JPEG", quality=1))
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def scans_of(count: int) -> bytes:
+    data = saved(PHOTO, "JPEG", progressive=True)
+    first = data.rindex(b"\xff\xda")
+    return data[:first] + data[first:-2] * count + b"\xff\xd9"
+
+
+def test_ten_files_that_declare_far_too_much_take_no_memory(tmp_path: Path, small: Path):
+    path = written(tmp_path, jpeg_of(9999, 9999))
+    assert path.stat().st_size < 1000
+    read_picture(small)
+    most = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            most.append(sum(one.memory_info().rss for one in [psutil.Process(), *children()]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before = sum(one.memory_info().rss for one in [psutil.Process(), *children()])
+    try:
+        for _ in range(10):
+            assert refused(path) == "picture_too_few_bytes"
+            with pytest.raises(PictureError, match="cannot hold 9999 x 9999 pixels"):
+                inspect(path)
+    finally:
+        done.set()
+        watcher.join()
+    assert max(most) < before + 30_000_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(SPECK, "GIF")[:6] + struct.pack("<HH", 9999, 9999) + saved(SPECK, "GIF")[10:],
+        tiff(np.zeros((1, 1, 3), np.uint8), 2, more_tags={256: 9999, 257: 9999}),
+        tiff(np.zeros((1, 1, 3), np.uint16), 2, more_tags={256: 9999, 257: 9999, 259: 5}),
+    ],
+    ids=["GIF", "TIFF", "TIFF LZW"],
+)
+def test_too_few_bytes_are_told_from_the_header(tmp_path: Path, data: bytes):
+    assert refused(written(tmp_path, data)) == "picture_too_few_bytes"
+
+
+@pytest.mark.parametrize("options", [{"quality": 1, "optimize": True}, {"quality": 1, "progressive": True}])
+def test_the_smallest_real_files_are_read(tmp_path: Path, options: dict):
+    flat = Image.new("L", (3000, 3000), 128)
+    assert read_picture(written(tmp_path, saved(flat, "JPEG", **options))).width == 3000
+    for kind, more in (("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {})):
+        assert read_picture(written(tmp_path, saved(flat, kind, **more))).width == 3000
+
+
+def test_a_jpeg_of_ten_thousand_scans_is_refused_at_once(tmp_path: Path):
+    path = written(tmp_path, scans_of(10_000))
+    started = time.perf_counter()
+    assert refused(path) == "picture_many_scans"
+    assert time.perf_counter() - started < 2
+    assert read_picture(written(tmp_path, scans_of(80))).width == 96
+
+
+@pytest.mark.parametrize("fill", [b"\xff", b"\0", b"\xff\xe5\0\2"])
+def test_a_jpeg_of_padding_is_refused_at_once(tmp_path: Path, fill: bytes):
+    data = saved(PHOTO, "JPEG")
+    after_first = 2 + 2 + int.from_bytes(data[4:6], "big")
+    start, rest = data[:after_first], data[after_first:]
+    path = written(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)
+    started = time.perf_counter()
+    assert refused(path) == "picture_padding"
+    assert time.perf_counter() - started < 2
+    assert read_picture(written(tmp_path, start + fill * 1000 + rest)).width == 96
+
+
+def test_a_film_behind_a_jpeg_does_not_count_as_scans(tmp_path: Path):
+    data = saved(PHOTO, "JPEG", progressive=True) + b"\xff\xda\0\2" * 500
+    assert read_picture(written(tmp_path, data)).width == 96
+
+
+def test_the_frames_of_a_gif_are_counted_over_its_blocks(tmp_path: Path):
+    frames = [PHOTO.rotate(10 * turn) for turn in range(12)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert inspect(written(tmp_path, data)).frames == 12
+    assert inspect(written(tmp_path, data[: len(data) * 3 // 4])).frames in range(8, 11)
+
+
+@pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
+def test_a_decoder_without_end_is_ended(tmp_path: Path, small: Path, made_worse: Workers, name: str):
+    hanging = written(tmp_path, small.read_bytes(), name)
+    started = time.perf_counter()
+    assert refused(hanging) == "picture_too_slow"
+    assert time.perf_counter() - started < 6
+    assert read_picture(small).width == 96
+
+
+def test_a_decoder_that_crashes_takes_no_one_along(tmp_path: Path, small: Path, made_worse: Workers):
+    assert refused(written(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
+    assert read_picture(small).width == 96
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
+def test_a_decoder_that_swells_is_stopped(tmp_path: Path, small: Path, made_worse: Workers):
+    assert refused(written(tmp_path, small.read_bytes(), "swells.png")) == "picture_too_much_memory"
+    assert read_picture(small).width == 96
+
+
+def test_the_system_may_end_a_worker_at_rest(small: Path, made_worse: Workers):
+    assert read_picture(small).width == 96
+    made_worse._idle[0]._process.kill()
+    time.sleep(0.2)
+    assert read_picture(small).width == 96
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
+def test_an_interrupt_does_not_end_a_worker(small: Path, made_worse: Workers):
+    assert read_picture(small).width == 96
+    process = made_worse._idle[0]._process
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None
+    assert read_picture(small).width == 96
+    assert made_worse._idle[0]._process is process
+
+
+def test_what_does_not_fit_into_free_memory_is_not_begun(small: Path, monkeypatch):
+    monkeypatch.setattr(worker, "_free_memory", lambda: 1000)
+    assert refused(small) == "picture_memory_short"
+    monkeypatch.undo()
+    assert read_picture(small).width == 96
+
+
+def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path):
+    (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 300\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    cgroup = (tmp_path, "memory.max", "memory.current", "inactive_file")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert worker._free_in_container(cgroup) is None
+    (tmp_path / "memory.max").write_text("1500\n")
+    assert worker._free_in_container(cgroup) == 800
+    assert worker._free_memory() > 0
+
+
+def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
+    monkeypatch.setattr(worker, "_free_memory", lambda: 64 * 96 * 40)  # enough for one at a time
+    widths: list[int] = []
+    threads = [threading.Thread(target=lambda: widths.append(read_picture(small).width)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert widths == [96] * 8
+
+
+def test_a_worker_that_does_not_start_is_said(small: Path, monkeypatch):
+    monkeypatch.setattr(worker, "WORKERS", Workers(1, "raise SystemExit"))
+    assert refused(small) == "picture_no_reader"
+
+
+def test_threads_get_their_own_pixels(tmp_path: Path):
+    paths = [written(tmp_path, saved(Image.new("RGB", (300, 200 + i), (i, i, i)), "PNG"), f"{i}.png") for i in range(8)]
+    wrong: list[int] = []
+
+    def read_often(shade: int) -> None:
+        for _ in range(5):
+            picture = read_picture(paths[shade])
+            if picture.height != 200 + shade or not (picture.rgb == shade).all():
+                wrong.append(shade)
+
+    threads = [threading.Thread(target=read_often, args=(shade,)) for shade in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_the_pixels_may_be_written_to(small: Path):
+    assert read_picture(small).rgb.flags.writeable
+
+
+def test_a_worker_imports_what_decoding_needs(small: Path):
+    read_picture(small)
+    maps = [Path(f"/proc/{one.pid}/maps") for one in children()]
+    for text in (one.read_text() for one in maps if one.exists()):
+        assert "libtorch" not in text
+
+
+def started(program: str, *arguments: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+
+
+def test_the_end_of_the_program_is_the_end_of_its_workers(tmp_path: Path, small: Path):
+    hanging = written(tmp_path, small.read_bytes(), "hangs.png")
+    program = (
+        "import sys, threading, psutil, time\nfrom enhance.picture import worker\n"
+        f"workers = worker.Workers(2, {MADE_WORSE!r})\nfrom pathlib import Path\n"
+        "threading.Thread(target=workers.read, args=(Path(sys.argv[1]), None, None), daemon=True).start()\n"
+        "workers.read(Path(sys.argv[2]), None, None)\n"
+        "print(*[one.pid for one in psutil.Process().children()], flush=True)\ntime.sleep(60)\n"
+    )
+    parent = started(program, hanging, small)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_nothing_is_left_behind_by_an_ordinary_end(small: Path):
+    program = "import sys\nfrom enhance.picture import read_picture\nread_picture(sys.argv[1])\n"
+    before = set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()  # noqa: PTH208
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program, small], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not before or set(os.listdir("/dev/shm")) <= before  # noqa: PTH208
+
+
+def test_a_script_without_a_main_guard_is_run_once(tmp_path: Path, small: Path):
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nfrom enhance.picture import read_picture\nprint(read_picture(sys.argv[1]).width)\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script, small], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("96\n", "")
+
+
+def test_damaged_files_of_every_kind_never_crash(tmp_path: Path):
+    """A few hundred files; ENHANCE_FUZZ sets the seconds for a longer search."""
+    seconds = float(os.environ.get("ENHANCE_FUZZ", "4"))
+    random = np.random.default_rng(int(time.time()) if "ENHANCE_FUZZ" in os.environ else 5)
+    kinds = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+    originals = [saved(PHOTO.resize((24, 18)), kind) for kind in kinds]
+    originals.append(tiff(random.integers(0, 65536, (9, 8, 3), dtype=np.uint16), 2))
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for original in originals:
+            data = bytearray(original)
+            for place in random.integers(0, len(data), random.integers(1, 6)):
+                data[place] ^= 1 << int(random.integers(8))
+            if random.random() < 0.3:
+                del data[random.integers(1, len(data)) :]
+            path = written(tmp_path, bytes(data), "fuzzed")
+            for reader in (inspect, read_picture):
+                with suppress(PictureError):  # any other exception fails the test
+                    reader(path, max_pixels=1_000_000)
