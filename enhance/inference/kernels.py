@@ -12,8 +12,7 @@ import torch.nn.functional as F
 
 from ..settings import Recipe
 from . import models
-from .graph import Conv, Graph, Shuffle
-from .networks import build_graph
+from .networks import Conv, Graph, Shuffle, build_graph
 
 log = logging.getLogger(__name__)
 
