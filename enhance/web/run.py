@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ class Run(Background[Result]):
         *,
         watch: GrowingPicture | None = None,
         preview: Preview | None = None,
+        caller: Hashable = None,
     ):
         self.state = RunState()
 
@@ -70,6 +71,7 @@ class Run(Background[Result]):
                 preview=preview,
                 max_pixels=limits.pixels,
                 max_bytes=limits.bytes,
+                caller=caller,
             )
 
         super().__init__(do, "enhance-run")
@@ -160,7 +162,15 @@ class RunHandlers:
             visitor.waiting = False
             settings, services = settings_from(values), self._services
             picture = GrowingPicture(upload.facts.width, upload.facts.height, _pixels(upload.thumbnail))
-            run = Run(services.enhancer, upload.path, settings, services.limits, watch=picture, preview=visitor.preview)
+            run = Run(
+                services.enhancer,
+                upload.path,
+                settings,
+                services.limits,
+                watch=picture,
+                preview=visitor.preview,
+                caller=visitor.folder,
+            )
             visitor.run = run
             return _Watched(run, upload, picture)
 
