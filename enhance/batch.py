@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -181,6 +181,8 @@ class Running:
     """The language of a PDF report beside every result; None for no reports."""
     held: ExitStack = field(default_factory=ExitStack)
     """Keeps the results that are tasks from being cleaned away until it is closed."""
+    caller: Hashable = None
+    """Whose batch it is: its files take turns with the runs of other callers."""
 
     def run(self) -> Batch:
         """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
@@ -225,6 +227,7 @@ class Running:
                 max_pixels=self._pixels,
                 max_bytes=self._bytes,
                 hold=self.held,
+                caller=self.caller,
             )
             error = self._reported(result, picture)
         except Cancelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .files import try_place
 from .inference import models
 from .inference.network_output import NetworkOutput
-from .inference.turns import Progress
+from .inference.turns import Progress, Turn
 from .info import RunRecord, located_of, settings_of
 from .output.result import ResultRows
 from .picture import Picture, read_picture, warm_up
@@ -90,6 +90,7 @@ class Enhancer:
         max_pixels: int | None = None,
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
+        caller: Hashable = None,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG.
 
@@ -97,10 +98,10 @@ class Enhancer:
         and the network's output for further tuning. A result with the same signature, in the store or already at
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
         grow; `name` is what the input is called, if not by its file name, and `picture` the input decoded, where the
-        caller has it. Until `hold` is closed the result is not cleaned away. Raises EnhanceError; nothing half-written
-        is left.
+        caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other, and those of
+        several callers take turns by `caller`. Raises EnhanceError; nothing half-written is left.
         """
-        workshop, others = self._workshop(), Onlookers(progress, stop, watch)
+        workshop, others = self._workshop(), Onlookers(progress, stop, watch, caller)
         source = Path(source)
         record = pipeline.begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop)
         if output is not None:
@@ -131,10 +132,12 @@ class Enhancer:
         stop: threading.Event | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
+        caller: Hashable = None,
     ) -> Preview:
         """Before and after of the square of `size` px around x, y (default the middle), by the same way as `run`.
 
-        It goes before the steps of a running `run`. Its `info` has the signature that the whole run would have.
+        It goes before the steps of a running `run`, which gets every third step at least. Its `info` has the signature
+        that the whole run would have.
         """
         if not 1 <= size <= LARGEST:
             raise SettingsError("size_range", largest=LARGEST, value=repr(size))
@@ -142,7 +145,8 @@ class Enhancer:
         record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop)
         width, height = record.picture.width, record.picture.height
         box = choose_box(width, height, x, y, size)
-        return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, Onlookers(progress, stop))
+        others = Onlookers(progress, stop, caller=caller)
+        return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, others)
 
     def retune(self, preview: Preview, settings: Settings) -> Preview:
         """The same square with other sliders, without running the network.
@@ -281,14 +285,16 @@ class Enhancer:
             info = pipeline.make(record, Target(output), workshop, others)
         return Result(output, info | {"task_id": self.tasks.new_id()})
 
-    def _restore_faces(self, crops: Sequence[np.ndarray], stop: threading.Event | None) -> list[np.ndarray]:
+    def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
         from .scenes import gfpgan
 
-        def load(device: torch.device) -> gfpgan.FaceRestorer:
-            return gfpgan.FaceRestorer(models.state_dict(models.ensure(gfpgan.NAME)), device)
+        turn, located = turn or Turn(), models.ensure(gfpgan.NAME)
 
-        return self.engine.use(gfpgan.NAME, load, lambda restorer: restorer.restore(crops, stop))
+        def load(device: torch.device) -> gfpgan.FaceRestorer:
+            return gfpgan.FaceRestorer(models.state_dict(located), device)
+
+        return self.engine.use(gfpgan.NAME, load, lambda restorer: restorer.restore(crops, turn.stop), turn)
 
 
 def _detector() -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from .errors import StorageError
 from .files import file_sha256
 from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
-from .inference.turns import Progress
+from .inference.turns import Progress, Turn
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
 from .output.result import ResultRows, Written, origin_of, with_faces, write_png
@@ -53,11 +53,16 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Onlookers:
-    """Who is told of a run's progress, who may stop it, and who watches."""
+    """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers."""
 
     progress: Progress | None = None
     stop: threading.Event | None = None
     watch: Watcher | None = None
+    caller: Hashable = None
+
+    def turn(self, record: RunRecord, *, urgent: bool) -> Turn:
+        """How the run takes its turns on the device."""
+        return Turn(self.caller, urgent, self.stop, record.waiting)
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def make(
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
     settings = record.settings
     record.watch_memory(reset=True)
-    scene = find_scene(record, workshop, others.stop)
+    scene = find_scene(record, workshop, others.turn(record, urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record.picture, settings, output, scene.faces)
         rendition = others.watch.finished(rows) if others.watch else None
@@ -173,7 +178,7 @@ def make(
 def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, others: Onlookers) -> Preview:
     """Steps 3 to 7 for the square `box`, with the pixels of `outer` around it; urgent, and kept in memory."""
     record.watch_memory(reset=False)
-    scene = find_scene(record, workshop, others.stop, outer)
+    scene = find_scene(record, workshop, others.turn(record, urgent=True), outer)
     part = record.picture.cut(outer)
     with network_output(record, scene, workshop.engine, others, part=part, box=outer) as output:
         network = output.rows(0, output.height)
@@ -184,13 +189,13 @@ def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, ot
     return Preview(before, after, piece, record.info())
 
 
-def find_scene(record: RunRecord, workshop: Workshop, stop: threading.Event | None, box: Box | None = None) -> Scene:
+def find_scene(record: RunRecord, workshop: Workshop, turn: Turn, box: Box | None = None) -> Scene:
     """Step 3: what the preset's scene finds in the whole picture (of faces, those that show in `box`)."""
     picture, scene = record.picture, record.settings.scene
     if scene is None:
         return Scene()
     haze = find_haze(picture.rgb) if scene == "dehaze" else None
-    faces = workshop.portraits.faces(picture, box, stop) if scene == "face" else None
+    faces = workshop.portraits.faces(picture, box, turn) if scene == "face" else None
     record.stage("scene")
     return Scene(haze, faces)
 
@@ -263,6 +268,7 @@ def _fill(
         stop=others.stop,
         waiting=record.waiting,
         urgent=urgent,
+        caller=others.caller,
     )
     with closing(strips):
         for strip in strips:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection
+from functools import cache
 
 import torch
 
 from ..errors import SettingsError
 from .kernels import Kernel
 from .networks import known_graph
+from .turns import DEVICE_THREAD, Turn
 
 _PROBE_SHARE = 0.85
 """What a whole network reaches of a single convolution's speed; the first real run replaces the guess."""
@@ -23,6 +25,10 @@ def pick_device(name: str = "auto") -> torch.device:
 
     Raises SettingsError for a device that this machine or this build of PyTorch does not have.
     """
+    return DEVICE_THREAD.do(lambda: _find_device(name), Turn(urgent=True))
+
+
+def _find_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -54,10 +60,11 @@ def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Co
     return name if name in supported else "fp32"
 
 
+@cache
 def _multiplies_bf16() -> bool:
     """Whether the processor multiplies bfloat16 by itself; where it does not, bf16 is slower than fp32."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    return DEVICE_THREAD.do(lambda: any(getattr(torch.cpu, probe, bool)() for probe in probes), Turn(urgent=True))
 
 
 class Speedometer:
@@ -89,7 +96,7 @@ class Speedometer:
         if rate is not None:
             return rate
         if not others:
-            others = [self._probe(dtype)]
+            others = [DEVICE_THREAD.do(lambda: self._probe(dtype), Turn(urgent=True))]
             with self._lock:
                 self._measured.setdefault(("", dtype), others[0])
         return min(others)

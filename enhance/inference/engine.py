@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import nullcontext
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +18,7 @@ from .kernels import RowNetwork
 from .network_output import streams_columns
 from .networks import known_graph
 from .rows import Steps, Stream, is_out_of_memory
-from .turns import Progress, Turns, Waiting
+from .turns import DEVICE_THREAD, Progress, Runs, Turn, Waiting
 
 
 class HeldModel(Protocol):
@@ -37,7 +37,7 @@ Made = TypeVar("Made")
 
 
 class Engine:
-    """Runs networks on one device; safe to call from several threads.
+    """Runs networks on one device; safe to call from several threads, all of whose steps the device's thread does.
 
     The model stays in memory for the next picture, and goes after `idle_seconds` without one.
     """
@@ -46,7 +46,7 @@ class Engine:
         self.device = pick_device(device)
         check_precision(precision)
         self._precision = precision
-        self._turns = Turns()
+        self._runs = Runs()
         self._speed = Speedometer(self.device)
         self._idle_seconds = idle_seconds
         self._rest: threading.Timer | None = None
@@ -71,35 +71,36 @@ class Engine:
         name: str,
         load: Callable[[torch.device], Held],
         work: Callable[[Held], Made],
-        *,
-        waiting: Waiting | None = None,
+        turn: Turn | None = None,
     ) -> Made:
         """What `work` makes with the model called `name`, in one turn; `load` brings it where it is not in memory."""
+
+        def step() -> Made:
+            held = self._model
+            if held is None or held.name != name:
+                self._drop()
+                held = self._model = load(self.device)
+            try:
+                return work(held)  # type: ignore[arg-type]
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._drop()
+                raise MemoryShortError("memory_short") from error
+
         try:
-            with self._turns.turn(waiting):
-                held = self._model
-                if held is None or held.name != name:
-                    self._drop()
-                    held = self._model = load(self.device)
-                try:
-                    return work(held)  # type: ignore[arg-type]
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    self._drop()
-                    raise MemoryShortError("memory_short") from error
+            return DEVICE_THREAD.do(step, turn)
         finally:
             self._release_later()
 
     @property
     def runs(self) -> int:
         """How many runs go on or wait, previews not counted."""
-        return self._turns.runs
+        return len(self._runs)
 
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
-        with self._turns.turn(urgent=True):
-            self._drop()
+        DEVICE_THREAD.do(self._drop, Turn(urgent=True))
 
     def stream(
         self,
@@ -111,19 +112,20 @@ class Engine:
         stop: threading.Event | None = None,
         waiting: Waiting | None = None,
         urgent: bool = False,
+        caller: Hashable = None,
     ) -> Generator[np.ndarray, None, None]:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
-        caller gets the device between the steps of a run that is not; `waiting` counts the time until then. Raises
-        Cancelled, WeightsError, MemoryShortError.
+        one gets the device between the steps of a run that is not; `waiting` counts the time until then. Runs of
+        several callers take turns. Raises Cancelled, WeightsError, MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
-        waiting = waiting or Waiting()
+        turn = Turn(caller, urgent, stop, waiting or Waiting())
         try:
-            with nullcontext() if urgent else self._turns.run(waiting, stop):
-                yield from self._strips(rgb, recipe, tile, progress, stop, waiting, urgent=urgent)
+            with nullcontext() if urgent else self._runs.run(turn):
+                yield from self._strips(rgb, recipe, tile, progress, turn)
         finally:
             self._release_later()
 
@@ -146,28 +148,32 @@ class Engine:
         recipe: Recipe,
         tile: int,
         progress: Progress | None,
-        stop: threading.Event | None,
-        waiting: Waiting,
-        *,
-        urgent: bool,
+        turn: Turn,
     ) -> Generator[np.ndarray, None, None]:
         columns = streams_columns(rgb.shape[0], rgb.shape[1])
         picture = rgb.transpose(1, 0, 2) if columns else rgb
         levels = np.iinfo(rgb.dtype).max
         dtype = PRECISIONS[self.precision(8 if levels == 255 else 16, recipe.model)]
-        with self._turns.turn(waiting, urgent=urgent):
-            graph = self._load(recipe, columns).graph
-        run = Steps(Stream(graph, picture.shape[0], picture.shape[1], _feed(picture, levels, self.device)), tile, dtype)
-        clock = _Clock(picture.shape[0])
         busy = 0.0
+
+        def begin() -> Steps:
+            graph, feed = self._load(recipe, columns).graph, _feed(picture, levels, self.device)
+            return Steps(Stream(graph, picture.shape[0], picture.shape[1], feed), tile, dtype)
+
+        def step() -> np.ndarray:
+            nonlocal busy
+            loaded = self._load(recipe, columns)
+            started = time.perf_counter()
+            strip = self._to_pixels(run.step(loaded), levels)
+            busy += time.perf_counter() - started
+            return strip
+
+        run = DEVICE_THREAD.do(begin, turn)
+        clock = _Clock(picture.shape[0])
         while not run.stream.finished:
-            if stop is not None and stop.is_set():
+            if turn.stopped:
                 raise Cancelled("stopped")
-            with self._turns.turn(waiting, urgent=urgent):
-                loaded = self._load(recipe, columns)
-                started = time.perf_counter()
-                strip = self._to_pixels(run.step(loaded), levels)
-                busy += time.perf_counter() - started
+            strip = DEVICE_THREAD.do(step, turn)
             if progress is not None:
                 progress(*clock.read(run.stream.work_done()))
             if strip.size:
@@ -184,7 +190,7 @@ class Engine:
         return scaled.to(torch.int32).cpu().numpy().astype(np.uint16)
 
     def _load(self, recipe: Recipe, transposed: bool) -> RowNetwork:
-        """The model, loaded if another (or none) is in memory. Only within a turn."""
+        """The model, loaded if another (or none) is in memory. Only on the device's thread."""
         held = self._model
         if not isinstance(held, RowNetwork) or held.recipe != recipe:
             self._drop()
@@ -201,7 +207,7 @@ class Engine:
         self._rest.start()
 
     def _release_if_idle(self) -> None:
-        if self._turns.runs == 0:
+        if not self._runs:
             self.release()
 
     def _drop(self) -> None:

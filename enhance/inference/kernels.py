@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 
 from ..settings import Recipe
 from . import models
-from .graph import Conv, Graph, Shuffle
-from .networks import build_graph
+from .networks import Conv, Graph, Shuffle, build_graph
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,14 @@ class Kernel:
             return F.prelu(F.conv2d(batch, self.weight, self.bias, padding=(0, 1)), self.prelu)
         if self.slope == 1.0:
             return F.conv2d(batch, self.weight, self.bias, padding=(0, 1))
-        if _FUSED is not None and batch.device.type == "cpu" and batch.dtype != torch.float16:
-            return _FUSED(batch, self.weight, self.bias, [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [self.slope], "")
+        fused = _fused_convolution() if batch.device.type == "cpu" and batch.dtype != torch.float16 else None
+        if fused is not None:
+            return fused(batch, self.weight, self.bias, [0, 1], [1, 1], [1, 1], 1, "leaky_relu", [self.slope], "")
         return F.leaky_relu_(F.conv2d(batch, self.weight, self.bias, padding=(0, 1)), self.slope)
 
 
-def _find_fused_convolution():
+@cache
+def _fused_convolution() -> Callable[..., torch.Tensor] | None:
     """PyTorch's private convolution with the activation fused in, or None where this build lacks it."""
     try:
         fused = torch.ops.mkldnn._convolution_pointwise
@@ -55,9 +57,6 @@ def _find_fused_convolution():
         return fused if torch.equal(found.flatten(), torch.tensor([-6.0, -4.5, -6.0])) else None
     except (AttributeError, RuntimeError, TypeError):
         return None
-
-
-_FUSED = _find_fused_convolution()
 
 
 @dataclass
@@ -101,7 +100,7 @@ class RowNetwork:
     @property
     def bytes(self) -> int:
         tensors = [*self.state.values()]
-        for ready in self.kernels.values():
+        for ready in [*self.kernels.values()]:
             tensors += [kernel.weight for kernel in ready.values()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 

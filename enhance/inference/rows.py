@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import MemoryShortError
-from .graph import Add, Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
 from .kernels import Kernel, RowNetwork, prepare
+from .networks import Add, Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
 
 log = logging.getLogger(__name__)
 

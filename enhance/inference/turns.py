@@ -1,18 +1,31 @@
-"""Who may use the device next: runs take turns step by step, and an urgent caller gets the next one."""
+"""One thread owns the device: every step of every caller is done there, and callers take turns step by step.
+
+PyTorch's work is spread over the cores by OpenMP, which keeps a team of threads for each thread that asks it. With two
+teams there are more threads than cores, they wait for each other asleep, and everything takes half as long again.
+"""
 
 from __future__ import annotations
 
-import heapq
+import atexit
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, cast
 
 from ..errors import Cancelled
 
 Progress = Callable[[int, int, float | None], object]
 """Called between steps with: rows done, rows in all, seconds left (None while unknown)."""
+
+T = TypeVar("T")
+
+_URGENT_IN_A_ROW = 2
+_LOOK_SECONDS = 0.1
+"""How soon one who waits finds out that it is to stop."""
+_LEAVE_SECONDS = 10.0
 
 
 @dataclass
@@ -21,69 +34,224 @@ class Waiting:
 
     seconds: float = 0.0
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count the block's time as waiting."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - started
 
+@dataclass(frozen=True)
+class Turn:
+    """How one run or preview takes its turns.
 
-class Turns:
-    """Turns on one device.
-
-    A long run holds `run()` from its first step to its last, so that only one has its rows in memory; inside it asks
-    for a `turn()` for every step. A preview asks for `turn(urgent=True)` alone and waits for at most one step.
+    Callers take turns with each other, so all that comes from one person has one `caller`. An `urgent` step goes before
+    those that are not; what waits when `stop` is set is not begun. `waiting` counts the time until each step begins.
     """
+
+    caller: Hashable = None
+    urgent: bool = False
+    stop: threading.Event | None = None
+    waiting: Waiting = field(default_factory=Waiting)
+
+    @property
+    def stopped(self) -> bool:
+        return self.stop is not None and self.stop.is_set()
+
+
+class DeviceThread:
+    """The one thread on which PyTorch works; it starts at the first step and does not keep the process alive."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: list[tuple[int, int]] = []
-        self._tickets = 0
-        self._taken = False
-        self._running = threading.Lock()
-        self._runs = 0
+        self._urgent, self._usual = _Queue[_Step](), _Queue[_Step]()
+        self._urgent_in_a_row = 0
+        self._thread: threading.Thread | None = None
+        self._leaving = False
 
-    @property
-    def runs(self) -> int:
+    def do(self, work: Callable[[], T], turn: Turn | None = None) -> T:
+        """What `work` gives, done on the device's thread when its turn comes; raises what it raises.
+
+        Urgent work goes first, but after two pieces of it one that is not gets its turn. Raises Cancelled when the
+        turn's `stop` is set before the work begins; work that has begun is waited for.
+        """
+        if threading.current_thread() is self._thread:
+            return work()
+        turn = turn or Turn()
+        step, queue = _Step(work, turn), self._urgent if turn.urgent else self._usual
+        try:
+            with self._changed:
+                queue.add(turn.caller, step)
+                self._start()
+                self._changed.notify_all()
+            while not step.ended.wait(_LOOK_SECONDS):
+                if turn.stopped and self._take_back(queue, step):
+                    raise Cancelled("stopped")
+        finally:
+            self._take_back(queue, step)
+            turn.waiting.seconds += (step.begun or time.perf_counter()) - step.asked
+        return cast(T, step.outcome())
+
+    def waiting(self) -> int:
+        """How many steps wait for their turn."""
+        with self._changed:
+            return len(self._urgent) + len(self._usual)
+
+    def leave(self) -> None:
+        """End the thread after the step at hand; the next step starts it anew."""
+        with self._changed:
+            thread, self._leaving = self._thread, True
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(_LEAVE_SECONDS)
+
+    def _take_back(self, queue: _Queue[_Step], step: _Step) -> bool:
+        with self._changed:
+            return queue.remove(step.turn.caller, step)
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._leaving = False
+            self._thread = threading.Thread(target=self._serve, name="enhance-device", daemon=True)
+            self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._leaving or self._urgent or self._usual)
+                if self._leaving:
+                    return
+                begin = self._next().run
+            begin()
+            del begin  # or the last step's rows would stay in memory until the next one
+
+    def _next(self) -> _Step:
+        usual = self._usual and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
+        self._urgent_in_a_row = 0 if usual else self._urgent_in_a_row + 1
+        return (self._usual if usual else self._urgent).take()
+
+
+class Runs:
+    """Long runs, one at a time: only one has its rows in memory; callers take turns here too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._queue = _Queue[_Place]()
+        self._going: _Place | None = None
+
+    def __len__(self) -> int:
         """How many long runs go on (one at most) or wait for it."""
-        return self._runs
+        with self._lock:
+            return len(self._queue) + (self._going is not None)
 
     @contextmanager
-    def turn(self, waiting: Waiting | None = None, *, urgent: bool = False) -> Iterator[None]:
-        """The device for one step; urgent callers first, otherwise in the order of asking."""
-        with self._changed, (waiting or Waiting()).counted():
-            ticket = (0 if urgent else 1, self._tickets)
-            self._tickets += 1
-            heapq.heappush(self._waiting, ticket)
-            self._changed.wait_for(lambda: not self._taken and self._waiting[0] == ticket)
-            heapq.heappop(self._waiting)
-            self._taken = True
+    def run(self, turn: Turn) -> Iterator[None]:
+        """The right to a long run; waits for those before it, and raises Cancelled if the turn's `stop` is set."""
+        place = _Place(turn)
         try:
+            with self._lock:
+                self._queue.add(turn.caller, place)
+                self._let_in()
+            self._wait(place)
             yield
         finally:
-            with self._changed:
-                self._taken = False
-                self._changed.notify_all()
+            with self._lock:
+                self._queue.remove(turn.caller, place)
+                if self._going is place:
+                    self._going = None
+                self._let_in()
 
-    @contextmanager
-    def run(self, waiting: Waiting | None = None, stop: threading.Event | None = None) -> Iterator[None]:
-        """The right to a long run; waits for the one before it, and raises Cancelled if `stop` is set meanwhile."""
-        self._count(1)
+    def _wait(self, place: _Place) -> None:
+        asked = time.perf_counter()
         try:
-            with (waiting or Waiting()).counted():
-                while not self._running.acquire(timeout=0.1):
-                    if stop is not None and stop.is_set():
-                        raise Cancelled("stopped_before")
-            try:
-                yield
-            finally:
-                self._running.release()
+            while not place.free.wait(_LOOK_SECONDS) and not place.turn.stopped:
+                pass
         finally:
-            self._count(-1)
+            place.turn.waiting.seconds += time.perf_counter() - asked
+        if place.turn.stopped:
+            raise Cancelled("stopped_before")
 
-    def _count(self, more: int) -> None:
-        with self._changed:
-            self._runs += more
+    def _let_in(self) -> None:
+        while self._going is None and self._queue:
+            place = self._queue.take()
+            if not place.turn.stopped:  # one that is sees it by itself
+                self._going = place
+                place.free.set()
+
+
+class _Step:
+    """One piece of work, and what comes of it."""
+
+    def __init__(self, work: Callable[[], object], turn: Turn):
+        self.turn = turn
+        self.asked = time.perf_counter()
+        self.begun: float | None = None
+        self.ended = threading.Event()
+        self._work: Callable[[], object] | None = work
+        self._result: object = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        work, self._work = self._work, None
+        assert work is not None
+        self.begun = time.perf_counter()
+        try:
+            if self.turn.stopped:
+                raise Cancelled("stopped")
+            self._result = work()
+        except BaseException as error:  # it belongs to the one who asked, whatever it is
+            self._error = error
+        finally:
+            self.ended.set()
+
+    def outcome(self) -> object:
+        """The result, after the end. Raises what went wrong."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame, and with it the rows of the failed step
+
+
+class _Place:
+    """A long run's place in the queue."""
+
+    def __init__(self, turn: Turn):
+        self.turn = turn
+        self.free = threading.Event()
+
+
+class _Queue(Generic[T]):
+    """What waits, by caller: callers take turns, what one caller asks for goes in the order of asking."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, deque[T]] = {}
+        self._last: Hashable = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, caller: Hashable, one: T) -> None:
+        self._waiting.setdefault(caller, deque()).append(one)
+
+    def take(self) -> T:
+        """The next one: of the caller that waits longest, though not of the last caller again if there is another."""
+        caller = next((caller for caller in self._waiting if caller != self._last), self._last)
+        queue = self._waiting.pop(caller)
+        one = queue.popleft()
+        if queue:
+            self._waiting[caller] = queue
+        self._last = caller
+        return one
+
+    def remove(self, caller: Hashable, one: T) -> bool:
+        """Forget one; says whether it was there."""
+        queue = self._waiting.get(caller, deque())
+        if one not in queue:
+            return False
+        queue.remove(one)
+        if not queue:
+            del self._waiting[caller]
+        return True
+
+
+DEVICE_THREAD = DeviceThread()
+"""The process's own: OpenMP's threads are counted for all of it, whatever number of engines there are."""
+# A thread inside PyTorch while the interpreter goes away would take the process down with it.
+atexit.register(DEVICE_THREAD.leave)

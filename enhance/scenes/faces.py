@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,9 @@ from ..settings import FACTOR
 from .align import CROP, align, inverse, moved, scale_of
 from .face_detection import Face, find_faces
 
-Restore = Callable[[Sequence[np.ndarray], threading.Event | None], Sequence[np.ndarray]]
-"""Makes better faces of aligned ones, float32 [512, 512, 3] RGB in 0..1, both; raises Cancelled once the event is set.
+Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
+"""Makes better faces of aligned ones, float32 [512, 512, 3] RGB in 0..1, both. What comes second says how it takes its
+turns on the device, and is handed on as it is given; it may raise Cancelled.
 """
 
 # The mask in the aligned crop: all of the face inside the inner ellipse, nothing outside the outer one, which touches
@@ -80,7 +82,7 @@ class Portraits:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def faces(self, picture: Picture, box: Box | None = None, stop: threading.Event | None = None) -> Faces:
+    def faces(self, picture: Picture, box: Box | None = None, turn: Any = None) -> Faces:
         """The faces of the whole picture, or those that show inside `box`, restored all in one go.
 
         Raises WeightsError when the detector, or with a face to restore the face network, cannot be had; Cancelled.
@@ -95,7 +97,7 @@ class Portraits:
                 if face.restorable and (box is None or _shows(face, box))
             ]
             missing = [place for place in wanted if place not in known.patches]
-            patches = restore_faces(picture.rgb, [known.faces[place] for place in missing], self._restore, stop)
+            patches = restore_faces(picture.rgb, [known.faces[place] for place in missing], self._restore, turn)
             known.patches.update(zip(missing, patches, strict=True))
             return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
 
@@ -109,19 +111,16 @@ class Portraits:
             return known
 
 
-def restore_faces(
-    rgb: np.ndarray, faces: Sequence[Face], restore: Restore, stop: threading.Event | None = None
-) -> tuple[FacePatch, ...]:
+def restore_faces(rgb: np.ndarray, faces: Sequence[Face], restore: Restore, turn: Any = None) -> tuple[FacePatch, ...]:
     """A patch for each face of the picture, uint8 or uint16 [H, W, 3] RGB, that is worth restoring.
 
     `restore` is called once with all of them, or not at all when there is none. Colour and light are taken from the
-    picture, and a grey face stays grey. Raises Cancelled when `stop` is set, and EnhanceError when `restore` gives no
-    pictures.
+    picture, and a grey face stays grey. Raises what `restore` raises, and EnhanceError when it gives no pictures.
     """
     aligned = [align(rgb, face.landmarks) for face in faces if face.restorable]
     if not aligned:
         return ()
-    restored = restore([crop for crop, _ in aligned], stop)
+    restored = restore([crop for crop, _ in aligned], turn)
     return tuple(_patch(rgb, crop, matrix, face) for (crop, matrix), face in zip(aligned, restored, strict=True))
 
 

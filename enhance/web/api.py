@@ -62,7 +62,8 @@ class Endpoints:
         """
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
-            with closing(Run(self._services.enhancer, uploaded(image), settings, self._services.limits)) as run:
+            services, caller = self._services, request.session_hash
+            with closing(Run(services.enhancer, uploaded(image), settings, services.limits, caller=caller)) as run:
                 for _ in run.looks(_LOOK_SECONDS):
                     state = run.state
                     if state.total:
@@ -101,7 +102,12 @@ class Endpoints:
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             path = uploaded(image)
             made = self._services.enhancer.preview(
-                self._services.previews.picture(path), settings, x=x, y=y, size=whole_number("size", size)
+                self._services.previews.picture(path),
+                settings,
+                x=x,
+                y=y,
+                size=whole_number("size", size),
+                caller=request.session_hash,
             )
             before, after = self._files(made, path)
             return str(before), str(after), made.info
@@ -134,7 +140,8 @@ class Endpoints:
             if not images:
                 raise PictureError("api_no_pictures")
             sources = [Path(image) for image in images]
-            with closing(BatchWork(self._services, sources, settings, language_of(request))) as work:
+            whose = language_of(request), request.session_hash
+            with closing(BatchWork(self._services, sources, settings, *whose)) as work:
                 for _ in work.looks(_LOOK_SECONDS):
                     self._tell(work.batch, progress)
                     yield gr.skip(), gr.skip()

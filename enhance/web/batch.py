@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,9 @@ class Packed:
 class BatchWork(Background[Packed]):
     """A batch that runs, and is packed at its end."""
 
-    def __init__(self, services: Services, sources: Sequence[Path], settings: Settings, language: str):
+    def __init__(
+        self, services: Services, sources: Sequence[Path], settings: Settings, language: str, caller: Hashable
+    ):
         self.batch = plan([Source(path, Path(path.name)) for path in sources])
 
         def look(batch: Batch) -> None:
@@ -61,6 +63,7 @@ class BatchWork(Background[Packed]):
                 changed=look,
                 max_pixels=limits.pixels,
                 max_bytes=limits.bytes,
+                caller=caller,
             )
             with running.held:
                 return packed(services, running.run(), settings, language)
@@ -150,7 +153,7 @@ class BatchHandlers:
             if not paths or visitor.batch is not None:
                 return None
             sources = [Path(path) for path in paths]
-            visitor.batch = BatchWork(self._services, sources, settings_from(values), language)
+            visitor.batch = BatchWork(self._services, sources, settings_from(values), language, visitor.folder)
             return visitor.batch
 
     def _watch(self, work: BatchWork, language: str) -> Iterator[Updates]:

@@ -106,7 +106,13 @@ class Previews:
                 raise Cancelled("stopped")
             x, y = box.left + box.width / 2, box.top + box.height / 2
             preview = self._enhancer.preview(
-                self.picture(upload.path), settings, x=x, y=y, size=max(box.width, box.height), stop=asked.stop
+                self.picture(upload.path),
+                settings,
+                x=x,
+                y=y,
+                size=max(box.width, box.height),
+                stop=asked.stop,
+                caller=visitor.folder,
             )
             return self._arrived(visitor, asked, preview)
         except Cancelled:

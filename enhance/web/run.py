@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..enhancer import Enhancer, Result
 from ..errors import Cancelled, EnhanceError
+from ..inference.turns import Runs, Turn
 from ..output.rendition import save_for_screen
 from ..preview import Preview
 from ..settings import Settings
@@ -28,8 +29,10 @@ from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
 from .views import Services, Updates, result_is_current, show_result_chip, show_run
 
-RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": 1}
-"""One long run at a time, the page's and the API's together; the others wait in Gradio's queue."""
+RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": 16}
+"""So many long runs may wait in the line below, the page's and the API's together; others do in Gradio's queue."""
+_LINE = Runs()
+"""One long run at a time, by turns of the visitors; one that waits has not even decoded its picture."""
 
 _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
@@ -37,16 +40,17 @@ _PICTURE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: rows done and in all, seconds left, and whether the network is through."""
+    """How far a run is: rows done and in all, seconds left, whether the network is through or it has not begun."""
 
     done: int = 0
     total: int = 0
     left: float | None = None
     writing: bool = False
+    waiting: bool = False
 
 
 class Run(Background[Result]):
-    """One run of the engine. `result` raises EnhanceError, Cancelled among them."""
+    """One run of the engine, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
     def __init__(
         self,
@@ -57,20 +61,24 @@ class Run(Background[Result]):
         *,
         watch: GrowingPicture | None = None,
         preview: Preview | None = None,
+        caller: Hashable = None,
     ):
-        self.state = RunState()
+        self.state = RunState(waiting=True)
 
         def do(stop: threading.Event) -> Result:
-            return enhancer.run(
-                source,
-                settings,
-                progress=self._progress,
-                stop=stop,
-                watch=watch,
-                preview=preview,
-                max_pixels=limits.pixels,
-                max_bytes=limits.bytes,
-            )
+            with _LINE.run(Turn(caller, stop=stop)):
+                self.state = RunState()
+                return enhancer.run(
+                    source,
+                    settings,
+                    progress=self._progress,
+                    stop=stop,
+                    watch=watch,
+                    preview=preview,
+                    max_pixels=limits.pixels,
+                    max_bytes=limits.bytes,
+                    caller=caller,
+                )
 
         super().__init__(do, "enhance-run")
 
@@ -160,7 +168,15 @@ class RunHandlers:
             visitor.waiting = False
             settings, services = settings_from(values), self._services
             picture = GrowingPicture(upload.facts.width, upload.facts.height, _pixels(upload.thumbnail))
-            run = Run(services.enhancer, upload.path, settings, services.limits, watch=picture, preview=visitor.preview)
+            run = Run(
+                services.enhancer,
+                upload.path,
+                settings,
+                services.limits,
+                watch=picture,
+                preview=visitor.preview,
+                caller=visitor.folder,
+            )
             visitor.run = run
             return _Watched(run, upload, picture)
 
@@ -235,6 +251,8 @@ def _pixels(path: Path) -> np.ndarray:
 
 
 def _said(language: str, state: RunState) -> tuple[str, float | None]:
+    if state.waiting:
+        return say(language, "waiting"), None
     if state.total == 0:
         return say(language, "starting"), None
     if state.writing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 
-from enhance import Enhancer, Settings
+from enhance import Cancelled, Enhancer, Settings
 from enhance.output.result import ResultRows
 from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
@@ -22,7 +23,7 @@ from enhance.web.page_files import Limits, Outbox, Owners, PageFolder
 from enhance.web.pictures import save_thumbnail
 from enhance.web.preview import SIZE, Previews
 from enhance.web.result import ResultHandlers
-from enhance.web.run import RunHandlers
+from enhance.web.run import _LINE, Run, RunHandlers
 from enhance.web.state import Upload, Visitor, Visitors
 from enhance.web.upload import UploadHandlers
 from enhance.web.views import Services
@@ -108,6 +109,32 @@ def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, 
     assert told[-1][page.run.enhance].interactive
     assert visitor.finished is None
     assert not visitor.busy
+
+
+def test_runs_go_one_at_a_time_and_one_visitor_does_not_wait_for_all_of_another(services, photo_file, monkeypatch):
+    begun, order, go_on = threading.Event(), [], threading.Event()
+
+    def run_and_wait(*given, caller, **named):
+        order.append(caller)
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(services.enhancer, "run", run_and_wait)
+    runs = [Run(services.enhancer, photo_file, Settings(), Limits(), caller="ada")]
+    assert begun.wait(60)
+    for caller in ("ada", "ada", "eve"):
+        runs.append(Run(services.enhancer, photo_file, Settings(), Limits(), caller=caller))
+        while len(_LINE) < len(runs):
+            threading.Event().wait(0.01)
+    assert [run.state.waiting for run in runs] == [False, True, True, True]
+    runs[1].close()
+    with pytest.raises(Cancelled):
+        runs[1].result()
+    go_on.set()
+    for run in (runs[0], *runs[2:]):
+        run.result()
+
+    assert order == ["ada", "eve", "ada"]
 
 
 def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, services, photo_file, monkeypatch):

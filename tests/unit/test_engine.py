@@ -1,5 +1,7 @@
 """The engine: one model, strips that fit, turns, stop and progress."""
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -7,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+import weights
+from enhance import Enhancer, Settings
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
+from enhance.inference import device, kernels, rows
 from enhance.inference.device import pick_device, pick_precision
 from enhance.inference.engine import Engine
-from enhance.inference.kernels import Kernel
+from enhance.inference.kernels import Kernel, RowNetwork
 from enhance.inference.networks import _KNOWN, known_graph
 from enhance.inference.rows import SMALLEST_STRIP
 from enhance.inference.turns import Waiting
@@ -337,3 +342,84 @@ def test_waiting_for_a_turn_is_counted_apart_from_work(engine, photo):
     second.join()
 
     assert waiting.seconds >= 0.25
+
+
+def test_all_of_pytorch_works_on_one_thread_that_is_not_the_main_one(photo, photo_file, monkeypatch):
+    seen: dict[str, set[int]] = {}
+
+    def told(owner, name):
+        whole = getattr(owner, name)
+
+        def recorded(*given, **named):
+            seen.setdefault(name, set()).add(threading.get_ident())
+            return whole(*given, **named)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    for owner, name in (
+        (torch.nn.functional, "conv2d"),
+        (torch, "from_numpy"),
+        (torch, "zeros"),
+        (torch, "empty"),
+        (torch, "stack"),
+        (torch, "isfinite"),
+        (torch.cpu, "_is_avx512_bf16_supported"),
+        (Kernel, "__call__"),
+        (RowNetwork, "load"),
+        (kernels, "prepare"),
+        (rows, "prepare"),
+        (weights, "read_state_dict"),
+        (FaceRestorer, "restore"),
+    ):
+        told(owner, name)
+    kernels._fused_convolution.cache_clear()
+    device._multiplies_bf16.cache_clear()
+
+    enhancer = Enhancer("cpu", data=photo_file.parent / "data")
+    settings = Settings.from_preset("anime-fast")
+    warm_up = threading.Thread(target=lambda: enhancer.estimate(512, 512, Settings()))
+    warm_up.start()
+    previews = [threading.Thread(target=lambda: enhancer.preview(photo_file, settings, size=16)) for _ in range(2)]
+    for preview in previews:
+        preview.start()
+    enhancer.run(photo_file, settings)
+    enhancer.upscale(photo.astype(np.uint16), FAST)
+    restore_faces(enhancer.engine, lambda face: torch.from_numpy(face).numpy())
+    for thread in (warm_up, *previews):
+        thread.join()
+    enhancer.release()
+
+    (one,) = set.union(*seen.values())
+    assert one != threading.main_thread().ident
+    assert set(seen) > {"from_numpy", "zeros", "__call__", "load", "read_state_dict", "restore"}
+
+
+def test_importing_the_engine_does_no_work_of_pytorch():
+    code = """
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+class Recorder(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, given=(), named=None):
+        raise AssertionError(function)
+with Recorder():
+    import enhance.inference.engine, enhance.scenes.gfpgan
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_two_callers_who_stream_at_once_get_their_own_pixels(engine, photo):
+    pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
+    expected = [enlarge(engine, picture) for picture in pictures]
+    begun, results = threading.Barrier(2), {}
+
+    def stream(place):
+        begun.wait(60)
+        results[place] = enlarge(engine, pictures[place], urgent=True, caller=place)
+
+    threads = [threading.Thread(target=stream, args=(place,)) for place in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(np.array_equal(results[place], expected[place]) for place in (0, 1))

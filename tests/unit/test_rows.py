@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from enhance.errors import WeightsError
-from enhance.inference.graph import Conv, Graph
 from enhance.inference.kernels import Kernel, prepare
-from enhance.inference.networks import build_graph, rrdbnet, srvgg
+from enhance.inference.networks import Conv, Graph, build_graph, rrdbnet, srvgg
 from enhance.inference.rows import Stream
 
 
