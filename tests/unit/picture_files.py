@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -104,16 +105,19 @@ def exif_block(orientation: int, *, thumbnail: bytes = b"", make: str = "Lantern
     return head + first_directory + text + second_directory + thumbnail
 
 
+@cache
 def rgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+@cache
 def grey_profile(gamma: float = 2.2) -> bytes:
     """A grey display profile: one tone curve (ICC specification, section 8.4)."""
     curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
     return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": curve})
 
 
+@cache
 def cmyk_profile() -> bytes:
     """A made-up press: the table gives Lab for each of the 16 corners; ink only darkens, and yellow is neutral grey."""
     corners = []
