@@ -30,10 +30,16 @@ _MOST_OWNERS = 20_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What the page takes: the largest picture in input pixels, and the largest file in bytes."""
+    """What the page takes: the largest picture in input pixels, the largest file in bytes, and so on.
+
+    `files` may come in one request, of `batch_bytes` together; the JSON of an event has at most `request_bytes`.
+    """
 
     pixels: int = 100_000_000
     bytes: int = 200_000_000
+    files: int = 200
+    batch_bytes: int = 2_000_000_000
+    request_bytes: int = 1_000_000
 
 
 def limits_of(config: Config) -> Limits:

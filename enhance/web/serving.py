@@ -19,6 +19,7 @@ from ..config import Config
 from ..enhancer import Enhancer
 from ..settings import Settings
 from ..texts import LANGUAGES, say
+from .guard import Guard
 from .language import LanguageOfLinks, page_texts
 from .page_files import PageFolder, limits_of
 
@@ -78,7 +79,7 @@ def launch_options(config: Config) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "app_kwargs": {
-            "middleware": [Middleware(LanguageOfLinks)],
+            "middleware": [Middleware(Guard, limits=limits), Middleware(LanguageOfLinks)],
             "routes": [Route("/healthz", _healthz, methods=["GET", "HEAD"])],
         },
     }
