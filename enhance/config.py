@@ -19,7 +19,7 @@ class Config:
 
     `data` is the folder for inputs and results, `device` one of PyTorch's names or auto. Limits are in input pixels and
     in bytes a file; None: the command line's (400 million pixels) and the page's (100 million, 200 MB) differ. `hours`
-    is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` requests may wait.
+    is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` runs may wait.
     `page_folder` is GRADIO_TEMP_DIR where that is set.
     """
 

@@ -21,15 +21,16 @@ from ..settings import Settings
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .language import language_of, reason
-from .page_files import download_name, report_name
+from .page_files import download_name, report_name, visitor_name
 from .pictures import icc_for_screen
-from .preview import PREVIEWS
-from .run import RUNS, Run
+from .run import RUNS, Run, RunState
 from .views import Services
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
+_COUNTED: dict[str, Any] = {"concurrency_limit": None}
+"""Counted by the program, not by Gradio's queue."""
 
 
 class Endpoints:
@@ -62,14 +63,16 @@ class Endpoints:
         """
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
-            with closing(Run(self._services.enhancer, uploaded(image), settings, self._services.limits)) as run:
-                for _ in run.looks(_LOOK_SECONDS):
-                    state = run.state
-                    if state.total:
-                        left = "" if state.left is None else f", {state.left:.0f} s left"
-                        progress((state.done, state.total), desc=f"rows{left}", unit="rows")
+            picture = uploaded(image)
+            with self._services.line.enter(visitor_name(request)) as turn:
+                for ahead in turn.looks(_LOOK_SECONDS):
+                    progress(0, desc=f"waiting, {ahead} before it")
                     yield gr.skip(), gr.skip()
-                result = run.result()
+                with closing(Run(self._services.enhancer, picture, settings, self._services.limits)) as run:
+                    for _ in run.looks(_LOOK_SECONDS):
+                        _tell_rows(run.state, progress)
+                        yield gr.skip(), gr.skip()
+                    result = run.result()
             name = download_name(result.info["input"]["name"], settings.scale)
             self._services.owners.remember(request, result.info["task_id"])
             yield str(self._services.outbox.link(result.path, name)), for_client(result.info)
@@ -100,9 +103,10 @@ class Endpoints:
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             path = uploaded(image)
-            made = self._services.enhancer.preview(
-                self._services.previews.picture(path), settings, x=x, y=y, size=whole_number("size", size)
-            )
+            with self._services.previews_of_clients.enter(visitor_name(request)):
+                made = self._services.enhancer.preview(
+                    self._services.previews.picture(path), settings, x=x, y=y, size=whole_number("size", size)
+                )
             before, after = self._files(made, path)
             return str(before), str(after), made.info
         raise AssertionError("told() always raises what it catches")
@@ -134,7 +138,10 @@ class Endpoints:
             if not images:
                 raise PictureError("api_no_pictures")
             sources = [Path(image) for image in images]
-            with closing(BatchWork(self._services, sources, settings, language_of(request))) as work:
+            with (
+                self._services.line.enter(visitor_name(request), "batch"),
+                closing(BatchWork(self._services, sources, settings, language_of(request))) as work,
+            ):
                 for _ in work.looks(_LOOK_SECONDS):
                     self._tell(work.batch, progress)
                     yield gr.skip(), gr.skip()
@@ -162,7 +169,8 @@ class Endpoints:
 
     def status(self) -> dict[str, Any]:
         """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
-        return self._services.enhancer.status()
+        status = self._services.enhancer.status()
+        return status | {"waiting": max(status.get("waiting", 0), len(self._services.line) - status.get("running", 0))}
 
     def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
         icc, files = icc_for_screen(preview.piece.picture), []
@@ -189,7 +197,7 @@ def add_endpoints(services: Services) -> None:
         button = gr.Button()
         button.click(endpoints.enhance, [image, *settings], [result, info], api_name="enhance", **RUNS)
         button.click(
-            endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **PREVIEWS
+            endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **_COUNTED
         )
         for name in ("presets", "status"):
             button.click(getattr(endpoints, name), None, answer, api_name=name, queue=False)
@@ -197,6 +205,12 @@ def add_endpoints(services: Services) -> None:
         archive, pdf, task_id = gr.File(label="zip"), gr.File(label="pdf"), gr.Textbox(label="task_id")
         button.click(endpoints.batch, [images, *settings], [archive, info], api_name="batch", **BATCHES)
         button.click(endpoints.report, task_id, pdf, api_name="report", concurrency_limit=1)
+
+
+def _tell_rows(state: RunState, progress: gr.Progress) -> None:
+    if state.total:
+        left = "" if state.left is None else f", {state.left:.0f} s left"
+        progress((state.done, state.total), desc=f"rows{left}", unit="rows")
 
 
 def _setting_components() -> list[Component]:

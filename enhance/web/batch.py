@@ -19,11 +19,12 @@ from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
+from .page_files import visitor_name
 from .state import Background, Visitor
 from .views import Services, Updates
 
-BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": 8}
-"""A batch lets other runs in between two of its files, so that several may be on their way."""
+BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
+"""A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
 ZIP_NAME = "enhanced.zip"
 
 _LOOK_SECONDS = 0.3
@@ -119,18 +120,24 @@ class BatchHandlers:
     def run(self, request: gr.Request, paths: list[str] | None, *values: object) -> Iterator[Updates]:
         """Do the files in turn."""
         visitor, language = self._services.asker(request)
-        work = self._start(visitor, paths, values, language)
-        if work is None:
-            yield {self._run.why: fragments.note(say(language, "why_no_files"))}
-            return
         try:
-            with closing(work):
-                yield self._buttons(language, ready=True, running=True)
-                yield from self._watch(work, language)
-                yield self._end(request, work, language)
-        finally:
-            with visitor.lock:
-                visitor.batch = None
+            turn = self._services.line.enter(visitor_name(request), "batch")
+        except EnhanceError as error:
+            yield {self._run.progress: fragments.problem(error.sentence(language))}
+            return
+        with turn:
+            work = self._start(visitor, paths, values, language)
+            if work is None:
+                yield {self._run.why: fragments.note(say(language, "why_no_files"))}
+                return
+            try:
+                with closing(work):
+                    yield self._buttons(language, ready=True, running=True)
+                    yield from self._watch(work, language)
+                    yield self._end(request, work, language)
+            finally:
+                with visitor.lock:
+                    visitor.batch = None
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop after this step; what is done stays."""

@@ -21,12 +21,15 @@ from .run import RUNS, RunHandlers
 from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, page_folder
 from .state import Visitors
 from .upload import FASTER, UploadHandlers
-from .views import Services, parts
+from .views import Line, Services, parts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
 """A later request is sent while an earlier one is on its way: the server stops the earlier one."""
+
+_MOST_EVENTS = 1000
+"""Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
 
 
 def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
@@ -44,10 +47,11 @@ def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
             Previews(enhancer, limits),
             Outbox(folder),
             Owners(),
+            Line(config.queue),
         )
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
-    demo.queue(max_size=config.queue, default_concurrency_limit=8)
+    demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
 
 

@@ -155,3 +155,9 @@ class Owners:
 def _name(request: gr.Request) -> str:
     user = request.username
     return f"user {user}" if user else f"session {request.session_hash}"
+
+
+def visitor_name(request: gr.Request) -> str:
+    """Who is counted: the user who is logged in, else the address; a session is a name that a client makes up."""
+    user, client = getattr(request, "username", None), getattr(request, "client", None)
+    return f"user {user}" if user else f"address {getattr(client, 'host', '')}"

@@ -6,7 +6,8 @@ and what comes too late is dropped. A preview that arrives is tuned to where the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ..texts import say
 from .language import reason
 from .page_files import Limits
 from .pictures import icc_for_screen, save_pair
-from .state import Asked, KeptPictures, Upload, Visitor
+from .state import Asked, Upload, Visitor
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""
@@ -181,3 +182,55 @@ def signature_wanted(visitor: Visitor, preview: Preview) -> str | None:
 def _same_network(one: Settings, other: Settings) -> bool:
     """Whether both make the network give the same output of the same picture."""
     return network_key("", one, one.model, "") == network_key("", other, other.model, "")
+
+
+@dataclass(eq=False)
+class _Kept:
+    picture: Picture
+    timer: threading.Timer
+
+
+class KeptPictures:
+    """Decoded pictures that may be needed again in a moment.
+
+    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
+    """
+
+    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
+        self._most_bytes, self._seconds = most_bytes, seconds
+        self._lock = threading.Lock()
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
+        """The picture kept under `key`, else the one that `read` gives."""
+        with self._lock:
+            kept = self._kept.pop(key, None)
+            if kept is not None:
+                kept.timer.cancel()
+        picture = kept.picture if kept else read()
+        if _bytes(picture) <= self._most_bytes:
+            self._keep(key, picture)
+        return picture
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            kept = self._kept.pop(key, None)
+        if kept is not None:
+            kept.timer.cancel()
+
+    def _keep(self, key: Hashable, picture: Picture) -> None:
+        timer = threading.Timer(self._seconds, self.drop, (key,))
+        timer.daemon = True
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._kept[key] = _Kept(picture, timer)
+            dropped = [before] if before else []
+            while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
+                dropped.append(self._kept.pop(next(iter(self._kept))))
+        for kept in dropped:
+            kept.timer.cancel()
+        timer.start()
+
+
+def _bytes(picture: Picture) -> int:
+    return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)

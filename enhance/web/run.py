@@ -23,13 +23,13 @@ from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
-from .page_files import Limits, download_name, link_or_copy
+from .page_files import Limits, download_name, link_or_copy, visitor_name
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
-from .views import Services, Updates, result_is_current, show_result_chip, show_run
+from .views import Services, Turn, Updates, result_is_current, show_result_chip, show_run
 
-RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": 1}
-"""One long run at a time, the page's and the API's together; the others wait in Gradio's queue."""
+RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
+"""One long run at a time, the page's and the API's together: the others wait in the program's own line."""
 
 _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
@@ -116,9 +116,34 @@ class RunHandlers:
     def run(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """The run that was asked for, step by step; the engine is free again when the page is closed meanwhile."""
         visitor, language = self._services.asker(request)
+        if not visitor.waiting:
+            yield {self._card.progress: gr.skip()}  # no update at all would empty the result
+            return
+        try:
+            turn = self._services.line.enter(visitor_name(request))
+        except EnhanceError as error:
+            visitor.waiting = False
+            refused = fragments.problem(error.sentence(language))
+            yield {self._card.progress: refused, **show_run(self._page, visitor, language)}
+            return
+        with turn:
+            yield from self._wait(visitor, turn, language)
+            yield from self._go(request, values)
+
+    def _wait(self, visitor: Visitor, turn: Turn, language: str) -> Iterator[Updates]:
+        shown = 0
+        for ahead in turn.looks(_LOOK_SECONDS):
+            if not visitor.waiting:
+                return
+            text = say(language, "waiting_place", ahead=ahead)
+            same, shown = ahead == shown, ahead
+            yield {self._card.progress: gr.skip() if same else fragments.progress(language, text, None, None)}
+
+    def _go(self, request: gr.Request, values: tuple[object, ...]) -> Iterator[Updates]:
+        visitor, language = self._services.asker(request)
         watched = self._start(visitor, values)
         if watched is None:
-            yield {self._card.progress: gr.skip()}  # no update at all would empty the result
+            yield {self._card.progress: gr.skip()}
             return
         try:
             with closing(watched.run):

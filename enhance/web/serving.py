@@ -46,6 +46,8 @@ FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _WARM_AFTER_SECONDS = 2.0
+_THREADS = 60
+"""For everything but the runs that wait, each of which holds a thread."""
 
 
 def page_folder(config: Config, enhancer: Enhancer) -> PageFolder:
@@ -73,6 +75,7 @@ def launch_options(config: Config) -> dict[str, Any]:
         "i18n": page_texts(limits),
         "footer_links": ["api", "settings"],
         "max_file_size": limits.bytes,
+        "max_threads": _THREADS + config.queue,
         "strict_cors": True,
         "show_error": True,
         "run_history": False,

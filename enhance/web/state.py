@@ -1,6 +1,6 @@
 """What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two.
 
-With it the two things that it holds: work that goes on in the background, and decoded pictures for a while.
+With it one thing that it holds: work that goes on in the background.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
-from ..picture import Box, Facts, Picture
+from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
 
@@ -156,6 +156,7 @@ class Visitor:
         """Stop all that runs for this page, the batch too."""
         self.stop()
         with self.lock:
+            self.waiting = False
             if self.batch is not None:
                 self.batch.stop.set()
 
@@ -235,55 +236,3 @@ class Visitors:
             if index < surplus or (now - visitor.seen > IDLE_SECONDS and visitor.run is None and visitor.batch is None)
         ]
         return [self._visitors.pop(name) for name in leaving]
-
-
-@dataclass(eq=False)
-class _Kept:
-    picture: Picture
-    timer: threading.Timer
-
-
-class KeptPictures:
-    """Decoded pictures that may be needed again in a moment.
-
-    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
-    """
-
-    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
-        self._most_bytes, self._seconds = most_bytes, seconds
-        self._lock = threading.Lock()
-        self._kept: dict[Hashable, _Kept] = {}
-
-    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
-        """The picture kept under `key`, else the one that `read` gives."""
-        with self._lock:
-            kept = self._kept.pop(key, None)
-            if kept is not None:
-                kept.timer.cancel()
-        picture = kept.picture if kept else read()
-        if _bytes(picture) <= self._most_bytes:
-            self._keep(key, picture)
-        return picture
-
-    def drop(self, key: Hashable) -> None:
-        with self._lock:
-            kept = self._kept.pop(key, None)
-        if kept is not None:
-            kept.timer.cancel()
-
-    def _keep(self, key: Hashable, picture: Picture) -> None:
-        timer = threading.Timer(self._seconds, self.drop, (key,))
-        timer.daemon = True
-        with self._lock:
-            before = self._kept.pop(key, None)
-            self._kept[key] = _Kept(picture, timer)
-            dropped = [before] if before else []
-            while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
-                dropped.append(self._kept.pop(next(iter(self._kept))))
-        for kept in dropped:
-            kept.timer.cancel()
-        timer.start()
-
-
-def _bytes(picture: Picture) -> int:
-    return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)

@@ -1,9 +1,11 @@
-"""What the handlers of the page share: the services behind them, and the views that several of them show."""
+"""What the handlers share: the services behind them, the line for runs, and the views that several of them show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import gradio as gr
@@ -11,6 +13,7 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 
 from ..enhancer import Enhancer
+from ..errors import EnhanceError
 from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
 from ..texts import say
@@ -25,6 +28,80 @@ from .state import Visitor, Visitors
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
+PREVIEWS_ON_THE_WAY = 16
+"""How many previews clients may have on the way, a quarter of them one alone; the page's replace each other."""
+
+
+class Turn:
+    """A place in the line, from `with` to its end."""
+
+    def __init__(self, line: Line, name: str, kind: str):
+        self._line, self.name, self.kind = line, name, kind
+        self.began: float | None = None
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.leave(self)
+
+    def looks(self, seconds: float) -> Iterator[int]:
+        """How many are before it, every so many seconds until its turn."""
+        while ahead := self._line.ahead(self):
+            yield ahead
+            self._line.wait(seconds)
+
+
+class Line:
+    """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
+
+    One run has its turn at a time. Batches have theirs at once and take turns with the runs file by file.
+    """
+
+    def __init__(self, most: int = 20, batches: int = 8):
+        self._most = {"run": most + 1, "batch": batches}
+        self._share = max(2, most // 4)
+        self._turns: list[Turn] = []
+        self._changed = threading.Condition()
+        self._seconds = 30.0
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def enter(self, name: str, kind: str = "run") -> Turn:
+        """A place for the visitor called `name`. Raises EnhanceError, with the place that it would have had."""
+        with self._changed:
+            own = sum(turn.name == name for turn in self._turns)
+            of_kind = sum(turn.kind == kind for turn in self._turns)
+            full = of_kind >= self._most[kind] or len(self._turns) >= self._most["run"]
+            if full or own >= self._share:
+                ahead = len(self._turns)
+                minutes = max(1, round(ahead * self._seconds / 60))
+                key = "queue_full" if full else "queue_share"
+                raise EnhanceError(key, own=own, place=ahead + 1, minutes=minutes)
+            self._turns.append(turn := Turn(self, name, kind))
+        return turn
+
+    def ahead(self, turn: Turn) -> int:
+        """How many runs come before it; none: it has its turn."""
+        with self._changed:
+            if turn.kind == "batch" or turn not in self._turns:
+                return 0
+            before = sum(one.kind == "run" for one in self._turns[: self._turns.index(turn)])
+            if not before and turn.began is None:
+                turn.began = time.monotonic()
+            return before
+
+    def wait(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def leave(self, turn: Turn) -> None:
+        with self._changed:
+            self._turns.remove(turn)
+            if turn.began is not None:
+                self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
+            self._changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -37,6 +114,8 @@ class Services:
     previews: Previews
     outbox: Outbox
     owners: Owners
+    line: Line = field(default_factory=Line)
+    previews_of_clients: Line = field(default_factory=lambda: Line(PREVIEWS_ON_THE_WAY))
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""
