@@ -21,7 +21,7 @@ from ..settings import Settings
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .language import language_of, reason
-from .page_files import download_name, report_name, visitor_name
+from .page_files import check_together, download_name, report_name, visitor_name
 from .pictures import icc_for_screen
 from .run import RUNS, Run, RunState
 from .views import Services
@@ -138,6 +138,7 @@ class Endpoints:
             if not images:
                 raise PictureError("api_no_pictures")
             sources = [Path(image) for image in images]
+            check_together(sources, self._services.limits)
             with (
                 self._services.line.enter(visitor_name(request), "batch"),
                 closing(BatchWork(self._services, sources, settings, language_of(request))) as work,

@@ -19,7 +19,7 @@ from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
-from .page_files import visitor_name
+from .page_files import check_together, visitor_name
 from .state import Background, Visitor
 from .views import Services, Updates
 
@@ -121,6 +121,7 @@ class BatchHandlers:
         """Do the files in turn."""
         visitor, language = self._services.asker(request)
         try:
+            check_together(map(Path, paths or []), self._services.limits)
             turn = self._services.line.enter(visitor_name(request), "batch")
         except EnhanceError as error:
             yield {self._run.progress: fragments.problem(error.sentence(language))}

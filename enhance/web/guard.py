@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +23,8 @@ from .page_files import Limits
 _API = "/gradio_api"
 _TOOLS_FACTOR = 20
 """A model's tools cannot upload: they send a picture as a data: URL, so they may say more at once."""
+_NAMES = ("path", "url", "orig_name")
+_LONGEST_NAME = 4096
 _REMOTE = ("http://", "https://")
 
 
@@ -47,13 +50,17 @@ class Guard:
             await self._pass(scope, receive, send)
         except Refused as refused:
             said = refused.why.sentence(language_of_scope(scope))
-            await JSONResponse({"error": said, "detail": said}, refused.status)(scope, receive, send)
+            headers = {"connection": "close"}  # what is still to come of the body is nobody's
+            await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
         if path.startswith(f"{_API}/file=") and path.removeprefix(f"{_API}/file=").lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
-        if scope["method"] == "POST" and path != f"{_API}/upload":
+        if scope["method"] == "POST" and path == f"{_API}/upload":
+            await self._upload(scope, receive, send)
+            return
+        if scope["method"] == "POST":
             tools = path.startswith(f"{_API}/mcp")
             body = await _bounded(scope, receive, self._limits.request_bytes * (_TOOLS_FACTOR if tools else 1))
             self._read(path, body)
@@ -66,12 +73,67 @@ class Guard:
             given = json.loads(body) if body[:1] in (b"{", b"[") else None
         except (ValueError, RecursionError):
             return  # Gradio says what is wrong with it
+        files = 0
         for one in _dicts(given):
+            files += "path" in one or "url" in one
+            if files > self._limits.files:
+                raise Refused(413, EnhanceError("too_many_files", limit=self._limits.files))
+            if any(len(text) > _LONGEST_NAME for name in _NAMES if isinstance(text := one.get(name), str)):
+                raise Refused(413, EnhanceError("name_too_long", limit=_LONGEST_NAME))
             if _is_remote(one.get("path")) or (_is_remote(one.get("url")) and not _is_own(one)):
                 raise Refused(403, EnhanceError("fetch_refused"))
             called = one.get("arguments")
             if path.startswith(f"{_API}/mcp") and any(map(_is_remote, _strings(called))):
                 raise Refused(403, EnhanceError("fetch_refused"))
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let files through as they come, and stop as soon as they are too many or too large together."""
+        headers = Headers(scope=scope)
+        most, files = self._limits.batch_bytes, _Files(headers.get("content-type", ""))
+        too_large = Refused(413, EnhanceError("upload_too_large", limit=f"{most / 1e6:g}"))
+        said = headers.get("content-length", "0")
+        refused = too_large if said.isdecimal() and int(said) > most else None
+        if refused:
+            raise refused
+
+        async def counted() -> Message:
+            nonlocal refused
+            message = await receive()
+            files.add(message.get("body", b""))
+            if files.count > self._limits.files:
+                refused = Refused(413, EnhanceError("too_many_files", limit=self._limits.files))
+            elif files.bytes > most:
+                refused = too_large
+            return {"type": "http.disconnect"} if refused else message
+
+        async def answered(message: Message) -> None:
+            if refused is None:
+                await send(message)
+
+        try:
+            await self._app(scope, counted, answered)
+        except ClientDisconnect:
+            if refused is None:
+                raise
+        if refused is not None:
+            raise refused
+
+
+class _Files:
+    """Counts the bytes and the parts of a multipart body while it passes."""
+
+    def __init__(self, content_type: str):
+        boundary = content_type.partition("boundary=")[2].split(";")[0].strip('" ')
+        self._mark = b"--" + boundary.encode("latin-1", "replace")
+        self._end = b""
+        self.bytes = self.count = 0
+
+    def add(self, body: bytes) -> None:
+        self.bytes += len(body)
+        if len(self._mark) > 2:
+            seen = self._end + body
+            self.count += seen.count(self._mark + b"\r\n")
+            self._end = seen[-len(self._mark) - 1 :]
 
 
 def path_of(scope: Scope) -> str:

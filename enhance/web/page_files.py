@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from ..config import Config
-from ..errors import EnhanceError
+from ..errors import EnhanceError, PictureError
 from ..files import OwnFolders, explained
 from ..texts import straight
 
@@ -46,6 +46,18 @@ def limits_of(config: Config) -> Limits:
     """What the environment says, else what is usual."""
     usual = Limits()
     return Limits(config.max_pixels or usual.pixels, config.max_bytes or usual.bytes)
+
+
+def check_together(files: Iterable[Path], limits: Limits) -> None:
+    """Raises PictureError if a batch has too many files, or too many bytes in all."""
+    sizes = []
+    for file in files:
+        with suppress(OSError):  # the batch itself says what is wrong with a file
+            sizes.append(file.stat().st_size)
+    if len(sizes) > limits.files:
+        raise PictureError("too_many_files", limit=limits.files)
+    if sum(sizes) > limits.batch_bytes:
+        raise PictureError("upload_too_large", limit=f"{limits.batch_bytes / 1e6:g}")
 
 
 class PageFolder:
