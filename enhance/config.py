@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from .errors import SettingsError
 from .texts import DEFAULT_LANGUAGE, spoken
 
 _LAST_PORT = 65_535
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
+_SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Config:
     `data` is the folder for inputs and results, `device` one of PyTorch's names or auto. Limits are in input pixels and
     in bytes a file; None: the command line's (400 million pixels) and the page's (100 million, 200 MB) differ. `hours`
     is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` runs may wait.
-    `page_folder` is GRADIO_TEMP_DIR where that is set.
+    `page_folder` is GRADIO_TEMP_DIR where that is set. `public_host` is the name at which browsers reach the page, and
+    pages of `frame_ancestors` may show it in a frame; on Spaces both are known.
     """
 
     data: Path = Path("data")
@@ -34,6 +39,8 @@ class Config:
     host: str | None = None
     port: int = 7860
     page_folder: Path | None = None
+    public_host: str | None = None
+    frame_ancestors: str = "'self'"
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -52,6 +59,11 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         host=variables.text("GRADIO_SERVER_NAME") or None,
         port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or usual.port,
         page_folder=Path(folder) if (folder := variables.text("GRADIO_TEMP_DIR")) else None,
+        public_host=variables.matching("ENHANCE_PUBLIC_HOST", _HOST, "config_host")
+        or variables.text("SPACE_HOST").lower()
+        or None,
+        frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
+        or (_SPACES if variables.text("SPACE_HOST") else usual.frame_ancestors),
     )
 
 
@@ -67,6 +79,13 @@ class _Variables:
 
     def text(self, name: str) -> str:
         return self.values.get(name, "").strip()
+
+    def matching(self, name: str, pattern: re.Pattern[str], key: str) -> str:
+        """The text in lower case, if it is of this form; empty where the variable is not set."""
+        text = self.text(name).lower()
+        if text and not pattern.fullmatch(text):
+            raise SettingsError(key, variable=name, value=text)
+        return text
 
     def number(self, name: str) -> float | None:
         """A number above 0; None where the variable is not set."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +25,23 @@ from .page_files import Limits
 _API = "/gradio_api"
 _TOOLS_FACTOR = 20
 """A model's tools cannot upload: they send a picture as a data: URL, so they may say more at once."""
+_CLOSED = (
+    "/monitoring",
+    *(
+        f"{_API}/{name}"
+        for name in ("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link")
+    ),
+    *(f"{_API}/{name}vibe" for name in ("", "undo-")),
+)
+"""What Gradio serves for those who write an app, and nobody needs who uses one."""
+_POLICIES = {
+    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "media-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'",
+    "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+}
+"""Gradio's front end makes functions of the texts that `js=` gives, and writes scripts and styles into its page."""
 _NAMES = ("path", "url", "orig_name")
 _LONGEST_NAME = 4096
 _REMOTE = ("http://", "https://")
@@ -39,22 +58,36 @@ class Refused(Exception):
 class Guard:
     """Middleware that bounds every request and keeps the server from fetching anything for a client."""
 
-    def __init__(self, app: ASGIApp, limits: Limits):
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, limits: Limits, public_host: str | None = None, frame_ancestors: str = "'self'"):
+        self._app, self._limits, self._public = app, limits, public_host
+        self._policies = {
+            kind: _headers(f"{policy}; frame-ancestors {frame_ancestors}") for kind, policy in _POLICIES.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        kind = "file" if path_of(scope).startswith((f"{_API}/file", f"{_API}/stream")) else "page"
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self._policies[kind]]}
+            await send(message)
+
         try:
-            await self._pass(scope, receive, send)
+            await self._pass(scope, receive, with_headers)
         except Refused as refused:
             said = refused.why.sentence(language_of_scope(scope))
             headers = {"connection": "close"}  # what is still to come of the body is nobody's
-            await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, send)
+            await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, with_headers)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
+        if path.startswith(_CLOSED):
+            raise Refused(404, EnhanceError("nothing_here"))
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            self._check_origin(Headers(scope=scope))
         if path.startswith(f"{_API}/file=") and path.removeprefix(f"{_API}/file=").lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
         if scope["method"] == "POST" and path == f"{_API}/upload":
@@ -66,6 +99,16 @@ class Guard:
             self._read(path, body)
             receive = _again(body, receive)
         await self._app(scope, receive, send)
+
+    def _check_origin(self, headers: Headers) -> None:
+        """Let a page of another address change nothing here. Raises Refused."""
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
+        if not (_is_near(_name_in(host)) or _name_in(host) == self._public):
+            raise Refused(403, EnhanceError("host_unknown", host=_name_in(host)))
+        if origin is not None:
+            place = origin.lower().partition("://")[2]
+            if not place or (place != host and _name_in(place) != self._public):
+                raise Refused(403, EnhanceError("origin_foreign"))
 
     def _read(self, path: str, body: bytes) -> None:
         """Look at what the event brings, as JSON. Raises Refused."""
@@ -117,6 +160,26 @@ class Guard:
                 raise
         if refused is not None:
             raise refused
+
+
+def _headers(policy: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-security-policy", policy.encode("latin-1")),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+    ]
+
+
+def _name_in(authority: str) -> str:
+    """The host of `host:port`."""
+    return authority.rpartition("]")[0].lstrip("[") if authority.startswith("[") else authority.partition(":")[0]
+
+
+def _is_near(host: str) -> bool:
+    """Whether no foreign name server can have made this name: an address, this machine, or one of the local network."""
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return "." not in host or host.endswith((".local", ".localhost"))
 
 
 class _Files:

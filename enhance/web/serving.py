@@ -77,12 +77,20 @@ def launch_options(config: Config) -> dict[str, Any]:
         "max_file_size": limits.bytes,
         "max_threads": _THREADS + config.queue,
         "strict_cors": True,
-        "show_error": True,
+        "show_error": False,
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,
         "app_kwargs": {
-            "middleware": [Middleware(Guard, limits=limits), Middleware(LanguageOfLinks)],
+            "middleware": [
+                Middleware(
+                    Guard,
+                    limits=limits,
+                    public_host=config.public_host,
+                    frame_ancestors=config.frame_ancestors,
+                ),
+                Middleware(LanguageOfLinks),
+            ],
             "routes": [Route("/healthz", _healthz, methods=["GET", "HEAD"])],
         },
     }
