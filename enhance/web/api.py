@@ -74,8 +74,8 @@ class Endpoints:
                         yield gr.skip(), gr.skip()
                     result = run.result()
             name = download_name(result.info["input"]["name"], settings.scale)
-            self._services.owners.remember(request, result.info["task_id"])
-            yield str(self._services.outbox.link(result.path, name)), for_client(result.info)
+            info = self._services.owners.remember(request, result.info)
+            yield str(self._services.outbox.link(result.path, name)), for_client(info)
 
     def preview(
         self,
@@ -147,10 +147,9 @@ class Endpoints:
                     self._tell(work.batch, progress)
                     yield gr.skip(), gr.skip()
                 packed = work.result()
-            for item in packed.batch.items:
-                if item.info:
-                    self._services.owners.remember(request, item.info["task_id"])
-            yield str(packed.archive) if packed.archive else None, _info(packed, request)
+            remember = self._services.owners.remember
+            infos = {item: for_client(remember(request, item.info)) for item in packed.batch.items if item.info}
+            yield str(packed.archive) if packed.archive else None, _info(packed, infos, request)
 
     def report(self, request: gr.Request, task_id: str) -> str:
         """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
@@ -276,18 +275,18 @@ def told(request: gr.Request) -> Iterator[None]:
         raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
-def _info(packed: Packed, request: gr.Request) -> dict[str, Any]:
+def _info(packed: Packed, infos: dict[Item, dict[str, Any]], request: gr.Request) -> dict[str, Any]:
     counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
-    files = [_file(item, packed.loose.get(item), request) for item in packed.batch.items]
+    files = [_file(item, infos.get(item), packed.loose.get(item), request) for item in packed.batch.items]
     error = packed.error.sentence(language_of(request)) if packed.error else None
     return counts | {"files": files, "error": error}
 
 
-def _file(item: Item, loose: Path | None, request: gr.Request) -> dict[str, Any]:
+def _file(item: Item, info: dict[str, Any] | None, loose: Path | None, request: gr.Request) -> dict[str, Any]:
     return {
         "name": item.name,
         "state": item.state,
         "error": item.error.sentence(language_of(request)) if item.error else None,
-        "info": for_client(item.info) if item.info else None,
+        "info": info,
         "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
     }

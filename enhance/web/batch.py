@@ -182,7 +182,7 @@ class BatchHandlers:
         batch = packed.batch
         for item in batch.items:
             if item.info:
-                self._services.owners.remember(request, item.info["task_id"])
+                self._services.owners.remember(request, item.info)
         counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
         said = fragments.note(say(language, "batch_done", **counts))
         if packed.error is not None:

@@ -147,12 +147,19 @@ class Owners:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owners: OrderedDict[str, str] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def remember(self, request: gr.Request, task_id: str) -> None:
+    def remember(self, request: gr.Request, info: dict[str, Any]) -> dict[str, Any]:
+        """Take the task as the caller's; gives its facts, `cached` only where the earlier result was theirs too."""
+        name = _name(request)
         with self._lock:
-            self._owners[task_id] = _name(request)
-            while len(self._owners) > _MOST_OWNERS:
-                self._owners.popitem(last=False)
+            own = (name, info["signature"])
+            known = own in self._made
+            self._owners[info["task_id"]], self._made[own] = name, None
+            for kept in (self._owners, self._made):
+                while len(kept) > _MOST_OWNERS:
+                    kept.popitem(last=False)
+        return info | {"cached": bool(info["cached"] and known)}
 
     def check(self, request: gr.Request, task_id: object) -> str:
         """The task id, if it is the caller's. Raises EnhanceError: an unknown one and another's get the same answer."""

@@ -203,7 +203,7 @@ class RunHandlers:
         visitor, _ = self._services.asker(request)
         try:
             result = watched.run.result()
-            self._services.owners.remember(request, result.info["task_id"])
+            self._services.owners.remember(request, result.info)
             shown = self._show(visitor, watched, result, language)
         except Cancelled:
             shown = {self._card.progress: fragments.note(say(language, "cancelled"))}

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,10 +21,13 @@ import gradio as gr
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
+from .page_files import visitor_name
 
 T = TypeVar("T")
 
 MOST_VISITORS = 200
+MOST_OF_AN_ADDRESS = 50
+"""Open pages of one user or address; its longest idle ones give way to new ones."""
 IDLE_SECONDS = 2 * 3600
 _AWAY_SECONDS = 600
 """How long a closed page is remembered: a phone that slept comes back to its picture."""
@@ -108,8 +112,8 @@ class Asked:
 class Visitor:
     """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = ""):
+        self.folder, self.address = folder, address
         self.lock = threading.RLock()
         self.seen = time.monotonic()
         self.upload: Upload | None = None
@@ -127,6 +131,11 @@ class Visitor:
         self.batch: Background[Any] | None = None
         self.away: threading.Timer | None = None
         self._files = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether anything of theirs runs or waits."""
+        return self.busy or self.batch is not None or self.asked is not None
 
     @property
     def busy(self) -> bool:
@@ -193,7 +202,9 @@ class Visitors:
         """The visitor of this request; those that were idle for long are forgotten on the way."""
         name = request.session_hash or ""
         with self._lock:
-            visitor = self._visitors.pop(name, None) or Visitor(self._folder / secrets.token_hex(16))
+            visitor = self._visitors.pop(name, None) or Visitor(
+                self._folder / secrets.token_hex(16), visitor_name(request)
+            )
             self._visitors[name] = visitor
             visitor.seen = time.monotonic()
             if visitor.away is not None:
@@ -227,12 +238,17 @@ class Visitors:
         return len(self._visitors)
 
     def _idle(self) -> list[Visitor]:
-        """Take out the visitors that were idle for long, and the longest idle ones when there are too many."""
+        """Take out the visitors that were idle for long or are too many; never one for whom something runs or waits."""
         now = time.monotonic()
-        surplus = max(0, len(self._visitors) - MOST_VISITORS)
-        leaving = [
-            name
-            for index, (name, visitor) in enumerate(self._visitors.items())
-            if index < surplus or (now - visitor.seen > IDLE_SECONDS and visitor.run is None and visitor.batch is None)
-        ]
+        idle = [(name, visitor) for name, visitor in list(self._visitors.items())[:-1] if not visitor.works]
+        leaving = [name for name, visitor in idle if now - visitor.seen > IDLE_SECONDS]
+        idle = [(name, visitor) for name, visitor in idle if name not in leaving]
+        pages = Counter(visitor.address for visitor in self._visitors.values())
+        surplus = len(self._visitors) - len(leaving) - MOST_VISITORS
+        # the address with the most pages gives way: opening many of them throws out nobody else
+        for name, visitor in sorted(idle, key=lambda one: -pages[one[1].address]):
+            if pages[visitor.address] > MOST_OF_AN_ADDRESS or surplus > 0:
+                pages[visitor.address] -= 1
+                surplus -= 1
+                leaving.append(name)
         return [self._visitors.pop(name) for name in leaving]
