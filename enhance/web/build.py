@@ -18,7 +18,7 @@ from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .result import ResultHandlers
 from .run import RUNS, RunHandlers
-from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, page_folder
+from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, at_most_every, keep_swept, page_folder
 from .state import Visitors
 from .upload import FASTER, UploadHandlers
 from .views import Line, Services, parts
@@ -28,6 +28,7 @@ _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
 """A later request is sent while an earlier one is on its way: the server stops the earlier one."""
 
+_TIDY_SECONDS = 600
 _MOST_EVENTS = 1000
 """Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
 
@@ -49,6 +50,8 @@ def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
             Owners(),
             Line(config.queue),
         )
+        tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
+        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)

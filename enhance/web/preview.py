@@ -7,6 +7,7 @@ and what comes too late is dropped. A preview that arrives is tuned to where the
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ class Previews:
     def forget(self, upload: Upload | None) -> None:
         if upload is not None:
             self._kept.drop(upload.path)
+
+    def sweep(self) -> None:
+        """Drop the decoded pictures that nobody needed for a while."""
+        self._kept.sweep()
 
     def make(self, visitor: Visitor, settings: Settings, language: str) -> Iterator[Shown]:
         """Run a preview of the visitor's square; what a page shows while it runs, and at the end."""
@@ -187,7 +192,7 @@ def _same_network(one: Settings, other: Settings) -> bool:
 @dataclass(eq=False)
 class _Kept:
     picture: Picture
-    timer: threading.Timer
+    until: float
 
 
 class KeptPictures:
@@ -201,12 +206,13 @@ class KeptPictures:
         self._lock = threading.Lock()
         self._kept: dict[Hashable, _Kept] = {}
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
         """The picture kept under `key`, else the one that `read` gives."""
         with self._lock:
             kept = self._kept.pop(key, None)
-            if kept is not None:
-                kept.timer.cancel()
         picture = kept.picture if kept else read()
         if _bytes(picture) <= self._most_bytes:
             self._keep(key, picture)
@@ -214,22 +220,20 @@ class KeptPictures:
 
     def drop(self, key: Hashable) -> None:
         with self._lock:
-            kept = self._kept.pop(key, None)
-        if kept is not None:
-            kept.timer.cancel()
+            self._kept.pop(key, None)
+
+    def sweep(self) -> None:
+        """Drop what was not used for long."""
+        now = time.monotonic()
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
 
     def _keep(self, key: Hashable, picture: Picture) -> None:
-        timer = threading.Timer(self._seconds, self.drop, (key,))
-        timer.daemon = True
         with self._lock:
-            before = self._kept.pop(key, None)
-            self._kept[key] = _Kept(picture, timer)
-            dropped = [before] if before else []
+            self._kept.pop(key, None)
+            self._kept[key] = _Kept(picture, time.monotonic() + self._seconds)
             while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
-                dropped.append(self._kept.pop(next(iter(self._kept))))
-        for kept in dropped:
-            kept.timer.cancel()
-        timer.start()
+                self._kept.pop(next(iter(self._kept)))
 
 
 def _bytes(picture: Picture) -> int:

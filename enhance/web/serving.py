@@ -8,6 +8,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _WARM_AFTER_SECONDS = 2.0
+_SWEEP_SECONDS = 15.0
+_SESSIONS = 1000
 _THREADS = 60
 """For everything but the runs that wait, each of which holds a thread."""
 
@@ -85,6 +88,7 @@ def launch_options(config: Config) -> dict[str, Any]:
         "i18n": page_texts(limits),
         "footer_links": ["api", "settings"],
         "max_file_size": limits.bytes,
+        "state_session_capacity": _SESSIONS,
         "max_threads": _THREADS + config.queue,
         "strict_cors": True,
         "show_error": False,
@@ -137,6 +141,36 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
+
+
+def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:
+    """Do these one after the other every so many seconds, in the one thread that tidies up; also when nobody comes."""
+
+    def sweep() -> None:
+        while True:
+            time.sleep(seconds)
+            for job in jobs:
+                try:
+                    job()
+                except Exception:
+                    log.exception("Tidying up failed")
+
+    thread = threading.Thread(target=sweep, name="enhance-sweeper", daemon=True)
+    thread.start()
+    return thread
+
+
+def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
+    """`job`, done again only after so many seconds."""
+    done = time.monotonic()
+
+    def now_and_then() -> None:
+        nonlocal done
+        if time.monotonic() - done >= seconds:
+            done = time.monotonic()
+            job()
+
+    return now_and_then
 
 
 def _head() -> str:

@@ -29,7 +29,7 @@ MOST_VISITORS = 200
 MOST_OF_AN_ADDRESS = 50
 """Open pages of one user or address; its longest idle ones give way to new ones."""
 IDLE_SECONDS = 2 * 3600
-_AWAY_SECONDS = 600
+AWAY_SECONDS = 600
 """How long a closed page is remembered: a phone that slept comes back to its picture."""
 _KEPT_FILES = 6
 """How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
@@ -129,7 +129,8 @@ class Visitor:
         self.run: Background[Any] | None = None
         self.finished: Finished | None = None
         self.batch: Background[Any] | None = None
-        self.away: threading.Timer | None = None
+        self.away: float | None = None
+        """When the page was closed, in monotonic seconds."""
         self._files = 0
 
     @property
@@ -207,9 +208,7 @@ class Visitors:
             )
             self._visitors[name] = visitor
             visitor.seen = time.monotonic()
-            if visitor.away is not None:
-                visitor.away.cancel()
-                visitor.away = None
+            visitor.away = None
             forgotten = self._idle()
         for one in forgotten:
             one.start_over()
@@ -222,17 +221,17 @@ class Visitors:
             visitor = self._visitors.get(name)
             if visitor is None:
                 return
-            visitor.away = threading.Timer(_AWAY_SECONDS, self._forget, (name, visitor))
-            visitor.away.daemon = True
-            visitor.away.start()
+            visitor.away = time.monotonic()
         visitor.leave()
 
-    def _forget(self, name: str, visitor: Visitor) -> None:
+    def sweep(self) -> None:
+        """Forget the visitors that closed their page a while ago, and those that were idle for long."""
+        gone = time.monotonic() - AWAY_SECONDS
         with self._lock:
-            if self._visitors.get(name) is not visitor or visitor.away is None:
-                return
-            del self._visitors[name]
-        visitor.start_over()
+            away = [name for name, one in self._visitors.items() if one.away is not None and one.away < gone]
+            forgotten = [self._visitors.pop(name) for name in away] + self._idle()
+        for one in forgotten:
+            one.start_over()
 
     def __len__(self) -> int:
         return len(self._visitors)
