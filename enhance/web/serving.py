@@ -15,7 +15,7 @@ from typing import Any
 from gradio import themes
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -279,5 +279,19 @@ def _kept_near(cookie: bytes, scheme: str) -> bytes:
     return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
 
 
-async def _healthz(request: Request) -> PlainTextResponse:
-    return PlainTextResponse("ok")
+def _version() -> str:
+    """What pyproject.toml says: the folder may run without being installed."""
+    try:
+        lines = (_HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.split('"')[1] for line in lines if line.startswith("version")), "unknown")
+
+
+_VERSION = _version()
+
+
+async def _healthz(request: Request) -> JSONResponse:
+    gradio = request.scope.get("app")
+    ready = bool(getattr(getattr(gradio, "blocks", None), "is_running", False))
+    return JSONResponse({"alive": True, "ready": ready, "version": _VERSION})
