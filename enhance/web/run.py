@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ from .page_files import Limits, download_name, link_or_copy, visitor_name
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
 from .views import Services, Turn, Updates, result_is_current, show_result_chip, show_run
+
+log = logging.getLogger(__name__)
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
@@ -61,6 +65,9 @@ class Run(Background[Result]):
         self.state = RunState()
 
         def do(stop: threading.Event) -> Result:
+            return logged(settings.preset, make, stop)
+
+        def make(stop: threading.Event) -> Result:
             return enhancer.run(
                 source,
                 settings,
@@ -76,6 +83,22 @@ class Run(Background[Result]):
 
     def _progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
+
+
+def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
+    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
+    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
+    try:
+        result = make(stop)
+        outcome, task = "done", result.info["task_id"]
+        size = "{width}x{height}".format_map(result.info["input"])
+        return result
+    except Cancelled:
+        outcome = "cancelled"
+        raise
+    finally:
+        seconds = time.monotonic() - begun
+        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
 
 
 @dataclass(frozen=True, eq=False)
