@@ -150,7 +150,11 @@ class RunHandlers:
             yield {self._card.progress: refused, **show_run(self._page, visitor, language)}
             return
         with turn:
-            yield from self._wait(visitor, turn, language)
+            try:
+                yield from self._wait(visitor, turn, language)
+            except GeneratorExit:  # the page left the line
+                visitor.waiting = False
+                raise
             yield from self._go(request, values)
 
     def _wait(self, visitor: Visitor, turn: Turn, language: str) -> Iterator[Updates]:

@@ -18,7 +18,7 @@ from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
 from enhance.web.language import page_texts
 from enhance.web.layout import CONTROLS, Page, build_page
-from enhance.web.page_files import Limits, Outbox, Owners, PageFolder
+from enhance.web.page_files import Limits, Outbox, Owners, PageFolder, visitor_name
 from enhance.web.pictures import save_thumbnail
 from enhance.web.preview import SIZE, Previews
 from enhance.web.result import ResultHandlers
@@ -166,3 +166,27 @@ def test_a_report_is_made_from_the_decoded_picture(page, services, visitor):
     assert made[page.result.report_problem] == ""
     assert services.enhancer.given == [services.previews.picture(visitor.upload.path)]
     assert Path(made[page.result.report_file].value["path"]).name == "photo-4x-report.pdf"
+
+
+def test_a_run_of_the_page_beyond_ones_share_is_refused_with_its_place(page, services, visitor):
+    turns = [services.line.enter(visitor_name(REQUEST)) for _ in range(5)]
+    told = run(page, services)
+    assert "5 runs of yours are on their way" in told[-1][page.run.progress]
+    assert not visitor.busy
+    services.line.leave(turns[0])
+    for turn in turns[1:]:
+        services.line.leave(turn)
+    assert visitor.finished is None
+
+
+def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_left(page, services, visitor):
+    before = services.line.enter("someone else")
+    handlers = RunHandlers(page, services)
+    handlers.ask(REQUEST, *VALUES)
+    steps = handlers.run(REQUEST, *VALUES)
+    assert "1 before it" in next(steps)[page.run.progress]
+    assert len(services.line) == 2
+    steps.close()  # type: ignore[attr-defined]
+    assert len(services.line) == 1
+    assert not visitor.busy
+    services.line.leave(before)
