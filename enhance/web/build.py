@@ -21,7 +21,7 @@ from .run import RUNS, RunHandlers
 from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, at_most_every, keep_swept, page_folder
 from .state import Visitors
 from .upload import FASTER, UploadHandlers
-from .views import Line, Services, parts
+from .views import Services, WaitingLine, parts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -48,7 +48,7 @@ def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
             Previews(enhancer, limits),
             Outbox(folder),
             Owners(),
-            Line(config.queue),
+            WaitingLine(config.queue),
         )
         tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
         keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied)

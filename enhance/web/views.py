@@ -35,7 +35,7 @@ PREVIEWS_ON_THE_WAY = 16
 class Turn:
     """A place in the line, from `with` to its end."""
 
-    def __init__(self, line: Line, name: str, kind: str):
+    def __init__(self, line: WaitingLine, name: str, kind: str):
         self._line, self.name, self.kind = line, name, kind
         self.began: float | None = None
 
@@ -52,7 +52,7 @@ class Turn:
             self._line.wait(seconds)
 
 
-class Line:
+class WaitingLine:
     """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
 
     One run has its turn at a time. Batches have theirs at once and take turns with the runs file by file.
@@ -114,8 +114,8 @@ class Services:
     previews: Previews
     outbox: Outbox
     owners: Owners
-    line: Line = field(default_factory=Line)
-    previews_of_clients: Line = field(default_factory=lambda: Line(PREVIEWS_ON_THE_WAY))
+    line: WaitingLine = field(default_factory=WaitingLine)
+    previews_of_clients: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""

@@ -13,7 +13,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from enhance.errors import EnhanceError
-from enhance.web.views import Line
+from enhance.web.views import WaitingLine
 
 from .test_endpoints import wait_until
 from .test_endpoints_surface import SETTINGS, answer_to
@@ -108,7 +108,7 @@ def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect, busy):
 
 
 def test_the_line_is_bounded_in_all_and_by_visitor():
-    line = Line(4)
+    line = WaitingLine(4)
     turns = [line.enter(name) for name in ("ada", "ada", "bob", "bob", "cyd")]
     with pytest.raises(EnhanceError, match="yours would be number 6") as full:
         line.enter("dot")
