@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-import gradio as gr
-
-from enhance.config import read_config
+from enhance.config import read_config, terminal_language
 from enhance.enhancer import Enhancer
-from enhance.errors import EnhanceError
-from enhance.web.build import build
-from enhance.web.serving import launch_options, quiet_logs, warm_up
+from enhance.errors import EnhanceError, StorageError
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 
 def build_demo(enhancer: Enhancer | None = None) -> gr.Blocks:
     """The page and its endpoints, ready for `launch(**launch_options(...))`."""
-    return build(enhancer or Enhancer(), read_config())
+    from enhance.web.build import build  # Gradio writes to its folder when it is imported: that is checked before
+
+    return build(enhancer or Enhancer())
 
 
 def main() -> None:
     """Serve the page until it is stopped."""
-    quiet_logs()
     try:
-        enhancer = Enhancer()
+        enhancer = Enhancer(config=read_config())
         enhancer.tasks.check()
         enhancer.tasks.clean()
-        demo = build_demo(enhancer)
-        options = launch_options(read_config())
+        _serve(enhancer)
     except EnhanceError as error:
-        sys.exit(f"enhance: {error}")
-    demo.launch(**options, prevent_thread_lock=True)
+        sys.exit(f"enhance: {error.sentence(terminal_language())}")
+
+
+def _serve(enhancer: Enhancer) -> None:
+    from enhance.web.serving import launch_options, quiet_logs, warm_up
+
+    quiet_logs()
+    demo, config = build_demo(enhancer), enhancer.config
+    try:
+        demo.launch(**launch_options(config), prevent_thread_lock=True)
+    except OSError as error:
+        address = f"{config.host or '127.0.0.1'}:{config.port}"
+        raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error
     warm_up(enhancer)
     demo.block_thread()
 

@@ -13,6 +13,9 @@ from .texts import DEFAULT_LANGUAGE, spoken
 
 _LAST_PORT = 65_535
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
+_SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class Config:
 
     `data` is the folder for inputs and results, `device` one of PyTorch's names or auto. Limits are in input pixels and
     in bytes a file; None: the command line's (400 million pixels) and the page's (100 million, 200 MB) differ. `hours`
-    is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` requests may wait.
-    `page_folder` is GRADIO_TEMP_DIR where that is set.
+    is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` runs may wait.
+    `page_folder` is GRADIO_TEMP_DIR where that is set. `public_host` is the name at which browsers reach the page, and
+    pages of `frame_ancestors` may show it in a frame; on Spaces both are known.
     """
 
     data: Path = Path("data")
@@ -36,6 +40,8 @@ class Config:
     host: str | None = None
     port: int = 7860
     page_folder: Path | None = None
+    public_host: str | None = None
+    frame_ancestors: str = "'self'"
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -54,6 +60,11 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         host=variables.text("GRADIO_SERVER_NAME") or None,
         port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or usual.port,
         page_folder=variables.folder("GRADIO_TEMP_DIR"),
+        public_host=variables.matching("ENHANCE_PUBLIC_HOST", _HOST, "config_host")
+        or variables.text("SPACE_HOST").lower()
+        or None,
+        frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
+        or (_SPACES if variables.text("SPACE_HOST") else usual.frame_ancestors),
     )
 
 
@@ -82,6 +93,13 @@ class _Variables:
         if path is not None and path.exists() and not path.is_dir():
             raise SettingsError("config_folder", variable=name, value=path)
         return path
+
+    def matching(self, name: str, pattern: re.Pattern[str], key: str) -> str:
+        """The text in lower case, if it is of this form; empty where the variable is not set."""
+        text = self.text(name).lower()
+        if text and not pattern.fullmatch(text):
+            raise SettingsError(key, variable=name, value=text)
+        return text
 
     def number(self, name: str) -> float | None:
         """A number above 0; None where the variable is not set."""

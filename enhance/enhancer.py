@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import pipeline, scenes
-from .config import read_config
+from .config import Config, read_config
 from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .files import try_place
 from .inference import models
@@ -54,8 +54,15 @@ class Enhancer:
     picture. Raises SettingsError where an environment variable has no usable value.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", *, data: Path | str | None = None):
-        config = read_config()
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        data: Path | str | None = None,
+        config: Config | None = None,
+    ):
+        self.config = config = config or read_config()
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes

@@ -15,21 +15,23 @@ from gradio.data_classes import FileData
 
 from ..batch import Batch, Item
 from ..errors import Cancelled, PictureError, SettingsError
+from ..files import place_whole
 from ..output.png import encode_png
 from ..preview import Preview
 from ..settings import Settings
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .language import language_of, reason
-from .page_files import download_name, report_name
+from .page_files import asker_of, check_together, download_name, report_name
 from .pictures import icc_for_screen
-from .preview import PREVIEWS
-from .run import RUNS, Run
+from .run import RUNS, Run, RunState
 from .views import Services
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
+_COUNTED: dict[str, Any] = {"concurrency_limit": None}
+"""Counted by the program, not by Gradio's queue."""
 
 
 class Endpoints:
@@ -62,18 +64,19 @@ class Endpoints:
         """
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
-            services, caller = self._services, request.session_hash
-            with closing(Run(services.enhancer, uploaded(image), settings, services.limits, caller=caller)) as run:
-                for _ in run.looks(_LOOK_SECONDS):
-                    state = run.state
-                    if state.total:
-                        left = "" if state.left is None else f", {state.left:.0f} s left"
-                        progress((state.done, state.total), desc=f"rows{left}", unit="rows")
+            picture = uploaded(image)
+            with self._services.line.enter(asker_of(request)) as turn:
+                for ahead in turn.looks(_LOOK_SECONDS):
+                    progress(0, desc=f"waiting, {ahead} before it")
                     yield gr.skip(), gr.skip()
-                result = run.result()
+                with closing(self._run(picture, settings, request)) as run:
+                    for _ in run.looks(_LOOK_SECONDS):
+                        _tell_rows(run.state, progress)
+                        yield gr.skip(), gr.skip()
+                    result = run.result()
             name = download_name(result.info["input"]["name"], settings.scale)
-            self._services.owners.remember(request, result.info["task_id"])
-            yield str(self._services.outbox.link(result.path, name)), for_client(result.info)
+            info = self._services.owners.remember(request, result.info)
+            yield str(self._services.outbox.link(result.path, name)), for_client(info)
 
     def preview(
         self,
@@ -101,14 +104,15 @@ class Endpoints:
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             path = uploaded(image)
-            made = self._services.enhancer.preview(
-                self._services.previews.picture(path),
-                settings,
-                x=x,
-                y=y,
-                size=whole_number("size", size),
-                caller=request.session_hash,
-            )
+            with self._services.previews_of_clients.enter(asker_of(request)):
+                made = self._services.enhancer.preview(
+                    self._services.previews.picture(path),
+                    settings,
+                    x=x,
+                    y=y,
+                    size=whole_number("size", size),
+                    caller=request.session_hash,
+                )
             before, after = self._files(made, path)
             return str(before), str(after), made.info
         raise AssertionError("told() always raises what it catches")
@@ -140,16 +144,19 @@ class Endpoints:
             if not images:
                 raise PictureError("api_no_pictures")
             sources = [Path(image) for image in images]
-            whose = language_of(request), request.session_hash
-            with closing(BatchWork(self._services, sources, settings, *whose)) as work:
+            check_together(sources, self._services.limits)
+            language = language_of(request)
+            with (
+                self._services.line.enter(asker_of(request), "batch"),
+                closing(BatchWork(self._services, sources, settings, language, request.session_hash)) as work,
+            ):
                 for _ in work.looks(_LOOK_SECONDS):
                     self._tell(work.batch, progress)
                     yield gr.skip(), gr.skip()
                 packed = work.result()
-            for item in packed.batch.items:
-                if item.info:
-                    self._services.owners.remember(request, item.info["task_id"])
-            yield str(packed.archive) if packed.archive else None, _info(packed, request)
+            remember = self._services.owners.remember
+            infos = {item: for_client(remember(request, item.info)) for item in packed.batch.items if item.info}
+            yield str(packed.archive) if packed.archive else None, _info(packed, infos, request)
 
     def report(self, request: gr.Request, task_id: str) -> str:
         """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
@@ -169,13 +176,18 @@ class Endpoints:
 
     def status(self) -> dict[str, Any]:
         """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
-        return self._services.enhancer.status()
+        status = self._services.enhancer.status()
+        return status | {"waiting": max(status.get("waiting", 0), len(self._services.line) - status.get("running", 0))}
+
+    def _run(self, picture: Path, settings: Settings, request: gr.Request) -> Run:
+        return Run(self._services.enhancer, picture, settings, self._services.limits, caller=request.session_hash)
 
     def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
         icc, files = icc_for_screen(preview.piece.picture), []
         for side, pixels in (("before", preview.before), ("after", preview.after)):
-            path = self._services.outbox.place(f"{source.stem}-{side}.png")
-            path.write_bytes(encode_png(pixels, icc=icc))
+            path = self._services.outbox.place(f"{straight(source.stem)}-{side}.png")
+            content = encode_png(pixels, icc=icc)
+            place_whole(path, lambda part, content=content: part.write_bytes(content))
             files.append(path)
         return files[0], files[1]
 
@@ -196,7 +208,7 @@ def add_endpoints(services: Services) -> None:
         button = gr.Button()
         button.click(endpoints.enhance, [image, *settings], [result, info], api_name="enhance", **RUNS)
         button.click(
-            endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **PREVIEWS
+            endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **_COUNTED
         )
         for name in ("presets", "status"):
             button.click(getattr(endpoints, name), None, answer, api_name=name, queue=False)
@@ -204,6 +216,12 @@ def add_endpoints(services: Services) -> None:
         archive, pdf, task_id = gr.File(label="zip"), gr.File(label="pdf"), gr.Textbox(label="task_id")
         button.click(endpoints.batch, [images, *settings], [archive, info], api_name="batch", **BATCHES)
         button.click(endpoints.report, task_id, pdf, api_name="report", concurrency_limit=1)
+
+
+def _tell_rows(state: RunState, progress: gr.Progress) -> None:
+    if state.total:
+        left = "" if state.left is None else f", {state.left:.0f} s left"
+        progress((state.done, state.total), desc=f"rows{left}", unit="rows")
 
 
 def _setting_components() -> list[Component]:
@@ -268,18 +286,18 @@ def told(request: gr.Request) -> Iterator[None]:
         raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
-def _info(packed: Packed, request: gr.Request) -> dict[str, Any]:
+def _info(packed: Packed, infos: dict[Item, dict[str, Any]], request: gr.Request) -> dict[str, Any]:
     counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
-    files = [_file(item, packed.loose.get(item), request) for item in packed.batch.items]
+    files = [_file(item, infos.get(item), packed.loose.get(item), request) for item in packed.batch.items]
     error = packed.error.sentence(language_of(request)) if packed.error else None
     return counts | {"files": files, "error": error}
 
 
-def _file(item: Item, loose: Path | None, request: gr.Request) -> dict[str, Any]:
+def _file(item: Item, info: dict[str, Any] | None, loose: Path | None, request: gr.Request) -> dict[str, Any]:
     return {
         "name": item.name,
         "state": item.state,
         "error": item.error.sentence(language_of(request)) if item.error else None,
-        "info": for_client(item.info) if item.info else None,
+        "info": info,
         "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
     }

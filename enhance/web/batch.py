@@ -14,16 +14,17 @@ import gradio as gr
 from ..batch import Batch, Item, Running, Source, pack, plan
 from ..errors import EnhanceError, StorageError
 from ..settings import Settings
-from ..texts import say, say_time
+from ..texts import say, say_time, straight
 from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
+from .page_files import asker_of, check_together
 from .state import Background, Visitor
 from .views import Services, Updates
 
-BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": 8}
-"""A batch lets other runs in between two of its files, so that several may be on their way."""
+BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
+"""A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
 ZIP_NAME = "enhanced.zip"
 
 _LOOK_SECONDS = 0.3
@@ -87,7 +88,7 @@ def _loose(services: Services, batch: Batch) -> dict[Item, Path]:
     for item in batch.items:
         if item.result is not None:
             with suppress(StorageError):
-                loose[item] = services.outbox.link(item.result, f"{Path(item.name).stem}.png")
+                loose[item] = services.outbox.link(item.result, f"{straight(Path(item.name).stem)}.png")
     return loose
 
 
@@ -122,18 +123,25 @@ class BatchHandlers:
     def run(self, request: gr.Request, paths: list[str] | None, *values: object) -> Iterator[Updates]:
         """Do the files in turn."""
         visitor, language = self._services.asker(request)
-        work = self._start(visitor, paths, values, language)
-        if work is None:
-            yield {self._run.why: fragments.note(say(language, "why_no_files"))}
-            return
         try:
-            with closing(work):
-                yield self._buttons(language, ready=True, running=True)
-                yield from self._watch(work, language)
-                yield self._end(request, work, language)
-        finally:
-            with visitor.lock:
-                visitor.batch = None
+            check_together(map(Path, paths or []), self._services.limits)
+            turn = self._services.line.enter(asker_of(request), "batch")
+        except EnhanceError as error:
+            yield {self._run.progress: fragments.problem(error.sentence(language))}
+            return
+        with turn:
+            work = self._start(visitor, paths, values, language)
+            if work is None:
+                yield {self._run.why: fragments.note(say(language, "why_no_files"))}
+                return
+            try:
+                with closing(work):
+                    yield self._buttons(language, ready=True, running=True)
+                    yield from self._watch(work, language)
+                    yield self._end(request, work, language)
+            finally:
+                with visitor.lock:
+                    visitor.batch = None
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop after this step; what is done stays."""
@@ -177,7 +185,7 @@ class BatchHandlers:
         batch = packed.batch
         for item in batch.items:
             if item.info:
-                self._services.owners.remember(request, item.info["task_id"])
+                self._services.owners.remember(request, item.info)
         counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
         said = fragments.note(say(language, "batch_done", **counts))
         if packed.error is not None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from ..config import Config
 from ..enhancer import Enhancer
 from .api import add_endpoints
 from .batch import BATCHES, BatchHandlers
@@ -18,19 +17,24 @@ from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .result import ResultHandlers
 from .run import RUNS, RunHandlers
-from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, page_folder
+from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, at_most_every, keep_swept, page_folder
 from .state import Visitors
 from .upload import FASTER, UploadHandlers
-from .views import Services, parts
+from .views import Services, WaitingLine, parts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
 """A later request is sent while an earlier one is on its way: the server stops the earlier one."""
 
+_TIDY_SECONDS = 600
+_MOST_EVENTS = 1000
+"""Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
 
-def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
+
+def build(enhancer: Enhancer) -> gr.Blocks:
     """The whole app as Blocks, not yet launched; imports no PyTorch."""
+    config = enhancer.config
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     limits = limits_of(config)
     folder = page_folder(config, enhancer)
@@ -44,10 +48,13 @@ def build(enhancer: Enhancer, config: Config) -> gr.Blocks:
             Previews(enhancer, limits),
             Outbox(folder),
             Owners(),
+            WaitingLine(config.queue),
         )
+        tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
+        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
-    demo.queue(max_size=config.queue, default_concurrency_limit=8)
+    demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
 
 

@@ -83,13 +83,13 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
         language,
         {
             "fact_name": facts.name,
-            "fact_size": _size(facts.width, facts.height),
+            "fact_size": _size(language, facts.width, facts.height),
             "fact_format": form,
             "fact_depth": say(language, depth, bits=facts.bits),
             "fact_orientation": say(language, turned, orientation=facts.orientation),
             "fact_profile": facts.profile or say(language, "no_profile"),
             "fact_disk": _bytes(facts.bytes),
-            "fact_result": _size(width, height),
+            "fact_result": _size(language, width, height),
         },
         "cards",
     )
@@ -120,11 +120,11 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     seconds = {name: say_measured(language, value) for name, value in info["seconds"].items()}
     source, output, model = info["input"], info["output"], info["model"]
     rows = {
-        "row_input": f"{source['name']} · {_size(source['width'], source['height'])} · {_bytes(source['bytes'])}",
-        "row_output": f"{_size(output['width'], output['height'])} · {_bytes(output['bytes'])}",
+        "row_input": " · ".join([source["name"], _size_of(language, source), _bytes(source["bytes"])]),
+        "row_output": " · ".join([_size_of(language, output), _bytes(output["bytes"])]),
         "row_time": say(language, "row_times", **seconds),
     }
-    if info["megapixels_per_second"] and info["seconds"]["network"] > 0.01:  # kept output is not run again
+    if info["megapixels_per_second"]:
         rows["row_speed"] = say(language, "row_speed_of", speed=f"{info['megapixels_per_second']:.3g}")
     rows["row_device"] = say(language, "row_device_of", device=info["device"], precision=info["precision"])
     if info["peak_memory_mb"]:
@@ -159,7 +159,10 @@ def _batch_row(language: str, item: Item, file: Path | None) -> str:
     size = time = ""
     if item.info:
         output = item.info["output"]
-        size, time = _size(output["width"], output["height"]), say_measured(language, item.info["seconds"]["total"])
+        size, time = (
+            _size(language, output["width"], output["height"]),
+            say_measured(language, item.info["seconds"]["total"]),
+        )
     state = f'<span class="state {item.state}">{escape(say(language, f"state_{item.state}"))}</span>'
     name = f"{escape(item.name)}{reason}"
     if file is not None:
@@ -175,8 +178,12 @@ def _rows(language: str, values: dict[str, str], kind: str) -> str:
     return f'<dl class="facts {kind}">{cells}</dl>'
 
 
-def _size(width: int, height: int) -> str:
-    return f"{width:,} × {height:,} px"
+def _size_of(language: str, facts: dict[str, Any]) -> str:
+    return _size(language, facts["width"], facts["height"])
+
+
+def _size(language: str, width: int, height: int) -> str:
+    return say(language, "report_pixels", width=f"{width:,}", height=f"{height:,}")
 
 
 def _bytes(count: int) -> str:

@@ -19,7 +19,13 @@ def language_of(request: gr.Request | None) -> str:
     """One of LANGUAGES for this request."""
     if request is None:
         return DEFAULT_LANGUAGE
-    asked = (request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language") or ""
+    return language_asked(
+        (request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language") or ""
+    )
+
+
+def language_asked(asked: str) -> str:
+    """The first of LANGUAGES in a list of wishes like that of Accept-Language."""
     wishes = (spoken(wish.split(";")[0]) for wish in asked.split(","))
     return next((language for language in wishes if language), DEFAULT_LANGUAGE)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 import gradio as gr
 
 from ..config import Config
-from ..errors import EnhanceError
-from ..files import OwnFolders, explained
+from ..errors import EnhanceError, PictureError
+from ..files import OwnFolders, explained, link_or_copy
 from ..texts import straight
 
 _SWEEP_SECONDS = 600
@@ -30,16 +29,34 @@ _MOST_OWNERS = 20_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What the page takes: the largest picture in input pixels, and the largest file in bytes."""
+    """What the page takes: the largest picture in input pixels, the largest file in bytes, and so on.
+
+    `files` may come in one request, of `batch_bytes` together; the JSON of an event has at most `request_bytes`.
+    """
 
     pixels: int = 100_000_000
     bytes: int = 200_000_000
+    files: int = 200
+    batch_bytes: int = 2_000_000_000
+    request_bytes: int = 1_000_000
 
 
 def limits_of(config: Config) -> Limits:
     """What the environment says, else what is usual."""
     usual = Limits()
     return Limits(config.max_pixels or usual.pixels, config.max_bytes or usual.bytes)
+
+
+def check_together(files: Iterable[Path], limits: Limits) -> None:
+    """Raises PictureError if a batch has too many files, or too many bytes in all."""
+    sizes = []
+    for file in files:
+        with suppress(OSError):  # the batch itself says what is wrong with a file
+            sizes.append(file.stat().st_size)
+    if len(sizes) > limits.files:
+        raise PictureError("too_many_files", limit=limits.files)
+    if sum(sizes) > limits.batch_bytes:
+        raise PictureError("upload_too_large", limit=f"{limits.batch_bytes / 1e6:g}")
 
 
 class PageFolder:
@@ -115,26 +132,25 @@ def report_name(info: dict[str, Any]) -> str:
     return download_name(info["input"]["name"], info["settings"]["scale"]).removesuffix(".png") + "-report.pdf"
 
 
-def link_or_copy(source: Path, place: Path) -> None:
-    """The same file at another place, without a second copy on the disk where that works."""
-    try:
-        os.link(source, place)
-    except OSError:  # another disk, or one without links
-        shutil.copyfile(source, place)
-
-
 class Owners:
     """Remembers the session, or the user who is logged in, of each task; the oldest are forgotten first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owners: OrderedDict[str, str] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def remember(self, request: gr.Request, task_id: str) -> None:
+    def remember(self, request: gr.Request, info: dict[str, Any]) -> dict[str, Any]:
+        """Take the task as the caller's; gives its facts, `cached` only where the earlier result was theirs too."""
+        name = _name(request)
         with self._lock:
-            self._owners[task_id] = _name(request)
-            while len(self._owners) > _MOST_OWNERS:
-                self._owners.popitem(last=False)
+            own = (name, info["signature"])
+            known = own in self._made
+            self._owners[info["task_id"]], self._made[own] = name, None
+            for kept in (self._owners, self._made):
+                while len(kept) > _MOST_OWNERS:
+                    kept.popitem(last=False)
+        return info | {"cached": bool(info["cached"] and known)}
 
     def check(self, request: gr.Request, task_id: object) -> str:
         """The task id, if it is the caller's. Raises EnhanceError: an unknown one and another's get the same answer."""
@@ -149,3 +165,20 @@ class Owners:
 def _name(request: gr.Request) -> str:
     user = request.username
     return f"user {user}" if user else f"session {request.session_hash}"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, as far as can be told: a user or an open page, and the address that the request came from.
+
+    A session is a name that a client makes up, so what all of an address may have is bounded too.
+    """
+
+    name: str
+    address: str
+
+
+def asker_of(request: gr.Request) -> Asker:
+    """Who sent a request."""
+    user, client = getattr(request, "username", None), getattr(request, "client", None)
+    return Asker(f"user {user}" if user else f"session {request.session_hash}", str(getattr(client, "host", "")))

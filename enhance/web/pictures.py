@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..files import place_whole
 from ..inference.network_output import streams_columns
 from ..output.png import encode_png
 from ..output.rendition import Rendition, reduce, save_for_screen, to_screen
@@ -68,11 +69,12 @@ def save_outlined(visitor: Visitor, kind: str, source: Path, box: Box, factor: t
 
 
 def save_pair(visitor: Visitor, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
-    """Before and after as PNG files, pixel for pixel in 8 bit."""
+    """Before and after as PNG files, pixel for pixel in 8 bit. Raises StorageError."""
     files = []
     for side, pixels in zip(("before", "after"), pair, strict=True):
         path = visitor.place(f"{kind}-{side}", ".png")
-        path.write_bytes(encode_png(to_screen(pixels), icc=icc))
+        content = encode_png(to_screen(pixels), icc=icc)
+        place_whole(path, lambda part, content=content: part.write_bytes(content))
         files.append(path)
     return files[0], files[1]
 

@@ -6,13 +6,15 @@ and what comes too late is dropped. A preview that arrives is tuned to where the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..enhancer import Enhancer
-from ..errors import Cancelled, EnhanceError, SettingsError
+from ..errors import Cancelled, SettingsError
 from ..picture import Box, Picture, read_picture
 from ..preview import Preview
 from ..settings import PRESETS, Settings, network_key, signature
@@ -20,7 +22,7 @@ from ..texts import say
 from .language import reason
 from .page_files import Limits
 from .pictures import icc_for_screen, save_pair
-from .state import Asked, KeptPictures, Upload, Visitor
+from .state import Asked, Upload, Visitor
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""
@@ -54,6 +56,10 @@ class Previews:
         if upload is not None:
             self._kept.drop(upload.path)
 
+    def sweep(self) -> None:
+        """Drop the decoded pictures that nobody needed for a while."""
+        self._kept.sweep()
+
     def make(self, visitor: Visitor, settings: Settings, language: str) -> Iterator[Shown]:
         """Run a preview of the visitor's square; what a page shows while it runs, and at the end."""
         asked = self._ask(visitor, settings)
@@ -78,13 +84,11 @@ class Previews:
             yield Shown(state_of(visitor))  # the preview on its way takes the sliders as it finds them
             return
         try:
-            tuned = self._enhancer.retune(preview, settings)
+            yield self._adopt(visitor, preview, self._enhancer.retune(preview, settings))
         except SettingsError:
             yield from self.make(visitor, settings, language)
-        except EnhanceError as error:
-            yield Shown("failed", problem=error.sentence(language))
-        else:
-            yield self._adopt(visitor, preview, tuned)
+        except Exception as error:
+            yield Shown("failed", problem=reason(language, error, "A preview could not be tuned"))
 
     def _ask(self, visitor: Visitor, settings: Settings) -> Asked | None:
         with visitor.lock:
@@ -125,14 +129,21 @@ class Previews:
 
     def _arrived(self, visitor: Visitor, asked: Asked, preview: Preview) -> Shown:
         """Take the preview that came, tuned to where the sliders are by now, unless a later one was asked for."""
-        with visitor.lock:
-            if visitor.asked is not asked:
-                return Shown(state_of(visitor))
-            if preview.info["signature"] != signature_wanted(visitor, preview):
-                preview = self._tuned(preview, visitor.controls)
-            visitor.asked, visitor.failed = None, False
-            visitor.preview = preview
-        return self._shown(visitor, preview)
+        while True:
+            with visitor.lock:
+                if visitor.asked is not asked:
+                    return Shown(state_of(visitor))
+                controls = visitor.controls
+                if preview.info["signature"] != signature_wanted(visitor, preview):
+                    preview = self._tuned(preview, controls)
+            pair = _saved(visitor, preview)
+            with visitor.lock:
+                if visitor.asked is not asked:
+                    return Shown(state_of(visitor))
+                if visitor.controls != controls:
+                    continue
+                visitor.asked, visitor.failed, visitor.preview = None, False, preview
+                return Shown(state_of(visitor), pair, preview.piece.box)
 
     def _tuned(self, preview: Preview, controls: Settings) -> Preview:
         try:
@@ -141,16 +152,12 @@ class Previews:
             return preview
 
     def _adopt(self, visitor: Visitor, preview: Preview, tuned: Preview) -> Shown:
+        pair = _saved(visitor, tuned)
         with visitor.lock:
             if visitor.preview is not preview or visitor.asked is not None:
                 return Shown(state_of(visitor))
             visitor.preview, visitor.failed = tuned, False
-        return self._shown(visitor, tuned)
-
-    def _shown(self, visitor: Visitor, preview: Preview) -> Shown:
-        pair = save_pair(visitor, "preview", (preview.before, preview.after), icc_for_screen(preview.piece.picture))
-        with visitor.lock:
-            return Shown(state_of(visitor), pair, preview.piece.box)
+            return Shown(state_of(visitor), pair, tuned.piece.box)
 
     def _fail(self, visitor: Visitor, asked: Asked, why: str, language: str) -> Shown:
         with visitor.lock:
@@ -160,6 +167,11 @@ class Previews:
             if visitor.preview is not None:
                 why = f"{why} {say(language, 'chip_failed_old')}"
             return Shown("failed", problem=why)
+
+
+def _saved(visitor: Visitor, preview: Preview) -> tuple[Path, Path]:
+    """The preview's pictures as files. Raises StorageError."""
+    return save_pair(visitor, "preview", (preview.before, preview.after), icc_for_screen(preview.piece.picture))
 
 
 def state_of(visitor: Visitor) -> str:
@@ -187,3 +199,54 @@ def signature_wanted(visitor: Visitor, preview: Preview) -> str | None:
 def _same_network(one: Settings, other: Settings) -> bool:
     """Whether both make the network give the same output of the same picture."""
     return network_key("", one, one.model, "") == network_key("", other, other.model, "")
+
+
+@dataclass(eq=False)
+class _Kept:
+    picture: Picture
+    until: float
+
+
+class KeptPictures:
+    """Decoded pictures that may be needed again in a moment.
+
+    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
+    """
+
+    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
+        self._most_bytes, self._seconds = most_bytes, seconds
+        self._lock = threading.Lock()
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
+        """The picture kept under `key`, else the one that `read` gives."""
+        with self._lock:
+            kept = self._kept.pop(key, None)
+        picture = kept.picture if kept else read()
+        if _bytes(picture) <= self._most_bytes:
+            self._keep(key, picture)
+        return picture
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def sweep(self) -> None:
+        """Drop what was not used for long."""
+        now = time.monotonic()
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
+
+    def _keep(self, key: Hashable, picture: Picture) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = _Kept(picture, time.monotonic() + self._seconds)
+            while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
+                self._kept.pop(next(iter(self._kept)))
+
+
+def _bytes(picture: Picture) -> int:
+    return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Hashable, Iterator
+import time
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 
 from ..enhancer import Enhancer, Result
 from ..errors import Cancelled, EnhanceError
-from ..inference.turns import Runs, Turn
+from ..files import explained, link_or_copy
 from ..output.rendition import save_for_screen
 from ..preview import Preview
 from ..settings import Settings
@@ -24,15 +26,15 @@ from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
-from .page_files import Limits, download_name, link_or_copy
+from .page_files import Limits, asker_of, download_name
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
-from .views import Services, Updates, result_is_current, show_result_chip, show_run
+from .views import LinePlace, Services, Updates, result_is_current, show_result_chip, show_run
 
-RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": 16}
-"""So many long runs may wait in the line below, the page's and the API's together; others do in Gradio's queue."""
-_LINE = Runs()
-"""One long run at a time, by turns of the visitors; one that waits has not even decoded its picture."""
+log = logging.getLogger(__name__)
+
+RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
+"""One long run at a time, the page's and the API's together: the others wait in the program's own line."""
 
 _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
@@ -46,7 +48,6 @@ class RunState:
     total: int = 0
     left: float | None = None
     writing: bool = False
-    waiting: bool = False
 
 
 class Run(Background[Result]):
@@ -63,27 +64,44 @@ class Run(Background[Result]):
         preview: Preview | None = None,
         caller: Hashable = None,
     ):
-        self.state = RunState(waiting=True)
+        self.state = RunState()
 
         def do(stop: threading.Event) -> Result:
-            with _LINE.run(Turn(caller, stop=stop)):
-                self.state = RunState()
-                return enhancer.run(
-                    source,
-                    settings,
-                    progress=self._progress,
-                    stop=stop,
-                    watch=watch,
-                    preview=preview,
-                    max_pixels=limits.pixels,
-                    max_bytes=limits.bytes,
-                    caller=caller,
-                )
+            return logged(settings.preset, make, stop)
+
+        def make(stop: threading.Event) -> Result:
+            return enhancer.run(
+                source,
+                settings,
+                progress=self._progress,
+                stop=stop,
+                watch=watch,
+                preview=preview,
+                max_pixels=limits.pixels,
+                max_bytes=limits.bytes,
+                caller=caller,
+            )
 
         super().__init__(do, "enhance-run")
 
     def _progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
+
+
+def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
+    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
+    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
+    try:
+        result = make(stop)
+        outcome, task = "done", result.info["task_id"]
+        size = "{width}x{height}".format_map(result.info["input"])
+        return result
+    except Cancelled:
+        outcome = "cancelled"
+        raise
+    finally:
+        seconds = time.monotonic() - begun
+        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +142,37 @@ class RunHandlers:
     def run(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """The run that was asked for, step by step; the engine is free again when the page is closed meanwhile."""
         visitor, language = self._services.asker(request)
-        watched = self._start(visitor, values)
-        if watched is None:
+        if not visitor.waiting:
             yield {self._card.progress: gr.skip()}  # no update at all would empty the result
+            return
+        try:
+            turn = self._services.line.enter(asker_of(request))
+        except EnhanceError as error:
+            visitor.waiting = False
+            refused = fragments.problem(error.sentence(language))
+            yield {self._card.progress: refused, **show_run(self._page, visitor, language)}
+            return
+        with turn:
+            try:
+                yield from self._wait(visitor, turn, language)
+            except GeneratorExit:  # the page left the line
+                visitor.waiting = False
+                raise
+            yield from self._go(request, values)
+
+    def _wait(self, visitor: Visitor, turn: LinePlace, language: str) -> Iterator[Updates]:
+        shown = 0
+        for ahead in turn.looks(_LOOK_SECONDS):
+            if not visitor.waiting:
+                return
+            text = say(language, "waiting_place", ahead=ahead)
+            same, shown = ahead == shown, ahead
+            yield {self._card.progress: gr.skip() if same else fragments.progress(language, text, None, None)}
+
+    def _go(self, request: gr.Request, values: tuple[object, ...]) -> Iterator[Updates]:
+        visitor, language = self._services.asker(request)
+        if (watched := self._start(visitor, values)) is None:
+            yield {self._card.progress: gr.skip()}
             return
         try:
             with closing(watched.run):
@@ -194,7 +240,7 @@ class RunHandlers:
         visitor, _ = self._services.asker(request)
         try:
             result = watched.run.result()
-            self._services.owners.remember(request, result.info["task_id"])
+            self._services.owners.remember(request, result.info)
             shown = self._show(visitor, watched, result, language)
         except Cancelled:
             shown = {self._card.progress: fragments.note(say(language, "cancelled"))}
@@ -233,15 +279,18 @@ def _let_go(visitor: Visitor, run: Run) -> None:
 
 
 def _kept_for_page(visitor: Visitor, watched: _Watched, result: Result) -> Finished:
-    """The result's renditions, and the PNG under a name that says what it is."""
+    """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
     whole, upload = watched.picture.whole, watched.upload
     assert whole is not None
-    before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
-    after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
-    place, size = save_map(visitor, whole.after.pixels, whole.icc)
     download = visitor.place("result", "") / download_name(upload.facts.name, result.info["settings"]["scale"])
-    download.parent.mkdir(parents=True)
-    link_or_copy(result.path, download)
+    try:
+        download.parent.mkdir(parents=True)
+        link_or_copy(result.path, download)
+        before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
+        after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
+        place, size = save_map(visitor, whole.after.pixels, whole.icc)
+    except OSError as error:
+        raise explained(download, error) from error
     return Finished(upload, result.info, download, before, after, place, size)
 
 
@@ -251,8 +300,6 @@ def _pixels(path: Path) -> np.ndarray:
 
 
 def _said(language: str, state: RunState) -> tuple[str, float | None]:
-    if state.waiting:
-        return say(language, "waiting"), None
     if state.total == 0:
         return say(language, "starting"), None
     if state.writing:

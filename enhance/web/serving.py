@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gradio import themes
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config import Config
 from ..enhancer import Enhancer
+from ..errors import EnhanceError
 from ..settings import Settings
 from ..texts import LANGUAGES, say
+from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
 from .page_files import PageFolder, limits_of
 
@@ -45,6 +51,16 @@ FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _WARM_AFTER_SECONDS = 2.0
+_SWEEP_SECONDS = 15.0
+_SESSIONS = 1000
+_THREADS = 60
+"""For everything but the runs that wait, each of which holds a thread."""
+
+_OPEN = {"/", "/login", "/healthz", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"} | {
+    f"/gradio_api/{name}" for name in ("startup-events", "login_check", "theme.css")
+}
+_OPEN_FOLDERS = ("/assets/", "/static/", "/svelte/", "/pwa_icon")
+"""With these the login page is whole; Gradio asks for startup-events itself."""
 
 
 def page_folder(config: Config, enhancer: Enhancer) -> PageFolder:
@@ -72,13 +88,24 @@ def launch_options(config: Config) -> dict[str, Any]:
         "i18n": page_texts(limits),
         "footer_links": ["api", "settings"],
         "max_file_size": limits.bytes,
+        "state_session_capacity": _SESSIONS,
+        "max_threads": _THREADS + config.queue,
         "strict_cors": True,
-        "show_error": True,
+        "show_error": False,
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,
         "app_kwargs": {
-            "middleware": [Middleware(LanguageOfLinks)],
+            "middleware": [
+                Middleware(
+                    Guard,
+                    limits=limits,
+                    public_host=config.public_host,
+                    frame_ancestors=config.frame_ancestors,
+                ),
+                Middleware(Login),
+                Middleware(LanguageOfLinks),
+            ],
             "routes": [Route("/healthz", _healthz, methods=["GET", "HEAD"])],
         },
     }
@@ -114,6 +141,36 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
+
+
+def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:
+    """Do these one after the other every so many seconds, in the one thread that tidies up; also when nobody comes."""
+
+    def sweep() -> None:
+        while True:
+            time.sleep(seconds)
+            for job in jobs:
+                try:
+                    job()
+                except Exception:
+                    log.exception("Tidying up failed")
+
+    thread = threading.Thread(target=sweep, name="enhance-sweeper", daemon=True)
+    thread.start()
+    return thread
+
+
+def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
+    """`job`, done again only after so many seconds."""
+    done = time.monotonic()
+
+    def now_and_then() -> None:
+        nonlocal done
+        if time.monotonic() - done >= seconds:
+            done = time.monotonic()
+            job()
+
+    return now_and_then
 
 
 def _head() -> str:
@@ -156,5 +213,85 @@ def _theme() -> themes.Base:
     )
 
 
-async def _healthz(request: Request) -> PlainTextResponse:
-    return PlainTextResponse("ok")
+class Login:
+    """Middleware around Gradio's login: without one nothing but its page is served, and guessing is slow.
+
+    A session ends by a POST to /logout, that one only.
+    """
+
+    def __init__(self, app: ASGIApp, tries: int = 5, seconds: float = 60):
+        self._app, self._tries, self._seconds = app, tries, seconds
+        self._wrong: dict[str, list[float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gradio = scope.get("app")
+        if scope["type"] != "http" or getattr(gradio, "auth", None) is None:
+            await self._app(scope, receive, send)
+            return
+        path = path_of(scope)
+        if path == "/logout":
+            if scope["method"] != "POST":
+                raise Refused(405, EnhanceError("logout_is_post"))
+            scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
+        elif path == "/login":
+            await self._try(scope, receive, send)
+            return
+        elif path not in _OPEN and not path.startswith(_OPEN_FOLDERS) and not _is_known(gradio, scope):
+            raise Refused(401, EnhanceError("login_first"))
+        await self._app(scope, receive, send)
+
+    async def _try(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One try to log in. Raises Refused after too many wrong ones from the same address."""
+        address, now = str((scope.get("client") or [""])[0]), time.monotonic()
+        for name, times in list(self._wrong.items()):
+            times[:] = [one for one in times if now - one < self._seconds]
+            if not times:
+                del self._wrong[name]
+        wrong = self._wrong.setdefault(address, [])
+        if len(wrong) >= self._tries:
+            raise Refused(429, EnhanceError("login_too_often", seconds=math.ceil(wrong[0] + self._seconds - now)))
+        wrong.append(now)  # counted before the answer: many tries at once are many
+
+        async def answered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] < 400:
+                    wrong.remove(now)
+                cookies = [
+                    (name, _kept_near(value, scope["scheme"]) if name.lower() == b"set-cookie" else value)
+                    for name, value in message["headers"]
+                ]
+                message = {**message, "headers": cookies}
+            await send(message)
+
+        await self._app(scope, receive, answered)
+
+
+def _is_known(gradio: Any, scope: Scope) -> bool:
+    cookies = Request(scope).cookies
+    names = (f"access-token-{gradio.cookie_id}", f"access-token-unsecure-{gradio.cookie_id}")
+    return any(cookies.get(name) in gradio.tokens for name in names)
+
+
+def _kept_near(cookie: bytes, scheme: str) -> bytes:
+    """The cookie for this site alone, for no script, and for TLS alone where the request came by it."""
+    parts = [part.strip() for part in cookie.split(b";")]
+    kept = [part for part in parts if not part.lower().startswith((b"samesite", b"secure", b"httponly"))]
+    return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
+
+
+def _version() -> str:
+    """What pyproject.toml says: the folder may run without being installed."""
+    try:
+        lines = (_HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.split('"')[1] for line in lines if line.startswith("version")), "unknown")
+
+
+_VERSION = _version()
+
+
+async def _healthz(request: Request) -> JSONResponse:
+    gradio = request.scope.get("app")
+    ready = bool(getattr(getattr(gradio, "blocks", None), "is_running", False))
+    return JSONResponse({"alive": True, "ready": ready, "version": _VERSION})

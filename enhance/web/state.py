@@ -1,6 +1,6 @@
 """What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two.
 
-With it the two things that it holds: work that goes on in the background, and decoded pictures for a while.
+With it one thing that it holds: work that goes on in the background.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +18,18 @@ from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
-from ..picture import Box, Facts, Picture
+from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
+from .page_files import asker_of
 
 T = TypeVar("T")
 
 MOST_VISITORS = 200
+MOST_OF_AN_ADDRESS = 50
+"""Open pages of one user or address; its longest idle ones give way to new ones."""
 IDLE_SECONDS = 2 * 3600
-_AWAY_SECONDS = 600
+AWAY_SECONDS = 600
 """How long a closed page is remembered: a phone that slept comes back to its picture."""
 _KEPT_FILES = 6
 """How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
@@ -108,8 +112,8 @@ class Asked:
 class Visitor:
     """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = ""):
+        self.folder, self.address = folder, address
         self.lock = threading.RLock()
         self.seen = time.monotonic()
         self.upload: Upload | None = None
@@ -125,8 +129,14 @@ class Visitor:
         self.run: Background[Any] | None = None
         self.finished: Finished | None = None
         self.batch: Background[Any] | None = None
-        self.away: threading.Timer | None = None
+        self.away: float | None = None
+        """When the page was closed, in monotonic seconds."""
         self._files = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether anything of theirs runs or waits."""
+        return self.busy or self.batch is not None or self.asked is not None
 
     @property
     def busy(self) -> bool:
@@ -156,6 +166,7 @@ class Visitor:
         """Stop all that runs for this page, the batch too."""
         self.stop()
         with self.lock:
+            self.waiting = False
             if self.batch is not None:
                 self.batch.stop.set()
 
@@ -192,12 +203,12 @@ class Visitors:
         """The visitor of this request; those that were idle for long are forgotten on the way."""
         name = request.session_hash or ""
         with self._lock:
-            visitor = self._visitors.pop(name, None) or Visitor(self._folder / secrets.token_hex(16))
+            visitor = self._visitors.pop(name, None) or Visitor(
+                self._folder / secrets.token_hex(16), asker_of(request).address
+            )
             self._visitors[name] = visitor
             visitor.seen = time.monotonic()
-            if visitor.away is not None:
-                visitor.away.cancel()
-                visitor.away = None
+            visitor.away = None
             forgotten = self._idle()
         for one in forgotten:
             one.start_over()
@@ -210,80 +221,33 @@ class Visitors:
             visitor = self._visitors.get(name)
             if visitor is None:
                 return
-            visitor.away = threading.Timer(_AWAY_SECONDS, self._forget, (name, visitor))
-            visitor.away.daemon = True
-            visitor.away.start()
+            visitor.away = time.monotonic()
         visitor.leave()
 
-    def _forget(self, name: str, visitor: Visitor) -> None:
+    def sweep(self) -> None:
+        """Forget the visitors that closed their page a while ago, and those that were idle for long."""
+        gone = time.monotonic() - AWAY_SECONDS
         with self._lock:
-            if self._visitors.get(name) is not visitor or visitor.away is None:
-                return
-            del self._visitors[name]
-        visitor.start_over()
+            away = [name for name, one in self._visitors.items() if one.away is not None and one.away < gone]
+            forgotten = [self._visitors.pop(name) for name in away] + self._idle()
+        for one in forgotten:
+            one.start_over()
 
     def __len__(self) -> int:
         return len(self._visitors)
 
     def _idle(self) -> list[Visitor]:
-        """Take out the visitors that were idle for long, and the longest idle ones when there are too many."""
+        """Take out the visitors that were idle for long or are too many; never one for whom something runs or waits."""
         now = time.monotonic()
-        surplus = max(0, len(self._visitors) - MOST_VISITORS)
-        leaving = [
-            name
-            for index, (name, visitor) in enumerate(self._visitors.items())
-            if index < surplus or (now - visitor.seen > IDLE_SECONDS and visitor.run is None and visitor.batch is None)
-        ]
+        idle = [(name, visitor) for name, visitor in list(self._visitors.items())[:-1] if not visitor.works]
+        leaving = [name for name, visitor in idle if now - visitor.seen > IDLE_SECONDS]
+        idle = [(name, visitor) for name, visitor in idle if name not in leaving]
+        pages = Counter(visitor.address for visitor in self._visitors.values())
+        surplus = len(self._visitors) - len(leaving) - MOST_VISITORS
+        # the address with the most pages gives way: opening many of them throws out nobody else
+        for name, visitor in sorted(idle, key=lambda one: -pages[one[1].address]):
+            if pages[visitor.address] > MOST_OF_AN_ADDRESS or surplus > 0:
+                pages[visitor.address] -= 1
+                surplus -= 1
+                leaving.append(name)
         return [self._visitors.pop(name) for name in leaving]
-
-
-@dataclass(eq=False)
-class _Kept:
-    picture: Picture
-    timer: threading.Timer
-
-
-class KeptPictures:
-    """Decoded pictures that may be needed again in a moment.
-
-    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
-    """
-
-    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
-        self._most_bytes, self._seconds = most_bytes, seconds
-        self._lock = threading.Lock()
-        self._kept: dict[Hashable, _Kept] = {}
-
-    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
-        """The picture kept under `key`, else the one that `read` gives."""
-        with self._lock:
-            kept = self._kept.pop(key, None)
-            if kept is not None:
-                kept.timer.cancel()
-        picture = kept.picture if kept else read()
-        if _bytes(picture) <= self._most_bytes:
-            self._keep(key, picture)
-        return picture
-
-    def drop(self, key: Hashable) -> None:
-        with self._lock:
-            kept = self._kept.pop(key, None)
-        if kept is not None:
-            kept.timer.cancel()
-
-    def _keep(self, key: Hashable, picture: Picture) -> None:
-        timer = threading.Timer(self._seconds, self.drop, (key,))
-        timer.daemon = True
-        with self._lock:
-            before = self._kept.pop(key, None)
-            self._kept[key] = _Kept(picture, timer)
-            dropped = [before] if before else []
-            while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
-                dropped.append(self._kept.pop(next(iter(self._kept))))
-        for kept in dropped:
-            kept.timer.cancel()
-        timer.start()
-
-
-def _bytes(picture: Picture) -> int:
-    return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)

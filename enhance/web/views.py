@@ -1,9 +1,12 @@
-"""What the handlers of the page share: the services behind them, and the views that several of them show."""
+"""What the handlers share: the services behind them, the line for runs, and the views that several of them show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import gradio as gr
@@ -11,13 +14,14 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 
 from ..enhancer import Enhancer
+from ..errors import EnhanceError
 from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
 from ..texts import say
 from . import fragments
 from .language import language_of
 from .layout import Page, RunCard
-from .page_files import Limits, Outbox, Owners
+from .page_files import Asker, Limits, Outbox, Owners
 from .pictures import save_outlined
 from .preview import Previews, Shown
 from .state import Visitor, Visitors
@@ -25,6 +29,101 @@ from .state import Visitor, Visitors
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
+PREVIEWS_ON_THE_WAY = 16
+"""How many previews clients may have on the way, a quarter of them one alone; the page's replace each other."""
+
+
+class LinePlace:
+    """A place in the line, from `with` to its end."""
+
+    def __init__(self, line: WaitingLine, asker: Asker, kind: str):
+        self._line, self.asker, self.kind = line, asker, kind
+        self.began: float | None = None
+
+    def __enter__(self) -> LinePlace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.leave(self)
+
+    def looks(self, seconds: float) -> Iterator[int]:
+        """How many are before it, every so many seconds until its turn."""
+        while ahead := self._line.ahead(self):
+            yield ahead
+            self._line.wait(seconds)
+
+
+class WaitingLine:
+    """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
+
+    All of one address may have all but such a share, so that there is always room for others. One run has its turn at a
+    time. Batches have theirs at once and take turns with the runs file by file.
+    """
+
+    def __init__(self, most: int = 20, batches: int = 8):
+        self._most = {"run": most + 1, "batch": batches}
+        self._share = max(2, most // 4)
+        self._of_address = max(self._share, most - self._share)
+        self._turns: list[LinePlace] = []
+        self._changed = threading.Condition()
+        self._seconds = 30.0
+        self._served: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def enter(self, asker: Asker, kind: str = "run") -> LinePlace:
+        """A place for a visitor. Raises EnhanceError, with the place that it would have had."""
+        with self._changed:
+            own = sum(turn.asker.name == asker.name for turn in self._turns)
+            near = sum(turn.asker.address == asker.address for turn in self._turns)
+            of_kind = sum(turn.kind == kind for turn in self._turns)
+            full = of_kind >= self._most[kind] or len(self._turns) >= self._most["run"]
+            if full or own >= self._share or near >= self._of_address:
+                ahead = len(self._turns)
+                minutes = max(1, round(ahead * self._seconds / 60))
+                key = "queue_full" if full else "queue_share"
+                raise EnhanceError(key, own=own if own >= self._share else near, place=ahead + 1, minutes=minutes)
+            self._turns.append(turn := LinePlace(self, asker, kind))
+        return turn
+
+    def ahead(self, turn: LinePlace) -> int:
+        """How many runs come before it; none: it has its turn."""
+        with self._changed:
+            if turn.kind == "batch" or turn not in self._turns:
+                return 0
+            before = self._order().index(turn)
+            if not before and turn.began is None:
+                turn.began = time.monotonic()
+                self._served = {name: served for name, served in self._served.items() if self._has(name)}
+                self._served[turn.asker.name] = max(self._served.values(), default=0) + 1
+            return before
+
+    def _has(self, name: str) -> bool:
+        return any(turn.asker.name == name for turn in self._turns)
+
+    def _order(self) -> list[LinePlace]:
+        """The runs as they come: the one that goes on, then visitors by turns, each one's in the order of asking."""
+        rounds: Counter[str] = Counter()
+        order: list[tuple[int, int, int, LinePlace]] = []
+        runs = [turn for turn in self._turns if turn.kind == "run"]
+        for number, turn in enumerate(sorted(runs, key=lambda turn: turn.began is None)):
+            name = turn.asker.name
+            round_ = -1 if turn.began is not None else rounds[name]
+            order.append((round_, 0 if round_ else self._served.get(name, 0), number, turn))
+            rounds[name] += 1
+        return [turn for *_, turn in sorted(order, key=lambda one: one[:3])]
+
+    def wait(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def leave(self, turn: LinePlace) -> None:
+        with self._changed:
+            self._turns.remove(turn)
+            if turn.began is not None:
+                self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
+            self._changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -37,6 +136,8 @@ class Services:
     previews: Previews
     outbox: Outbox
     owners: Owners
+    line: WaitingLine = field(default_factory=WaitingLine)
+    previews_of_clients: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""

@@ -30,4 +30,71 @@ def test_only_who_logs_in_gets_an_answer(guarded):
     assert httpx.post(f"{guarded}gradio_api/call/presets", json={"data": []}).status_code == 401
     with pytest.raises(Exception, match="Could not login"):
         Client(guarded, auth=("ada", "guess"), verbose=False, analytics_enabled=False)
-    assert httpx.get(f"{guarded}healthz").text == "ok"
+    assert httpx.get(f"{guarded}healthz").json()["alive"]
+
+
+def logged_in(url: str) -> httpx.Client:
+    client = httpx.Client(base_url=url)
+    answer = client.post("login", data={"username": "ada", "password": "secret"})
+    assert answer.status_code == 200
+    for cookie in answer.headers.get_list("set-cookie"):
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        assert "Secure" not in cookie
+        assert "none" not in cookie.lower()
+    return client
+
+
+def test_a_cookie_is_for_tls_alone_where_the_request_came_by_it(guarded):
+    answer = httpx.post(
+        f"{guarded}login", data={"username": "ada", "password": "secret"}, headers={"x-forwarded-proto": "https"}
+    )
+    cookies = answer.headers.get_list("set-cookie")
+    assert len(cookies) == 2
+    assert all("Secure" in cookie and "SameSite=Lax" in cookie for cookie in cookies)
+
+
+def test_a_logout_is_a_post_and_ends_one_session(guarded):
+    one, other = logged_in(guarded), logged_in(guarded)
+    assert one.get("logout").status_code == 405
+    assert one.get("config").status_code == 200
+    kept = dict(one.cookies)
+    assert one.post("logout").status_code == 302
+    assert httpx.get(f"{guarded}config", cookies=kept).status_code == 401
+    assert other.get("config").status_code == 200
+    assert other.post("logout", headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_wrong_passwords_are_slowed_down(guarded):
+    tries = [httpx.post(f"{guarded}login", data={"username": "ada", "password": str(n)}) for n in range(20)]
+    assert [one.status_code for one in tries] == [400] * 5 + [429] * 15
+    assert "too many wrong passwords" in tries[-1].json()["detail"]
+    right = httpx.post(f"{guarded}login", data={"username": "ada", "password": "secret"})
+    assert right.status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "openapi.json"),
+        ("GET", "gradio_api/openapi.json"),
+        ("GET", "gradio_api/info"),
+        ("GET", "gradio_api/heartbeat/abc"),
+        ("GET", "gradio_api/queue/data?session_hash=a"),
+        ("GET", "gradio_api/app_id"),
+        ("GET", "docs"),
+        ("GET", "config"),
+        ("POST", "gradio_api/upload"),
+        ("POST", "gradio_api/cancel"),
+        ("POST", "gradio_api/queue/join"),
+        ("POST", "gradio_api/run/presets"),
+    ],
+)
+def test_nothing_but_the_login_page_is_there_without_a_login(guarded, method, path):
+    assert httpx.request(method, guarded + path, timeout=5).status_code == 401
+
+
+def test_the_login_page_itself_is_whole(guarded):
+    page = httpx.get(guarded)
+    assert page.status_code == 200
+    assert '"components":[]' in page.text

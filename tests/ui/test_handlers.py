@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,17 +12,17 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 
-from enhance import Cancelled, Enhancer, Settings
+from enhance import Enhancer, Settings
 from enhance.output.result import ResultRows
 from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
 from enhance.web.language import page_texts
 from enhance.web.layout import CONTROLS, Page, build_page
-from enhance.web.page_files import Limits, Outbox, Owners, PageFolder
+from enhance.web.page_files import Asker, Limits, Outbox, Owners, PageFolder, asker_of
 from enhance.web.pictures import save_thumbnail
 from enhance.web.preview import SIZE, Previews
 from enhance.web.result import ResultHandlers
-from enhance.web.run import _LINE, Run, RunHandlers
+from enhance.web.run import RunHandlers
 from enhance.web.state import Upload, Visitor, Visitors
 from enhance.web.upload import UploadHandlers
 from enhance.web.views import Services
@@ -111,32 +110,6 @@ def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, 
     assert not visitor.busy
 
 
-def test_runs_go_one_at_a_time_and_one_visitor_does_not_wait_for_all_of_another(services, photo_file, monkeypatch):
-    begun, order, go_on = threading.Event(), [], threading.Event()
-
-    def run_and_wait(*given, caller, **named):
-        order.append(caller)
-        begun.set()
-        assert go_on.wait(60)
-
-    monkeypatch.setattr(services.enhancer, "run", run_and_wait)
-    runs = [Run(services.enhancer, photo_file, Settings(), Limits(), caller="ada")]
-    assert begun.wait(60)
-    for caller in ("ada", "ada", "eve"):
-        runs.append(Run(services.enhancer, photo_file, Settings(), Limits(), caller=caller))
-        while len(_LINE) < len(runs):
-            threading.Event().wait(0.01)
-    assert [run.state.waiting for run in runs] == [False, True, True, True]
-    runs[1].close()
-    with pytest.raises(Cancelled):
-        runs[1].result()
-    go_on.set()
-    for run in (runs[0], *runs[2:]):
-        run.result()
-
-    assert order == ["ada", "eve", "ada"]
-
-
 def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, services, photo_file, monkeypatch):
     visitor, read = services.visitors.of(REQUEST), services.previews.picture
     handlers = UploadHandlers(page, services)
@@ -193,3 +166,27 @@ def test_a_report_is_made_from_the_decoded_picture(page, services, visitor):
     assert made[page.result.report_problem] == ""
     assert services.enhancer.given == [services.previews.picture(visitor.upload.path)]
     assert Path(made[page.result.report_file].value["path"]).name == "photo-4x-report.pdf"
+
+
+def test_a_run_of_the_page_beyond_ones_share_is_refused_with_its_place(page, services, visitor):
+    turns = [services.line.enter(asker_of(REQUEST)) for _ in range(5)]
+    told = run(page, services)
+    assert "5 runs of yours are on their way" in told[-1][page.run.progress]
+    assert not visitor.busy
+    services.line.leave(turns[0])
+    for turn in turns[1:]:
+        services.line.leave(turn)
+    assert visitor.finished is None
+
+
+def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_left(page, services, visitor):
+    before = services.line.enter(Asker("someone else", "elsewhere"))
+    handlers = RunHandlers(page, services)
+    handlers.ask(REQUEST, *VALUES)
+    steps = handlers.run(REQUEST, *VALUES)
+    assert "1 before it" in next(steps)[page.run.progress]
+    assert len(services.line) == 2
+    steps.close()  # type: ignore[attr-defined]
+    assert len(services.line) == 1
+    assert not visitor.busy
+    services.line.leave(before)

@@ -16,7 +16,7 @@ from enhance.config import Config
 from enhance.picture import inspect, read_picture
 from enhance.web.language import language_of
 from enhance.web.page_files import Limits, Outbox, PageFolder, download_name, limits_of
-from enhance.web.state import KeptPictures
+from enhance.web.preview import KeptPictures
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,17 @@ def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeyp
     assert capsys.readouterr().err.strip() == (
         "enhance: ENHANCE_MAX_DISK is “-1”: set it to a whole number above 0, or leave it empty."
     )
+
+
+def test_the_public_host_is_a_name_and_frames_are_addresses():
+    config = read_config(
+        {"ENHANCE_PUBLIC_HOST": "Photos.example.org", "ENHANCE_FRAME_ANCESTORS": "'self' https://a.org"}
+    )
+    assert (config.public_host, config.frame_ancestors) == ("photos.example.org", "'self' https://a.org")
+    assert "huggingface.co" in read_config({"SPACE_HOST": "a.hf.space"}).frame_ancestors
+    for text in ("https://a.org", "a.org:80", "a b"):
+        with pytest.raises(SettingsError, match="ENHANCE_PUBLIC_HOST is “"):
+            read_config({"ENHANCE_PUBLIC_HOST": text})
+    for text in ("a.org", "'self'; script-src *", "https://a.org\nX: y"):
+        with pytest.raises(SettingsError, match="ENHANCE_FRAME_ANCESTORS is “"):
+            read_config({"ENHANCE_FRAME_ANCESTORS": text})

@@ -1,0 +1,267 @@
+"""What stands before Gradio: a request that is too large, or that wants what nobody may have, ends here.
+
+A refusal is JSON with one sentence in the reader's language; Gradio and the handlers never see the request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import EnhanceError
+from .language import language_asked
+from .page_files import Limits
+
+_API = "/gradio_api"
+_TOOLS_FACTOR = 20
+"""A model's tools cannot upload: they send a picture as a data: URL, so they may say more at once."""
+_CLOSED = (
+    "/monitoring",
+    *(
+        f"{_API}/{name}"
+        for name in ("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link")
+    ),
+    *(f"{_API}/{name}vibe" for name in ("", "undo-")),
+)
+"""What Gradio serves for those who write an app, and nobody needs who uses one."""
+_POLICIES = {
+    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "media-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'",
+    "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+}
+"""Gradio's front end makes functions of the texts that `js=` gives, and writes scripts and styles into its page."""
+_NAMES = ("path", "url", "orig_name")
+_LONGEST_NAME = 4096
+_REMOTE = ("http://", "https://")
+
+
+@dataclass
+class Refused(Exception):
+    """A request that is not let through; `status` is HTTP's."""
+
+    status: int
+    why: EnhanceError
+
+
+class Guard:
+    """Middleware that bounds every request and keeps the server from fetching anything for a client."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, public_host: str | None = None, frame_ancestors: str = "'self'"):
+        self._app, self._limits, self._public = app, limits, public_host
+        self._policies = {
+            kind: _headers(f"{policy}; frame-ancestors {frame_ancestors}") for kind, policy in _POLICIES.items()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        kind = "file" if path_of(scope).startswith((f"{_API}/file", f"{_API}/stream")) else "page"
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self._policies[kind]]}
+            await send(message)
+
+        try:
+            await self._pass(scope, receive, with_headers)
+        except Refused as refused:
+            said = refused.why.sentence(language_of_scope(scope))
+            headers = {"connection": "close"}  # what is still to come of the body is nobody's
+            await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, with_headers)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = path_of(scope)
+        if path.startswith(_CLOSED):
+            raise Refused(404, EnhanceError("nothing_here"))
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            self._check_origin(Headers(scope=scope))
+        if path.startswith(f"{_API}/file=") and path.removeprefix(f"{_API}/file=").lower().startswith(_REMOTE):
+            raise Refused(403, EnhanceError("fetch_refused"))
+        if scope["method"] == "POST" and path == f"{_API}/upload":
+            await self._upload(scope, receive, send)
+            return
+        if scope["method"] == "POST":
+            tools = path.startswith(f"{_API}/mcp")
+            body = await _bounded(scope, receive, self._limits.request_bytes * (_TOOLS_FACTOR if tools else 1))
+            self._read(path, body)
+            receive = _again(body, receive)
+        await self._app(scope, receive, send)
+
+    def _check_origin(self, headers: Headers) -> None:
+        """Let a page of another address change nothing here. Raises Refused."""
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
+        if not (_is_near(_name_in(host)) or _name_in(host) == self._public):
+            raise Refused(403, EnhanceError("host_unknown", host=_name_in(host)))
+        if origin is not None:
+            place = origin.lower().partition("://")[2]
+            if not place or (place != host and _name_in(place) != self._public):
+                raise Refused(403, EnhanceError("origin_foreign"))
+
+    def _read(self, path: str, body: bytes) -> None:
+        """Look at what the event brings, as JSON. Raises Refused."""
+        try:
+            given = json.loads(body) if body[:1] in (b"{", b"[") else None
+        except (ValueError, RecursionError):
+            return  # Gradio says what is wrong with it
+        files = 0
+        for one in _dicts(given):
+            files += "path" in one or "url" in one
+            if files > self._limits.files:
+                raise Refused(413, EnhanceError("too_many_files", limit=self._limits.files))
+            if any(len(text) > _LONGEST_NAME for name in _NAMES if isinstance(text := one.get(name), str)):
+                raise Refused(413, EnhanceError("name_too_long", limit=_LONGEST_NAME))
+            if _is_remote(one.get("path")) or (_is_remote(one.get("url")) and not _is_own(one)):
+                raise Refused(403, EnhanceError("fetch_refused"))
+            called = one.get("arguments")
+            if path.startswith(f"{_API}/mcp") and any(map(_is_remote, _strings(called))):
+                raise Refused(403, EnhanceError("fetch_refused"))
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let files through as they come, and stop as soon as they are too many or too large together."""
+        headers = Headers(scope=scope)
+        most, files = self._limits.batch_bytes, _Files(headers.get("content-type", ""))
+        too_large = Refused(413, EnhanceError("upload_too_large", limit=f"{most / 1e6:g}"))
+        said = headers.get("content-length", "0")
+        refused = too_large if said.isdecimal() and int(said) > most else None
+        if refused:
+            raise refused
+
+        async def counted() -> Message:
+            nonlocal refused
+            message = await receive()
+            files.add(message.get("body", b""))
+            if files.count > self._limits.files:
+                refused = Refused(413, EnhanceError("too_many_files", limit=self._limits.files))
+            elif files.bytes > most:
+                refused = too_large
+            return {"type": "http.disconnect"} if refused else message
+
+        async def answered(message: Message) -> None:
+            if refused is None:
+                await send(message)
+
+        try:
+            await self._app(scope, counted, answered)
+        except ClientDisconnect:
+            if refused is None:
+                raise
+        if refused is not None:
+            raise refused
+
+
+def _headers(policy: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-security-policy", policy.encode("latin-1")),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+    ]
+
+
+def _name_in(authority: str) -> str:
+    """The host of `host:port`."""
+    return authority.rpartition("]")[0].lstrip("[") if authority.startswith("[") else authority.partition(":")[0]
+
+
+def _is_near(host: str) -> bool:
+    """Whether no foreign name server can have made this name: an address, this machine, or one of the local network."""
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return "." not in host or host.endswith((".local", ".localhost"))
+
+
+class _Files:
+    """Counts the bytes and the parts of a multipart body while it passes."""
+
+    def __init__(self, content_type: str):
+        boundary = content_type.partition("boundary=")[2].split(";")[0].strip('" ')
+        self._mark = b"--" + boundary.encode("latin-1", "replace")
+        self._end = b""
+        self.bytes = self.count = 0
+
+    def add(self, body: bytes) -> None:
+        self.bytes += len(body)
+        if len(self._mark) > 2:
+            seen = self._end + body
+            self.count += seen.count(self._mark + b"\r\n")
+            self._end = seen[-len(self._mark) - 1 :]
+
+
+def path_of(scope: Scope) -> str:
+    """The path of the request in this app, wherever that is mounted."""
+    return "/" + scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+
+
+def language_of_scope(scope: Scope) -> str:
+    return language_asked(Headers(scope=scope).get("accept-language", ""))
+
+
+def _is_remote(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower().startswith(_REMOTE)
+
+
+def _is_own(file: dict[str, Any]) -> bool:
+    """Whether the address is only where this server shows the file that `path` names; it is never fetched then."""
+    path = file.get("path")
+    return isinstance(path, str) and unquote(file["url"]).endswith(f"{_API}/file={path}")
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield one
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+
+
+async def _bounded(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The body of the request. Raises Refused as soon as it is known to be larger than `most` bytes."""
+    said = Headers(scope=scope).get("content-length", "0")
+    size = int(said) if said.isdecimal() else 0
+    parts: list[bytes] = []
+    while size <= most:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size = max(size, sum(map(len, parts)))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            break
+    if size > most:
+        raise Refused(413, EnhanceError("request_too_large", limit=f"{most / 1e6:g}"))
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Give the body that was read already, then what comes after it."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return left.pop() if left else await receive()
+
+    return receive_again

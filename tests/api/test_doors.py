@@ -1,0 +1,97 @@
+"""What a browser is told to forbid, which doors are closed, and who may change anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .test_endpoints_surface import SETTINGS, answer_to
+from .test_line import uploaded
+
+META = {"_type": "gradio.FileData"}
+
+
+@pytest.mark.parametrize("path", ["", "config", "gradio_api/info", "theme.css", "healthz", "nothing"])
+def test_every_answer_has_the_headers_of_safety(site, path):
+    headers = httpx.get(site.url + path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'self'" in policy
+
+
+def test_a_file_of_a_visitor_can_run_nothing(site):
+    file = uploaded(site, "shown.png")["path"]
+    policy = httpx.get(f"{site.url}gradio_api/file={file}").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "sandbox" in policy
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gradio_api/dev/reload",
+        "gradio_api/token",
+        "gradio_api/token/",
+        "monitoring",
+        "monitoring/summary",
+        "monitoring/abc",
+        "gradio_api/vibe-code",
+        "gradio_api/run-history/records",
+        "gradio_api/proxy=http://127.0.0.1/",
+    ],
+)
+def test_doors_that_nobody_needs_are_closed(site, path):
+    answer = httpx.get(site.url + path, timeout=5)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is nothing at this address.")
+
+
+ROUTES = [
+    "upload",
+    "call/presets",
+    "queue/join",
+    "cancel",
+    "run/presets",
+    "call/v2/presets",
+    "component_server",
+    "reset",
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"origin": "https://evil.example"}, "another address"),
+        ({"origin": "null"}, "another address"),
+        ({"origin": "http://127.0.0.1:1"}, "another address"),
+        ({"host": "evil.example"}, "does not know itself as “evil.example”"),
+        ({"host": "evil.example", "origin": "http://evil.example"}, "ENHANCE_PUBLIC_HOST"),
+    ],
+)
+def test_a_page_of_another_address_changes_nothing(site, route, headers, said):
+    answer = httpx.post(f"{site.url}gradio_api/{route}", json={"data": []}, headers=headers)
+    assert answer.status_code == 403
+    assert said in answer.json()["detail"]
+
+
+def test_the_pages_own_address_is_let_through(site):
+    for origin in (site.url.rstrip("/"), site.url.rstrip("/").upper()):
+        answer = httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}, headers={"origin": origin})
+        assert answer.status_code == 200
+    local = {"host": "localhost:7860", "origin": "http://localhost:7860"}
+    assert httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}, headers=local).status_code == 200
+
+
+def test_no_path_of_the_server_is_told_beside_gradios_own_addresses_of_files(site):
+    folder = site.files.parent
+    bad = [{"path": "x.png", "meta": META}, {"path": "/etc/passwd", "meta": META}, {"path": "../x", "meta": META}]
+    answers = [answer_to(site, "enhance", [image, *SETTINGS.values()]) for image in bad]
+    answers += [httpx.get(site.url + path).text for path in ("gradio_api/info", "gradio_api/file=x", "gradio_api/none")]
+    for answer in answers:
+        assert [path for path in (str(Path.cwd()), str(folder)) if path in answer] == [], answer[:300]
+    config = httpx.get(f"{site.url}config").text.replace(str(folder / "page"), "")
+    assert [path for path in (str(Path.cwd()), str(folder)) if path in config] == []

@@ -1,0 +1,141 @@
+"""Who waits, who is refused, and that a full line closes nothing else."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+
+from enhance.errors import EnhanceError
+from enhance.web.page_files import Asker
+from enhance.web.views import WaitingLine
+
+from .test_endpoints import wait_until
+from .test_endpoints_surface import SETTINGS, answer_to
+
+META = {"_type": "gradio.FileData"}
+VALUES = list((SETTINGS | {"preset": "anime-fast"}).values())
+
+
+@pytest.fixture
+def busy(site, monkeypatch) -> Iterator[threading.Event]:
+    """Every run takes until the event is set, or until it is stopped; previews are real."""
+    go_on = threading.Event()
+    real = site.enhancer.run
+
+    def slow(*given: Any, **named: Any) -> Any:
+        while not (go_on.is_set() or named["stop"].is_set()):
+            time.sleep(0.05)
+        return real(*given, **named)
+
+    monkeypatch.setattr(site.enhancer, "run", slow)
+    yield go_on
+    go_on.set()
+
+
+def uploaded(site, name: str) -> dict[str, Any]:
+    with site.photo(name, 16, 16).open("rb") as file:
+        path = httpx.post(f"{site.url}gradio_api/upload", files={"files": (name, file)}).json()[0]
+    return {"path": path, "meta": META}
+
+
+def called(site, endpoint: str, data: list[Any]) -> str:
+    answer = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["event_id"]
+
+
+def told(site, endpoint: str, event: str) -> str:
+    return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", timeout=60).text
+
+
+def waiting(site) -> int:
+    answer = answer_to(site, "status", [])
+    status = json.loads(answer.partition("data: ")[2].splitlines()[0])[0]
+    return status["waiting"]
+
+
+def test_one_visitor_cannot_close_the_server_for_others(site, busy):
+    picture = uploaded(site, "flood.png")
+    events = [called(site, "enhance", [picture, *VALUES]) for _ in range(21)]
+
+    begun = time.monotonic()
+    refused = [told(site, "enhance", event) for event in events[15:]]
+    assert time.monotonic() - begun < 10
+    for answer in refused:
+        assert "event: error" in answer
+        assert "15 runs of yours are on their way, as many as one visitor may have" in answer
+        assert "number 16, in about" in answer
+    assert waiting(site) == 15
+    assert "event: complete" in answer_to(site, "presets", [])
+    other = uploaded(site, "light.png")
+    assert "event: complete" in answer_to(site, "preview", [other, None, None, 16, *VALUES])
+    page = Client(site.url, verbose=False, analytics_enabled=False)
+    assert page.predict(api_name="/presets")
+    page.close()
+    assert "runs of yours" in answer_to(site, "batch", [[other], *VALUES])
+
+    busy.set()
+    assert all("event: complete" in told(site, "enhance", event) for event in events[:5])
+    wait_until(lambda: waiting(site) == 0)
+
+
+def test_a_run_whose_client_left_is_dropped(site, busy):
+    picture = uploaded(site, "left.png")
+    first = called(site, "enhance", [picture, *VALUES])
+    second = called(site, "enhance", [picture, *VALUES])
+    wait_until(lambda: waiting(site) == 2)
+    for event in (second, first):
+        with httpx.stream("GET", f"{site.url}gradio_api/call/enhance/{event}") as stream:
+            next(stream.iter_bytes())
+        before = 2 if event == second else 1
+        wait_until(lambda before=before: waiting(site) == before - 1, seconds=30)
+
+
+def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect, busy):
+    file = handle_file(site.photo("cancelled.png", 16, 16))
+    jobs = [connect().submit(image=file, preset="anime-fast", api_name="/enhance") for _ in range(2)]
+    wait_until(lambda: waiting(site) == 2)
+    jobs[1].cancel()
+    wait_until(lambda: waiting(site) == 1, seconds=10)
+    busy.set()
+    assert jobs[0].result(timeout=60)
+
+
+def asker(name: str) -> Asker:
+    return Asker(name, f"address of {name}")
+
+
+def test_the_line_is_bounded_in_all_and_by_visitor():
+    line = WaitingLine(4)
+    turns = [line.enter(asker(name)) for name in ("ada", "ada", "bob", "bob", "cyd")]
+    with pytest.raises(EnhanceError, match="yours would be number 6") as full:
+        line.enter(asker("dot"))
+    assert "第 6 位" in full.value.sentence("zh-CN")
+    line.leave(turns[0])
+    with pytest.raises(EnhanceError, match="2 runs of yours"):
+        line.enter(asker("bob"))
+    line.enter(asker("ada"))
+
+
+def test_visitors_take_turns_in_the_line():
+    line = WaitingLine(20)
+    turns = [line.enter(asker(name)) for name in ("ada", "ada", "ada", "bob", "cyd", "bob")]
+    assert [line.ahead(turn) for turn in turns] == [0, 3, 5, 1, 2, 4]
+    line.leave(turns[0])
+    assert [line.ahead(turn) for turn in turns[1:]] == [2, 3, 0, 1, 4], "not the one who had the last turn"
+
+
+def test_one_address_leaves_room_for_others():
+    line = WaitingLine(8)
+    for number in range(6):
+        line.enter(Asker(f"session {number}", "one address"))
+    with pytest.raises(EnhanceError, match="6 runs of yours"):
+        line.enter(Asker("session 7", "one address"))
+    assert line.ahead(line.enter(asker("ada"))) == 6

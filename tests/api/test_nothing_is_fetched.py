@@ -1,0 +1,107 @@
+"""A client cannot make the server fetch anything from anywhere."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import handle_file
+
+from .test_endpoints_surface import SETTINGS
+
+META = {"_type": "gradio.FileData"}
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    asked: list[str] = []  # noqa: RUF012 - one server in these tests
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere(monkeypatch) -> Iterator[str]:
+    """The address of a server that counts what it is asked; Gradio's own guard of inner addresses is off here."""
+
+    async def fetch(url: str, *_: Any) -> str:
+        httpx.get(url)
+        raise ValueError("fetched")
+
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    _Elsewhere.asked.clear()
+    yield f"http://127.0.0.1:{server.server_port}/picture.png"
+    server.shutdown()
+    server.server_close()
+
+
+FILES = [
+    {"path": "{url}", "meta": META},
+    {"path": "{url}"},
+    {"path": " {url}", "meta": META},
+    {"path": None, "url": "{url}", "meta": META},
+    {"path": "here.png", "url": "{url}", "meta": META},
+    {"path": "{url}", "url": "{url}", "orig_name": "a.png", "meta": META},
+    {"url": "{url}"},
+]
+
+
+def filled(value: Any, url: str) -> Any:
+    return json.loads(json.dumps(value).replace("{url}", url))
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("shape", ["one", "list", "nested"])
+def test_an_address_in_place_of_a_file_is_refused(site, elsewhere, file, shape):
+    file = filled(file, elsewhere)
+    image = {"one": file, "list": [file], "nested": {"a": [{"b": file}]}}[shape]
+    name = "enhance" if shape == "one" else "batch"
+    data = [image, *SETTINGS.values()]
+    ways = {
+        f"call/{name}": {"data": data},
+        f"call/{name}/": {"data": data},
+        f"call/v2/{name}": {"image" if name == "enhance" else "images": image},
+        f"run/{name}": {"data": data},
+        f"api/{name}": {"data": data},
+        "queue/join": {"data": data, "fn_index": 0, "session_hash": "abc"},
+    }
+    for way, body in ways.items():
+        answer = httpx.post(f"{site.url}gradio_api/{way}", json=body)
+        assert answer.status_code == 403, way
+        assert answer.json()["detail"].startswith("This server fetches nothing from an address")
+    assert _Elsewhere.asked == []
+
+
+def test_the_refusal_is_said_in_the_callers_language(site):
+    body = {"data": [{"path": "https://example.org/a.png", "meta": META}]}
+    answer = httpx.post(f"{site.url}gradio_api/call/enhance", json=body, headers={"accept-language": "zh-CN"})
+    assert answer.json()["detail"].startswith("本服务不会从网址下载")
+
+
+@pytest.mark.parametrize("name", ["{url}", "HTTP{rest}"])
+def test_the_route_of_files_fetches_nothing(site, elsewhere, name):
+    given = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
+    assert httpx.get(f"{site.url}gradio_api/file={given}").status_code == 403
+    assert _Elsewhere.asked == []
+
+
+def test_an_upload_is_taken_with_the_address_that_the_server_gives_it(site, client):
+    file = handle_file(site.photo("own.png", 16, 16))
+    assert client.predict(image=file, preset="anime-fast", api_name="/enhance")[1]["status"] == "done"
+    path = httpx.post(f"{site.url}gradio_api/upload", files={"files": ("a b%.png", b"x")}).json()[0]
+    shown = {"path": path, "url": f"{site.url}gradio_api/file={path.replace(' ', '%20')}", "meta": META}
+    body = {"data": [shown, *SETTINGS.values()]}
+    assert httpx.post(f"{site.url}gradio_api/call/enhance", json=body).status_code == 200

@@ -1,0 +1,56 @@
+"""One thread tidies up, however much there is to tidy."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from enhance.picture import read_picture
+from enhance.web.preview import KeptPictures
+from enhance.web.serving import keep_swept
+from enhance.web.state import AWAY_SECONDS, Visitors
+
+from .test_endpoints import wait_until
+from .test_visitors import request
+
+
+def test_pictures_and_closed_pages_cost_no_threads(site, tmp_path):
+    picture = read_picture(site.photo("kept.png", 8, 8))
+    before = threading.active_count()
+    kept, visitors = KeptPictures(seconds=0.2), Visitors(tmp_path)
+    for number in range(300):
+        kept.picture(number, lambda: picture)
+    for number in range(200):
+        visitors.of(request(f"page {number}", f"address {number}"))
+        visitors.leave(request(f"page {number}", f"address {number}"))
+    assert (len(kept), len(visitors)) == (300, 200)
+    for visitor in visitors._visitors.values():
+        assert visitor.away is not None
+        visitor.away -= AWAY_SECONDS + 1
+    keep_swept(kept.sweep, visitors.sweep, seconds=0.1)
+    assert threading.active_count() <= before + 2
+    wait_until(lambda: len(kept) == len(visitors) == 0, seconds=10)
+
+
+def test_a_page_that_comes_back_is_not_forgotten(tmp_path):
+    visitors = Visitors(tmp_path)
+    one = visitors.of(request("one", "a"))
+    visitors.leave(request("one", "a"))
+    assert visitors.of(request("one", "a")) is one
+    visitors.sweep()
+    assert visitors.of(request("one", "a")) is one
+
+
+def test_a_failing_job_does_not_stop_the_others():
+    done: list[float] = []
+
+    def fail() -> None:
+        if not done:
+            raise OSError("no disk")
+
+    keep_swept(fail, lambda: done.append(time.monotonic()), seconds=0.05)
+    wait_until(lambda: len(done) > 2, seconds=10)
+
+
+def test_the_server_has_one_sweeper(site):
+    assert "enhance-sweeper" in [thread.name for thread in threading.enumerate()]

@@ -1,0 +1,50 @@
+"""Many open pages throw out nobody who has something running, and nobody learns what others made."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+from gradio_client import handle_file
+
+from enhance.web.state import MOST_OF_AN_ADDRESS, MOST_VISITORS, Visitors
+
+
+def request(name: str, address: str) -> gr.Request:
+    return cast(gr.Request, SimpleNamespace(session_hash=name, username=None, client=SimpleNamespace(host=address)))
+
+
+def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
+    visitors = Visitors(tmp_path)
+    other, own = visitors.of(request("other", "a")), visitors.of(request("own", "b"))
+    own.waiting = True
+    for number in range(2 * MOST_VISITORS):
+        visitors.of(request(f"page {number}", "b"))
+    assert len(visitors) <= MOST_OF_AN_ADDRESS + 2
+    assert visitors.of(request("other", "a")) is other
+    assert visitors.of(request("own", "b")) is own
+
+
+def test_pages_of_many_addresses_throw_out_nobody_who_works(tmp_path):
+    visitors = Visitors(tmp_path)
+    working = []
+    for number, part in enumerate(("waiting", "run", "batch", "asked")):
+        visitor = visitors.of(request(part, f"w{number}"))
+        setattr(visitor, part, cast(Any, SimpleNamespace(stop=SimpleNamespace(set=lambda: None))))
+        working.append((part, number, visitor))
+    for number in range(2 * MOST_VISITORS):
+        visitors.of(request(f"page {number}", f"address {number}"))
+    assert len(visitors) <= MOST_VISITORS + 1
+    for part, number, visitor in working:
+        assert visitors.of(request(part, f"w{number}")) is visitor
+
+
+def test_only_who_made_a_result_learns_that_it_was_there(site, connect):
+    owner, stranger = connect(), connect()
+    picture = handle_file(site.photo("secret.png", 20, 26))
+    given = {"image": picture, "preset": "anime-fast", "api_name": "/enhance"}
+    told = [client.predict(**given)[1]["cached"] for client in (owner, stranger, owner, stranger)]
+    assert told == [False, False, True, True]
+    batch = {"images": [picture], "preset": "anime-fast", "api_name": "/batch"}
+    assert connect().predict(**batch)[1]["files"][0]["info"]["cached"] is False
