@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -125,6 +126,20 @@ def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, se
 
     assert visitor.upload is None
     assert page.upload.thumbnail not in told[-1]
+
+
+def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_full(
+    page, services, visitor, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("enhance.web.run.save_for_screen", full)
+
+    told = run(page, services)[-1]
+
+    assert "disk is full" in told[page.run.progress]
+    assert not visitor.busy
 
 
 def test_a_run_is_done_although_an_old_file_cannot_be_removed(page, services, visitor, monkeypatch):

@@ -9,7 +9,7 @@ from typing import cast
 import gradio as gr
 import pytest
 
-from enhance import EnhanceError, Enhancer, Settings
+from enhance import EnhanceError, Enhancer, Settings, StorageError
 from enhance.preview import choose_box
 from enhance.web.page_files import Limits
 from enhance.web.preview import SIZE, Previews, Shown, signature_wanted, state_of
@@ -126,6 +126,38 @@ def test_a_failure_keeps_the_picture_and_says_why(enhancer, previews, visitor):
     assert shown.pair is None
     assert "too little free memory" in shown.problem
     assert visitor.preview is before
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """No picture can be saved for the browser."""
+
+    def full(*_):
+        raise StorageError("disk_full", name="preview.png")
+
+    monkeypatch.setattr("enhance.web.preview.save_pair", full)
+
+
+def test_a_preview_that_cannot_be_saved_says_why_and_the_earlier_one_stays(previews, visitor, request):
+    last(previews.make(visitor, FAST, "en"))
+    before = visitor.preview
+    request.getfixturevalue("full_disk")
+
+    shown = last(previews.make(visitor, FAST.changed(contrast=1.3), "en"))
+
+    assert (shown.state, shown.pair) == ("failed", None)
+    assert "disk is full" in shown.problem
+    assert visitor.preview is before
+
+
+def test_a_slider_whose_preview_cannot_be_saved_says_why(previews, visitor, request):
+    last(previews.make(visitor, FAST, "en"))
+    request.getfixturevalue("full_disk")
+
+    shown = last(previews.tune(visitor, FAST.changed(contrast=1.3), "en"))
+
+    assert shown.state == "failed"
+    assert "disk is full" in shown.problem
 
 
 def test_the_file_shown_has_the_pixels_of_the_preview(previews, visitor):
