@@ -15,15 +15,13 @@ from gradio.data_classes import FileData
 
 from ..batch import Batch, Item
 from ..errors import Cancelled, PictureError, SettingsError
-from ..files import place_whole
-from ..output.png import encode_png
 from ..preview import Preview
 from ..settings import Settings
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .language import language_of, reason
 from .page_files import asker_of, check_together, download_name, report_name
-from .pictures import icc_for_screen
+from .pictures import icc_for_screen, save_png
 from .run import RUNS, Run, RunState
 from .views import Services
 
@@ -186,9 +184,7 @@ class Endpoints:
         icc, files = icc_for_screen(preview.piece.picture), []
         for side, pixels in (("before", preview.before), ("after", preview.after)):
             path = self._services.outbox.place(f"{straight(source.stem)}-{side}.png")
-            content = encode_png(pixels, icc=icc)
-            place_whole(path, lambda part, content=content: part.write_bytes(content))
-            files.append(path)
+            files.append(save_png(pixels, path, icc))
         return files[0], files[1]
 
     def _tell(self, batch: Batch, progress: gr.Progress) -> None:
@@ -263,15 +259,15 @@ def settings_called(
 
 
 def uploaded(image: str | None) -> Path:
-    if not image:
-        raise PictureError("api_no_picture")
-    return Path(image)
+    if image:
+        return Path(image)
+    raise PictureError("api_no_picture")
 
 
 def whole_number(name: str, value: float | None) -> int:
-    if value is None or value != int(value):
-        raise SettingsError("api_whole_number", name=name, value=value)
-    return int(value)
+    if value is not None and value == int(value):
+        return int(value)
+    raise SettingsError("api_whole_number", name=name, value=value)
 
 
 @contextmanager

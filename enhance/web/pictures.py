@@ -68,14 +68,19 @@ def save_outlined(visitor: Visitor, kind: str, source: Path, box: Box, factor: t
     return save_for_screen(np.asarray(marked), visitor.place(kind, ""), icc)
 
 
+def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
+    """A picture as a PNG file, whole or not at all; gives its path. Raises StorageError."""
+    content = encode_png(pixels, icc=icc)
+    place_whole(path, lambda part: part.write_bytes(content))
+    return path
+
+
 def save_pair(visitor: Visitor, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
     """Before and after as PNG files, pixel for pixel in 8 bit. Raises StorageError."""
     files = []
     for side, pixels in zip(("before", "after"), pair, strict=True):
         path = visitor.place(f"{kind}-{side}", ".png")
-        content = encode_png(to_screen(pixels), icc=icc)
-        place_whole(path, lambda part, content=content: part.write_bytes(content))
-        files.append(path)
+        files.append(save_png(to_screen(pixels), path, icc))
     return files[0], files[1]
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +27,7 @@ from .layout import Page
 from .page_files import Limits, asker_of, download_name
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
-from .views import LinePlace, Services, Updates, result_is_current, show_result_chip, show_run
-
-log = logging.getLogger(__name__)
+from .views import LinePlace, Services, Updates, logged, result_is_current, show_result_chip, show_run
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
@@ -86,22 +82,6 @@ class Run(Background[Result]):
 
     def _progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
-
-
-def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
-    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
-    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
-    try:
-        result = make(stop)
-        outcome, task = "done", result.info["task_id"]
-        size = "{width}x{height}".format_map(result.info["input"])
-        return result
-    except Cancelled:
-        outcome = "cancelled"
-        raise
-    finally:
-        seconds = time.monotonic() - begun
-        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
 
 
 @dataclass(frozen=True, eq=False)

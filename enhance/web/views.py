@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,8 +14,8 @@ import gradio as gr
 from gradio.blocks import BlockContext
 from gradio.components import Component
 
-from ..enhancer import Enhancer
-from ..errors import EnhanceError
+from ..enhancer import Enhancer, Result
+from ..errors import Cancelled, EnhanceError
 from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
 from ..texts import say
@@ -25,6 +26,8 @@ from .page_files import Asker, Limits, Outbox, Owners
 from .pictures import save_outlined
 from .preview import Previews, Shown
 from .state import Visitor, Visitors
+
+log = logging.getLogger(__name__)
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
@@ -124,6 +127,22 @@ class WaitingLine:
             if turn.began is not None:
                 self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
             self._changed.notify_all()
+
+
+def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
+    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
+    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
+    try:
+        result = make(stop)
+        outcome, task = "done", result.info["task_id"]
+        size = "{width}x{height}".format_map(result.info["input"])
+        return result
+    except Cancelled:
+        outcome = "cancelled"
+        raise
+    finally:
+        seconds = time.monotonic() - begun
+        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
 
 
 @dataclass(frozen=True)
