@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..picture import Picture
+
 LIMIT = 2560
 """The longest side of a rendition in pixels."""
 
@@ -125,3 +127,20 @@ def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) ->
         path = path.with_suffix(".jpg")
         image.save(path, quality=93, subsampling=0, icc_profile=icc)
     return path
+
+
+def icc_for_screen(picture: Picture) -> bytes | None:
+    """The profile for what is shown of the picture; a grey profile does not fit the RGB that a screen gets."""
+    return None if picture.grey else picture.icc
+
+
+def small_size(width: int, height: int, limit: int) -> tuple[int, int]:
+    """Height and width of a picture brought to at most `limit` px a side, never larger than it is."""
+    factor = max(1.0, max(width, height) / limit)
+    return max(1, round(height / factor)), max(1, round(width / factor))
+
+
+def whole_picture(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+    """The picture at `size` (height, width), 8 bit, its transparency with it."""
+    pixels = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+    return reduce(pixels, size)

@@ -22,6 +22,7 @@ from typing import BinaryIO, cast
 from PIL import ImageFile
 
 from ..errors import PictureError
+from ..texts import PixelCount
 from .chunks import SIGNATURE as PNG_SIGNATURE
 from .chunks import (
     Chunk,
@@ -163,8 +164,8 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise PictureError("picture_no_pixels")
     if width * height > max_pixels:
-        megapixels, limit = f"{width * height / 1e6:,.1f}", f"{max_pixels / 1e6:,.1f}"
-        raise PictureError("picture_too_many_pixels", width=width, height=height, megapixels=megapixels, limit=limit)
+        size = {"width": width, "height": height, "megapixels": PixelCount(width * height)}
+        raise PictureError("picture_too_many_pixels", **size, limit=PixelCount(max_pixels))
 
 
 def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:

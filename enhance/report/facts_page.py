@@ -14,7 +14,7 @@ from typing import Any
 from ..picture import Picture
 from ..picture.colour import profile_name
 from ..settings import PRESETS
-from ..texts import name_of, source_in_words
+from ..texts import PixelCount, name_of, source_in_words
 from .findings import Findings
 from .plots import draw_histograms, draw_legend, draw_seconds, draw_settings
 from .sheet import BODY, GREY, LEAD, LEFT, NOTE, WIDTH, Sheet, column, draw_heading, leading
@@ -217,7 +217,7 @@ def _made_with(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
     speed, memory = _number(at(info, "megapixels_per_second")), _number(at(info, "peak_memory_mb"))
     tile, device = _number(at(info, "tile")), [str(at(info, key)) for key in ("device", "precision") if at(info, key)]
     tiles = None if tile is None else sheet.say("report_tile", pixels=f"{tile:.0f}")
-    speeds = None if speed is None else sheet.say("report_megapixels_a_second", number=_short(speed))
+    speeds = None if speed is None else sheet.say("report_megapixels_a_second", number=PixelCount(1e6 * speed))
     return [
         (sheet.say("report_device"), _given(sheet, " · ".join(device))),
         (sheet.say("tile"), _given(sheet, tiles)),
@@ -232,7 +232,7 @@ def _given(sheet: Sheet, value: object) -> str:
 
 
 def _pixels(sheet: Sheet, width: int, height: int) -> str:
-    megapixels = sheet.say("report_megapixels", number=_short(width * height / 1e6))
+    megapixels = PixelCount(width * height).sentence(sheet.language)
     return f"{sheet.say('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
 
 

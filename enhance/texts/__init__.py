@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def sentences_in(file: str) -> Mapping[str, Mapping[str, str]]:
     return _read(Path(__file__).with_name(f"{file}.toml"))
 
 
+@dataclass(frozen=True)
+class PixelCount:
+    """A number of pixels, which the sentence that it stands in says in millions, or as Chinese counts them."""
+
+    count: float
+
+    def sentence(self, language: str) -> str:
+        """100 megapixels; in Chinese by ten thousands, and by hundred millions from there on."""
+        if spoken(language) == "en":
+            return say(language, "megapixels", n=_short(self.count / 1e6))
+        large = self.count >= 1e8
+        return say(language, "pixels_large" if large else "megapixels", n=_short(self.count / (1e8 if large else 1e4)))
+
+
 def say_time(language: str, seconds: float) -> str:
     """A length of time as a person says it: 8 s, 3 min, 1 h 20 min."""
     if seconds < 100:
@@ -95,6 +110,10 @@ def say_measured(language: str, seconds: float) -> str:
     if seconds >= 100:
         return say_time(language, seconds)
     return say(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _read(path: Path) -> Mapping[str, Mapping[str, str]]:

@@ -20,9 +20,10 @@ from ..settings import Settings
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .language import language_of, reason
+from .line import RunState
 from .page_files import asker_of, check_together, download_name, report_name
-from .pictures import icc_for_screen, save_png
-from .run import RUNS, Run, RunState
+from .preview import icc_for_screen, save_png
+from .run import RUNS, Run
 from .views import Services
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,9 @@ from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
+from .line import Background
 from .page_files import asker_of, check_together
-from .state import Background, Visitor
+from .state import Visitor
 from .views import Services, Updates
 
 BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
@@ -150,7 +151,7 @@ class BatchHandlers:
             if visitor.batch is not None:
                 visitor.batch.stop.set()
         return {
-            self._run.progress: fragments.progress(language, say(language, "cancelling"), None, None),
+            self._run.progress: fragments.progress(say(language, "cancelling"), None),
             self._run.cancel: gr.Button(interactive=False),
         }
 
@@ -212,4 +213,4 @@ def _progress(language: str, batch: Batch) -> str:
     words = [say(language, "batch_progress", done=finished, total=len(batch.items))]
     if batch.seconds_left is not None:
         words.append(say(language, "left", time=say_time(language, batch.seconds_left)))
-    return fragments.progress(language, " · ".join(words), batch.share, None)
+    return fragments.progress(" · ".join(words), batch.share)

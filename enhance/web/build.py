@@ -13,14 +13,24 @@ from .batch import BATCHES, BatchHandlers
 from .controls import ControlHandlers
 from .language import page_texts
 from .layout import Page, build_page
+from .line import WaitingLine
 from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
-from .result import ResultHandlers
-from .run import RUNS, RunHandlers
-from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, at_most_every, keep_swept, page_folder
+from .run import RUNS, ResultHandlers, RunHandlers
+from .serving import (
+    COPY_LINK,
+    FETCH_REPORT,
+    LOOK_AT_PICTURE,
+    NAME_OF_TAB,
+    NEW_PICTURE,
+    RUN_ENDED,
+    at_most_every,
+    keep_swept,
+    page_folder,
+)
 from .state import Visitors
 from .upload import FASTER, UploadHandlers
-from .views import Services, WaitingLine, parts
+from .views import Services, parts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -60,60 +70,79 @@ def build(enhancer: Enhancer) -> gr.Blocks:
 
 def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     upload, controls = UploadHandlers(page, services), ControlHandlers(page, services)
-    _connect_upload(page, upload, controls)
-    _connect_controls(demo, page, upload, controls)
-    _connect_run(page, RunHandlers(page, services), ResultHandlers(page, services))
+    run, result = RunHandlers(page, services), ResultHandlers(page, services)
+    _connect_opening(demo, page, controls, upload, run, result)
+    _connect_upload(page, upload, controls, result)
+    _connect_controls(page, upload, controls)
+    _connect_run(page, run, result)
     _connect_batch(page, BatchHandlers(page, services))
     demo.unload(services.visitors.leave)
 
 
-def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+def _connect_opening(
+    demo: gr.Blocks,
+    page: Page,
+    controls: ControlHandlers,
+    upload: UploadHandlers,
+    run: RunHandlers,
+    result: ResultHandlers,
+) -> None:
+    """What this tab of the browser had before is there again, and goes on."""
+    values, of_result = page.controls.in_order, parts(page.run, page.result)
+    whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
+    opened = demo.load(controls.open, page.tab, whole, js=NAME_OF_TAB, **_LIGHT)
+    opened.then(run.follow, None, of_result, **_QUIET, **RUNS)
+    opened.then(controls.wake, values, _touched(page), **_SUPERSEDING)
+    opened.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    opened.then(result.place, None, of_result, **_LIGHT)
+
+
+def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers, result: ResultHandlers) -> None:
     card, values = page.upload, page.controls.in_order
-    outputs = parts(card, page.preview, page.run, page.result)
+    outputs = parts(card, page.preview, page.run, page.result, page.controls)
     for event, handler, given in (
         (card.file.upload, upload.upload, card.file),
         (card.examples.click, upload.example, card.examples),
     ):
         chosen = event(handler, [given, *values], outputs, **_LIGHT)
+        chosen.then(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
         _follow(chosen, page, upload, controls)
-    gr.on([card.file.clear, page.result.again.click], upload.put_away, None, outputs, **_LIGHT)
-    picked = card.thumbnail.select(upload.pick, None, parts(card), trigger_mode="multiple", **_LIGHT)
-    picked.then(controls.preview, values, parts(page.preview, page.result), **_SUPERSEDING)
+    page.result.again.click(upload.put_away, None, outputs, js=NEW_PICTURE, **_LIGHT)
+    moved = card.photo.select(upload.move, None, parts(card), trigger_mode="multiple", **_LIGHT)
+    moved.then(controls.preview, values, _touched(page), **_SUPERSEDING)
+    moved.then(result.place, None, parts(page.result), trigger_mode="multiple", **_LIGHT)
+    card.photo.input(upload.pin, None, parts(card), trigger_mode="multiple", **_LIGHT)
 
 
-def _connect_controls(demo: gr.Blocks, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
     values, named = page.controls.in_order, page.controls.controls
-    cards = parts(page.controls, page.result)
-    demo.load(controls.open, None, [*cards, *parts(page.preview, page.run, page.batch)], **_LIGHT)
+    cards = parts(page.controls, page.result, page.run)
     changed = named["preset"].input(controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
     _follow(changed, page, upload, controls)
     for name, button in zip(FASTER, page.upload.faster, strict=True):
         changed = button.click(controls.faster(name), values, cards, **_LIGHT)
         _follow(changed, page, upload, controls)
+    _follow(page.controls.reset.click(controls.preset, values, cards, **_LIGHT), page, upload, controls)
     moved = [part.input for name, part in named.items() if name not in ("preset", "tile")]  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
-    gr.on(moved, controls.tune, values, parts(page.preview, page.result), **tuning)
+    gr.on(moved, controls.tune, values, _touched(page), **tuning)
     named["tuning"].input(controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
-    named["scale"].input(upload.estimate, values, parts(page.upload, page.run), **_LIGHT)  # type: ignore[attr-defined]
-    page.preview.retry.click(controls.preview, values, parts(page.preview, page.result), **_SUPERSEDING)
+    named["scale"].input(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)  # type: ignore[attr-defined]
+    page.preview.retry.click(controls.preview, values, _touched(page), **_SUPERSEDING)
     copied = page.link.click(None, named["preset"], None, js=COPY_LINK, **_QUIET)
     copied.then(controls.copied, None, None, **_LIGHT)
 
 
 def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
-    card, values, outputs = page.run, page.controls.in_order, parts(page.run, page.result)
-    of_result = parts(page.result)
-    asked = card.enhance.click(run.ask, values, outputs, **_LIGHT)
-    running = asked.then(run.run, values, outputs, **_QUIET, **RUNS)
-    running.then(None, None, None, js=SHOW_RESULT, **_QUIET)
-    running.then(result.first, None, of_result, **_LIGHT)
-    stopping = card.cancel.click(run.cancelling, None, outputs, **_LIGHT)
-    stopped = stopping.then(None, None, None, cancels=[running], **_QUIET)
-    stopped.then(run.cancelled, None, outputs, **_LIGHT)
-    page.result.map.select(result.place, None, of_result, trigger_mode="multiple", **_LIGHT)
+    card, outputs = page.run, parts(page.run, page.result)
+    asked = card.enhance.click(run.ask, page.controls.in_order, outputs, **_LIGHT)
+    followed = asked.then(run.follow, None, outputs, **_QUIET, **RUNS)
+    followed.then(None, None, None, js=RUN_ENDED, **_QUIET)
+    followed.then(result.place, None, parts(page.result), **_LIGHT)
+    card.cancel.click(run.cancel, None, outputs, **_LIGHT)
     waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [page.result.report_problem]}
     made = page.result.report.click(
-        result.report, None, of_result, api_visibility="private", concurrency_limit=1, **waiting
+        result.report, None, parts(page.result), api_visibility="private", concurrency_limit=1, **waiting
     )
     made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
 
@@ -129,5 +158,10 @@ def _connect_batch(page: Page, batch: BatchHandlers) -> None:
 def _follow(event: Any, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
     """After a new picture or preset: the preview, and beside it the estimate."""
     values = page.controls.in_order
-    event.then(upload.estimate, values, parts(page.upload, page.run), trigger_mode="multiple", **_LIGHT)
-    event.then(controls.preview, values, parts(page.preview, page.result), **_SUPERSEDING)
+    event.then(upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
+    event.then(controls.preview, values, _touched(page), **_SUPERSEDING)
+
+
+def _touched(page: Page) -> list[Any]:
+    """What follows a touch of the controls."""
+    return parts(page.preview, page.run, page.result, page.controls)

@@ -11,10 +11,20 @@ from ..errors import SettingsError
 from ..settings import PRESETS, Settings
 from ..texts import say
 from . import fragments
+from .language import language_of
 from .layout import CONTROLS, TUNED, Page
 from .preview import Shown
 from .state import Visitor
-from .views import Services, Updates, show_preview, show_result_chip
+from .views import (
+    Services,
+    Updates,
+    show_again,
+    show_changed,
+    show_preview,
+    show_progress,
+    show_result,
+    show_result_chip,
+)
 
 
 def settings_from(values: Sequence[object]) -> Settings:
@@ -50,25 +60,37 @@ class ControlHandlers:
     def __init__(self, page: Page, services: Services):
         self._page, self._services = page, services
 
-    def open(self, request: gr.Request) -> Updates:
-        """A page that opens: which presets work here, and the one that the link asks for."""
-        visitor, language = self._services.asker(request)
-        presets = self._services.enhancer.presets(language)
-        choices = [(_choice(language, preset), preset["name"]) for preset in presets]
-        names = {preset["name"] for preset in presets}
-        asked = (request.query_params or {}).get("preset")
-        chosen = settings_to_start(asked if asked in names else None)
-        unknown = "" if asked is None or asked in names else _problem_of(asked, language)
-        page = self._page
+    def open(self, request: gr.Request, tab: object = "") -> Updates:
+        """A page that opens: as this tab of the browser had it, else with the preset that the link asks for."""
+        language = language_of(request)
+        visitor = self._services.visitors.reopen(request, tab if isinstance(tab, str) else "")
+        page, presets = self._page, self._services.enhancer.presets(language)
+        choices = [(say(language, f"preset_{preset['name']}"), preset["name"]) for preset in presets]
+        asked, problem = (request.query_params or {}).get("preset"), ""
+        if visitor.upload is None:
+            try:
+                visitor.controls = settings_to_start(asked)
+            except SettingsError as error:
+                visitor.controls, problem = settings_to_start(None), error.sentence(language)
+        controls = visitor.controls
         return {
-            **self._preset(visitor, chosen.preset, None, language),
-            page.controls.controls["preset"]: gr.Radio(choices=choices, value=chosen.preset),
-            page.preview.where: fragments.note(say(language, "preview_none")),
-            page.preview.chip: fragments.chip(language, "none"),
-            page.run.why: fragments.note(say(language, "why_no_picture")),
+            **{page.controls.controls[name]: update for name, update in shown_controls(controls).items()},
+            page.controls.controls["preset"]: gr.Radio(choices=choices, value=controls.preset),
+            page.controls.problem: fragments.problem(problem),
+            page.controls.about: fragments.presets(language, presets),
             page.batch.run.why: fragments.note(say(language, "why_no_files")),
-            **({page.controls.problem: fragments.problem(unknown)} if unknown else {}),
+            **show_again(page, visitor, language),
+            **show_result(page, visitor, language),
+            **(show_progress(page, visitor, language) if visitor.busy else {}),
         }
+
+    def wake(self, request: gr.Request, *values: object) -> Iterator[Updates]:
+        """A preview for a picture that a page had when it was loaded anew before the preview came."""
+        visitor, _ = self._services.asker(request)
+        if visitor.upload is None or visitor.preview is not None:
+            yield {self._page.preview.problem: gr.skip()}
+            return
+        yield from self.preview(request, *values)
 
     def preset(self, request: gr.Request, *values: object) -> Updates:
         """The preset's own sliders, and a word where it cannot run here."""
@@ -128,24 +150,6 @@ class ControlHandlers:
         return {
             **{card.controls[name]: update for name, update in shown_controls(settings).items()},
             card.problem: fragments.problem(say(language, "unavailable", reason=reason) if reason else ""),
-            card.example: fragments.preset_example(language, name),
             self._page.result.chip: show_result_chip(visitor, language),
+            **show_changed(self._page, visitor, language),
         }
-
-
-def _choice(language: str, preset: dict) -> str:
-    name, share = preset["name"], preset["relative_time"]
-    lines = [say(language, f"preset_{name}"), say(language, f"about_{name}")]
-    if share < 1:
-        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
-    if not preset["available"]:
-        lines.append(say(language, "not_here"))
-    return "\n".join(lines)
-
-
-def _problem_of(name: str, language: str) -> str:
-    try:
-        settings_to_start(name)
-    except SettingsError as error:
-        return error.sentence(language)
-    return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape as _escape
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from PIL import Image
 from ..batch import Batch, Item
 from ..info import settings_of
 from ..output.resample import scaled_size
-from ..picture import Facts
+from ..picture import Box, Facts
 from ..settings import Settings
-from ..texts import say, say_measured, say_time, source_in_words, straight
+from ..texts import PixelCount, say, say_measured, say_time, source_in_words, straight
+from .state import MOST_PLACES, Place, Upload
+
+EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
 
 
 def escape(text: str) -> str:
@@ -36,6 +39,11 @@ def finished(sentence: str) -> str:
     return f'<p class="note finished" role="status">{escape(sentence)}</p>'
 
 
+def cancelled(sentence: str) -> str:
+    """That a run was stopped; the page then goes back to where it can be begun."""
+    return f'<p class="note cancelled" role="status">{escape(sentence)}</p>'
+
+
 def note(sentence: str) -> str:
     return f'<p class="note" role="status">{escape(sentence)}</p>' if sentence else ""
 
@@ -45,14 +53,65 @@ def hint(sentence: str) -> str:
     return f'<p class="hint tip" role="note">{escape(sentence)}</p>'
 
 
-def preset_example(language: str, name: str) -> str:
-    """Before and after of a small picture by this preset; nothing where there is no such picture."""
-    path = Path(__file__).parent / "examples" / "presets" / f"{name}.jpg"
-    if not path.exists():
-        return ""
-    data = base64.b64encode(path.read_bytes()).decode()
-    words = escape(say(language, "preset_example"))
-    return f'<figure><img alt="{words}" src="data:image/jpeg;base64,{data}"><figcaption>{words}</figcaption></figure>'
+def photo(language: str, upload: Upload, box: Box, places: Sequence[Place]) -> str:
+    """The picture with the square on it, to be dragged or moved by the arrow keys, and the places that were pinned."""
+    facts, side = upload.facts, {"left": box.left, "top": box.top, "width": box.width, "height": box.height}
+    shares = {name: at / (facts.width if name in ("left", "width") else facts.height) for name, at in side.items()}
+    style = ";".join(f"{name}:{100 * share:.3f}%" for name, share in shares.items())
+    x, y = box.left + box.width // 2, box.top + box.height // 2
+    where = escape(say(language, "square_at", x=x, y=y))
+    image = f'<img alt="{escape(say(language, "thumbnail"))}" src="{file_address(upload.thumbnail)}" draggable="false">'
+    square = f'<button type="button" class="square" style="{style}" aria-label="{where}" data-at="{x},{y}"></button>'
+    frame = f'<div class="photo" data-size="{facts.width},{facts.height}">{image}{square}</div>'
+    return frame + _places(language, places, (x, y))
+
+
+def _places(language: str, places: Sequence[Place], here: Place) -> str:
+    buttons = ""
+    for number, (x, y) in enumerate(places, 1):
+        words, pressed = escape(say(language, "place_at", number=number, x=x, y=y)), str((x, y) == here).lower()
+        look = f'class="place" aria-pressed="{pressed}" aria-label="{words}" data-at="{x},{y}"'
+        buttons += f'<button type="button" {look}>{number}</button>'
+    pinned = here in places
+    words = escape(say(language, "unpin" if pinned else "pin"))
+    full = len(places) == MOST_PLACES and not pinned
+    pin = "" if full else f'<button type="button" class="pin" data-at="{here[0]},{here[1]}">{words}</button>'
+    return f'<div class="places">{buttons}{pin}</div>'
+
+
+def file_address(path: Path) -> str:
+    """The address at which a browser gets a file of the page's folder."""
+    return escape(quote(f"gradio_api/file={path.as_posix()}"))
+
+
+def presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
+    """What each preset is for, with its time and an example; the page shows the one that is chosen or pointed at."""
+    return "".join(_preset(language, preset) for preset in presets)
+
+
+def _preset(language: str, preset: Mapping[str, Any]) -> str:
+    name, share = preset["name"], preset["relative_time"]
+    lines = [say(language, f"about_{name}")]
+    if not preset["available"]:
+        lines.append(say(language, "unavailable", reason=preset["reason"]))
+    elif share < 1:
+        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
+    example = ""
+    if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
+        words = escape(say(language, "preset_example"))
+        example = f'<img alt="{words}" src="presets/{quote(name)}.jpg" loading="lazy">'
+    text, here = escape(" ".join(lines)), str(preset["available"]).lower()
+    caption = f"{example}<figcaption>{text}</figcaption>"
+    return f'<figure data-preset="{escape(name)}" data-here="{here}">{caption}</figure>'
+
+
+def changed(language: str, is_changed: bool) -> str:
+    """That the sliders are no longer where the preset has them."""
+    return (
+        f'<span class="chip outdated" data-state="changed">{escape(say(language, "changed"))}</span>'
+        if is_changed
+        else ""
+    )
 
 
 def chip(language: str, state: str) -> str:
@@ -97,15 +156,22 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
 
 def estimate(language: str, seconds: float | None) -> str:
     """How long the whole run takes here; None while that is being measured."""
-    about = say(language, "measuring") if seconds is None else say(language, "about", time=say_time(language, seconds))
-    return _rows(language, {"fact_estimate": about}, "line")
+    return note(
+        say(language, "measuring") if seconds is None else say(language, "about", time=say_time(language, seconds))
+    )
 
 
-def progress(language: str, text: str, share: float | None, picture: str | None) -> str:
-    """The state of a run in words, as a bar, and the picture as far as it has come."""
-    bar = f'<progress max="100" value="{100 * share:.1f}"></progress>' if share is not None else "<progress></progress>"
-    image = f'<img class="live" alt="{escape(say(language, "live"))}" src="{picture}">' if picture else ""
-    return f'<div class="run" aria-live="polite"><p>{escape(text)}</p>{bar}{image}</div>'
+def progress(text: str, share: float | None) -> str:
+    """The state of a run in words, and as a bar."""
+    words = escape(text)
+    value = "" if share is None else f' value="{100 * share:.1f}"'
+    bar = f'<progress max="100"{value} aria-label="{words}"></progress>'
+    return f'<div class="run" role="status"><p>{words}</p>{bar}</div>'
+
+
+def live(language: str, pixels: np.ndarray) -> str:
+    """The picture of a run as far as it has come."""
+    return f'<img alt="{escape(say(language, "live"))}" src="{in_page(pixels)}">'
 
 
 def in_page(pixels: np.ndarray) -> str:
@@ -125,7 +191,7 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
         "row_time": say(language, "row_times", **seconds),
     }
     if info["megapixels_per_second"]:
-        rows["row_speed"] = say(language, "row_speed_of", speed=f"{info['megapixels_per_second']:.3g}")
+        rows["row_speed"] = say(language, "row_speed_of", speed=PixelCount(1e6 * info["megapixels_per_second"]))
     rows["row_device"] = say(language, "row_device_of", device=info["device"], precision=info["precision"])
     if info["peak_memory_mb"]:
         rows["row_memory"] = f"{info['peak_memory_mb']:,.0f} MB"

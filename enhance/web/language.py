@@ -8,8 +8,7 @@ import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError
-from ..settings import PRESETS
-from ..texts import DEFAULT_LANGUAGE, LANGUAGES, say, sentences_in, spoken
+from ..texts import DEFAULT_LANGUAGE, LANGUAGES, PixelCount, say, sentences_in, spoken
 from .page_files import Limits
 
 log = logging.getLogger(__name__)
@@ -42,20 +41,18 @@ def page_texts(limits: Limits) -> gr.I18n:
     """The texts that the browser translates by itself, made whole where the page needs more than one at a place."""
     words = {**sentences_in("page"), **sentences_in("names")}
     texts = {
-        language: _composed({key: said[language] for key, said in words.items()}, limits) for language in LANGUAGES
+        language: _composed(language, {key: said[language] for key, said in words.items()}, limits)
+        for language in LANGUAGES
     }
     return gr.I18n(**texts, zh=texts["zh-CN"])
 
 
-def _composed(words: dict[str, str], limits: Limits) -> dict[str, str]:
+def _composed(language: str, words: dict[str, str], limits: Limits) -> dict[str, str]:
     composed = dict(words)
-    composed["heading"] = f"# {words['title']}\n{words['tagline']}"
-    composed["upload_hint"] = words["upload_hint"].format(
-        megapixels=f"{limits.pixels / 1e6:,.0f}", megabytes=f"{limits.bytes / 1e6:,.0f}"
-    )
-    for name in PRESETS:
-        composed[f"choice_{name}"] = f"{words[f'preset_{name}']}\n{words[f'about_{name}']}"
-    for step in ("picture", "preset", "tune", "preview", "result", "inspect", "batch"):
+    megabytes = f"{limits.bytes / 1e6:,.0f}"
+    composed["upload_hint"] = say(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes)
+    composed["welcome"] = f"## {words['welcome_head']}\n{words['welcome_text']}"
+    for step in ("preset", "batch"):
         composed[f"{step}_title"] = f"## {words[step]}"
     return composed
 

@@ -1,4 +1,4 @@
-"""The page's cards, what is on them and where they stand; what they do is in the handlers."""
+"""The page's parts and where they stand; what they do is in the handlers."""
 
 from __future__ import annotations
 
@@ -22,21 +22,30 @@ TUNED = ("strength", "sharpen", "saturation", "contrast")
 Words = Callable[[str], Any]
 """Gives a component the text of a key, which the browser puts in by itself."""
 
-_BARE: dict[str, Any] = {"interactive": False, "show_label": False, "container": False, "type": "filepath"}
+_TELL_THE_SERVER = """
+window.enhanceMoved = (x, y) => trigger("select", { index: [x, y], value: null });
+window.enhancePinned = (x, y) => trigger("input", { index: [x, y] });
+"""
+
+_ZOOM = (
+    '<div class="zoom" role="group"><button type="button" data-zoom="fit"></button>'
+    '<button type="button" data-zoom="out">−</button><output></output>'
+    '<button type="button" data-zoom="in">+</button></div>'
+)
+"""The browser names these in its language."""
 
 
 @dataclass(frozen=True)
 class UploadCard:
-    """Where a picture is chosen, and what is known of it."""
+    """Where a picture is chosen, what is known of it, and the square on it that the stage shows."""
 
     file: gr.File
     problem: gr.HTML
     examples: gr.Dataset
-    examples_box: gr.Column
-    chosen: gr.Column
-    thumbnail: gr.Image
+    photo: gr.HTML
     facts: gr.HTML
     estimate: gr.HTML
+    tips: gr.HTML
     offers: gr.Row
     faster: tuple[gr.Button, ...]
 
@@ -47,7 +56,9 @@ class ControlsCard:
 
     controls: dict[str, Component]
     problem: gr.HTML
-    example: gr.HTML
+    about: gr.HTML
+    changed: gr.HTML
+    reset: gr.Button
 
     @property
     def in_order(self) -> list[Component]:
@@ -80,17 +91,18 @@ class RunCard:
 class ResultCard:
     """What came of it, to compare, look at closely and take home."""
 
-    box: gr.Column
+    view: gr.Radio
+    live: gr.HTML
     slider: gr.ImageSlider
+    closely: gr.ImageSlider
+    problem: gr.HTML
     chip: gr.HTML
     download: gr.DownloadButton
     report: gr.Button
     again: gr.Button
     report_file: gr.DownloadButton
     report_problem: gr.HTML
-    map: gr.Image
-    closely: gr.ImageSlider
-    problem: gr.HTML
+    made: gr.Accordion
     facts: gr.HTML
 
 
@@ -108,7 +120,7 @@ class BatchCard:
 
 @dataclass(frozen=True)
 class Page:
-    """All cards, and the button that copies the page's link."""
+    """All parts, the button that copies the page's link, and the name of the browser's tab."""
 
     upload: UploadCard
     controls: ControlsCard
@@ -117,140 +129,148 @@ class Page:
     result: ResultCard
     batch: BatchCard
     link: gr.Button
+    tab: gr.Textbox
 
 
 def build_page(words: Words) -> Page:
-    """Lay the page out. Inside a `gr.Blocks`."""
+    """Lay the page out: the stage, the rail beside it and the bar below; many pictures in a second tab.
+
+    Inside a `gr.Blocks`.
+    """
     link = _head(words)
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab(words("tab_one"), id="one", elem_id="tab-one"):
-            with gr.Row(elem_classes="bench", equal_height=False):
-                with gr.Column(scale=6, min_width=340):
-                    upload = _upload(words)
-                    preview = _preview(words)
-                with gr.Column(scale=5, min_width=320):
-                    controls = _controls(words)
-                    with gr.Column(elem_classes="card", elem_id="run"):
-                        run = _run(words, "enhance")
-            result = _result(words)
+            with gr.Row(elem_id="bench", equal_height=False):
+                with gr.Column(elem_id="left", min_width=0):
+                    chosen = _chooser(words)
+                    preview, stage = _stage(words)
+                    strip = _strip(words)
+                with gr.Column(elem_id="rail", elem_classes="card", min_width=0):
+                    controls, tips = _rail(words)
+            estimate, run, home = _bar(words)
+            with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
+                facts = gr.HTML(elem_id="result-facts")
         batch = _batch(words)
-    return Page(upload, controls, preview, run, result, batch, link)
+    tab = gr.Textbox(visible=False)
+    upload = UploadCard(*chosen, *strip, estimate, *tips)
+    return Page(upload, controls, preview, run, ResultCard(*stage, *home, made, facts), batch, link, tab)
 
 
 def _head(words: Words) -> gr.Button:
-    with gr.Row(elem_id="head", equal_height=True):
-        with gr.Column(scale=8, min_width=260):
-            gr.Markdown(words("heading"), elem_id="heading")
-        with gr.Column(scale=4, min_width=220, elem_id="head-links"):
-            gr.HTML('<nav><a href="?lang=en" lang="en">English</a><a href="?lang=zh-CN" lang="zh-CN">中文</a></nav>')
-            link = gr.Button(words("copy_link"), elem_id="link", size="sm", variant="secondary")
-    return link
+    with gr.Row(elem_id="head"):
+        gr.HTML("<h1>Enhance</h1>", elem_id="heading")
+        gr.HTML('<nav><a href="?lang=en" lang="en">EN</a><a href="?lang=zh-CN" lang="zh-CN">中文</a></nav>')
+        return gr.Button(words("copy_link"), elem_id="link", size="sm", variant="secondary")
 
 
-def _upload(words: Words) -> UploadCard:
-    with gr.Column(elem_classes="card"):
-        _title(words, "picture")
-        file = gr.File(label=words("upload"), show_label=False, elem_id="upload", height=150)
+def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
+    """What the stage shows while there is no picture."""
+    with gr.Column(elem_classes="card", elem_id="choose"):
+        gr.Markdown(words("welcome"), elem_id="welcome")
+        file = gr.File(label=words("upload"), show_label=False, elem_id="upload", height=170)
+        gr.Markdown(words("upload_here"), elem_id="upload-words")
+        gr.Markdown(words("upload_touch"), elem_id="upload-touch")
         _hint(words, "upload_hint", elem_id="upload-hint")
-        problem = gr.HTML(elem_id="upload-problem")
-        with gr.Column(elem_id="examples-box") as examples_box:
-            examples = gr.Dataset(
-                components=[gr.Image(render=False)],
-                samples=[[str(path)] for path in EXAMPLES],
-                type="index",
-                label=words("examples"),
-                elem_id="examples",
+        examples = gr.Dataset(
+            components=[gr.Image(render=False)],
+            samples=[[str(path)] for path in EXAMPLES],
+            type="index",
+            label=words("examples"),
+            elem_id="examples",
+        )
+        _hint(words, "examples_credit")
+    return file, gr.HTML(elem_id="upload-problem"), examples
+
+
+def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, Any]]:
+    with gr.Column(elem_classes="card", elem_id="stage"):
+        with gr.Row(elem_classes="titled", elem_id="stage-head"):
+            view = gr.Radio(
+                [], label=words("view"), show_label=False, container=False, interactive=True, elem_id="view"
             )
-            _hint(words, "examples_credit")
-        with gr.Column(visible=False, elem_id="chosen") as chosen:
-            thumbnail = _picture(words, "thumbnail")
-            _hint(words, "pick_hint")
+            chip, result_chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
+            gr.HTML(_ZOOM, elem_id="zoom")
+            retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
+        with gr.Column(elem_id="panes"):
+            with gr.Column(elem_id="pane-preview"):
+                slider = _compare("preview")
+            with gr.Column(elem_id="pane-whole"):
+                live, whole = gr.HTML(elem_id="live"), _compare("compare")
+            with gr.Column(elem_id="pane-close"):
+                closely = _compare("closely")
+        where = gr.HTML(elem_id="preview-where")
+        problem, problem_of_place = gr.HTML(elem_id="preview-problem"), gr.HTML(elem_id="closely-problem")
+    preview = PreviewCard(slider, chip, where, problem, retry)
+    return preview, (view, live, whole, closely, problem_of_place, result_chip)
+
+
+def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
+    with gr.Row(elem_classes="card", elem_id="strip", equal_height=False):
+        photo = gr.HTML(elem_id="photo", js_on_load=_TELL_THE_SERVER)
+        with gr.Column(elem_id="known", min_width=0):
             facts = gr.HTML(elem_id="facts")
-            estimate = gr.HTML(elem_id="estimate")
-            with gr.Row(visible=False, elem_id="offers") as offers:
-                _hint(words, "slow_offer")
-                faster = tuple(gr.Button(visible=False, size="sm", elem_id=f"faster-{number}") for number in range(2))
-    return UploadCard(file, problem, examples, examples_box, chosen, thumbnail, facts, estimate, offers, faster)
+            gr.Button(words("replace"), elem_id="replace", size="sm")
+    return photo, facts
 
 
-def _controls(words: Words) -> ControlsCard:
+def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.Button, ...]]]:
     start: dict[str, Any] = Settings().as_dict()
     controls: dict[str, Component] = {}
-    with gr.Column(elem_classes="card"):
+    with gr.Row(elem_classes="titled"):
         _title(words, "preset")
-        controls["preset"] = gr.Radio(
-            [(words(f"choice_{name}"), name) for name in PRESETS],
-            value=start["preset"],
-            show_label=False,
-            container=False,
-            elem_id="preset",
-        )
-        problem = gr.HTML(elem_id="preset-problem")
-        example = gr.HTML(elem_id="preset-example")
-    with gr.Column(elem_classes="card"):
-        _title(words, "tune")
+        changed = gr.HTML(elem_id="changed")
+        reset = gr.Button(words("reset"), elem_id="reset", size="sm", visible=False)
+    choices = [(words(f"preset_{name}"), name) for name in PRESETS]
+    controls["preset"] = gr.Radio(
+        choices, value=start["preset"], label=words("preset"), show_label=False, container=False, elem_id="preset"
+    )
+    about = gr.HTML(elem_id="about")
+    problem = gr.HTML(elem_id="preset-problem")
+    tips = _tips(words)
+    with gr.Column(elem_id="first-sliders"):
+        controls["strength"] = _slider(words, "strength", start["strength"])
+        controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
+    with gr.Accordion(words("more_tuning"), open=False, elem_id="tuning-sheet"):
         controls["tuning"] = gr.Checkbox(
             value=start["tuning"], label=words("tuning"), info=words("tuning_info"), container=False, elem_id="tuning"
         )
-        for name in ("strength", "denoise", *TUNED[1:]):
-            controls[name] = _slider(words, name, start[name], visible=name != "denoise")
-        controls["scale"] = gr.Radio(
-            [(f"{scale}×", scale) for scale in (1, 2, 3, 4)],
-            value=start["scale"],
-            label=words("scale"),
-            elem_id="scale",
-            elem_classes="bare",
-        )
-        with gr.Accordion(words("advanced"), open=False, elem_id="advanced"):
-            controls["tile"] = _slider(words, "tile", start["tile"])
-    return ControlsCard(controls, problem, example)
+        for name in (*TUNED[1:], "tile"):
+            controls[name] = _slider(words, name, start[name])
+    controls["scale"] = gr.Radio(
+        [(f"{scale}×", scale) for scale in (1, 2, 3, 4)],
+        value=start["scale"],
+        label=words("scale"),
+        elem_id="scale",
+        elem_classes="bare",
+    )
+    return ControlsCard(controls, problem, about, changed, reset), tips
 
 
-def _preview(words: Words) -> PreviewCard:
-    with gr.Column(elem_classes="card"):
-        with gr.Row(elem_classes="titled"):
-            _title(words, "preview")
-            chip = gr.HTML(elem_id="chip")
-        slider = _compare("preview", 540, exact=True)
-        where = gr.HTML(elem_id="preview-where")
-        _hint(words, "preview_info")
-        problem = gr.HTML(elem_id="preview-problem")
-        retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
-    return PreviewCard(slider, chip, where, problem, retry)
+def _tips(words: Words) -> tuple[gr.HTML, gr.Row, tuple[gr.Button, ...]]:
+    """What the picture could do with, and presets that take less time."""
+    tips = gr.HTML(elem_id="tips")
+    with gr.Row(visible=False, elem_id="offers") as offers:
+        _hint(words, "slow_offer")
+        faster = tuple(gr.Button(visible=False, size="sm", elem_id=f"faster-{number}") for number in range(2))
+    return tips, offers, faster
 
 
-def _run(words: Words, key: str, prefix: str = "") -> RunCard:
-    with gr.Row():
-        large: dict[str, Any] = {"size": "lg", "interactive": False}
-        enhance = gr.Button(words(key), variant="primary", elem_id=f"{prefix}enhance", scale=3, **large)
-        cancel = gr.Button(words("cancel"), variant="stop", elem_id=f"{prefix}cancel", scale=1, **large)
-    return RunCard(enhance, cancel, gr.HTML(elem_id=f"{prefix}why"), gr.HTML(elem_id=f"{prefix}progress"))
-
-
-def _result(words: Words) -> ResultCard:
-    with gr.Column(visible=False, elem_classes="card", elem_id="result") as box:
-        with gr.Row(elem_classes="titled"):
-            _title(words, "result")
-            chip = gr.HTML(elem_id="result-chip")
-        slider = _compare("compare", 680, exact=False)
-        _hint(words, "result_hint")
-        with gr.Row(elem_id="take-home"):
-            download = gr.DownloadButton(words("download"), elem_id="download", variant="primary", interactive=False)
-            report = gr.Button(words("report"), elem_id="report")
-            again = gr.Button(words("start_over"), elem_id="again")
+def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]]:
+    """What is to come or under way, and what can be done next; always in sight."""
+    with gr.Row(elem_id="bar", equal_height=True):
+        with gr.Column(elem_id="said", min_width=0):
+            with gr.Row(elem_id="said-first"):
+                why, estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
+            progress, report_problem = gr.HTML(elem_id="progress"), gr.HTML(elem_id="report-problem")
+        with gr.Row(elem_id="acts"):
+            hidden: dict[str, Any] = {"visible": False, "size": "lg"}
+            again = gr.Button(words("new_picture"), elem_id="again", **hidden)
+            report = gr.Button(words("report"), elem_id="report", **hidden)
             report_file = gr.DownloadButton(words("report"), elem_id="report-file", elem_classes="unseen")
-        home = (download, report, again, report_file, gr.HTML(elem_id="report-problem"))
-        _title(words, "inspect")
-        _hint(words, "inspect_hint")
-        with gr.Row(elem_id="closely-row", equal_height=False):
-            with gr.Column(scale=4, min_width=280):
-                place = _picture(words, "map")
-            with gr.Column(scale=6, min_width=300):
-                closely = _compare("closely", 660, exact=True)
-                problem = gr.HTML(elem_id="closely-problem")
-        with gr.Accordion(words("facts"), open=True, elem_id="made"):
-            facts = gr.HTML(elem_id="result-facts")
-    return ResultCard(box, slider, chip, *home, place, closely, problem, facts)
+            download = gr.DownloadButton(words("download"), elem_id="download", variant="primary", **hidden)
+            cancel = gr.Button(words("cancel"), elem_id="cancel", **hidden)
+            enhance = gr.Button(words("enhance"), variant="primary", elem_id="enhance", size="lg", interactive=False)
+    return estimate, RunCard(enhance, cancel, why, progress), (download, report, again, report_file, report_problem)
 
 
 def _batch(words: Words) -> BatchCard:
@@ -260,7 +280,11 @@ def _batch(words: Words) -> BatchCard:
         label = words("batch_files")
         files = gr.File(label=label, show_label=False, file_count="multiple", height=210, elem_id="batch-files")
         settings = gr.HTML(elem_id="batch-settings")
-        run = _run(words, "batch_enhance", "batch-")
+        with gr.Row():
+            large: dict[str, Any] = {"size": "lg", "interactive": False}
+            enhance = gr.Button(words("batch_enhance"), variant="primary", elem_id="batch-enhance", scale=3, **large)
+            cancel = gr.Button(words("cancel"), elem_id="batch-cancel", scale=1, **large)
+        run = RunCard(enhance, cancel, gr.HTML(elem_id="batch-why"), gr.HTML(elem_id="batch-progress"))
         table = gr.HTML(elem_id="batch-table")
         download = gr.DownloadButton(
             words("batch_download"), elem_id="batch-download", variant="primary", interactive=False
@@ -279,15 +303,18 @@ def _hint(words: Words, key: str, **options: Any) -> None:
 def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> gr.Slider:
     low, high = RANGES[name]
     info = words(f"{name}_info") if name in ("strength", "denoise", "tile") else None
-    look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare"}
+    look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
     return gr.Slider(low, high, value=value, step=STEPS[name], label=words(name), info=info, **look)
 
 
-def _picture(words: Words, name: str) -> gr.Image:
-    """A picture to click on."""
-    return gr.Image(buttons=[], elem_id=name, alt_text=words(name), **_BARE)
-
-
-def _compare(name: str, height: int, *, exact: bool) -> gr.ImageSlider:
-    classes = ["compare", "exact"] if exact else ["compare"]
-    return gr.ImageSlider(buttons=["fullscreen"], max_height=height, elem_id=name, elem_classes=classes, **_BARE)
+def _compare(name: str) -> gr.ImageSlider:
+    return gr.ImageSlider(
+        buttons=["fullscreen"],
+        max_height=4000,
+        elem_id=name,
+        elem_classes="compare",
+        interactive=False,
+        show_label=False,
+        container=False,
+        type="filepath",
+    )

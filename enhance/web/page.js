@@ -1,25 +1,69 @@
-// Paste a picture, copy a link, and handles that the keyboard moves: what Gradio's own parts leave out.
+// Files that are dropped or pasted anywhere, links, presets and where the page looks next: what Gradio's parts leave out.
 (() => {
-  const chooser = () => document.querySelector("#upload input[type=file]");
+  const one = (selector) => document.querySelector(selector);
+  window.enhanceSay = (key) => window.enhanceWords[document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en"][key];
 
-  const choose = (file) => {
-    const box = chooser();
-    if (!box) return false;
+  // A tab keeps its name when the page is loaded anew; one that was duplicated gets a name of its own.
+  const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  let tab = null;
+  window.enhanceTab = async () => {
+    if (tab) return tab;
+    let name = null;
+    try { name = sessionStorage.getItem("enhance-tab"); } catch { return (tab = fresh()); }
+    const tabs = new BroadcastChannel("enhance-tabs");
+    if (name) {
+      const taken = await new Promise((done) => {
+        tabs.onmessage = ({ data }) => { if (data.taken === name) done(true); };
+        tabs.postMessage({ asked: name });
+        setTimeout(done, 120, false);
+      });
+      if (taken) name = null;
+    }
+    tab = name ?? fresh();
+    tabs.onmessage = ({ data }) => { if (data.asked === tab) tabs.postMessage({ taken: tab }); };
+    sessionStorage.setItem("enhance-tab", tab);
+    return tab;
+  };
+
+  // One list of files for the tab that is open: the picture of the first, all pictures of the second.
+  const give = (files) => {
+    const many = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
+    const input = one(many ? "#batch-files input[type=file]" : "#upload input[type=file]");
+    if (!input || !files.length) return;
     const carrier = new DataTransfer();
-    carrier.items.add(file);
-    box.files = carrier.files;
-    box.dispatchEvent(new Event("change", { bubbles: true }));
-    return true;
+    for (const file of many ? files : files.slice(0, 1)) carrier.items.add(file);
+    input.files = carrier.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    if (!many) document.body.classList.add("uploading");
   };
 
   document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])][0];
-    if (!file) return;
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (!files.length) return;
     event.preventDefault();
-    if (choose(file)) return;
-    document.querySelector("#upload button[aria-label]")?.click();
-    let tries = 20;
-    const again = setInterval(() => { if (choose(file) || --tries === 0) clearInterval(again); }, 100);
+    give(files);
+  });
+
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const ownPlace = (event) => event.target.closest?.("#upload, #batch-files");
+  for (const type of ["dragenter", "dragover"]) {
+    document.addEventListener(type, (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      document.body.classList.add("dropping");
+    });
+  }
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dropping");
+  });
+  document.addEventListener("drop", (event) => {
+    document.body.classList.remove("dropping");
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    if (!ownPlace(event)) give([...event.dataTransfer.files]);
+  });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
   });
 
   window.enhanceCopyLink = async (preset) => {
@@ -42,57 +86,58 @@
 
   // The report is made first, then its hidden download button is pressed.
   window.enhanceFetchReport = () => {
-    if (!document.querySelector("#report-problem .problem")) document.querySelector("#report-file")?.click();
+    if (!one("#report-problem .problem")) one("#report-file")?.click();
   };
 
-  window.enhanceShowResult = () => {
-    if (!document.querySelector("#progress .finished")) return;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    document.querySelector("#result")?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  // Where the person goes on, unless they are busy elsewhere on the page.
+  const next = {
+    picture: () => (one("#photo .square") ? ["#bench", "#photo .square"] : ["#choose", "#upload button"]),
+    chooser: () => ["#choose", "#upload button"],
+    end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
-
-  const move = (handle, step) => {
-    const box = handle.getBoundingClientRect();
-    const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
-    const send = (target, type, at) =>
-      target.dispatchEvent(new MouseEvent(type, { bubbles: true, view: window, clientX: at, clientY: y }));
-    send(handle, "mousedown", x);
-    send(window, "mousemove", x + step);
-    send(window, "mouseup", x + step);
-  };
-
-  const keys = { ArrowLeft: -12, ArrowRight: 12, PageUp: 60, PageDown: -60, Home: -4000, End: 4000 };
-  const equip = (handle) => {
-    handle.dataset.keys = "yes";
-    handle.tabIndex = 0;
-    handle.setAttribute("role", "slider");
-    handle.setAttribute("aria-valuemin", "0");
-    handle.setAttribute("aria-valuemax", "100");
-    const tell = () => {
-      const frame = handle.parentElement.getBoundingClientRect();
-      const at = handle.getBoundingClientRect();
-      const share = frame.width ? (at.left + at.width / 2 - frame.left) / frame.width : 0.5;
-      handle.setAttribute("aria-valuenow", String(Math.round(100 * Math.min(1, Math.max(0, share)))));
+  window.enhanceLookAt = (what) => {
+    const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose");
+    let tries = 40;
+    const look = () => {
+      const [place, control] = next[what]();
+      const [seen, reached] = [one(place), one(control)];
+      if ((!seen || !reached || reached.disabled) && --tries) return void setTimeout(look, 50);
+      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (what !== "end" || one("#progress .finished")) {
+        seen?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
+      }
+      if (idle()) reached?.focus({ preventScroll: true });
     };
-    handle.addEventListener("keydown", (event) => {
-      if (!(event.key in keys)) return;
-      event.preventDefault();
-      move(handle, keys[event.key]);
-      requestAnimationFrame(tell);
-    });
-    tell();
+    look();
   };
 
-  const words = () => window.enhanceWords[document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en"];
-  // Pixel for pixel means that the browser must not enlarge: the frame is never wider than the picture in it.
-  document.addEventListener("load", (event) => {
-    const image = event.target;
-    if (!(image instanceof HTMLImageElement) || !image.matches(".compare img")) return;
-    const side = image.classList.contains("fixed") ? 1 : 0;
-    image.alt = words()[side];
-    if (!image.closest(".exact")) return;
-    image.closest(".image-container").style.maxWidth = `${image.naturalWidth}px`;
-  }, true);
+  // What a preset is for is shown for the one that is pointed at, else for the chosen one.
+  let [pointed, last] = [null, null];
+  const showAbout = () => {
+    const chosen = one("#preset input:checked")?.value;
+    if (chosen !== last) one("#preset label.selected")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    last = chosen;
+    for (const figure of document.querySelectorAll("#about figure")) {
+      const name = figure.dataset.preset;
+      const input = one(`#preset input[value="${name}"]`);
+      figure.id = `about-${name}`;
+      figure.hidden = name !== (pointed ?? chosen);
+      if (!input) continue;
+      input.setAttribute("aria-describedby", figure.id);
+      const here = figure.dataset.here === "true";
+      if (input.disabled === here) input.disabled = !here;
+      input.closest("label").classList.toggle("away", !here);
+    }
+  };
+  const point = (event) => {
+    const label = event.target.closest?.("#preset label");
+    const name = label?.querySelector("input")?.value ?? null;
+    if (name !== pointed) { pointed = name; showAbout(); }
+  };
+  document.addEventListener("mouseover", point);
+  document.addEventListener("change", (event) => {
+    if (event.target.closest?.("#preset")) { pointed = null; showAbout(); }
+  });
 
   // Gradio's list of files shows a name as it came; marks that turn the order of its letters would make it another.
   const straighten = (name) => {
@@ -101,8 +146,12 @@
     if (text && straight !== text.data) text.data = straight;
   };
 
+  let picture = "";
   new MutationObserver(() => {
-    for (const handle of document.querySelectorAll(".compare [data-testid=slider]:not([data-keys])")) equip(handle);
     for (const name of document.querySelectorAll(".file-preview .stem, .file-preview .ext")) straighten(name);
+    showAbout();
+    const now = one("#photo img")?.getAttribute("src") ?? "";
+    if (now !== picture || one("#upload-problem .problem")) document.body.classList.remove("uploading");
+    picture = now;
   }).observe(document.body, { childList: true, subtree: true });
 })();

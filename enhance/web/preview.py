@@ -13,20 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..enhancer import Enhancer
 from ..errors import Cancelled, SettingsError
+from ..files import place_whole
+from ..output.png import encode_png
+from ..output.rendition import icc_for_screen, save_for_screen, small_size, to_screen, whole_picture
 from ..picture import Box, Picture, read_picture
 from ..preview import Preview
 from ..settings import PRESETS, Settings, network_key, signature
 from ..texts import say
 from .language import reason
 from .page_files import Limits
-from .pictures import icc_for_screen, save_pair
 from .state import Asked, Upload, Visitor
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""
 SIZE = 128
+THUMBNAIL = 896
 """The square's side in input pixels: what a preview costs, whatever the picture."""
 
 
@@ -142,7 +147,7 @@ class Previews:
                     return Shown(state_of(visitor))
                 if visitor.controls != controls:
                     continue
-                visitor.asked, visitor.failed, visitor.preview = None, False, preview
+                visitor.asked, visitor.failed, visitor.preview, visitor.pair = None, False, preview, pair
                 return Shown(state_of(visitor), pair, preview.piece.box)
 
     def _tuned(self, preview: Preview, controls: Settings) -> Preview:
@@ -156,7 +161,7 @@ class Previews:
         with visitor.lock:
             if visitor.preview is not preview or visitor.asked is not None:
                 return Shown(state_of(visitor))
-            visitor.preview, visitor.failed = tuned, False
+            visitor.preview, visitor.pair, visitor.failed = tuned, pair, False
             return Shown(state_of(visitor), pair, tuned.piece.box)
 
     def _fail(self, visitor: Visitor, asked: Asked, why: str, language: str) -> Shown:
@@ -250,3 +255,26 @@ class KeptPictures:
 
 def _bytes(picture: Picture) -> int:
     return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)
+
+
+def save_thumbnail(visitor: Visitor, picture: Picture) -> tuple[Path, tuple[int, int]]:
+    """A thumbnail file, and its width and height."""
+    size = small_size(picture.width, picture.height, THUMBNAIL)
+    path = save_for_screen(whole_picture(picture, size), visitor.place("thumbnail", ""), icc_for_screen(picture))
+    return path, (size[1], size[0])
+
+
+def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
+    """A picture as a PNG file, whole or not at all; gives its path. Raises StorageError."""
+    content = encode_png(pixels, icc=icc)
+    place_whole(path, lambda part: part.write_bytes(content))
+    return path
+
+
+def save_pair(visitor: Visitor, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
+    """Before and after as PNG files, pixel for pixel in 8 bit. Raises StorageError."""
+    files = []
+    for side, pixels in zip(("before", "after"), pair, strict=True):
+        path = visitor.place(f"{kind}-{side}", ".png")
+        files.append(save_png(to_screen(pixels), path, icc))
+    return files[0], files[1]

@@ -1,11 +1,10 @@
-"""Enhance and Cancel: a run with its progress, its growing picture and its result."""
+"""Enhance and Cancel, and what comes of it: a run with its progress and its growing picture, its place, its report."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,29 @@ import numpy as np
 from PIL import Image
 
 from ..enhancer import Enhancer, Result
-from ..errors import Cancelled, EnhanceError
+from ..errors import Cancelled, EnhanceError, PictureError
 from ..files import explained, link_or_copy
-from ..output.rendition import save_for_screen
-from ..preview import Preview
+from ..output.growing import GrowingPicture
+from ..output.rendition import icc_for_screen, save_for_screen
+from ..picture import Picture
+from ..preview import Preview, look
 from ..settings import Settings
-from ..texts import say, say_measured, say_time
+from ..texts import say, say_measured
 from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import Page
-from .page_files import Limits, asker_of, download_name
-from .pictures import GrowingPicture, save_map
-from .state import Background, Finished, Upload, Visitor
-from .views import LinePlace, Services, Updates, logged, result_is_current, show_result_chip, show_run
+from .line import Background, LinePlace, RunState, logged
+from .page_files import Limits, asker_of, download_name, report_name
+from .preview import save_pair
+from .state import Finished, PageRun, Upload, Visitor
+from .views import Services, Updates, result_is_current, said, show_bar, show_progress, show_result, show_view
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
 
 _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class RunState:
-    """How far a run is: rows done and in all, seconds left, whether the network is through or it has not begun."""
-
-    done: int = 0
-    total: int = 0
-    left: float | None = None
-    writing: bool = False
 
 
 class Run(Background[Result]):
@@ -84,13 +76,40 @@ class Run(Background[Result]):
         self.state = RunState(done, total, left, writing=done >= total)
 
 
-@dataclass(frozen=True, eq=False)
-class _Watched:
-    """A run of the page: whose picture it makes, and what is seen of it."""
+def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:
+    """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
+    settings, preview, limits = visitor.controls, visitor.preview, services.limits
+    picture = GrowingPicture(upload.facts.width, upload.facts.height, _pixels(upload.thumbnail))
 
-    run: Run
-    upload: Upload
-    picture: GrowingPicture
+    def do(run: PageRun) -> Finished:
+        with turn:
+            for ahead in turn.looks(_LOOK_SECONDS):
+                run.state = RunState(ahead=ahead)
+                if run.stop.is_set():
+                    raise Cancelled("stopped")
+            result = logged(settings.preset, lambda stop: make(run, stop), run.stop)
+        services.owners.remember(request, result.info)
+        finished = _kept_for_page(visitor, upload, picture, result)
+        with visitor.lock:
+            if visitor.upload is not upload or run.stop.is_set():
+                raise Cancelled("stopped")
+            visitor.finished = finished
+        return finished
+
+    def make(run: PageRun, stop: threading.Event) -> Result:
+        return services.enhancer.run(
+            upload.path,
+            settings,
+            progress=run.progress,
+            stop=stop,
+            watch=picture,
+            preview=preview,
+            max_pixels=limits.pixels,
+            max_bytes=limits.bytes,
+            caller=visitor.folder,
+        )
+
+    return PageRun(do, upload, picture)
 
 
 class RunHandlers:
@@ -100,167 +119,123 @@ class RunHandlers:
         self._page, self._card, self._services = page, page.run, services
 
     def ask(self, request: gr.Request, *values: object) -> Updates:
-        """Answer the click at once: what is to come, or why there is nothing to do."""
+        """Begin a run and say what is to come, or why there is nothing to do."""
         visitor, language = self._services.asker(request)
         progress = self._card.progress
         with visitor.lock:
-            if visitor.upload is None:
+            upload = visitor.upload
+            if upload is None:
                 return {progress: fragments.problem(say(language, "too_late"))}
-            if visitor.busy:
-                return show_run(self._page, visitor, language)
-            try:
-                visitor.controls = settings_from(values)
-            except EnhanceError as error:
-                return {progress: fragments.problem(error.sentence(language))}
-            if result_is_current(visitor) and visitor.finished and visitor.finished.download.exists():
-                return {progress: fragments.note(say(language, "same"))}
-            visitor.waiting = True
-        busy = self._services.enhancer.status().get("running", 0)
-        text = say(language, "waiting" if busy else "starting")
-        return {progress: fragments.progress(language, text, None, None), **show_run(self._page, visitor, language)}
+            if not visitor.busy:
+                try:
+                    visitor.controls = settings_from(values)
+                    if result_is_current(visitor) and visitor.finished and visitor.finished.download.exists():
+                        return {progress: fragments.note(say(language, "same"))}
+                    turn = self._services.line.enter(asker_of(request))
+                except EnhanceError as error:
+                    return {progress: fragments.problem(error.sentence(language))}
+                visitor.run = page_run(request, self._services, visitor, upload, turn)
+        return show_progress(self._page, visitor, language)
 
-    def run(self, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """The run that was asked for, step by step; the engine is free again when the page is closed meanwhile."""
+    def follow(self, request: gr.Request) -> Iterator[Updates]:
+        """The run of this page, step by step to its end; it goes on for a while when nobody follows it."""
         visitor, language = self._services.asker(request)
-        if not visitor.waiting:
+        run = visitor.run
+        if run is None:
             yield {self._card.progress: gr.skip()}  # no update at all would empty the result
             return
-        try:
-            turn = self._services.line.enter(asker_of(request))
-        except EnhanceError as error:
-            visitor.waiting = False
-            refused = fragments.problem(error.sentence(language))
-            yield {self._card.progress: refused, **show_run(self._page, visitor, language)}
-            return
-        with turn:
-            try:
-                yield from self._wait(visitor, turn, language)
-            except GeneratorExit:  # the page left the line
-                visitor.waiting = False
-                raise
-            yield from self._go(request, values)
+        state = None
+        for _ in run.looks(_LOOK_SECONDS):
+            fresh = run.picture.look(_PICTURE_SECONDS)
+            if (fresh is None and run.state == state) or visitor.run is not run:
+                continue
+            state = run.state
+            shown: Updates = {self._card.progress: fragments.progress(*said(language, state))}
+            yield shown if fresh is None else shown | {self._page.result.live: fragments.live(language, fresh)}
+        yield self._end(visitor, run, language) if visitor.run is run else {self._card.progress: gr.skip()}
 
-    def _wait(self, visitor: Visitor, turn: LinePlace, language: str) -> Iterator[Updates]:
-        shown = 0
-        for ahead in turn.looks(_LOOK_SECONDS):
-            if not visitor.waiting:
-                return
-            text = say(language, "waiting_place", ahead=ahead)
-            same, shown = ahead == shown, ahead
-            yield {self._card.progress: gr.skip() if same else fragments.progress(language, text, None, None)}
-
-    def _go(self, request: gr.Request, values: tuple[object, ...]) -> Iterator[Updates]:
-        visitor, language = self._services.asker(request)
-        if (watched := self._start(visitor, values)) is None:
-            yield {self._card.progress: gr.skip()}
-            return
-        try:
-            with closing(watched.run):
-                yield from self._watch(visitor, watched, language)
-                yield self._end(request, watched, language)
-        finally:
-            _let_go(visitor, watched.run)
-
-    def cancelling(self, request: gr.Request) -> Updates:
-        """Stop the run, and say so at once."""
+    def cancel(self, request: gr.Request) -> Updates:
+        """Stop the run, and say so at once; `follow` tells when it has stopped."""
         visitor, language = self._services.asker(request)
         with visitor.lock:
-            visitor.waiting = False
-            if visitor.run is not None:
-                visitor.run.stop.set()
+            if visitor.run is None:
+                return {self._card.cancel: gr.Button(visible=False)}
+            visitor.run.stop.set()
         return {
-            self._card.progress: fragments.progress(language, say(language, "cancelling"), None, None),
+            self._card.progress: fragments.progress(say(language, "cancelling"), None),
             self._card.cancel: gr.Button(interactive=False),
         }
 
-    def cancelled(self, request: gr.Request) -> Updates:
-        """Wait until the engine is free, and tell."""
-        visitor, language = self._services.asker(request)
-        with visitor.lock:
-            run, visitor.run, visitor.waiting = visitor.run, None, False
-        if run is not None:
-            run.stop.set()
-            run.wait(600)
-        return {
-            self._card.progress: fragments.note(say(language, "cancelled")),
-            **show_run(self._page, visitor, language),
-        }
-
-    def _start(self, visitor: Visitor, values: tuple[object, ...]) -> _Watched | None:
-        with visitor.lock:
-            upload = visitor.upload
-            if not visitor.waiting or upload is None:
-                return None
-            visitor.waiting = False
-            settings, services = settings_from(values), self._services
-            picture = GrowingPicture(upload.facts.width, upload.facts.height, _pixels(upload.thumbnail))
-            run = Run(
-                services.enhancer,
-                upload.path,
-                settings,
-                services.limits,
-                watch=picture,
-                preview=visitor.preview,
-                caller=visitor.folder,
-            )
-            visitor.run = run
-            return _Watched(run, upload, picture)
-
-    def _watch(self, visitor: Visitor, watched: _Watched, language: str) -> Iterator[Updates]:
-        state, picture = None, None
-        for _ in watched.run.looks(_LOOK_SECONDS):
-            fresh = watched.picture.look(_PICTURE_SECONDS)
-            if (fresh is None and watched.run.state == state) or visitor.upload is not watched.upload:
-                continue
-            state, picture = watched.run.state, picture if fresh is None else fragments.in_page(fresh)
-            text, share = _said(language, state)
-            yield {self._card.progress: fragments.progress(language, text, share, picture)}
-
-    def _end(self, request: gr.Request, watched: _Watched, language: str) -> Updates:
-        visitor, _ = self._services.asker(request)
+    def _end(self, visitor: Visitor, run: PageRun, language: str) -> Updates:
+        view = "preview"
         try:
-            result = watched.run.result()
-            self._services.owners.remember(request, result.info)
-            shown = self._show(visitor, watched, result, language)
+            finished = run.result()
+            seconds = finished.info["seconds"]["total"]
+            shown = show_result(self._page, visitor, language)
+            shown[self._card.progress] = fragments.finished(say(language, "done", time=say_measured(language, seconds)))
+            view = "whole"
         except Cancelled:
-            shown = {self._card.progress: fragments.note(say(language, "cancelled"))}
+            shown = {self._card.progress: fragments.cancelled(say(language, "cancelled"))}
         except Exception as error:
             shown = {self._card.progress: fragments.problem(reason(language, error, "A run failed"))}
-        _let_go(visitor, watched.run)
-        if visitor.upload is not watched.upload:  # the page has gone on to another picture
-            shown = {} if visitor.busy else {self._card.progress: ""}
-        return {**shown, **show_run(self._page, visitor, language)}
-
-    def _show(self, visitor: Visitor, watched: _Watched, result: Result, language: str) -> Updates:
-        finished = _kept_for_page(visitor, watched, result)
-        with visitor.lock:
-            if visitor.upload is not watched.upload:
-                raise Cancelled("stopped")
-            visitor.finished = finished
-        card, info = self._page.result, result.info
-        done = say(language, "done", time=say_measured(language, info["seconds"]["total"]))
         return {
-            self._card.progress: fragments.finished(done),
-            card.box: gr.Column(visible=True),
-            card.slider: (str(finished.before), str(finished.after)),
-            card.chip: show_result_chip(visitor, language),
-            card.download: gr.DownloadButton(value=str(finished.download), interactive=True),
-            card.facts: fragments.facts_of_result(language, info),
-            card.closely: None,
-            card.problem: "",
-            card.map: str(finished.map),
+            **shown,
+            self._page.result.live: "",
+            **show_view(self._page, visitor, language, view),
+            **show_bar(self._page, visitor, language),
         }
 
 
-def _let_go(visitor: Visitor, run: Run) -> None:
-    with visitor.lock:
-        if visitor.run is run:
-            visitor.run = None
+class ResultHandlers:
+    """Handlers of the square on the finished picture and of Report PDF."""
+
+    def __init__(self, page: Page, services: Services):
+        self._card, self._services = page.result, services
+
+    def place(self, request: gr.Request) -> Updates:
+        """The finished pixels of the square, once there are some."""
+        visitor, language = self._services.asker(request)
+        finished, box = visitor.finished, visitor.box
+        if finished is None or box is None or finished.upload is not visitor.upload:
+            return {self._card.problem: ""}
+        try:
+            with self._services.enhancer.result_rows(finished.info["task_id"], self._decoded(finished)) as rows:
+                pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
+        except Exception as error:
+            why = reason(language, error, "A place of a result could not be shown")
+            return {self._card.problem: fragments.problem(why)}
+        return {self._card.closely: (str(pair[0]), str(pair[1])), self._card.problem: ""}
+
+    def report(self, request: gr.Request) -> Updates:
+        """Write the report and hand it to the browser."""
+        visitor, language = self._services.asker(request)
+        finished = visitor.finished
+        if finished is None:
+            return self._no_report(say(language, "too_late"))
+        try:
+            picture = self._decoded(finished)
+            report = self._services.enhancer.report(finished.info["task_id"], language, picture)
+            path = self._services.outbox.link(report, report_name(finished.info))
+        except Exception as error:
+            return self._no_report(reason(language, error, "A report could not be made"))
+        return {self._card.report_file: gr.DownloadButton(value=str(path)), self._card.report_problem: ""}
+
+    def _no_report(self, why: str) -> Updates:
+        return {
+            self._card.report_file: gr.DownloadButton(value=None),
+            self._card.report_problem: fragments.problem(why),
+        }
+
+    def _decoded(self, finished: Finished) -> Picture | None:
+        """The input as the previews keep it, so that its file is not read once more; None where that is gone."""
+        with suppress(PictureError):  # the enhancer keeps the input too
+            return self._services.previews.picture(finished.upload.path)
+        return None
 
 
-def _kept_for_page(visitor: Visitor, watched: _Watched, result: Result) -> Finished:
+def _kept_for_page(visitor: Visitor, upload: Upload, picture: GrowingPicture, result: Result) -> Finished:
     """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
-    whole, upload = watched.picture.whole, watched.upload
+    whole = picture.whole
     assert whole is not None
     download = visitor.place("result", "") / download_name(upload.facts.name, result.info["settings"]["scale"])
     try:
@@ -268,23 +243,11 @@ def _kept_for_page(visitor: Visitor, watched: _Watched, result: Result) -> Finis
         link_or_copy(result.path, download)
         before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
         after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
-        place, size = save_map(visitor, whole.after.pixels, whole.icc)
     except OSError as error:
         raise explained(download, error) from error
-    return Finished(upload, result.info, download, before, after, place, size)
+    return Finished(upload, result.info, download, before, after)
 
 
 def _pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def _said(language: str, state: RunState) -> tuple[str, float | None]:
-    if state.total == 0:
-        return say(language, "starting"), None
-    if state.writing:
-        return say(language, "writing"), 1.0
-    words = [say(language, "rows", done=f"{state.done:,}", total=f"{state.total:,}")]
-    if state.left is not None:
-        words.append(say(language, "left", time=say_time(language, state.left)))
-    return " · ".join(words), state.done / state.total

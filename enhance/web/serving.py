@@ -8,14 +8,14 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from gradio import themes
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +24,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError
 from ..settings import Settings
 from ..texts import LANGUAGES, say
+from .fragments import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
 from .page_files import PageFolder, limits_of
@@ -45,13 +46,17 @@ _FONTS = (
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 _CSS = (_HERE / "style.css").read_text(encoding="utf-8")
-_SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
-SHOW_RESULT = "() => window.enhanceShowResult()"
+_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "stage.js"))
+_SAID_BY_THE_BROWSER = ("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in", "uploading")
+LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
+NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
+NAME_OF_TAB = "async () => [await window.enhanceTab()]"
+RUN_ENDED = "() => window.enhanceLookAt('end')"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _WARM_AFTER_SECONDS = 2.0
-_SWEEP_SECONDS = 15.0
+_SWEEP_SECONDS = 5.0
 _SESSIONS = 1000
 _THREADS = 60
 """For everything but the runs that wait, each of which holds a thread."""
@@ -106,7 +111,10 @@ def launch_options(config: Config) -> dict[str, Any]:
                 Middleware(Login),
                 Middleware(LanguageOfLinks),
             ],
-            "routes": [Route("/healthz", _healthz, methods=["GET", "HEAD"])],
+            "routes": [
+                Route("/healthz", _healthz, methods=["GET", "HEAD"]),
+                *(Route(f"/presets/{path.name}", _picture(path)) for path in sorted(EXAMPLES_OF_PRESETS.glob("*.jpg"))),
+            ],
         },
     }
 
@@ -174,8 +182,8 @@ def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]
 
 
 def _head() -> str:
-    """The lines that run in the browser, with the two words that they say."""
-    words = {language: [say(language, "before"), say(language, "after")] for language in LANGUAGES}
+    """The lines that run in the browser, with the words that they say."""
+    words = {language: {key: say(language, key) for key in _SAID_BY_THE_BROWSER} for language in LANGUAGES}
     return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"
 
 
@@ -289,6 +297,13 @@ def _version() -> str:
 
 
 _VERSION = _version()
+
+
+def _picture(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
+    async def answer(_: Request) -> FileResponse:
+        return FileResponse(path, headers={"cache-control": "max-age=86400"})
+
+    return answer
 
 
 async def _healthz(request: Request) -> JSONResponse:

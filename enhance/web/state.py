@@ -1,7 +1,4 @@
-"""What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two.
-
-With it one thing that it holds: work that goes on in the background.
-"""
+"""What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two."""
 
 from __future__ import annotations
 
@@ -10,68 +7,35 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import gradio as gr
 
+from ..output.growing import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
+from .line import Background, RunState
 from .page_files import asker_of
 
-T = TypeVar("T")
-
+Place = tuple[int, int]
+"""The centre of a square, in input pixels from the left and from the top."""
+MOST_PLACES = 3
+"""How many places of a picture may be pinned."""
 MOST_VISITORS = 200
 MOST_OF_AN_ADDRESS = 50
 """Open pages of one user or address; its longest idle ones give way to new ones."""
 IDLE_SECONDS = 2 * 3600
 AWAY_SECONDS = 600
 """How long a closed page is remembered: a phone that slept comes back to its picture."""
+GRACE_SECONDS = 120
+"""How long a run goes on for a closed page: one that is loaded anew, or whose connection broke, finds it going on."""
 _KEPT_FILES = 6
 """How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
-
-
-class Background(Generic[T]):
-    """Runs `do(stop)` in a thread, at once. `close` tells it to stop, for when nobody waits for it any more."""
-
-    def __init__(self, do: Callable[[threading.Event], T], name: str):
-        self.stop = threading.Event()
-        self._ended = threading.Event()
-        self._result: list[T] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, args=(do,), name=name, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self.stop.set()
-
-    def looks(self, seconds: float) -> Iterator[None]:
-        """A moment to look after it, every so many seconds until its end."""
-        while not self.wait(seconds):
-            yield
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end, at most so long; True when it is there."""
-        return self._ended.wait(seconds)
-
-    def result(self) -> T:
-        """What came of it, after its end. Raises what went wrong there."""
-        self._ended.wait()
-        if self._error is not None:
-            raise self._error
-        return self._result[0]
-
-    def _work(self, do: Callable[[threading.Event], T]) -> None:
-        try:
-            self._result.append(do(self.stop))
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ended.set()
 
 
 @dataclass(frozen=True)
@@ -95,9 +59,6 @@ class Finished:
     download: Path
     before: Path
     after: Path
-    map: Path
-    map_size: tuple[int, int]
-    """Width and height."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,24 +70,39 @@ class Asked:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
+class PageRun(Background[Finished]):
+    """A run of a page: of which picture, that picture as far as it has come, and how far the run is."""
+
+    def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: GrowingPicture):
+        self.upload, self.picture, self.state = upload, picture, RunState()
+        super().__init__(lambda _: do(self), "enhance-run")
+
+    def progress(self, done: int, total: int, left: float | None) -> None:
+        self.state = RunState(done, total, left, writing=done >= total)
+
+
 class Visitor:
     """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
 
-    def __init__(self, folder: Path, address: str = ""):
-        self.folder, self.address = folder, address
+    def __init__(self, folder: Path, address: str = "", user: str | None = None):
+        self.folder, self.address, self.user = folder, address, user
+        self.tab = ""
+        """The name that the browser gives the tab, which a page keeps when it is loaded anew."""
         self.lock = threading.RLock()
         self.seen = time.monotonic()
         self.upload: Upload | None = None
         self.box: Box | None = None
+        self.places: tuple[Place, ...] = ()
         self.choice = 0
         self.hints: tuple[str, ...] | None = None
         self.controls = Settings()
         self.preview: Preview | None = None
+        self.pair: tuple[Path, Path] | None = None
+        """Before and after of the preview, as the browser has them."""
         self.asked: Asked | None = None
         self.requests = 0
         self.failed = False
-        self.waiting = False
-        self.run: Background[Any] | None = None
+        self.run: PageRun | None = None
         self.finished: Finished | None = None
         self.batch: Background[Any] | None = None
         self.away: float | None = None
@@ -141,7 +117,7 @@ class Visitor:
     @property
     def busy(self) -> bool:
         """Whether a run is going on or waits for its turn."""
-        return self.waiting or self.run is not None
+        return self.run is not None and not self.run.over
 
     def place(self, kind: str, suffix: str) -> Path:
         """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
@@ -163,12 +139,11 @@ class Visitor:
                 self.run.stop.set()
 
     def leave(self) -> None:
-        """Stop all that runs for this page, the batch too."""
-        self.stop()
+        """Stop what only an open page needs: the preview and the batch. A run goes on for a while."""
         with self.lock:
-            self.waiting = False
-            if self.batch is not None:
-                self.batch.stop.set()
+            for one in (self.asked, self.batch):
+                if one is not None:
+                    one.stop.set()
 
     def start_over(self) -> int:
         """Forget the picture and all that was made of it; gives the number of the choice that begins now."""
@@ -176,9 +151,9 @@ class Visitor:
             self.choice += 1
             choice = self.choice
             self.stop()
-            self.upload = self.box = self.hints = self.preview = self.asked = None
+            self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
             self.run = self.finished = None
-            self.failed = self.waiting = False
+            self.places, self.failed = (), False
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
@@ -201,10 +176,24 @@ class Visitors:
 
     def of(self, request: gr.Request) -> Visitor:
         """The visitor of this request; those that were idle for long are forgotten on the way."""
+        return self._seen(request.session_hash or "", request)
+
+    def reopen(self, request: gr.Request, tab: str) -> Visitor:
+        """The visitor of a page that opens: that of the same tab of the same user as it was before, else a new one."""
         name = request.session_hash or ""
         with self._lock:
+            for old, visitor in list(self._visitors.items()):
+                if tab and visitor.tab == tab and visitor.user == request.username and old != name:
+                    self._visitors[name] = self._visitors.pop(old)
+                    break
+        visitor = self._seen(name, request)
+        visitor.tab = tab
+        return visitor
+
+    def _seen(self, name: str, request: gr.Request) -> Visitor:
+        with self._lock:
             visitor = self._visitors.pop(name, None) or Visitor(
-                self._folder / secrets.token_hex(16), asker_of(request).address
+                self._folder / secrets.token_hex(16), asker_of(request).address, request.username
             )
             self._visitors[name] = visitor
             visitor.seen = time.monotonic()
@@ -215,7 +204,7 @@ class Visitors:
         return visitor
 
     def leave(self, request: gr.Request) -> None:
-        """The page was closed: nothing runs for it any more, and in a while its pictures go."""
+        """The page was closed: in a while its run stops, and later its pictures go."""
         name = request.session_hash or ""
         with self._lock:
             visitor = self._visitors.get(name)
@@ -225,9 +214,13 @@ class Visitors:
         visitor.leave()
 
     def sweep(self) -> None:
-        """Forget the visitors that closed their page a while ago, and those that were idle for long."""
-        gone = time.monotonic() - AWAY_SECONDS
+        """Stop the runs of pages that stay closed, and forget the visitors that closed theirs or were idle for long."""
+        now = time.monotonic()
+        gone, alone = now - AWAY_SECONDS, now - GRACE_SECONDS
         with self._lock:
+            for one in self._visitors.values():
+                if one.away is not None and one.away < alone:
+                    one.stop()
             away = [name for name, one in self._visitors.items() if one.away is not None and one.away < gone]
             forgotten = [self._visitors.pop(name) for name in away] + self._idle()
         for one in forgotten:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -16,10 +18,9 @@ from . import fragments
 from .controls import settings_from
 from .language import reason
 from .layout import EXAMPLES, Page
-from .pictures import save_thumbnail
-from .preview import SIZE
-from .state import Upload, Visitor
-from .views import Services, Updates, outlined_thumbnail, show_run
+from .preview import SIZE, save_thumbnail
+from .state import MOST_PLACES, Upload, Visitor
+from .views import Services, Updates, show_bar, show_photo, show_view
 
 FASTER = ("fast", "anime-fast")
 """The presets that are offered when a run takes long."""
@@ -46,16 +47,26 @@ class UploadHandlers:
         visitor.start_over()
         return self._empty(visitor, language, "")
 
-    def pick(self, event: gr.SelectData, request: gr.Request) -> Updates:
-        """The square around the clicked place."""
+    def move(self, event: gr.SelectData, request: gr.Request) -> Updates:
+        """The square around the place that was pointed at."""
         visitor, language = self._services.asker(request)
         upload = visitor.upload
         if upload is None:
             return {self._card.problem: fragments.problem(say(language, "too_late"))}
-        facts, (width, height) = upload.facts, upload.thumbnail_size
-        x, y = event.index[0] * facts.width / width, event.index[1] * facts.height / height
-        visitor.box = choose_box(facts.width, facts.height, x, y, SIZE)
-        return {self._card.thumbnail: outlined_thumbnail(visitor)}
+        if (place := _place(event)) is not None:
+            visitor.box = choose_box(upload.facts.width, upload.facts.height, *place, SIZE)
+        return {self._card.photo: show_photo(visitor, language)}
+
+    def pin(self, event: gr.EventData, request: gr.Request) -> Updates:
+        """Keep the place for later, or let it go."""
+        visitor, language = self._services.asker(request)
+        if (place := _place(event)) is not None:
+            with visitor.lock:
+                here = (round(place[0]), round(place[1]))
+                others = tuple(one for one in visitor.places if one != here)
+                pinned = others if here in visitor.places else (*others, here)
+                visitor.places = pinned[:MOST_PLACES]
+        return {self._card.photo: show_photo(visitor, language)}
 
     def estimate(self, request: gr.Request, *values: object) -> Updates:
         """The time of a whole run here, and faster presets when it is long."""
@@ -70,8 +81,9 @@ class UploadHandlers:
             seconds = self._seconds(upload, settings)
         except EnhanceError as error:
             return hidden | {card.estimate: fragments.note(error.sentence(language))}
-        shown |= show_run(self._page, visitor, language)
-        shown[card.estimate] = fragments.estimate(language, seconds) + self._hints(visitor, upload, settings, language)
+        shown |= show_bar(self._page, visitor, language)
+        shown[card.estimate] = fragments.estimate(language, seconds)
+        shown[card.tips] = self._hints(visitor, upload, settings, language)
         return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
@@ -85,10 +97,8 @@ class UploadHandlers:
         try:
             settings = settings_from(values)
             facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
-            yield self._empty(visitor, language, "", keep_file=True) | {
-                self._card.facts: fragments.facts_of_upload(language, facts, settings),
-                self._card.examples_box: gr.Column(visible=False),
-                self._card.chosen: gr.Column(visible=True),
+            yield self._empty(visitor, language, "") | {
+                self._card.facts: fragments.facts_of_upload(language, facts, settings)
             }
             picture = self._services.previews.picture(path)
             thumbnail, size = save_thumbnail(visitor, picture)
@@ -101,20 +111,20 @@ class UploadHandlers:
             yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
             return
         yield {
-            self._card.thumbnail: outlined_thumbnail(visitor),
+            self._card.photo: show_photo(visitor, language),
             self._card.estimate: fragments.estimate(language, None),
-            **show_run(self._page, visitor, language),
+            **show_bar(self._page, visitor, language),
         }
 
-    def _empty(self, visitor: Visitor, language: str, why: str, *, keep_file: bool = False) -> Updates:
+    def _empty(self, visitor: Visitor, language: str, why: str) -> Updates:
         page, card, preview, result = self._page, self._card, self._page.preview, self._page.result
-        updates: Updates = {
+        return {
+            card.file: None,  # the next picture may be dropped at once
             card.problem: fragments.problem(why),
-            card.examples_box: gr.Column(visible=True),
-            card.chosen: gr.Column(visible=False),
-            card.thumbnail: None,
+            card.photo: "",
             card.facts: "",
             card.estimate: "",
+            card.tips: "",
             card.offers: gr.Row(visible=False),
             preview.slider: None,
             preview.chip: fragments.chip(language, "none"),
@@ -122,16 +132,16 @@ class UploadHandlers:
             preview.problem: "",
             preview.retry: gr.Button(interactive=False),
             page.run.progress: "",
-            result.box: gr.Column(visible=False),
+            result.live: "",
             result.slider: None,
-            result.map: None,
             result.closely: None,
+            result.chip: "",
             result.problem: "",
             result.report_problem: "",
-            result.download: gr.DownloadButton(value=None, interactive=False),
-            **show_run(page, visitor, language),
+            result.made: gr.Accordion(visible=False),
+            **show_view(page, visitor, language),
+            **show_bar(page, visitor, language),
         }
-        return updates if keep_file else updates | {card.file: None}
 
     def _hints(self, visitor: Visitor, upload: Upload, settings: Settings, language: str) -> str:
         """What the picture could do with and the preset does not do: looked for once, only ever said."""
@@ -160,3 +170,11 @@ class UploadHandlers:
                 words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
                 buttons[button] = gr.Button(say(language, "use_preset", **words), visible=True)
         return buttons | {self._card.offers: gr.Row(visible=offered)}
+
+
+def _place(event: gr.EventData) -> tuple[float, float] | None:
+    """The place that the browser told, in input pixels; None for what no browser of ours tells."""
+    with suppress(AttributeError, TypeError, ValueError):
+        x, y = map(float, event.index)
+        return (x, y) if math.isfinite(x) and math.isfinite(y) else None
+    return None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -14,17 +11,16 @@ import gradio as gr
 from gradio.blocks import BlockContext
 from gradio.components import Component
 
-from ..enhancer import Enhancer, Result
-from ..errors import Cancelled, EnhanceError
+from ..enhancer import Enhancer
 from ..output.resample import scaled_size
-from ..settings import PRESETS, signature
-from ..texts import say
+from ..settings import PRESETS, Settings, signature
+from ..texts import say, say_time
 from . import fragments
 from .language import language_of
 from .layout import Page, RunCard
-from .page_files import Asker, Limits, Outbox, Owners
-from .pictures import save_outlined
-from .preview import Previews, Shown
+from .line import RunState, WaitingLine
+from .page_files import Limits, Outbox, Owners
+from .preview import Previews, Shown, state_of
 from .state import Visitor, Visitors
 
 log = logging.getLogger(__name__)
@@ -34,115 +30,6 @@ Updates = dict[Any, Any]
 Part = Component | BlockContext
 PREVIEWS_ON_THE_WAY = 16
 """How many previews clients may have on the way, a quarter of them one alone; the page's replace each other."""
-
-
-class LinePlace:
-    """A place in the line, from `with` to its end."""
-
-    def __init__(self, line: WaitingLine, asker: Asker, kind: str):
-        self._line, self.asker, self.kind = line, asker, kind
-        self.began: float | None = None
-
-    def __enter__(self) -> LinePlace:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._line.leave(self)
-
-    def looks(self, seconds: float) -> Iterator[int]:
-        """How many are before it, every so many seconds until its turn."""
-        while ahead := self._line.ahead(self):
-            yield ahead
-            self._line.wait(seconds)
-
-
-class WaitingLine:
-    """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
-
-    All of one address may have all but such a share, so that there is always room for others. One run has its turn at a
-    time. Batches have theirs at once and take turns with the runs file by file.
-    """
-
-    def __init__(self, most: int = 20, batches: int = 8):
-        self._most = {"run": most + 1, "batch": batches}
-        self._share = max(2, most // 4)
-        self._of_address = max(self._share, most - self._share)
-        self._turns: list[LinePlace] = []
-        self._changed = threading.Condition()
-        self._seconds = 30.0
-        self._served: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._turns)
-
-    def enter(self, asker: Asker, kind: str = "run") -> LinePlace:
-        """A place for a visitor. Raises EnhanceError, with the place that it would have had."""
-        with self._changed:
-            own = sum(turn.asker.name == asker.name for turn in self._turns)
-            near = sum(turn.asker.address == asker.address for turn in self._turns)
-            of_kind = sum(turn.kind == kind for turn in self._turns)
-            full = of_kind >= self._most[kind] or len(self._turns) >= self._most["run"]
-            if full or own >= self._share or near >= self._of_address:
-                ahead = len(self._turns)
-                minutes = max(1, round(ahead * self._seconds / 60))
-                key = "queue_full" if full else "queue_share"
-                raise EnhanceError(key, own=own if own >= self._share else near, place=ahead + 1, minutes=minutes)
-            self._turns.append(turn := LinePlace(self, asker, kind))
-        return turn
-
-    def ahead(self, turn: LinePlace) -> int:
-        """How many runs come before it; none: it has its turn."""
-        with self._changed:
-            if turn.kind == "batch" or turn not in self._turns:
-                return 0
-            before = self._order().index(turn)
-            if not before and turn.began is None:
-                turn.began = time.monotonic()
-                self._served = {name: served for name, served in self._served.items() if self._has(name)}
-                self._served[turn.asker.name] = max(self._served.values(), default=0) + 1
-            return before
-
-    def _has(self, name: str) -> bool:
-        return any(turn.asker.name == name for turn in self._turns)
-
-    def _order(self) -> list[LinePlace]:
-        """The runs as they come: the one that goes on, then visitors by turns, each one's in the order of asking."""
-        rounds: Counter[str] = Counter()
-        order: list[tuple[int, int, int, LinePlace]] = []
-        runs = [turn for turn in self._turns if turn.kind == "run"]
-        for number, turn in enumerate(sorted(runs, key=lambda turn: turn.began is None)):
-            name = turn.asker.name
-            round_ = -1 if turn.began is not None else rounds[name]
-            order.append((round_, 0 if round_ else self._served.get(name, 0), number, turn))
-            rounds[name] += 1
-        return [turn for *_, turn in sorted(order, key=lambda one: one[:3])]
-
-    def wait(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait(seconds)
-
-    def leave(self, turn: LinePlace) -> None:
-        with self._changed:
-            self._turns.remove(turn)
-            if turn.began is not None:
-                self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
-            self._changed.notify_all()
-
-
-def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
-    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
-    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
-    try:
-        result = make(stop)
-        outcome, task = "done", result.info["task_id"]
-        size = "{width}x{height}".format_map(result.info["input"])
-        return result
-    except Cancelled:
-        outcome = "cancelled"
-        raise
-    finally:
-        seconds = time.monotonic() - begun
-        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
 
 
 @dataclass(frozen=True)
@@ -188,6 +75,8 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
         page.preview.chip: fragments.chip(language, shown.state),
         page.preview.retry: gr.Button(interactive=visitor.upload is not None),
         page.result.chip: show_result_chip(visitor, language),
+        **show_bar(page, visitor, language),
+        **show_changed(page, visitor, language),
     }
     if shown.state != "running":
         updates[page.preview.problem] = fragments.problem(shown.problem)
@@ -200,13 +89,45 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
     return updates
 
 
-def outlined_thumbnail(visitor: Visitor) -> str | None:
-    """The thumbnail with the outline of the square, as a file."""
+def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
+    """The picture, its preview and what can be done with them, on a page that knows nothing of them yet."""
+    upload, preview, pair = visitor.upload, visitor.preview, visitor.pair
+    shown = Shown(state_of(visitor), pair, preview.piece.box if preview else None)
+    return {
+        page.upload.photo: show_photo(visitor, language),
+        page.upload.facts: ""
+        if upload is None
+        else fragments.facts_of_upload(language, upload.facts, visitor.controls),
+        **show_preview(page, visitor, shown, language),
+        **show_view(page, visitor, language, "whole" if visitor.finished else "preview"),
+    }
+
+
+def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
+    """Whether the sliders are still where the preset has them, and the way back."""
+    controls = visitor.controls
+    own = Settings.from_preset(controls.preset, scale=controls.scale, tile=controls.tile)
+    return {
+        page.controls.changed: fragments.changed(language, controls != own),
+        page.controls.reset: gr.Button(visible=controls != own),
+    }
+
+
+def show_photo(visitor: Visitor, language: str) -> str:
+    """The picture with the square on it; nothing while there is none."""
     upload, box = visitor.upload, visitor.box
-    if upload is None or box is None:
-        return None
-    across, down = upload.thumbnail_size[0] / upload.facts.width, upload.thumbnail_size[1] / upload.facts.height
-    return str(save_outlined(visitor, "outlined", upload.thumbnail, box, (across, down)))
+    return "" if upload is None or box is None else fragments.photo(language, upload, box, visitor.places)
+
+
+def show_view(page: Page, visitor: Visitor, language: str, view: str = "preview") -> Updates:
+    """What the stage can show now, and which of it it does show."""
+    views = ["preview"]
+    if visitor.busy or visitor.finished:
+        views.append("whole")
+    if visitor.finished:
+        views.append("close")
+    choices = [(say(language, f"view_{name}"), name) for name in views]
+    return {page.result.view: gr.Radio(choices=choices, value=view if view in views else "preview")}
 
 
 def show_result_chip(visitor: Visitor, language: str) -> str:
@@ -226,18 +147,61 @@ def result_is_current(visitor: Visitor) -> bool:
     return finished.info["signature"] == signature(upload.sha256, controls, model["sha256"], precision)
 
 
-def show_run(page: Page, visitor: Visitor, language: str) -> Updates:
-    """Enhance and Cancel as far as they can act now, and why not."""
-    upload, running = visitor.upload, visitor.busy
+def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
+    """What can be done next, what will come of it, and why something cannot be done."""
+    upload, running, finished = visitor.upload, visitor.busy, visitor.finished is not None
+    current = finished and result_is_current(visitor)
     if upload is None:
         why = say(language, "why_no_picture")
-    elif running:
-        why = say(language, "why_running")
     else:
         height, width = scaled_size(upload.facts.height, upload.facts.width, visitor.controls.scale)
         why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
+    result, ready = page.result, finished and not running
     return {
-        page.run.enhance: gr.Button(interactive=upload is not None and not running),
-        page.run.cancel: gr.Button(interactive=running),
+        page.run.enhance: gr.Button(interactive=upload is not None, visible=not running and not current),
+        page.run.cancel: gr.Button(visible=running, interactive=True),
         page.run.why: fragments.note(why),
+        result.download: gr.DownloadButton(visible=ready, variant="primary" if current else "secondary"),
+        result.report: gr.Button(visible=ready),
+        result.again: gr.Button(visible=ready),
     }
+
+
+def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:
+    """The stage and the bar while a run goes on."""
+    state = visitor.run.state if visitor.run is not None else RunState()
+    return {
+        page.run.progress: fragments.progress(*said(language, state)),
+        **show_view(page, visitor, language, "whole"),
+        **show_bar(page, visitor, language),
+    }
+
+
+def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
+    """The finished picture, and how it was made; nothing where there is none."""
+    finished, card = visitor.finished, page.result
+    if finished is None:
+        return {}
+    return {
+        card.slider: (str(finished.before), str(finished.after)),
+        card.chip: show_result_chip(visitor, language),
+        card.download: gr.DownloadButton(value=str(finished.download)),
+        card.made: gr.Accordion(visible=True),
+        card.facts: fragments.facts_of_result(language, finished.info),
+        card.problem: "",
+    }
+
+
+def said(language: str, state: RunState) -> tuple[str, float | None]:
+    """How far a run is in words, and as a share of 1."""
+    if state.ahead:
+        return say(language, "waiting_place", ahead=state.ahead), None
+    if state.total == 0:
+        return say(language, "starting"), None
+    if state.writing:
+        return say(language, "writing"), 1.0
+    share = state.done / state.total
+    words = [say(language, "share_done", percent=int(100 * share))]
+    if state.left is not None:
+        words.append(say(language, "left", time=say_time(language, state.left)))
+    return " · ".join(words), share

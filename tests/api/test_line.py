@@ -13,8 +13,8 @@ import pytest
 from gradio_client import Client, handle_file
 
 from enhance.errors import EnhanceError
+from enhance.web.line import WaitingLine
 from enhance.web.page_files import Asker
-from enhance.web.views import WaitingLine
 
 from .test_endpoints import wait_until
 from .test_endpoints_surface import SETTINGS, answer_to

@@ -18,7 +18,7 @@ def request(name: str, address: str) -> gr.Request:
 def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
     visitors = Visitors(tmp_path)
     other, own = visitors.of(request("other", "a")), visitors.of(request("own", "b"))
-    own.waiting = True
+    setattr(own, "run", SimpleNamespace(over=False))  # noqa: B010 - stands for a run that goes on
     for number in range(2 * MOST_VISITORS):
         visitors.of(request(f"page {number}", "b"))
     assert len(visitors) <= MOST_OF_AN_ADDRESS + 2
@@ -29,9 +29,9 @@ def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
 def test_pages_of_many_addresses_throw_out_nobody_who_works(tmp_path):
     visitors = Visitors(tmp_path)
     working = []
-    for number, part in enumerate(("waiting", "run", "batch", "asked")):
+    for number, part in enumerate(("run", "batch", "asked")):
         visitor = visitors.of(request(part, f"w{number}"))
-        setattr(visitor, part, cast(Any, SimpleNamespace(stop=SimpleNamespace(set=lambda: None))))
+        setattr(visitor, part, cast(Any, SimpleNamespace(over=False, stop=SimpleNamespace(set=lambda: None))))
         working.append((part, number, visitor))
     for number in range(2 * MOST_VISITORS):
         visitors.of(request(f"page {number}", f"address {number}"))

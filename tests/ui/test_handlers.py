@@ -17,20 +17,25 @@ from enhance import Enhancer, Settings
 from enhance.output.result import ResultRows
 from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
+from enhance.web.controls import ControlHandlers
 from enhance.web.language import page_texts
 from enhance.web.layout import CONTROLS, Page, build_page
 from enhance.web.page_files import Asker, Limits, Outbox, Owners, PageFolder, asker_of
-from enhance.web.pictures import save_thumbnail
-from enhance.web.preview import SIZE, Previews
-from enhance.web.result import ResultHandlers
-from enhance.web.run import RunHandlers
+from enhance.web.preview import SIZE, Previews, save_thumbnail
+from enhance.web.run import ResultHandlers, RunHandlers
 from enhance.web.state import Upload, Visitor, Visitors
 from enhance.web.upload import UploadHandlers
 from enhance.web.views import Services
 
 FAST = Settings.from_preset("anime-fast").as_dict()
 VALUES = [FAST[name] for name in CONTROLS]
-REQUEST = cast(gr.Request, SimpleNamespace(session_hash="ada", username=None, query_params={}, headers={}))
+
+
+def session(name: str, user: str | None = None) -> gr.Request:
+    return cast(gr.Request, SimpleNamespace(session_hash=name, username=user, query_params={}, headers={}))
+
+
+REQUEST = session("ada")
 
 
 class WatchedEnhancer(Enhancer):
@@ -88,7 +93,7 @@ def take(services: Services, visitor: Visitor, file: Path) -> None:
 def run(page: Page, services: Services) -> list[dict[Any, Any]]:
     """Press Enhance; all that the page is told."""
     handlers = RunHandlers(page, services)
-    return [handlers.ask(REQUEST, *VALUES), *handlers.run(REQUEST, *VALUES)]
+    return [handlers.ask(REQUEST, *VALUES), *handlers.follow(REQUEST)]
 
 
 def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, visitor, photo_file, monkeypatch):
@@ -104,9 +109,7 @@ def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, 
 
     told = run(page, services)
 
-    assert page.result.box not in {part for update in told for part in update}
-    assert told[-1][page.run.progress] == ""
-    assert told[-1][page.run.enhance].interactive
+    assert page.result.slider not in {part for update in told for part in update}
     assert visitor.finished is None
     assert not visitor.busy
 
@@ -125,7 +128,7 @@ def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, se
     told = list(handlers.upload(REQUEST, str(photo_file), *VALUES))
 
     assert visitor.upload is None
-    assert page.upload.thumbnail not in told[-1]
+    assert page.upload.photo not in told[-1]
 
 
 def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_full(
@@ -144,7 +147,7 @@ def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_
 
 def test_a_run_is_done_although_an_old_file_cannot_be_removed(page, services, visitor, monkeypatch):
     for _ in range(8):
-        visitor.place("map", ".jpg").write_bytes(b"shown before")
+        visitor.place("whole-after", ".jpg").write_bytes(b"shown before")
         visitor.place("result", "").mkdir()
 
     def but_for_pictures(remove):
@@ -158,18 +161,17 @@ def test_a_run_is_done_although_an_old_file_cannot_be_removed(page, services, vi
     monkeypatch.setattr(Path, "unlink", but_for_pictures(Path.unlink))
     monkeypatch.setattr("shutil.rmtree", but_for_pictures(shutil.rmtree))
 
-    assert page.result.box in run(page, services)[-1]
+    assert page.result.slider in run(page, services)[-1]
 
 
 def test_a_place_of_the_result_is_cut_from_the_decoded_picture_and_let_go(page, services, visitor):
     run(page, services)
     handlers, decoded = ResultHandlers(page, services), services.previews.picture(visitor.upload.path)
 
-    shown = handlers.first(REQUEST)
-    handlers.place(cast(gr.SelectData, SimpleNamespace(index=(3, 4))), REQUEST)
+    shown = handlers.place(REQUEST)
 
     assert page.result.closely in shown
-    assert [picture is decoded for picture in services.enhancer.given] == [True, True]
+    assert [picture is decoded for picture in services.enhancer.given] == [True]
     assert services.enhancer.open == 0
 
 
@@ -185,23 +187,66 @@ def test_a_report_is_made_from_the_decoded_picture(page, services, visitor):
 
 def test_a_run_of_the_page_beyond_ones_share_is_refused_with_its_place(page, services, visitor):
     turns = [services.line.enter(asker_of(REQUEST)) for _ in range(5)]
-    told = run(page, services)
-    assert "5 runs of yours are on their way" in told[-1][page.run.progress]
+    told = RunHandlers(page, services).ask(REQUEST, *VALUES)
+    assert "5 runs of yours are on their way" in told[page.run.progress]
     assert not visitor.busy
-    services.line.leave(turns[0])
-    for turn in turns[1:]:
+    for turn in turns:
         services.line.leave(turn)
     assert visitor.finished is None
 
 
-def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_left(page, services, visitor):
+def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_cancelled(page, services, visitor):
     before = services.line.enter(Asker("someone else", "elsewhere"))
     handlers = RunHandlers(page, services)
     handlers.ask(REQUEST, *VALUES)
-    steps = handlers.run(REQUEST, *VALUES)
-    assert "1 before it" in next(steps)[page.run.progress]
+    steps = handlers.follow(REQUEST)
+    while "1 before it" not in (told := next(steps))[page.run.progress]:
+        assert visitor.busy, told
     assert len(services.line) == 2
-    steps.close()  # type: ignore[attr-defined]
+    handlers.cancel(REQUEST)
+    assert "Cancelled" in [*steps][-1][page.run.progress]
     assert len(services.line) == 1
     assert not visitor.busy
+    services.line.leave(before)
+
+
+def test_a_run_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, services, visitor):
+    visitor.tab = "the tab"
+    before = services.line.enter(Asker("someone else", "elsewhere"))
+    handlers = RunHandlers(page, services)
+    handlers.ask(REQUEST, *VALUES)
+    handlers.follow(REQUEST).close()  # type: ignore[attr-defined]
+    services.visitors.leave(REQUEST)
+
+    again = session("ada loads anew")
+    opened = ControlHandlers(page, services).open(again, "the tab")
+    services.line.leave(before)
+
+    assert opened[page.run.cancel].visible
+    assert "photo" in opened[page.upload.photo]
+    assert page.result.slider in [*handlers.follow(again)][-1]
+    assert page.result.slider in ControlHandlers(page, services).open(session("and once more"), "the tab")
+
+
+def test_another_tab_or_another_user_finds_nothing_of_it(page, services, visitor):
+    visitor.tab = "the tab"
+    controls = ControlHandlers(page, services)
+    for request, tab in ((session("b"), "another tab"), (session("c"), ""), (session("d", user="eve"), "the tab")):
+        assert controls.open(request, tab)[page.upload.photo] == ""
+    assert controls.open(session("e"), "the tab")[page.upload.photo] != ""
+
+
+def test_the_run_of_a_page_that_stays_closed_is_stopped(page, services, visitor, monkeypatch):
+    before = services.line.enter(Asker("someone else", "elsewhere"))
+    RunHandlers(page, services).ask(REQUEST, *VALUES)
+    running = visitor.run
+    services.visitors.leave(REQUEST)
+    services.visitors.sweep()
+    assert not running.stop.is_set()
+    monkeypatch.setattr("enhance.web.state.GRACE_SECONDS", -1)
+
+    services.visitors.sweep()
+
+    assert running.wait(30)
+    assert len(services.line) == 1
     services.line.leave(before)

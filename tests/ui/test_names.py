@@ -113,7 +113,7 @@ def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
         fragments.note(name),
         fragments.hint(name),
         fragments.finished(name),
-        fragments.progress("en", name, 0.5, None),
+        fragments.progress(name, 0.5),
         fragments.facts_of_upload("en", facts, Settings()),
         fragments.batch_table("en", Batch((item,)), {item: Path("/folder") / name}),
     ]

@@ -85,7 +85,7 @@ def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_f
     monkeypatch.setenv("ENHANCE_MAX_PIXELS", "100")
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 1
-    assert "more than the limit of 0.0 million" in capsys.readouterr().err
+    assert "more than the limit of 0.0001 megapixels" in capsys.readouterr().err
 
 
 def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeypatch, capsys):

@@ -64,7 +64,7 @@ def test_the_report_tells_all_there_is_to_tell(english, tmp_path):
         *("猫.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "× 4", "RGB, 8 bit"),
         *("0123456789abcdef0123456789abcdef", "5" * 32, "7" * 32, "3" * 32),
         *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB"),
-        *("0.012 input megapixels a second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.01 s"),
+        *("0.012 megapixels of input a second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.01 s"),
         *("Strength", "1.00", "0.15", "Saturation", "1.05", "1.03"),
         *("Most detailed", "Most even", "Middle", "Brightness", "Red", "Green", "Blue"),
         *("PSNR", "SSIM", "Laplacian", "61.2 dB"),
@@ -81,7 +81,7 @@ def test_it_is_all_chinese_in_chinese(tmp_path, cat):
 
     text = text_of(document, tmp_path)
     assert all(
-        words in text for words in ("图像增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "每秒 0.012 百万输入像素")
+        words in text for words in ("图像增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "每秒输入 1.23 万像素")
     )
     assert not any(word in text for word in ("Before", "After", "Settings", "seconds"))
     assert b"/Lang (zh-CN)" in document

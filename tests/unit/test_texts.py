@@ -22,6 +22,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "preset_{}": tuple(PRESETS),
     "about_{}": tuple(PRESETS),
     "hint_{}": ("dehaze", "face"),
+    "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
     "column_{}": ("file", "state", "size", "time"),
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
@@ -36,9 +37,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
 
 COMPOSED: dict[str, tuple[str, ...]] = {
-    "{}_title": ("picture", "preset", "tune", "preview", "result", "inspect", "batch"),
+    "{}_title": ("preset", "batch"),
     "{}_info": ("strength", "denoise", "tile"),
-    "choice_{}": tuple(PRESETS),
+    "preset_{}": tuple(PRESETS),
 }
 """The same for the texts that the browser puts in by itself."""
 

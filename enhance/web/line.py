@@ -1,0 +1,186 @@
+"""Work on its way: done in the background, in its turn, and with one line in the log for what became of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..enhancer import Result
+from ..errors import Cancelled, EnhanceError
+from .page_files import Asker
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Runs `do(stop)` in a thread, at once. `close` tells it to stop, for when nobody waits for it any more."""
+
+    def __init__(self, do: Callable[[threading.Event], T], name: str):
+        self.stop = threading.Event()
+        self._ended = threading.Event()
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(do,), name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.stop.set()
+
+    def looks(self, seconds: float) -> Iterator[None]:
+        """A moment to look after it, every so many seconds until its end."""
+        while not self.wait(seconds):
+            yield
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most so long; True when it is there."""
+        return self._ended.wait(seconds)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.is_set()
+
+    def result(self) -> T:
+        """What came of it, after its end. Raises what went wrong there."""
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+    def _work(self, do: Callable[[threading.Event], T]) -> None:
+        try:
+            self._result.append(do(self.stop))
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended.set()
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is: rows done and in all, seconds left, whether the network is through.
+
+    `ahead` runs come before one that waits for its turn.
+    """
+
+    done: int = 0
+    total: int = 0
+    left: float | None = None
+    writing: bool = False
+    ahead: int = 0
+
+
+class LinePlace:
+    """A place in the line, from `with` to its end."""
+
+    def __init__(self, line: WaitingLine, asker: Asker, kind: str):
+        self._line, self.asker, self.kind = line, asker, kind
+        self.began: float | None = None
+
+    def __enter__(self) -> LinePlace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.leave(self)
+
+    def looks(self, seconds: float) -> Iterator[int]:
+        """How many are before it, every so many seconds until its turn."""
+        while ahead := self._line.ahead(self):
+            yield ahead
+            self._line.wait(seconds)
+
+
+class WaitingLine:
+    """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
+
+    All of one address may have all but such a share, so that there is always room for others. One run has its turn at a
+    time. Batches have theirs at once and take turns with the runs file by file.
+    """
+
+    def __init__(self, most: int = 20, batches: int = 8):
+        self._most = {"run": most + 1, "batch": batches}
+        self._share = max(2, most // 4)
+        self._of_address = max(self._share, most - self._share)
+        self._turns: list[LinePlace] = []
+        self._changed = threading.Condition()
+        self._seconds = 30.0
+        self._served: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def enter(self, asker: Asker, kind: str = "run") -> LinePlace:
+        """A place for a visitor. Raises EnhanceError, with the place that it would have had."""
+        with self._changed:
+            own = sum(turn.asker.name == asker.name for turn in self._turns)
+            near = sum(turn.asker.address == asker.address for turn in self._turns)
+            of_kind = sum(turn.kind == kind for turn in self._turns)
+            full = of_kind >= self._most[kind] or len(self._turns) >= self._most["run"]
+            if full or own >= self._share or near >= self._of_address:
+                ahead = len(self._turns)
+                minutes = max(1, round(ahead * self._seconds / 60))
+                key = "queue_full" if full else "queue_share"
+                raise EnhanceError(key, own=own if own >= self._share else near, place=ahead + 1, minutes=minutes)
+            self._turns.append(turn := LinePlace(self, asker, kind))
+        return turn
+
+    def ahead(self, turn: LinePlace) -> int:
+        """How many runs come before it; none: it has its turn."""
+        with self._changed:
+            if turn.kind == "batch" or turn not in self._turns:
+                return 0
+            before = self._order().index(turn)
+            if not before and turn.began is None:
+                turn.began = time.monotonic()
+                self._served = {name: served for name, served in self._served.items() if self._has(name)}
+                self._served[turn.asker.name] = max(self._served.values(), default=0) + 1
+            return before
+
+    def _has(self, name: str) -> bool:
+        return any(turn.asker.name == name for turn in self._turns)
+
+    def _order(self) -> list[LinePlace]:
+        """The runs as they come: the one that goes on, then visitors by turns, each one's in the order of asking."""
+        rounds: Counter[str] = Counter()
+        order: list[tuple[int, int, int, LinePlace]] = []
+        runs = [turn for turn in self._turns if turn.kind == "run"]
+        for number, turn in enumerate(sorted(runs, key=lambda turn: turn.began is None)):
+            name = turn.asker.name
+            round_ = -1 if turn.began is not None else rounds[name]
+            order.append((round_, 0 if round_ else self._served.get(name, 0), number, turn))
+            rounds[name] += 1
+        return [turn for *_, turn in sorted(order, key=lambda one: one[:3])]
+
+    def wait(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def leave(self, turn: LinePlace) -> None:
+        with self._changed:
+            self._turns.remove(turn)
+            if turn.began is not None:
+                self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
+            self._changed.notify_all()
+
+
+def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
+    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
+    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
+    try:
+        result = make(stop)
+        outcome, task = "done", result.info["task_id"]
+        size = "{width}x{height}".format_map(result.info["input"])
+        return result
+    except Cancelled:
+        outcome = "cancelled"
+        raise
+    finally:
+        seconds = time.monotonic() - begun
+        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
