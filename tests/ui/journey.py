@@ -16,10 +16,9 @@ def choose(page: Page, file: Path) -> None:
 
 
 def choose_again(page: Page, file: Path) -> None:
-    """Put the chosen file away and give another."""
-    page.locator("#upload button[aria-label=Clear]").click()
-    expect(page.locator("#thumbnail")).to_have_count(0)
+    """Give another picture in place of the chosen one."""
     choose(page, file)
+    expect(page.locator("#facts")).to_contain_text(file.name, timeout=PATIENCE)
     wait_for_chip(page, "matches")
 
 
@@ -45,6 +44,8 @@ def wait_for_new_preview(page: Page, old: list[str]) -> list[str]:
 def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     """Move a slider by the keyboard."""
     handle = page.locator(f"#{slider} input[type=range]")
+    if not handle.is_visible():
+        page.locator("#tuning-sheet > button").click()
     handle.focus()
     for _ in range(times):
         page.keyboard.press(key)
@@ -63,7 +64,12 @@ def enhance(page: Page) -> None:
     """Press Enhance and wait for the result."""
     expect(page.locator("#enhance")).to_be_enabled(timeout=PATIENCE)
     page.locator("#enhance").click()
-    expect(page.locator("#download")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#download")).to_be_visible(timeout=PATIENCE)
+
+
+def view(page: Page, name: str) -> None:
+    """Have the stage show preview, whole or close."""
+    page.locator(f"#view label:has(input[value={name}])").click()
 
 
 def download(page: Page, folder: Path) -> Path:

@@ -57,7 +57,7 @@ def test_a_picture_of_this_kind_goes_the_whole_way(site, open_page, tmp_path, ma
     choose(page, path)
     wait_for_chip(page, "matches")
     expect(page.locator("#facts")).to_contain_text(facts)
-    page.wait_for_function("document.querySelector('#thumbnail img').naturalWidth > 0")
+    page.wait_for_function("document.querySelector('#photo img').naturalWidth > 0")
     enhance(page)
     page.wait_for_function("document.querySelector('#compare img').naturalWidth > 0")
 

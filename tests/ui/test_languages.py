@@ -33,7 +33,6 @@ def test_the_link_decides_the_language_and_the_preset(open_page):
     expect(page.locator("#enhance")).to_have_text("增强")
     expect(page.locator("#why")).to_have_text("请先选择图片。")
     expect(page.locator("#preset input[value=anime]")).to_be_checked()
-    expect(page.locator("#sharpen input[type=number]")).to_have_value("0")
 
     page.locator("#head-links a[lang=en]").click()
     expect(page.locator("#enhance")).to_have_text("Enhance")
@@ -71,7 +70,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(site, open_page, lo
     wait_for_chip(page, "matches")
     enhance(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for part in ("#thumbnail", "#preview", "#preset", "#enhance", "#compare", "#download"):
+    for part in ("#photo", "#stage", "#preset", "#compare", "#download"):
         box = page.locator(part).bounding_box()
         assert box is not None, part
         assert box["x"] >= 0, part
@@ -80,7 +79,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(site, open_page, lo
 
 def _english_left(page: Page) -> list[str]:
     """Texts of the page's own that have not been translated."""
-    texts = page.locator(".card .step, .card .hint, .card button, .card dt, .card label, .card .note").all_inner_texts()
+    texts = page.locator(
+        ".card .step, .card .hint, .card button, .card dt, .card label, .card .note, .card figcaption, #bar button"
+    ).all_inner_texts()
     return [text for text in texts if text.strip() and not has_chinese(text) and not _is_neutral(text)]
 
 

@@ -86,7 +86,7 @@ def test_a_name_is_only_ever_shown_on_the_first_tab(site, watched, tmp_path, nam
 
 def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_as_they_are):
     page = watched("?preset=anime-fast")
-    page.get_by_role("tab", name="Many pictures").click()
+    page.get_by_role("tab", name="Many").click()
     files = [site.photo(name, 20, 24) for name in NAMES] + [unreadable(site, f"bad {name}") for name in NAMES]
     page.locator("#batch-files input[type=file]").set_input_files(files)
     expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)

@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
 
 from ..site import Site, photo
-from .journey import PATIENCE, choose, wait_for_chip
+from .journey import PATIENCE, choose, press, wait_for_chip
 
 
 def hazy_photo(site: Site):
@@ -24,28 +24,54 @@ def hazy_photo(site: Site):
 
 def test_a_preset_shows_an_example_and_its_time(open_page):
     page = open_page()
-    example = page.locator("#preset-example img")
-    expect(example).to_be_visible(timeout=PATIENCE)
-    gentle = example.get_attribute("src")
-    assert gentle
+    about = page.locator("#about figure:visible")
+    expect(about.locator("img")).to_have_attribute("src", "presets/gentle.jpg", timeout=PATIENCE)
 
     page.locator("#preset label", has_text="Dehaze").click()
 
-    expect(example).not_to_have_attribute("src", gentle, timeout=PATIENCE)
-    expect(page.locator("#preset label", has_text="Anime, fast")).to_contain_text("% of Gentle's time")
-    expect(page.locator("#preset label", has_text="Face")).to_contain_text("Its weights are not here")
+    expect(about.locator("img")).to_have_attribute("src", "presets/dehaze.jpg")
+    page.wait_for_function("document.querySelector('#about figure:not([hidden]) img').naturalWidth > 0")
+    page.locator("#preset label", has_text="Anime, fast").hover()
+    expect(about).to_contain_text("% of Gentle's time")
+
+
+def test_a_preset_without_its_weights_cannot_be_chosen_and_says_what_would_bring_it(site, open_page):
+    page = open_page()
+    expect(page.locator("#preset input[value=face]")).to_be_disabled(timeout=PATIENCE)
+
+    page.locator("#preset label", has_text="Face").hover()
+
+    said = page.locator("#about figure:visible")
+    expect(said).to_contain_text("Not available")
+    expect(said).to_contain_text("python -m weights fetch")
+    assert str(site.files.parent) not in said.inner_text()
+
+
+def test_a_preset_whose_sliders_were_moved_says_so_and_has_a_way_back(site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("reset.png", 40, 40))
+    wait_for_chip(page, "matches")
+    expect(page.locator("#reset")).to_have_count(0)
+
+    press(page, "sharpen", "ArrowRight", times=3)
+
+    expect(page.locator("#changed")).to_have_text("changed", timeout=PATIENCE)
+    page.locator("#reset").click()
+    expect(page.locator("#sharpen input[type=number]")).to_have_value("0")
+    expect(page.locator("#reset")).to_have_count(0)
+    wait_for_chip(page, "matches")
 
 
 def test_a_hazy_picture_gets_a_tip_and_the_preset_stays(site: Site, open_page):
     page = open_page()
     choose(page, hazy_photo(site))
 
-    expect(page.locator("#estimate .tip")).to_contain_text("looks hazy", timeout=PATIENCE)
+    expect(page.locator("#tips .tip")).to_contain_text("looks hazy", timeout=PATIENCE)
     assert page.locator("#preset input:checked").get_attribute("value") == "gentle"
     wait_for_chip(page, "matches")
 
     page.locator("#preset label", has_text="Dehaze").click()
-    expect(page.locator("#estimate .tip")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#tips .tip")).to_have_count(0, timeout=PATIENCE)
 
 
 def test_a_clear_picture_gets_no_tip(site: Site, open_page):
@@ -53,4 +79,4 @@ def test_a_clear_picture_gets_no_tip(site: Site, open_page):
     choose(page, site.photo("clear.png", 60, 70))
 
     wait_for_chip(page, "matches")
-    expect(page.locator("#estimate .tip")).to_have_count(0)
+    expect(page.locator("#tips .tip")).to_have_count(0)

@@ -81,7 +81,7 @@ def test_it_is_all_chinese_in_chinese(tmp_path, cat):
 
     text = text_of(document, tmp_path)
     assert all(
-        words in text for words in ("图像增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "每秒输入 1.23 万像素")
+        words in text for words in ("图像增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "每秒输入 1.2 万像素")
     )
     assert not any(word in text for word in ("Before", "After", "Settings", "seconds"))
     assert b"/Lang (zh-CN)" in document
