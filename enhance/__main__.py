@@ -129,11 +129,11 @@ def _planned(inputs: list[Path], output: Path | None) -> Batch:
         if output.suffix.lower() != ".png":
             raise SettingsError("png_only", name=output.name)
         sweep(output.parent)
-        return Batch((Item(inputs[0], inputs[0].name, output),))
+        return Batch((Item(inputs[0], Path(inputs[0].name), output),))
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
     planned = plan(find_pictures(inputs, output), output)
-    for folder in {output / (item.place or item.name) for item in planned.items}:
+    for folder in {output / item.place for item in planned.items}:
         sweep(folder.parent)
     return planned
 

@@ -113,19 +113,7 @@ class Enhancer:
         record = pipeline.begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop)
         if output is not None:
             return self._run_to(Path(output), source, record, workshop, others)
-        self.tasks.prepare()
-        task_id = self.tasks.new_id()
-        path, keep = self.tasks.result_path(task_id), self.tasks.network_path(record.network_key)
-        upload = self.tasks.upload_path(record.picture.sha256, record.picture.name)
-        if hold is not None:
-            hold.enter_context(self.tasks.using(path))
-        with self.tasks.using(upload, path, keep):
-            self.tasks.keep_upload(source, record.picture)
-            info = pipeline.find_stored(record, self.tasks, path) if watch is None else None
-            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
-            info |= {"task_id": task_id}
-            self.tasks.finish(task_id, info)
-        return Result(path, info)
+        return self._run_as_task(source, record, workshop, others, preview, hold)
 
     def preview(
         self,
@@ -281,6 +269,31 @@ class Enhancer:
         source = source if isinstance(source, Picture) else Path(source)
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
         return Order(source, settings or Settings(), *limits, name)
+
+    def _run_as_task(
+        self,
+        source: Path,
+        record: RunRecord,
+        workshop: Workshop,
+        others: Onlookers,
+        preview: Preview | None,
+        hold: ExitStack | None,
+    ) -> Result:
+        """A run whose result goes to the store, together with its input and the network's output."""
+        tasks = self.tasks
+        tasks.prepare()
+        task_id = tasks.new_id()
+        path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
+        upload = tasks.upload_path(record.picture.sha256, record.picture.name)
+        if hold is not None:
+            hold.enter_context(tasks.using(path))
+        with tasks.using(upload, path, keep):
+            tasks.keep_upload(source, record.picture)
+            info = pipeline.find_stored(record, tasks, path) if others.watch is None else None
+            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
+            info |= {"task_id": task_id}
+            tasks.finish(task_id, info)
+        return Result(path, info)
 
     def _run_to(self, output: Path, source: Path, record: RunRecord, workshop: Workshop, others: Onlookers) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, Running, Source, pack, plan
+from ..batch import Batch, Item, Running, pack, plan
 from ..errors import EnhanceError, StorageError
 from ..settings import Settings
 from ..texts import say, say_time, straight
@@ -49,7 +49,7 @@ class BatchWork(Background[Packed]):
     def __init__(
         self, services: Services, sources: Sequence[Path], settings: Settings, language: str, caller: Hashable
     ):
-        self.batch = plan([Source(path, Path(path.name)) for path in sources])
+        self.batch = plan(Item(path, Path(path.name)) for path in sources)
 
         def look(batch: Batch) -> None:
             self.batch = batch
@@ -112,7 +112,7 @@ class BatchHandlers:
         visitor, language = self._services.asker(request)
         if visitor.batch is not None:
             return {self._run.why: fragments.note(say(language, "why_running"))}
-        batch = plan([Source(Path(path), Path(Path(path).name)) for path in paths or []])
+        batch = plan(Item(Path(path), Path(Path(path).name)) for path in paths or [])
         return {
             self._card.table: fragments.batch_table(language, batch) if batch.items else "",
             self._card.download: gr.DownloadButton(value=None, interactive=False),
