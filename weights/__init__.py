@@ -4,7 +4,7 @@
 Importing this package loads neither torch nor huggingface_hub.
 """
 
-from .errors import WeightsError, WeightsFolderError
+from .errors import ModelFileError, WeightsFolderError
 from .models import Model, manifest
 from .state import read_state_dict
 from .store import Located, Store, ensure, folder, locate
@@ -12,8 +12,8 @@ from .store import Located, Store, ensure, folder, locate
 __all__ = [
     "Located",
     "Model",
+    "ModelFileError",
     "Store",
-    "WeightsError",
     "WeightsFolderError",
     "ensure",
     "folder",

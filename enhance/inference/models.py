@@ -53,7 +53,7 @@ def _own_errors() -> Iterator[None]:
         yield
     except weights.WeightsFolderError as error:
         raise StorageError(error.key, **error.values) from error
-    except weights.WeightsError as error:
+    except weights.ModelFileError as error:
         raise WeightsError(error.key, **error.values) from error
 
 

@@ -84,7 +84,7 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
 def test_the_errors_of_the_model_files_become_the_products_own(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no model 'sd-x9'") as unknown:
         models.locate("sd-x9")
-    assert isinstance(unknown.value.__cause__, weights.WeightsError)
+    assert isinstance(unknown.value.__cause__, weights.ModelFileError)
     assert unknown.value.sentence("zh-CN").startswith("没有名为 'sd-x9' 的模型")
 
     (tmp_path / "file").touch()
