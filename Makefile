@@ -1,11 +1,12 @@
 # make run    the page on port 7860          make test   all tests, their set-up included
 # make check  lint, format and types         make bench  what this machine makes of the engine
+# make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
 
-.PHONY: run test check bench fetch debian clean
+.PHONY: run test check bench fuzz fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -20,6 +21,10 @@ check: .venv/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+fuzz: SECONDS ?= 1800
+fuzz: .venv/.test-ready
+	ENHANCE_FUZZ=$(SECONDS) $(BIN)/python -m pytest -s tests/unit/test_fuzz.py
 
 bench: .venv/.test-ready fetch
 	$(BIN)/python -m enhance bench
