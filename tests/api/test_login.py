@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import httpx
 import pytest
 from gradio_client import Client
@@ -12,15 +16,23 @@ from enhance.config import read_config
 from enhance.web.serving import launch_options
 
 
-@pytest.fixture
-def guarded(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_AUTH", "ada:secret")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))
-    demo = build_demo(Enhancer("cpu", data=tmp_path / "data"))
-    options = launch_options(read_config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
-    _, url, _ = demo.launch(**options)
-    yield url
-    demo.close()
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a page with a login."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ENHANCE_AUTH", "ada:secret")
+        environment.setenv("GRADIO_TEMP_DIR", str(folder / "page"))
+        demo = build_demo(Enhancer("cpu", data=folder / "data"))
+        options = launch_options(read_config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+        _, url, _ = demo.launch(**options)
+        yield url
+        demo.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("guarded")) as url:
+        yield url
 
 
 def test_only_who_logs_in_gets_an_answer(guarded):
@@ -65,11 +77,12 @@ def test_a_logout_is_a_post_and_ends_one_session(guarded):
     assert other.post("logout", headers={"origin": "https://evil.example"}).status_code == 403
 
 
-def test_wrong_passwords_are_slowed_down(guarded):
-    tries = [httpx.post(f"{guarded}login", data={"username": "ada", "password": str(n)}) for n in range(20)]
+def test_wrong_passwords_are_slowed_down(tmp_path):
+    with served(tmp_path) as url:
+        tries = [httpx.post(f"{url}login", data={"username": "ada", "password": str(n)}) for n in range(20)]
+        right = httpx.post(f"{url}login", data={"username": "ada", "password": "secret"})
     assert [one.status_code for one in tries] == [400] * 5 + [429] * 15
     assert "too many wrong passwords" in tries[-1].json()["detail"]
-    right = httpx.post(f"{guarded}login", data={"username": "ada", "password": "secret"})
     assert right.status_code == 429
 
 
