@@ -60,13 +60,25 @@ def test_a_click_on_the_picture_chooses_the_square_of_the_preview(site, open_pag
     expect(page.locator("#thumbnail img")).not_to_have_attribute("src", thumbnail or "")
 
 
-def test_a_second_click_replaces_the_preview_on_its_way(site, open_page):
-    page = open_page("?preset=gentle")
+def test_a_second_click_replaces_the_preview_on_its_way(site, open_page, monkeypatch):
+    page = open_page("?preset=anime-fast")
     choose(page, site.photo("clicks.png", 200, 300))
-    wait_for_chip(page, "running")
+    wait_for_chip(page, "matches")
+    whole_preview, begun, last = site.enhancer.preview, threading.Semaphore(0), threading.Event()
 
+    def slow(*given, **named):
+        begun.release()
+        while not (named["stop"].is_set() or last.is_set()):
+            time.sleep(0.02)
+        return whole_preview(*given, **named)
+
+    monkeypatch.setattr(site.enhancer, "preview", slow)
     click_at(page, "#thumbnail", 0.9, 0.1)
+    assert begun.acquire(timeout=60)
+    wait_for_chip(page, "running")
     click_at(page, "#thumbnail", 0.1, 0.9)
+    assert begun.acquire(timeout=60), "the first preview was not stopped"
+    last.set()
 
     wait_for_chip(page, "matches")
     expect(page.locator("#preview-where")).to_contain_text("around 64, 136")
