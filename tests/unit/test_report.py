@@ -252,13 +252,10 @@ def test_16_megapixels_take_under_two_seconds_and_three_megabytes(tmp_path):
     picture, result = run_of(tmp_path / "photo.png", cv2.add(photo, noise))
     assert result.size == (4000, 4000)
 
-    path, seconds = tmp_path / "photo.pdf", []
-    for _ in range(2):  # the better of two, because other work on this machine is not the report's
-        started = time.perf_counter()
-        write_report(path, info_of(picture), result, picture)
-        seconds.append(time.perf_counter() - started)
+    path, started = tmp_path / "photo.pdf", time.process_time()
+    write_report(path, info_of(picture), result, picture)
 
-    assert min(seconds) < 2
+    assert time.process_time() - started < 2, "of the processor, because other work on this machine is not the report's"
     assert path.stat().st_size < 3_000_000
 
 
