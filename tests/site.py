@@ -37,11 +37,12 @@ class CountingEnhancer(Enhancer):
 
 @dataclass
 class Site:
-    """A running app: its address and the enhancer behind it."""
+    """A running app: its address, the enhancer behind it, the tests' own pictures, and the page's folder."""
 
     url: str
     enhancer: CountingEnhancer
     files: Path
+    page: Path
 
     def photo(self, name: str, height: int, width: int, enlarged: int = 1) -> Path:
         """A piece of a real photo as a PNG file called `name`."""
@@ -63,8 +64,9 @@ def site(tmp_path_factory) -> Iterator[Site]:
     from enhance.config import Config
     from enhance.web.serving import launch_options
 
-    folder = tmp_path_factory.mktemp("site")
-    changed = {"ENHANCE_WEIGHTS": str(folder / "weights"), "GRADIO_TEMP_DIR": str(folder / "page")}
+    folder, shared = tmp_path_factory.mktemp("site"), tmp_path_factory.getbasetemp()
+    # one place for every app of a process: it looks them up whenever it is asked for something
+    changed = {"ENHANCE_WEIGHTS": str(shared / "site-weights"), "GRADIO_TEMP_DIR": str(shared / "site-page")}
     before = {name: os.environ.get(name) for name in changed}
     os.environ |= changed
     for name in ("realesrgan-x4plus", "realesr-animevideov3"):
@@ -74,7 +76,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
     options = launch_options(Config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
     _, url, _ = demo.launch(**options)
     (folder / "files").mkdir()
-    yield Site(url, enhancer, folder / "files")
+    yield Site(url, enhancer, folder / "files", shared / "site-page")
     demo.close()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})

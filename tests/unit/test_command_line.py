@@ -209,23 +209,35 @@ def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_
 
 
 AGAIN_AND_AGAIN = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 import enhance.enhancer, enhance.batch, enhance.inference.engine
 from enhance.__main__ import main
-for seconds in sys.stdin:
+output = sys.argv[-1]
+def names():
+    return set(os.listdir(output)) if os.path.isdir(output) else set()
+for moment in sys.stdin:
+    before, ended = names(), threading.Event()
     child = os.fork()
     if not child:
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
         sys.exit(main(sys.argv[1:]))
-    killer = threading.Timer(float(seconds), os.kill, (child, signal.SIGKILL))
+    def kill():
+        if moment == "writing\\n":
+            while not ended.is_set() and not names() - before:
+                pass
+        else:
+            ended.wait(float(moment))
+        if not ended.is_set():
+            os.kill(child, signal.SIGKILL)
+    killer = threading.Thread(target=kill)
     killer.start()
     _, status = os.waitpid(child, 0)
-    killer.cancel()
+    ended.set()
     killer.join()
     print(status, flush=True)
 """
-"""Runs the command line anew for each line of its input and kills it after so many seconds.
+"""Runs the command line anew for each line of its input, and kills it: after so many seconds, or while it writes.
 
 What takes a new process two seconds, the imports, is there already: no moment is lost on what writes nothing.
 """
@@ -233,7 +245,7 @@ What takes a new process two seconds, the imports, is there already: no moment i
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not copied here")
-def test_a_batch_killed_at_twenty_random_moments_ends_with_the_same_bytes(photo, tmp_path):
+def test_a_batch_killed_at_twenty_random_moments_and_five_while_it_writes_ends_with_the_same_bytes(photo, tmp_path):
     folder, whole, killed = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
     folder.mkdir()
     for number in range(6):
@@ -246,25 +258,26 @@ def test_a_batch_killed_at_twenty_random_moments_ends_with_the_same_bytes(photo,
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
         )
 
-    def run(batch: subprocess.Popen[str], seconds: float) -> int:
-        """Let the batch run for so many seconds at the most; how it ended, 0 if by itself and well."""
+    def run(batch: subprocess.Popen[str], moment: object = 600) -> int:
+        """Let the batch run until then at the latest; how it ended, 0 if by itself and well."""
         assert batch.stdin is not None
         assert batch.stdout is not None
-        batch.stdin.write(f"{seconds}\n")
+        batch.stdin.write(f"{moment}\n")
         return int(batch.stdout.readline())
 
     with runs(whole) as batch:
-        assert run(batch, 600) == 0
+        assert run(batch) == 0
         shutil.rmtree(whole)
         started = time.monotonic()
-        assert run(batch, 600) == 0
+        assert run(batch) == 0
         undisturbed = time.monotonic() - started
+    at_random = [undisturbed * moment / 100 for moment in random.Random(20).choices(range(1, 100), k=20)]
     with runs(killed) as batch:
-        for moment in random.Random(20).choices(range(1, 100), k=20):
-            assert run(batch, undisturbed * moment / 100) in (0, signal.SIGKILL)
+        for moment in ["writing"] * 5 + at_random:
+            assert run(batch, moment) in (0, signal.SIGKILL)
             for path in killed.glob("[0-9]*.png"):
                 assert path.read_bytes() == (whole / path.name).read_bytes()
-        assert run(batch, 600) == 0
+        assert run(batch) == 0
 
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
         path.name: path.read_bytes() for path in whole.iterdir()
