@@ -317,7 +317,7 @@ COVERED = """() => {
 """Notes from now on which parts of the page are dimmed or covered because something is under way."""
 
 
-def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_page):
+def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_page, monkeypatch):
     page = open_page("?preset=anime-fast")
     choose(page, site.photo("calm.png", 300, 300))
     wait_for_chip(page, "matches")
@@ -327,12 +327,15 @@ def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_pag
 
     press(page, "contrast", "ArrowRight")
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "outdated", timeout=PATIENCE)
+    looked, whole_run = threading.Event(), site.enhancer.run
+    monkeypatch.setattr(site.enhancer, "run", lambda *given, **named: (looked.wait(60), whole_run(*given, **named))[1])
     page.locator("#enhance").click()
-    expect(page.locator("#cancel")).to_be_enabled()
+    expect(page.locator("#cancel")).to_be_enabled(timeout=PATIENCE)
     for part in ("#compare", "#closely", "#preview"):
         expect(page.locator(f"{part} [data-testid=imageslider-image]")).to_have_count(2)
     for part, words in (("#facts", "calm.png"), ("#result-facts", "calm.png"), ("#preview-where", "px around")):
         expect(page.locator(part)).to_contain_text(words)
+    looked.set()
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches", timeout=PATIENCE)
 
     assert page.evaluate("[...window.covered]") == []
