@@ -159,8 +159,8 @@ class Endpoints:
     def report(self, request: gr.Request, task_id: str) -> str:
         """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
         with told(request):
-            own = self._services.owners.check(request, task_id)
-            report = self._services.enhancer.report(own, language_of(request))
+            own, facts = self._services.owners.check(request, task_id)
+            report = self._services.enhancer.report(own, language_of(request), told=facts)
             info = self._services.enhancer.tasks.info(own)
             name = report_name(info) if info else report.name
             return str(self._services.outbox.link(report, name))
