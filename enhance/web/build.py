@@ -48,7 +48,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     folder = page_folder(config, enhancer)
     kept = max(1, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
-        page = build_page(page_texts(limits))
+        page = build_page(page_texts(limits), login=config.auth is not None)
         services = Services(
             enhancer,
             limits,
