@@ -12,12 +12,14 @@ from enhance.errors import EnhanceError, StorageError
 if TYPE_CHECKING:
     import gradio as gr
 
+    from enhance.web.metrics import Metrics
 
-def build_demo(enhancer: Enhancer | None = None) -> gr.Blocks:
-    """The page and its endpoints, ready for `launch(**launch_options(...))`."""
+
+def build_demo(enhancer: Enhancer | None = None, metrics: Metrics | None = None) -> gr.Blocks:
+    """The page and its endpoints, ready for `launch(**launch_options(...))` with the same `metrics`."""
     from enhance.web.build import build  # Gradio writes to its folder when it is imported: that is checked before
 
-    return build(enhancer or Enhancer())
+    return build(enhancer or Enhancer(), metrics)
 
 
 def main() -> None:
@@ -32,12 +34,14 @@ def main() -> None:
 
 
 def _serve(enhancer: Enhancer) -> None:
+    from enhance.web.metrics import Metrics
     from enhance.web.serving import launch_options, quiet_logs, warm_up
 
     quiet_logs()
-    demo, config = build_demo(enhancer), enhancer.config
+    config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
+    demo = build_demo(enhancer, metrics)
     try:
-        demo.launch(**launch_options(config), prevent_thread_lock=True)
+        demo.launch(**launch_options(config, metrics), prevent_thread_lock=True)
     except OSError as error:
         address = f"{config.host or '127.0.0.1'}:{config.port}"
         raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,13 +172,19 @@ class Enhancer:
             faces = self._portraits.faces(picture) if settings.scene == "face" else None
             yield pipeline.finished_rows(picture, settings, output, faces)
 
-    def report(self, task_id: str, language: str = DEFAULT_LANGUAGE, picture: Picture | None = None) -> Path:
+    def report(
+        self,
+        task_id: str,
+        language: str = DEFAULT_LANGUAGE,
+        picture: Picture | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> Path:
         """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
 
-        `picture` is the decoded input, where the caller has it. Raises EnhanceError when there is no such task or its
-        files are no longer kept.
+        `picture` is the decoded input, where the caller has it; facts that are `told` to the reader take the place of
+        those that are stored. Raises EnhanceError when there is no such task or its files are no longer kept.
         """
-        info = self._finished(task_id)
+        info = self._finished(task_id) | dict(told or {})
         chinese = spoken(language) == "zh-CN"
         path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
         upload, result = self._upload(info), Result(self.tasks.result_path(task_id), info)

@@ -108,7 +108,7 @@ class RunRecord:
             "peak_memory_mb": round(self.memory.look(), 1) if self.memory else None,
             "agreement_db": None,
             "cached": cached,
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": timestamp(),
             **self._extra,
         }
 
@@ -130,6 +130,11 @@ class RunRecord:
             },
             "model": {"name": located.name, "sha256": located.sha256, "source": located.source},
         }
+
+
+def timestamp() -> str:
+    """The time as the facts have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:

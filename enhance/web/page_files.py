@@ -19,6 +19,7 @@ import gradio as gr
 from ..config import Config
 from ..errors import EnhanceError, PictureError
 from ..files import OwnFolders, explained, link_or_copy
+from ..info import timestamp
 from ..texts import straight
 
 _SWEEP_SECONDS = 600
@@ -137,29 +138,38 @@ class Owners:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owners: OrderedDict[str, str] = OrderedDict()
-        self._made: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._owners: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def remember(self, request: gr.Request, info: dict[str, Any]) -> dict[str, Any]:
-        """Take the task as the caller's; gives its facts, `cached` only where the earlier result was theirs too."""
+        """Take the task as the caller's; gives its facts as they may know them.
+
+        That a result was there already, and since when, is told only to who made it.
+        """
         name = _name(request)
         with self._lock:
             own = (name, info["signature"])
-            known = own in self._made
-            self._owners[info["task_id"]], self._made[own] = name, None
+            stored, made = bool(info["cached"]), self._made.get(own)
+            told = {"cached": stored and made is not None, "finished": info["finished"]}
+            if stored:
+                told["finished"] = made or timestamp()
+            self._owners[info["task_id"]], self._made[own] = (name, told), told["finished"]
             for kept in (self._owners, self._made):
                 while len(kept) > _MOST_OWNERS:
                     kept.popitem(last=False)
-        return info | {"cached": bool(info["cached"] and known)}
+        return info | told
 
-    def check(self, request: gr.Request, task_id: object) -> str:
-        """The task id, if it is the caller's. Raises EnhanceError: an unknown one and another's get the same answer."""
+    def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any]]:
+        """The task id, if it is the caller's, and the facts that they were told otherwise than they are stored.
+
+        Raises EnhanceError: an unknown task and another's get the same answer.
+        """
         with self._lock:
-            owner = self._owners.get(task_id) if isinstance(task_id, str) else None
+            owner, told = (self._owners.get(task_id) if isinstance(task_id, str) else None) or (None, {})
         if owner is None or owner != _name(request):
             raise EnhanceError("api_not_your_task")
         assert isinstance(task_id, str)
-        return task_id
+        return task_id, told
 
 
 def _name(request: gr.Request) -> str:

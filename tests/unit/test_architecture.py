@@ -107,7 +107,7 @@ def test_no_two_classes_share_a_name():
 
 def test_the_package_is_small_enough_to_walk_through():
     assert len([name for name in PATHS if name.split(".")[0] == "enhance"]) <= MOST_MODULES
-    assert len([name for name in PATHS if name.startswith("enhance.web")]) <= 18
+    assert len([name for name in PATHS if name.startswith("enhance.web")]) <= 19
 
 
 def test_no_module_of_the_page_is_long():

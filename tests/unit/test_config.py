@@ -44,6 +44,12 @@ def test_a_login_is_a_user_and_a_password():
             read_config({"ENHANCE_AUTH": text})
 
 
+def test_counting_is_switched_on_by_a_1():
+    assert [read_config({"ENHANCE_METRICS": text}).metrics for text in ("1", "0", "")] == [True, False, False]
+    with pytest.raises(SettingsError, match="ENHANCE_METRICS is “yes”: set it to 1 or 0"):
+        read_config({"ENHANCE_METRICS": "yes"})
+
+
 @pytest.mark.parametrize(
     ("spoken", "language"),
     [
