@@ -14,8 +14,9 @@ from PIL import Image
 from enhance import PictureError
 from enhance.config import Config
 from enhance.picture import inspect, read_picture
+from enhance.tasks import download_name
 from enhance.web.language import language_of
-from enhance.web.page_files import Limits, Outbox, PageFolder, download_name, limits_of
+from enhance.web.page_files import Limits, Outbox, PageFolder, limits_of
 from enhance.web.preview import KeptPictures
 
 
