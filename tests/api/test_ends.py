@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import Image
 
+import weights
+from enhance.errors import Cancelled
+
 from ..site import photo
+from ..unit.hub_server import HubServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 ROOT = Path(__file__).parents[2]
@@ -163,3 +173,98 @@ def test_a_reader_that_has_seen_enough_stops_no_batch(pictures, tmp_path):
     assert "Traceback" not in said
     assert "BrokenPipe" not in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_a_disk_that_is_full_under_an_upload_is_said_and_nothing_stays(site, monkeypatch):
+    """Every byte of the upload goes to a device that is always full."""
+    usual, made = NamedTemporaryFile, []
+
+    def on_a_full_disk(**options: Any) -> Any:
+        made.append(usual(**options))
+        os.dup2(os.open("/dev/full", os.O_WRONLY), made[-1].fileno())
+        return made[-1]
+
+    monkeypatch.setattr("gradio.route_utils.NamedTemporaryFile", on_a_full_disk)
+    for language, said in (("en", "no room left for this file"), ("zh-CN", "磁盘空间不足")):
+        answer = httpx.post(
+            f"{site.url}gradio_api/upload",
+            files={"files": ("a.png", b"0" * 3_000_000)},
+            headers={"accept-language": language},
+        )
+        assert answer.status_code == 507
+        assert said in answer.json()["error"]
+    assert len(made) == 2
+    assert [one.name for one in made if Path(one.name).exists()] == []
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(site):
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    before = set(folder.glob("tmp*"))
+    address = urlsplit(site.url)
+    head = "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
+    with socket.create_connection((address.hostname, address.port)) as line:
+        line.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+        line.sendall(b'Content-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + b"0" * 1_000_000)
+        wait_until(lambda: set(folder.glob("tmp*")) - before)
+    wait_until(lambda: not set(folder.glob("tmp*")) - before)
+
+
+@pytest.fixture
+def hub(site, monkeypatch) -> Iterator[HubServer]:
+    """Hugging Face on the loopback interface has the network of anime-fast, which is nowhere else any more."""
+    name = "realesr-animevideov3"
+    content = (weights.folder() / f"{name}.safetensors").read_bytes()
+    sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    model = replace(weights.manifest()[name], package=None, file="official.safetensors", **sums)
+    monkeypatch.setitem(cast(dict[str, Any], weights.manifest()), name, model)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("weights.hub.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("weights.hub.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("weights.hub.SILENCE_SECONDS", 1.0)
+    with HubServer() as server:
+        server.offer(model, content)
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        yield server
+
+
+def breaks_off(hub: HubServer) -> None:
+    hub.cuts = [100_000, *[0] * 3]
+
+
+def answers_wrongly(hub: HubServer) -> None:
+    hub.files = {path: bytes(len(content)) for path, content in hub.files.items()}
+
+
+def is_silent(hub: HubServer) -> None:
+    hub.release.clear()
+
+
+@pytest.mark.parametrize("fault", [breaks_off, answers_wrongly, is_silent])
+def test_a_preset_whose_weights_do_not_come_says_so_and_works_at_the_second_try(site, client, hub, fault):
+    right = dict(hub.files)
+    fault(hub)
+    asked = {"image": handle_file(site.photo("hub.png", 24, 32)), "preset": "anime-fast", "api_name": "/enhance"}
+    job = client.submit(**asked)
+    wait_until(hub.question.is_set)
+
+    assert client.predict(api_name="/status")["device"]
+    with pytest.raises(AppError, match="realesr-animevideov3 are not on this computer and could not be fetched"):
+        job.result(timeout=30)
+
+    hub.files, hub.cuts = right, []
+    hub.release.set()
+    _, info = client.predict(**asked)
+    assert info["model"]["source"].startswith("Hugging Face")
+
+
+def test_a_fetch_of_weights_is_left_when_its_run_is_cancelled(site, hub, tmp_path):
+    hub.stalls = [100_000]
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(Cancelled):
+        site.enhancer.run(site.photo("left.png", 24, 32), "anime-fast", output=tmp_path / "x.png", stop=stop)
+
+    assert [path.suffix for path in weights.folder().glob("official*")] == [".part"]
