@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -268,3 +269,41 @@ def test_a_fetch_of_weights_is_left_when_its_run_is_cancelled(site, hub, tmp_pat
         site.enhancer.run(site.photo("left.png", 24, 32), "anime-fast", output=tmp_path / "x.png", stop=stop)
 
     assert [path.suffix for path in weights.folder().glob("official*")] == [".part"]
+
+
+def frozen(folder: Path) -> list[str]:
+    """What a command begins with for which nothing can be written to the folder, also by root."""
+    if os.geteuid() != 0:
+        folder.chmod(0o555)
+        return []
+    script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    begin = ["unshare", "--mount", "sh", "-c", script, str(folder)]
+    if not shutil.which("unshare") or subprocess.run([*begin, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    return begin
+
+
+def test_what_lies_in_folders_that_cannot_be_written_works_and_the_rest_is_said(pictures, tmp_path, monkeypatch):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    for file in weights.folder().glob("realesr-animevideov3.*"):
+        shutil.copy(file, closed)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(closed))
+    monkeypatch.setenv("ENHANCE_DATA", str(closed))
+    run = ["run", str(pictures[0]), *FAST]
+    script = (
+        "import json; from enhance import Enhancer; from enhance.__main__ import main\n"
+        "print(json.dumps(Enhancer().presets()))\n"
+        f"print(main({[*run, '-o', str(tmp_path / 'x.png')]!r}), main({run!r}))"
+    )
+    command = [*frozen(closed), sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    told, *_, statuses = ended.stdout.splitlines()
+    presets = {one["name"]: one for one in json.loads(told)}
+    assert [name for name, one in presets.items() if one["available"]] == ["anime-fast"]
+    assert "weights folder cannot be written" in presets["gentle"]["reason"]
+    assert statuses == "0 1"
+    assert (tmp_path / "x.png").exists()
+    assert "no permission: choose another folder" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -66,6 +66,20 @@ def test_the_page_takes_less_than_the_command_line_unless_the_environment_says_m
     assert limits_of(Config(max_pixels=400_000_000, max_bytes=5)) == Limits(400_000_000, 5)
 
 
+def test_what_gradio_leaves_goes_when_it_is_old(tmp_path):
+    folder = PageFolder(tmp_path, 1, shared=False)
+    folder.path("results")
+    old, young, foreign = (tmp_path / name for name in ("tmpabcd1234", "tmpefgh5678", "tmp.txt"))
+    for path in (old, young, foreign):
+        path.touch()
+    os.utime(old, (1, 1))
+    os.utime(foreign, (1, 1))
+
+    folder.sweep()
+
+    assert [path.exists() for path in (old, young, foreign)] == [False, True, True]
+
+
 def test_the_outbox_forgets_what_is_old(tmp_path):
     box = Outbox(PageFolder(tmp_path / "page", hours=1, shared=False))
     old = box.place("old.png")
