@@ -149,7 +149,7 @@ def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def settings_of(info: dict[str, Any]) -> Settings:
+def settings_in(info: dict[str, Any]) -> Settings:
     """The settings that a finished task ran with."""
     return Settings.from_preset(info["preset"], **info["settings"], tile=info["tile"])
 

@@ -61,6 +61,11 @@ def convert(model: Model, folder: Path) -> Path:
     return _write(model, package, version, param, data, folder)
 
 
+def is_installed(package: PackageSource) -> bool:
+    """Whether the Python package that carries the model is there; what is in it is seen when it is converted."""
+    return util.find_spec(package.module) is not None
+
+
 def _installed(package: PackageSource) -> tuple[Path, str]:
     spec = util.find_spec(package.module)
     if spec is None or not spec.submodule_search_locations:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from . import hub, package
 from .errors import ModelFileError, WeightsFolderError
-from .files import digest, locked, set_aside, storage
+from .files import digest, is_writable, locked, set_aside, storage
 from .models import Model, manifest
 
 _log = logging.getLogger(__name__)
@@ -84,6 +84,13 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
     with locked(store.folder, name, waiting=lambda: progress and progress(0, held.model.bytes)):
         discard(inspect(name, store))
         return locate(name, store) or _fetch(held.model, store.folder, progress)
+
+
+def is_convertible(name: str, store: Store | None = None) -> bool:
+    """Whether a model of the manifest that is not here can be had without a network: from an installed package."""
+    store = store or Store()
+    source = store.models[name].package
+    return source is not None and package.is_installed(source) and is_writable(store.folder)
 
 
 def inspect(name: str, store: Store | None = None) -> Holding:

@@ -15,10 +15,11 @@ from ..batch import Batch, Item
 from ..errors import PictureError, SettingsError
 from ..preview import Preview
 from ..settings import Settings
+from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .language import language_of
-from .page_files import asker_of, check_together, download_name, report_name
+from .page_files import asker_of, check_together, report_name
 from .pictures import icc_for_screen, save_png
 from .run import RUNS, Run, RunState
 from .views import Services

@@ -19,9 +19,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError
+from ..files import FULL
 from .language import language_asked
 from .metrics import Metrics
-from .page_files import Limits
+from .page_files import Limits, discard_upload
 
 _API = "/gradio_api"
 _TOOLS_FACTOR = 20
@@ -164,7 +165,10 @@ class Guard:
 
         try:
             await self._app(scope, counted, answered)
-        except ClientDisconnect:
+        except (ClientDisconnect, OSError) as error:
+            discard_upload(error)
+            if isinstance(error, OSError) and error.errno in FULL:
+                refused = Refused(507, EnhanceError("upload_no_room"))
             if refused is None:
                 raise
         if refused is not None:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from ..config import Config
 from ..errors import EnhanceError, PictureError
 from ..files import OwnFolders, explained, link_or_copy
 from ..info import timestamp
-from ..texts import straight
+from ..tasks import download_name
 
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
@@ -60,6 +61,17 @@ def check_together(files: Iterable[Path], limits: Limits) -> None:
         raise PictureError("upload_too_large", limit=f"{limits.batch_bytes / 1e6:g}")
 
 
+def discard_upload(error: BaseException) -> None:
+    """Remove what an upload that broke off left: Gradio removes it only where the request itself was wrong."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        parser = frame.f_locals.get("self")
+        for file in getattr(parser, "_files_to_close_on_error", ()):
+            with suppress(OSError):  # closing writes what still waits
+                file.close()
+            with suppress(OSError):
+                Path(file.name).unlink()
+
+
 class PageFolder:
     """Where the page keeps what browsers send and get; what is older than `hours` goes, if the program made it.
 
@@ -86,13 +98,14 @@ class PageFolder:
                 return
             self._swept = now
         for left in self._old(now - self._seconds):
-            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _old(self, oldest: float) -> Iterator[Path]:
         for name in self._names:
             for entry in self._own.entries(name):
                 with suppress(OSError):
-                    if entry.is_dir() and entry.stat().st_mtime < oldest:
+                    if entry.stat().st_mtime < oldest:
                         yield entry
 
 
@@ -121,11 +134,6 @@ class Outbox:
             path.unlink(missing_ok=True)
             raise explained(path, error) from error
         return path
-
-
-def download_name(name: str, scale: float) -> str:
-    """The name of the result of a picture file: photo-4x.png of photo.jpg."""
-    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x.png"
 
 
 def report_name(info: dict[str, Any]) -> str:

@@ -19,11 +19,12 @@ from ..files import explained, link_or_copy
 from ..output.rendition import save_for_screen
 from ..preview import Preview
 from ..settings import Settings
+from ..tasks import download_name
 from ..texts import say, say_measured, say_time
 from . import fragments
 from .controls import settings_from
 from .layout import Page
-from .page_files import asker_of, download_name
+from .page_files import asker_of
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
 from .views import LinePlace, Services, Updates, result_is_current, show_result_chip, show_run

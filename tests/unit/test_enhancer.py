@@ -8,11 +8,13 @@ import tempfile
 import threading
 from contextlib import ExitStack
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings
+from enhance import Cancelled, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -280,3 +282,54 @@ def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
     assert all(path.read_bytes().startswith(b"%PDF") for path in (english, chinese))
     with pytest.raises(EnhanceError, match="no such result"):
         enhancer.report("0" * 32)
+
+
+def test_a_presets_name_stands_for_its_settings(enhancer, photo_file, tmp_path):
+    named, meant = tmp_path / "named.png", tmp_path / "meant.png"
+
+    assert (
+        enhancer.run(photo_file, "anime-fast", output=named).info["signature"]
+        == enhancer.run(photo_file, RAW, output=meant).info["signature"]
+    )
+    preview = enhancer.preview(photo_file, "anime-fast", size=16)
+    assert np.array_equal(enhancer.retune(preview, "anime-fast").after, preview.after)
+    with pytest.raises(SettingsError, match="Unknown preset “vivid”"):
+        enhancer.run(photo_file, "vivid")
+
+
+def test_a_png_is_not_called_by_another_formats_name(enhancer, photo_file, tmp_path):
+    with pytest.raises(SettingsError, match=r"The result is a PNG: .* end in \.png, not out\.jpg"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg")
+    assert not (tmp_path / "out.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "take_far_too_much",
+    [
+        lambda: np.empty(1 << 50, np.uint8),
+        lambda: cv2.resize(np.zeros((9, 9), np.uint8), (1 << 25, 1 << 25)),
+        lambda: torch.empty(1 << 50, dtype=torch.uint8),
+    ],
+    ids=["numpy", "OpenCV", "PyTorch"],
+)
+def test_memory_that_is_short_after_the_network_is_said(enhancer, photo_file, monkeypatch, take_far_too_much):
+    monkeypatch.setattr("enhance.output.tuning.Tuning.rows", lambda *_: take_far_too_much())
+
+    with pytest.raises(MemoryShortError, match="too little free memory for this picture"):
+        enhancer.run(photo_file, RAW)
+    assert [*enhancer.tasks.folder.rglob("*.part")] == []
+
+
+def test_weights_that_are_removed_between_runs_are_repaired(photo, photo_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    enhancer = Enhancer("cpu", "fp32", data=tmp_path / "data")
+    model = tmp_path / "weights" / "realesr-animevideov3.safetensors"
+
+    def forget(*_: object) -> None:
+        model.unlink(missing_ok=True)
+
+    enhancer.run(photo_file, RAW, progress=forget)
+    assert not model.exists()
+    Image.fromarray(photo[::-1]).save(photo_file)
+    assert not enhancer.run(photo_file, RAW).info["cached"]
+    assert model.exists()

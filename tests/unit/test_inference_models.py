@@ -26,7 +26,7 @@ def small_networks(monkeypatch):
         for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
     }
     monkeypatch.setattr("enhance.inference.networks._KNOWN", dict.fromkeys(states, lambda: graph))
-    monkeypatch.setattr(weights, "ensure", lambda name: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
+    monkeypatch.setattr(weights, "ensure", lambda name, *_: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
     monkeypatch.setattr(weights, "read_state_dict", lambda located: states[located.name])
     return states
 
@@ -89,7 +89,7 @@ def test_the_errors_of_the_model_files_become_the_products_own(tmp_path, monkeyp
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
-    with pytest.raises(StorageError, match="set ENHANCE_WEIGHTS to another folder"):
+    with pytest.raises(StorageError, match="let ENHANCE_WEIGHTS name a folder"):
         models.ensure("realesr-animevideov3")
 
 

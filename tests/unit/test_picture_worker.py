@@ -29,6 +29,7 @@ SPECK = PHOTO.resize((4, 4))
 MADE_WORSE = """
 import sys; sys.path[:] = sys.argv[1:]
 import ctypes, os, time
+import cv2
 import numpy as np
 from enhance.picture import decode
 usual_header, usual_pixels = decode.read_header, decode._pillow_pixels
@@ -48,6 +49,8 @@ def pillow_pixels(header, data):
         ctypes.string_at(0)
     if name.startswith("swells"):
         np.ones(3 << 30, np.uint8)
+    if name.startswith("bloats"):
+        cv2.resize(np.zeros((9, 9), np.uint8), (60_000, 60_000))
     return usual_pixels(header, data)
 
 decode.read_header, decode._pillow_pixels = read_header, pillow_pixels
@@ -196,8 +199,9 @@ def test_a_decoder_that_crashes_takes_no_one_along(tmp_path: Path, small: Path, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
-def test_a_decoder_that_swells_is_stopped(tmp_path: Path, small: Path, made_worse: Workers):
-    assert refused(written(tmp_path, small.read_bytes(), "swells.png")) == "picture_too_much_memory"
+@pytest.mark.parametrize("name", ["swells.png", "bloats.png"])
+def test_a_decoder_that_swells_is_stopped(tmp_path: Path, small: Path, made_worse: Workers, name: str):
+    assert refused(written(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
     assert read_picture(small).width == 96
 
 
