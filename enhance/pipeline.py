@@ -115,15 +115,15 @@ class Scene:
         return {"faces": self.faces.describe()} if self.faces else {}
 
 
-def begin(order: Order, workshop: Workshop) -> RunRecord:
-    """Step 1: the picture decoded, the model's file at hand. Raises PictureError, WeightsError."""
+def begin(order: Order, workshop: Workshop, stop: threading.Event | None = None) -> RunRecord:
+    """Step 1: the picture decoded, the model's file at hand. Raises PictureError, WeightsError, Cancelled."""
     started = time.perf_counter()
     picture = order.source
     if not isinstance(picture, Picture):
         picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
     if order.name is not None:
         picture = replace(picture, name=order.name)
-    located, *_ = [models.ensure(name) for name in order.settings.recipe.models]
+    located, *_ = [models.ensure(name, stop) for name in order.settings.recipe.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
     return RunRecord(picture, order.settings, located, precision, str(engine.device), started)

@@ -86,13 +86,18 @@ class DeviceThread:
             turn.waiting.seconds += (step.begun or time.perf_counter()) - step.asked
         return cast(T, step.outcome())
 
+    def look(self, turn: Turn) -> None:
+        """Within a long step: raises Cancelled when the turn's `stop` is set, or when the thread is to end."""
+        if turn.stopped or self._leaving:
+            raise Cancelled("stopped")
+
     def waiting(self) -> int:
         """How many steps wait for their turn."""
         with self._changed:
             return len(self._urgent) + len(self._usual)
 
     def leave(self) -> None:
-        """End the thread after the step at hand; the next step starts it anew."""
+        """End the thread, which a step that looks finds out by itself; the next step starts it anew."""
         with self._changed:
             thread, self._leaving = self._thread, True
             self._changed.notify_all()

@@ -27,13 +27,6 @@ window.enhanceMoved = (x, y) => trigger("select", { index: [x, y], value: null }
 window.enhancePinned = (x, y) => trigger("input", { index: [x, y] });
 """
 
-_ZOOM = (
-    '<div class="zoom" role="group"><button type="button" data-zoom="fit"></button>'
-    '<button type="button" data-zoom="out">−</button><output></output>'
-    '<button type="button" data-zoom="in">+</button></div>'
-)
-"""The browser names these in its language."""
-
 
 @dataclass(frozen=True)
 class UploadCard:
@@ -132,12 +125,12 @@ class Page:
     tab: gr.Textbox
 
 
-def build_page(words: Words) -> Page:
+def build_page(words: Words, login: bool = False) -> Page:
     """Lay the page out: the stage, the rail beside it and the bar below; many pictures in a second tab.
 
-    Inside a `gr.Blocks`.
+    Where there is a `login`, with a way out. Inside a `gr.Blocks`.
     """
-    link = _head(words)
+    link = _head(words, login)
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab(words("tab_one"), id="one", elem_id="tab-one"):
             with gr.Row(elem_id="bench", equal_height=False):
@@ -156,11 +149,15 @@ def build_page(words: Words) -> Page:
     return Page(upload, controls, preview, run, ResultCard(*stage, *home, made, facts), batch, link, tab)
 
 
-def _head(words: Words) -> gr.Button:
+def _head(words: Words, login: bool) -> gr.Button:
     with gr.Row(elem_id="head"):
         gr.HTML("<h1>Enhance</h1>", elem_id="heading")
         gr.HTML('<nav><a href="?lang=en" lang="en">EN</a><a href="?lang=zh-CN" lang="zh-CN">中文</a></nav>')
-        return gr.Button(words("copy_link"), elem_id="link", size="sm", variant="secondary")
+        link = gr.Button(words("copy_link"), elem_id="link", size="sm", variant="secondary")
+        if login:
+            out = gr.Button(words("logout"), elem_id="logout", size="sm", variant="secondary")
+            out.click(None, None, None, js="() => window.enhanceLogout()", api_visibility="private")
+    return link
 
 
 def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
@@ -171,13 +168,8 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
         gr.Markdown(words("upload_here"), elem_id="upload-words")
         gr.Markdown(words("upload_touch"), elem_id="upload-touch")
         _hint(words, "upload_hint", elem_id="upload-hint")
-        examples = gr.Dataset(
-            components=[gr.Image(render=False)],
-            samples=[[str(path)] for path in EXAMPLES],
-            type="index",
-            label=words("examples"),
-            elem_id="examples",
-        )
+        look: dict[str, Any] = {"type": "index", "label": words("examples"), "elem_id": "examples"}
+        examples = gr.Dataset(components=[gr.Image(render=False)], samples=[[str(path)] for path in EXAMPLES], **look)
         _hint(words, "examples_credit")
     return file, gr.HTML(elem_id="upload-problem"), examples
 
@@ -189,7 +181,7 @@ def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, An
                 [], label=words("view"), show_label=False, container=False, interactive=True, elem_id="view"
             )
             chip, result_chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
-            gr.HTML(_ZOOM, elem_id="zoom")
+            gr.HTML('<div class="zoom" role="group"></div>', elem_id="zoom")
             retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
         with gr.Column(elem_id="panes"):
             with gr.Column(elem_id="pane-preview"):
@@ -226,7 +218,10 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.B
     )
     about = gr.HTML(elem_id="about")
     problem = gr.HTML(elem_id="preset-problem")
-    tips = _tips(words)
+    tips = gr.HTML(elem_id="tips")
+    with gr.Row(visible=False, elem_id="offers") as offers:
+        _hint(words, "slow_offer")
+        faster = tuple(gr.Button(visible=False, size="sm", elem_id=f"faster-{number}") for number in range(2))
     with gr.Column(elem_id="first-sliders"):
         controls["strength"] = _slider(words, "strength", start["strength"])
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
@@ -243,16 +238,7 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.B
         elem_id="scale",
         elem_classes="bare",
     )
-    return ControlsCard(controls, problem, about, changed, reset), tips
-
-
-def _tips(words: Words) -> tuple[gr.HTML, gr.Row, tuple[gr.Button, ...]]:
-    """What the picture could do with, and presets that take less time."""
-    tips = gr.HTML(elem_id="tips")
-    with gr.Row(visible=False, elem_id="offers") as offers:
-        _hint(words, "slow_offer")
-        faster = tuple(gr.Button(visible=False, size="sm", elem_id=f"faster-{number}") for number in range(2))
-    return tips, offers, faster
+    return ControlsCard(controls, problem, about, changed, reset), (tips, offers, faster)
 
 
 def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]]:
@@ -308,13 +294,5 @@ def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> g
 
 
 def _compare(name: str) -> gr.ImageSlider:
-    return gr.ImageSlider(
-        buttons=["fullscreen"],
-        max_height=4000,
-        elem_id=name,
-        elem_classes="compare",
-        interactive=False,
-        show_label=False,
-        container=False,
-        type="filepath",
-    )
+    bare: dict[str, Any] = {"interactive": False, "show_label": False, "container": False, "type": "filepath"}
+    return gr.ImageSlider(buttons=["fullscreen"], max_height=4000, elem_id=name, elem_classes="compare", **bare)

@@ -1,22 +1,32 @@
-"""Work on its way: done in the background, in its turn, and with one line in the log for what became of it."""
+"""Work on its way: done in the background, and in its turn."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from ..enhancer import Result
-from ..errors import Cancelled, EnhanceError
+from ..errors import EnhanceError
 from .page_files import Asker
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
+
+
+_GOING: set[Background[Any]] = set()
+"""All that goes on in the background, for the end of the server."""
+
+
+def stop_all(seconds: float) -> None:
+    """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
+    going = list(_GOING)
+    for one in going:
+        one.close()
+    end = time.monotonic() + seconds
+    for one in going:
+        one.wait(max(0.0, end - time.monotonic()))
 
 
 class Background(Generic[T]):
@@ -27,6 +37,7 @@ class Background(Generic[T]):
         self._ended = threading.Event()
         self._result: list[T] = []
         self._error: BaseException | None = None
+        _GOING.add(self)
         self._thread = threading.Thread(target=self._work, args=(do,), name=name, daemon=True)
         self._thread.start()
 
@@ -60,6 +71,7 @@ class Background(Generic[T]):
         except BaseException as error:
             self._error = error
         finally:
+            _GOING.discard(self)
             self._ended.set()
 
 
@@ -168,19 +180,3 @@ class WaitingLine:
             if turn.began is not None:
                 self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
             self._changed.notify_all()
-
-
-def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
-    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
-    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
-    try:
-        result = make(stop)
-        outcome, task = "done", result.info["task_id"]
-        size = "{width}x{height}".format_map(result.info["input"])
-        return result
-    except Cancelled:
-        outcome = "cancelled"
-        raise
-    finally:
-        seconds = time.monotonic() - begun
-        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)

@@ -84,6 +84,8 @@
     return preset;
   };
 
+  window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());
+
   // The report is made first, then its hidden download button is pressed.
   window.enhanceFetchReport = () => {
     if (!one("#report-problem .problem")) one("#report-file")?.click();

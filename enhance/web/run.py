@@ -12,21 +12,21 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..enhancer import Enhancer, Result
+from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..files import explained, link_or_copy
 from ..output.growing import GrowingPicture
 from ..output.rendition import icc_for_screen, save_for_screen
 from ..picture import Picture
-from ..preview import Preview, look
+from ..preview import look
 from ..settings import Settings
+from ..tasks import download_name
 from ..texts import say, say_measured
 from . import fragments
 from .controls import settings_from
-from .language import reason
 from .layout import Page
-from .line import Background, LinePlace, RunState, logged
-from .page_files import Limits, asker_of, download_name, report_name
+from .line import Background, LinePlace, RunState
+from .page_files import asker_of, report_name
 from .preview import save_pair
 from .state import Finished, PageRun, Upload, Visitor
 from .views import Services, Updates, result_is_current, said, show_bar, show_progress, show_result, show_view
@@ -41,30 +41,18 @@ _PICTURE_SECONDS = 1.0
 class Run(Background[Result]):
     """One run of the engine, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
-    def __init__(
-        self,
-        enhancer: Enhancer,
-        source: Path,
-        settings: Settings,
-        limits: Limits,
-        *,
-        watch: GrowingPicture | None = None,
-        preview: Preview | None = None,
-        caller: Hashable = None,
-    ):
-        self.state = RunState()
+    def __init__(self, services: Services, source: Path, settings: Settings, caller: Hashable):
+        self.state, limits = RunState(), services.limits
 
         def do(stop: threading.Event) -> Result:
-            return logged(settings.preset, make, stop)
+            return services.metrics.follow("task", settings.preset, lambda: make(stop))
 
         def make(stop: threading.Event) -> Result:
-            return enhancer.run(
+            return services.enhancer.run(
                 source,
                 settings,
                 progress=self._progress,
                 stop=stop,
-                watch=watch,
-                preview=preview,
                 max_pixels=limits.pixels,
                 max_bytes=limits.bytes,
                 caller=caller,
@@ -87,7 +75,7 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
                 run.state = RunState(ahead=ahead)
                 if run.stop.is_set():
                     raise Cancelled("stopped")
-            result = logged(settings.preset, lambda stop: make(run, stop), run.stop)
+            result = services.metrics.follow("task", settings.preset, lambda: make(run))
         services.owners.remember(request, result.info)
         finished = _kept_for_page(visitor, upload, picture, result)
         with visitor.lock:
@@ -96,12 +84,12 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
             visitor.finished = finished
         return finished
 
-    def make(run: PageRun, stop: threading.Event) -> Result:
+    def make(run: PageRun) -> Result:
         return services.enhancer.run(
             upload.path,
             settings,
             progress=run.progress,
-            stop=stop,
+            stop=run.stop,
             watch=picture,
             preview=preview,
             max_pixels=limits.pixels,
@@ -133,7 +121,7 @@ class RunHandlers:
                         return {progress: fragments.note(say(language, "same"))}
                     turn = self._services.line.enter(asker_of(request))
                 except EnhanceError as error:
-                    return {progress: fragments.problem(error.sentence(language))}
+                    return {progress: fragments.problem(self._services.reason(language, error, "A run was refused"))}
                 visitor.run = page_run(request, self._services, visitor, upload, turn)
         return show_progress(self._page, visitor, language)
 
@@ -177,7 +165,7 @@ class RunHandlers:
         except Cancelled:
             shown = {self._card.progress: fragments.cancelled(say(language, "cancelled"))}
         except Exception as error:
-            shown = {self._card.progress: fragments.problem(reason(language, error, "A run failed"))}
+            shown = {self._card.progress: fragments.problem(self._services.reason(language, error, "A run failed"))}
         return {
             **shown,
             self._page.result.live: "",
@@ -202,7 +190,7 @@ class ResultHandlers:
             with self._services.enhancer.result_rows(finished.info["task_id"], self._decoded(finished)) as rows:
                 pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
         except Exception as error:
-            why = reason(language, error, "A place of a result could not be shown")
+            why = self._services.reason(language, error, "A place of a result could not be shown")
             return {self._card.problem: fragments.problem(why)}
         return {self._card.closely: (str(pair[0]), str(pair[1])), self._card.problem: ""}
 
@@ -217,7 +205,7 @@ class ResultHandlers:
             report = self._services.enhancer.report(finished.info["task_id"], language, picture)
             path = self._services.outbox.link(report, report_name(finished.info))
         except Exception as error:
-            return self._no_report(reason(language, error, "A report could not be made"))
+            return self._no_report(self._services.reason(language, error, "A report could not be made"))
         return {self._card.report_file: gr.DownloadButton(value=str(path)), self._card.report_problem: ""}
 
     def _no_report(self, why: str) -> Updates:

@@ -30,6 +30,10 @@
     if (slider !== seen) requestAnimationFrame(refit);
     seen = slider;
     if (!tools) return;
+    if (!tools.firstChild) {
+      const button = (how, sign) => `<button type="button" data-zoom="${how}">${sign}</button>`;
+      tools.innerHTML = `${button("fit", "")}${button("out", "−")}<output></output>${button("in", "+")}`;
+    }
     tools.style.visibility = slider?.querySelector("img") ? "visible" : "hidden";
     tools.setAttribute("aria-label", window.enhanceSay("zoom"));
     const said = `${Math.round(100 * Number(slider?.dataset.zoom ?? 1))} %`;

@@ -16,7 +16,6 @@ from ..settings import Settings
 from ..texts import say, say_time
 from . import fragments
 from .controls import settings_from
-from .language import reason
 from .layout import EXAMPLES, Page
 from .preview import SIZE, save_thumbnail
 from .state import MOST_PLACES, Upload, Visitor
@@ -103,7 +102,8 @@ class UploadHandlers:
             picture = self._services.previews.picture(path)
             thumbnail, size = save_thumbnail(visitor, picture)
         except Exception as error:
-            yield self._empty(visitor, language, reason(language, error, "A picture could not be taken"))
+            why = self._services.reason(language, error, "A picture could not be taken")
+            yield self._empty(visitor, language, why)
             return
         upload = Upload(path, picture.sha256, facts, thumbnail, size)
         box = choose_box(picture.width, picture.height, None, None, SIZE)

@@ -1,10 +1,11 @@
-"""What the handlers share: the services behind them, the line for runs, and the views that several of them show."""
+"""What the handlers share: the services behind them, and the views that several of them show."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -14,16 +15,15 @@ from gradio.components import Component
 from ..enhancer import Enhancer
 from ..output.resample import scaled_size
 from ..settings import PRESETS, Settings, signature
-from ..texts import say, say_time
+from ..texts import say, say_time, straight
 from . import fragments
-from .language import language_of
+from .language import language_of, reason
 from .layout import Page, RunCard
 from .line import RunState, WaitingLine
+from .metrics import Metrics
 from .page_files import Limits, Outbox, Owners
 from .preview import Previews, Shown, state_of
 from .state import Visitor, Visitors
-
-log = logging.getLogger(__name__)
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
@@ -34,7 +34,7 @@ PREVIEWS_ON_THE_WAY = 16
 
 @dataclass(frozen=True)
 class Services:
-    """The one enhancer, what the page takes, who is there, their previews, and what is on its way to them."""
+    """The one enhancer, what the page takes, who is there, what is on its way to them, and what counts it all."""
 
     enhancer: Enhancer
     limits: Limits
@@ -44,6 +44,7 @@ class Services:
     owners: Owners
     line: WaitingLine = field(default_factory=WaitingLine)
     previews_of_clients: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
+    metrics: Metrics = field(default_factory=Metrics)
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""
@@ -52,6 +53,25 @@ class Services:
     def available(self) -> set[str]:
         """The names of the presets that can be chosen here."""
         return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
+
+    def status(self) -> dict[str, Any]:
+        """What the enhancer tells, with those who wait in the line."""
+        status = self.enhancer.status()
+        return status | {"waiting": max(status["waiting"], len(self.line) - status["running"])}
+
+    def reason(self, language: str, error: Exception, what: str) -> str:
+        """Why something failed, for the person, and counted; `what` failed goes to the log where nobody foresaw it."""
+        self.metrics.refused(error)
+        return reason(language, error, what)
+
+    @contextmanager
+    def told(self, request: gr.Request) -> Iterator[None]:
+        """Let every failure reach the client who called as its sentence."""
+        try:
+            yield
+        except Exception as error:
+            said = straight(self.reason(language_of(request), error, "A request failed"))
+            raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
 def parts(*cards: Any) -> list[Part]:

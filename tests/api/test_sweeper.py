@@ -6,8 +6,8 @@ import threading
 import time
 
 from enhance.picture import read_picture
+from enhance.web.build import keep_swept
 from enhance.web.preview import KeptPictures
-from enhance.web.serving import keep_swept
 from enhance.web.state import AWAY_SECONDS, Visitors
 
 from .test_endpoints import wait_until

@@ -185,7 +185,7 @@ def test_two_visitors_never_see_each_other(tmp_path):
     from enhance.web.state import Visitors
 
     visitors = Visitors(tmp_path)
-    ada, bob = (cast(gr.Request, SimpleNamespace(session_hash=name)) for name in ("ada", "bob"))
+    ada, bob = (cast(gr.Request, SimpleNamespace(session_hash=name, username=None)) for name in ("ada", "bob"))
     visitors.of(ada).failed = True
     assert not visitors.of(bob).failed
     assert visitors.of(ada) is visitors.of(ada)
