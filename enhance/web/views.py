@@ -23,7 +23,7 @@ from .line import RunState, WaitingLine
 from .metrics import Metrics
 from .page_files import Limits, Outbox, Owners
 from .preview import Previews, Shown, state_of
-from .state import Visitor, Visitors
+from .state import Finished, Visitor, Visitors
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
@@ -181,10 +181,15 @@ def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
         page.run.enhance: gr.Button(interactive=upload is not None, visible=not running and not current),
         page.run.cancel: gr.Button(visible=running, interactive=True),
         page.run.why: fragments.note(why),
-        result.download: gr.DownloadButton(visible=ready, variant="primary" if current else "secondary"),
+        result.download: _download(visitor.finished, ready, current),
         result.report: gr.Button(visible=ready),
         result.again: gr.Button(visible=ready),
     }
+
+
+def _download(finished: Finished | None, ready: bool, current: bool) -> gr.DownloadButton:
+    value = str(finished.download) if finished else None
+    return gr.DownloadButton(value=value, visible=ready, variant="primary" if current else "secondary")
 
 
 def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:
@@ -205,7 +210,6 @@ def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
     return {
         card.slider: (str(finished.before), str(finished.after)),
         card.chip: show_result_chip(visitor, language),
-        card.download: gr.DownloadButton(value=str(finished.download)),
         card.made: gr.Accordion(visible=True),
         card.facts: fragments.facts_of_result(language, finished.info),
         card.problem: "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 PATIENCE = 60_000
 """Milliseconds that a condition is waited for; nothing waits as long as that unless it is broken."""
@@ -70,6 +70,15 @@ def enhance(page: Page) -> None:
 def view(page: Page, name: str) -> None:
     """Have the stage show preview, whole or close."""
     page.locator(f"#view label:has(input[value={name}])").click()
+
+
+def how_it_was_made(page: Page) -> Locator:
+    """The facts of the result, unfolded."""
+    facts = page.locator("#result-facts")
+    expect(page.locator("#made")).to_be_visible(timeout=PATIENCE)
+    if not facts.is_visible():
+        page.locator("#made > button").click()
+    return facts
 
 
 def download(page: Page, folder: Path) -> Path:

@@ -69,7 +69,7 @@ def test_a_batch_whose_zip_has_no_room_is_there_picture_by_picture(site, open_pa
 def test_cancel_of_a_batch_keeps_what_is_done(site, open_page):
     page = open_page("?preset=anime-fast")
     page.get_by_role("tab", name="Many").click()
-    files = [site.photo("quick-one.png", 24, 24), site.photo("slow-one.png", 450, 360, enlarged=2)]
+    files = [site.photo("quick-one.png", 24, 24), site.photo("slow-one.png", 444, 352, enlarged=2)]
     page.locator("#batch-files input[type=file]").set_input_files(files)
     expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
     page.locator("#batch-enhance").click()

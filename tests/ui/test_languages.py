@@ -8,7 +8,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
 
-from .journey import PATIENCE, choose, enhance, wait_for_chip
+from .journey import PATIENCE, choose, enhance, how_it_was_made, wait_for_chip
 
 
 def has_chinese(text: str) -> bool:
@@ -24,7 +24,7 @@ def test_a_chinese_browser_goes_the_whole_way_in_chinese(site, open_page):
     enhance(page)
     expect(page.locator("#download")).to_have_text("下载 PNG")
     expect(page.locator("#progress")).to_contain_text("完成")
-    expect(page.locator("#result-facts")).to_contain_text("网络")
+    expect(how_it_was_made(page)).to_contain_text("网络")
     assert not _english_left(page)
 
 
@@ -34,7 +34,7 @@ def test_the_link_decides_the_language_and_the_preset(open_page):
     expect(page.locator("#why")).to_have_text("请先选择图片。")
     expect(page.locator("#preset input[value=anime]")).to_be_checked()
 
-    page.locator("#head-links a[lang=en]").click()
+    page.locator("#head a[lang=en]").click()
     expect(page.locator("#enhance")).to_have_text("Enhance")
     expect(page.locator("#why")).to_have_text("Choose a picture first.")
 

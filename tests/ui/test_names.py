@@ -18,7 +18,7 @@ from enhance.texts import straight
 from enhance.web import fragments
 
 from ..site import Site
-from .journey import PATIENCE, choose, download, enhance, wait_for_chip
+from .journey import PATIENCE, choose, download, enhance, how_it_was_made, wait_for_chip
 
 NAMES = (
     "a<img src=x onerror=alert(1)>.png",
@@ -75,7 +75,7 @@ def test_a_name_is_only_ever_shown_on_the_first_tab(site, watched, tmp_path, nam
     expect(page.locator("#facts")).to_contain_text(shown, timeout=PATIENCE)
     wait_for_chip(page, "matches")
     enhance(page)
-    expect(page.locator("#result-facts")).to_contain_text(shown)
+    expect(how_it_was_made(page)).to_contain_text(shown)
 
     stem = Path(shown).stem
     assert as_on_disk(download(page, tmp_path).name) == as_on_disk(f"{stem}-4x.png")

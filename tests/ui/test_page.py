@@ -23,6 +23,7 @@ from .journey import (
     click_at,
     download,
     enhance,
+    how_it_was_made,
     press,
     preview_pictures,
     view,
@@ -41,8 +42,8 @@ def test_the_whole_way_gives_the_very_pixels_of_the_network(site, open_page, tmp
 
     enhance(page)
     expect(page.locator("#compare [data-testid=imageslider-image]")).to_have_count(2)
-    expect(page.locator("#result-facts")).to_contain_text("realesrgan-x4plus")
-    expect(page.locator("#result-facts")).to_contain_text("dB")
+    expect(how_it_was_made(page)).to_contain_text("realesrgan-x4plus")
+    expect(how_it_was_made(page)).to_contain_text("dB")
 
     path = download(page, tmp_path)
     assert path.name == "eye-4x.png"
@@ -311,7 +312,7 @@ def test_a_picture_changed_at_the_last_moment_of_a_run_gets_no_result_of_the_old
     expect(page.locator("#download")).to_have_count(0)
     expect(page.locator("#progress .run")).to_have_count(0)
     enhance(page)
-    expect(page.locator("#result-facts")).to_contain_text("second.png")
+    expect(how_it_was_made(page)).to_contain_text("second.png")
 
 
 COVERED = """() => {
@@ -344,7 +345,7 @@ def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_pag
     expect(page.locator("#cancel")).to_be_enabled(timeout=PATIENCE)
     for part in ("#compare", "#closely", "#preview"):
         expect(page.locator(f"{part} [data-testid=imageslider-image]")).to_have_count(2)
-    for part, words in (("#facts", "calm.png"), ("#result-facts", "calm.png"), ("#preview-where", "px around")):
+    for part, words in (("#facts", "calm.png"), ("#preview-where", "px around")):
         expect(page.locator(part)).to_contain_text(words)
     looked.set()
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches", timeout=PATIENCE)
