@@ -17,7 +17,7 @@ from .errors import EnhanceError, PictureError, SettingsError, StorageError
 from .files import try_place
 from .inference import models
 from .inference.network_output import NetworkOutput
-from .inference.turns import Progress, Turn
+from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import RunRecord, located_of, settings_of
 from .output.result import ResultRows
 from .picture import Picture, read_picture, warm_up
@@ -66,7 +66,6 @@ class Enhancer:
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
-        self._making = threading.Lock()
         self._engine: Engine | None = None
         self._portraits = Portraits(_detector, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
@@ -74,13 +73,10 @@ class Enhancer:
     @property
     def engine(self) -> Engine:
         """The engine, made at first use: this is what imports PyTorch."""
-        with self._making:
-            if self._engine is None:
-                warm_up()
-                from .inference.engine import Engine
-
-                self._engine = Engine(self._device, self._precision)
-            return self._engine
+        if self._engine is None:
+            warm_up()
+            return DEVICE_THREAD.do(self._one_engine, Turn(urgent=True))
+        return self._engine
 
     def run(
         self,
@@ -257,6 +253,19 @@ class Enhancer:
         """Give back the memory of the model; the next run loads it again."""
         if self._engine is not None:
             self._engine.release()
+
+    def release_if_idle(self) -> None:
+        """The same when nothing has needed the model for five minutes: for one who serves, and asks now and then."""
+        if self._engine is not None:
+            self._engine.release_if_idle()
+
+    def _one_engine(self) -> Engine:
+        """Only on the device's thread: so there is one, however many ask for it at first."""
+        if self._engine is None:
+            from .inference.engine import Engine
+
+            self._engine = Engine(self._device, self._precision)
+        return self._engine
 
     def _finished(self, task_id: str) -> dict[str, Any]:
         info = self.tasks.info(task_id)

@@ -39,7 +39,8 @@ Made = TypeVar("Made")
 class Engine:
     """Runs networks on one device; safe to call from several threads, all of whose steps the device's thread does.
 
-    The model stays in memory for the next picture, and goes after `idle_seconds` without one.
+    The model stays in memory for the next picture. Who serves for long calls `release_if_idle` now and then, which lets
+    it go after `idle_seconds` without one; others `release` it.
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300):
@@ -49,7 +50,7 @@ class Engine:
         self._runs = Runs()
         self._speed = Speedometer(self.device)
         self._idle_seconds = idle_seconds
-        self._rest: threading.Timer | None = None
+        self._used = time.monotonic()
         self._model: HeldModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -76,6 +77,7 @@ class Engine:
         """What `work` makes with the model called `name`, in one turn; `load` brings it where it is not in memory."""
 
         def step() -> Made:
+            self._used = time.monotonic()
             held = self._model
             if held is None or held.name != name:
                 self._drop()
@@ -88,10 +90,7 @@ class Engine:
                 self._drop()
                 raise MemoryShortError("memory_short") from error
 
-        try:
-            return DEVICE_THREAD.do(step, turn)
-        finally:
-            self._release_later()
+        return DEVICE_THREAD.do(step, turn)
 
     @property
     def runs(self) -> int:
@@ -101,6 +100,11 @@ class Engine:
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
         DEVICE_THREAD.do(self._drop, Turn(urgent=True))
+
+    def release_if_idle(self) -> None:
+        """Give the model's memory back when nothing has used it for a while."""
+        if self._model is not None and not self._runs and time.monotonic() - self._used >= self._idle_seconds:
+            self.release()
 
     def stream(
         self,
@@ -123,11 +127,8 @@ class Engine:
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
-        try:
-            with nullcontext() if urgent else self._runs.run(turn):
-                yield from self._strips(rgb, recipe, tile, progress, turn)
-        finally:
-            self._release_later()
+        with nullcontext() if urgent else self._runs.run(turn):
+            yield from self._strips(rgb, recipe, tile, progress, turn)
 
     def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:
         """The network's whole output [H * scale, W * scale, 3]; arguments, types and errors are those of `stream`."""
@@ -191,24 +192,12 @@ class Engine:
 
     def _load(self, recipe: Recipe, transposed: bool) -> RowNetwork:
         """The model, loaded if another (or none) is in memory. Only on the device's thread."""
-        held = self._model
+        self._used, held = time.monotonic(), self._model
         if not isinstance(held, RowNetwork) or held.recipe != recipe:
             self._drop()
             held = self._model = RowNetwork.load(recipe, transposed=transposed)
         held.turn(transposed=transposed)
         return held
-
-    def _release_later(self) -> None:
-        """Release the model when nothing more has come for a while."""
-        if self._rest is not None:
-            self._rest.cancel()
-        self._rest = threading.Timer(self._idle_seconds, self._release_if_idle)
-        self._rest.daemon = True
-        self._rest.start()
-
-    def _release_if_idle(self) -> None:
-        if not self._runs:
-            self.release()
 
     def _drop(self) -> None:
         self._model = None

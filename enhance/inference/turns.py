@@ -74,10 +74,7 @@ class DeviceThread:
         turn = turn or Turn()
         step, queue = _Step(work, turn), self._urgent if turn.urgent else self._usual
         try:
-            with self._changed:
-                queue.add(turn.caller, step)
-                self._start()
-                self._changed.notify_all()
+            self._put(queue, step)
             while not step.ended.wait(_LOOK_SECONDS):
                 if turn.stopped and self._take_back(queue, step):
                     raise Cancelled("stopped")
@@ -85,6 +82,10 @@ class DeviceThread:
             self._take_back(queue, step)
             turn.waiting.seconds += (step.begun or time.perf_counter()) - step.asked
         return cast(T, step.outcome())
+
+    def hand_over(self, work: Callable[[], object]) -> None:
+        """Have `work` done when its turn comes, without waiting for it; what comes of it is its own matter."""
+        self._put(self._usual, _Step(work, Turn()))
 
     def waiting(self) -> int:
         """How many steps wait for their turn."""
@@ -98,6 +99,12 @@ class DeviceThread:
             self._changed.notify_all()
         if thread is not None:
             thread.join(_LEAVE_SECONDS)
+
+    def _put(self, queue: _Queue[_Step], step: _Step) -> None:
+        with self._changed:
+            queue.add(step.turn.caller, step)
+            self._start()
+            self._changed.notify_all()
 
     def _take_back(self, queue: _Queue[_Step], step: _Step) -> bool:
         with self._changed:

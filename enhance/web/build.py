@@ -51,7 +51,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
             WaitingLine(config.queue),
         )
         tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
-        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied)
+        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied, enhancer.release_if_idle)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Config
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
+from ..inference.turns import DEVICE_THREAD
 from ..settings import Settings
 from ..texts import LANGUAGES, say
 from .guard import Guard, Refused, path_of
@@ -50,7 +51,6 @@ SHOW_RESULT = "() => window.enhanceShowResult()"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
-_WARM_AFTER_SECONDS = 2.0
 _SWEEP_SECONDS = 15.0
 _SESSIONS = 1000
 _THREADS = 60
@@ -128,8 +128,8 @@ def quiet_logs() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def warm_up(enhancer: Enhancer) -> threading.Timer:
-    """Load PyTorch and measure the device in the background, a moment after the page is there."""
+def warm_up(enhancer: Enhancer) -> None:
+    """Load PyTorch and measure the device, on the device's thread, while the page is there already."""
 
     def load() -> None:
         try:
@@ -137,10 +137,7 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
         except Exception as error:  # the first picture tells the visitor
             log.warning("The engine is not ready: %s", error)
 
-    timer = threading.Timer(_WARM_AFTER_SECONDS, load)
-    timer.daemon = True
-    timer.start()
-    return timer
+    DEVICE_THREAD.hand_over(load)
 
 
 def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:

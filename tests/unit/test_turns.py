@@ -173,6 +173,17 @@ def test_an_exception_reaches_the_one_who_asked_and_the_next_step_is_done():
     assert isinstance(one.error, ZeroDivisionError)
 
 
+def test_work_that_is_handed_over_is_done_in_its_turn_and_waited_for_by_nobody():
+    with Held() as held:
+        held.device.hand_over(lambda: held.order.append("handed over"))
+        held.device.hand_over(lambda: 1 / 0)
+        held.ask("next")
+        assert held.order == []
+
+    until(lambda: held.device.waiting() == 0)
+    assert held.device.do(lambda: held.order) == ["handed over", "next"]
+
+
 def test_the_thread_can_leave_and_comes_back_for_the_next_step():
     device = DeviceThread()
     before = device.do(threading.current_thread)
