@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,7 @@ class Enhancer:
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
         caller: Hashable = None,
+        queued: Callable[[int], object] | None = None,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG.
 
@@ -102,13 +103,27 @@ class Enhancer:
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
         grow; `name` is what the input is called, if not by its file name, and `picture` the input decoded, where the
         caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other, and those of
-        several callers take turns by `caller`. Raises EnhanceError; nothing half-written is left.
+        several callers take turns by `caller`; `queued` is told how many are before it. Raises EnhanceError; nothing
+        half-written is left.
         """
-        workshop, others = self._workshop(), Onlookers(progress, stop, watch, caller)
-        source = Path(source)
-        record = pipeline.begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop)
-        if output is not None:
-            return self._run_to(Path(output), source, record, workshop, others)
+        workshop, source = self._workshop(), Path(source)
+        order = self._order(picture or source, settings, max_pixels, max_bytes, name)
+        with pipeline.near_the_device(workshop, Onlookers(progress, stop, watch, caller, queued)) as others:
+            record = pipeline.begin(order, workshop, others)
+            if output is not None:
+                return self._run_to(Path(output), source, record, workshop, others)
+            return self._run_task(source, record, workshop, others, preview, hold)
+
+    def _run_task(
+        self,
+        source: Path,
+        record: RunRecord,
+        workshop: Workshop,
+        others: Onlookers,
+        preview: Preview | None,
+        hold: ExitStack | None,
+    ) -> Result:
+        """A run whose result becomes a task."""
         self.tasks.prepare()
         task_id = self.tasks.new_id()
         path, keep = self.tasks.result_path(task_id), self.tasks.network_path(record.network_key)
@@ -117,7 +132,7 @@ class Enhancer:
             hold.enter_context(self.tasks.using(path))
         with self.tasks.using(upload, path, keep):
             self.tasks.keep_upload(source, record.picture)
-            info = pipeline.find_stored(record, self.tasks, path) if watch is None else None
+            info = pipeline.find_stored(record, self.tasks, path) if others.watch is None else None
             info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
             info |= {"task_id": task_id}
             self.tasks.finish(task_id, info)
@@ -145,10 +160,10 @@ class Enhancer:
         if not 1 <= size <= LARGEST:
             raise SettingsError("size_range", largest=LARGEST, value=repr(size))
         workshop = self._workshop()
-        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop)
+        others = Onlookers(progress, stop, caller=caller)
+        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, others)
         width, height = record.picture.width, record.picture.height
         box = choose_box(width, height, x, y, size)
-        others = Onlookers(progress, stop, caller=caller)
         return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, others)
 
     def retune(self, preview: Preview, settings: Settings) -> Preview:

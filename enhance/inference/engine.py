@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from .kernels import RowNetwork
 from .network_output import streams_columns
 from .networks import known_graph
 from .rows import Steps, Stream, is_out_of_memory
-from .turns import DEVICE_THREAD, Progress, Runs, Turn, Waiting
+from .turns import DEVICE_THREAD, Place, Progress, Runs, Turn, Waiting
 
 
 class HeldModel(Protocol):
@@ -97,6 +97,14 @@ class Engine:
         """How many runs go on or wait, previews not counted."""
         return len(self._runs)
 
+    def near(self, turn: Turn) -> AbstractContextManager[Place]:
+        """A place near the device for a long run: whoever takes it before decoding holds no picture while waiting."""
+        return self._runs.near(turn)
+
+    def leave(self, place: Place) -> None:
+        """Give up a place that is not needed any more."""
+        self._runs.leave(place)
+
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
         DEVICE_THREAD.do(self._drop, Turn(urgent=True))
@@ -117,17 +125,19 @@ class Engine:
         waiting: Waiting | None = None,
         urgent: bool = False,
         caller: Hashable = None,
+        place: Place | None = None,
     ) -> Generator[np.ndarray, None, None]:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
         one gets the device between the steps of a run that is not; `waiting` counts the time until then. Runs of
-        several callers take turns. Raises Cancelled, WeightsError, MemoryShortError.
+        several callers take turns; `place` is one near the device, where the caller has it. Raises Cancelled,
+        WeightsError, MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
-        with nullcontext() if urgent else self._runs.run(turn):
+        with nullcontext() if urgent else self._runs.run(turn, place):
             yield from self._strips(rgb, recipe, tile, progress, turn)
 
     def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:

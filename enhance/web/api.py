@@ -190,6 +190,7 @@ class Endpoints:
     def _tell(self, batch: Batch, progress: gr.Progress) -> None:
         finished = sum(batch.count(state) for state in ("done", "failed"))
         left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
+        left = f", waiting, {batch.ahead} before it" if batch.ahead else left
         progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
 
 
@@ -218,6 +219,8 @@ def _tell_rows(state: RunState, progress: gr.Progress) -> None:
     if state.total:
         left = "" if state.left is None else f", {state.left:.0f} s left"
         progress((state.done, state.total), desc=f"rows{left}", unit="rows")
+    elif state.ahead:
+        progress(0, desc=f"waiting, {state.ahead} before it")
 
 
 def _setting_components() -> list[Component]:

@@ -210,6 +210,8 @@ class BatchHandlers:
 def _progress(language: str, batch: Batch) -> str:
     finished = sum(batch.count(state) for state in ("done", "failed"))
     words = [say(language, "batch_progress", done=finished, total=len(batch.items))]
-    if batch.seconds_left is not None:
+    if batch.ahead:
+        words.append(say(language, "waiting_place", ahead=batch.ahead))
+    elif batch.seconds_left is not None:
         words.append(say(language, "left", time=say_time(language, batch.seconds_left)))
     return fragments.progress(language, " · ".join(words), batch.share, None)

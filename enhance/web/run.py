@@ -38,12 +38,13 @@ _PICTURE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: rows done and in all, seconds left, whether the network is through or it has not begun."""
+    """How far a run is: rows done and in all, seconds left, whether it is being written; before, how many are ahead."""
 
     done: int = 0
     total: int = 0
     left: float | None = None
     writing: bool = False
+    ahead: int = 0
 
 
 class Run(Background[Result]):
@@ -76,9 +77,13 @@ class Run(Background[Result]):
                 max_pixels=limits.pixels,
                 max_bytes=limits.bytes,
                 caller=caller,
+                queued=self._queued,
             )
 
         super().__init__(do, "enhance-run")
+
+    def _queued(self, ahead: int) -> None:
+        self.state = RunState(ahead=ahead)
 
     def _progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
@@ -281,7 +286,8 @@ def _pixels(path: Path) -> np.ndarray:
 
 def _said(language: str, state: RunState) -> tuple[str, float | None]:
     if state.total == 0:
-        return say(language, "starting"), None
+        words = say(language, "waiting_place", ahead=state.ahead) if state.ahead else say(language, "starting")
+        return words, None
     if state.writing:
         return say(language, "writing"), 1.0
     words = [say(language, "rows", done=f"{state.done:,}", total=f"{state.total:,}")]
