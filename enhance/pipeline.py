@@ -22,7 +22,7 @@ from .errors import StorageError
 from .files import file_sha256
 from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
-from .inference.turns import Place, Progress, Turn, Waiting
+from .inference.turns import RunPlace, Progress, Turn, Waiting
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
 from .output.result import ResultRows, Written, origin_of, with_faces, write_png
@@ -65,7 +65,7 @@ class Onlookers:
     watch: Watcher | None = None
     caller: Hashable = None
     queued: Callable[[int], object] | None = None
-    place: Place | None = None
+    place: RunPlace | None = None
     asked: float = field(default_factory=time.perf_counter)
     waiting: Waiting = field(default_factory=Waiting)
 

@@ -18,7 +18,7 @@ from .kernels import RowNetwork
 from .network_output import streams_columns
 from .networks import known_graph
 from .rows import Steps, Stream, is_out_of_memory
-from .turns import DEVICE_THREAD, Place, Progress, Runs, Turn, Waiting
+from .turns import DEVICE_THREAD, RunPlace, Progress, Runs, Turn, Waiting
 
 
 class HeldModel(Protocol):
@@ -97,11 +97,11 @@ class Engine:
         """How many runs go on or wait, previews not counted."""
         return len(self._runs)
 
-    def near(self, turn: Turn) -> AbstractContextManager[Place]:
+    def near(self, turn: Turn) -> AbstractContextManager[RunPlace]:
         """A place near the device for a long run: whoever takes it before decoding holds no picture while waiting."""
         return self._runs.near(turn)
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: RunPlace) -> None:
         """Give up a place that is not needed any more."""
         self._runs.leave(place)
 
@@ -125,7 +125,7 @@ class Engine:
         waiting: Waiting | None = None,
         urgent: bool = False,
         caller: Hashable = None,
-        place: Place | None = None,
+        place: RunPlace | None = None,
     ) -> Generator[np.ndarray, None, None]:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 

@@ -141,8 +141,8 @@ class Runs:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._queue = _Queue[Place]()
-        self._near: list[Place] = []
+        self._queue = _Queue[RunPlace]()
+        self._near: list[RunPlace] = []
 
     def __len__(self) -> int:
         """How many long runs go on (one at most) or wait for it."""
@@ -150,7 +150,7 @@ class Runs:
             return len(self._queue) + len(self._near)
 
     @contextmanager
-    def near(self, turn: Turn) -> Iterator[Place]:
+    def near(self, turn: Turn) -> Iterator[RunPlace]:
         """A place near the device, once one run at most is before it: now it is worth decoding the picture.
 
         Raises Cancelled if the turn's `stop` is set before.
@@ -163,7 +163,7 @@ class Runs:
             self.leave(place)
 
     @contextmanager
-    def run(self, turn: Turn, near: Place | None = None) -> Iterator[None]:
+    def run(self, turn: Turn, near: RunPlace | None = None) -> Iterator[None]:
         """The right to a long run; waits for those before it, and raises Cancelled if the turn's `stop` is set.
 
         `near` is the place that it has already; it is given up at the end.
@@ -175,7 +175,7 @@ class Runs:
         finally:
             self.leave(place)
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: RunPlace) -> None:
         """Give up a place, if it is not given up yet."""
         with self._changed:
             self._queue.remove(place.turn.caller, place)
@@ -183,14 +183,14 @@ class Runs:
                 self._near.remove(place)
             self._let_in()
 
-    def _enter(self, turn: Turn) -> Place:
-        place = Place(turn)
+    def _enter(self, turn: Turn) -> RunPlace:
+        place = RunPlace(turn)
         with self._changed:
             self._queue.add(turn.caller, place)
             self._let_in()
         return place
 
-    def _wait(self, place: Place, most: int) -> None:
+    def _wait(self, place: RunPlace, most: int) -> None:
         """Until `most` runs are before it."""
         asked, turn = time.perf_counter(), place.turn
         try:
@@ -202,11 +202,11 @@ class Runs:
         if turn.stopped:
             raise Cancelled("stopped_before")
 
-    def _is_near(self, place: Place, most: int) -> bool:
+    def _is_near(self, place: RunPlace, most: int) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: place in self._near[: most + 1], _LOOK_SECONDS)
 
-    def _ahead(self, place: Place) -> int:
+    def _ahead(self, place: RunPlace) -> int:
         with self._changed:
             waiting = [*self._near, *self._queue.in_order()]
             return waiting.index(place) if place in waiting else 0
@@ -220,7 +220,7 @@ class Runs:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class RunPlace:
     """A long run's place among the others."""
 
     turn: Turn

@@ -19,11 +19,12 @@ from ..preview import Preview
 from ..settings import Settings
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
+from .controls import settings_called
 from .language import language_of, reason
 from .page_files import asker_of, check_together, download_name, report_name
 from .pictures import icc_for_screen, save_png
 from .run import RUNS, Run, RunState
-from .views import Services
+from .views import Attention, Services
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +64,16 @@ class Endpoints:
         with told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             picture = uploaded(image)
+            attention = Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
                 for ahead in turn.looks(_LOOK_SECONDS):
+                    attention.check()
                     progress(0, desc=f"waiting, {ahead} before it")
                     yield gr.skip(), gr.skip()
                 with closing(self._run(picture, settings, request)) as run:
                     for _ in run.looks(_LOOK_SECONDS):
+                        if run.state.ahead:
+                            attention.check()
                         _tell_rows(run.state, progress)
                         yield gr.skip(), gr.skip()
                     result = run.result()
@@ -143,12 +148,14 @@ class Endpoints:
                 raise PictureError("api_no_pictures")
             sources = [Path(image) for image in images]
             check_together(sources, self._services.limits)
-            language = language_of(request)
+            language, attention = language_of(request), Attention(request)
             with (
                 self._services.line.enter(asker_of(request), "batch"),
                 closing(BatchWork(self._services, sources, settings, language, request.session_hash)) as work,
             ):
                 for _ in work.looks(_LOOK_SECONDS):
+                    if work.batch.ahead:
+                        attention.check()
                     self._tell(work.batch, progress)
                     yield gr.skip(), gr.skip()
                 packed = work.result()
@@ -241,24 +248,6 @@ def for_client(info: dict[str, Any]) -> dict[str, Any]:
     `gradio_client` also takes any object with a text called path for a file, and would put a local path in its place.
     """
     return info | {"output": info["output"] | {"path": None}}
-
-
-def settings_called(
-    preset: str,
-    scale: float | None,
-    tuning: bool | None,
-    strength: float | None,
-    denoise: float | None,
-    sharpen: float | None,
-    saturation: float | None,
-    contrast: float | None,
-    tile: float | None,
-) -> Settings:
-    """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
-    sliders = {"strength": strength, "sharpen": sharpen, "saturation": saturation, "contrast": contrast}
-    given = any(value is not None for value in sliders.values())
-    switch = False if tuning is False else (True if given else None)
-    return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
 
 
 def uploaded(image: str | None) -> Path:

@@ -21,7 +21,7 @@ from .language import reason
 from .layout import Page
 from .page_files import asker_of, check_together
 from .state import Background, Visitor
-from .views import Services, Updates
+from .views import Attention, Services, Updates
 
 BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
@@ -137,7 +137,7 @@ class BatchHandlers:
             try:
                 with closing(work):
                     yield self._buttons(language, ready=True, running=True)
-                    yield from self._watch(work, language)
+                    yield from self._watch(work, Attention(request), language)
                     yield self._end(request, work, language)
             finally:
                 with visitor.lock:
@@ -164,10 +164,12 @@ class BatchHandlers:
             visitor.batch = BatchWork(self._services, sources, settings_from(values), language, visitor.folder)
             return visitor.batch
 
-    def _watch(self, work: BatchWork, language: str) -> Iterator[Updates]:
+    def _watch(self, work: BatchWork, attention: Attention, language: str) -> Iterator[Updates]:
         shown: Batch | None = None
         for _ in work.looks(_LOOK_SECONDS):
             batch = work.batch
+            if batch.ahead and attention.lost:
+                work.stop.set()
             if batch is shown or work.stop.is_set():
                 continue
             updates: Updates = {self._run.progress: _progress(language, batch)}

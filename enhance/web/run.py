@@ -27,7 +27,7 @@ from .layout import Page
 from .page_files import Limits, asker_of, download_name
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
-from .views import LinePlace, Services, Updates, logged, result_is_current, show_result_chip, show_run
+from .views import Attention, LinePlace, Services, Updates, logged, result_is_current, show_result_chip, show_run
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
@@ -139,15 +139,16 @@ class RunHandlers:
             return
         with turn:
             try:
-                yield from self._wait(visitor, turn, language)
+                yield from self._wait(visitor, turn, Attention(request), language)
             except GeneratorExit:  # the page left the line
                 visitor.waiting = False
                 raise
             yield from self._go(request, values)
 
-    def _wait(self, visitor: Visitor, turn: LinePlace, language: str) -> Iterator[Updates]:
+    def _wait(self, visitor: Visitor, turn: LinePlace, attention: Attention, language: str) -> Iterator[Updates]:
         shown = 0
         for ahead in turn.looks(_LOOK_SECONDS):
+            visitor.waiting = visitor.waiting and not attention.lost
             if not visitor.waiting:
                 return
             text = say(language, "waiting_place", ahead=ahead)

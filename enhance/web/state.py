@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -107,6 +107,36 @@ class Asked:
     number: int
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Listeners:
+    """Who listens: open streams of events, of answers and of signs of life, by the name of a session or of an event."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def listening(self, name: str) -> Iterator[None]:
+        """While the block goes on, somebody listens to what comes under this name."""
+        with self._lock:
+            self._open[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open[name] -= 1
+                self._open += Counter()  # without the names that nobody listens to any more
+
+
+LISTENERS = Listeners()
+"""The process's own: the names are random."""
 
 
 class Visitor:

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import BlockContext
 from gradio.components import Component
+from gradio.context import LocalContext
 
 from ..enhancer import Enhancer, Result
 from ..errors import Cancelled, EnhanceError
@@ -25,13 +26,15 @@ from .layout import Page, RunCard
 from .page_files import Asker, Limits, Outbox, Owners
 from .pictures import save_outlined
 from .preview import Previews, Shown
-from .state import Visitor, Visitors
+from .state import LISTENERS, Visitor, Visitors
 
 log = logging.getLogger(__name__)
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
+UNHEARD_SECONDS = 30.0
+"""How long what waits for its turn keeps its place while nobody listens to what will come of it."""
 PREVIEWS_ON_THE_WAY = 16
 """How many previews clients may have on the way, a quarter of them one alone; the page's replace each other."""
 
@@ -54,6 +57,26 @@ class LinePlace:
         while ahead := self._line.ahead(self):
             yield ahead
             self._line.wait(seconds)
+
+
+class Attention:
+    """Whether anybody waits for what a request asked for: Gradio does it whether or not the answer is fetched."""
+
+    def __init__(self, request: gr.Request):
+        self._names = (request.session_hash, LocalContext.event_id.get(None))
+        self._seen = time.monotonic()
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody has listened for a while."""
+        if any(name in LISTENERS for name in self._names):
+            self._seen = time.monotonic()
+        return time.monotonic() - self._seen > UNHEARD_SECONDS
+
+    def check(self) -> None:
+        """Raises EnhanceError when it is lost."""
+        if self.lost:
+            raise EnhanceError("nobody_listened", seconds=f"{UNHEARD_SECONDS:g}")
 
 
 class WaitingLine:
