@@ -22,7 +22,7 @@ from .errors import StorageError
 from .files import file_sha256
 from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
-from .inference.turns import RunPlace, Progress, Turn, Waiting
+from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
 from .output.result import ResultRows, Written, origin_of, with_faces, write_png

@@ -18,7 +18,7 @@ from .kernels import RowNetwork
 from .network_output import streams_columns
 from .networks import known_graph
 from .rows import Steps, Stream, is_out_of_memory
-from .turns import DEVICE_THREAD, RunPlace, Progress, Runs, Turn, Waiting
+from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
 
 class HeldModel(Protocol):
