@@ -1,11 +1,12 @@
 # make run    the page on port 7860          make test   all tests, their set-up included
 # make check  lint, format and types         make bench  what this machine makes of the engine
+# make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
 
-.PHONY: run test check bench fetch debian clean
+.PHONY: run test check bench soak fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -23,6 +24,9 @@ check: .venv/.test-ready
 
 bench: .venv/.test-ready fetch
 	$(BIN)/python -m enhance bench
+
+soak: .venv/.test-ready fetch
+	$(BIN)/python -m tests.soak $(SOAK)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache

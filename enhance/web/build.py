@@ -27,6 +27,8 @@ _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
 """A later request is sent while an earlier one is on its way: the server stops the earlier one."""
 
+_NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
+"""Nothing is sent anywhere; nor does Gradio sum up all events anew after each one, for a page that is closed here."""
 _TIDY_SECONDS = 600
 _MOST_EVENTS = 1000
 """Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
@@ -35,7 +37,8 @@ _MOST_EVENTS = 1000
 def build(enhancer: Enhancer) -> gr.Blocks:
     """The whole app as Blocks, not yet launched; imports no PyTorch."""
     config = enhancer.config
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    for name, value in _NO_STATISTICS.items():
+        os.environ.setdefault(name, value)
     limits = limits_of(config)
     folder = page_folder(config, enhancer)
     kept = max(1, int(config.hours * 3600))
