@@ -52,6 +52,8 @@ class Plan:
     rest: float = 120
     pictures: int = 6
     gentle: bool = True
+    warm: int = 4
+    """How often everything is done once before anything is measured."""
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,16 @@ def _is_loopback(host: str) -> bool:
 
 async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     outcome, counted, tally = Outcome(plan), Tally(), Tally()
-    await _one_after_the_other(server, known, counted, ["page", "run", "preview", "report", "batch", "light"] * 4)
+    await _one_after_the_other(
+        server, known, counted, ["page", "run", "preview", "report", "batch", "light"] * plan.warm
+    )
     outcome.uses["start"] = before = server.use()
     things = [*["page"] * plan.sessions, *["preview"] * plan.previews, *["run"] * plan.runs]
     await _one_after_the_other(server, known, counted, things)
     await asyncio.sleep(min(plan.rest, 15))
     await _one_after_the_other(server, known, counted, ["light"] * AT_ONCE)
     outcome.uses["after the sessions"] = after = server.use()
-    outcome.broken += _kept_to_bounds("the sessions", before, after)
+    outcome.broken += kept_to_bounds("the sessions", before, after)
 
     visitors = [Visitor(server.url, number, known, tally) for number in range(plan.clients)]
     until = time.monotonic() + plan.seconds
@@ -198,7 +202,7 @@ async def _one_after_the_other(server: Server, known: list[Known], tally: Tally,
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
 
 
-def _kept_to_bounds(what: str, before: Use, after: Use) -> Iterator[str]:
+def kept_to_bounds(what: str, before: Use, after: Use) -> Iterator[str]:
     mb = after.server_mb + after.workers_mb - before.server_mb - before.workers_mb
     if mb > MOST_MB_MORE:
         yield f"{what} left {mb:.0f} MB, more than {MOST_MB_MORE}"
@@ -217,7 +221,7 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
     outcome.broken += [f"failed: {one}" for one in tally.failed + counted.failed]
     outcome.broken += [f"unexpected: {one}" for one in outcome.refused if "did not foresee" in one or len(one) < 20]
     outcome.broken += [f"refused while nothing else went on: {one}" for one in counted.refused]
-    outcome.broken += _kept_to_bounds("all of it", outcome.uses["start"], outcome.uses["after a rest"])
+    outcome.broken += kept_to_bounds("all of it", outcome.uses["start"], outcome.uses["after a rest"])
     if outcome.files["unfinished"]:
         outcome.broken.append(f"{outcome.files['unfinished']} unfinished files were left")
     if "Traceback" in (log := server.log.read_text(errors="replace")):

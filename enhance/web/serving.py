@@ -28,6 +28,7 @@ from ..texts import LANGUAGES, say
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
 from .page_files import PageFolder, limits_of
+from .state import MOST_VISITORS
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _SWEEP_SECONDS = 15.0
-_SESSIONS = 1000
+_SESSIONS = MOST_VISITORS
+"""Gradio keeps a copy of all parts for each page, and for each call of the API too: 0.2 MB and more. It makes it anew for
+one that comes back, and what a page is about is the visitor's."""
 _THREADS = 60
 """For everything but the runs that wait, each of which holds a thread."""
 
