@@ -54,8 +54,10 @@ COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _SWEEP_SECONDS = 15.0
 _SESSIONS = MOST_VISITORS
-"""Gradio keeps a copy of all parts for each page, and for each call of the API too: 0.2 MB and more. It makes it anew for
-one that comes back, and what a page is about is the visitor's."""
+"""Of Gradio's copies of the page, of 0.2 MB and more, which it makes for every page and every call of the API.
+
+What a page is about is the visitor's: for one whose copy is gone it makes another.
+"""
 _THREADS = 60
 """For everything but the runs that wait, each of which holds a thread."""
 
