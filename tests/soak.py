@@ -233,7 +233,8 @@ def table(outcome: Outcome) -> str:
     plan, lines = outcome.plan, ["| what | seen |", "| --- | --- |"]
     lines.append(f"| plan | {plan.clients} clients for {plan.seconds:g} s; before: {plan.sessions} page sessions, ")
     lines[-1] += f"{plan.previews} previews, {plan.runs} runs |"
-    lines.append(f"| done | {', '.join(f'{name} {count}' for name, count in outcome.done.items())} |")
+    if outcome.done:
+        lines.append(f"| done | {', '.join(f'{name} {count}' for name, count in outcome.done.items())} |")
     for name, wait in outcome.waits.items():
         figures = f"p50 {wait['p50']:.2f} s, p95 {wait['p95']:.2f} s, longest {wait['most']:.2f} s"
         lines.append(f"| {name} ({wait['n']}) | {figures} |")

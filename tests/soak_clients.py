@@ -131,7 +131,7 @@ class Visitor:
         try:
             await getattr(self, name)()
         except Refusal as refusal:
-            self._tally.refused[re.sub(r"[\d.,]+", "N", str(refusal))] += 1
+            self._tally.refused[re.sub(r"\d+([.,]\d+)*", "N", str(refusal))] += 1
         except Exception as error:
             self._tally.failed.append(f"{name}: {type(error).__name__}: {error}"[:300])
         else:

@@ -54,10 +54,7 @@ COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 
 _SWEEP_SECONDS = 15.0
 _SESSIONS = MOST_VISITORS
-"""Of Gradio's copies of the page, of 0.2 MB and more, which it makes for every page and every call of the API.
-
-What a page is about is the visitor's: for one whose copy is gone it makes another.
-"""
+"""Gradio copies its parts for each page and call of the API, 0.2 MB and more; a copy that is gone is made anew."""
 _THREADS = 60
 """For everything but the runs that wait, each of which holds a thread."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from ..soak import Plan, Use, kept_to_bounds, soak, table
 
-SMALL = Plan(seconds=4, clients=8, sessions=24, previews=12, runs=6, rest=0.5, pictures=3, gentle=False, warm=1)
+SMALL = Plan(seconds=4, clients=8, sessions=16, previews=8, runs=4, rest=0.5, pictures=3, gentle=False, warm=1)
 
 
 def test_clients_of_all_kinds_get_their_own_pictures_and_leave_nothing(tmp_path):
