@@ -1,12 +1,14 @@
 # make run    the page on port 7860          make test   all tests, their set-up included
-# make check  lint, format and types         make bench  what this machine makes of the engine
+# make check  lint, format, types, audit     make bench  what this machine makes of the engine
+# make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
 # make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
+# make lock   requirements.lock anew, of the newest releases that requirements.txt takes
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
 
-.PHONY: run test check bench soak fetch debian clean
+.PHONY: run test check bench fuzz soak lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -14,19 +16,29 @@ run: fetch
 fetch: .venv/.run-ready
 	$(BIN)/python -m weights fetch
 
+# Two files of tests at a time, for two cores; the threads of one sleep while they wait, so that the other can work.
 test: debian .venv/.test-ready fetch
-	$(BIN)/python -m pytest $(PYTEST)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 check: .venv/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/python -m tests.audit
+
+fuzz: SECONDS ?= 1800
+fuzz: .venv/.test-ready
+	ENHANCE_FUZZ=$(SECONDS) $(BIN)/python -m pytest -s tests/unit/test_fuzz.py
 
 bench: .venv/.test-ready fetch
 	$(BIN)/python -m enhance bench
 
 soak: .venv/.test-ready fetch
 	$(BIN)/python -m tests.soak $(SOAK)
+
+lock: .venv/.test-ready
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \
+		--no-config --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache

@@ -1,16 +1,19 @@
-"""The command line: `run` enhances files and folders, `bench` measures this machine."""
+"""The command line: `run` enhances files and folders, `bench` measures this machine, `app` serves the page."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError
@@ -21,9 +24,45 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("enhance")
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_END_SECONDS = 8.0
+"""How long tidying up may hold up the end."""
+
+
+def program(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line as a process of its own, which ends in order by Ctrl-C and by SIGTERM."""
+    for one in _SIGNALS:
+        if signal.getsignal(one) != signal.SIG_IGN:
+            signal.signal(one, _end)
+    status = main(arguments)
+    _close_unread()
+    sys.exit(status)
+
+
+def _end(number: int, _frame: object) -> None:
+    """End as by Ctrl-C. Further signals do not disturb the tidying up, and nothing holds it up for long."""
+    for one in _SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    late = threading.Timer(_END_SECONDS, os._exit, [128 + number])
+    late.daemon = True
+    late.start()
+    raise KeyboardInterrupt(number)
+
+
+def _close_unread() -> None:
+    """Let what nobody reads any more go nowhere, as after `| head -1`; the results are files."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; gives the exit status: 0 all done, 1 some failed, 2 usage."""
+    """Run the command line; gives the exit status: 0 all done, 1 some failed, 2 usage, 130 Ctrl-C, 143 SIGTERM.
+
+    The page, which is only ever stopped, ends with 0 by SIGTERM.
+    """
     options = _parser().parse_args(arguments)
     try:
         with _errors_in_one_line():
@@ -31,9 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
     except EnhanceError as error:
         _complain(error)
         return 2 if isinstance(error, SettingsError) else 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
+        number = end.args[0] if end.args else signal.SIGINT
+        if options.command is _app and number == signal.SIGTERM:
+            return 0
         _complain(Cancelled("interrupted"))
-        return 130
+        return 128 + number
+    except BrokenPipeError:
+        _close_unread()
+        return 0
 
 
 def _complain(error: EnhanceError, about: object = "") -> None:
@@ -50,7 +95,7 @@ def _errors_in_one_line() -> Iterator[None]:
     logging.getLogger("enhance").addHandler(handler)
     try:
         yield
-    except (EnhanceError, KeyboardInterrupt):
+    except (EnhanceError, BrokenPipeError):
         raise
     except Exception as error:
         log.exception("The command failed")
@@ -88,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench)
     _add_device(bench)
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
+    app = commands.add_parser("app", help="serve the page", description="Serve the page at port 7860.")
+    app.set_defaults(command=_app)
     return parser
 
 
@@ -121,19 +168,19 @@ def _planned(inputs: list[Path], output: Path | None) -> Batch:
     """What is to be done, and where each result goes. Raises SettingsError where that is no usable place."""
     from .batch import Batch, Item, find_pictures, plan
     from .files import sweep
+    from .output.result import check_ending
 
     if output is None:
         return plan(find_pictures(inputs))
     one_file = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
     if one_file:
-        if output.suffix.lower() != ".png":
-            raise SettingsError("png_only", name=output.name)
+        check_ending(output)
         sweep(output.parent)
-        return Batch((Item(inputs[0], inputs[0].name, output),))
+        return Batch((Item(inputs[0], Path(inputs[0].name), output),))
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
     planned = plan(find_pictures(inputs, output), output)
-    for folder in {output / (item.place or item.name) for item in planned.items}:
+    for folder in {output / item.place for item in planned.items}:
         sweep(folder.parent)
     return planned
 
@@ -157,6 +204,12 @@ class _Reporter:
         self._bar.close()
 
     def look(self, batch: Batch) -> None:
+        try:
+            self._show(batch)
+        except BrokenPipeError:
+            _close_unread()
+
+    def _show(self, batch: Batch) -> None:
         for place, item in enumerate(batch.items):
             if item.state in ("done", "failed") and place not in self._said:
                 self._said.add(place)
@@ -195,5 +248,17 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _app(options: argparse.Namespace) -> int:
+    from .enhancer import Enhancer
+
+    enhancer = Enhancer()
+    enhancer.tasks.check()
+    enhancer.tasks.clean()
+    from .web import serve
+
+    serve(enhancer)
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

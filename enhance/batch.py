@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,27 +30,22 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 """The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A picture file, and its place below the folder that it was found in (its name, if it was named by itself)."""
-
-    path: Path
-    place: Path
-
-
 @dataclass(frozen=True, eq=False)
 class Item:
     """One file of a batch. `state` is waiting, running, done, failed or cancelled; `error` says why it failed."""
 
     source: Path
-    name: str
+    place: Path
+    """Below the folder that it was found in (its name, if it was named by itself)."""
     output: Path | None = None
-    place: Path | None = None
-    """Below the folder that it was found in."""
     state: str = "waiting"
     pixels: int = 0
     info: dict[str, Any] | None = None
     error: EnhanceError | None = None
+
+    @property
+    def name(self) -> str:
+        return self.place.name
 
     @property
     def result(self) -> Path | None:
@@ -74,28 +69,27 @@ class Batch:
         return sum(item.state == state for item in self.items)
 
 
-def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[Source]:
+def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[Item]:
     """The files named, and the pictures in the folders named, each folder in the order of names.
 
     Each file is taken once. Results of an earlier batch in the `output` folder are not taken for pictures of a folder
     around it.
     """
-    found: dict[Path, Source] = {}
+    found: dict[Path, Item] = {}
     for path in inputs:
         if path.is_dir():
             pictures = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-            sources = [Source(one, one.relative_to(path)) for one in pictures if not _is_earlier_result(one, output)]
+            items = [Item(one, one.relative_to(path)) for one in pictures if not _is_earlier_result(one, output)]
         else:
-            sources = [Source(path, Path(path.name))]
-        for source in sources:
-            found.setdefault(source.path.resolve(), source)
+            items = [Item(path, Path(path.name))]
+        for item in items:
+            found.setdefault(item.source.resolve(), item)
     return list(found.values())
 
 
-def plan(sources: Sequence[Source], folder: Path | None = None) -> Batch:
-    """A batch of `sources`; their results become tasks, or go below `folder` as `ResultNames` says."""
-    items = tuple(Item(source.path, source.place.name, place=source.place) for source in sources)
-    return Batch(items, names=ResultNames(folder) if folder else None)
+def plan(items: Iterable[Item], folder: Path | None = None) -> Batch:
+    """A batch of `items`; their results become tasks, or go below `folder` as `ResultNames` says."""
+    return Batch(tuple(items), names=ResultNames(folder) if folder else None)
 
 
 class ResultNames:
@@ -154,9 +148,9 @@ def _content(path: Path) -> str | None:
         return None
 
 
-def apart(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
-    """The names, each one once: those that come again, or are `taken`, get a number before their suffix."""
-    taken = {name.casefold() for name in taken}
+def apart(names: Iterable[str]) -> list[str]:
+    """The names, each one once: those that come again get a number before their suffix."""
+    taken: set[str] = set()
     result = []
     for name in names:
         path, candidate, number = Path(name), name, 1
@@ -213,7 +207,7 @@ class Running:
     def _one(self, place: int) -> None:
         item = self.batch.items[place]
         output = item.output
-        if output is None and item.place is not None and self.batch.names is not None:
+        if output is None and self.batch.names is not None:
             output = self.batch.names.give(item.source, item.place)
         self._put(place, state="running", output=output)
         try:

@@ -15,6 +15,7 @@ _LAST_PORT = 65_535
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
+_SWITCH = re.compile("[01]")
 _SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -26,7 +27,7 @@ class Config:
     in bytes a file; None: the command line's (400 million pixels) and the page's (100 million, 200 MB) differ. `hours`
     is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` runs may wait.
     `page_folder` is GRADIO_TEMP_DIR where that is set. `public_host` is the name at which browsers reach the page, and
-    pages of `frame_ancestors` may show it in a frame; on Spaces both are known.
+    pages of `frame_ancestors` may show it in a frame; on Spaces both are known. `metrics`: what is done is counted.
     """
 
     data: Path = Path("data")
@@ -42,6 +43,7 @@ class Config:
     page_folder: Path | None = None
     public_host: str | None = None
     frame_ancestors: str = "'self'"
+    metrics: bool = False
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -65,6 +67,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         or None,
         frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
         or (_SPACES if variables.text("SPACE_HOST") else usual.frame_ancestors),
+        metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ import numpy as np
 
 from . import pipeline, scenes
 from .config import Config, read_config
-from .errors import EnhanceError, PictureError, SettingsError, StorageError
+from .errors import EnhanceError, PictureError, SettingsError, StorageError, memory_told
 from .files import try_place
 from .inference import models
 from .inference.network_output import NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
-from .info import RunRecord, located_of, settings_of
-from .output.result import ResultRows
+from .info import RunRecord, located_of, settings_in
+from .output.result import ResultRows, check_ending
 from .picture import Picture, read_picture, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
 from .preview import LARGEST, MARGIN, Preview, choose_box, render
 from .scenes.faces import Portraits
-from .settings import Settings
+from .settings import Settings, settings_of
 from .tasks import TaskStore
 from .texts import DEFAULT_LANGUAGE, spoken
 
@@ -78,10 +78,11 @@ class Enhancer:
             return DEVICE_THREAD.do(self._one_engine, Turn(urgent=True))
         return self._engine
 
+    @memory_told()
     def run(
         self,
         source: Path | str,
-        settings: Settings | None = None,
+        settings: Settings | str | None = None,
         *,
         name: str | None = None,
         picture: Picture | None = None,
@@ -96,7 +97,7 @@ class Enhancer:
         caller: Hashable = None,
         queued: Callable[[int], object] | None = None,
     ) -> Result:
-        """Enhance the picture file `source` and write the result as PNG.
+        """Enhance the picture file `source` and write the result as PNG; a preset's name stands for its settings.
 
         Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
         and the network's output for further tuning. A result with the same signature, in the store or already at
@@ -106,42 +107,21 @@ class Enhancer:
         several callers take turns by `caller`; `queued` is told how many are before it. Raises EnhanceError; nothing
         half-written is left.
         """
+        if output is not None:
+            check_ending(Path(output))
         workshop, source = self._workshop(), Path(source)
         order = self._order(picture or source, settings, max_pixels, max_bytes, name)
         with pipeline.near_the_device(workshop, Onlookers(progress, stop, watch, caller, queued)) as others:
             record = pipeline.begin(order, workshop, others)
             if output is not None:
                 return self._run_to(Path(output), source, record, workshop, others)
-            return self._run_task(source, record, workshop, others, preview, hold)
+            return self._run_as_task(source, record, workshop, others, preview, hold)
 
-    def _run_task(
-        self,
-        source: Path,
-        record: RunRecord,
-        workshop: Workshop,
-        others: Onlookers,
-        preview: Preview | None,
-        hold: ExitStack | None,
-    ) -> Result:
-        """A run whose result becomes a task."""
-        self.tasks.prepare()
-        task_id = self.tasks.new_id()
-        path, keep = self.tasks.result_path(task_id), self.tasks.network_path(record.network_key)
-        upload = self.tasks.upload_path(record.picture.sha256, record.picture.name)
-        if hold is not None:
-            hold.enter_context(self.tasks.using(path))
-        with self.tasks.using(upload, path, keep):
-            self.tasks.keep_upload(source, record.picture)
-            info = pipeline.find_stored(record, self.tasks, path) if others.watch is None else None
-            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
-            info |= {"task_id": task_id}
-            self.tasks.finish(task_id, info)
-        return Result(path, info)
-
+    @memory_told()
     def preview(
         self,
         source: Path | str | Picture,
-        settings: Settings | None = None,
+        settings: Settings | str | None = None,
         *,
         x: float | None = None,
         y: float | None = None,
@@ -166,12 +146,13 @@ class Enhancer:
         box = choose_box(width, height, x, y, size)
         return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, others)
 
-    def retune(self, preview: Preview, settings: Settings) -> Preview:
+    @memory_told()
+    def retune(self, preview: Preview, settings: Settings | str) -> Preview:
         """The same square with other sliders, without running the network.
 
         Raises SettingsError when the settings need another network than the preview's.
         """
-        info, picture = preview.info, preview.piece.picture
+        info, picture, settings = preview.info, preview.piece.picture, settings_of(settings)
         located = models.ensure(settings.model)
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
         if record.network_key != preview.piece.network_key:
@@ -189,25 +170,32 @@ class Enhancer:
         """
         info = self._finished(task_id)
         picture = picture or read_picture(self._upload(info))
-        settings = settings_of(info)
+        settings = settings_in(info)
         record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
             faces = self._portraits.faces(picture) if settings.scene == "face" else None
             yield pipeline.finished_rows(picture, settings, output, faces)
 
-    def report(self, task_id: str, language: str = DEFAULT_LANGUAGE, picture: Picture | None = None) -> Path:
+    def report(
+        self,
+        task_id: str,
+        language: str = DEFAULT_LANGUAGE,
+        picture: Picture | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> Path:
         """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
 
-        `picture` is the decoded input, where the caller has it. Raises EnhanceError when there is no such task or its
-        files are no longer kept.
+        `picture` is the decoded input, where the caller has it; facts that are `told` to the reader take the place of
+        those that are stored. Raises EnhanceError when there is no such task or its files are no longer kept.
         """
-        info = self._finished(task_id)
+        info = self._finished(task_id) | dict(told or {})
         chinese = spoken(language) == "zh-CN"
         path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
         upload, result = self._upload(info), Result(self.tasks.result_path(task_id), info)
         with self.tasks.using(path, upload, result.path):
             return path if path.exists() else self.write_report(result, picture or upload, path, language)
 
+    @memory_told()
     def write_report(
         self, result: Result, source: Path | str | Picture, path: Path | str, language: str = DEFAULT_LANGUAGE
     ) -> Path:
@@ -219,6 +207,7 @@ class Enhancer:
         with PngRows(result.path) as rows:
             return write_report(path, result.info, rows, picture, language=spoken(language) or DEFAULT_LANGUAGE)
 
+    @memory_told()
     def upscale(
         self,
         rgb: np.ndarray,
@@ -232,8 +221,9 @@ class Enhancer:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
         return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, progress=progress, stop=stop)
 
-    def estimate(self, width: int, height: int, settings: Settings, bits: int = 8) -> float:
+    def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
+        settings = settings_of(settings)
         megapixels = width * height * settings.scale**2 / 1e6
         return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
@@ -297,14 +287,39 @@ class Enhancer:
     def _order(
         self,
         source: Path | str | Picture,
-        settings: Settings | None,
+        settings: Settings | str | None,
         max_pixels: int | None,
         max_bytes: int | None,
         name: str | None = None,
     ) -> Order:
         source = source if isinstance(source, Picture) else Path(source)
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        return Order(source, settings or Settings(), *limits, name)
+        return Order(source, settings_of(settings), *limits, name)
+
+    def _run_as_task(
+        self,
+        source: Path,
+        record: RunRecord,
+        workshop: Workshop,
+        others: Onlookers,
+        preview: Preview | None,
+        hold: ExitStack | None,
+    ) -> Result:
+        """A run whose result goes to the store, together with its input and the network's output."""
+        tasks = self.tasks
+        tasks.prepare()
+        task_id = tasks.new_id()
+        path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
+        upload = tasks.upload_path(record.picture.sha256, record.picture.name)
+        if hold is not None:
+            hold.enter_context(tasks.using(path))
+        with tasks.using(upload, path, keep):
+            tasks.keep_upload(source, record.picture)
+            info = pipeline.find_stored(record, tasks, path) if others.watch is None else None
+            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
+            info |= {"task_id": task_id}
+            tasks.finish(task_id, info)
+        return Result(path, info)
 
     def _run_to(self, output: Path, source: Path, record: RunRecord, workshop: Workshop, others: Onlookers) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
@@ -320,7 +335,8 @@ class Enhancer:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
         from .scenes import gfpgan
 
-        turn, located = turn or Turn(), models.ensure(gfpgan.NAME)
+        turn = turn or Turn()
+        located = models.ensure(gfpgan.NAME, turn.stop)
 
         def load(device: torch.device) -> gfpgan.FaceRestorer:
             return gfpgan.FaceRestorer(models.state_dict(located), device)

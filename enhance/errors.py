@@ -6,6 +6,10 @@ nothing else is an expected failure.
 
 from __future__ import annotations
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .texts import DEFAULT_LANGUAGE, say
@@ -42,7 +46,7 @@ class WeightsError(EnhanceError):
 
 
 class MemoryShortError(EnhanceError):
-    """The device has too little free memory even for the smallest strip."""
+    """There is too little free memory, be it the device's or the program's."""
 
 
 class StorageError(EnhanceError):
@@ -51,6 +55,30 @@ class StorageError(EnhanceError):
 
 class Cancelled(EnhanceError):
     """The caller set the stop event; nothing half-written is left behind."""
+
+
+_MEMORY_SHORT = re.compile(
+    "bad_?alloc|out of memory|insufficient memory|not enough memory|(can.t|cannot|failed to) allocate|memory alloc",
+    re.IGNORECASE,
+)
+"""What libraries say for want of memory whose errors have no type of their own for it."""
+
+
+def is_memory_short(error: BaseException) -> bool:
+    """Whether an error of any library says that memory is short."""
+    short = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    return short or bool(_MEMORY_SHORT.search(str(error)))
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Raise MemoryShortError in place of whatever the block raises for want of memory; also as a decorator."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, EnhanceError) or not is_memory_short(error):
+            raise
+        raise MemoryShortError("memory_out") from error
 
 
 def _again(kind: type[EnhanceError], key: str, values: dict[str, Any]) -> EnhanceError:

@@ -28,6 +28,9 @@ from .errors import StorageError
 MARKER = ".enhance-folder"
 """The file in a folder that says that the program keeps files of its own there."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError's `errno` is where there is no room."""
+
 _PART = re.compile(r"\.enhance-([0-9A-Za-z]+)-(\d+)-(\d+)-[0-9a-f]{12}\.part")
 _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
 
@@ -186,7 +189,7 @@ def sweep(folder: Path) -> int:
 
 def explained(path: Path, error: OSError) -> StorageError:
     """The sentence for a file that could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return StorageError("disk_full", name=path.name)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError("not_permitted", name=path.name, folder=path.parent)

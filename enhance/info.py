@@ -116,7 +116,7 @@ class RunRecord:
             "peak_memory_mb": round(self.memory.look(), 1) if self.memory else None,
             "agreement_db": None,
             "cached": cached,
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": timestamp(),
             **self._extra,
         }
 
@@ -140,6 +140,11 @@ class RunRecord:
         }
 
 
+def timestamp() -> str:
+    """The time as the facts have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
     """The finished file; `size` is its height and width."""
     height, width = size
@@ -152,7 +157,7 @@ def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def settings_of(info: dict[str, Any]) -> Settings:
+def settings_in(info: dict[str, Any]) -> Settings:
     """The settings that a finished task ran with."""
     return Settings.from_preset(info["preset"], **info["settings"], tile=info["tile"])
 

@@ -132,13 +132,13 @@ def near_the_device(workshop: Workshop, others: Onlookers) -> Iterator[Onlookers
 
 
 def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
-    """Step 1: the picture decoded, the model's file at hand. Raises PictureError, WeightsError."""
+    """Step 1: the picture decoded, the model's file at hand. Raises PictureError, WeightsError, Cancelled."""
     picture = order.source
     if not isinstance(picture, Picture):
         picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
     if order.name is not None:
         picture = replace(picture, name=order.name)
-    located, *_ = [models.ensure(name) for name in order.settings.recipe.models]
+    located, *_ = [models.ensure(name, others.stop) for name in order.settings.recipe.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
     return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.waiting)

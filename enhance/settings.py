@@ -171,6 +171,14 @@ class Settings:
         return " · ".join(words)
 
 
+def settings_of(given: Settings | str | None) -> Settings:
+    """What stands for settings: settings, the name of a preset for its own, None for those of the usual one.
+
+    Raises SettingsError for anything else.
+    """
+    return given if isinstance(given, Settings) else Settings.from_preset(DEFAULT_PRESET if given is None else given)
+
+
 def find_preset(name: str) -> Preset:
     """The preset called `name`; raises SettingsError that names the known ones."""
     if not isinstance(name, str) or name not in PRESETS:

@@ -22,6 +22,7 @@ from typing import Any
 from .errors import PictureError, StorageError
 from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
 from .picture import Picture
+from .texts import straight
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 _NAMES = {
@@ -189,6 +190,11 @@ def _read_info(path: Path) -> dict[str, Any] | None:
 def _signature_in(path: Path) -> str | None:
     info = _read_info(path)
     return info.get("signature") if info else None
+
+
+def download_name(name: str, scale: float) -> str:
+    """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg."""
+    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x.png"
 
 
 def count_as_used(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +38,12 @@ class CountingEnhancer(Enhancer):
 
 @dataclass
 class Site:
-    """A running app: its address and the enhancer behind it."""
+    """A running app: its address, the enhancer behind it, the tests' own pictures, and the page's folder."""
 
     url: str
     enhancer: CountingEnhancer
     files: Path
+    page: Path
 
     def photo(self, name: str, height: int, width: int, enlarged: int = 1) -> Path:
         """A piece of a real photo as a PNG file called `name`."""
@@ -61,20 +63,41 @@ def site(tmp_path_factory) -> Iterator[Site]:
     import weights
     from app import build_demo
     from enhance.config import Config
+    from enhance.web.metrics import Metrics
     from enhance.web.serving import launch_options
 
-    folder = tmp_path_factory.mktemp("site")
-    changed = {"ENHANCE_WEIGHTS": str(folder / "weights"), "GRADIO_TEMP_DIR": str(folder / "page")}
+    folder, shared = tmp_path_factory.mktemp("site"), tmp_path_factory.getbasetemp()
+    # one place for every app of a process: it looks them up whenever it is asked for something
+    changed = {"ENHANCE_WEIGHTS": str(shared / "site-weights"), "GRADIO_TEMP_DIR": str(shared / "site-page")}
     before = {name: os.environ.get(name) for name in changed}
     os.environ |= changed
     for name in ("realesrgan-x4plus", "realesr-animevideov3"):
         weights.ensure(name)
-    enhancer = CountingEnhancer(device="cpu", data=folder / "data")
-    demo = build_demo(enhancer)
-    options = launch_options(Config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+    enhancer, metrics = CountingEnhancer(device="cpu", data=folder / "data"), Metrics(True)
+    demo = build_demo(enhancer, metrics)
+    options = launch_options(Config(), metrics) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
     _, url, _ = demo.launch(**options)
     (folder / "files").mkdir()
-    yield Site(url, enhancer, folder / "files")
+    yield Site(url, enhancer, folder / "files", shared / "site-page")
     demo.close()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def guarded_site(folder: Path) -> Iterator[str]:
+    """The address of an app with a login, ada and secret, and with counts."""
+    from app import build_demo
+    from enhance.config import Config
+    from enhance.web.metrics import Metrics
+    from enhance.web.serving import launch_options
+
+    config = Config(data=folder / "data", page_folder=folder / "page", auth=("ada", "secret"), metrics=True)
+    metrics = Metrics(config.metrics)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("GRADIO_TEMP_DIR", str(config.page_folder))
+        demo = build_demo(Enhancer("cpu", config=config), metrics)
+        options = launch_options(config, metrics) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+        _, url, _ = demo.launch(**options)
+        yield url
+        demo.close()

@@ -4,19 +4,22 @@
 Importing this package loads neither torch nor huggingface_hub.
 """
 
-from .errors import WeightsError, WeightsFolderError
+from .errors import ModelFileError, WeightsFolderError
+from .files import is_writable
 from .models import Model, manifest
 from .state import read_state_dict
-from .store import Located, Store, ensure, folder, locate
+from .store import Located, Store, ensure, folder, is_convertible, locate
 
 __all__ = [
     "Located",
     "Model",
+    "ModelFileError",
     "Store",
-    "WeightsError",
     "WeightsFolderError",
     "ensure",
     "folder",
+    "is_convertible",
+    "is_writable",
     "locate",
     "manifest",
     "read_state_dict",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from .errors import WeightsError
+from .errors import ModelFileError
 from .files import forget_digests
 from .store import Holding, Store, ensure, inspect, verify
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
         parser.error("give either names or --all")
     try:
         records, show, status = chosen.command(chosen, store)
-    except WeightsError as error:
+    except ModelFileError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -79,7 +79,7 @@ def _fetch(chosen: argparse.Namespace, store: Store) -> Outcome:
         error = None
         try:
             ensure(name, line, store)
-        except WeightsError as failure:
+        except ModelFileError as failure:
             error, status = str(failure), 1
         line.close()
         if error:

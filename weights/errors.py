@@ -16,10 +16,10 @@ else:
 SENTENCES = Path(__file__).with_name("errors.toml")
 
 
-class WeightsError(Exception):
+class ModelFileError(Exception):
     """A model's file is missing, corrupt, not to be had, or not in the manifest; or a clause of that.
 
-    A value that is itself a WeightsError is said inside the sentence, in the same language.
+    A value that is itself a ModelFileError is said inside the sentence, in the same language.
     """
 
     def __init__(self, key: str, **values: Any):
@@ -29,7 +29,7 @@ class WeightsError(Exception):
     def sentence(self, language: str = "en") -> str:
         """What is wrong and what to do, in English ("en") or Simplified Chinese ("zh-CN")."""
         values = {
-            name: value.sentence(language) if isinstance(value, WeightsError) else value
+            name: value.sentence(language) if isinstance(value, ModelFileError) else value
             for name, value in self.values.items()
         }
         return _sentences()[self.key][language].format(**values)
@@ -41,7 +41,7 @@ class WeightsError(Exception):
         return partial(type(self), self.key, **self.values), ()
 
 
-class WeightsFolderError(WeightsError):
+class WeightsFolderError(ModelFileError):
     """The weights folder cannot be read or written: a full disk, or no permission."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -86,8 +87,16 @@ def storage(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WeightsFolderError("weights_folder_full", folder=folder) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise WeightsFolderError("weights_folder_none", folder=folder) from error
         reason = error.strerror or str(error)
         raise WeightsFolderError("weights_folder_unusable", folder=folder, reason=reason) from error
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in `folder`, or in the nearest one above it that is there."""
+    nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import WeightsError
+from .errors import ModelFileError
 from .files import digest, set_aside, storage
 from .models import HubSource, Model
 
@@ -37,7 +37,7 @@ PAUSE_SECONDS = 1.0
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
 
-class _BrokenOffError(WeightsError):
+class _BrokenOffError(ModelFileError):
     """The connection could not be made or ended too early, so that another may do better."""
 
 
@@ -45,12 +45,12 @@ def fetch(model: Model, folder: Path, progress: Progress | None = None) -> Path:
     """Downloads the official file of a model into `folder`, verifies it and gives its path.
 
     `progress(done_bytes, total_bytes)` is called as bytes arrive; what it raises ends the download. The bytes of an
-    unfinished download stay in FILE.part and the next call goes on from there. Raises WeightsError, a clause for a
+    unfinished download stay in FILE.part and the next call goes on from there. Raises ModelFileError, a clause for a
     list of what was tried, when the file cannot be had or has the wrong checksum; WeightsFolderError when it cannot be
     kept.
     """
     if _offline():
-        raise WeightsError("hub_offline")
+        raise ModelFileError("hub_offline")
     part = folder / f"{model.file}.part"
     taken_up = part.exists()
     _complete(model, part, progress or (lambda done, total: None))
@@ -64,14 +64,14 @@ def fetch(model: Model, folder: Path, progress: Progress | None = None) -> Path:
     if taken_up:
         _log.warning("%s is fetched once more from its first byte.", model.file)
         return fetch(model, folder, progress)
-    raise WeightsError("hub_wrong_checksum", host=_host(model.hub), aside=wrong)
+    raise ModelFileError("hub_wrong_checksum", host=_host(model.hub), aside=wrong)
 
 
 def _complete(model: Model, part: Path, progress: Progress) -> None:
     """Brings `part` to the end of the file, over as many connections as it takes."""
     begun = False
     empty = 0
-    trouble: WeightsError | None = None
+    trouble: ModelFileError | None = None
     for _ in range(_CONNECTIONS):
         before = _size(part)
         if before == model.bytes:
@@ -89,7 +89,7 @@ def _complete(model: Model, part: Path, progress: Progress) -> None:
         if empty == _EMPTY_CONNECTIONS:
             break
         time.sleep(empty * PAUSE_SECONDS)
-    raise WeightsError("hub_broke_off", have=_size(part), total=model.bytes, trouble=trouble)
+    raise ModelFileError("hub_broke_off", have=_size(part), total=model.bytes, trouble=trouble)
 
 
 def _append(model: Model, part: Path, have: int, progress: Progress) -> None:
@@ -99,7 +99,7 @@ def _append(model: Model, part: Path, have: int, progress: Progress) -> None:
         if from_start or _continues(response, have, model.bytes):
             return _write(response, model, part, 0 if from_start else have, progress)
     if not have:
-        raise WeightsError("hub_only_a_piece", host=_host(model.hub), file=model.file)
+        raise ModelFileError("hub_only_a_piece", host=_host(model.hub), file=model.file)
     # The server's file does not go on from these bytes, so they are not of that file.
     return _append(model, part, 0, progress)
 
@@ -120,7 +120,7 @@ def _write(response: Any, model: Model, part: Path, have: int, progress: Progres
     if have > model.bytes:
         with storage(part.parent):
             part.unlink()
-        raise WeightsError("hub_too_long", host=_host(model.hub), total=model.bytes, file=model.file)
+        raise ModelFileError("hub_too_long", host=_host(model.hub), total=model.bytes, file=model.file)
 
 
 def _continues(response: Any, have: int, total: int) -> bool:
@@ -178,7 +178,7 @@ def _check_status(response: Any, source: HubSource, start: int) -> None:
     status = response.status_code
     if status in (200, 206) or (status == 416 and start):
         return
-    kind = _BrokenOffError if status == 429 or status >= 500 else WeightsError
+    kind = _BrokenOffError if status == 429 or status >= 500 else ModelFileError
     key = "hub_status_token" if status in (401, 403) else "hub_status"
     file = {"path": source.path, "repo": source.repo, "revision": source.revision[:7]}
     raise kind(key, host=_host(source), status=status, **file)
@@ -202,11 +202,11 @@ def _url(source: HubSource) -> str:
     return hf_hub_url(source.repo, source.path, revision=source.revision, endpoint=endpoint)
 
 
-def _host(source: HubSource) -> str | WeightsError:
+def _host(source: HubSource) -> str | ModelFileError:
     """The scheme and host that are asked, for messages: without the password that an address may hold."""
     address = urlsplit(_url(source))
     if not address.netloc:
-        return WeightsError("hub_odd_address")
+        return ModelFileError("hub_odd_address")
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 

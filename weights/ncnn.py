@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import WeightsError
+from .errors import ModelFileError
 
 _MAGIC = "7767517"
 _FP16_TAG = 0x01306B47
@@ -33,14 +33,14 @@ def read_ncnn(network: str, param: str, data: bytes) -> dict[str, np.ndarray]:
     """The float32 tensors of an `rrdbnet` or `srvgg`, by official name, in the order of the layers.
 
     Convolution weights are [out, in, 3, 3], biases and PReLU slopes [channels]; fp16 values are widened. Raises
-    WeightsError when the layers are not those of the network, or `data` is shorter or longer than they need.
+    ModelFileError when the layers are not those of the network, or `data` is shorter or longer than they need.
     """
     layers = read_layers(param)
     names = _rrdbnet(len(layers)) if network == "rrdbnet" else _srvgg(len(layers))
     for layer, (name, shape) in zip(layers, names, strict=True):
         if layer.shape != shape:
             found, right = str(list(layer.shape)), str(list(shape))
-            raise WeightsError("ncnn_odd_shape", line=layer.line, found=found, tensor=name, right=right)
+            raise ModelFileError("ncnn_odd_shape", line=layer.line, found=found, tensor=name, right=right)
     reader = _Reader(data)
     tensors: dict[str, np.ndarray] = {}
     for name, shape in names:
@@ -54,10 +54,10 @@ def read_ncnn(network: str, param: str, data: bytes) -> dict[str, np.ndarray]:
 
 
 def read_layers(param: str) -> list[Layer]:
-    """The layers with weights that a .param text describes, in order; WeightsError when it cannot be understood."""
+    """The layers with weights that a .param text describes, in order; ModelFileError when it cannot be understood."""
     lines = param.splitlines()
     if not lines or lines[0].strip() != _MAGIC:
-        raise WeightsError("ncnn_no_magic")
+        raise ModelFileError("ncnn_no_magic")
     layers = []
     for number, line in enumerate(lines[2:], start=3):
         if not (fields := line.split()):
@@ -65,7 +65,7 @@ def read_layers(param: str) -> list[Layer]:
         try:
             shape = _shape(fields)
         except (KeyError, ValueError, IndexError) as error:
-            raise WeightsError("ncnn_odd_line", line=number) from error
+            raise ModelFileError("ncnn_odd_line", line=number) from error
         if shape:
             layers.append(Layer(number, shape))
     return layers
@@ -108,7 +108,7 @@ def _srvgg(layers: int) -> list[tuple[str, Shape]]:
 
 def _whole(layers: int, per_group: int) -> int:
     if layers < per_group or layers % per_group:
-        raise WeightsError("ncnn_layer_count")
+        raise ModelFileError("ncnn_layer_count")
     return layers // per_group
 
 
@@ -123,7 +123,7 @@ class _Reader:
         size = int(np.prod(shape))
         end = self._at + size * np.dtype(dtype).itemsize
         if end > len(self._data):
-            raise WeightsError("ncnn_too_short", size=len(self._data))
+            raise ModelFileError("ncnn_too_short", size=len(self._data))
         values = np.frombuffer(self._data, dtype, size, self._at).astype(np.float32)
         self._at = end
         return values.reshape(shape)
@@ -134,11 +134,11 @@ class _Reader:
         if tag == _FP32_TAG:
             return self.take("<f4", shape)
         if tag != _FP16_TAG:
-            raise WeightsError("ncnn_odd_tag", tag=tag, at=self._at - 4)
+            raise ModelFileError("ncnn_odd_tag", tag=tag, at=self._at - 4)
         values = self.take("<f2", shape)
         self._at += -self._at % 4
         return values
 
     def finish(self) -> None:
         if self._at != len(self._data):
-            raise WeightsError("ncnn_too_long", size=len(self._data), needed=self._at)
+            raise ModelFileError("ncnn_too_long", size=len(self._data), needed=self._at)

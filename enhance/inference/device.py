@@ -17,6 +17,7 @@ from .turns import DEVICE_THREAD, Turn
 _PROBE_SHARE = 0.85
 """What a whole network reaches of a single convolution's speed; the first real run replaces the guess."""
 
+_TYPES = ("cpu", "cuda", "mps")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -35,6 +36,8 @@ def _find_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in _TYPES:
+            raise ValueError(f"{name} computes nothing")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise SettingsError("device_missing", device=name) from error

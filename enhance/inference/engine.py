@@ -175,7 +175,7 @@ class Engine:
             nonlocal busy
             loaded = self._load(recipe, columns)
             started = time.perf_counter()
-            strip = self._to_pixels(run.step(loaded), levels)
+            strip = self._to_pixels(run.step(loaded, lambda: DEVICE_THREAD.look(turn)), levels)
             busy += time.perf_counter() - started
             return strip
 

@@ -5,14 +5,15 @@ The errors of `weights` leave it as the product's own. Importing this loads neit
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import weights
-from weights import Located, manifest
+from weights import Located
 
-from ..errors import StorageError, WeightsError
+from ..errors import Cancelled, StorageError, WeightsError
 from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings
 from ..texts import DEFAULT_LANGUAGE, say
 from .networks import known_graph
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
 
-def ensure(name: str) -> Located:
-    """The verified file of a model, fetched if need be.
+def ensure(name: str, stop: threading.Event | None = None) -> Located:
+    """The verified file of a model, fetched if need be; what has come when `stop` is set is kept for the next fetch.
 
-    Raises WeightsError when it cannot be had, StorageError when the weights folder cannot be used.
+    Raises WeightsError when it cannot be had, StorageError when the weights folder cannot be used, Cancelled.
     """
+
+    def arrived(done: int, total: int) -> None:
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped")
+
     with _own_errors():
-        return weights.ensure(name)
+        return weights.ensure(name, arrived)
 
 
 def locate(name: str) -> Located | None:
@@ -53,7 +59,7 @@ def _own_errors() -> Iterator[None]:
         yield
     except weights.WeightsFolderError as error:
         raise StorageError(error.key, **error.values) from error
-    except weights.WeightsError as error:
+    except weights.ModelFileError as error:
         raise WeightsError(error.key, **error.values) from error
 
 
@@ -63,14 +69,22 @@ def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
 
 
 def missing_models(preset: Preset) -> list[str]:
-    """The models of the preset that are neither here nor in an installed package."""
+    """The models of the preset that are neither here nor to be had from an installed package."""
     names = (*Settings.from_preset(preset.name).recipe.models, *_SCENE_MODELS.get(preset.scene or "", ()))
-    return [name for name in names if manifest()[name].package is None and locate(name) is None]
+    return [name for name in names if not (_is_here(name) or weights.is_convertible(name))]
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return locate(name) is not None
+    except StorageError:  # a folder that cannot be read has nothing for us
+        return False
 
 
 def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
     settings = Settings.from_preset(preset.name).as_dict()
+    why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
     return {
         "name": preset.name,
         "summary": say(language, f"about_{preset.name}"),
@@ -78,6 +92,6 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "available": not missing,
-        "reason": say(language, "weights_missing", names=" ".join(missing)) if missing else None,
+        "reason": say(language, why, names=" ".join(missing)) if missing else None,
         "relative_time": round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3),
     }

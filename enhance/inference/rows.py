@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..errors import MemoryShortError
+from ..errors import MemoryShortError, is_memory_short
 from .kernels import Kernel, RowNetwork, prepare
 from .networks import Add, Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
 
 log = logging.getLogger(__name__)
 
+Look = Callable[[], object]
+"""Called before every piece of a layer; what it raises ends the step."""
 SMALLEST_STRIP = 8
 # A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
 _CACHED_PIXELS = 12_288
@@ -90,12 +92,12 @@ class Stream:
     def finished(self) -> bool:
         return self._windows[-1].end == self.height * self.graph.scale
 
-    def step(self, kernels: Mapping[int, Kernel], rows: int) -> torch.Tensor:
+    def step(self, kernels: Mapping[int, Kernel], rows: int, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows, float32 [n, W * scale, 3] (n is 0 while the layers still fill)."""
         if self._place == 0:
             self._peaks = []
         while self._place < len(self._windows):
-            self._advance(self._place, kernels, rows)
+            self._advance(self._place, kernels, rows, look)
             self._forget(self._sources[self._place])
             self._place += 1
         self._place = 0
@@ -121,11 +123,12 @@ class Stream:
     def release_scratch(self) -> None:
         self._scratch.clear()
 
-    def _advance(self, place: int, kernels: Mapping[int, Kernel], rows: int) -> None:
+    def _advance(self, place: int, kernels: Mapping[int, Kernel], rows: int, look: Look) -> None:
         node, window = self.graph.nodes[place], self._windows[place]
         target = min(self._available(node), window.end + rows * node.scale)
         block = max(node.enlarge if isinstance(node, Conv) else 1, rows // node.scale)
         while window.end < target:
+            look()
             first = window.end
             last = min(target, first + block)
             if isinstance(node, Conv):
@@ -221,19 +224,19 @@ class Steps:
         if stream.device.type == "cpu":
             self.rows = min(self.rows, max(SMALLEST_STRIP, _CACHED_PIXELS // stream.width))
 
-    def step(self, model: RowNetwork) -> torch.Tensor:
+    def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
         if self.dtype != torch.float16:
-            return self._fitting_step(model, self.dtype)
+            return self._fitting_step(model, self.dtype, look)
         before = self.stream.snapshot()
-        rows = self._fitting_step(model, torch.float16)
+        rows = self._fitting_step(model, torch.float16, look)
         if not self.stream.overflowed():
             return rows
         log.info("A step overflowed in fp16 and is repeated in fp32")
         self.stream.restore(before)
-        return self._fitting_step(model, torch.float32)
+        return self._fitting_step(model, torch.float32, look)
 
-    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype) -> torch.Tensor:
+    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, look: Look) -> torch.Tensor:
         while True:
             try:
                 if dtype not in model.kernels:
@@ -241,7 +244,7 @@ class Steps:
                         model.graph, model.state, self.stream.device, dtype, transposed=model.transposed
                     )
                 with torch.inference_mode():
-                    return self.stream.step(model.kernels[dtype], self.rows)
+                    return self.stream.step(model.kernels[dtype], self.rows, look)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -259,7 +262,4 @@ class Steps:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device's error says that memory is short."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
+    return isinstance(error, torch.OutOfMemoryError) or is_memory_short(error)

@@ -91,13 +91,18 @@ class DeviceThread:
         """Have `work` done when its turn comes, without waiting for it; what comes of it is its own matter."""
         self._put(self._usual, _Step(work, Turn()))
 
+    def look(self, turn: Turn) -> None:
+        """Within a long step: raises Cancelled when the turn's `stop` is set, or when the thread is to end."""
+        if turn.stopped or self._leaving:
+            raise Cancelled("stopped")
+
     def waiting(self) -> int:
         """How many steps wait for their turn."""
         with self._changed:
             return len(self._urgent) + len(self._usual)
 
     def leave(self) -> None:
-        """End the thread after the step at hand; the next step starts it anew."""
+        """End the thread, which a step that looks finds out by itself; the next step starts it anew."""
         with self._changed:
             thread, self._leaving = self._thread, True
             self._changed.notify_all()

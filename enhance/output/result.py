@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..errors import Cancelled
+from ..errors import Cancelled, SettingsError
 from ..picture import Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import FACTOR, Settings
@@ -22,6 +22,8 @@ from .resample import enlarge
 from .tuning import Rows, Tuning
 
 _STRIP = 64
+ENDINGS = (".png",)
+"""How the name of a result may end."""
 _SIGNATURE, _INPUT = "Enhance signature", "Enhance input"
 
 
@@ -95,6 +97,12 @@ def with_faces(
         return network
     top, left = FACTOR * origin[0], FACTOR * origin[1]
     return lambda a, b: apply(network(a, b), top + a, patches, settings.strength, left=left)
+
+
+def check_ending(path: Path) -> None:
+    """Raise SettingsError unless the name of a result ends as one of its formats does."""
+    if path.suffix.lower() not in ENDINGS:
+        raise SettingsError("png_only", name=path.name)
 
 
 def write_png(

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import psutil
 
-from ..errors import PictureError
+from ..errors import PictureError, is_memory_short
 from .chunks import pixel_chunks, scan_chunks
 from .colour import Pixels, bleed, deep_pixels, pixels_from_pillow, profile_name, uninverted_cmyk
 from .exif import upright_block
@@ -165,9 +165,9 @@ def _one_sentence(name: str) -> Iterator[None]:
     except PictureError as error:
         error.values.setdefault("name", name)
         raise
-    except MemoryError as error:
-        raise PictureError("picture_too_much_memory", name=name) from error
     except Exception as error:  # decoders raise nearly every type there is when a file is damaged on purpose
+        if is_memory_short(error):
+            raise PictureError("picture_too_much_memory", name=name) from error
         logger.info("%s cannot be decoded: %r", name, error)
         if isinstance(error, EOFError) or "truncated" in str(error):
             raise PictureError("picture_cut_off", name=name) from error

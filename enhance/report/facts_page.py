@@ -14,6 +14,7 @@ from typing import Any
 from ..picture import Picture
 from ..picture.colour import profile_name
 from ..settings import PRESETS
+from ..tasks import download_name
 from ..texts import name_of, source_in_words
 from .findings import Findings
 from .plots import draw_histograms, draw_legend, draw_seconds, draw_settings
@@ -183,16 +184,23 @@ def _decibels(value: object, sheet: Sheet) -> str:
 def _file_rows(sheet: Sheet, info: Mapping[str, Any], picture: Picture, size: tuple[int, int]) -> list[_Wide]:
     """What there is to say of the two files: label, before, after. `size` is the result's width and height."""
     say, unknown = sheet.say, sheet.say("report_unknown")
-    output = at(info, "output", "path")
     made = ("L" if picture.grey else "RGB") + ("" if picture.alpha is None else "A")
     given = _bytes(sheet, picture.bytes, picture.format), _bytes(sheet, at(info, "output", "bytes"), "PNG")
     return [
-        (say("report_name"), str(at(info, "input", "name") or picture.name), PurePath(str(output or unknown)).name),
+        (say("report_name"), str(at(info, "input", "name") or picture.name), _result_name(sheet, info)),
         (say("report_size"), _pixels(sheet, picture.width, picture.height), _pixels(sheet, *size)),
         (say("report_file_size"), *given),
         (say("report_colour"), _colours(sheet, picture.mode, picture), _colours(sheet, made, picture)),
         ("SHA-256", picture.sha256, str(at(info, "output", "sha256") or unknown)),
     ]
+
+
+def _result_name(sheet: Sheet, info: Mapping[str, Any]) -> str:
+    """The result's name as the person has it: that of the download where the program keeps it under the task's id."""
+    output, name, scale = (at(info, *keys) for keys in (("output", "path"), ("input", "name"), ("settings", "scale")))
+    path = PurePath(str(output or sheet.say("report_unknown")))
+    kept = path.stem == at(info, "task_id") and isinstance(name, str) and _number(scale) is not None
+    return download_name(name, scale) if kept else path.name
 
 
 def _made_of(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ..errors import WeightsError
-from .align import CROP, TEMPLATE, chained, inverse, moved, sample, scale_of, similarity
+from .gfpgan import CROP, TEMPLATE, chained, inverse, moved, sample, scale_of, similarity
 
 MOST_FACES = 50
 SMALLEST_FACE = 16

@@ -19,8 +19,8 @@ import numpy as np
 from ..errors import EnhanceError
 from ..picture import Box, Picture
 from ..settings import FACTOR
-from .align import CROP, align, inverse, moved, scale_of
 from .face_detection import Face, find_faces
+from .gfpgan import CROP, align, inverse, moved, scale_of
 
 Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
 """Makes better faces of aligned ones, float32 [512, 512, 3] RGB in 0..1, both. What comes second says how it takes its

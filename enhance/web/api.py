@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from html import escape
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +12,18 @@ from gradio.components import Component
 from gradio.data_classes import FileData
 
 from ..batch import Batch, Item
-from ..errors import Cancelled, PictureError, SettingsError
+from ..errors import PictureError, SettingsError
 from ..preview import Preview
 from ..settings import Settings
+from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
 from .controls import settings_called
-from .language import language_of, reason
-from .page_files import asker_of, check_together, download_name, report_name
+from .language import language_of
+from .page_files import asker_of, check_together, report_name
 from .pictures import icc_for_screen, save_png
 from .run import RUNS, Run, RunState
 from .views import Attention, Services
-
-log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
 _COUNTED: dict[str, Any] = {"concurrency_limit": None}
@@ -61,7 +58,7 @@ class Endpoints:
         `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64
         to 1024 bounds memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
         """
-        with told(request):
+        with self._services.told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             picture = uploaded(image)
             attention = Attention(request)
@@ -104,18 +101,12 @@ class Endpoints:
         other parameters are those of /enhance. It is served between the steps of longer runs, and `info` carries the
         signature that the whole run would have.
         """
-        with told(request):
+        with self._services.told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
-                made = self._services.enhancer.preview(
-                    self._services.previews.picture(path),
-                    settings,
-                    x=x,
-                    y=y,
-                    size=whole_number("size", size),
-                    caller=request.session_hash,
-                )
+                picture, side = self._services.previews.picture(path), whole_number("size", size)
+                made = self._services.previews.run(picture, settings, x=x, y=y, size=side, caller=request.session_hash)
             before, after = self._files(made, path)
             return str(before), str(after), made.info
         raise AssertionError("told() always raises what it catches")
@@ -142,7 +133,7 @@ class Endpoints:
         cannot be read does not stop the others. Cancelling the job stops the engine. Where there is no room for a ZIP,
         `error` says so, the ZIP is null, and each finished file is in `info` by itself as `file`.
         """
-        with told(request):
+        with self._services.told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             if not images:
                 raise PictureError("api_no_pictures")
@@ -165,9 +156,9 @@ class Endpoints:
 
     def report(self, request: gr.Request, task_id: str) -> str:
         """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
-        with told(request):
-            own = self._services.owners.check(request, task_id)
-            report = self._services.enhancer.report(own, language_of(request))
+        with self._services.told(request):
+            own, told = self._services.owners.check(request, task_id)
+            report = self._services.enhancer.report(own, language_of(request), told=told)
             info = self._services.enhancer.tasks.info(own)
             name = report_name(info) if info else report.name
             return str(self._services.outbox.link(report, name))
@@ -181,11 +172,10 @@ class Endpoints:
 
     def status(self) -> dict[str, Any]:
         """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
-        status = self._services.enhancer.status()
-        return status | {"waiting": max(status.get("waiting", 0), len(self._services.line) - status.get("running", 0))}
+        return self._services.status()
 
     def _run(self, picture: Path, settings: Settings, request: gr.Request) -> Run:
-        return Run(self._services.enhancer, picture, settings, self._services.limits, caller=request.session_hash)
+        return Run(self._services, picture, settings, caller=request.session_hash)
 
     def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
         icc, files = icc_for_screen(preview.piece.picture), []
@@ -260,18 +250,6 @@ def whole_number(name: str, value: float | None) -> int:
     if value is not None and value == int(value):
         return int(value)
     raise SettingsError("api_whole_number", name=name, value=value)
-
-
-@contextmanager
-def told(request: gr.Request) -> Iterator[None]:
-    """Let every failure reach the caller as its sentence."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, Cancelled):
-            log.info("A run was cancelled")
-        said = straight(reason(language_of(request), error, "A request failed"))
-        raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
 def _info(packed: Packed, infos: dict[Item, dict[str, Any]], request: gr.Request) -> dict[str, Any]:

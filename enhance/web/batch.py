@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -11,14 +12,14 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, Running, Source, pack, plan
+from ..batch import Batch, Item, Running, pack, plan
 from ..errors import EnhanceError, StorageError
 from ..settings import Settings
 from ..texts import say, say_time, straight
 from . import fragments
 from .controls import settings_from
-from .language import reason
 from .layout import Page
+from .metrics import Metrics
 from .page_files import asker_of, check_together
 from .state import Background, Visitor
 from .views import Attention, Services, Updates
@@ -49,9 +50,13 @@ class BatchWork(Background[Packed]):
     def __init__(
         self, services: Services, sources: Sequence[Path], settings: Settings, language: str, caller: Hashable
     ):
-        self.batch = plan([Source(path, Path(path.name)) for path in sources])
+        self.batch = plan(Item(path, Path(path.name)) for path in sources)
+        self._begun: float | None = None
 
         def look(batch: Batch) -> None:
+            for before, item in zip(self.batch.items, batch.items, strict=True):
+                if item.state != before.state:
+                    self._tell(services.metrics, settings.preset, item)
             self.batch = batch
 
         def do(stop: threading.Event) -> Packed:
@@ -70,6 +75,16 @@ class BatchWork(Background[Packed]):
                 return packed(services, running.run(), settings, language)
 
         super().__init__(do, "enhance-batch")
+
+    def _tell(self, metrics: Metrics, preset: str, item: Item) -> None:
+        """Tell of a file that has ended; one that never began took no time."""
+        if item.state == "running":
+            self._begun = time.monotonic()
+            return
+        seconds, self._begun = time.monotonic() - (self._begun or time.monotonic()), None
+        metrics.ended("file", preset, seconds, item.state, item.info)
+        if item.error is not None:
+            metrics.refused(item.error)
 
 
 def packed(services: Services, batch: Batch, settings: Settings, language: str) -> Packed:
@@ -112,7 +127,7 @@ class BatchHandlers:
         visitor, language = self._services.asker(request)
         if visitor.batch is not None:
             return {self._run.why: fragments.note(say(language, "why_running"))}
-        batch = plan([Source(Path(path), Path(Path(path).name)) for path in paths or []])
+        batch = plan(Item(Path(path), Path(Path(path).name)) for path in paths or [])
         return {
             self._card.table: fragments.batch_table(language, batch) if batch.items else "",
             self._card.download: gr.DownloadButton(value=None, interactive=False),
@@ -127,7 +142,8 @@ class BatchHandlers:
             check_together(map(Path, paths or []), self._services.limits)
             turn = self._services.line.enter(asker_of(request), "batch")
         except EnhanceError as error:
-            yield {self._run.progress: fragments.problem(error.sentence(language))}
+            why = self._services.reason(language, error, "A batch was refused")
+            yield {self._run.progress: fragments.problem(why)}
             return
         with turn:
             work = self._start(visitor, paths, values, language)
@@ -183,7 +199,8 @@ class BatchHandlers:
         try:
             packed = work.result()
         except Exception as error:
-            return shown | {self._run.progress: fragments.problem(reason(language, error, "A batch failed"))}
+            why = self._services.reason(language, error, "A batch failed")
+            return shown | {self._run.progress: fragments.problem(why)}
         batch = packed.batch
         for item in batch.items:
             if item.info:

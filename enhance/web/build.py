@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -13,14 +17,17 @@ from .batch import BATCHES, BatchHandlers
 from .controls import ControlHandlers
 from .language import page_texts
 from .layout import Page, build_page
+from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .result import ResultHandlers
 from .run import RUNS, RunHandlers
-from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, at_most_every, keep_swept, page_folder
+from .serving import COPY_LINK, FETCH_REPORT, SHOW_RESULT, page_folder
 from .state import Visitors
 from .upload import FASTER, UploadHandlers
 from .views import Services, WaitingLine, parts
+
+log = logging.getLogger(__name__)
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -29,36 +36,69 @@ _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 """Nothing is sent anywhere; nor does Gradio sum up all events anew after each one, for a page that is closed here."""
+_SWEEP_SECONDS = 15.0
 _TIDY_SECONDS = 600
 _MOST_EVENTS = 1000
 """Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
 
 
-def build(enhancer: Enhancer) -> gr.Blocks:
-    """The whole app as Blocks, not yet launched; imports no PyTorch."""
-    config = enhancer.config
+def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
+    """The whole app as Blocks, not yet launched; imports no PyTorch. What it does is told to `metrics`."""
+    config, metrics = enhancer.config, metrics or Metrics()
     for name, value in _NO_STATISTICS.items():
         os.environ.setdefault(name, value)
     limits = limits_of(config)
     folder = page_folder(config, enhancer)
     kept = max(1, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
-        page = build_page(page_texts(limits))
+        page = build_page(page_texts(limits), login=config.auth is not None)
         services = Services(
             enhancer,
             limits,
             Visitors(folder.path("visitors")),
-            Previews(enhancer, limits),
+            Previews(enhancer, limits, metrics),
             Outbox(folder),
             Owners(),
             WaitingLine(config.queue),
+            metrics=metrics,
         )
+        metrics.watch(services.status)
         tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
         keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied, enhancer.release_if_idle)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
+
+
+def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:
+    """Do these one after the other every so many seconds, in the one thread that tidies up; also when nobody comes."""
+
+    def sweep() -> None:
+        while True:
+            time.sleep(seconds)
+            for job in jobs:
+                try:
+                    job()
+                except Exception:
+                    log.exception("Tidying up failed")
+
+    thread = threading.Thread(target=sweep, name="enhance-sweeper", daemon=True)
+    thread.start()
+    return thread
+
+
+def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
+    """`job`, done again only after so many seconds."""
+    done = time.monotonic()
+
+    def now_and_then() -> None:
+        nonlocal done
+        if time.monotonic() - done >= seconds:
+            done = time.monotonic()
+            job()
+
+    return now_and_then
 
 
 def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:

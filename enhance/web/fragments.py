@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..batch import Batch, Item
-from ..info import settings_of
+from ..info import settings_in
 from ..output.resample import scaled_size
 from ..picture import Facts
 from ..settings import Settings
@@ -135,7 +135,7 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
         if agreement is None
         else say(language, "row_agreement_of", db=f"{agreement:.1f}")
     )
-    rows["row_settings"] = settings_of(info).in_words(language)
+    rows["row_settings"] = settings_in(info).in_words(language)
     rows["row_model"] = say(language, "row_model_of", name=model["name"], sha256=model["sha256"])
     rows["row_source"] = source_in_words(language, model["source"])
     rows["row_signature"] = info["signature"]

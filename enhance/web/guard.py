@@ -19,8 +19,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError
+from ..files import FULL
 from .language import language_asked
-from .page_files import Limits
+from .metrics import Metrics
+from .page_files import Limits, discard_upload
 from .state import LISTENERS
 
 _API = "/gradio_api"
@@ -59,8 +61,15 @@ class Refused(Exception):
 class Guard:
     """Middleware that bounds every request and keeps the server from fetching anything for a client."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, public_host: str | None = None, frame_ancestors: str = "'self'"):
-        self._app, self._limits, self._public = app, limits, public_host
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        public_host: str | None = None,
+        frame_ancestors: str = "'self'",
+    ):
+        self._app, self._limits, self._metrics, self._public = app, limits, metrics, public_host
         self._policies = {
             kind: _headers(f"{policy}; frame-ancestors {frame_ancestors}") for kind, policy in _POLICIES.items()
         }
@@ -79,6 +88,7 @@ class Guard:
         try:
             await self._pass(scope, receive, with_headers)
         except Refused as refused:
+            self._metrics.refused(refused.why)
             said = refused.why.sentence(language_of_scope(scope))
             headers = {"connection": "close"}  # what is still to come of the body is nobody's
             await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, with_headers)
@@ -158,7 +168,10 @@ class Guard:
 
         try:
             await self._app(scope, counted, answered)
-        except ClientDisconnect:
+        except (ClientDisconnect, OSError) as error:
+            discard_upload(error)
+            if isinstance(error, OSError) and error.errno in FULL:
+                refused = Refused(507, EnhanceError("upload_no_room"))
             if refused is None:
                 raise
         if refused is not None:

@@ -7,7 +7,7 @@ import logging
 import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import EnhanceError
+from ..errors import EnhanceError, is_memory_short
 from ..settings import PRESETS
 from ..texts import DEFAULT_LANGUAGE, LANGUAGES, say, sentences_in, spoken
 from .page_files import Limits
@@ -34,6 +34,8 @@ def reason(language: str, error: Exception, what: str) -> str:
     """Why something failed, for the person; `what` failed goes to the log where nobody foresaw the error."""
     if isinstance(error, EnhanceError):
         return error.sentence(language)
+    if is_memory_short(error):
+        return say(language, "memory_out")
     log.error(what, exc_info=error)
     return say(language, "unexpected")
 

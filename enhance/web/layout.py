@@ -119,9 +119,9 @@ class Page:
     link: gr.Button
 
 
-def build_page(words: Words) -> Page:
-    """Lay the page out. Inside a `gr.Blocks`."""
-    link = _head(words)
+def build_page(words: Words, login: bool = False) -> Page:
+    """Lay the page out; where there is a `login`, with a way out. Inside a `gr.Blocks`."""
+    link = _head(words, login)
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab(words("tab_one"), id="one", elem_id="tab-one"):
             with gr.Row(elem_classes="bench", equal_height=False):
@@ -137,14 +137,21 @@ def build_page(words: Words) -> Page:
     return Page(upload, controls, preview, run, result, batch, link)
 
 
-def _head(words: Words) -> gr.Button:
+def _head(words: Words, login: bool) -> gr.Button:
     with gr.Row(elem_id="head", equal_height=True):
         with gr.Column(scale=8, min_width=260):
             gr.Markdown(words("heading"), elem_id="heading")
         with gr.Column(scale=4, min_width=220, elem_id="head-links"):
             gr.HTML('<nav><a href="?lang=en" lang="en">English</a><a href="?lang=zh-CN" lang="zh-CN">中文</a></nav>')
             link = gr.Button(words("copy_link"), elem_id="link", size="sm", variant="secondary")
+            if login:
+                _logout(words)
     return link
+
+
+def _logout(words: Words) -> None:
+    button = gr.Button(words("logout"), elem_id="logout", size="sm", variant="secondary")
+    button.click(None, None, None, js="() => window.enhanceLogout()", api_visibility="private")
 
 
 def _upload(words: Words) -> UploadCard:

@@ -40,6 +40,8 @@
     return preset;
   };
 
+  window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());
+
   // The report is made first, then its hidden download button is pressed.
   window.enhanceFetchReport = () => {
     if (!document.querySelector("#report-problem .problem")) document.querySelector("#report-file")?.click();

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -19,7 +20,8 @@ import gradio as gr
 from ..config import Config
 from ..errors import EnhanceError, PictureError
 from ..files import OwnFolders, explained, link_or_copy
-from ..texts import straight
+from ..info import timestamp
+from ..tasks import download_name
 
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
@@ -59,6 +61,17 @@ def check_together(files: Iterable[Path], limits: Limits) -> None:
         raise PictureError("upload_too_large", limit=f"{limits.batch_bytes / 1e6:g}")
 
 
+def discard_upload(error: BaseException) -> None:
+    """Remove what an upload that broke off left: Gradio removes it only where the request itself was wrong."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        parser = frame.f_locals.get("self")
+        for file in getattr(parser, "_files_to_close_on_error", ()):
+            with suppress(OSError):  # closing writes what still waits
+                file.close()
+            with suppress(OSError):
+                Path(file.name).unlink()
+
+
 class PageFolder:
     """Where the page keeps what browsers send and get; what is older than `hours` goes, if the program made it.
 
@@ -85,13 +98,14 @@ class PageFolder:
                 return
             self._swept = now
         for left in self._old(now - self._seconds):
-            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _old(self, oldest: float) -> Iterator[Path]:
         for name in self._names:
             for entry in self._own.entries(name):
                 with suppress(OSError):
-                    if entry.is_dir() and entry.stat().st_mtime < oldest:
+                    if entry.stat().st_mtime < oldest:
                         yield entry
 
 
@@ -122,11 +136,6 @@ class Outbox:
         return path
 
 
-def download_name(name: str, scale: float) -> str:
-    """The name of the result of a picture file: photo-4x.png of photo.jpg."""
-    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x.png"
-
-
 def report_name(info: dict[str, Any]) -> str:
     """The name of a result's report: photo-4x-report.pdf of photo.jpg."""
     return download_name(info["input"]["name"], info["settings"]["scale"]).removesuffix(".png") + "-report.pdf"
@@ -137,29 +146,38 @@ class Owners:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owners: OrderedDict[str, str] = OrderedDict()
-        self._made: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._owners: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def remember(self, request: gr.Request, info: dict[str, Any]) -> dict[str, Any]:
-        """Take the task as the caller's; gives its facts, `cached` only where the earlier result was theirs too."""
+        """Take the task as the caller's; gives its facts as they may know them.
+
+        That a result was there already, and since when, is told only to who made it.
+        """
         name = _name(request)
         with self._lock:
             own = (name, info["signature"])
-            known = own in self._made
-            self._owners[info["task_id"]], self._made[own] = name, None
+            stored, made = bool(info["cached"]), self._made.get(own)
+            told = {"cached": stored and made is not None, "finished": info["finished"]}
+            if stored:
+                told["finished"] = made or timestamp()
+            self._owners[info["task_id"]], self._made[own] = (name, told), told["finished"]
             for kept in (self._owners, self._made):
                 while len(kept) > _MOST_OWNERS:
                     kept.popitem(last=False)
-        return info | {"cached": bool(info["cached"] and known)}
+        return info | told
 
-    def check(self, request: gr.Request, task_id: object) -> str:
-        """The task id, if it is the caller's. Raises EnhanceError: an unknown one and another's get the same answer."""
+    def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any]]:
+        """The task id, if it is the caller's, and the facts that they were told otherwise than they are stored.
+
+        Raises EnhanceError: an unknown task and another's get the same answer.
+        """
         with self._lock:
-            owner = self._owners.get(task_id) if isinstance(task_id, str) else None
+            owner, told = (self._owners.get(task_id) if isinstance(task_id, str) else None) or (None, {})
         if owner is None or owner != _name(request):
             raise EnhanceError("api_not_your_task")
         assert isinstance(task_id, str)
-        return task_id
+        return task_id, told
 
 
 def _name(request: gr.Request) -> str:

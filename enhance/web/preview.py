@@ -20,6 +20,7 @@ from ..preview import Preview
 from ..settings import PRESETS, Settings, network_key, signature
 from ..texts import say
 from .language import reason
+from .metrics import Metrics
 from .page_files import Limits
 from .pictures import icc_for_screen, save_pair
 from .state import Asked, Upload, Visitor
@@ -43,14 +44,20 @@ class Shown:
 class Previews:
     """Previews for all visitors, by one enhancer."""
 
-    def __init__(self, enhancer: Enhancer, limits: Limits):
-        self._enhancer, self._limits = enhancer, limits
+    def __init__(self, enhancer: Enhancer, limits: Limits, metrics: Metrics | None = None):
+        self._enhancer, self._limits, self._metrics = enhancer, limits, metrics or Metrics()
         self._kept = KeptPictures()
 
     def picture(self, path: Path) -> Picture:
         """The decoded picture file, from memory if it is still there. Raises PictureError."""
         limits = self._limits
         return self._kept.picture(path, lambda: read_picture(path, max_pixels=limits.pixels, max_bytes=limits.bytes))
+
+    def run(self, picture: Picture, settings: Settings, **square: Any) -> Preview:
+        """A preview as the enhancer makes it, told of. Raises EnhanceError."""
+        return self._metrics.follow(
+            "preview", settings.preset, lambda: self._enhancer.preview(picture, settings, **square)
+        )
 
     def forget(self, upload: Upload | None) -> None:
         if upload is not None:
@@ -109,7 +116,7 @@ class Previews:
             if upload is None or box is None:
                 raise Cancelled("stopped")
             x, y = box.left + box.width / 2, box.top + box.height / 2
-            preview = self._enhancer.preview(
+            preview = self.run(
                 self.picture(upload.path),
                 settings,
                 x=x,
@@ -125,6 +132,7 @@ class Previews:
                     visitor.asked = None
                 return Shown(state_of(visitor))
         except Exception as error:
+            self._metrics.refused(error)
             return self._fail(visitor, asked, reason(language, error, "A preview failed"), language)
 
     def _arrived(self, visitor: Visitor, asked: Asked, preview: Preview) -> Shown:

@@ -11,7 +11,6 @@ from ..picture import Box, Picture
 from ..preview import choose_box, look
 from ..texts import say
 from . import fragments
-from .language import reason
 from .layout import Page
 from .page_files import report_name
 from .pictures import icc_for_screen, save_outlined, save_pair
@@ -56,7 +55,7 @@ class ResultHandlers:
             report = self._services.enhancer.report(finished.info["task_id"], language, picture)
             path = self._services.outbox.link(report, report_name(finished.info))
         except Exception as error:
-            return self._no_report(reason(language, error, "A report could not be made"))
+            return self._no_report(self._services.reason(language, error, "A report could not be made"))
         return {self._card.report_file: gr.DownloadButton(value=str(path)), self._card.report_problem: ""}
 
     def _no_report(self, why: str) -> Updates:
@@ -79,7 +78,7 @@ class ResultHandlers:
             with self._services.enhancer.result_rows(finished.info["task_id"], self._decoded(finished)) as rows:
                 pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
         except Exception as error:
-            why = reason(language, error, "A place of a result could not be shown")
+            why = self._services.reason(language, error, "A place of a result could not be shown")
             return updates | {self._card.problem: fragments.problem(why)}
         return updates | {self._card.closely: (str(pair[0]), str(pair[1]))}
 

@@ -13,21 +13,21 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..enhancer import Enhancer, Result
+from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError
 from ..files import explained, link_or_copy
 from ..output.rendition import save_for_screen
 from ..preview import Preview
 from ..settings import Settings
+from ..tasks import download_name
 from ..texts import say, say_measured, say_time
 from . import fragments
 from .controls import settings_from
-from .language import reason
 from .layout import Page
-from .page_files import Limits, asker_of, download_name
+from .page_files import asker_of
 from .pictures import GrowingPicture, save_map
 from .state import Background, Finished, Upload, Visitor
-from .views import Attention, LinePlace, Services, Updates, logged, result_is_current, show_result_chip, show_run
+from .views import Attention, LinePlace, Services, Updates, result_is_current, show_result_chip, show_run
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
@@ -52,22 +52,21 @@ class Run(Background[Result]):
 
     def __init__(
         self,
-        enhancer: Enhancer,
+        services: Services,
         source: Path,
         settings: Settings,
-        limits: Limits,
         *,
         watch: GrowingPicture | None = None,
         preview: Preview | None = None,
         caller: Hashable = None,
     ):
-        self.state = RunState()
+        self.state, limits = RunState(), services.limits
 
         def do(stop: threading.Event) -> Result:
-            return logged(settings.preset, make, stop)
+            return services.metrics.follow("task", settings.preset, lambda: make(stop))
 
         def make(stop: threading.Event) -> Result:
-            return enhancer.run(
+            return services.enhancer.run(
                 source,
                 settings,
                 progress=self._progress,
@@ -134,7 +133,7 @@ class RunHandlers:
             turn = self._services.line.enter(asker_of(request))
         except EnhanceError as error:
             visitor.waiting = False
-            refused = fragments.problem(error.sentence(language))
+            refused = fragments.problem(self._services.reason(language, error, "A run was refused"))
             yield {self._card.progress: refused, **show_run(self._page, visitor, language)}
             return
         with turn:
@@ -201,10 +200,9 @@ class RunHandlers:
             settings, services = settings_from(values), self._services
             picture = GrowingPicture(upload.facts.width, upload.facts.height, _pixels(upload.thumbnail))
             run = Run(
-                services.enhancer,
+                services,
                 upload.path,
                 settings,
-                services.limits,
                 watch=picture,
                 preview=visitor.preview,
                 caller=visitor.folder,
@@ -231,7 +229,7 @@ class RunHandlers:
         except Cancelled:
             shown = {self._card.progress: fragments.note(say(language, "cancelled"))}
         except Exception as error:
-            shown = {self._card.progress: fragments.problem(reason(language, error, "A run failed"))}
+            shown = {self._card.progress: fragments.problem(self._services.reason(language, error, "A run failed"))}
         _let_go(visitor, watched.run)
         if visitor.upload is not watched.upload:  # the page has gone on to another picture
             shown = {} if visitor.busy else {self._card.progress: ""}

@@ -6,9 +6,8 @@ import json
 import logging
 import math
 import os
-import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from ..settings import Settings
 from ..texts import LANGUAGES, say
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
+from .metrics import METRICS, Metrics, asked_from_here
 from .page_files import PageFolder, limits_of
 from .state import MOST_VISITORS
 
@@ -51,8 +51,8 @@ _SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 SHOW_RESULT = "() => window.enhanceShowResult()"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
+_KNOWN_ADDRESSES = 1000
 
-_SWEEP_SECONDS = 15.0
 _SESSIONS = MOST_VISITORS
 """Gradio copies its parts for each page and call of the API, 0.2 MB and more; a copy that is gone is made anew."""
 _THREADS = 60
@@ -77,9 +77,15 @@ def page_folder(config: Config, enhancer: Enhancer) -> PageFolder:
     return folder
 
 
-def launch_options(config: Config) -> dict[str, Any]:
-    """The arguments of `Blocks.launch` beside those that the environment gives Gradio itself."""
-    limits = limits_of(config)
+def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, Any]:
+    """The arguments of `Blocks.launch` beside those that the environment gives Gradio itself.
+
+    `metrics` are those of the app; they are served where they count.
+    """
+    limits, metrics = limits_of(config), metrics or Metrics()
+    routes = [Route("/healthz", _healthz, methods=["GET", "HEAD"])]
+    if metrics.counts:
+        routes.append(Route(METRICS, metrics.show))
     return {
         "server_name": config.host,
         "server_port": config.port,
@@ -102,13 +108,14 @@ def launch_options(config: Config) -> dict[str, Any]:
                 Middleware(
                     Guard,
                     limits=limits,
+                    metrics=metrics,
                     public_host=config.public_host,
                     frame_ancestors=config.frame_ancestors,
                 ),
                 Middleware(Login),
                 Middleware(LanguageOfLinks),
             ],
-            "routes": [Route("/healthz", _healthz, methods=["GET", "HEAD"])],
+            "routes": routes,
         },
     }
 
@@ -140,36 +147,6 @@ def warm_up(enhancer: Enhancer) -> None:
             log.warning("The engine is not ready: %s", error)
 
     DEVICE_THREAD.hand_over(load)
-
-
-def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:
-    """Do these one after the other every so many seconds, in the one thread that tidies up; also when nobody comes."""
-
-    def sweep() -> None:
-        while True:
-            time.sleep(seconds)
-            for job in jobs:
-                try:
-                    job()
-                except Exception:
-                    log.exception("Tidying up failed")
-
-    thread = threading.Thread(target=sweep, name="enhance-sweeper", daemon=True)
-    thread.start()
-    return thread
-
-
-def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
-    """`job`, done again only after so many seconds."""
-    done = time.monotonic()
-
-    def now_and_then() -> None:
-        nonlocal done
-        if time.monotonic() - done >= seconds:
-            done = time.monotonic()
-            job()
-
-    return now_and_then
 
 
 def _head() -> str:
@@ -215,12 +192,16 @@ def _theme() -> themes.Base:
 class Login:
     """Middleware around Gradio's login: without one nothing but its page is served, and guessing is slow.
 
-    A session ends by a POST to /logout, that one only.
+    In `seconds` an address has `tries` wrong passwords, and all where nobody ever logged in have `together`; so who has
+    many addresses guesses slowly too, and cannot lock out the user, who comes from one that is known or sits at this
+    machine. A session ends by a POST to /logout, that one only. The counts are for who is logged in, and for programs
+    of this machine.
     """
 
-    def __init__(self, app: ASGIApp, tries: int = 5, seconds: float = 60):
-        self._app, self._tries, self._seconds = app, tries, seconds
+    def __init__(self, app: ASGIApp, tries: int = 5, together: int = 30, seconds: float = 60):
+        self._app, self._tries, self._together, self._seconds = app, tries, together, seconds
         self._wrong: dict[str, list[float]] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gradio = scope.get("app")
@@ -235,26 +216,29 @@ class Login:
         elif path == "/login":
             await self._try(scope, receive, send)
             return
-        elif path not in _OPEN and not path.startswith(_OPEN_FOLDERS) and not _is_known(gradio, scope):
+        elif not (_is_open(path, scope) or _is_known(gradio, scope)):
             raise Refused(401, EnhanceError("login_first"))
         await self._app(scope, receive, send)
 
     async def _try(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One try to log in. Raises Refused after too many wrong ones from the same address."""
+        """One try to log in. Raises Refused after too many wrong ones."""
         address, now = str((scope.get("client") or [""])[0]), time.monotonic()
         for name, times in list(self._wrong.items()):
             times[:] = [one for one in times if now - one < self._seconds]
             if not times:
                 del self._wrong[name]
         wrong = self._wrong.setdefault(address, [])
-        if len(wrong) >= self._tries:
-            raise Refused(429, EnhanceError("login_too_often", seconds=math.ceil(wrong[0] + self._seconds - now)))
+        self._check(wrong, self._tries, "login_too_often", now)
+        if address not in self._known and not asked_from_here(scope):
+            strange = [one for name, times in self._wrong.items() if name not in self._known for one in times]
+            self._check(sorted(strange), self._together, "login_too_often_together", now)
         wrong.append(now)  # counted before the answer: many tries at once are many
 
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if message["status"] < 400:
                     wrong.remove(now)
+                    self._remember(address)
                 cookies = [
                     (name, _kept_near(value, scope["scheme"]) if name.lower() == b"set-cookie" else value)
                     for name, value in message["headers"]
@@ -263,6 +247,21 @@ class Login:
             await send(message)
 
         await self._app(scope, receive, answered)
+
+    def _check(self, wrong: list[float], most: int, key: str, now: float) -> None:
+        if len(wrong) >= most:
+            raise Refused(429, EnhanceError(key, seconds=math.ceil(wrong[-most] + self._seconds - now)))
+
+    def _remember(self, address: str) -> None:
+        self._known[address] = None
+        self._known.move_to_end(address)
+        if len(self._known) > _KNOWN_ADDRESSES:
+            self._known.popitem(last=False)
+
+
+def _is_open(path: str, scope: Scope) -> bool:
+    """Whether it is there without a login."""
+    return path in _OPEN or path.startswith(_OPEN_FOLDERS) or (path == METRICS and asked_from_here(scope))
 
 
 def _is_known(gradio: Any, scope: Scope) -> bool:

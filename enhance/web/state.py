@@ -35,6 +35,20 @@ _KEPT_FILES = 6
 """How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
 
 
+_GOING: set[Background[Any]] = set()
+"""All that goes on in the background, for the end of the server."""
+
+
+def stop_all(seconds: float) -> None:
+    """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
+    going = list(_GOING)
+    for one in going:
+        one.close()
+    end = time.monotonic() + seconds
+    for one in going:
+        one.wait(max(0.0, end - time.monotonic()))
+
+
 class Background(Generic[T]):
     """Runs `do(stop)` in a thread, at once. `close` tells it to stop, for when nobody waits for it any more."""
 
@@ -43,6 +57,7 @@ class Background(Generic[T]):
         self._ended = threading.Event()
         self._result: list[T] = []
         self._error: BaseException | None = None
+        _GOING.add(self)
         self._thread = threading.Thread(target=self._work, args=(do,), name=name, daemon=True)
         self._thread.start()
 
@@ -71,6 +86,7 @@ class Background(Generic[T]):
         except BaseException as error:
             self._error = error
         finally:
+            _GOING.discard(self)
             self._ended.set()
 
 

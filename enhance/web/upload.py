@@ -14,7 +14,6 @@ from ..settings import Settings
 from ..texts import say, say_time
 from . import fragments
 from .controls import settings_from
-from .language import reason
 from .layout import EXAMPLES, Page
 from .pictures import save_thumbnail
 from .preview import SIZE
@@ -93,7 +92,8 @@ class UploadHandlers:
             picture = self._services.previews.picture(path)
             thumbnail, size = save_thumbnail(visitor, picture)
         except Exception as error:
-            yield self._empty(visitor, language, reason(language, error, "A picture could not be taken"))
+            why = self._services.reason(language, error, "A picture could not be taken")
+            yield self._empty(visitor, language, why)
             return
         upload = Upload(path, picture.sha256, facts, thumbnail, size)
         box = choose_box(picture.width, picture.height, None, None, SIZE)

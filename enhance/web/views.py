@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -15,20 +16,19 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 from gradio.context import LocalContext
 
-from ..enhancer import Enhancer, Result
-from ..errors import Cancelled, EnhanceError
+from ..enhancer import Enhancer
+from ..errors import EnhanceError
 from ..output.resample import scaled_size
 from ..settings import PRESETS, signature
-from ..texts import say
+from ..texts import say, straight
 from . import fragments
-from .language import language_of
+from .language import language_of, reason
 from .layout import Page, RunCard
+from .metrics import Metrics
 from .page_files import Asker, Limits, Outbox, Owners
 from .pictures import save_outlined
 from .preview import Previews, Shown
 from .state import LISTENERS, Visitor, Visitors
-
-log = logging.getLogger(__name__)
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
@@ -152,25 +152,9 @@ class WaitingLine:
             self._changed.notify_all()
 
 
-def logged(preset: str, make: Callable[[threading.Event], Result], stop: threading.Event) -> Result:
-    """What `make` gives; one line in the log says what became of it, and nothing of whose picture it was."""
-    begun, outcome, task, size = time.monotonic(), "failed", "-", "-"
-    try:
-        result = make(stop)
-        outcome, task = "done", result.info["task_id"]
-        size = "{width}x{height}".format_map(result.info["input"])
-        return result
-    except Cancelled:
-        outcome = "cancelled"
-        raise
-    finally:
-        seconds = time.monotonic() - begun
-        log.info("task id=%s size=%s preset=%s seconds=%.1f outcome=%s", task, size, preset, seconds, outcome)
-
-
 @dataclass(frozen=True)
 class Services:
-    """The one enhancer, what the page takes, who is there, their previews, and what is on its way to them."""
+    """The one enhancer, what the page takes, who is there, what is on its way to them, and what counts it all."""
 
     enhancer: Enhancer
     limits: Limits
@@ -180,6 +164,7 @@ class Services:
     owners: Owners
     line: WaitingLine = field(default_factory=WaitingLine)
     previews_of_clients: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
+    metrics: Metrics = field(default_factory=Metrics)
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""
@@ -188,6 +173,25 @@ class Services:
     def available(self) -> set[str]:
         """The names of the presets that can be chosen here."""
         return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
+
+    def status(self) -> dict[str, Any]:
+        """What the enhancer tells, with those who wait in the line."""
+        status = self.enhancer.status()
+        return status | {"waiting": max(status["waiting"], len(self.line) - status["running"])}
+
+    def reason(self, language: str, error: Exception, what: str) -> str:
+        """Why something failed, for the person, and counted; `what` failed goes to the log where nobody foresaw it."""
+        self.metrics.refused(error)
+        return reason(language, error, what)
+
+    @contextmanager
+    def told(self, request: gr.Request) -> Iterator[None]:
+        """Let every failure reach the client who called as its sentence."""
+        try:
+            yield
+        except Exception as error:
+            said = straight(self.reason(language_of(request), error, "A request failed"))
+            raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
 def parts(*cards: Any) -> list[Part]:

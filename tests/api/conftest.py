@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,15 @@ from ..site import Site, site
 __all__ = ["site"]
 
 
+@pytest.fixture(scope="session")
+def goodbyes() -> Iterator[Executor]:
+    """Where clients are closed, which takes each a second of waiting for its heartbeat, while the tests go on."""
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
 @pytest.fixture
-def connect(site: Site, tmp_path: Path) -> Iterator[Callable[..., Client]]:
+def connect(site: Site, tmp_path: Path, goodbyes: Executor) -> Iterator[Callable[..., Client]]:
     """Makes clients of the app, each with a download folder of its own."""
     clients: list[Client] = []
 
@@ -25,7 +33,7 @@ def connect(site: Site, tmp_path: Path) -> Iterator[Callable[..., Client]]:
 
     yield make
     for client in clients:
-        client.close()
+        goodbyes.submit(client.close)
 
 
 @pytest.fixture

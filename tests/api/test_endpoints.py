@@ -112,7 +112,7 @@ def test_presets_and_status_tell_what_is_here(site, client):
 
 
 def test_progress_counts_rows(site, client):
-    job = client.submit(image=handle_file(site.photo("rows.png", 300, 250, enlarged=2)), **FAST)
+    job = client.submit(image=handle_file(site.photo("rows.png", 300, 60, enlarged=2)), **FAST)
     wait_until(lambda: job.done() or (job.status().progress_data or [None])[0] is not None)
     progress = job.status().progress_data
     assert progress

@@ -103,7 +103,7 @@ KINDS = pytest.mark.parametrize("kind", ["result", "upload", "network", "report"
 @KINDS
 @pytest.mark.parametrize("way", ["{path}", "{relative}", "{doubled}", "%2F{encoded}", "{through}"])
 def test_what_the_data_folder_keeps_is_not_served(site, kept, kind, way):
-    path, page = kept[kind], site.files.parent / "page"
+    path, page = kept[kind], site.page
     assert path.is_file()
     assert page.is_dir()
     forms = {

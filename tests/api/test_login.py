@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 from gradio_client import Client
 
-from app import build_demo
-from enhance import Enhancer
-from enhance.config import read_config
-from enhance.web.serving import launch_options
+from ..site import guarded_site
+
+WRONG = {"username": "ada", "password": "guess"}
+RIGHT = {"username": "ada", "password": "secret"}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory) -> Iterator[str]:
+    with guarded_site(tmp_path_factory.mktemp("guarded")) as url:
+        yield url
 
 
 @pytest.fixture
-def guarded(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_AUTH", "ada:secret")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))
-    demo = build_demo(Enhancer("cpu", data=tmp_path / "data"))
-    options = launch_options(read_config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
-    _, url, _ = demo.launch(**options)
-    yield url
-    demo.close()
+def fresh(tmp_path) -> Iterator[str]:
+    """One where nobody tried to log in yet."""
+    with guarded_site(tmp_path) as url:
+        yield url
+
+
+def came_from(address: str) -> dict[str, str]:
+    """What a trusted proxy on this machine says of a visitor at this address."""
+    return {"x-forwarded-for": address}
 
 
 def test_only_who_logs_in_gets_an_answer(guarded):
@@ -66,11 +75,34 @@ def test_a_logout_is_a_post_and_ends_one_session(guarded):
 
 
 def test_wrong_passwords_are_slowed_down(guarded):
-    tries = [httpx.post(f"{guarded}login", data={"username": "ada", "password": str(n)}) for n in range(20)]
+    there = came_from("10.0.0.1")
+    tries = [httpx.post(f"{guarded}login", data=WRONG, headers=there) for _ in range(20)]
     assert [one.status_code for one in tries] == [400] * 5 + [429] * 15
     assert "too many wrong passwords" in tries[-1].json()["detail"]
-    right = httpx.post(f"{guarded}login", data={"username": "ada", "password": "secret"})
-    assert right.status_code == 429
+    assert httpx.post(f"{guarded}login", data=RIGHT, headers=there).status_code == 429
+
+
+def test_many_addresses_guess_slowly_and_do_not_lock_out_who_was_here(fresh):
+    home, stranger = came_from("10.0.0.1"), came_from("10.9.9.9")
+    assert httpx.post(f"{fresh}login", data=RIGHT, headers=home).status_code == 200
+
+    guesses = [httpx.post(f"{fresh}login", data=WRONG, headers=came_from(f"10.0.1.{n}")) for n in range(40)]
+
+    assert [one.status_code for one in guesses] == [400] * 30 + [429] * 10
+    assert "where nobody ever logged in" in guesses[-1].json()["detail"]
+    assert httpx.post(f"{fresh}login", data=RIGHT, headers=stranger).status_code == 429
+    tries = [httpx.post(f"{fresh}login", data=WRONG, headers=home).status_code for _ in range(4)]
+    assert tries == [400] * 4
+    for near in (home, {}):
+        assert httpx.post(f"{fresh}login", data=RIGHT, headers=near).status_code == 200
+
+
+def test_counts_are_for_who_is_logged_in_and_for_programs_of_this_machine(guarded):
+    assert "enhance_running" in httpx.get(f"{guarded}metrics").text
+    for handed_on in (came_from("10.0.0.7"), came_from("127.0.0.1"), {"via": "1.1 proxy"}):
+        assert httpx.get(f"{guarded}metrics", headers=handed_on).status_code == 401
+    assert logged_in(guarded).get("metrics", headers=came_from("10.0.0.7")).status_code == 200
+    assert 'enhance_refusals_total{reason="login_first"}' in httpx.get(f"{guarded}metrics").text
 
 
 @pytest.mark.parametrize(

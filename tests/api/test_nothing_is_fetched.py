@@ -41,7 +41,7 @@ def elsewhere(monkeypatch) -> Iterator[str]:
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     _Elsewhere.asked.clear()
     yield f"http://127.0.0.1:{server.server_port}/picture.png"
     server.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,8 @@ import gradio as gr
 from gradio_client import handle_file
 
 from enhance.web.state import MOST_OF_AN_ADDRESS, MOST_VISITORS, Visitors
+
+from ..unit.report_runs import text_of
 
 
 def request(name: str, address: str) -> gr.Request:
@@ -48,3 +51,22 @@ def test_only_who_made_a_result_learns_that_it_was_there(site, connect):
     assert told == [False, False, True, True]
     batch = {"images": [picture], "preset": "anime-fast", "api_name": "/batch"}
     assert connect().predict(**batch)[1]["files"][0]["info"]["cached"] is False
+
+
+def test_a_report_tells_only_who_made_a_result_that_it_was_there(site, connect, tmp_path):
+    owner, stranger = connect(), connect()
+    given = {"image": handle_file(site.photo("told.png", 24, 28)), "preset": "anime-fast", "api_name": "/enhance"}
+    first = owner.predict(**given)[1]
+    stored = site.enhancer.tasks.processed / f"{first['task_id']}.json"
+    stored.write_text(stored.read_text().replace(first["finished"], long_ago := "2020-02-02T02:02:02+00:00"))
+
+    told = [client.predict(**given)[1] for client in (stranger, stranger, owner)]
+
+    assert not any(info["finished"] == long_ago for info in told)
+    assert told[0]["finished"] == told[1]["finished"] >= first["finished"]
+    assert told[2]["finished"] == first["finished"]
+    for client, info in zip((stranger, stranger, owner), told, strict=True):
+        report = Path(client.predict(task_id=info["task_id"], api_name="/report"))
+        words = text_of(report.read_bytes(), tmp_path)
+        assert ("was stored already" in words) == info["cached"]
+        assert "2020" not in words

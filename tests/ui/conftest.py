@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from ..site import Site, site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 __all__ = ["site"]
 
@@ -31,22 +31,51 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def profiles(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """A browser profile for each way to look at the page: what it has loaded once it need not load again.
+
+    The page keeps nothing of a visit in the browser, so a profile is as good as new for the next.
+    """
+    made: dict[str, BrowserContext] = {}
+
+    def profile(**options) -> BrowserContext:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = browser.new_context(**options)
+        return made[key]
+
+    yield profile
+    for context in made.values():
+        assert context.cookies() == [], "the page does keep something in the browser"
+        context.close()
+
+
 @pytest.fixture
-def open_page(site: Site, browser: Browser):
-    """Opens the page in a fresh browser profile: `open_page("?preset=anime", locale="zh-CN", width=390)`."""
-    contexts: list[BrowserContext] = []
-    errors: list[str] = []
+def complaints() -> list[str]:
+    """What the browser has to complain of: errors of scripts, and breaches of the page's policy."""
+    return []
+
+
+@pytest.fixture
+def open_page(site: Site, profiles: Callable[..., BrowserContext], complaints: list[str]):
+    """Opens the page: `open_page("?preset=anime", locale="zh-CN", width=390)`. In the end there is no complaint."""
+    pages: list[Page] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error" and "olicy" in message.text:
+            complaints.append(message.text)
 
     def open_it(query: str = "", *, locale: str = "en-US", width: int = 1280, **options) -> Page:
-        context = browser.new_context(locale=locale, viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page = profiles(locale=locale, viewport={"width": width, "height": 900}, **options).new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", heard)
         page.goto(site.url + query)
         page.locator("#why .note").wait_for()
         return page
 
     yield open_it
-    for context in contexts:
-        context.close()
-    assert errors == [], "the page raised errors in the browser"
+    for page in pages:
+        page.close()
+    assert complaints == []

@@ -51,9 +51,9 @@ class WatchedEnhancer(Enhancer):
             yield rows
             self.open -= 1
 
-    def report(self, task_id: str, language: str = "en", picture: Picture | None = None) -> Path:
+    def report(self, task_id: str, language: str = "en", picture: Picture | None = None, told: Any = None) -> Path:
         self.given.append(picture)
-        return super().report(task_id, language)
+        return super().report(task_id, language, told=told)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_a
 @pytest.mark.parametrize("name", NAMES)
 def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
     facts = Facts(name, 10, "PNG", "RGB", 8, 6, 8, 1, name, False, 1)
-    item = Item(Path("x"), name, state="failed", error=PictureError("picture_empty", name=name))
+    item = Item(Path("x"), Path(name), state="failed", error=PictureError("picture_empty", name=name))
     pieces = [
         fragments.problem(name),
         fragments.note(name),

@@ -60,13 +60,25 @@ def test_a_click_on_the_picture_chooses_the_square_of_the_preview(site, open_pag
     expect(page.locator("#thumbnail img")).not_to_have_attribute("src", thumbnail or "")
 
 
-def test_a_second_click_replaces_the_preview_on_its_way(site, open_page):
-    page = open_page("?preset=gentle")
+def test_a_second_click_replaces_the_preview_on_its_way(site, open_page, monkeypatch):
+    page = open_page("?preset=anime-fast")
     choose(page, site.photo("clicks.png", 200, 300))
-    wait_for_chip(page, "running")
+    wait_for_chip(page, "matches")
+    whole_preview, begun, last = site.enhancer.preview, threading.Semaphore(0), threading.Event()
 
+    def slow(*given, **named):
+        begun.release()
+        while not (named["stop"].is_set() or last.is_set()):
+            time.sleep(0.02)
+        return whole_preview(*given, **named)
+
+    monkeypatch.setattr(site.enhancer, "preview", slow)
     click_at(page, "#thumbnail", 0.9, 0.1)
+    assert begun.acquire(timeout=60)
+    wait_for_chip(page, "running")
     click_at(page, "#thumbnail", 0.1, 0.9)
+    assert begun.acquire(timeout=60), "the first preview was not stopped"
+    last.set()
 
     wait_for_chip(page, "matches")
     expect(page.locator("#preview-where")).to_contain_text("around 64, 136")
@@ -305,7 +317,7 @@ COVERED = """() => {
 """Notes from now on which parts of the page are dimmed or covered because something is under way."""
 
 
-def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_page):
+def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_page, monkeypatch):
     page = open_page("?preset=anime-fast")
     choose(page, site.photo("calm.png", 300, 300))
     wait_for_chip(page, "matches")
@@ -315,12 +327,15 @@ def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_pag
 
     press(page, "contrast", "ArrowRight")
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "outdated", timeout=PATIENCE)
+    looked, whole_run = threading.Event(), site.enhancer.run
+    monkeypatch.setattr(site.enhancer, "run", lambda *given, **named: (looked.wait(60), whole_run(*given, **named))[1])
     page.locator("#enhance").click()
-    expect(page.locator("#cancel")).to_be_enabled()
+    expect(page.locator("#cancel")).to_be_enabled(timeout=PATIENCE)
     for part in ("#compare", "#closely", "#preview"):
         expect(page.locator(f"{part} [data-testid=imageslider-image]")).to_have_count(2)
     for part, words in (("#facts", "calm.png"), ("#result-facts", "calm.png"), ("#preview-where", "px around")):
         expect(page.locator(part)).to_contain_text(words)
+    looked.set()
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches", timeout=PATIENCE)
 
     assert page.evaluate("[...window.covered]") == []

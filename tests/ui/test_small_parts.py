@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from types import SimpleNamespace
 from typing import cast
@@ -14,8 +15,9 @@ from PIL import Image
 from enhance import PictureError
 from enhance.config import Config
 from enhance.picture import inspect, read_picture
-from enhance.web.language import language_of
-from enhance.web.page_files import Limits, Outbox, PageFolder, download_name, limits_of
+from enhance.tasks import download_name
+from enhance.web.language import language_of, reason
+from enhance.web.page_files import Limits, Outbox, PageFolder, limits_of
 from enhance.web.preview import KeptPictures
 
 
@@ -63,6 +65,26 @@ def test_real_refusals_are_said_in_chinese(tmp_path):
 def test_the_page_takes_less_than_the_command_line_unless_the_environment_says_more():
     assert limits_of(Config()) == Limits(100_000_000, 200_000_000)
     assert limits_of(Config(max_pixels=400_000_000, max_bytes=5)) == Limits(400_000_000, 5)
+
+
+def test_memory_that_is_short_is_foreseen_whatever_says_it():
+    for error in (MemoryError(), RuntimeError("std::bad_alloc"), OSError(errno.ENOMEM, "Cannot allocate memory")):
+        assert "too little free memory" in reason("en", error, "A test")
+    assert "did not foresee" in reason("en", RuntimeError("broken data stream"), "A test")
+
+
+def test_what_gradio_leaves_goes_when_it_is_old(tmp_path):
+    folder = PageFolder(tmp_path, 1, shared=False)
+    folder.path("results")
+    old, young, foreign = (tmp_path / name for name in ("tmpabcd1234", "tmpefgh5678", "tmp.txt"))
+    for path in (old, young, foreign):
+        path.touch()
+    os.utime(old, (1, 1))
+    os.utime(foreign, (1, 1))
+
+    folder.sweep()
+
+    assert [path.exists() for path in (old, young, foreign)] == [False, True, True]
 
 
 def test_the_outbox_forgets_what_is_old(tmp_path):

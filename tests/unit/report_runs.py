@@ -44,7 +44,7 @@ def info_of(picture: Picture, settings: Settings | None = None, **more: object) 
         "preset": settings.preset,
         "settings": values,
         "input": {"name": picture.name, "sha256": picture.sha256},
-        "output": {"path": "/srv/private/0123456789abcdef.png", "sha256": "7" * 64, "bytes": 1234567},
+        "output": {"path": "/srv/private/0123456789abcdef0123456789abcdef.png", "sha256": "7" * 64, "bytes": 1234567},
         "model": {"name": settings.model, "sha256": "3" * 64, "source": "Hugging Face"},
         "device": "cpu",
         "precision": "bf16",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,9 +91,16 @@ def test_a_room_leans_on_earlier_ones_only(place):
 
 
 def test_nothing_below_the_page_leans_on_it():
+    """Only the command line opens its door, by `serve`."""
     for name, others in IMPORTS.items():
         if not name.startswith("enhance.web"):
-            assert {other for other in others if other.startswith("enhance.web")} == set(), name
+            opened = {"enhance.web"} if name == "enhance.__main__" else set()
+            assert {other for other in others if other.startswith("enhance.web")} == opened, name
+
+
+def test_the_door_of_the_page_loads_no_gradio_before_it_is_opened():
+    code = "import sys, app, enhance.__main__, enhance.web; print('gradio' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
 
 
 def test_no_two_classes_share_a_name():
@@ -107,7 +116,7 @@ def test_no_two_classes_share_a_name():
 
 def test_the_package_is_small_enough_to_walk_through():
     assert len([name for name in PATHS if name.split(".")[0] == "enhance"]) <= MOST_MODULES
-    assert len([name for name in PATHS if name.startswith("enhance.web")]) <= 18
+    assert len([name for name in PATHS if name.startswith("enhance.web")]) <= 19
 
 
 def test_no_module_of_the_page_is_long():

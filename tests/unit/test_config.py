@@ -44,6 +44,12 @@ def test_a_login_is_a_user_and_a_password():
             read_config({"ENHANCE_AUTH": text})
 
 
+def test_counting_is_switched_on_by_a_1():
+    assert [read_config({"ENHANCE_METRICS": text}).metrics for text in ("1", "0", "")] == [True, False, False]
+    with pytest.raises(SettingsError, match="ENHANCE_METRICS is “yes”: set it to 1 or 0"):
+        read_config({"ENHANCE_METRICS": "yes"})
+
+
 @pytest.mark.parametrize(
     ("spoken", "language"),
     [
@@ -88,12 +94,15 @@ def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_f
     assert "more than the limit of 0.0 million" in capsys.readouterr().err
 
 
-def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeypatch, capsys):
-    monkeypatch.setenv("ENHANCE_MAX_DISK", "-1")
+@pytest.mark.parametrize(
+    ("variable", "value"), [("ENHANCE_MAX_DISK", "-1"), ("ENHANCE_QUEUE", "0.5"), ("ENHANCE_MAX_PIXELS", "many")]
+)
+def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeypatch, capsys, variable, value):
+    monkeypatch.setenv(variable, value)
 
     assert main(["run", str(photo_file)]) == 2
     assert capsys.readouterr().err.strip() == (
-        "enhance: ENHANCE_MAX_DISK is “-1”: set it to a whole number above 0, or leave it empty."
+        f"enhance: {variable} is “{value}”: set it to a whole number above 0, or leave it empty."
     )
 
 

@@ -1,7 +1,5 @@
-"""The engine: one model, strips that fit, turns, stop and progress."""
+"""The engine: pixels that no tile changes, strips that fit, precisions, stop and progress."""
 
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 
@@ -9,17 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-import weights
-from enhance import Enhancer, Settings
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.inference import device, kernels, rows
 from enhance.inference.device import pick_device, pick_precision
 from enhance.inference.engine import Engine
-from enhance.inference.kernels import Kernel, RowNetwork
+from enhance.inference.kernels import Kernel
 from enhance.inference.networks import _KNOWN, known_graph
 from enhance.inference.rows import SMALLEST_STRIP
-from enhance.inference.turns import Waiting
-from enhance.scenes.gfpgan import FaceRestorer
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -51,36 +44,6 @@ def test_16_bits_in_give_16_bits_out_that_agree_with_8(engine, photo):
     assert deep.dtype == np.uint16
     assert np.abs(np.rint(deep / 257) - enlarge(engine, photo)).max() <= 1
     assert len(np.unique(deep)) > 256
-
-
-def test_one_model_is_in_memory_at_a_time(engine, photo):
-    enlarge(engine, photo[:8, :8], FAST)
-    assert engine.loaded()[0] == FAST
-
-    enlarge(engine, photo[:8, :8], ANIME)
-    assert engine.loaded()[0] == ANIME
-
-    engine.release()
-    assert engine.loaded() is None
-
-
-def test_a_model_that_nobody_uses_any_more_is_released(photo):
-    engine = Engine("cpu", "fp32")
-    enlarge(engine, photo[:8, :8])
-    engine.release_if_idle()
-    assert engine.loaded(), "it was needed a moment ago"
-
-    engine._used -= 300
-    run = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
-    next(run)
-    engine._used -= 300
-    engine.release_if_idle()
-    assert engine.loaded(), "a run goes on"
-
-    run.close()
-    engine.release_if_idle()
-    assert engine.loaded() is None
-    assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
 
 
 def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
@@ -175,121 +138,6 @@ def test_progress_counts_rows_up_to_all_of_them(engine, photo):
     assert left[-1] == pytest.approx(0, abs=0.01)
 
 
-def test_an_urgent_caller_is_served_between_the_steps_of_a_long_run(engine, photo):
-    urgent_is_done = threading.Event()
-    finished_first = []
-
-    def run_preview():
-        enlarge(engine, photo[:16, :16], urgent=True)
-        urgent_is_done.set()
-
-    def progress(done, total, left):
-        if done < total and not urgent.is_alive() and not urgent_is_done.is_set():
-            urgent.start()
-        if done < total:
-            finished_first.append(urgent_is_done.is_set())
-
-    urgent = threading.Thread(target=run_preview)
-    enlarge(engine, np.tile(photo, (60, 1, 1)), progress=progress)
-    urgent.join()
-
-    assert finished_first[-1], "the preview had to wait for the whole run"
-
-
-FACES = list(np.random.default_rng(5).random((2, 512, 512, 3), np.float32))
-
-
-class StandIn(FaceRestorer):
-    """Does `better` in the place of the face network."""
-
-    def __init__(self, better):
-        self._better, self._network = better, torch.nn.Identity()
-
-    def __call__(self, face):
-        return self._better(face)
-
-
-def restore_faces(engine, better, stop=None, *, afresh=True) -> tuple[list[np.ndarray], int]:
-    """FACES made better by the function, as the face network is used; and how often that was loaded."""
-    if afresh:
-        engine.release()
-    loaded = []
-
-    def load(device):
-        loaded.append(device)
-        return StandIn(better)
-
-    restored = engine.use("gfpgan-v1.4", load, lambda one: one.restore(FACES, stop))
-    return restored, len(loaded)
-
-
-def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_wanted(engine, photo):
-    begun, ended, in_memory = threading.Event(), [], []
-
-    def mirrored(face):
-        begun.set()
-        threading.Event().wait(0.2)  # long enough for the run to ask for its turn
-        in_memory.append(engine.loaded()[0])
-        return face[:, ::-1]
-
-    faces = threading.Thread(target=lambda: ended.append(restore_faces(engine, mirrored)))
-
-    def progress(done, total, left):
-        if not begun.is_set():
-            faces.start()
-            assert begun.wait(10)
-
-    enlarge(engine, np.tile(photo, (12, 1, 1)), progress=progress)
-    faces.join()
-
-    ((restored, loads),) = ended
-    assert loads == 1
-    assert in_memory == ["gfpgan-v1.4"] * 2
-    assert all(np.array_equal(face, crop[:, ::-1]) for face, crop in zip(restored, FACES, strict=True))
-
-
-def test_the_face_network_stays_for_the_next_picture_and_gives_way_to_another(engine, photo):
-    assert restore_faces(engine, lambda face: face)[1] == 1
-    assert engine.loaded()[0] == "gfpgan-v1.4"
-    assert restore_faces(engine, lambda face: face, afresh=False)[1] == 0
-    enlarge(engine, photo[:8, :8])
-    assert engine.loaded()[0] == FAST
-
-
-def test_too_little_memory_for_the_faces_is_said_in_words(engine):
-    def hungry(face):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    with pytest.raises(MemoryShortError, match="too little free memory"):
-        restore_faces(engine, hungry)
-    assert engine.loaded() is None
-
-
-def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo):
-    stop, seen = threading.Event(), []
-
-    def stopping(face):
-        seen.append(face)
-        stop.set()
-        return face
-
-    with pytest.raises(Cancelled, match="Stopped"):
-        restore_faces(engine, stopping, stop)
-    assert len(seen) == 1
-    enlarge(engine, photo)
-
-
-def test_a_second_long_run_waits_and_can_be_stopped_while_it_does(engine, photo):
-    first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
-    next(first)
-    stop = threading.Event()
-    stop.set()
-
-    with pytest.raises(Cancelled, match="before it began"):
-        enlarge(engine, photo, stop=stop)
-    first.close()
-
-
 def test_an_estimate_is_proportional_to_the_pixels_and_knows_the_networks_apart(engine, photo):
     enlarge(engine, np.tile(photo, (4, 4, 1)))
 
@@ -334,98 +182,3 @@ def test_the_kernels_of_one_direction_are_not_used_for_the_other(photo):
     enlarge(engine, portrait)
 
     assert np.array_equal(enlarge(engine, landscape), enlarge(other, landscape))
-
-
-def test_waiting_for_a_turn_is_counted_apart_from_work(engine, photo):
-    first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
-    next(first)
-    waiting, asked = Waiting(), threading.Event()
-    second = threading.Thread(target=lambda: (asked.set(), enlarge(engine, photo[:8, :8], waiting=waiting)))
-    second.start()
-    asked.wait(10)
-    threading.Event().wait(0.3)
-    first.close()
-    second.join()
-
-    assert waiting.seconds >= 0.25
-
-
-def test_all_of_pytorch_works_on_one_thread_that_is_not_the_main_one(photo, photo_file, monkeypatch):
-    seen: dict[str, set[int]] = {}
-
-    def told(owner, name):
-        whole = getattr(owner, name)
-
-        def recorded(*given, **named):
-            seen.setdefault(name, set()).add(threading.get_ident())
-            return whole(*given, **named)
-
-        monkeypatch.setattr(owner, name, recorded)
-
-    for owner, name in (
-        (torch.nn.functional, "conv2d"),
-        (torch, "from_numpy"),
-        (torch, "zeros"),
-        (torch, "empty"),
-        (torch, "stack"),
-        (torch, "isfinite"),
-        (torch.cpu, "_is_avx512_bf16_supported"),
-        (Kernel, "__call__"),
-        (RowNetwork, "load"),
-        (kernels, "prepare"),
-        (rows, "prepare"),
-        (weights, "read_state_dict"),
-        (FaceRestorer, "restore"),
-    ):
-        told(owner, name)
-    kernels._fused_convolution.cache_clear()
-    device._multiplies_bf16.cache_clear()
-
-    enhancer = Enhancer("cpu", data=photo_file.parent / "data")
-    settings = Settings.from_preset("anime-fast")
-    warm_up = threading.Thread(target=lambda: enhancer.estimate(512, 512, Settings()))
-    warm_up.start()
-    previews = [threading.Thread(target=lambda: enhancer.preview(photo_file, settings, size=16)) for _ in range(2)]
-    for preview in previews:
-        preview.start()
-    enhancer.run(photo_file, settings)
-    enhancer.upscale(photo.astype(np.uint16), FAST)
-    restore_faces(enhancer.engine, lambda face: torch.from_numpy(face).numpy())
-    for thread in (warm_up, *previews):
-        thread.join()
-    enhancer.release()
-
-    (one,) = set.union(*seen.values())
-    assert one != threading.main_thread().ident
-    assert set(seen) > {"from_numpy", "zeros", "__call__", "load", "read_state_dict", "restore"}
-
-
-def test_importing_the_engine_does_no_work_of_pytorch():
-    code = """
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-class Recorder(TorchDispatchMode):
-    def __torch_dispatch__(self, function, types, given=(), named=None):
-        raise AssertionError(function)
-with Recorder():
-    import enhance.inference.engine, enhance.scenes.gfpgan
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
-
-
-def test_two_callers_who_stream_at_once_get_their_own_pixels(engine, photo):
-    pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
-    expected = [enlarge(engine, picture) for picture in pictures]
-    begun, results = threading.Barrier(2), {}
-
-    def stream(place):
-        begun.wait(60)
-        results[place] = enlarge(engine, pictures[place], urgent=True, caller=place)
-
-    threads = [threading.Thread(target=stream, args=(place,)) for place in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert all(np.array_equal(results[place], expected[place]) for place in (0, 1))

@@ -2,27 +2,19 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import threading
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, cast
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, EnhanceError, Enhancer, PictureError, Settings, SettingsError
-from enhance.info import RunRecord
-from enhance.output.rendition import reduce
-from enhance.picture import read_picture
-from enhance.preview import agreement_db, look
-from enhance.scenes.dehaze import dehaze
-from tests.conftest import psnr
+from enhance import Cancelled, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -206,122 +198,6 @@ def test_the_seconds_of_the_network_are_without_those_of_waiting(enhancer, photo
     assert seconds["network"] < seconds["total"] - seconds["wait"] + 0.01
 
 
-def test_a_preview_does_not_reset_the_memory_peak_of_a_run(enhancer, photo_file, monkeypatch):
-    resets = []
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: resets.append("reset"))
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5_000_000)
-    record = RunRecord(cast(Any, None), RAW, cast(Any, None), "fp16", "cuda:0", 0)
-
-    record.watch_memory(reset=False)
-    assert resets == []
-    assert record.memory
-    assert record.memory.look() == 5.0
-    record.watch_memory(reset=True)
-    assert resets == ["reset"]
-
-    asked = []
-    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, *, reset: asked.append(reset))
-    enhancer.preview(photo_file, RAW, size=16)
-    enhancer.run(photo_file, RAW)
-    assert asked == [False, True]
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not told here")
-def test_looking_at_a_result_leaves_no_file_open(enhancer, photo_file):
-    task_id = enhancer.run(photo_file, RAW).info["task_id"]
-
-    def open_files() -> int:
-        return sum(os.path.realpath(fd).endswith(".raw") for fd in Path("/proc/self/fd").iterdir())
-
-    with enhancer.result_rows(task_id) as rows:
-        rows.rows(0, 4)
-        assert open_files() == 1
-    assert open_files() == 0
-
-
-def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enhancer, photo_file, monkeypatch):
-    decoded = []
-
-    def counting(path, **limits):
-        decoded.append(path)
-        return read_picture(path, **limits)
-
-    for module in ("enhance.pipeline", "enhance.enhancer"):
-        monkeypatch.setattr(f"{module}.read_picture", counting)
-    picture = read_picture(photo_file)
-
-    preview = enhancer.preview(picture, RAW, size=20)
-    assert decoded == []
-    task_id = enhancer.run(photo_file, RAW, preview=preview).info["task_id"]
-    assert len(decoded) == 1
-    with enhancer.result_rows(task_id, picture) as rows:
-        look(rows, preview.piece.box)
-    enhancer.report(task_id, picture=picture)
-    assert len(decoded) == 1
-
-
-def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp_path):
-    path = tmp_path / "large.png"
-    Image.fromarray(np.tile(photo, (6, 5, 1))).save(path)
-    settings = RAW.changed(sharpen=0.3)
-
-    preview = enhancer.preview(path, settings, x=140, y=120, size=64)
-    result = enhancer.run(path, settings, preview=preview)
-
-    box = preview.info["preview"]
-    assert box == {"left": 108, "top": 88, "width": 64, "height": 64}
-    final = pixels(result.path)[352:608, 432:688]
-    assert preview.after.shape == preview.before.shape == final.shape
-    assert psnr(preview.after, final) >= 55
-    assert result.info["agreement_db"] == pytest.approx(min(99, psnr(preview.after, final)), abs=0.1)
-    assert result.info["signature"] == preview.info["signature"]
-
-
-@pytest.mark.parametrize("place", [(0, 0), (1e9, 1e9), (-5, 20)])
-def test_a_preview_near_the_edge_stays_in_the_picture(enhancer, photo_file, place):
-    preview = enhancer.preview(photo_file, RAW, x=place[0], y=place[1], size=32)
-
-    assert preview.after.shape == (128, 128, 3)
-
-
-def test_a_preview_larger_than_the_picture_is_the_picture(enhancer, photo, photo_file):
-    preview = enhancer.preview(photo_file, RAW, size=512)
-
-    assert np.array_equal(preview.after, enhancer.upscale(photo, "realesr-animevideov3"))
-    with pytest.raises(SettingsError, match="size takes"):
-        enhancer.preview(photo_file, RAW, size=0)
-
-
-def test_sliders_retune_a_preview_without_the_network(enhancer, photo_file, monkeypatch):
-    preview = enhancer.preview(photo_file, RAW, size=24)
-    monkeypatch.setattr(enhancer.engine, "stream", None)
-    settings = RAW.changed(saturation=0, sharpen=1)
-
-    tuned = enhancer.retune(preview, settings)
-
-    assert np.ptp(tuned.after, axis=2).max() <= 1
-    assert tuned.info["settings"]["saturation"] == 0
-    assert tuned.info["signature"] != preview.info["signature"]
-    with pytest.raises(SettingsError, match="new preview"):
-        enhancer.retune(preview, Settings.from_preset("gentle"))
-
-
-def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
-    preview = enhancer.preview(photo_file, RAW, size=20)
-    result = enhancer.run(photo_file, RAW)
-
-    with enhancer.result_rows(result.info["task_id"]) as rows:
-        before, after = look(rows, preview.piece.box)
-        agreement = agreement_db(preview, rows)
-
-    box = preview.piece.box
-    assert np.array_equal(after, pixels(result.path)[4 * box.top : 4 * box.top + 80, 4 * box.left : 4 * box.left + 80])
-    assert before.shape == after.shape
-    assert agreement > 40
-    with pytest.raises(EnhanceError, match="no such result"), enhancer.result_rows("0" * 32):
-        pass
-
-
 def test_alpha_is_enlarged_beside_the_colour(enhancer, photo, tmp_path):
     path = tmp_path / "soft.png"
     alpha = np.tile(np.linspace(0, 255, 56).round().astype(np.uint8), (40, 1))
@@ -396,24 +272,6 @@ def test_importing_the_library_imports_no_torch():
     assert answer.stdout.strip() == "False"
 
 
-def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhancer, photo, tmp_path):
-    hazy = np.tile(photo, (6, 4, 1))
-    veil = np.linspace(0.3, 0.7, hazy.shape[0])[:, None, None]
-    hazy = np.rint(hazy * (1 - veil) + 235 * veil).astype(np.uint8)
-    Image.fromarray(hazy).save(tmp_path / "hazy.png")
-    settings = Settings.from_preset("dehaze", sharpen=0, saturation=1, contrast=1)
-
-    preview = enhancer.preview(tmp_path / "hazy.png", settings, size=24)
-
-    cleared = dehaze(hazy, 1.0)
-    box = preview.piece.box
-    seen = cleared[box.top : box.top + 24, box.left : box.left + 24]
-    assert seen.std() > 1.3 * hazy[box.top : box.top + 24, box.left : box.left + 24].std()
-    assert psnr(reduce(preview.after, (24, 24)), seen) > 22
-    with pytest.raises(SettingsError, match="new preview"):
-        enhancer.retune(preview, settings.changed(strength=0.5))
-
-
 def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
     task_id = enhancer.run(photo_file, RAW).info["task_id"]
 
@@ -424,3 +282,54 @@ def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
     assert all(path.read_bytes().startswith(b"%PDF") for path in (english, chinese))
     with pytest.raises(EnhanceError, match="no such result"):
         enhancer.report("0" * 32)
+
+
+def test_a_presets_name_stands_for_its_settings(enhancer, photo_file, tmp_path):
+    named, meant = tmp_path / "named.png", tmp_path / "meant.png"
+
+    assert (
+        enhancer.run(photo_file, "anime-fast", output=named).info["signature"]
+        == enhancer.run(photo_file, RAW, output=meant).info["signature"]
+    )
+    preview = enhancer.preview(photo_file, "anime-fast", size=16)
+    assert np.array_equal(enhancer.retune(preview, "anime-fast").after, preview.after)
+    with pytest.raises(SettingsError, match="Unknown preset “vivid”"):
+        enhancer.run(photo_file, "vivid")
+
+
+def test_a_png_is_not_called_by_another_formats_name(enhancer, photo_file, tmp_path):
+    with pytest.raises(SettingsError, match=r"The result is a PNG: .* end in \.png, not out\.jpg"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg")
+    assert not (tmp_path / "out.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "take_far_too_much",
+    [
+        lambda: np.empty(1 << 50, np.uint8),
+        lambda: cv2.resize(np.zeros((9, 9), np.uint8), (1 << 25, 1 << 25)),
+        lambda: torch.empty(1 << 50, dtype=torch.uint8),
+    ],
+    ids=["numpy", "OpenCV", "PyTorch"],
+)
+def test_memory_that_is_short_after_the_network_is_said(enhancer, photo_file, monkeypatch, take_far_too_much):
+    monkeypatch.setattr("enhance.output.tuning.Tuning.rows", lambda *_: take_far_too_much())
+
+    with pytest.raises(MemoryShortError, match="too little free memory for this picture"):
+        enhancer.run(photo_file, RAW)
+    assert [*enhancer.tasks.folder.rglob("*.part")] == []
+
+
+def test_weights_that_are_removed_between_runs_are_repaired(photo, photo_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    enhancer = Enhancer("cpu", "fp32", data=tmp_path / "data")
+    model = tmp_path / "weights" / "realesr-animevideov3.safetensors"
+
+    def forget(*_: object) -> None:
+        model.unlink(missing_ok=True)
+
+    enhancer.run(photo_file, RAW, progress=forget)
+    assert not model.exists()
+    Image.fromarray(photo[::-1]).save(photo_file)
+    assert not enhancer.run(photo_file, RAW).info["cached"]
+    assert model.exists()

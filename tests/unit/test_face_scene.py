@@ -12,9 +12,9 @@ from skimage import data
 import weights
 from enhance import Enhancer, Settings, WeightsError
 from enhance.picture import Box, read_picture
-from enhance.scenes.align import TEMPLATE
 from enhance.scenes.face_detection import Face
 from enhance.scenes.faces import Portraits
+from enhance.scenes.gfpgan import TEMPLATE
 
 PLAIN = {"sharpen": 0, "saturation": 1, "contrast": 1}
 

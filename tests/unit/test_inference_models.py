@@ -26,7 +26,7 @@ def small_networks(monkeypatch):
         for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
     }
     monkeypatch.setattr("enhance.inference.networks._KNOWN", dict.fromkeys(states, lambda: graph))
-    monkeypatch.setattr(weights, "ensure", lambda name: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
+    monkeypatch.setattr(weights, "ensure", lambda name, *_: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
     monkeypatch.setattr(weights, "read_state_dict", lambda located: states[located.name])
     return states
 
@@ -84,12 +84,12 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
 def test_the_errors_of_the_model_files_become_the_products_own(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no model 'sd-x9'") as unknown:
         models.locate("sd-x9")
-    assert isinstance(unknown.value.__cause__, weights.WeightsError)
+    assert isinstance(unknown.value.__cause__, weights.ModelFileError)
     assert unknown.value.sentence("zh-CN").startswith("没有名为 'sd-x9' 的模型")
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
-    with pytest.raises(StorageError, match="set ENHANCE_WEIGHTS to another folder"):
+    with pytest.raises(StorageError, match="let ENHANCE_WEIGHTS name a folder"):
         models.ensure("realesr-animevideov3")
 
 

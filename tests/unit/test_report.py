@@ -61,7 +61,7 @@ def test_the_report_tells_all_there_is_to_tell(english, tmp_path):
     text = text_of(english, tmp_path)
 
     for words in (
-        *("猫.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "× 4", "RGB, 8 bit"),
+        *("猫.png", "猫-4x.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "× 4", "RGB, 8 bit"),
         *("0123456789abcdef0123456789abcdef", "5" * 32, "7" * 32, "3" * 32),
         *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB"),
         *("0.012 input megapixels a second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.01 s"),
@@ -252,13 +252,10 @@ def test_16_megapixels_take_under_two_seconds_and_three_megabytes(tmp_path):
     picture, result = run_of(tmp_path / "photo.png", cv2.add(photo, noise))
     assert result.size == (4000, 4000)
 
-    path, seconds = tmp_path / "photo.pdf", []
-    for _ in range(2):  # the better of two, because other work on this machine is not the report's
-        started = time.perf_counter()
-        write_report(path, info_of(picture), result, picture)
-        seconds.append(time.perf_counter() - started)
+    path, started = tmp_path / "photo.pdf", time.process_time()
+    write_report(path, info_of(picture), result, picture)
 
-    assert min(seconds) < 2
+    assert time.process_time() - started < 2, "of the processor, because other work on this machine is not the report's"
     assert path.stat().st_size < 3_000_000
 
 

@@ -3,6 +3,7 @@
 import re
 import string
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
 
 
 def test_no_english_is_left_in_the_chinese_summary(tmp_path):
-    items = [Item(tmp_path / f"{state}.png", f"{state}.png", state=state) for state in ("waiting", "cancelled")]
+    items = [Item(tmp_path / f"{state}.png", Path(f"{state}.png"), state=state) for state in ("waiting", "cancelled")]
     waiting = lines_of(Batch(tuple(items)), "zh-CN")
     states = summary(waiting, Settings(tuning=False).in_words("zh-CN"), language="zh-CN")
     lines = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from enhance.errors import WeightsError
+from enhance.errors import Cancelled, WeightsError
 from enhance.inference.kernels import Kernel, prepare
 from enhance.inference.networks import Conv, Graph, build_graph, rrdbnet, srvgg
 from enhance.inference.rows import Stream
@@ -206,3 +206,17 @@ def test_a_state_dict_of_another_network_is_refused_with_its_name():
         build_graph(state, "realesr-animevideov3")
     with pytest.raises(WeightsError, match="another network"):
         build_graph({"something": torch.zeros(1)})
+
+
+def test_a_step_looks_up_before_every_piece_of_every_layer_and_ends_where_it_is_told_to():
+    looks = []
+    state, graph = random_state(SMALL_RRDB), SMALL_RRDB
+    kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
+    stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
+
+    stream.step(kernels, 40, lambda: looks.append(1))
+    assert len(looks) >= len(graph.nodes)
+
+    stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
+    with pytest.raises(Cancelled):
+        stream.step(kernels, 8, lambda: (_ for _ in ()).throw(Cancelled("stopped")))

@@ -13,6 +13,7 @@ from enhance import PRESETS
 from enhance.report.summary import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_time
 from enhance.web.language import page_texts
+from enhance.web.layout import TUNED
 from enhance.web.page_files import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +37,15 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
 
 COMPOSED: dict[str, tuple[str, ...]] = {
+    "{}": TUNED,  # a slider is called as its setting is
     "{}_title": ("picture", "preset", "tune", "preview", "result", "inspect", "batch"),
     "{}_info": ("strength", "denoise", "tile"),
     "choice_{}": tuple(PRESETS),
 }
 """The same for the texts that the browser puts in by itself."""
+
+SAYS = {"say", "i18n", "words", "name_of", "_title", "_hint", "_run", "_picture"}
+"""The functions that say a text, or put it into the page, given its key."""
 
 ERRORS = {
     name
@@ -48,6 +53,9 @@ ERRORS = {
     for name, one in vars(module).items()
     if isinstance(one, type) and issubclass(one, Exception)
 }
+
+KEPT = {"title", "tagline", "bits", "turned", "upright"}
+"""The keys of a single word that the code keeps in a variable or a heading before they are said."""
 
 SAME_IN_BOTH = {"report_unknown", "report_place_at"}
 """The keys whose sentence is one and the same in both languages."""
@@ -114,14 +122,49 @@ def test_no_sentence_was_left_in_english():
     assert same == SAME_IN_BOTH
 
 
-def test_every_key_is_used():
+def said(tree: ast.Module) -> set[str]:
+    """The keys that a module says.
+
+    A string counts as an argument of what says a text or makes an error. One of several words also counts where it is
+    kept to be said later: in a table, a variable, or on its way through another function; but not as somebody's name,
+    as `elem_id="tuning_info"` is, nor compared with anything. A single word stands for too much else.
+    """
+    within = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    keys = set()
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        around = within[node]
+        while isinstance(around, ast.IfExp):
+            around = within[around]
+        if isinstance(around, ast.Call):
+            called = around.func.attr if isinstance(around.func, ast.Attribute) else getattr(around.func, "id", "")
+            says = called in SAYS or called in ERRORS or called.endswith("Error")
+        else:
+            says = False
+        if says or ("_" in node.value and not isinstance(around, (ast.keyword, ast.Compare, ast.Expr))):
+            keys.add(node.value)
+    return keys
+
+
+def test_every_key_is_said():
     used = {name.format(value) for name, values in FAMILIES.items() for value in values}
     used |= {name.format(value) for name, values in COMPOSED.items() for value in values}
     for _, tree in trees():
-        used |= {
-            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
-    assert sorted(set(catalogue()) - used) == []
+        used |= said(tree)
+    assert sorted(set(catalogue()) - used - KEPT) == []
+
+
+def test_a_string_that_only_looks_like_a_key_says_nothing():
+    tree = ast.parse("""
+"text_of_a_note"
+gr.Button(elem_id="name_in_the_page")
+if state == "state_compared": folder = {"word": 1}
+say(language, "single")
+table = {"kept_for_later": fact}
+raise PictureError("error")
+""")
+    assert said(tree) == {"single", "kept_for_later", "error"}
 
 
 def test_every_key_that_is_asked_for_is_there():

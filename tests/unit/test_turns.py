@@ -302,3 +302,26 @@ except KeyboardInterrupt:
 
     assert process.communicate(timeout=PATIENCE)[0] == "interrupted\n"
     assert process.returncode == 0
+
+
+def test_a_step_that_looks_ends_by_a_stop_and_by_the_end_of_the_thread():
+    thread, stop, inside = DeviceThread(), threading.Event(), threading.Event()
+    turn = Turn(stop=stop)
+
+    def endless() -> None:
+        inside.set()
+        while True:
+            thread.look(turn)
+
+    def ask() -> None:
+        with pytest.raises(Cancelled):
+            thread.do(endless, turn)
+
+    for end in (thread.leave, stop.set):
+        inside.clear()
+        caller = threading.Thread(target=ask)
+        caller.start()
+        assert inside.wait(5)
+        end()
+        caller.join(5)
+        assert not caller.is_alive()

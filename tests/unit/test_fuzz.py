@@ -1,0 +1,84 @@
+"""A search for files that do more than be refused. `make fuzz` searches longer, each time elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from enhance.picture import worker
+from enhance.picture.worker import Workers
+from tests.fuzz import Unsound, damaged, originals, what_becomes_of
+
+SECONDS = float(os.environ.get("ENHANCE_FUZZ", "5"))
+SEED = int(os.environ.get("ENHANCE_FUZZ_SEED") or (time.time() if "ENHANCE_FUZZ" in os.environ else 5))
+FAILURES = Path(__file__).parents[2] / "fuzz-failures"
+MOST_FAILURES = 20
+MOST_MEMORY = 700e6
+"""Bytes in memory that a worker may ever have had: what it starts with, and the room that it may take beside."""
+
+
+@pytest.fixture
+def workers(tmp_path, monkeypatch) -> Iterator[Workers]:
+    """Workers of this test's own, whose temporary folder is `left`."""
+    (tmp_path / "left").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "left"))
+    own = Workers(1)
+    monkeypatch.setattr(worker, "WORKERS", own)
+    yield own
+    own.close()
+
+
+def open_files() -> int:
+    return psutil.Process().num_fds() if hasattr(psutil.Process, "num_fds") else 0
+
+
+def peak_of_workers() -> int:
+    """The most bytes of memory that any living worker has had; 0 where the system does not tell."""
+    about = [Path(f"/proc/{one.pid}/status") for one in psutil.Process().children()]
+    lines = [line for one in about if one.exists() for line in one.read_text().splitlines() if "VmHWM" in line]
+    return max((1024 * int(line.split()[1]) for line in lines), default=0)
+
+
+@pytest.mark.parametrize("kind", originals())
+def test_the_file_that_is_damaged_is_sound_itself(tmp_path, kind):
+    path = tmp_path / "sound"
+    path.write_bytes(originals()[kind])
+    assert what_becomes_of(path) == "picture"
+
+
+def test_a_damaged_file_of_any_kind_is_a_picture_or_one_sentence(tmp_path, workers):
+    good, path = tmp_path / "good", tmp_path / "damaged"
+    good.write_bytes(originals()["jpeg"])
+    assert what_becomes_of(good) == "picture"
+    files, ends, failures, number = open_files(), Counter(), [], 0
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and len(failures) < MOST_FAILURES:
+        for kind in originals():
+            number += 1
+            path.write_bytes(damaged(kind, np.random.default_rng([SEED, number])))
+            try:
+                ends[what_becomes_of(path)] += 1
+            except Unsound as failure:
+                failures.append(kept(path, f"{kind}-{SEED}-{number}", failure))
+        assert peak_of_workers() < MOST_MEMORY, f"after {number} files from ENHANCE_FUZZ_SEED={SEED}"
+    print(f"seed {SEED}: {number} files, {dict(ends.most_common())}")  # noqa: T201
+    assert failures == [], f"ENHANCE_FUZZ_SEED={SEED} finds the same again"
+    assert what_becomes_of(good) == "picture"
+    assert len(ends) > 5, "the damages reach several of the reader's sentences"
+    assert [one.name for one in (tmp_path / "left").iterdir()] == []
+    assert open_files() <= files
+
+
+def kept(path: Path, name: str, failure: Unsound) -> str:
+    """Keep the file that failed; what went wrong and the command that tries it again."""
+    FAILURES.mkdir(exist_ok=True)
+    copy = FAILURES / name
+    copy.write_bytes(path.read_bytes())
+    return f"{failure}: python -m tests.fuzz {copy.relative_to(FAILURES.parent)}"
