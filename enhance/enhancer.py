@@ -111,7 +111,8 @@ class Enhancer:
             check_ending(Path(output))
         workshop, source = self._workshop(), Path(source)
         order = self._order(picture or source, settings, max_pixels, max_bytes, name)
-        with pipeline.near_the_device(workshop, Onlookers(progress, stop, watch, caller, queued)) as others:
+        others = Onlookers(progress, stop, watch, caller, queued)
+        with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
             if output is not None:
                 return self._run_to(Path(output), source, record, workshop, others)

@@ -125,8 +125,10 @@ class Scene:
 
 
 @contextmanager
-def near_the_device(workshop: Workshop, others: Onlookers) -> Iterator[Onlookers]:
-    """Before step 1 of a long run: its place near the device, waited for. Raises Cancelled."""
+def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iterator[Onlookers]:
+    """Before step 1 of a long run: its place near the device, waited for. Raises WeightsError, Cancelled."""
+    for name in order.settings.recipe.models:
+        models.ensure(name, others.stop)  # a fetch, which may take minutes, keeps nobody from the device
     with workshop.engine.near(others.turn(urgent=False)) as place:
         yield replace(others, place=place)
 
