@@ -1,13 +1,14 @@
 # make run    the page on port 7860          make test   all tests, their set-up included
 # make check  lint, format, types, audit     make bench  what this machine makes of the engine
 # make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
+# make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
 # make lock   requirements.lock anew, of the newest releases that requirements.txt takes
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
 
-.PHONY: run test check bench fuzz lock fetch debian clean
+.PHONY: run test check bench fuzz soak lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -31,6 +32,9 @@ fuzz: .venv/.test-ready
 
 bench: .venv/.test-ready fetch
 	$(BIN)/python -m enhance bench
+
+soak: .venv/.test-ready fetch
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lock: .venv/.test-ready
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \

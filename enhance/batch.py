@@ -60,6 +60,8 @@ class Batch:
     items: tuple[Item, ...]
     share: float = 0.0
     seconds_left: float | None = None
+    ahead: int = 0
+    """How many runs are before its next file, while that waits."""
     names: ResultNames | None = None
     """What names the results, where they go to a folder."""
 
@@ -222,6 +224,7 @@ class Running:
                 max_bytes=self._bytes,
                 hold=self.held,
                 caller=self.caller,
+                queued=self._wait,
             )
             error = self._reported(result, picture)
         except Cancelled:
@@ -257,6 +260,11 @@ class Running:
         self.batch = replace(self.batch, items=tuple(items))
         self.changed(self.batch)
 
+    def _wait(self, ahead: int) -> None:
+        if ahead != self.batch.ahead:
+            self.batch = replace(self.batch, ahead=ahead)
+            self.changed(self.batch)
+
     def _tell(self, pixels: float) -> None:
         """Count the pixels done, of the file at work `pixels`, and reckon the time from those that took time."""
         total = sum(item.pixels for item in self.batch.items if item.state != "failed") or 1
@@ -264,7 +272,7 @@ class Running:
         worked = self._worked + pixels
         elapsed = time.perf_counter() - self._started
         left = elapsed / worked * max(total - finished - pixels, 0) if worked else None
-        self.batch = replace(self.batch, share=min(1.0, (finished + pixels) / total), seconds_left=left)
+        self.batch = replace(self.batch, share=min(1.0, (finished + pixels) / total), seconds_left=left, ahead=0)
         self.changed(self.batch)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from .errors import EnhanceError, PictureError, SettingsError, StorageError, mem
 from .files import try_place
 from .inference import models
 from .inference.network_output import NetworkOutput
-from .inference.turns import Progress, Turn
+from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import RunRecord, located_of, settings_in
 from .output.result import ResultRows, check_ending
 from .picture import Picture, read_picture, warm_up
@@ -66,7 +66,6 @@ class Enhancer:
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
-        self._making = threading.Lock()
         self._engine: Engine | None = None
         self._portraits = Portraits(_detector, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
@@ -74,13 +73,10 @@ class Enhancer:
     @property
     def engine(self) -> Engine:
         """The engine, made at first use: this is what imports PyTorch."""
-        with self._making:
-            if self._engine is None:
-                warm_up()
-                from .inference.engine import Engine
-
-                self._engine = Engine(self._device, self._precision)
-            return self._engine
+        if self._engine is None:
+            warm_up()
+            return DEVICE_THREAD.do(self._one_engine, Turn(urgent=True))
+        return self._engine
 
     @memory_told()
     def run(
@@ -99,6 +95,7 @@ class Enhancer:
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
         caller: Hashable = None,
+        queued: Callable[[int], object] | None = None,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG; a preset's name stands for its settings.
 
@@ -107,16 +104,19 @@ class Enhancer:
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
         grow; `name` is what the input is called, if not by its file name, and `picture` the input decoded, where the
         caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other, and those of
-        several callers take turns by `caller`. Raises EnhanceError; nothing half-written is left.
+        several callers take turns by `caller`; `queued` is told how many are before it. Raises EnhanceError; nothing
+        half-written is left.
         """
         if output is not None:
             check_ending(Path(output))
-        workshop, others = self._workshop(), Onlookers(progress, stop, watch, caller)
-        source = Path(source)
-        record = pipeline.begin(self._order(picture or source, settings, max_pixels, max_bytes, name), workshop, stop)
-        if output is not None:
-            return self._run_to(Path(output), source, record, workshop, others)
-        return self._run_as_task(source, record, workshop, others, preview, hold)
+        workshop, source = self._workshop(), Path(source)
+        order = self._order(picture or source, settings, max_pixels, max_bytes, name)
+        others = Onlookers(progress, stop, watch, caller, queued)
+        with pipeline.near_the_device(order, workshop, others) as others:
+            record = pipeline.begin(order, workshop, others)
+            if output is not None:
+                return self._run_to(Path(output), source, record, workshop, others)
+            return self._run_as_task(source, record, workshop, others, preview, hold)
 
     @memory_told()
     def preview(
@@ -141,10 +141,10 @@ class Enhancer:
         if not 1 <= size <= LARGEST:
             raise SettingsError("size_range", largest=LARGEST, value=repr(size))
         workshop = self._workshop()
-        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, stop)
+        others = Onlookers(progress, stop, caller=caller)
+        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, others)
         width, height = record.picture.width, record.picture.height
         box = choose_box(width, height, x, y, size)
-        others = Onlookers(progress, stop, caller=caller)
         return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, others)
 
     @memory_told()
@@ -259,6 +259,19 @@ class Enhancer:
         """Give back the memory of the model; the next run loads it again."""
         if self._engine is not None:
             self._engine.release()
+
+    def release_if_idle(self) -> None:
+        """The same when nothing has needed the model for five minutes: for one who serves, and asks now and then."""
+        if self._engine is not None:
+            self._engine.release_if_idle()
+
+    def _one_engine(self) -> Engine:
+        """Only on the device's thread: so there is one, however many ask for it at first."""
+        if self._engine is None:
+            from .inference.engine import Engine
+
+            self._engine = Engine(self._device, self._precision)
+        return self._engine
 
     def _finished(self, task_id: str) -> dict[str, Any]:
         info = self.tasks.info(task_id)

@@ -44,19 +44,27 @@ class PeakMemory:
 class RunRecord:
     """What is known of one run: what was asked for, what it took so far, and what came of it.
 
-    `located` is the model's file and `precision` that at which it runs; `started` is a `time.perf_counter`.
+    `located` is the model's file and `precision` that at which it runs; `started` is a `time.perf_counter`, and
+    `waiting` counts what was waited since then.
     """
 
     def __init__(
-        self, picture: Picture, settings: Settings, located: Located, precision: str, device: str, started: float
+        self,
+        picture: Picture,
+        settings: Settings,
+        located: Located,
+        precision: str,
+        device: str,
+        started: float,
+        waiting: Waiting | None = None,
     ):
         self.picture, self.settings, self.located, self.precision = picture, settings, located, precision
         self._device, self._started = device, started
         self._mark = time.perf_counter()
-        self._seconds = {"decode": self._mark - started}
+        self.waiting = waiting or Waiting()
+        self._seconds = {"wait": self.waiting.seconds, "decode": self._mark - started - self.waiting.seconds}
         self._extra: dict[str, Any] = {}
         self.memory: PeakMemory | None = None
-        self.waiting = Waiting()
         self.ran = False
         """Whether the network ran; a kept output has no speed."""
 
@@ -77,7 +85,7 @@ class RunRecord:
     def stage(self, name: str) -> None:
         """Count the time since the last stage's end as stage `name`, without what was spent waiting for a turn."""
         now = time.perf_counter()
-        waited = self.waiting.seconds - self._seconds.get("wait", 0.0)
+        waited = self.waiting.seconds - self._seconds["wait"]
         self._seconds["wait"] = self.waiting.seconds
         self._seconds[name] = max(0.0, now - self._mark - waited)
         self._mark = now

@@ -2,16 +2,17 @@
 
     1 decode    2 an earlier result    3 scene    4 network    5 tune    6 write    7 describe
 
-A picture is decoded once: every step gets the pixels, none the file.
+A picture is decoded once: every step gets the pixels, none the file. A long run decodes when its turn on the device is
+near, so that none holds a picture while it waits.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +22,7 @@ from .errors import StorageError
 from .files import file_sha256
 from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
-from .inference.turns import Progress, Turn
+from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
 from .output.result import ResultRows, Written, origin_of, with_faces, write_png
@@ -53,16 +54,24 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Onlookers:
-    """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers."""
+    """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers.
+
+    `queued` is told how many runs are before it while it waits, `waiting` counts that time since `asked`, a
+    `time.perf_counter`; `place` is a long run's near the device.
+    """
 
     progress: Progress | None = None
     stop: threading.Event | None = None
     watch: Watcher | None = None
     caller: Hashable = None
+    queued: Callable[[int], object] | None = None
+    place: RunPlace | None = None
+    asked: float = field(default_factory=time.perf_counter)
+    waiting: Waiting = field(default_factory=Waiting)
 
-    def turn(self, record: RunRecord, *, urgent: bool) -> Turn:
+    def turn(self, *, urgent: bool) -> Turn:
         """How the run takes its turns on the device."""
-        return Turn(self.caller, urgent, self.stop, record.waiting)
+        return Turn(self.caller, urgent, self.stop, self.waiting, self.queued)
 
 
 @dataclass(frozen=True)
@@ -115,18 +124,26 @@ class Scene:
         return {"faces": self.faces.describe()} if self.faces else {}
 
 
-def begin(order: Order, workshop: Workshop, stop: threading.Event | None = None) -> RunRecord:
+@contextmanager
+def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iterator[Onlookers]:
+    """Before step 1 of a long run: its place near the device, waited for. Raises WeightsError, Cancelled."""
+    for name in order.settings.recipe.models:
+        models.ensure(name, others.stop)  # a fetch, which may take minutes, keeps nobody from the device
+    with workshop.engine.near(others.turn(urgent=False)) as place:
+        yield replace(others, place=place)
+
+
+def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
     """Step 1: the picture decoded, the model's file at hand. Raises PictureError, WeightsError, Cancelled."""
-    started = time.perf_counter()
     picture = order.source
     if not isinstance(picture, Picture):
         picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
     if order.name is not None:
         picture = replace(picture, name=order.name)
-    located, *_ = [models.ensure(name, stop) for name in order.settings.recipe.models]
+    located, *_ = [models.ensure(name, others.stop) for name in order.settings.recipe.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
-    return RunRecord(picture, order.settings, located, precision, str(engine.device), started)
+    return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.waiting)
 
 
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
@@ -157,7 +174,7 @@ def make(
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
     settings = record.settings
     record.watch_memory(reset=True)
-    scene = find_scene(record, workshop, others.turn(record, urgent=False))
+    scene = find_scene(record, workshop, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record.picture, settings, output, scene.faces)
         rendition = others.watch.finished(rows) if others.watch else None
@@ -178,7 +195,7 @@ def make(
 def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, others: Onlookers) -> Preview:
     """Steps 3 to 7 for the square `box`, with the pixels of `outer` around it; urgent, and kept in memory."""
     record.watch_memory(reset=False)
-    scene = find_scene(record, workshop, others.turn(record, urgent=True), outer)
+    scene = find_scene(record, workshop, others.turn(urgent=True), outer)
     part = record.picture.cut(outer)
     with network_output(record, scene, workshop.engine, others, part=part, box=outer) as output:
         network = output.rows(0, output.height)
@@ -223,6 +240,8 @@ def network_output(
             _fill(output, scene.network_input(picture, record.settings, box), record, engine, others, urgent=bool(part))
             if target and target.keep:
                 output.keep()
+        if others.place is not None:
+            engine.leave(others.place)
         record.stage("network")
         yield output
 
@@ -266,9 +285,10 @@ def _fill(
         tile=record.settings.tile,
         progress=between_steps,
         stop=others.stop,
-        waiting=record.waiting,
+        waiting=others.waiting,
         urgent=urgent,
         caller=others.caller,
+        place=others.place,
     )
     with closing(strips):
         for strip in strips:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from .kernels import RowNetwork
 from .network_output import streams_columns
 from .networks import known_graph
 from .rows import Steps, Stream, is_out_of_memory
-from .turns import DEVICE_THREAD, Progress, Runs, Turn, Waiting
+from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
 
 class HeldModel(Protocol):
@@ -39,7 +39,8 @@ Made = TypeVar("Made")
 class Engine:
     """Runs networks on one device; safe to call from several threads, all of whose steps the device's thread does.
 
-    The model stays in memory for the next picture, and goes after `idle_seconds` without one.
+    The model stays in memory for the next picture. Who serves for long calls `release_if_idle` now and then, which lets
+    it go after `idle_seconds` without one; others `release` it.
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300):
@@ -49,7 +50,7 @@ class Engine:
         self._runs = Runs()
         self._speed = Speedometer(self.device)
         self._idle_seconds = idle_seconds
-        self._rest: threading.Timer | None = None
+        self._used = time.monotonic()
         self._model: HeldModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
@@ -76,6 +77,7 @@ class Engine:
         """What `work` makes with the model called `name`, in one turn; `load` brings it where it is not in memory."""
 
         def step() -> Made:
+            self._used = time.monotonic()
             held = self._model
             if held is None or held.name != name:
                 self._drop()
@@ -88,19 +90,29 @@ class Engine:
                 self._drop()
                 raise MemoryShortError("memory_short") from error
 
-        try:
-            return DEVICE_THREAD.do(step, turn)
-        finally:
-            self._release_later()
+        return DEVICE_THREAD.do(step, turn)
 
     @property
     def runs(self) -> int:
         """How many runs go on or wait, previews not counted."""
         return len(self._runs)
 
+    def near(self, turn: Turn) -> AbstractContextManager[RunPlace]:
+        """A place near the device for a long run: whoever takes it before decoding holds no picture while waiting."""
+        return self._runs.near(turn)
+
+    def leave(self, place: RunPlace) -> None:
+        """Give up a place that is not needed any more."""
+        self._runs.leave(place)
+
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
         DEVICE_THREAD.do(self._drop, Turn(urgent=True))
+
+    def release_if_idle(self) -> None:
+        """Give the model's memory back when nothing has used it for a while."""
+        if self._model is not None and not self._runs and time.monotonic() - self._used >= self._idle_seconds:
+            self.release()
 
     def stream(
         self,
@@ -113,21 +125,20 @@ class Engine:
         waiting: Waiting | None = None,
         urgent: bool = False,
         caller: Hashable = None,
+        place: RunPlace | None = None,
     ) -> Generator[np.ndarray, None, None]:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
         one gets the device between the steps of a run that is not; `waiting` counts the time until then. Runs of
-        several callers take turns. Raises Cancelled, WeightsError, MemoryShortError.
+        several callers take turns; `place` is one near the device, where the caller has it. Raises Cancelled,
+        WeightsError, MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
-        try:
-            with nullcontext() if urgent else self._runs.run(turn):
-                yield from self._strips(rgb, recipe, tile, progress, turn)
-        finally:
-            self._release_later()
+        with nullcontext() if urgent else self._runs.run(turn, place):
+            yield from self._strips(rgb, recipe, tile, progress, turn)
 
     def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:
         """The network's whole output [H * scale, W * scale, 3]; arguments, types and errors are those of `stream`."""
@@ -191,24 +202,12 @@ class Engine:
 
     def _load(self, recipe: Recipe, transposed: bool) -> RowNetwork:
         """The model, loaded if another (or none) is in memory. Only on the device's thread."""
-        held = self._model
+        self._used, held = time.monotonic(), self._model
         if not isinstance(held, RowNetwork) or held.recipe != recipe:
             self._drop()
             held = self._model = RowNetwork.load(recipe, transposed=transposed)
         held.turn(transposed=transposed)
         return held
-
-    def _release_later(self) -> None:
-        """Release the model when nothing more has come for a while."""
-        if self._rest is not None:
-            self._rest.cancel()
-        self._rest = threading.Timer(self._idle_seconds, self._release_if_idle)
-        self._rest.daemon = True
-        self._rest.start()
-
-    def _release_if_idle(self) -> None:
-        if not self._runs:
-            self.release()
 
     def _drop(self) -> None:
         self._model = None

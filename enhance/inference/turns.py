@@ -26,6 +26,8 @@ _URGENT_IN_A_ROW = 2
 _LOOK_SECONDS = 0.1
 """How soon one who waits finds out that it is to stop."""
 _LEAVE_SECONDS = 10.0
+_NEAR = 2
+"""The run that has the device, and the one whose picture is decoded meanwhile."""
 
 
 @dataclass
@@ -40,13 +42,15 @@ class Turn:
     """How one run or preview takes its turns.
 
     Callers take turns with each other, so all that comes from one person has one `caller`. An `urgent` step goes before
-    those that are not; what waits when `stop` is set is not begun. `waiting` counts the time until each step begins.
+    those that are not; what waits when `stop` is set is not begun. `waiting` counts the time until each step begins;
+    `queued` is told now and then how many long runs are before this one, while it waits for them.
     """
 
     caller: Hashable = None
     urgent: bool = False
     stop: threading.Event | None = None
     waiting: Waiting = field(default_factory=Waiting)
+    queued: Callable[[int], object] | None = None
 
     @property
     def stopped(self) -> bool:
@@ -74,10 +78,7 @@ class DeviceThread:
         turn = turn or Turn()
         step, queue = _Step(work, turn), self._urgent if turn.urgent else self._usual
         try:
-            with self._changed:
-                queue.add(turn.caller, step)
-                self._start()
-                self._changed.notify_all()
+            self._put(queue, step)
             while not step.ended.wait(_LOOK_SECONDS):
                 if turn.stopped and self._take_back(queue, step):
                     raise Cancelled("stopped")
@@ -85,6 +86,10 @@ class DeviceThread:
             self._take_back(queue, step)
             turn.waiting.seconds += (step.begun or time.perf_counter()) - step.asked
         return cast(T, step.outcome())
+
+    def hand_over(self, work: Callable[[], object]) -> None:
+        """Have `work` done when its turn comes, without waiting for it; what comes of it is its own matter."""
+        self._put(self._usual, _Step(work, Turn()))
 
     def look(self, turn: Turn) -> None:
         """Within a long step: raises Cancelled when the turn's `stop` is set, or when the thread is to end."""
@@ -103,6 +108,12 @@ class DeviceThread:
             self._changed.notify_all()
         if thread is not None:
             thread.join(_LEAVE_SECONDS)
+
+    def _put(self, queue: _Queue[_Step], step: _Step) -> None:
+        with self._changed:
+            queue.add(step.turn.caller, step)
+            self._start()
+            self._changed.notify_all()
 
     def _take_back(self, queue: _Queue[_Step], step: _Step) -> bool:
         with self._changed:
@@ -131,51 +142,93 @@ class DeviceThread:
 
 
 class Runs:
-    """Long runs, one at a time: only one has its rows in memory; callers take turns here too."""
+    """Long runs: one has the device, one more is near it, the others hold no picture; callers take turns."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._queue = _Queue[_Place]()
-        self._going: _Place | None = None
+        self._changed = threading.Condition(threading.RLock())
+        self._queue = _Queue[RunPlace]()
+        self._near: list[RunPlace] = []
 
     def __len__(self) -> int:
         """How many long runs go on (one at most) or wait for it."""
-        with self._lock:
-            return len(self._queue) + (self._going is not None)
+        with self._changed:
+            return len(self._queue) + len(self._near)
 
     @contextmanager
-    def run(self, turn: Turn) -> Iterator[None]:
-        """The right to a long run; waits for those before it, and raises Cancelled if the turn's `stop` is set."""
-        place = _Place(turn)
+    def near(self, turn: Turn) -> Iterator[RunPlace]:
+        """A place near the device, once one run at most is before it: now it is worth decoding the picture.
+
+        Raises Cancelled if the turn's `stop` is set before.
+        """
+        place = self._enter(turn)
         try:
-            with self._lock:
-                self._queue.add(turn.caller, place)
-                self._let_in()
-            self._wait(place)
+            self._wait(place, 1)
+            yield place
+        finally:
+            self.leave(place)
+
+    @contextmanager
+    def run(self, turn: Turn, near: RunPlace | None = None) -> Iterator[None]:
+        """The right to a long run; waits for those before it, and raises Cancelled if the turn's `stop` is set.
+
+        `near` is the place that it has already; it is given up at the end.
+        """
+        place = near or self._enter(turn)
+        try:
+            self._wait(place, 0)
             yield
         finally:
-            with self._lock:
-                self._queue.remove(turn.caller, place)
-                if self._going is place:
-                    self._going = None
-                self._let_in()
+            self.leave(place)
 
-    def _wait(self, place: _Place) -> None:
-        asked = time.perf_counter()
+    def leave(self, place: RunPlace) -> None:
+        """Give up a place, if it is not given up yet."""
+        with self._changed:
+            self._queue.remove(place.turn.caller, place)
+            if place in self._near:
+                self._near.remove(place)
+            self._let_in()
+
+    def _enter(self, turn: Turn) -> RunPlace:
+        place = RunPlace(turn)
+        with self._changed:
+            self._queue.add(turn.caller, place)
+            self._let_in()
+        return place
+
+    def _wait(self, place: RunPlace, most: int) -> None:
+        """Until `most` runs are before it."""
+        asked, turn = time.perf_counter(), place.turn
         try:
-            while not place.free.wait(_LOOK_SECONDS) and not place.turn.stopped:
-                pass
+            while not self._is_near(place, most) and not turn.stopped:
+                if turn.queued is not None:
+                    turn.queued(self._ahead(place))
         finally:
-            place.turn.waiting.seconds += time.perf_counter() - asked
-        if place.turn.stopped:
+            turn.waiting.seconds += time.perf_counter() - asked
+        if turn.stopped:
             raise Cancelled("stopped_before")
 
+    def _is_near(self, place: RunPlace, most: int) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: place in self._near[: most + 1], _LOOK_SECONDS)
+
+    def _ahead(self, place: RunPlace) -> int:
+        with self._changed:
+            waiting = [*self._near, *self._queue.in_order()]
+            return waiting.index(place) if place in waiting else 0
+
     def _let_in(self) -> None:
-        while self._going is None and self._queue:
+        while len(self._near) < _NEAR and self._queue:
             place = self._queue.take()
             if not place.turn.stopped:  # one that is sees it by itself
-                self._going = place
-                place.free.set()
+                self._near.append(place)
+        self._changed.notify_all()
+
+
+@dataclass(frozen=True, eq=False)
+class RunPlace:
+    """A long run's place among the others."""
+
+    turn: Turn
 
 
 class _Step:
@@ -214,14 +267,6 @@ class _Step:
             del error  # its traceback holds this frame, and with it the rows of the failed step
 
 
-class _Place:
-    """A long run's place in the queue."""
-
-    def __init__(self, turn: Turn):
-        self.turn = turn
-        self.free = threading.Event()
-
-
 class _Queue(Generic[T]):
     """What waits, by caller: callers take turns, what one caller asks for goes in the order of asking."""
 
@@ -244,6 +289,14 @@ class _Queue(Generic[T]):
             self._waiting[caller] = queue
         self._last = caller
         return one
+
+    def in_order(self) -> Iterator[T]:
+        """What waits, as it will be taken."""
+        later = _Queue[T]()
+        later._waiting = {caller: deque(queue) for caller, queue in self._waiting.items()}
+        later._last = self._last
+        while later:
+            yield later.take()
 
     def remove(self, caller: Hashable, one: T) -> bool:
         """Forget one; says whether it was there."""

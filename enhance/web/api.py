@@ -18,8 +18,9 @@ from ..settings import Settings
 from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
+from .controls import settings_called
 from .language import language_of
-from .line import RunState
+from .line import Attention, RunState
 from .page_files import asker_of, check_together, report_name
 from .preview import icc_for_screen, save_png
 from .run import RUNS, Run
@@ -61,12 +62,16 @@ class Endpoints:
         with self._services.told(request):
             settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
             picture = uploaded(image)
+            attention = Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
                 for ahead in turn.looks(_LOOK_SECONDS):
+                    attention.check()
                     progress(0, desc=f"waiting, {ahead} before it")
                     yield gr.skip(), gr.skip()
                 with closing(self._run(picture, settings, request)) as run:
                     for _ in run.looks(_LOOK_SECONDS):
+                        if run.state.ahead:
+                            attention.check()
                         _tell_rows(run.state, progress)
                         yield gr.skip(), gr.skip()
                     result = run.result()
@@ -135,12 +140,14 @@ class Endpoints:
                 raise PictureError("api_no_pictures")
             sources = [Path(image) for image in images]
             check_together(sources, self._services.limits)
-            language = language_of(request)
+            language, attention = language_of(request), Attention(request)
             with (
                 self._services.line.enter(asker_of(request), "batch"),
                 closing(BatchWork(self._services, sources, settings, language, request.session_hash)) as work,
             ):
                 for _ in work.looks(_LOOK_SECONDS):
+                    if work.batch.ahead:
+                        attention.check()
                     self._tell(work.batch, progress)
                     yield gr.skip(), gr.skip()
                 packed = work.result()
@@ -181,6 +188,7 @@ class Endpoints:
     def _tell(self, batch: Batch, progress: gr.Progress) -> None:
         finished = sum(batch.count(state) for state in ("done", "failed"))
         left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
+        left = f", waiting, {batch.ahead} before it" if batch.ahead else left
         progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
 
 
@@ -209,6 +217,8 @@ def _tell_rows(state: RunState, progress: gr.Progress) -> None:
     if state.total:
         left = "" if state.left is None else f", {state.left:.0f} s left"
         progress((state.done, state.total), desc=f"rows{left}", unit="rows")
+    elif state.ahead:
+        progress(0, desc=f"waiting, {state.ahead} before it")
 
 
 def _setting_components() -> list[Component]:
@@ -229,24 +239,6 @@ def for_client(info: dict[str, Any]) -> dict[str, Any]:
     `gradio_client` also takes any object with a text called path for a file, and would put a local path in its place.
     """
     return info | {"output": info["output"] | {"path": None}}
-
-
-def settings_called(
-    preset: str,
-    scale: float | None,
-    tuning: bool | None,
-    strength: float | None,
-    denoise: float | None,
-    sharpen: float | None,
-    saturation: float | None,
-    contrast: float | None,
-    tile: float | None,
-) -> Settings:
-    """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
-    sliders = {"strength": strength, "sharpen": sharpen, "saturation": saturation, "contrast": contrast}
-    given = any(value is not None for value in sliders.values())
-    switch = False if tuning is False else (True if given else None)
-    return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
 
 
 def uploaded(image: str | None) -> Path:

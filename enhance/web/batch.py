@@ -19,7 +19,7 @@ from ..texts import say, say_time, straight
 from . import fragments
 from .controls import settings_from
 from .layout import Page
-from .line import Background
+from .line import Attention, Background
 from .metrics import Metrics
 from .page_files import asker_of, check_together
 from .state import Visitor
@@ -154,7 +154,7 @@ class BatchHandlers:
             try:
                 with closing(work):
                     yield self._buttons(language, ready=True, running=True)
-                    yield from self._watch(work, language)
+                    yield from self._watch(work, Attention(request), language)
                     yield self._end(request, work, language)
             finally:
                 with visitor.lock:
@@ -181,10 +181,12 @@ class BatchHandlers:
             visitor.batch = BatchWork(self._services, sources, settings_from(values), language, visitor.folder)
             return visitor.batch
 
-    def _watch(self, work: BatchWork, language: str) -> Iterator[Updates]:
+    def _watch(self, work: BatchWork, attention: Attention, language: str) -> Iterator[Updates]:
         shown: Batch | None = None
         for _ in work.looks(_LOOK_SECONDS):
             batch = work.batch
+            if batch.ahead and attention.lost:
+                work.stop.set()
             if batch is shown or work.stop.is_set():
                 continue
             updates: Updates = {self._run.progress: _progress(language, batch)}
@@ -228,6 +230,8 @@ class BatchHandlers:
 def _progress(language: str, batch: Batch) -> str:
     finished = sum(batch.count(state) for state in ("done", "failed"))
     words = [say(language, "batch_progress", done=finished, total=len(batch.items))]
-    if batch.seconds_left is not None:
+    if batch.ahead:
+        words.append(say(language, "waiting_place", ahead=batch.ahead))
+    elif batch.seconds_left is not None:
         words.append(say(language, "left", time=say_time(language, batch.seconds_left)))
     return fragments.progress(" · ".join(words), batch.share)

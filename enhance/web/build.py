@@ -34,6 +34,8 @@ _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
 _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
 """A later request is sent while an earlier one is on its way: the server stops the earlier one."""
 
+_NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
+"""Nothing is sent anywhere; nor does Gradio sum up all events anew after each one, for a page that is closed here."""
 _SWEEP_SECONDS = 5.0
 _TIDY_SECONDS = 600
 _MOST_EVENTS = 1000
@@ -43,7 +45,8 @@ _MOST_EVENTS = 1000
 def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     """The whole app as Blocks, not yet launched; imports no PyTorch. What it does is told to `metrics`."""
     config, metrics = enhancer.config, metrics or Metrics()
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    for name, value in _NO_STATISTICS.items():
+        os.environ.setdefault(name, value)
     limits = limits_of(config)
     folder = page_folder(config, enhancer)
     kept = max(1, int(config.hours * 3600))
@@ -61,7 +64,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         )
         metrics.watch(services.status)
         tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
-        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied)
+        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied, enhancer.release_if_idle)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)

@@ -42,6 +42,24 @@ def settings_to_start(name: str | None, values: Sequence[object] | None = None) 
     return Settings.from_preset(name or Settings().preset, scale=shown.get("scale"), tile=shown.get("tile"))
 
 
+def settings_called(
+    preset: str,
+    scale: float | None,
+    tuning: bool | None,
+    strength: float | None,
+    denoise: float | None,
+    sharpen: float | None,
+    saturation: float | None,
+    contrast: float | None,
+    tile: float | None,
+) -> Settings:
+    """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
+    sliders = {"strength": strength, "sharpen": sharpen, "saturation": saturation, "contrast": contrast}
+    given = any(value is not None for value in sliders.values())
+    switch = False if tuning is False else (True if given else None)
+    return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
+
+
 def shown_controls(settings: Settings) -> dict[str, object]:
     """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
     values: dict[str, Any] = settings.as_dict()

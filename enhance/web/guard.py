@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..files import FULL
 from .language import language_asked
+from .line import LISTENERS
 from .metrics import Metrics
 from .page_files import Limits, discard_upload
 
@@ -108,7 +109,9 @@ class Guard:
             body = await _bounded(scope, receive, self._limits.request_bytes * (_TOOLS_FACTOR if tools else 1))
             self._read(path, body)
             receive = _again(body, receive)
-        await self._app(scope, receive, send)
+        name = _listened_to(scope, path) if scope["method"] == "GET" else None
+        with LISTENERS.listening(name) if name else nullcontext():
+            await self._app(scope, receive, send)
 
     def _check_origin(self, headers: Headers) -> None:
         """Let a page of another address change nothing here. Raises Refused."""
@@ -193,6 +196,13 @@ def _is_near(host: str) -> bool:
     with suppress(ValueError):
         return bool(ip_address(host))
     return "." not in host or host.endswith((".local", ".localhost"))
+
+
+def _listened_to(scope: Scope, path: str) -> str | None:
+    """The session or the event of which this request reads what comes, for as long as it is open."""
+    if path == f"{_API}/queue/data":
+        return Request(scope).query_params.get("session_hash")
+    return path.rpartition("/")[2] if path.startswith((f"{_API}/call/", f"{_API}/heartbeat/")) else None
 
 
 class _Files:

@@ -6,13 +6,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import gradio as gr
+from gradio.context import LocalContext
 
 from ..errors import EnhanceError
 from .page_files import Asker
 
 T = TypeVar("T")
+UNHEARD_SECONDS = 30.0
+"""How long what waits for its turn keeps its place while nobody listens to what will come of it."""
 
 
 _GOING: set[Background[Any]] = set()
@@ -75,6 +81,36 @@ class Background(Generic[T]):
             self._ended.set()
 
 
+class Listeners:
+    """Who listens: open streams of events, of answers and of signs of life, by the name of a session or of an event."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def listening(self, name: str) -> Iterator[None]:
+        """While the block goes on, somebody listens to what comes under this name."""
+        with self._lock:
+            self._open[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open[name] -= 1
+                self._open += Counter()  # without the names that nobody listens to any more
+
+
+LISTENERS = Listeners()
+"""The process's own: the names are random."""
+
+
 @dataclass(frozen=True)
 class RunState:
     """How far a run is: rows done and in all, seconds left, whether the network is through.
@@ -107,6 +143,26 @@ class LinePlace:
         while ahead := self._line.ahead(self):
             yield ahead
             self._line.wait(seconds)
+
+
+class Attention:
+    """Whether anybody waits for what a request asked for: Gradio does it whether or not the answer is fetched."""
+
+    def __init__(self, request: gr.Request):
+        self._names = (request.session_hash, LocalContext.event_id.get(None))
+        self._seen = time.monotonic()
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody has listened for a while."""
+        if any(name in LISTENERS for name in self._names):
+            self._seen = time.monotonic()
+        return time.monotonic() - self._seen > UNHEARD_SECONDS
+
+    def check(self) -> None:
+        """Raises EnhanceError when it is lost."""
+        if self.lost:
+            raise EnhanceError("nobody_listened", seconds=f"{UNHEARD_SECONDS:g}")
 
 
 class WaitingLine:

@@ -56,9 +56,13 @@ class Run(Background[Result]):
                 max_pixels=limits.pixels,
                 max_bytes=limits.bytes,
                 caller=caller,
+                queued=self._queued,
             )
 
         super().__init__(do, "enhance-run")
+
+    def _queued(self, ahead: int) -> None:
+        self.state = RunState(ahead=ahead)
 
     def _progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
@@ -90,6 +94,7 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
             settings,
             progress=run.progress,
             stop=run.stop,
+            queued=run.queued,
             watch=picture,
             preview=preview,
             max_pixels=limits.pixels,

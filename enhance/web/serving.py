@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Config
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
+from ..inference.turns import DEVICE_THREAD
 from ..settings import Settings
 from ..texts import LANGUAGES, say
 from .fragments import EXAMPLES_OF_PRESETS
@@ -30,6 +30,7 @@ from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
 from .metrics import METRICS, Metrics, asked_from_here
 from .page_files import PageFolder, limits_of
+from .state import MOST_VISITORS
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
 _KNOWN_ADDRESSES = 1000
 _TALKERS = ("httpx", "httpcore", "uvicorn.access", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub", "filelock")
 
-_WARM_AFTER_SECONDS = 2.0
-_SESSIONS = 1000
+_SESSIONS = MOST_VISITORS
+"""Gradio copies its parts for each page and call of the API, 0.2 MB and more; a copy that is gone is made anew."""
 _THREADS = 60
 """For everything but the runs that wait, each of which holds a thread."""
 
@@ -119,8 +120,8 @@ def quiet_logs() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def warm_up(enhancer: Enhancer) -> threading.Timer:
-    """Load PyTorch and measure the device in the background, a moment after the page is there."""
+def warm_up(enhancer: Enhancer) -> None:
+    """Load PyTorch and measure the device, on the device's thread, while the page is there already."""
 
     def load() -> None:
         try:
@@ -128,10 +129,7 @@ def warm_up(enhancer: Enhancer) -> threading.Timer:
         except Exception as error:  # the first picture tells the visitor
             log.warning("The engine is not ready: %s", error)
 
-    timer = threading.Timer(_WARM_AFTER_SECONDS, load)
-    timer.daemon = True
-    timer.start()
-    return timer
+    DEVICE_THREAD.hand_over(load)
 
 
 def _head() -> str:

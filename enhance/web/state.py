@@ -77,6 +77,9 @@ class PageRun(Background[Finished]):
         self.upload, self.picture, self.state = upload, picture, RunState()
         super().__init__(lambda _: do(self), "enhance-run")
 
+    def queued(self, ahead: int) -> None:
+        self.state = RunState(ahead=ahead)
+
     def progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
 

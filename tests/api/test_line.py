@@ -13,13 +13,14 @@ import pytest
 from gradio_client import Client, handle_file
 
 from enhance.errors import EnhanceError
-from enhance.web.line import WaitingLine
+from enhance.web.line import LISTENERS, WaitingLine
 from enhance.web.page_files import Asker
 
 from .test_endpoints import wait_until
 from .test_endpoints_surface import SETTINGS, answer_to
 
 META = {"_type": "gradio.FileData"}
+SESSION = {"session_hash": "a session of one's own"}
 VALUES = list((SETTINGS | {"preset": "anime-fast"}).values())
 
 
@@ -45,8 +46,8 @@ def uploaded(site, name: str) -> dict[str, Any]:
     return {"path": path, "meta": META}
 
 
-def called(site, endpoint: str, data: list[Any]) -> str:
-    answer = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data})
+def called(site, endpoint: str, data: list[Any], **more: str) -> str:
+    answer = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data, **more})
     assert answer.status_code == 200, answer.text
     return answer.json()["event_id"]
 
@@ -96,6 +97,24 @@ def test_a_run_whose_client_left_is_dropped(site, busy):
             next(stream.iter_bytes())
         before = 2 if event == second else 1
         wait_until(lambda before=before: waiting(site) == before - 1, seconds=30)
+
+
+def test_a_run_that_nobody_listens_to_gives_up_its_place(site, busy, monkeypatch):
+    picture = uploaded(site, "unheard.png")
+    going, unheard, heard, own = (called(site, "enhance", [picture, *VALUES], **one) for one in ({}, {}, {}, SESSION))
+    answers = {}
+    for event in (heard, own):
+        threading.Thread(target=lambda event=event: answers.update({event: told(site, "enhance", event)})).start()
+
+    wait_until(lambda: waiting(site) == 4)
+    monkeypatch.setattr("enhance.web.line.UNHEARD_SECONDS", 0.5)
+    wait_until(lambda: waiting(site) == 3)
+    assert "Nobody listened to this run for 0.5 s" in told(site, "enhance", unheard)
+    busy.set()
+    wait_until(lambda: len(answers) == 2)
+    answers[going] = told(site, "enhance", going)
+    assert all("event: complete" in answer for answer in answers.values())
+    wait_until(lambda: not any(event in LISTENERS for event in answers))
 
 
 def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect, busy):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
+from gradio_client import handle_file
+
 from enhance.picture import read_picture
 from enhance.web.build import keep_swept
 from enhance.web.preview import KeptPictures
+from enhance.web.serving import warm_up
 from enhance.web.state import AWAY_SECONDS, Visitors
 
 from .test_endpoints import wait_until
@@ -54,3 +57,11 @@ def test_a_failing_job_does_not_stop_the_others():
 
 def test_the_server_has_one_sweeper(site):
     assert "enhance-sweeper" in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_model_at_rest_and_the_warm_up_take_no_thread_of_their_own(site, client):
+    before = set(threading.enumerate())
+    warm_up(site.enhancer)
+    client.predict(image=handle_file(site.photo("rest.png", 8, 8)), preset="anime-fast", api_name="/preview")
+    assert site.enhancer.status()["model"]
+    assert [one for one in set(threading.enumerate()) - before if isinstance(one, threading.Timer)] == []

@@ -12,8 +12,12 @@ from PIL import Image
 
 from enhance import Enhancer, Settings, StorageError
 from enhance.batch import Item, Running, apart, find_pictures, lines_of, pack, plan
+from enhance.inference.turns import Turn
 from enhance.output.result import write_png
+from enhance.picture import read_picture
 from enhance.report.summary import table
+
+from ..api.test_endpoints import wait_until
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -264,3 +268,19 @@ def test_a_forged_name_is_told_in_the_order_of_its_letters(enhancer, sources, tm
 
 def test_equal_names_are_kept_apart_also_by_their_case():
     assert apart(["a.png", "A.png", "b.png", "a.png"]) == ["a.png", "A-2.png", "b.png", "a-3.png"]
+
+
+def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, sources, tmp_path, monkeypatch):
+    decoded, seen, read = [], [], read_picture
+    monkeypatch.setattr("enhance.pipeline.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
+    batch = Running(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
+
+    with enhancer.engine.near(Turn("a")), enhancer.engine.near(Turn("b")):
+        waiting = threading.Thread(target=batch.run)
+        waiting.start()
+        wait_until(lambda: seen and seen[-1].ahead == 2)
+        assert decoded == []
+    waiting.join()
+
+    assert (seen[-1].count("done"), seen[-1].ahead) == (2, 0)
+    assert decoded == ["1.png", "2.png"]

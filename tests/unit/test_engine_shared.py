@@ -42,14 +42,20 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
 
 
 def test_a_model_that_nobody_uses_any_more_is_released(photo):
-    engine = Engine("cpu", "fp32", idle_seconds=0.05)
-
+    engine = Engine("cpu", "fp32")
     enlarge(engine, photo[:8, :8])
+    engine.release_if_idle()
+    assert engine.loaded(), "it was needed a moment ago"
 
-    for _ in range(600):
-        if engine.loaded() is None:
-            break
-        threading.Event().wait(0.05)
+    engine._used -= 300
+    run = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
+    next(run)
+    engine._used -= 300
+    engine.release_if_idle()
+    assert engine.loaded(), "a run goes on"
+
+    run.close()
+    engine.release_if_idle()
     assert engine.loaded() is None
     assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
 

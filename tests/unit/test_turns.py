@@ -173,6 +173,17 @@ def test_an_exception_reaches_the_one_who_asked_and_the_next_step_is_done():
     assert isinstance(one.error, ZeroDivisionError)
 
 
+def test_work_that_is_handed_over_is_done_in_its_turn_and_waited_for_by_nobody():
+    with Held() as held:
+        held.device.hand_over(lambda: held.order.append("handed over"))
+        held.device.hand_over(lambda: 1 / 0)
+        held.ask("next")
+        assert held.order == []
+
+    until(lambda: held.device.waiting() == 0)
+    assert held.device.do(lambda: held.order) == ["handed over", "next"]
+
+
 def test_the_thread_can_leave_and_comes_back_for_the_next_step():
     device = DeviceThread()
     before = device.do(threading.current_thread)
@@ -214,8 +225,39 @@ def test_long_runs_go_one_after_the_other_and_callers_take_turns():
     for one in asked:
         one.end()
 
-    assert order == ["b1", "a1", "a2", "a3"]
+    assert order == ["a1", "b1", "a2", "a3"], "a1 was near the device before b1 came"
     assert len(runs) == 0
+
+
+def test_one_run_has_the_device_and_one_more_is_near_it():
+    runs, near, told = Runs(), [], {}
+
+    def run(name: str) -> None:
+        with runs.near(Turn(name, queued=lambda ahead: told.update({name: ahead}))) as place:
+            near.append(name)
+            with runs.run(place.turn, place):
+                assert near[-2:] != [name, name]
+
+    with runs.run(Turn("a")):
+        asked = []
+        for name in ("b", "c", "d"):
+            asked.append(Asked(lambda name=name: run(name)))
+            until(lambda name=name: name in told)
+        assert near == ["b"]
+        assert told == {"b": 1, "c": 2, "d": 3}
+    for one in asked:
+        one.end()
+
+    assert near == ["b", "c", "d"]
+    assert len(runs) == 0
+
+
+def test_a_place_near_the_device_that_is_given_up_lets_the_next_one_in():
+    runs = Runs()
+    with runs.run(Turn("a")), runs.near(Turn("b")) as place:
+        runs.leave(place)
+        with runs.near(Turn("c")):
+            assert len(runs) == 2
 
 
 def test_a_waiting_run_that_is_stopped_leaves_the_queue_without_being_begun():

@@ -1,0 +1,295 @@
+"""The clients of the soak: what each does to a served app, and whether what it got is what it asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+import re
+import secrets
+import time
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image, PngImagePlugin
+from skimage import data
+
+from enhance import Enhancer
+from enhance.web.controls import settings_called
+
+SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
+SQUARE = 24
+USUAL: dict[str, Any] = {
+    "preset": "anime-fast",
+    "scale": 4,
+    "tuning": True,
+    "strength": None,
+    "denoise": None,
+    "sharpen": None,
+    "saturation": None,
+    "contrast": None,
+    "tile": 192,
+}
+TUNED: tuple[dict[str, Any], ...] = (
+    {"contrast": 1.3},
+    {"saturation": 0.4, "sharpen": 0.6},
+    {"strength": 0.5},
+    {"scale": 2},
+)
+GENTLE: dict[str, Any] = {"preset": "gentle", "tile": 64}
+BROKEN = (b"no picture at all", b"\x89PNG\r\n\x1a\n" + bytes(40), b"GIF89a\xff\xff\xff\xff", b"")
+PATIENCE = 300.0
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A picture, and what an `Enhancer` of our own made of it before: by settings, the whole and its middle square."""
+
+    pixels: np.ndarray
+    wholes: dict[str, np.ndarray]
+    squares: dict[str, np.ndarray]
+
+    def file(self, mark: str = "") -> bytes:
+        """The picture as PNG; with another `mark` it is another file of the same pixels, so it is computed again."""
+        written, said = io.BytesIO(), PngImagePlugin.PngInfo()
+        said.add_text("Comment", mark)
+        Image.fromarray(self.pixels).save(written, "PNG", pnginfo=said)
+        return written.getvalue()
+
+
+def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True) -> list[Known]:
+    """Pieces of a photo, and all that the clients will ask for, done in this process."""
+    enhancer, photo, known = Enhancer(data=folder / "known"), data.astronaut(), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (height, width) in enumerate(SIZES[:count]):
+        one = Known(np.ascontiguousarray(photo[60 + 25 * number :, 150:][:height, :width]), {}, {})
+        path = folder / f"known-{number}.png"
+        path.write_bytes(one.file())
+        for changes in ({}, *TUNED, *([GENTLE] if gentle and number == 0 else [])):
+            settings = settings_called(**(USUAL | changes))
+            one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
+            one.squares[json.dumps(changes)] = enhancer.preview(path, settings, size=SQUARE).after
+        known.append(one)
+    enhancer.release()
+    return known
+
+
+def _pixels(file: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(file)) as image:
+        return np.asarray(image)
+
+
+@dataclass
+class Tally:
+    """What all clients saw: seconds by kind of request, refusals by sentence, and what must not be."""
+
+    seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    done: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class Refusal(Exception):
+    """The server said a sentence instead of giving an answer."""
+
+
+class Visitor:
+    """One client: it does one thing after the other, each as somebody who came for that alone."""
+
+    def __init__(self, url: str, number: int, known: list[Known], tally: Tally):
+        address = f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"
+        self.number, self._known, self._tally = number, known, tally
+        self._random = random.Random(number)
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=PATIENCE, headers={"x-forwarded-for": address}, trust_env=False
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def visit(self, until: float) -> None:
+        """Do what comes to mind until the time, a `time.monotonic`, is over."""
+        names, weights = zip(*MIX.items(), strict=True)
+        await asyncio.sleep(self._random.random())
+        while time.monotonic() < until:
+            (name,) = self._random.choices(names, weights)
+            await self.do(name)
+            await asyncio.sleep(self._random.uniform(0, 0.5))
+
+    async def do(self, name: str) -> None:
+        """One thing of the mix; whatever comes of it is told to the tally."""
+        begun = time.monotonic()
+        try:
+            await getattr(self, name)()
+        except Refusal as refusal:
+            self._tally.refused[re.sub(r"\d+([.,]\d+)*", "N", str(refusal))] += 1
+        except Exception as error:
+            self._tally.failed.append(f"{name}: {type(error).__name__}: {error}"[:300])
+        else:
+            self._tally.done[name] += 1
+            self._tally.seconds[name].append(time.monotonic() - begun)
+
+    async def run(self) -> None:
+        await self._enhanced(self._random.choice(self._known), {}, secrets.token_hex(4))
+
+    async def gentle(self) -> None:
+        await self._enhanced(self._known[0], GENTLE, secrets.token_hex(4))
+
+    async def retune(self) -> None:
+        await self._enhanced(self._random.choice(self._known), self._random.choice(TUNED))
+
+    async def preview(self) -> None:
+        known, changes = self._random.choice(self._known), self._random.choice(({}, *TUNED))
+        file = await self._uploaded(known.file())
+        _, after, _ = await self._asked("preview", [file, None, None, SQUARE, *(USUAL | changes).values()])
+        self._compare("preview", await self._fetched(after), known.squares[json.dumps(changes)])
+
+    async def batch(self) -> None:
+        chosen = self._random.sample(range(len(self._known)), 2)
+        files = [
+            await self._uploaded(self._known[number].file(secrets.token_hex(4)), f"batch-{number}.png")
+            for number in chosen
+        ]
+        files.append(await self._uploaded(BROKEN[0], "broken.png"))
+        archive, info = await self._asked("batch", [files, *USUAL.values()])
+        if (info["done"], info["failed"]) != (2, 1):
+            self._tally.wrong.append(f"batch: {info['done']} done, {info['failed']} failed")
+            return
+        with zipfile.ZipFile(io.BytesIO(await self._fetched(archive))) as packed:
+            for number in chosen:
+                file = packed.read(f"batch-{number}.png")
+                self._compare("batch", file, self._known[number].wholes["{}"])
+
+    async def report(self) -> None:
+        session = secrets.token_hex(8)
+        info = await self._enhanced(self._random.choice(self._known), {}, session=session)
+        (pdf,) = await self._asked("report", [info["task_id"]], session)
+        if not (await self._fetched(pdf)).startswith(b"%PDF"):
+            self._tally.wrong.append("report: no PDF")
+
+    async def light(self) -> None:
+        (answer,) = await self._asked(self._random.choice(("status", "presets")), [])
+        if not answer:
+            self._tally.wrong.append("light: an empty answer")
+
+    async def broken(self) -> None:
+        try:
+            await self._enhanced(self._known[0], {}, file=self._random.choice(BROKEN))
+        except Refusal as refusal:
+            if "not a picture" not in str(refusal) and "empty" not in str(refusal):
+                raise  # the line was full, say
+        else:
+            self._tally.wrong.append("broken: it was taken for a picture")
+
+    async def leave(self) -> None:
+        """Ask, listen for a moment, and go."""
+        event = await self._posted("enhance", [await self._fresh(), *USUAL.values()])
+        async with self._stream(f"gradio_api/call/enhance/{event}") as lines:
+            await anext(lines, None)
+
+    async def unheard(self) -> None:
+        """Ask, and never listen."""
+        await self._posted("enhance", [await self._fresh(), *USUAL.values()])
+
+    async def page(self) -> None:
+        """Open the page as a browser does, wait for its first event, and close it."""
+        session = secrets.token_hex(6)
+        self._checked(await self._http.get("/"))
+        config = self._checked(await self._http.get("config")).json()
+        load = next(one for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
+        async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
+            await anext(alive)
+            asked = {"data": [secrets.token_hex(16)], "fn_index": load["id"], "session_hash": session, "trigger_id": None}
+            self._checked(await self._http.post("gradio_api/queue/join", json=asked))
+            async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
+                async for line in lines:
+                    if line.startswith("data: ") and json.loads(line[6:])["msg"] == "process_completed":
+                        break
+
+    async def _enhanced(
+        self,
+        known: Known,
+        changes: dict[str, Any],
+        mark: str = "",
+        file: bytes | None = None,
+        session: str | None = None,
+    ) -> dict[str, Any]:
+        given = await self._uploaded(known.file(mark) if file is None else file)
+        result, info = await self._asked("enhance", [given, *(USUAL | changes).values()], session)
+        self._compare("run", await self._fetched(result), known.wholes[json.dumps(changes)])
+        return info
+
+    async def _fresh(self) -> dict[str, Any]:
+        return await self._uploaded(self._random.choice(self._known).file(secrets.token_hex(4)))
+
+    async def _uploaded(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
+        answer = self._checked(await self._http.post("gradio_api/upload", files={"files": (name, file)}))
+        return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    async def _posted(self, name: str, given: list[Any], session: str | None = None) -> str:
+        more = {"session_hash": session} if session else {}
+        answer = await self._http.post(f"gradio_api/call/{name}", json={"data": given, **more})
+        return self._checked(answer).json()["event_id"]
+
+    async def _asked(self, name: str, given: list[Any], session: str | None = None) -> list[Any]:
+        """The endpoint's answer. Raises Refusal."""
+        event, kind = await self._posted(name, given, session), ""
+        async with self._stream(f"gradio_api/call/{name}/{event}") as lines:
+            async for line in lines:
+                if line.startswith("event: "):
+                    kind = line.removeprefix("event: ")
+                elif line.startswith("data: ") and kind == "complete":
+                    return json.loads(line[6:])
+                elif line.startswith("data: ") and kind == "error":
+                    said = json.loads(line[6:])
+                    raise Refusal(said["error"] if isinstance(said, dict) else said)
+        raise ConnectionError(f"{name}: the answer ended early")
+
+    async def _fetched(self, file: dict[str, Any]) -> bytes:
+        return self._checked(await self._http.get(f"gradio_api/file={file['path']}")).content
+
+    @asynccontextmanager
+    async def _stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+        async with self._http.stream("GET", path) as answer:
+            self._checked(answer)
+            yield answer.aiter_lines()
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        """The answer, if it is none of a failing server. Raises Refusal where it is a sentence."""
+        if 400 <= answer.status_code < 500 and (said := answer.json().get("detail")):
+            raise Refusal(said)
+        return answer.raise_for_status()
+
+    def _compare(self, what: str, got: np.ndarray | bytes, wanted: np.ndarray) -> None:
+        """Whether the pixels are those that were computed before, bit for bit; else, whose they are."""
+        pixels = _pixels(got) if isinstance(got, bytes) else got
+        if np.array_equal(pixels, wanted):
+            return
+        others = [array for one in self._known for kept in (one.wholes, one.squares) for array in kept.values()]
+        crossed = any(np.array_equal(pixels, other) for other in others)
+        self._tally.wrong.append(f"{what}: {'the picture of another request' if crossed else 'other pixels'}")
+
+
+MIX = {
+    "run": 22,
+    "preview": 18,
+    "retune": 12,
+    "light": 18,
+    "page": 8,
+    "batch": 4,
+    "report": 4,
+    "broken": 6,
+    "leave": 4,
+    "unheard": 3,
+    "gentle": 1,
+}
+"""What clients do, and how often: the names of `Visitor`'s methods."""
