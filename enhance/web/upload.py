@@ -81,7 +81,7 @@ class UploadHandlers:
         except EnhanceError as error:
             return hidden | {card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
-        shown[card.estimate] = fragments.estimate(language, seconds)
+        shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
         shown[card.tips] = self._hints(visitor, upload, settings, language)
         return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
 
