@@ -91,9 +91,23 @@
     if (!one("#report-problem .problem")) one("#report-file")?.click();
   };
 
+  // On a phone the tuning is a sheet over the page: opened below what it tunes, closed by Escape or a touch beside it.
+  const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("#tuning-sheet > button");
+    if (button) requestAnimationFrame(() => { if (sheet()) one("#left:has(.photo) #stage")?.scrollIntoView({ block: "start" }); });
+    else if (sheet() && !sheet().contains(event.target)) sheet().querySelector(":scope > button").click();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !sheet()) return;
+    const button = sheet().querySelector(":scope > button");
+    button.click();
+    button.focus();
+  });
+
   // Where the person goes on, unless they are busy elsewhere on the page.
   const next = {
-    picture: () => (one("#photo .square") ? ["#bench", "#photo .square"] : ["#choose", "#upload button"]),
+    picture: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
