@@ -113,11 +113,12 @@
   };
   window.enhanceLookAt = (what) => {
     const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose");
-    let tries = 40;
+    let tries = 100;
     const look = () => {
       const [place, control] = next[what]();
       const [seen, reached] = [one(place), one(control)];
-      if ((!seen || !reached || reached.disabled) && --tries) return void setTimeout(look, 50);
+      const ready = seen && reached?.checkVisibility({ visibilityProperty: true }) && !reached.disabled;
+      if (!ready && --tries) return void setTimeout(look, 50);
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       if (what !== "end" || one("#progress .finished")) {
         seen?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });

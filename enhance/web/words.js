@@ -17,6 +17,7 @@
   const nameParts = () => {
     for (const [parts, key] of NAMES) for (const part of all(parts)) name(part, say(key));
     for (const part of all("[title='common.upload'], .compare .icon-button-wrapper button[title]")) name(part, part.ariaLabel, "title");
+    for (const radio of all(".block input[type=radio]")) name(radio, radio.closest(".block").id, "name"); // one group each
     for (const part of all("[aria-label='Empty value']")) part.removeAttribute("aria-label");
     for (const image of all("footer img")) image.alt = "";
     for (const image of all("#examples .gallery-item img")) {
