@@ -36,16 +36,16 @@ def problem(sentence: str) -> str:
 
 def finished(sentence: str) -> str:
     """That a run has ended well; the page then brings the result into view."""
-    return f'<p class="note finished" role="status">{escape(sentence)}</p>'
+    return f'<p class="note finished">{escape(sentence)}</p>'
 
 
 def cancelled(sentence: str) -> str:
     """That a run was stopped; the page then goes back to where it can be begun."""
-    return f'<p class="note cancelled" role="status">{escape(sentence)}</p>'
+    return f'<p class="note cancelled">{escape(sentence)}</p>'
 
 
 def note(sentence: str) -> str:
-    return f'<p class="note" role="status">{escape(sentence)}</p>' if sentence else ""
+    return f'<p class="note">{escape(sentence)}</p>' if sentence else ""
 
 
 def hint(sentence: str) -> str:
@@ -127,7 +127,7 @@ def result_chip(language: str, current: bool) -> str:
 
 
 def _chip(state: str, text: str) -> str:
-    return f'<span class="chip {state}" data-state="{state}" role="status">{escape(text)}</span>'
+    return f'<span class="chip {state}" data-state="{state}">{escape(text)}</span>'
 
 
 def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
@@ -167,7 +167,7 @@ def progress(text: str, share: float | None) -> str:
     words = escape(text)
     value = "" if share is None else f' value="{100 * share:.1f}"'
     bar = f'<progress max="100"{value} aria-label="{words}"></progress>'
-    return f'<div class="run" role="status"><p>{words}</p>{bar}</div>'
+    return f'<div class="run"><p>{words}</p>{bar}</div>'
 
 
 def live(language: str, pixels: np.ndarray) -> str:

@@ -164,6 +164,7 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
     """What the stage shows while there is no picture."""
     with gr.Column(elem_classes="card", elem_id="choose"):
         gr.Markdown(words("welcome"), elem_id="welcome")
+        problem = gr.HTML(elem_id="upload-problem")
         file = gr.File(label=words("upload"), show_label=False, elem_id="upload", height=170)
         gr.Markdown(words("upload_here"), elem_id="upload-words")
         gr.Markdown(words("upload_touch"), elem_id="upload-touch")
@@ -171,7 +172,7 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
         look: dict[str, Any] = {"type": "index", "label": words("examples"), "elem_id": "examples"}
         examples = gr.Dataset(components=[gr.Image(render=False)], samples=[[str(path)] for path in EXAMPLES], **look)
         _hint(words, "examples_credit")
-    return file, gr.HTML(elem_id="upload-problem"), examples
+    return file, problem, examples
 
 
 def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, Any]]:

@@ -55,7 +55,7 @@ ERRORS = {
     if isinstance(one, type) and issubclass(one, Exception)
 }
 
-KEPT = {"bits", "turned", "upright", "before", "after", "handle", "zoom"}
+KEPT = {"bits", "turned", "upright", "before", "after", "handle", "zoom", "close", "fullscreen"}
 """The keys of a single word that the code keeps in a variable before they are said, or hands to the browser."""
 
 SAME_IN_BOTH = {"report_unknown", "report_place_at"}
