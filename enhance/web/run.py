@@ -15,8 +15,8 @@ from PIL import Image
 from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..files import explained, link_or_copy
-from ..output.growing import GrowingPicture
 from ..output.rendition import icc_for_screen, save_for_screen
+from ..output.result import GrowingPicture
 from ..picture import Picture
 from ..preview import look
 from ..settings import Settings

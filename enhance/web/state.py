@@ -15,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..output.growing import GrowingPicture
+from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
