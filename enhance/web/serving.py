@@ -42,11 +42,14 @@ _FONTS = (
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 _CSS = (_HERE / "style.css").read_text(encoding="utf-8")
-_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "stage.js"))
-_SAID_BY_THE_BROWSER = ("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in")
+_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "stage.js", "history.js"))
+_SAID_BY_THE_BROWSER = (
+    *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
+    *("remove_surely", "lost_connection", "lost_connection_text", "server_changed", "load_anew"),
+)
 LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
-NAME_OF_TAB = "async () => [await window.enhanceTab()]"
+BROWSER = "() => window.enhanceBrowser()"
 RUN_ENDED = "() => window.enhanceLookAt('end')"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
