@@ -53,17 +53,20 @@
       const date = new Date(time.dateTime);
       if (!isNaN(date)) say(time, date.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" }));
     }
-    for (const toast of document.querySelectorAll(".toast-body.error")) {
-      if (!/^Connection Lost$/.test(toast.querySelector(".toast-title")?.textContent.trim() ?? "")) continue;
-      say(toast.querySelector(".toast-text"), window.enhanceSay("lost_connection_text"));
-      say(toast.querySelector(".toast-title"), window.enhanceSay("lost_connection"));
+    for (const text of document.querySelectorAll("[data-testid=toast-text]")) {
+      if (!text.textContent.startsWith("Connection to the server was lost")) continue;
+      say(text, window.enhanceSay("lost_connection_text"));
+      const title = text.closest("[data-testid=toast-body]")?.querySelector(".toast-title")?.firstChild;
+      if (title) title.data = window.enhanceSay("lost_connection");
     }
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  // Another server knows nothing of this page. One without a picture is loaded anew, any other says so and waits.
-  const EVERY = 15000;
+  // Another server knows nothing of this page: with no picture it is loaded anew, else it says so at the next touch.
+  const [EVERY, RESTS] = [15000, 2000];
+  let looked = 0;
   const look = async () => {
-    if (document.hidden || !here() || one("#server-changed")) return;
+    if (document.hidden || !here() || one("#server-changed") || Date.now() - looked < RESTS) return;
+    looked = Date.now();
     const answer = await fetch("gradio_api/app_id").then((one) => one.json()).catch(() => null);
     if (!answer || String(answer.app_id) === here()) return;
     if (!one("#photo img") && !one("#changed .chip") && !one("#batch-table table")) return void location.reload();
@@ -77,5 +80,5 @@
     document.body.append(note);
   };
   setInterval(look, EVERY);
-  for (const seen of ["visibilitychange", "online", "focus"]) window.addEventListener(seen, look, true);
+  for (const act of ["visibilitychange", "online", "focus", "click", "keyup"]) window.addEventListener(act, look, true);
 })();

@@ -51,7 +51,7 @@ _THUMBNAIL = 96
 class Entry:
     """One run as a list has it. `state` is running, done, failed, cut by the server's end, or away: nobody waited.
 
-    `process` is the one that it runs in: what runs in none that is there was cut off too. `thumbnail`: a `data:` address.
+    `process` is the one that it runs in: what runs in none that is there was cut off. `thumbnail`: a `data:` address.
     """
 
     whose: str
