@@ -147,9 +147,13 @@ def _connect_history(
 ) -> None:
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result)
     listed, outputs = page.result.listed, parts(page.run, page.result)
-    told: dict[str, Any] = {"js": BROWSER, **_QUIET, "concurrency_limit": 2}
-    _resume(listed.select(history.open, page.browser, whole, **told), page, controls, upload, result)
+    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
+    told: dict[str, Any] = {"js": BROWSER, "api_visibility": "private", **waiting}
+    opened = listed.select(history.open, page.browser, whole, **told)
+    opened.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    _resume(opened, page, controls, upload, result)
     loaded = listed.retry(history.go_on, page.browser, whole, **told)
+    loaded.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
     asked = loaded.success(run.ask, page.controls.in_order, outputs, **_LIGHT)
     asked.success(run.follow, None, outputs, **_QUIET, **RUNS).then(result.place, None, outputs, **_LIGHT)
     _resume(loaded, page, controls, upload, result)

@@ -63,9 +63,11 @@
 
   // Another server knows nothing of this page: with no picture it is loaded anew, else it says so at the next touch.
   const [EVERY, RESTS] = [15000, 2000];
-  let looked = 0;
+  let [looked, later] = [0, null];
   const look = async () => {
-    if (document.hidden || !here() || one("#server-changed") || Date.now() - looked < RESTS) return;
+    if (document.hidden || !here() || one("#server-changed")) return;
+    clearTimeout(later);
+    if (Date.now() - looked < RESTS) return void (later = setTimeout(look, RESTS));
     looked = Date.now();
     const answer = await fetch("gradio_api/app_id").then((one) => one.json()).catch(() => null);
     if (!answer || String(answer.app_id) === here()) return;

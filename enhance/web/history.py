@@ -105,7 +105,7 @@ def begin(tasks: TaskStore, visitor: Visitor, upload: Upload, settings: Settings
         tasks.prepare()
         _write(tasks, entry)
     except StorageError as error:  # the run itself says what is wrong with the disk
-        log.warning("A run is not on its list: %s", error)
+        log.warning("A run is not on its list: %s", error.key)
         return None
     for old in listed(tasks, visitor.listed)[MOST:]:
         old.path(tasks).unlink(missing_ok=True)
@@ -258,6 +258,8 @@ class HistoryHandlers:
         picture = self._services.previews.picture(path)
         if picture.sha256 != entry.sha256:
             raise PictureError("input_changed", name=entry.name)
+        if visitor.upload is not None and visitor.upload.path != path:
+            self._services.previews.forget(visitor.upload)
         choice = visitor.start_over()
         upload = Upload(path, picture.sha256, facts, *save_thumbnail(visitor, picture))
         visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)

@@ -10,9 +10,8 @@ import gradio as gr
 import pytest
 
 from enhance.settings import Settings
-from enhance.web.controls import ControlHandlers
+from enhance.web.controls import ControlHandlers, settings_from
 from enhance.web.history import HistoryHandlers, list_of, listed
-from enhance.web.layout import CONTROLS
 from enhance.web.page_files import Asker
 from enhance.web.run import ResultHandlers, RunHandlers
 
@@ -156,7 +155,7 @@ def test_a_run_that_the_servers_end_cut_off_goes_on(page, services, history, vis
     assert "photo" in shown[page.upload.photo]
     again = services.visitors.of(tomorrow)
     assert again.upload.sha256 == waiting.sha256
-    assert again.controls == Settings(**waiting.settings) == Settings(**dict(zip(CONTROLS, VALUES, strict=True)))
+    assert again.controls == Settings(**waiting.settings) == settings_from(VALUES)
     assert listed(services.enhancer.tasks, waiting.whose) == []
 
 

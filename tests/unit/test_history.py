@@ -74,7 +74,9 @@ store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
 
 
 def kept_below(store: TaskStore) -> list[str]:
-    return sorted(path.parent.name for path in store.folder.rglob("*") if path.is_file() and path.parent != store.folder)
+    return sorted(
+        path.parent.name for path in store.folder.rglob("*") if path.is_file() and path.parent != store.folder
+    )
 
 
 def test_a_list_is_found_by_its_key_alone_and_tells_nobody_the_key(store, photo_file):
