@@ -88,6 +88,19 @@ def test_a_list_is_found_by_its_key_alone_and_tells_nobody_the_key(store, photo_
     assert all(KEY not in path.name + path.read_text() for path in store.lists.iterdir())
 
 
+@pytest.mark.parametrize("key", ["", "a1", KEY.upper(), KEY + "a1", "*" * 32, None, 7, [KEY]])
+def test_what_is_no_key_has_no_list_to_share(key):
+    assert list_of(asks(), key) == ""
+
+
+def test_an_entry_under_anothers_name_is_not_theirs(store, photo_file):
+    entry = begun(store, photo_file)
+    theirs = list_of(asks(), OTHER_KEY)
+    entry.path(store).rename(store.lists / f"{theirs}.{entry.id}.json")
+
+    assert listed(store, theirs) == listed(store, entry.whose) == []
+
+
 def test_a_user_has_one_list_whatever_the_browser_and_no_key_opens_it():
     assert list_of(asks("ada"), KEY) == list_of(asks("ada"), OTHER_KEY) != list_of(asks("eve"), KEY)
     assert list_of(asks("ada"), KEY) not in {list_of(asks(), KEY), list_of(asks(f"key {KEY}"), "")}
