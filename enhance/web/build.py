@@ -15,6 +15,7 @@ from ..enhancer import Enhancer
 from .api import add_endpoints
 from .batch import BATCHES, BatchHandlers
 from .controls import ControlHandlers
+from .history import HistoryHandlers
 from .language import page_texts
 from .layout import Page, build_page
 from .line import WaitingLine
@@ -22,7 +23,7 @@ from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
-from .serving import COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NAME_OF_TAB, NEW_PICTURE, RUN_ENDED, page_folder
+from .serving import BROWSER, COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NEW_PICTURE, RUN_ENDED, page_folder
 from .state import Visitors
 from .upload import UploadHandlers
 from .views import Services, parts
@@ -108,6 +109,7 @@ def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     _connect_upload(page, upload, controls, result)
     _connect_controls(page, upload, controls)
     _connect_run(page, run, result)
+    _connect_history(page, HistoryHandlers(page, services), controls, upload, run, result)
     _connect_batch(page, BatchHandlers(page, services))
     demo.unload(services.visitors.leave)
 
@@ -121,13 +123,43 @@ def _connect_opening(
     result: ResultHandlers,
 ) -> None:
     """What this tab of the browser had before is there again, and goes on."""
-    values, of_result = page.controls.in_order, parts(page.run, page.result)
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    opened = demo.load(controls.open, page.tab, whole, js=NAME_OF_TAB, **_LIGHT)
-    opened.then(run.follow, None, of_result, **_QUIET, **RUNS)
-    opened.then(controls.wake, values, _touched(page), **_SUPERSEDING)
-    opened.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
-    opened.then(result.place, None, of_result, **_LIGHT)
+    opened = demo.load(controls.open, page.browser, whole, js=BROWSER, **_LIGHT)
+    opened.then(run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
+    _resume(opened, page, controls, upload, result)
+
+
+def _resume(event: Any, page: Page, controls: ControlHandlers, upload: UploadHandlers, result: ResultHandlers) -> None:
+    """After a picture was put on the stage with all that belongs to it: what takes a moment more."""
+    values = page.controls.in_order
+    event.then(controls.wake, values, _touched(page), **_SUPERSEDING)
+    event.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    event.then(result.place, None, parts(page.run, page.result), **_LIGHT)
+
+
+def _connect_history(
+    page: Page,
+    history: HistoryHandlers,
+    controls: ControlHandlers,
+    upload: UploadHandlers,
+    run: RunHandlers,
+    result: ResultHandlers,
+) -> None:
+    whole = parts(page.upload, page.controls, page.preview, page.run, page.result)
+    listed, outputs = page.result.listed, parts(page.run, page.result)
+    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
+    told: dict[str, Any] = {"js": BROWSER, "api_visibility": "private", **waiting}
+    opened = listed.select(history.open, page.browser, whole, **told)
+    opened.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    _resume(opened, page, controls, upload, result)
+    loaded = listed.retry(history.go_on, page.browser, whole, **told)
+    loaded.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    asked = loaded.success(run.ask, page.controls.in_order, outputs, **_LIGHT)
+    asked.success(run.follow, None, outputs, **_QUIET, **RUNS).then(result.place, None, outputs, **_LIGHT)
+    _resume(loaded, page, controls, upload, result)
+    fetched = listed.download(history.file, page.browser, outputs, **told)
+    fetched.success(None, None, None, js=FETCH_REPORT, **_QUIET)
+    listed.delete(history.remove, page.browser, outputs, **told)
 
 
 def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers, result: ResultHandlers) -> None:

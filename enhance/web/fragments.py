@@ -18,7 +18,7 @@ from ..info import settings_in
 from ..output.resample import scaled_size
 from ..picture import Box, Facts
 from ..settings import Settings
-from ..texts import PixelCount, say, say_measured, say_time, source_in_words, straight
+from ..texts import PixelCount, name_of, say, say_measured, say_time, source_in_words, straight
 from .state import MOST_PLACES, Place, Upload
 
 EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
@@ -259,3 +259,23 @@ def _bytes(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1e3:,.0f} kB"
     return f"{count / 1e6:,.1f} MB"
+
+
+def history_item(
+    language: str, entry: Mapping[str, Any], settings: Settings, standing: str, acts: Sequence[str]
+) -> str:
+    """A line of a visitor's list: the picture, what it is called, what became of it, and what can be done with it."""
+    height, width = scaled_size(entry["height"], entry["width"], settings.scale)
+    when = f'<time datetime="{escape(entry["began"])}">{escape(entry["began"])}</time>'
+    about = [_size(language, width, height), name_of(language, "preset", settings.preset)]
+    said = f'<p class="note">{escape(say(language, f"history_{standing}"))}</p>' if standing != "done" else ""
+    name = escape(entry["name"])
+    buttons = "".join(
+        f'<button type="button" data-act="{act}" aria-label="{words}: {name}">{words}</button>'
+        for act in acts
+        for words in [escape(say(language, f"act_{act}"))]
+    )
+    image = f'<img alt="" src="{escape(entry["thumbnail"])}">'
+    text = f"<div><strong>{name}</strong><p>{escape(' · '.join(about))} · {when}</p>{said}</div>"
+    head = f'<li data-entry="{escape(entry["id"])}" data-state="{standing}">'
+    return f'{head}{image}{text}<div class="acts">{buttons}</div></li>'

@@ -97,6 +97,8 @@ class ResultCard:
     report_problem: gr.HTML
     made: gr.Accordion
     facts: gr.HTML
+    past: gr.Accordion
+    listed: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class BatchCard:
 
 @dataclass(frozen=True)
 class Page:
-    """All parts, the button that copies the page's link, and the name of the browser's tab."""
+    """All parts, the button that copies the page's link, and what the browser tells of itself when it is asked."""
 
     upload: UploadCard
     controls: ControlsCard
@@ -122,7 +124,7 @@ class Page:
     result: ResultCard
     batch: BatchCard
     link: gr.Button
-    tab: gr.Textbox
+    browser: list[gr.Textbox]
 
 
 def build_page(words: Words, login: bool = False) -> Page:
@@ -143,10 +145,12 @@ def build_page(words: Words, login: bool = False) -> Page:
             estimate, run, home = _bar(words)
             with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
                 facts = gr.HTML(elem_id="result-facts")
+            with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
+                listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
         batch = _batch(words)
-    tab = gr.Textbox(visible=False)
-    upload = UploadCard(*chosen, *strip, estimate, *tips)
-    return Page(upload, controls, preview, run, ResultCard(*stage, *home, made, facts), batch, link, tab)
+    browser = [gr.Textbox(visible=False) for _ in range(3)]  # the tab's name, the browser's key, an earlier server
+    upload, result = UploadCard(*chosen, *strip, estimate, *tips), ResultCard(*stage, *home, made, facts, past, listed)
+    return Page(upload, controls, preview, run, result, batch, link, browser)
 
 
 def _head(words: Words, login: bool) -> gr.Button:
@@ -178,9 +182,8 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
 def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, Any]]:
     with gr.Column(elem_classes="card", elem_id="stage"):
         with gr.Row(elem_classes="titled", elem_id="stage-head"):
-            view = gr.Radio(
-                [], label=words("view"), show_label=False, container=False, interactive=True, elem_id="view"
-            )
+            bare: dict[str, Any] = {"show_label": False, "container": False, "interactive": True}
+            view = gr.Radio([], label=words("view"), elem_id="view", **bare)
             chip, result_chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
             gr.HTML('<div class="zoom" role="group"></div>', elem_id="zoom")
             retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
@@ -230,15 +233,9 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
         controls["tuning"] = gr.Checkbox(
             value=start["tuning"], label=words("tuning"), info=words("tuning_info"), container=False, elem_id="tuning"
         )
-        for name in (*TUNED[1:], "tile"):
-            controls[name] = _slider(words, name, start[name])
-    controls["scale"] = gr.Radio(
-        [(f"{scale}×", scale) for scale in (1, 2, 3, 4)],
-        value=start["scale"],
-        label=words("scale"),
-        elem_id="scale",
-        elem_classes="bare",
-    )
+        controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[1:], "tile")}
+    look: dict[str, Any] = {"label": words("scale"), "elem_id": "scale", "elem_classes": "bare"}
+    controls["scale"] = gr.Radio([(f"{scale}×", scale) for scale in (1, 2, 3, 4)], value=start["scale"], **look)
     return ControlsCard(controls, problem, about, changed, reset), (tips, offers, faster)
 
 

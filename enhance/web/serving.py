@@ -42,16 +42,18 @@ _FONTS = (
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 _CSS = (_HERE / "style.css").read_text(encoding="utf-8")
-_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "words.js", "stage.js"))
+_SCRIPTS = ("page.js", "words.js", "stage.js", "history.js")
+_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
 _SAID_BY_THE_BROWSER = (
     *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
+    *("remove_surely", "server_changed", "load_anew"),
 )
 """Gradio's own parts among it, where its front end has no words or English ones only."""
 LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
-NAME_OF_TAB = "async () => [await window.enhanceTab()]"
+BROWSER = "() => window.enhanceBrowser()"
 RUN_ENDED = "() => window.enhanceLookAt('end')"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
-from ..output.growing import GrowingPicture
+from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
@@ -49,6 +49,14 @@ class Upload:
     thumbnail_size: tuple[int, int]
     """Width and height."""
 
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+    @property
+    def bytes(self) -> int:
+        return self.facts.bytes
+
 
 @dataclass(frozen=True, eq=False)
 class Finished:
@@ -75,6 +83,8 @@ class PageRun(Background[Finished]):
 
     def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: GrowingPicture):
         self.upload, self.picture, self.state = upload, picture, RunState()
+        self.stopped_by: Literal["", "person", "absence"] = ""
+        """Whose doing it was that it was stopped; nobody's where the server ends."""
         super().__init__(lambda _: do(self), "enhance-run")
 
     def queued(self, ahead: int) -> None:
@@ -82,6 +92,11 @@ class PageRun(Background[Finished]):
 
     def progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
+
+    def stop_for(self, whose: Literal["person", "absence"]) -> None:
+        """Stop it, and remember the first whose doing that was."""
+        self.stopped_by = self.stopped_by or whose
+        self.stop.set()
 
 
 class Visitor:
@@ -91,6 +106,8 @@ class Visitor:
         self.folder, self.address, self.user = folder, address, user
         self.tab = ""
         """The name that the browser gives the tab, which a page keeps when it is loaded anew."""
+        self.listed = ""
+        """The name of the list of what they made, which is kept on the disk; empty where they have none."""
         self.lock = threading.RLock()
         self.seen = time.monotonic()
         self.upload: Upload | None = None
@@ -133,13 +150,13 @@ class Visitor:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
-    def stop(self) -> None:
+    def stop(self, whose: Literal["person", "absence"] = "person") -> None:
         """Stop the preview and the run."""
         with self.lock:
             if self.asked is not None:
                 self.asked.stop.set()
             if self.run is not None:
-                self.run.stop.set()
+                self.run.stop_for(whose)
 
     def leave(self) -> None:
         """Stop what only an open page needs: the preview and the batch. A run goes on for a while."""
@@ -223,7 +240,7 @@ class Visitors:
         with self._lock:
             for one in self._visitors.values():
                 if one.away is not None and one.away < alone:
-                    one.stop()
+                    one.stop("absence")
             away = [name for name, one in self._visitors.items() if one.away is not None and one.away < gone]
             forgotten = [self._visitors.pop(name) for name in away] + self._idle()
         for one in forgotten:

@@ -137,7 +137,7 @@ def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("enhance.web.run.save_for_screen", full)
+    monkeypatch.setattr("enhance.web.views.save_for_screen", full)
 
     told = run(page, services)[-1]
 

@@ -27,6 +27,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
     "column_{}": ("file", "state", "size", "time"),
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
+    "history_{}": ("running", "gone", "cut", "away", "failed"),
+    "act_{}": ("download", "report", "open", "go_on", "remove"),
     "report_{}": ("brightness", "red", "green", "blue"),
     "report_month_{}": tuple(map(str, range(1, 13))),
     "report_place_{}": ("detailed", "even", "middle"),
