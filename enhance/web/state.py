@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..batch import Item
 from ..output.growing import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
@@ -84,6 +85,18 @@ class PageRun(Background[Finished]):
         self.state = RunState(done, total, left, writing=done >= total)
 
 
+@dataclass
+class Many:
+    """The files of the second tab: as they were before a batch of them, and what there is to see and to take home.
+
+    `pictures` are thumbnails by the file's key and whether it is the result's, `results` finished pictures by the key.
+    """
+
+    items: tuple[Item, ...] = ()
+    pictures: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
+    results: dict[str, Path] = field(default_factory=dict)
+
+
 class Visitor:
     """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
 
@@ -107,7 +120,9 @@ class Visitor:
         self.failed = False
         self.run: PageRun | None = None
         self.finished: Finished | None = None
+        self.many = Many()
         self.batch: Background[Any] | None = None
+        """The batch that goes on, or the last one."""
         self.away: float | None = None
         """When the page was closed, in monotonic seconds."""
         self._files = 0
@@ -115,12 +130,17 @@ class Visitor:
     @property
     def works(self) -> bool:
         """Whether anything of theirs runs or waits."""
-        return self.busy or self.batch is not None or self.asked is not None
+        return self.busy or self.batch_busy or self.asked is not None
 
     @property
     def busy(self) -> bool:
         """Whether a run is going on or waits for its turn."""
         return self.run is not None and not self.run.over
+
+    @property
+    def batch_busy(self) -> bool:
+        """Whether a batch is going on."""
+        return self.batch is not None and not self.batch.over
 
     def place(self, kind: str, suffix: str) -> Path:
         """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
@@ -134,17 +154,16 @@ class Visitor:
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
     def stop(self) -> None:
-        """Stop the preview and the run."""
-        with self.lock:
-            if self.asked is not None:
-                self.asked.stop.set()
-            if self.run is not None:
-                self.run.stop.set()
+        """Stop all that goes on for the page."""
+        self._stop(self.asked, self.run, self.batch)
 
     def leave(self) -> None:
-        """Stop what only an open page needs: the preview and the batch. A run goes on for a while."""
+        """Stop what only an open page needs: the preview. A run and a batch go on for a while."""
+        self._stop(self.asked)
+
+    def _stop(self, *going: Asked | Background[Any] | None) -> None:
         with self.lock:
-            for one in (self.asked, self.batch):
+            for one in going:
                 if one is not None:
                     one.stop.set()
 
@@ -153,7 +172,7 @@ class Visitor:
         with self.lock:
             self.choice += 1
             choice = self.choice
-            self.stop()
+            self._stop(self.asked, self.run)
             self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
             self.run = self.finished = None
             self.places, self.failed = (), False
