@@ -96,7 +96,6 @@ class ControlHandlers:
             page.controls.controls["preset"]: gr.Radio(choices=choices, value=controls.preset),
             page.controls.problem: fragments.problem(problem),
             page.controls.about: fragments.presets(language, presets),
-            page.batch.run.why: fragments.note(say(language, "why_no_files")),
             **show_again(page, visitor, language),
             **show_result(page, visitor, language),
             **(show_progress(page, visitor, language) if visitor.busy else {}),

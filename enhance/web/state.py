@@ -9,13 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ..batch import Item
+from ..info import settings_in
 from ..output.growing import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
@@ -95,6 +96,18 @@ class Many:
     items: tuple[Item, ...] = ()
     pictures: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
     results: dict[str, Path] = field(default_factory=dict)
+
+    def begin(self, settings: Settings) -> None:
+        """Make the files ready for a batch; what is done with these settings, or is no picture, stays as it is."""
+        items = []
+        for item in self.items:
+            done = item.info and item.result and settings_in(item.info) == settings and item.result.exists()
+            if not (done or (item.error and not item.pixels)):
+                item = replace(item, state="waiting", info=None, error=None)
+                self.pictures.pop((item.key, True), None)
+                self.results.pop(item.key, None)
+            items.append(item)
+        self.items = tuple(items)
 
 
 class Visitor:

@@ -25,7 +25,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "hint_{}": ("dehaze", "face"),
     "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
-    "column_{}": ("file", "state", "size", "time"),
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
     "report_{}": ("brightness", "red", "green", "blue"),
     "report_month_{}": tuple(map(str, range(1, 13))),
