@@ -29,7 +29,7 @@ BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": Non
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
 ZIP_NAME = "enhanced.zip"
 
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS, _LOOK = 0.3, ("primary", "secondary")
 _SMALL = 160
 _MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
 """A larger file has no small picture: it would take longer than is worth it."""
@@ -180,7 +180,7 @@ class BatchHandlers:
         visitor, language = self._services.asker(request)
         yield self.show(visitor, language)
         work, shown, face = work_of(visitor), None, None
-        if work is None or work.over:
+        if work is None:
             return
         work.language = language
         for _ in work.looks(_LOOK_SECONDS):
@@ -189,7 +189,10 @@ class BatchHandlers:
             for item, of_result in lacking(visitor):
                 if of_result:
                     depict(self._services, visitor, item, of_result)
-            now = [(item.key, item.state) for item in work.batch.items], sum(map(bool, visitor.many.pictures.values()))
+            now = (
+                [(item.key, item.state) for item in work.batch.items],
+                sum(map(bool, tuple(visitor.many.pictures.values()))),
+            )
             if (work.batch is shown and now == face) or work.stop.is_set():
                 continue
             updates = {self._run.progress: self._said(work, language)}
@@ -215,13 +218,12 @@ class BatchHandlers:
         """The tab as it stands, but for the settings and for what was refused."""
         work, busy, some = work_of(visitor), visitor.batch_busy, bool(batch_of(visitor).items)
         archive = work.archive if work is not None else None
-        look = "secondary" if archive else "primary"
         return {
             **self.cards(visitor, language, always=True),
             self._card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
             self._card.clear: gr.Button(visible=some and not busy),
             self._run.progress: "" if work is None else self._said(work, language),
-            self._run.enhance: gr.Button(visible=not busy, interactive=some, variant=look),
+            self._run.enhance: gr.Button(visible=not busy, interactive=some, variant=_LOOK[bool(archive)]),
             self._run.cancel: gr.Button(visible=busy, interactive=work is None or not work.stop.is_set()),
             self._run.why: fragments.note(say(language, "why_batch" if some else "why_no_files")),
         }
@@ -230,11 +232,7 @@ class BatchHandlers:
         """How far a batch is, or how it ended."""
         batch = work.batch
         if not work.over:
-            return (
-                fragments.progress(say(language, "cancelling"), None)
-                if work.stop.is_set()
-                else self._far(work, language)
-            )
+            return self._far(work, language)
         try:
             packed = work.result()
         except Exception as error:
@@ -245,6 +243,8 @@ class BatchHandlers:
 
     def _far(self, work: PageBatch, language: str) -> str:
         batch = work.batch
+        if work.stop.is_set():
+            return fragments.progress(say(language, "cancelling"), None)
         if work.stop.is_set():
             return fragments.progress(say(language, "cancelling"), None)
         finished = sum(batch.count(state) for state in ("done", "failed"))
