@@ -29,7 +29,7 @@ BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": Non
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
 ZIP_NAME = "enhanced.zip"
 
-_LOOK_SECONDS, _LOOK = 0.3, ("primary", "secondary")
+_LOOK_SECONDS = 0.3
 _SMALL = 160
 _MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
 """A larger file has no small picture: it would take longer than is worth it."""
@@ -189,10 +189,7 @@ class BatchHandlers:
             for item, of_result in lacking(visitor):
                 if of_result:
                     depict(self._services, visitor, item, of_result)
-            now = (
-                [(item.key, item.state) for item in work.batch.items],
-                sum(map(bool, tuple(visitor.many.pictures.values()))),
-            )
+            now = [(item.key, item.state) for item in work.batch.items], tuple(visitor.many.pictures.values())
             if (work.batch is shown and now == face) or work.stop.is_set():
                 continue
             updates = {self._run.progress: self._said(work, language)}
@@ -223,7 +220,9 @@ class BatchHandlers:
             self._card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
             self._card.clear: gr.Button(visible=some and not busy),
             self._run.progress: "" if work is None else self._said(work, language),
-            self._run.enhance: gr.Button(visible=not busy, interactive=some, variant=_LOOK[bool(archive)]),
+            self._run.enhance: gr.Button(
+                visible=not busy, interactive=some, variant="secondary" if archive else "primary"
+            ),
             self._run.cancel: gr.Button(visible=busy, interactive=work is None or not work.stop.is_set()),
             self._run.why: fragments.note(say(language, "why_batch" if some else "why_no_files")),
         }

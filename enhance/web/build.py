@@ -24,7 +24,7 @@ from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NAME_OF_TAB, NEW_PICTURE, RUN_ENDED, page_folder
 from .state import Visitors
-from .upload import FASTER, PICTURES, FilesHandlers, UploadHandlers
+from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
 
 log = logging.getLogger(__name__)
@@ -153,9 +153,7 @@ def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandl
     cards = parts(page.controls, page.result, page.run)
     changed = named["preset"].input(controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
     _follow(changed, page, upload, controls)
-    for name, button in zip(FASTER, page.upload.faster, strict=True):
-        changed = button.click(controls.faster(name), values, cards, **_LIGHT)
-        _follow(changed, page, upload, controls)
+    _follow(page.upload.faster.click(controls.faster, values, cards, **_LIGHT), page, upload, controls)
     _follow(page.controls.reset.click(controls.preset, values, cards, **_LIGHT), page, upload, controls)
     moved = [part.input for name, part in named.items() if name not in ("preset", "tile")]  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}

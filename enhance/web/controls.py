@@ -26,6 +26,9 @@ from .views import (
     show_result_chip,
 )
 
+FASTER = {"anime": "anime-fast"}
+"""The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
+
 
 def settings_from(values: Sequence[object]) -> Settings:
     """The settings that the controls show. Raises SettingsError for what no control can give."""
@@ -34,6 +37,11 @@ def settings_from(values: Sequence[object]) -> Settings:
     if missing:
         raise SettingsError("control_empty", name=missing[0])
     return Settings(**chosen)  # type: ignore[arg-type]
+
+
+def faster_than(preset: str) -> str:
+    """The preset that does the same kind of picture in less time; the same one where there is none."""
+    return preset if preset in FASTER.values() else FASTER.get(preset, "fast")
 
 
 def settings_to_start(name: str | None, values: Sequence[object] | None = None) -> Settings:
@@ -114,15 +122,12 @@ class ControlHandlers:
         visitor, language = self._services.asker(request)
         return self._preset(visitor, str(values[0]), values, language)
 
-    def faster(self, name: str) -> Callable[..., Updates]:
-        """The handler of the button that offers the preset called `name`."""
-
-        def choose(request: gr.Request, *values: object) -> Updates:
-            visitor, language = self._services.asker(request)
-            changed = self._preset(visitor, name, (name, *values[1:]), language)
-            return {self._page.controls.controls["preset"]: name, **changed}
-
-        return choose
+    def faster(self, request: gr.Request, *values: object) -> Updates:
+        """The preset that takes less time, chosen by the button that offers it."""
+        visitor, language = self._services.asker(request)
+        name = faster_than(str(values[0]))
+        changed = self._preset(visitor, name, (name, *values[1:]), language)
+        return {self._page.controls.controls["preset"]: name, **changed}
 
     def copied(self, request: gr.Request) -> None:
         gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)

@@ -154,11 +154,12 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     )
 
 
-def estimate(language: str, seconds: float | None) -> str:
-    """How long the whole run takes here; None while that is being measured."""
-    return note(
-        say(language, "measuring") if seconds is None else say(language, "about", time=say_time(language, seconds))
-    )
+def estimate(language: str, seconds: float | None, ahead: int = 0) -> str:
+    """How long the whole run takes here, and how many others come before it; None while that is being measured."""
+    if seconds is None:
+        return note(say(language, "measuring"))
+    about = say(language, "about", time=say_time(language, seconds))
+    return note(say(language, "about_after", about=about, ahead=ahead) if ahead else about)
 
 
 def progress(text: str, share: float | None, of_file: str = "") -> str:

@@ -41,7 +41,7 @@ class UploadCard:
     estimate: gr.HTML
     tips: gr.HTML
     offers: gr.Row
-    faster: tuple[gr.Button, ...]
+    faster: gr.Button
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
     return photo, facts
 
 
-def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.Button, ...]]]:
+def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]]:
     start: dict[str, Any] = Settings().as_dict()
     controls: dict[str, Component] = {}
     with gr.Row(elem_classes="titled"):
@@ -221,7 +221,7 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.B
     about, problem, tips = (gr.HTML(elem_id=name) for name in ("about", "preset-problem", "tips"))
     with gr.Row(visible=False, elem_id="offers") as offers:
         _hint(words, "slow_offer")
-        faster = tuple(gr.Button(visible=False, size="sm", elem_id=f"faster-{number}") for number in range(2))
+        faster = gr.Button(size="sm", elem_id="faster")
     with gr.Column(elem_id="first-sliders"):
         controls["strength"] = _slider(words, "strength", start["strength"])
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)

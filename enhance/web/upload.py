@@ -19,15 +19,13 @@ from ..settings import Settings
 from ..texts import say, say_time
 from . import fragments
 from .batch import BatchHandlers, batch_of, depict, lacking, settle, work_of
-from .controls import settings_from
+from .controls import faster_than, settings_from
 from .layout import EXAMPLES, Page
 from .page_files import check_together
 from .preview import SIZE, save_thumbnail
 from .state import MOST_PLACES, Many, Upload, Visitor
 from .views import Services, Updates, show_bar, show_photo, show_view
 
-FASTER = ("fast", "anime-fast")
-"""The presets that are offered when a run takes long."""
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
 """Small pictures of many files are made for few visitors at once."""
@@ -90,7 +88,7 @@ class UploadHandlers:
         except EnhanceError as error:
             return hidden | {card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
-        shown[card.estimate] = fragments.estimate(language, seconds)
+        shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
         shown[card.tips] = self._hints(visitor, upload, settings, language)
         return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
 
@@ -166,19 +164,15 @@ class UploadHandlers:
         return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
 
     def _offers(self, upload: Upload, settings: Settings, seconds: float, language: str) -> Updates:
-        available = self._services.available()
-        buttons: Updates = {}
-        offered = False
-        for name, button in zip(FASTER, self._card.faster, strict=True):
-            buttons[button] = gr.Button(visible=False)
-            if name == settings.preset or name not in available:
-                continue
-            other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
-            if other < seconds / 2:
-                offered = True
-                words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
-                buttons[button] = gr.Button(say(language, "use_preset", **words), visible=True)
-        return buttons | {self._card.offers: gr.Row(visible=offered)}
+        name = faster_than(settings.preset)
+        if name == settings.preset or name not in self._services.available():
+            return {self._card.offers: gr.Row(visible=False)}
+        other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
+        words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
+        return {
+            self._card.faster: gr.Button(say(language, "use_preset", **words)),
+            self._card.offers: gr.Row(visible=other < seconds / 2),
+        }
 
 
 class FilesHandlers:
