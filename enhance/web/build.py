@@ -25,7 +25,7 @@ from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import BROWSER, COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NEW_PICTURE, RUN_ENDED, page_folder
 from .state import Visitors
-from .upload import UploadHandlers
+from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
 
 log = logging.getLogger(__name__)
@@ -105,12 +105,12 @@ def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]
 def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     upload, controls = UploadHandlers(page, services), ControlHandlers(page, services)
     run, result = RunHandlers(page, services), ResultHandlers(page, services)
-    _connect_opening(demo, page, controls, upload, run, result)
+    opened = _connect_opening(demo, page, controls, upload, run, result)
     _connect_upload(page, upload, controls, result)
     _connect_controls(page, upload, controls)
     _connect_run(page, run, result)
     _connect_history(page, HistoryHandlers(page, services), controls, upload, run, result)
-    _connect_batch(page, BatchHandlers(page, services))
+    _connect_batch(page, services, opened)
     demo.unload(services.visitors.leave)
 
 
@@ -121,12 +121,13 @@ def _connect_opening(
     upload: UploadHandlers,
     run: RunHandlers,
     result: ResultHandlers,
-) -> None:
+) -> Any:
     """What this tab of the browser had before is there again, and goes on."""
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
     opened = demo.load(controls.open, page.browser, whole, js=BROWSER, **_LIGHT)
     opened.then(run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
     _resume(opened, page, controls, upload, result)
+    return opened
 
 
 def _resume(event: Any, page: Page, controls: ControlHandlers, upload: UploadHandlers, result: ResultHandlers) -> None:
@@ -210,12 +211,21 @@ def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
     made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
 
 
-def _connect_batch(page: Page, batch: BatchHandlers) -> None:
+def _connect_batch(page: Page, services: Services, opened: Any) -> None:
+    """The second tab, which is there again and goes on when the page is `opened` anew."""
+    batch = BatchHandlers(page, services)
+    files = FilesHandlers(page, services, batch)
     card, values, outputs = page.batch, page.controls.in_order, parts(page.batch)
     card.tab.select(batch.settings, values, outputs, **_LIGHT)
-    gr.on([card.files.upload, card.files.clear, card.files.delete], batch.files, card.files, outputs, **_LIGHT)
-    card.run.enhance.click(batch.run, [card.files, *values], outputs, **_QUIET, **BATCHES)
+    added = card.files.upload(files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
+    begun = card.run.enhance.click(batch.ask, values, outputs, **_LIGHT)
+    for event in (opened, begun):
+        event.then(batch.follow, None, outputs, **_QUIET, **BATCHES)
+    for event in (opened, added):
+        event.then(files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
     card.run.cancel.click(batch.cancel, None, outputs, **_LIGHT)
+    card.clear.click(files.clear, None, outputs, **_LIGHT)
+    card.cards.select(files.remove, None, outputs, trigger_mode="multiple", **_LIGHT)
 
 
 def _follow(event: Any, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:

@@ -97,7 +97,6 @@ class ControlHandlers:
             page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
             page.controls.problem: fragments.problem(problem),
             page.controls.about: fragments.presets(language, presets),
-            page.batch.run.why: fragments.note(say(language, "why_no_files")),
             **show_history(page, self._services.enhancer.tasks, visitor, language),
         }
 

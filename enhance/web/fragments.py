@@ -19,7 +19,7 @@ from ..output.resample import scaled_size
 from ..picture import Box, Facts
 from ..settings import Settings
 from ..texts import PixelCount, name_of, say, say_measured, say_time, source_in_words, straight
-from .state import MOST_PLACES, Place, Upload
+from .state import MOST_PLACES, Many, Place, Upload
 
 EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
 
@@ -34,18 +34,9 @@ def problem(sentence: str) -> str:
     return f'<p class="problem" role="alert">{escape(sentence)}</p>' if sentence else ""
 
 
-def finished(sentence: str) -> str:
-    """That a run has ended well; the page then brings the result into view."""
-    return f'<p class="note finished">{escape(sentence)}</p>'
-
-
-def cancelled(sentence: str) -> str:
-    """That a run was stopped; the page then goes back to where it can be begun."""
-    return f'<p class="note cancelled">{escape(sentence)}</p>'
-
-
-def note(sentence: str) -> str:
-    return f'<p class="note">{escape(sentence)}</p>' if sentence else ""
+def note(sentence: str, outcome: str = "") -> str:
+    """Something that is so; with the `outcome` of a run (finished, cancelled) the page goes on from there."""
+    return f'<p class="note {outcome}">{escape(sentence)}</p>' if sentence else ""
 
 
 def hint(sentence: str) -> str:
@@ -162,12 +153,12 @@ def estimate(language: str, seconds: float | None, ahead: int = 0) -> str:
     return note(say(language, "about_after", about=about, ahead=ahead) if ahead else about)
 
 
-def progress(text: str, share: float | None) -> str:
-    """The state of a run in words, and as a bar."""
-    words = escape(text)
+def progress(text: str, share: float | None, of_file: str = "") -> str:
+    """The state of a run in words, and as a bar; `of_file` is that of the file at work, for the script to put there."""
+    words, file = escape(text), f' data-of-file="{escape(of_file)}"' if of_file else ""
     value = "" if share is None else f' value="{100 * share:.1f}"'
     bar = f'<progress max="100"{value} aria-label="{words}"></progress>'
-    return f'<div class="run"><p>{words}</p>{bar}</div>'
+    return f'<div class="run"{file}><p>{words}</p>{bar}</div>'
 
 
 def live(language: str, pixels: np.ndarray) -> str:
@@ -210,33 +201,56 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     return _rows(language, rows, "table")
 
 
-def batch_table(language: str, batch: Batch, loose: Mapping[Item, Path] | None = None) -> str:
-    """The files of a batch with their state, size and time; why one failed stands below its name.
+def batch_cards(language: str, batch: Batch, many: Many, fixed: bool = False) -> str:
+    """The files of a batch: what each looks like, how far it is, and what came of it or why nothing did.
 
-    `loose` are finished files that can be had by themselves.
+    Those that have not begun can be removed, and while there is no batch all of them, unless they are `fixed`.
     """
-    head = "".join(f"<th>{escape(say(language, f'column_{name}'))}</th>" for name in ("file", "state", "size", "time"))
-    rows = "".join(_batch_row(language, item, (loose or {}).get(item)) for item in batch.items)
-    return f'<table class="batch"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    cards = "".join(_batch_card(language, batch, item, many, fixed) for item in batch.items)
+    return f'<ul class="files">{cards}</ul>' if cards else ""
 
 
-def _batch_row(language: str, item: Item, file: Path | None) -> str:
-    why = item.error.sentence(language) if item.error else ""
-    reason = f'<p class="reason">{escape(why)}</p>' if why else ""
-    size = time = ""
+def _batch_card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> str:
+    picture = many.pictures.get((item.key, True)) or many.pictures.get((item.key, False))
+    image = f'<img alt="" src="{file_address(picture)}" loading="lazy">' if picture else ""
+    name, path = escape(item.name), Path(item.name)
+    title = f'<p class="name" title="{name}"><span>{escape(path.stem)}</span><span>{escape(path.suffix)}</span></p>'
+    state = state_of_running(language, batch) if item.state == "running" else say(language, f"state_{item.state}")
+    figures = ""
     if item.info:
-        output = item.info["output"]
-        size, time = (
-            _size(language, output["width"], output["height"]),
-            say_measured(language, item.info["seconds"]["total"]),
-        )
-    state = f'<span class="state {item.state}">{escape(say(language, f"state_{item.state}"))}</span>'
-    name = f"{escape(item.name)}{reason}"
-    if file is not None:
-        address = quote(f"gradio_api/file={file.as_posix()}")
-        name += f' <a href="{escape(address)}" download="{escape(file.name)}">{escape(say(language, "download"))}</a>'
-    cells = "".join(f"<td>{cell}</td>" for cell in (name, state, size, time))
-    return f'<tr data-state="{item.state}">{cells}</tr>'
+        output, seconds = item.info["output"], item.info["seconds"]["total"]
+        parts = (_size_of(language, output), say_measured(language, seconds))
+        figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
+    state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
+    reason = f'<p class="reason">{escape(item.error.sentence(language))}</p>' if item.error else ""
+    does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
+    return (
+        f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'
+        f'<div class="said">{title}{state}{reason}</div><div class="does">{does}</div></li>'
+    )
+
+
+def state_of_running(language: str, batch: Batch) -> str:
+    """Where the file stands whose turn it is: its place in the line, or its share."""
+    if batch.ahead:
+        return say(language, "file_place", place=batch.ahead + 1)
+    percent = int(100 * batch.share_of_file)
+    return say(language, "share_done", percent=percent) if percent else say(language, "state_running")
+
+
+def _taking(language: str, item: Item, file: Path | None) -> str:
+    if file is None or item.state != "done":
+        return ""
+    words = f"{say(language, 'download')}: {file.name}"
+    link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
+    return f"<a {link}>PNG</a>"
+
+
+def _removing(language: str, item: Item) -> str:
+    if item.state in ("running", "done"):
+        return ""
+    words = escape(say(language, "remove_file", name=item.name))
+    return f'<button type="button" class="remove" data-file="{item.key}" aria-label="{words}">×</button>'
 
 
 def _rows(language: str, values: dict[str, str], kind: str) -> str:

@@ -26,6 +26,7 @@ _TELL_THE_SERVER = """
 window.enhanceMoved = (x, y) => trigger("select", { index: [x, y], value: null });
 window.enhancePinned = (x, y) => trigger("input", { index: [x, y] });
 """
+_TELL_WHICH_FILE = 'window.enhanceRemove = (key) => trigger("select", { index: key, value: null });'
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,15 @@ class ResultCard:
 
 @dataclass(frozen=True)
 class BatchCard:
-    """Many pictures: the files, the settings in words, a table, and the ZIP to take home."""
+    """Many pictures: where files come in, the settings in words, a card for each file, and the ZIP to take home."""
 
     tab: gr.Tab
     files: gr.File
     settings: gr.HTML
+    problem: gr.HTML
+    cards: gr.HTML
     run: RunCard
-    table: gr.HTML
+    clear: gr.Button
     download: gr.DownloadButton
 
 
@@ -220,9 +223,7 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
     controls["preset"] = gr.Radio(
         choices, value=start["preset"], label=words("preset"), show_label=False, container=False, elem_id="preset"
     )
-    about = gr.HTML(elem_id="about")
-    problem = gr.HTML(elem_id="preset-problem")
-    tips = gr.HTML(elem_id="tips")
+    about, problem, tips = (gr.HTML(elem_id=name) for name in ("about", "preset-problem", "tips"))
     with gr.Row(visible=False, elem_id="offers") as offers:
         _hint(words, "slow_offer")
         faster = gr.Button(size="sm", elem_id="faster")
@@ -241,12 +242,12 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
 
 def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]]:
     """What is to come or under way, and what can be done next; always in sight."""
-    with gr.Row(elem_id="bar", equal_height=True):
-        with gr.Column(elem_id="said", min_width=0):
+    with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
+        with gr.Column(elem_id="said", elem_classes="tells", min_width=0):
             with gr.Row(elem_id="said-first"):
                 why, estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
             progress, report_problem = gr.HTML(elem_id="progress"), gr.HTML(elem_id="report-problem")
-        with gr.Row(elem_id="acts"):
+        with gr.Row(elem_id="acts", elem_classes="acts"):
             hidden: dict[str, Any] = {"visible": False, "size": "lg"}
             again = gr.Button(words("new_picture"), elem_id="again", **hidden)
             report = gr.Button(words("report"), elem_id="report", **hidden)
@@ -258,22 +259,25 @@ def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]
 
 
 def _batch(words: Words) -> BatchCard:
-    with gr.Tab(words("tab_many"), id="many", elem_id="tab-many") as tab, gr.Column(elem_classes="card"):
-        _title(words, "batch")
-        _hint(words, "batch_hint")
-        label = words("batch_files")
-        files = gr.File(label=label, show_label=False, file_count="multiple", height=210, elem_id="batch-files")
-        settings = gr.HTML(elem_id="batch-settings")
-        with gr.Row():
-            large: dict[str, Any] = {"size": "lg", "interactive": False}
-            enhance = gr.Button(words("batch_enhance"), variant="primary", elem_id="batch-enhance", scale=3, **large)
-            cancel = gr.Button(words("cancel"), elem_id="batch-cancel", scale=1, **large)
-        run = RunCard(enhance, cancel, gr.HTML(elem_id="batch-why"), gr.HTML(elem_id="batch-progress"))
-        table = gr.HTML(elem_id="batch-table")
-        download = gr.DownloadButton(
-            words("batch_download"), elem_id="batch-download", variant="primary", interactive=False
-        )
-    return BatchCard(tab, files, settings, run, table, download)
+    with gr.Tab(words("tab_many"), id="many", elem_id="tab-many") as tab:
+        with gr.Column(elem_classes="card", elem_id="many"):
+            _title(words, "batch")
+            _hint(words, "batch_hint")
+            files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
+            gr.Markdown(words("batch_files"), elem_id="batch-words")
+            settings, problem = gr.HTML(elem_id="batch-settings"), gr.HTML(elem_id="batch-problem")
+            cards = gr.HTML(elem_id="batch-cards", js_on_load=_TELL_WHICH_FILE)
+        with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
+            with gr.Column(elem_classes="tells", min_width=0):
+                why, progress = (gr.HTML(elem_id=f"batch-{name}") for name in ("why", "progress"))
+            with gr.Row(elem_classes="acts"):
+                large: dict[str, Any] = {"size": "lg", "visible": False}
+                main: dict[str, Any] = large | {"variant": "primary"}
+                clear = gr.Button(words("batch_clear"), elem_id="batch-clear", **large)
+                download = gr.DownloadButton(words("batch_download"), elem_id="batch-download", **main)
+                cancel = gr.Button(words("cancel"), elem_id="batch-cancel", **large)
+                enhance = gr.Button(words("batch_enhance"), elem_id="batch-enhance", **main)
+    return BatchCard(tab, files, settings, problem, cards, RunCard(enhance, cancel, why, progress), clear, download)
 
 
 def _title(words: Words, key: str) -> None:
@@ -285,10 +289,9 @@ def _hint(words: Words, key: str, **options: Any) -> None:
 
 
 def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> gr.Slider:
-    low, high = RANGES[name]
     info = words(f"{name}_info") if name in ("strength", "denoise", "tile") else None
     look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
-    return gr.Slider(low, high, value=value, step=STEPS[name], label=words(name), info=info, **look)
+    return gr.Slider(*RANGES[name], value=value, step=STEPS[name], label=words(name), info=info, **look)
 
 
 def _compare(name: str) -> gr.ImageSlider:

@@ -64,6 +64,8 @@
   });
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
+    const removed = event.target.closest?.(".file .remove");
+    if (removed) window.enhanceRemove(removed.dataset.file);
   });
 
   window.enhanceCopyLink = async (preset) => {
@@ -163,12 +165,19 @@
     if (text && straight !== text.data) text.data = straight;
   };
 
+  // How far the file at work is comes with the bar's progress; the cards are made anew only where a file's state changes.
+  const showShare = () => {
+    const [share, place] = [one("#batch-progress [data-of-file]")?.dataset.ofFile, one(".file .state.running")];
+    if (share && place && place.textContent !== share) place.textContent = share;
+  };
+
   let picture = "";
   new MutationObserver(() => {
     for (const name of document.querySelectorAll(".file-preview .stem, .file-preview .ext")) straighten(name);
     showAbout();
+    showShare();
     const now = one("#photo img")?.getAttribute("src") ?? "";
-    if (now !== picture || one("#upload-problem .problem")) document.body.classList.remove("uploading");
+    if (now !== picture || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
     picture = now;
-  }).observe(document.body, { childList: true, subtree: true });
+  }).observe(document.body, { childList: true, characterData: true, subtree: true });
 })();

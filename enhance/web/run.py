@@ -179,11 +179,12 @@ class RunHandlers:
             finished = run.result()
             seconds = finished.info["seconds"]["total"]
             shown = show_result(self._page, visitor, language)
-            shown[self._card.progress] = fragments.finished(say(language, "done", time=say_measured(language, seconds)))
+            done = say(language, "done", time=say_measured(language, seconds))
+            shown[self._card.progress] = fragments.note(done, "finished")
             view = "whole"
         except Cancelled:
             why = say(language, "run_away" if run.stopped_by == "absence" else "cancelled")
-            shown = {self._card.progress: fragments.cancelled(why)}
+            shown = {self._card.progress: fragments.note(why, "cancelled")}
         except Exception as error:
             shown = {self._card.progress: fragments.problem(self._services.reason(language, error, "A run failed"))}
         return {

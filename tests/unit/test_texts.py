@@ -25,7 +25,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "hint_{}": ("dehaze", "face"),
     "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
-    "column_{}": ("file", "state", "size", "time"),
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
     "history_{}": ("running", "gone", "cut", "away", "failed"),
     "act_{}": ("download", "report", "open", "go_on", "remove"),
