@@ -37,6 +37,7 @@ USUAL: dict[str, Any] = {
     "saturation": None,
     "contrast": None,
     "tile": 192,
+    "fidelity": None,
 }
 TUNED: tuple[dict[str, Any], ...] = (
     {"contrast": 1.3},
@@ -208,7 +209,12 @@ class Visitor:
         load = next(one for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
-            asked = {"data": [secrets.token_hex(16)], "fn_index": load["id"], "session_hash": session, "trigger_id": None}
+            asked = {
+                "data": [secrets.token_hex(16)],
+                "fn_index": load["id"],
+                "session_hash": session,
+                "trigger_id": None,
+            }
             self._checked(await self._http.post("gradio_api/queue/join", json=asked))
             async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
                 async for line in lines:

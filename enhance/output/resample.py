@@ -111,20 +111,18 @@ class Resampler:
         """The rows [first, last) of the result, float32, from float32 rows of `source`."""
         places, weights = _taps(self.height, self.new_height)
         places, weights = places[first:last], weights[first:last]
-        low, high = int(places.min()), int(places.max()) + 1
-        mix = np.zeros((last - first, high - low), np.float32)
-        np.add.at(mix, (np.arange(last - first)[:, None], places - low), weights)
-        taken = source(low, high)
-        rows = (mix @ taken.reshape(high - low, -1)).reshape(last - first, *taken.shape[1:])
-        return self._across(rows)
+        low = int(places.min())
+        taken = source(low, int(places.max()) + 1)
+        return _weighted(_weighted(taken, places - low, weights, 0), *_taps(self.width, self.new_width), 1)
 
-    def _across(self, rows: np.ndarray) -> np.ndarray:
-        places, weights = _taps(self.width, self.new_width)
-        result = np.zeros((rows.shape[0], self.new_width, *rows.shape[2:]), np.float32)
-        for tap in range(places.shape[1]):
-            weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - 2))
-            result += np.take(rows, places[:, tap], axis=1) * weight
-        return result
+
+def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
+    """The sum of what lies at `places` along an axis, tap by tap: so a row is the same to the bit among any others."""
+    result = np.zeros((*rows.shape[:axis], len(places), *rows.shape[axis + 1 :]), np.float32)
+    for tap in range(places.shape[1]):
+        weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - axis - 1))
+        result += np.take(rows, places[:, tap], axis=axis) * weight
+    return result
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from ..settings import FACTOR, Settings
 from .png import PngFormat, PngWriter
 from .rendition import Rendition
 from .resample import enlarge
-from .tuning import Rows, Tuning
+from .tuning import Overlay, Photo, Rows, Tuning
 
 _STRIP = 64
 ENDINGS = (".png",)
@@ -51,19 +52,19 @@ class Written:
 class ResultRows:
     """The finished picture as rows on demand: tuned colour, enlarged alpha, grey where the input was grey.
 
-    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type.
+    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type, and
+    `photo` what the network saw of it; `overlay` puts over them what a scene has made.
     """
 
     picture: Picture
     network: Rows
     settings: Settings
+    photo: Photo
+    overlay: Overlay | None = None
 
-    @property
+    @cached_property
     def tuning(self) -> Tuning:
-        picture = self.picture
-        return Tuning(
-            self.network, lambda a, b: picture.rgb[a:b], picture.height, picture.width, picture.levels, self.settings
-        )
+        return Tuning(self.network, self.photo, self.settings, self.overlay)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,17 +87,15 @@ class ResultRows:
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
-def with_faces(
-    network: Rows, patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)
-) -> Rows:
-    """Rows of the network's output with the restored faces put in, as strongly as the settings say.
+def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)) -> Overlay | None:
+    """Puts the restored faces over the picture, as strongly as the settings say; None where there are none.
 
     `origin` is the top and left, in input pixels, of a picture that is only a part.
     """
     if not patches:
-        return network
+        return None
     top, left = FACTOR * origin[0], FACTOR * origin[1]
-    return lambda a, b: apply(network(a, b), top + a, patches, settings.strength, left=left)
+    return lambda rows, first: apply(rows, top + first, patches, settings.strength, left=left)
 
 
 def check_ending(path: Path) -> None:

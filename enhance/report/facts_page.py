@@ -139,7 +139,7 @@ def _draw_bars(sheet: Sheet, y: float, info: Mapping[str, Any]) -> float:
     unused = set() if preset is None or preset.denoises else {"denoise"}
     note = "report_settings_note"
     if at(info, "settings", "tuning") is False:
-        unused |= {"strength", "sharpen", "saturation", "contrast"}
+        unused |= {"strength", "fidelity", "sharpen", "saturation", "contrast"}
         note = "report_tuning_off"
     draw_heading(sheet, left, y, width, sheet.say("report_settings"), sheet.say(note))
     draw_heading(sheet, right, y, width, sheet.say("report_time"))

@@ -40,7 +40,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 COMPOSED: dict[str, tuple[str, ...]] = {
     "{}": TUNED,  # a slider is called as its setting is
     "{}_title": ("preset", "batch"),
-    "{}_info": ("strength", "denoise", "tile"),
+    "{}_info": ("strength", "fidelity", "denoise", "tile"),
     "preset_{}": tuple(PRESETS),
 }
 """The same for the texts that the browser puts in by itself."""
