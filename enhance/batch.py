@@ -297,7 +297,16 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
             continue
         output, seconds = item.info["output"], item.info["seconds"]["total"]
         size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
-        figures = (size, output["bytes"], seconds, reason, item.result, titles[item], *signs)
+        figures = (
+            size,
+            output["bytes"],
+            seconds,
+            reason,
+            item.result,
+            titles[item],
+            *signs,
+            item.info.get("fidelity_db"),
+        )
         lines.append(Line(straight(item.name), item.state, *figures))
     return lines
 

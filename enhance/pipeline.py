@@ -25,7 +25,7 @@ from .inference.network_output import NetworkOutput, OutputShape, streams_column
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
-from .output.result import ResultRows, Written, faces_over, origin_of, write_png
+from .output.result import FidelityMeter, ResultRows, Written, faces_over, origin_of, write_png
 from .output.tuning import Photo
 from .picture import Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .output.rendition import Rendition
 
 
-_OF_THE_MAKING = ("faces", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
+_OF_THE_MAKING = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
 """The facts of a result that was stored already which are those of the run that made it."""
 
 
@@ -182,16 +182,16 @@ def make(
     scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record.picture, settings, output, scene)
-        rendition = others.watch.finished(rows) if others.watch else None
+        rendition, meter = others.watch.finished(rows) if others.watch else None, FidelityMeter(rows)
         written, seconds = write_png(
             rows,
             target.path,
             signature=record.signature,
-            rendition=rendition,
+            passing=[meter] if rendition is None else [meter, rendition],
             stop=others.stop,
         )
         record.spent(seconds)
-        record.add(**scene.describe())
+        record.add(fidelity_db=meter.decibels(), **scene.describe())
         if preview is not None and preview.piece.network_key == record.network_key:
             record.add(agreement_db=agreement_db(preview, rows))
         return record.info(output_of(written, rows.size))

@@ -56,6 +56,7 @@ def info_of(picture: Picture, settings: Settings | None = None, **more: object) 
         "megapixels_per_second": 0.012,
         "peak_memory_mb": 812.4,
         "agreement_db": 61.25,
+        "fidelity_db": 39.5,
         "cached": False,
         **more,
     }

@@ -6,6 +6,7 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
+from enhance.output.result import FidelityMeter, ResultRows
 from enhance.output.tuning import Photo, Tuning, difference
 from enhance.picture import Picture
 from enhance.settings import Settings
@@ -180,6 +181,45 @@ def test_a_soft_photo_takes_no_sharpness_away():
 
     assert edges(result) > 0.9 * edges(network)
     assert np.sqrt((difference(soft.astype(np.float32), averaged(network).astype(np.float32)) ** 2).mean()) < 1.5
+
+
+def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
+    picture = picture_of(photo)
+    result = ResultRows(picture, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
+    meter = FidelityMeter(result)
+    for first in range(0, result.size[0], strip):
+        meter.add(result.rows(first, min(first + strip, result.size[0])))
+    return meter.decibels()
+
+
+@pytest.mark.parametrize("strip", [7, 64, 2000])
+def test_fidelity_is_the_psnr_of_the_difference_whatever_the_strips(strip):
+    photo = piece(250, 40)
+    network = seen_by_a_network(photo)
+    missing = difference(photo.astype(np.float32), averaged(network).astype(np.float32))
+
+    expected = 10 * np.log10(255**2 / (missing.astype(float) ** 2).mean())
+
+    assert measured(photo, network, Settings.from_preset("original"), strip) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_result_that_explains_its_photo_has_a_high_fidelity_at_every_size():
+    photo = piece(120, 90)
+    network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+
+    for scale in (1, 1.7, 2, 3, 4):
+        assert measured(photo, network, Settings.from_preset("original", scale=scale)) > 38
+    assert measured(photo, np.roll(network, 40, axis=0), Settings.from_preset("original")) < 25
+    assert measured(photo[:1, :1], network[:4, :4], Settings.from_preset("original")) > 30
+
+
+def test_the_fidelity_slider_raises_the_fidelity():
+    photo = piece(120, 90)
+    network = seen_by_a_network(photo)
+
+    free, half, faithful = (measured(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 0.5, 1))
+
+    assert free + 2 < half < faithful - 2
 
 
 @pytest.mark.parametrize("sigma", [0, 2, 6, 12])

@@ -63,7 +63,7 @@ def test_the_report_tells_all_there_is_to_tell(english, tmp_path):
     for words in (
         *("猫.png", "猫-4x.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "× 4", "RGB, 8 bit"),
         *("0123456789abcdef0123456789abcdef", "5" * 32, "7" * 32, "3" * 32),
-        *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB"),
+        *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB", "39.5 dB · very faithful"),
         *("0.012 megapixels of input a second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.01 s"),
         *("Strength", "0.65", "Fidelity", "1.00", "0.15", "Saturation", "Contrast"),
         *("Most detailed", "Most even", "Middle", "Brightness", "Red", "Green", "Blue"),

@@ -22,6 +22,7 @@ SOURCES = [ROOT / "app.py", *(ROOT / "enhance").rglob("*.py"), *(ROOT / "weights
 FAMILIES: dict[str, tuple[str, ...]] = {
     "preset_{}": tuple(PRESETS),
     "about_{}": tuple(PRESETS),
+    "fidelity_{}": ("very", "good", "free"),
     "hint_{}": ("dehaze", "face"),
     "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
