@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .picture import Picture
 
 
-_FAITHFUL = {"very": 38.0, "good": 33.0, "free": -math.inf}
+_FAITHFUL = {"very": 36.0, "good": 32.0, "free": -math.inf}
 
 
 class PeakMemory:

@@ -44,12 +44,12 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("gentle", "realesrgan-x4plus", strength=0.65, fidelity=1.0, sharpen=0.15),
+        Preset("gentle", "realesrgan-x4plus", strength=0.65, fidelity=1.0, sharpen=0.05),
         Preset("original", "realesrgan-x4plus", tuning=False),
         Preset("anime", "realesrgan-x4plus-anime"),
         Preset("anime-fast", "realesr-animevideov3"),
-        Preset("face", "realesrgan-x4plus", scene="face", fidelity=1.0, sharpen=0.15),
-        Preset("dehaze", "realesrgan-x4plus", scene="dehaze", fidelity=1.0, sharpen=0.15),
+        Preset("face", "realesrgan-x4plus", scene="face", fidelity=1.0, sharpen=0.05),
+        Preset("dehaze", "realesrgan-x4plus", scene="dehaze", fidelity=1.0, sharpen=0.05),
         Preset("fast", "realesr-general-x4v3", partner="realesr-general-wdn-x4v3", denoise=0.5),
     )
 }
@@ -103,7 +103,7 @@ class Settings:
     strength: float = 0.65
     fidelity: float = 1.0
     denoise: float = 0.0
-    sharpen: float = 0.15
+    sharpen: float = 0.05
     saturation: float = 1.0
     contrast: float = 1.0
     tile: int = 192

@@ -82,7 +82,7 @@ def test_the_summary_says_how_many_and_how(tmp_path):
 
     text = text_of(document, tmp_path)
     assert "1 of 2 pictures done, 1 failed, 12.3 s in all" in text
-    assert "Gentle · 4× · Strength 0.65 · Fidelity 1 · Sharpen 0.15 · Saturation 1 · Contrast 1" in text
+    assert "Gentle · 4× · Strength 0.65 · Fidelity 1 · Sharpen 0.05 · Saturation 1 · Contrast 1" in text
     assert "failed: It is damaged." in text
 
 
