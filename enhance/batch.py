@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -42,6 +43,8 @@ class Item:
     pixels: int = 0
     info: dict[str, Any] | None = None
     error: EnhanceError | None = None
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Tells it from every other file, whatever becomes of it."""
 
     @property
     def name(self) -> str:
@@ -55,10 +58,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """All files of a batch as they stand, the share of the work that is done (0..1), and the seconds left."""
+    """All files of a batch as they stand, the share of the work that is done (0..1), and the seconds left.
+
+    `share_of_file` is that of the file at work.
+    """
 
     items: tuple[Item, ...]
     share: float = 0.0
+    share_of_file: float = 0.0
     seconds_left: float | None = None
     ahead: int = 0
     """How many runs are before its next file, while that waits."""
@@ -164,7 +171,7 @@ def apart(names: Iterable[str]) -> list[str]:
 
 @dataclass
 class Running:
-    """A batch on its way. `run` does it; `batch` may be looked at from another thread."""
+    """A batch on its way. `run` does it; other threads may look at `batch`, and add and remove files that wait."""
 
     enhancer: Enhancer
     settings: Settings
@@ -180,36 +187,57 @@ class Running:
     caller: Hashable = None
     """Whose batch it is: its files take turns with the runs of other callers."""
 
-    def run(self) -> Batch:
-        """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
-        self._started = time.perf_counter()
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._over = False
         self._worked = 0
         self._pixels = self.max_pixels or self.enhancer.max_pixels
         self._bytes = self.max_bytes or self.enhancer.max_bytes
-        for place in range(len(self.batch.items)):
-            self._measure(place)
-        for place in range(len(self.batch.items)):
-            if self.stop.is_set():
-                self._put(place, state="cancelled") if self.batch.items[place].state == "waiting" else None
-            elif self.batch.items[place].state == "waiting":
-                self._one(place)
+
+    def run(self) -> Batch:
+        """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
+        self._started = time.perf_counter()
+        with self._lock:
+            for place, item in enumerate(self.batch.items):
+                if item.state == "waiting" and not item.pixels:
+                    self._put(place, measured(item, self._pixels, self._bytes))
+        while (place := self._next()) is not None:
+            self._one(place)
         return self.batch
 
-    def _measure(self, place: int) -> None:
-        """Look at the header: the size is the file's share of the work, and what is no picture fails at once."""
-        try:
-            facts = inspect(self.batch.items[place].source, max_pixels=self._pixels, max_bytes=self._bytes)
-        except EnhanceError as error:
-            self._put(place, state="failed", error=error)
-        else:
-            self._put(place, pixels=facts.width * facts.height)
+    def add(self, items: Iterable[Item]) -> bool:
+        """Let more files join at the end; False where it is over or stopped, and then none has joined."""
+        with self._lock:
+            if self._over or self.stop.is_set():
+                return False
+            self.batch = replace(self.batch, items=(*self.batch.items, *items))
+            self.changed(self.batch)
+        return True
+
+    def remove(self, key: str) -> None:
+        """Take a file out, if it still waits."""
+        with self._lock:
+            kept = tuple(item for item in self.batch.items if item.key != key or item.state != "waiting")
+            self.batch = replace(self.batch, items=kept)
+            self.changed(self.batch)
+
+    def _next(self) -> int | None:
+        """The place of the next file, which has begun; None when it is over, and from then on nothing can join."""
+        with self._lock:
+            waiting = [place for place, item in enumerate(self.batch.items) if item.state == "waiting"]
+            if waiting and not self.stop.is_set():
+                item = self.batch.items[waiting[0]]
+                names = self.batch.names if item.output is None else None
+                output = names.give(item.source, item.place) if names else item.output
+                self._put(waiting[0], replace(item, state="running", output=output))  # no one can remove it any more
+                return waiting[0]
+            self._over = True
+            for place in waiting:
+                self._put(place, replace(self.batch.items[place], state="cancelled"))
+            return None
 
     def _one(self, place: int) -> None:
         item = self.batch.items[place]
-        output = item.output
-        if output is None and self.batch.names is not None:
-            output = self.batch.names.give(item.source, item.place)
-        self._put(place, state="running", output=output)
         try:
             picture = self._decoded(item) if self.report else None
             result = self.enhancer.run(
@@ -217,8 +245,8 @@ class Running:
                 self.settings,
                 name=item.name,
                 picture=picture,
-                output=output,
-                progress=lambda done, total, left: self._tell(item.pixels * done / total),
+                output=item.output,
+                progress=lambda done, total, left: self._tell(item.pixels, done / total),
                 stop=self.stop,
                 max_pixels=self._pixels,
                 max_bytes=self._bytes,
@@ -228,16 +256,16 @@ class Running:
             )
             error = self._reported(result, picture)
         except Cancelled:
-            self._put(place, state="cancelled")
+            self._put(place, replace(item, state="cancelled"))
         except EnhanceError as error:
-            self._put(place, state="failed", error=error)
+            self._put(place, replace(item, state="failed", error=error))
         except Exception:
             log.exception("A file of a batch failed")
-            self._put(place, state="failed", error=EnhanceError("unexpected"))
+            self._put(place, replace(item, state="failed", error=EnhanceError("unexpected")))
         else:
-            self._put(place, state="done", info=result.info, error=error)
+            self._put(place, replace(item, state="done", info=result.info, error=error))
             self._worked += 0 if result.info["cached"] else item.pixels
-        self._tell(0)
+        self._tell(0, 0.0)
 
     def _reported(self, result: Result, picture: Picture | None) -> EnhanceError | None:
         """Write the report where one is asked for; why it could not be written takes nothing from the result."""
@@ -254,26 +282,45 @@ class Running:
     def _decoded(self, item: Item) -> Picture:
         return read_picture(item.source, max_pixels=self._pixels, max_bytes=self._bytes)
 
-    def _put(self, place: int, **values: Any) -> None:
-        items = list(self.batch.items)
-        items[place] = replace(items[place], **values)
-        self.batch = replace(self.batch, items=tuple(items))
-        self.changed(self.batch)
-
-    def _wait(self, ahead: int) -> None:
-        if ahead != self.batch.ahead:
-            self.batch = replace(self.batch, ahead=ahead)
+    def _put(self, place: int, item: Item) -> None:
+        with self._lock:
+            items = list(self.batch.items)
+            items[place] = item
+            self.batch = replace(self.batch, items=tuple(items))
             self.changed(self.batch)
 
-    def _tell(self, pixels: float) -> None:
-        """Count the pixels done, of the file at work `pixels`, and reckon the time from those that took time."""
-        total = sum(item.pixels for item in self.batch.items if item.state != "failed") or 1
-        finished = sum(item.pixels for item in self.batch.items if item.state == "done")
-        worked = self._worked + pixels
-        elapsed = time.perf_counter() - self._started
-        left = elapsed / worked * max(total - finished - pixels, 0) if worked else None
-        self.batch = replace(self.batch, share=min(1.0, (finished + pixels) / total), seconds_left=left, ahead=0)
-        self.changed(self.batch)
+    def _wait(self, ahead: int) -> None:
+        with self._lock:
+            if ahead != self.batch.ahead:
+                self.batch = replace(self.batch, ahead=ahead)
+                self.changed(self.batch)
+
+    def _tell(self, pixels: int, share: float) -> None:
+        """Count the pixels done, of the file at work a `share`, and reckon the time from those that took time."""
+        with self._lock:
+            total = sum(item.pixels for item in self.batch.items if item.state != "failed") or 1
+            finished = sum(item.pixels for item in self.batch.items if item.state == "done")
+            done, worked = finished + pixels * share, self._worked + pixels * share
+            elapsed = time.perf_counter() - self._started
+            left = elapsed / worked * max(total - done, 0) if worked else None
+            told = {"share": min(1.0, done / total), "share_of_file": share, "seconds_left": left, "ahead": 0}
+            self.batch = replace(self.batch, **told)
+            self.changed(self.batch)
+
+
+def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
+    """The file after a look at its header: its size is its share of the work, and what is no picture fails at once."""
+    try:
+        facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
+    except EnhanceError as error:
+        return replace(item, state="failed", error=error)
+    return replace(item, pixels=facts.width * facts.height)
+
+
+def titles(batch: Batch) -> dict[Item, str]:
+    """What the finished files are called where they lie together: each one as it was, and no two alike."""
+    done = [item for item in batch.items if item.state == "done"]
+    return dict(zip(done, apart(f"{straight(Path(item.name).stem)}.png" for item in done), strict=True))
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
@@ -287,9 +334,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
     """The batch as its summary says it."""
     from .report.summary import Line
 
-    done = [item for item in batch.items if item.state == "done"]
-    titles = dict(zip(done, apart(f"{straight(Path(item.name).stem)}.png" for item in done), strict=True))
-    lines = []
+    named, lines = titles(batch), []
     for item in batch.items:
         reason = straight(item.error.sentence(language)) if item.error else ""
         if item.info is None:
@@ -297,17 +342,8 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
             continue
         output, seconds = item.info["output"], item.info["seconds"]["total"]
         size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
-        figures = (
-            size,
-            output["bytes"],
-            seconds,
-            reason,
-            item.result,
-            titles[item],
-            *signs,
-            item.info.get("fidelity_db"),
-        )
-        lines.append(Line(straight(item.name), item.state, *figures))
+        figures = (size, output["bytes"], seconds, reason, item.result, named[item], *signs)
+        lines.append(Line(straight(item.name), item.state, *figures, item.info.get("fidelity_db")))
     return lines
 
 

@@ -83,7 +83,7 @@ class OwnFolders:
 
 def part_of(path: Path) -> Path:
     """A fresh temporary name beside `path` that says which process it belongs to."""
-    return path.with_name(f".enhance-{_owner()}-{secrets.token_hex(6)}.part")
+    return path.with_name(f".enhance-{this_process()}-{secrets.token_hex(6)}.part")
 
 
 class PartFile:
@@ -197,7 +197,8 @@ def explained(path: Path, error: OSError) -> StorageError:
 
 
 @functools.cache
-def _owner() -> str:
+def this_process() -> str:
+    """A name for this process that no other has had on this machine, nor will: host-pid-start."""
     process = psutil.Process()
     host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
     return f"{host}-{process.pid}-{int(process.create_time())}"
@@ -210,10 +211,23 @@ def _is_abandoned(leftover: Path) -> bool:
         return False
     host, pid, started = found.groups()
     try:
-        if host != _owner().split("-")[0]:
+        if host != this_process().split("-")[0]:
             return time.time() - leftover.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS
-        return abs(psutil.Process(int(pid)).create_time() - int(started)) > 2
-    except (psutil.NoSuchProcess, FileNotFoundError):
+        return not _is_alive(int(pid), int(started))
+    except FileNotFoundError:
         return True
-    except psutil.Error:  # somebody else's process, of which nothing is told
+
+
+def is_at_work(process: str) -> bool:
+    """Whether a process that `this_process` named so is still there; one of another machine counts as gone."""
+    host, pid, started = process.split("-")
+    return host == this_process().split("-")[0] and _is_alive(int(pid), int(started))
+
+
+def _is_alive(pid: int, started: int) -> bool:
+    try:
+        return abs(psutil.Process(pid).create_time() - started) <= 2
+    except psutil.NoSuchProcess:
         return False
+    except psutil.Error:  # somebody else's process, of which nothing is told
+        return True

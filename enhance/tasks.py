@@ -1,8 +1,9 @@
 """Where inputs and results lie, for how long, and how a finished one is found again.
 
 `uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
-`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report. All of
-it may be deleted at any time; what lies beside it in these folders and bears another name is never touched.
+`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report, and
+`lists/<whose>.<id>.json` what a visitor's list says of a run. All of it may be deleted at any time; what lies beside it
+in these folders and bears another name is never touched.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import PictureError, StorageError
 from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
-from .picture import Picture
+from .info import settings_in
+from .settings import network_key
 from .texts import straight
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
@@ -30,9 +32,21 @@ _NAMES = {
     "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
     "network": re.compile(r"[0-9a-f]{64}\.raw"),
     "reports": re.compile(r"[0-9a-f]{32}(\.zh)?\.pdf"),
+    "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
 }
 _LONGEST_NAME = 120
 _CLEAN_SECONDS = 600
+
+
+class Original(Protocol):
+    """An input, as far as its place depends on it: what it is called, its bytes' number and their SHA-256."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
 
 
 class TaskStore:
@@ -44,7 +58,7 @@ class TaskStore:
     def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
         self.folder = Path(folder).absolute()
         self._hours, self._max_disk = hours, max_disk
-        self.uploads, self.processed, self.network, self.reports = (self.folder / name for name in _NAMES)
+        self.uploads, self.processed, self.network, self.reports, self.lists = (self.folder / name for name in _NAMES)
         self._own = OwnFolders(self.folder, _NAMES)
         self._lock = threading.Lock()
         self._in_use: dict[Path, int] = {}
@@ -77,7 +91,7 @@ class TaskStore:
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (_shortened(stem, _LONGEST_NAME) + _shortened(suffix, 12))
 
-    def keep_upload(self, source: Path, picture: Picture) -> Path:
+    def keep_upload(self, source: Path, picture: Original) -> Path:
         """Copy an input byte for byte to its place, unless it is there already.
 
         Raises StorageError, or PictureError when it is no longer what was read.
@@ -120,6 +134,29 @@ class TaskStore:
         place_whole(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary))
         count_as_used(path)
 
+    def listed(self) -> list[Path]:
+        """The files of all visitors' lists."""
+        return self._own.entries("lists")
+
+    def remove(self, task_id: str, *, with_input: bool) -> None:
+        """Remove a result and its report; `with_input` also what it was made of, unless another was."""
+        info = self.info(task_id)
+        if info is None:
+            return
+        reports = [self.reports / f"{task_id}{ending}" for ending in (".pdf", ".zh.pdf")]
+        self._remove_unused(self.result_path(task_id), *reports)
+        source = info["input"]
+        others = (_read_info(path) for path in self._infos())
+        if not with_input or any(other and other["input"]["sha256"] == source["sha256"] for other in others):
+            return
+        key = network_key(source["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
+        self._remove_unused(self.upload_path(source["sha256"], source["name"]), self.network_path(key))
+
+    def remove_input(self, sha256: str, name: str) -> None:
+        """Remove an input that no task was made of."""
+        if not any(info and info["input"]["sha256"] == sha256 for info in map(_read_info, self._infos())):
+            self._remove_unused(self.upload_path(sha256, name))
+
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:
         """Keep these files from being cleaned away meanwhile."""
@@ -138,7 +175,7 @@ class TaskStore:
     def clean(self) -> None:
         """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
         self._cleaned = time.monotonic()
-        for folder in (self.processed, self.network, self.reports, *self._own.entries("uploads")):
+        for folder in (self.processed, self.network, self.reports, self.lists, *self._own.entries("uploads")):
             sweep(folder)
         oldest = time.time() - self._hours * 3600
         files = sorted(self._files(), key=lambda one: one[1].st_mtime)
@@ -160,6 +197,13 @@ class TaskStore:
                     inside = list(entry.iterdir()) if name == "uploads" else [entry]
                     yield from ((path, path.stat()) for path in inside if not path.name.endswith(".part"))
 
+    def _remove_unused(self, *paths: Path) -> None:
+        own = {path for name in _NAMES for path in self._own.entries(name)}
+        with self._lock:
+            for path in paths:
+                if path not in self._in_use and (path in own or path.parent in own):
+                    self._remove(path)
+
     def _remove(self, path: Path) -> None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -172,7 +216,7 @@ class TaskStore:
         yield from (path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem))
 
 
-def _copy(source: Path, place: Path, picture: Picture) -> None:
+def _copy(source: Path, place: Path, picture: Original) -> None:
     shutil.copyfile(source, place)
     if file_sha256(place) != picture.sha256:
         raise PictureError("input_changed", name=picture.name)

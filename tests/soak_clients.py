@@ -210,7 +210,7 @@ class Visitor:
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
             asked = {
-                "data": [secrets.token_hex(16)],
+                "data": [session, secrets.token_hex(16), ""],
                 "fn_index": load["id"],
                 "session_hash": session,
                 "trigger_id": None,

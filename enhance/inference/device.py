@@ -16,6 +16,8 @@ from .turns import DEVICE_THREAD, Turn
 
 _PROBE_SHARE = 0.85
 """What a whole network reaches of a single convolution's speed; the first real run replaces the guess."""
+_REMEMBERED_SECONDS = 60.0
+"""How much earlier work speaks for a speed: a machine that gets busy is believed within a minute of work."""
 
 _TYPES = ("cpu", "cuda", "mps")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -75,18 +77,19 @@ class Speedometer:
 
     def __init__(self, device: torch.device):
         self._device = device
-        self._measured: dict[tuple[str, torch.dtype], float] = {}
+        self._measured: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
+        """The rate, and the seconds of work that speak for it."""
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
-        """Remember that `pixels` pixels of a picture took `seconds`; longer runs weigh more than short ones."""
+        """Remember that `pixels` pixels of a picture took `seconds`; each second counts, the last minute's most."""
         if seconds <= 0 or pixels <= 0:
             return
         rate = known_graph(model).work * pixels / seconds
-        weight = min(0.9, max(0.3, seconds / 10))
         with self._lock:
-            before = self._measured.get((model, dtype), rate)
-            self._measured[model, dtype] = before + weight * (rate - before)
+            before, known = self._measured.get((model, dtype), (rate, 0.0))
+            mean = (before * known + rate * seconds) / (known + seconds)
+            self._measured[model, dtype] = mean, min(known + seconds, _REMEMBERED_SECONDS)
 
     def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
         """How long a picture of `pixels` pixels takes the network called `model`."""
@@ -94,14 +97,14 @@ class Speedometer:
 
     def _rate(self, model: str, dtype: torch.dtype) -> float:
         with self._lock:
-            rate = self._measured.get((model, dtype))
-            others = [value for (_, kind), value in self._measured.items() if kind == dtype]
-        if rate is not None:
-            return rate
+            own = self._measured.get((model, dtype))
+            others = [rate for (_, kind), (rate, _) in self._measured.items() if kind == dtype]
+        if own is not None:
+            return own[0]
         if not others:
             others = [DEVICE_THREAD.do(lambda: self._probe(dtype), Turn(urgent=True))]
             with self._lock:
-                self._measured.setdefault(("", dtype), others[0])
+                self._measured.setdefault(("", dtype), (others[0], 0.0))
         return min(others)
 
     def _probe(self, dtype: torch.dtype) -> float:

@@ -32,6 +32,9 @@ class HeldModel(Protocol):
     def precisions(self) -> tuple[str, ...]: ...
 
 
+_EXPECTED_SECONDS = 3.0
+"""How many seconds of work what was expected of a run counts for while it goes on."""
+
 Held = TypeVar("Held", bound=HeldModel)
 Made = TypeVar("Made")
 
@@ -180,7 +183,7 @@ class Engine:
             return strip
 
         run = DEVICE_THREAD.do(begin, turn)
-        clock = _Clock(picture.shape[0])
+        clock = _Clock(picture.shape[0], self._speed.seconds(recipe.model, dtype, picture.shape[0] * picture.shape[1]))
         while not run.stream.finished:
             if turn.stopped:
                 raise Cancelled("stopped")
@@ -216,16 +219,20 @@ class Engine:
 
 
 class _Clock:
-    """Turns the share of the work that is done into rows and seconds left."""
+    """Turns the share of the work that is done into rows and seconds left.
 
-    def __init__(self, rows: int):
-        self._rows = rows
+    What was expected counts like some seconds of work, so that the first steps, slow or quick, do not rule the rest.
+    """
+
+    def __init__(self, rows: int, expected: float):
+        self._rows, self._expected = rows, max(expected, 1e-3)
+        self._weight = min(_EXPECTED_SECONDS, self._expected / 3)
         self._started = time.perf_counter()
 
     def read(self, share: float) -> tuple[int, int, float | None]:
         elapsed = time.perf_counter() - self._started
-        left = elapsed / share * (1 - share) if share > 0 else None
-        return min(self._rows, int(share * self._rows + 1e-6)), self._rows, left
+        whole = (elapsed + self._weight) / (share + self._weight / self._expected)
+        return min(self._rows, int(share * self._rows + 1e-6)), self._rows, whole * (1 - share)
 
 
 def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:

@@ -8,11 +8,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..picture import Picture
+from ..picture import Picture, read_picture
+from .png_rows import PngRows
 from .resample import Averages
 
 LIMIT = 2560
 """The longest side of a rendition in pixels."""
+
+_STRIP = 128
 
 
 class Rendition:
@@ -126,3 +129,27 @@ def whole_picture(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     """The picture at `size` (height, width), 8 bit, its transparency with it."""
     pixels = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
     return reduce(pixels, size)
+
+
+def save_small(source: Path, place: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
+    """A picture file at `limit` px a side or less, for the screen, beside `place`. Raises PictureError, OSError."""
+    picture = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
+    size = small_size(picture.width, picture.height, limit)
+    return save_for_screen(whole_picture(picture, size), place, icc_for_screen(picture))
+
+
+def save_small_result(result: Path, place: Path, limit: int, before: Path | None) -> Path:
+    """The same of a finished PNG, in constant memory; `before` is the input's, which has the colour profile of both."""
+    icc = None
+    if before is not None:
+        with Image.open(before) as image:
+            icc = image.info.get("icc_profile")
+    with PngRows(result) as rows:
+        height, width = rows.size
+        small = None
+        for first in range(0, height, _STRIP):
+            strip = rows.rows(first, min(first + _STRIP, height))
+            small = small or Rendition(height, width, channels=strip.shape[2], limit=limit)
+            small.add(strip)
+    assert small is not None
+    return save_for_screen(small.pixels, place, icc)

@@ -1,4 +1,4 @@
-"""The result's rows, colour and alpha together, and the PNG they are written to."""
+"""The result's rows, colour and alpha together, the PNG they are written to, and how the whole looks on a screen."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ import numpy as np
 from PIL import Image
 
 from ..errors import Cancelled, SettingsError
+from ..inference.network_output import streams_columns
 from ..picture import Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import FACTOR, Settings
 from .png import PngFormat, PngWriter
-from .rendition import Rendition
+from .png_rows import FinishedRows
+from .rendition import Rendition, icc_for_screen, reduce, whole_picture
 from .resample import Averages, enlarge
 from .tuning import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 
 _STRIP = 64
 ENDINGS = (".png",)
 """How the name of a result may end."""
+LIVE = 720
+"""The longest side of what is shown for a moment, in pixels."""
 _SIGNATURE, _INPUT = "Enhance signature", "Enhance input"
 
 
@@ -117,6 +121,69 @@ class FidelityMeter:
         """The PSNR that belongs to the mean of what the photo has and the result has not; at most 99 dB."""
         mean = self._squares / (self._photo.height * self._photo.width * 3)
         return round(min(99.0, float(10 * np.log10(255**2 / max(mean, 1e-12)))), 2)
+
+
+@dataclass(frozen=True, eq=False)
+class WholePicture:
+    """The whole picture for the screen: before, and after as it is being filled, both of the same size."""
+
+    before: np.ndarray
+    after: Rendition
+    icc: bytes | None
+
+
+class GrowingPicture:
+    """Watches a run: the picture as far as it has come, and at the end before and after for the screen.
+
+    `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it stays visible, dimmed, where nothing has come yet.
+    """
+
+    def __init__(self, width: int, height: int, backdrop: np.ndarray):
+        # every second pixel or fewer is enough for a small picture that is shown for a moment
+        self._step = max(1, 4 * max(width, height) // (2 * LIVE))
+        self._columns, self._passed = streams_columns(height, width), 0
+        size = (-(-4 * side // self._step) for side in (height, width))
+        self._live = Rendition(*size, columns=self._columns, limit=LIVE)
+        self._live.pixels[:] = reduce(backdrop, self._live.size)[..., :3] // 3
+        self._changed = False
+        self._shown = 0.0
+        self.whole: WholePicture | None = None
+
+    def strip(self, strip: np.ndarray) -> None:
+        step, first = self._step, -self._passed % self._step
+        self._passed += strip.shape[1 if self._columns else 0]
+        thinned = strip[::step, first::step] if self._columns else strip[first::step, ::step]
+        if thinned.size:
+            self._live.add(np.ascontiguousarray(thinned))
+            self._changed = True
+
+    def finished(self, rows: ResultRows) -> Rendition:
+        self.whole = _still_empty(rows.picture, rows.size, rows.channels)
+        return self.whole.after
+
+    def look(self, every: float) -> np.ndarray | None:
+        """The picture so far, if it has changed and was not looked at for `every` seconds."""
+        now = time.monotonic()
+        if not self._changed or now - self._shown < every:
+            return None
+        self._changed, self._shown = False, now
+        return self._live.pixels
+
+
+def whole_of(picture: Picture, rows: FinishedRows) -> WholePicture:
+    """The whole of a result that is finished already, read from top to bottom. Raises PictureError."""
+    height, _ = rows.size
+    first = rows.rows(0, min(_STRIP, height))
+    whole = _still_empty(picture, rows.size, first.shape[2])
+    whole.after.add(first)
+    for top in range(len(first), height, _STRIP):
+        whole.after.add(rows.rows(top, min(top + _STRIP, height)))
+    return whole
+
+
+def _still_empty(picture: Picture, size: tuple[int, int], channels: int) -> WholePicture:
+    after = Rendition(*size, channels=channels)
+    return WholePicture(whole_picture(picture, after.size), after, icc_for_screen(picture))
 
 
 def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)) -> Overlay | None:

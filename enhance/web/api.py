@@ -148,12 +148,12 @@ class Endpoints:
             )
             if not images:
                 raise PictureError("api_no_pictures")
-            sources = [Path(image) for image in images]
-            check_together(sources, self._services.limits)
+            items = [Item(Path(image), Path(Path(image).name)) for image in images]
+            check_together([item.source for item in items], self._services.limits)
             language, attention = language_of(request), Attention(request)
             with (
                 self._services.line.enter(asker_of(request), "batch"),
-                closing(BatchWork(self._services, sources, settings, language, request.session_hash)) as work,
+                closing(BatchWork(self._services, items, settings, language, request.session_hash)) as work,
             ):
                 for _ in work.looks(_LOOK_SECONDS):
                     if work.batch.ahead:

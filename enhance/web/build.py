@@ -15,6 +15,7 @@ from ..enhancer import Enhancer
 from .api import add_endpoints
 from .batch import BATCHES, BatchHandlers
 from .controls import ControlHandlers
+from .history import HistoryHandlers
 from .language import page_texts
 from .layout import Page, build_page
 from .line import WaitingLine
@@ -22,9 +23,9 @@ from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
-from .serving import COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NAME_OF_TAB, NEW_PICTURE, RUN_ENDED, page_folder
+from .serving import BROWSER, COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NEW_PICTURE, RUN_ENDED, page_folder
 from .state import Visitors
-from .upload import FASTER, UploadHandlers
+from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
 
 log = logging.getLogger(__name__)
@@ -104,11 +105,12 @@ def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]
 def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     upload, controls = UploadHandlers(page, services), ControlHandlers(page, services)
     run, result = RunHandlers(page, services), ResultHandlers(page, services)
-    _connect_opening(demo, page, controls, upload, run, result)
+    opened = _connect_opening(demo, page, controls, upload, run, result)
     _connect_upload(page, upload, controls, result)
     _connect_controls(page, upload, controls)
     _connect_run(page, run, result)
-    _connect_batch(page, BatchHandlers(page, services))
+    _connect_history(page, HistoryHandlers(page, services), controls, upload, run, result)
+    _connect_batch(page, services, opened)
     demo.unload(services.visitors.leave)
 
 
@@ -119,15 +121,46 @@ def _connect_opening(
     upload: UploadHandlers,
     run: RunHandlers,
     result: ResultHandlers,
-) -> None:
+) -> Any:
     """What this tab of the browser had before is there again, and goes on."""
-    values, of_result = page.controls.in_order, parts(page.run, page.result)
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    opened = demo.load(controls.open, page.tab, whole, js=NAME_OF_TAB, **_LIGHT)
-    opened.then(run.follow, None, of_result, **_QUIET, **RUNS)
-    opened.then(controls.wake, values, _touched(page), **_SUPERSEDING)
-    opened.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
-    opened.then(result.place, None, of_result, **_LIGHT)
+    opened = demo.load(controls.open, page.browser, whole, js=BROWSER, **_LIGHT)
+    opened.then(run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
+    _resume(opened, page, controls, upload, result)
+    return opened
+
+
+def _resume(event: Any, page: Page, controls: ControlHandlers, upload: UploadHandlers, result: ResultHandlers) -> None:
+    """After a picture was put on the stage with all that belongs to it: what takes a moment more."""
+    values = page.controls.in_order
+    event.then(controls.wake, values, _touched(page), **_SUPERSEDING)
+    event.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    event.then(result.place, None, parts(page.run, page.result), **_LIGHT)
+
+
+def _connect_history(
+    page: Page,
+    history: HistoryHandlers,
+    controls: ControlHandlers,
+    upload: UploadHandlers,
+    run: RunHandlers,
+    result: ResultHandlers,
+) -> None:
+    whole = parts(page.upload, page.controls, page.preview, page.run, page.result)
+    listed, outputs = page.result.listed, parts(page.run, page.result)
+    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
+    told: dict[str, Any] = {"js": BROWSER, "api_visibility": "private", **waiting}
+    opened = listed.select(history.open, page.browser, whole, **told)
+    opened.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    _resume(opened, page, controls, upload, result)
+    loaded = listed.retry(history.go_on, page.browser, whole, **told)
+    loaded.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    asked = loaded.success(run.ask, page.controls.in_order, outputs, **_LIGHT)
+    asked.success(run.follow, None, outputs, **_QUIET, **RUNS).then(result.place, None, outputs, **_LIGHT)
+    _resume(loaded, page, controls, upload, result)
+    fetched = listed.download(history.file, page.browser, outputs, **told)
+    fetched.success(None, None, None, js=FETCH_REPORT, **_QUIET)
+    listed.delete(history.remove, page.browser, outputs, **told)
 
 
 def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers, result: ResultHandlers) -> None:
@@ -152,9 +185,7 @@ def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandl
     cards = parts(page.controls, page.result, page.run)
     changed = named["preset"].input(controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
     _follow(changed, page, upload, controls)
-    for name, button in zip(FASTER, page.upload.faster, strict=True):
-        changed = button.click(controls.faster(name), values, cards, **_LIGHT)
-        _follow(changed, page, upload, controls)
+    _follow(page.upload.faster.click(controls.faster, values, cards, **_LIGHT), page, upload, controls)
     _follow(page.controls.reset.click(controls.preset, values, cards, **_LIGHT), page, upload, controls)
     moved = [part.input for name, part in named.items() if name not in ("preset", "tile")]  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
@@ -180,12 +211,21 @@ def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
     made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
 
 
-def _connect_batch(page: Page, batch: BatchHandlers) -> None:
+def _connect_batch(page: Page, services: Services, opened: Any) -> None:
+    """The second tab, which is there again and goes on when the page is `opened` anew."""
+    batch = BatchHandlers(page, services)
+    files = FilesHandlers(page, services, batch)
     card, values, outputs = page.batch, page.controls.in_order, parts(page.batch)
     card.tab.select(batch.settings, values, outputs, **_LIGHT)
-    gr.on([card.files.upload, card.files.clear, card.files.delete], batch.files, card.files, outputs, **_LIGHT)
-    card.run.enhance.click(batch.run, [card.files, *values], outputs, **_QUIET, **BATCHES)
+    added = card.files.upload(files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
+    begun = card.run.enhance.click(batch.ask, values, outputs, **_LIGHT)
+    for event in (opened, begun):
+        event.then(batch.follow, None, outputs, **_QUIET, **BATCHES)
+    for event in (opened, added):
+        event.then(files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
     card.run.cancel.click(batch.cancel, None, outputs, **_LIGHT)
+    card.clear.click(files.clear, None, outputs, **_LIGHT)
+    card.cards.select(files.remove, None, outputs, trigger_mode="multiple", **_LIGHT)
 
 
 def _follow(event: Any, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:

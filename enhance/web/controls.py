@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import gradio as gr
 
 from ..errors import SettingsError
-from ..settings import PRESETS, Settings
+from ..settings import Settings
 from ..texts import say
 from . import fragments
+from .history import list_of, show_history
 from .language import language_of
 from .layout import CONTROLS, TUNED, Page
 from .preview import Shown
@@ -18,13 +18,15 @@ from .state import Visitor
 from .views import (
     Services,
     Updates,
-    show_again,
+    show_all,
     show_changed,
     show_preview,
-    show_progress,
-    show_result,
     show_result_chip,
+    shown_controls,
 )
+
+FASTER = {"anime": "anime-fast"}
+"""The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
 
 
 def settings_from(values: Sequence[object]) -> Settings:
@@ -34,6 +36,11 @@ def settings_from(values: Sequence[object]) -> Settings:
     if missing:
         raise SettingsError("control_empty", name=missing[0])
     return Settings(**chosen)  # type: ignore[arg-type]
+
+
+def faster_than(preset: str) -> str:
+    """The preset that does the same kind of picture in less time; the same one where there is none."""
+    return preset if preset in FASTER.values() else FASTER.get(preset, "fast")
 
 
 def settings_to_start(name: str | None, values: Sequence[object] | None = None) -> Settings:
@@ -67,28 +74,22 @@ def settings_called(
     return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
 
 
-def shown_controls(settings: Settings) -> dict[str, object]:
-    """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
-    values: dict[str, Any] = settings.as_dict()
-    return {
-        "scale": settings.scale,
-        "tuning": settings.tuning,
-        "denoise": gr.Slider(value=settings.denoise, visible=PRESETS[settings.preset].denoises),
-        "tile": settings.tile,
-        **{name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED},
-    }
-
-
 class ControlHandlers:
     """Handlers of the presets and the sliders, with the preview that follows them."""
 
     def __init__(self, page: Page, services: Services):
         self._page, self._services = page, services
 
-    def open(self, request: gr.Request, tab: object = "") -> Updates:
-        """A page that opens: as this tab of the browser had it, else with the preset that the link asks for."""
+    def open(self, request: gr.Request, tab: object = "", key: object = "", restarted: object = "") -> Updates:
+        """A page that opens: as this tab of the browser had it, else with the preset that the link asks for.
+
+        `key` is the browser's, by which it finds its results; `restarted` says that the tab was open with an earlier
+        server.
+        """
         language = language_of(request)
         visitor = self._services.visitors.reopen(request, tab if isinstance(tab, str) else "")
+        visitor.listed = list_of(request, key)
+        known = visitor.upload is not None
         page, presets = self._page, self._services.enhancer.presets(language)
         choices = [(say(language, f"preset_{preset['name']}"), preset["name"]) for preset in presets]
         asked, problem = (request.query_params or {}).get("preset"), ""
@@ -97,16 +98,13 @@ class ControlHandlers:
                 visitor.controls = settings_to_start(asked)
             except SettingsError as error:
                 visitor.controls, problem = settings_to_start(None), error.sentence(language)
-        controls = visitor.controls
         return {
-            **{page.controls.controls[name]: update for name, update in shown_controls(controls).items()},
-            page.controls.controls["preset"]: gr.Radio(choices=choices, value=controls.preset),
+            **show_all(page, visitor, language),
+            **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
+            page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
             page.controls.problem: fragments.problem(problem),
             page.controls.about: fragments.presets(language, presets),
-            page.batch.run.why: fragments.note(say(language, "why_no_files")),
-            **show_again(page, visitor, language),
-            **show_result(page, visitor, language),
-            **(show_progress(page, visitor, language) if visitor.busy else {}),
+            **show_history(page, self._services.enhancer.tasks, visitor, language),
         }
 
     def wake(self, request: gr.Request, *values: object) -> Iterator[Updates]:
@@ -122,15 +120,12 @@ class ControlHandlers:
         visitor, language = self._services.asker(request)
         return self._preset(visitor, str(values[0]), values, language)
 
-    def faster(self, name: str) -> Callable[..., Updates]:
-        """The handler of the button that offers the preset called `name`."""
-
-        def choose(request: gr.Request, *values: object) -> Updates:
-            visitor, language = self._services.asker(request)
-            changed = self._preset(visitor, name, (name, *values[1:]), language)
-            return {self._page.controls.controls["preset"]: name, **changed}
-
-        return choose
+    def faster(self, request: gr.Request, *values: object) -> Updates:
+        """The preset that takes less time, chosen by the button that offers it."""
+        visitor, language = self._services.asker(request)
+        name = faster_than(str(values[0]))
+        changed = self._preset(visitor, name, (name, *values[1:]), language)
+        return {self._page.controls.controls["preset"]: name, **changed}
 
     def copied(self, request: gr.Request) -> None:
         gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)

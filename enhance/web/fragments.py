@@ -18,8 +18,8 @@ from ..info import faithfulness, settings_in
 from ..output.resample import scaled_size
 from ..picture import Box, Facts
 from ..settings import Settings
-from ..texts import PixelCount, say, say_measured, say_time, source_in_words, straight
-from .state import MOST_PLACES, Place, Upload
+from ..texts import PixelCount, name_of, say, say_measured, say_time, source_in_words, straight
+from .state import MOST_PLACES, Many, Place, Upload
 
 EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
 
@@ -34,18 +34,9 @@ def problem(sentence: str) -> str:
     return f'<p class="problem" role="alert">{escape(sentence)}</p>' if sentence else ""
 
 
-def finished(sentence: str) -> str:
-    """That a run has ended well; the page then brings the result into view."""
-    return f'<p class="note finished" role="status">{escape(sentence)}</p>'
-
-
-def cancelled(sentence: str) -> str:
-    """That a run was stopped; the page then goes back to where it can be begun."""
-    return f'<p class="note cancelled" role="status">{escape(sentence)}</p>'
-
-
-def note(sentence: str) -> str:
-    return f'<p class="note" role="status">{escape(sentence)}</p>' if sentence else ""
+def note(sentence: str, outcome: str = "") -> str:
+    """Something that is so; with the `outcome` of a run (finished, cancelled) the page goes on from there."""
+    return f'<p class="note {outcome}">{escape(sentence)}</p>' if sentence else ""
 
 
 def hint(sentence: str) -> str:
@@ -127,7 +118,7 @@ def result_chip(language: str, current: bool) -> str:
 
 
 def _chip(state: str, text: str) -> str:
-    return f'<span class="chip {state}" data-state="{state}" role="status">{escape(text)}</span>'
+    return f'<span class="chip {state}" data-state="{state}">{escape(text)}</span>'
 
 
 def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
@@ -154,19 +145,20 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     )
 
 
-def estimate(language: str, seconds: float | None) -> str:
-    """How long the whole run takes here; None while that is being measured."""
-    return note(
-        say(language, "measuring") if seconds is None else say(language, "about", time=say_time(language, seconds))
-    )
+def estimate(language: str, seconds: float | None, ahead: int = 0) -> str:
+    """How long the whole run takes here, and how many others come before it; None while that is being measured."""
+    if seconds is None:
+        return note(say(language, "measuring"))
+    about = say(language, "about", time=say_time(language, seconds))
+    return note(say(language, "about_after", about=about, ahead=ahead) if ahead else about)
 
 
-def progress(text: str, share: float | None) -> str:
-    """The state of a run in words, and as a bar."""
-    words = escape(text)
+def progress(text: str, share: float | None, of_file: str = "") -> str:
+    """The state of a run in words, and as a bar; `of_file` is that of the file at work, for the script to put there."""
+    words, file = escape(text), f' data-of-file="{escape(of_file)}"' if of_file else ""
     value = "" if share is None else f' value="{100 * share:.1f}"'
     bar = f'<progress max="100"{value} aria-label="{words}"></progress>'
-    return f'<div class="run" role="status"><p>{words}</p>{bar}</div>'
+    return f'<div class="run"{file}><p>{words}</p>{bar}</div>'
 
 
 def live(language: str, pixels: np.ndarray) -> str:
@@ -212,33 +204,56 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     return _rows(language, rows, "table")
 
 
-def batch_table(language: str, batch: Batch, loose: Mapping[Item, Path] | None = None) -> str:
-    """The files of a batch with their state, size and time; why one failed stands below its name.
+def batch_cards(language: str, batch: Batch, many: Many, fixed: bool = False) -> str:
+    """The files of a batch: what each looks like, how far it is, and what came of it or why nothing did.
 
-    `loose` are finished files that can be had by themselves.
+    Those that have not begun can be removed, and while there is no batch all of them, unless they are `fixed`.
     """
-    head = "".join(f"<th>{escape(say(language, f'column_{name}'))}</th>" for name in ("file", "state", "size", "time"))
-    rows = "".join(_batch_row(language, item, (loose or {}).get(item)) for item in batch.items)
-    return f'<table class="batch"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    cards = "".join(_batch_card(language, batch, item, many, fixed) for item in batch.items)
+    return f'<ul class="files">{cards}</ul>' if cards else ""
 
 
-def _batch_row(language: str, item: Item, file: Path | None) -> str:
-    why = item.error.sentence(language) if item.error else ""
-    reason = f'<p class="reason">{escape(why)}</p>' if why else ""
-    size = time = ""
+def _batch_card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> str:
+    picture = many.pictures.get((item.key, True)) or many.pictures.get((item.key, False))
+    image = f'<img alt="" src="{file_address(picture)}" loading="lazy">' if picture else ""
+    name, path = escape(item.name), Path(item.name)
+    title = f'<p class="name" title="{name}"><span>{escape(path.stem)}</span><span>{escape(path.suffix)}</span></p>'
+    state = state_of_running(language, batch) if item.state == "running" else say(language, f"state_{item.state}")
+    figures = ""
     if item.info:
-        output = item.info["output"]
-        size, time = (
-            _size(language, output["width"], output["height"]),
-            say_measured(language, item.info["seconds"]["total"]),
-        )
-    state = f'<span class="state {item.state}">{escape(say(language, f"state_{item.state}"))}</span>'
-    name = f"{escape(item.name)}{reason}"
-    if file is not None:
-        address = quote(f"gradio_api/file={file.as_posix()}")
-        name += f' <a href="{escape(address)}" download="{escape(file.name)}">{escape(say(language, "download"))}</a>'
-    cells = "".join(f"<td>{cell}</td>" for cell in (name, state, size, time))
-    return f'<tr data-state="{item.state}">{cells}</tr>'
+        output, seconds = item.info["output"], item.info["seconds"]["total"]
+        parts = (_size_of(language, output), say_measured(language, seconds))
+        figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
+    state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
+    reason = f'<p class="reason">{escape(item.error.sentence(language))}</p>' if item.error else ""
+    does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
+    return (
+        f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'
+        f'<div class="said">{title}{state}{reason}</div><div class="does">{does}</div></li>'
+    )
+
+
+def state_of_running(language: str, batch: Batch) -> str:
+    """Where the file stands whose turn it is: its place in the line, or its share."""
+    if batch.ahead:
+        return say(language, "file_place", place=batch.ahead + 1)
+    percent = int(100 * batch.share_of_file)
+    return say(language, "share_done", percent=percent) if percent else say(language, "state_running")
+
+
+def _taking(language: str, item: Item, file: Path | None) -> str:
+    if file is None or item.state != "done":
+        return ""
+    words = f"{say(language, 'download')}: {file.name}"
+    link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
+    return f"<a {link}>PNG</a>"
+
+
+def _removing(language: str, item: Item) -> str:
+    if item.state in ("running", "done"):
+        return ""
+    words = escape(say(language, "remove_file", name=item.name))
+    return f'<button type="button" class="remove" data-file="{item.key}" aria-label="{words}">×</button>'
 
 
 def _rows(language: str, values: dict[str, str], kind: str) -> str:
@@ -261,3 +276,23 @@ def _bytes(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1e3:,.0f} kB"
     return f"{count / 1e6:,.1f} MB"
+
+
+def history_item(
+    language: str, entry: Mapping[str, Any], settings: Settings, standing: str, acts: Sequence[str]
+) -> str:
+    """A line of a visitor's list: the picture, what it is called, what became of it, and what can be done with it."""
+    height, width = scaled_size(entry["height"], entry["width"], settings.scale)
+    when = f'<time datetime="{escape(entry["began"])}">{escape(entry["began"])}</time>'
+    about = [_size(language, width, height), name_of(language, "preset", settings.preset)]
+    said = f'<p class="note">{escape(say(language, f"history_{standing}"))}</p>' if standing != "done" else ""
+    name = escape(entry["name"])
+    buttons = "".join(
+        f'<button type="button" data-act="{act}" aria-label="{words}: {name}">{words}</button>'
+        for act in acts
+        for words in [escape(say(language, f"act_{act}"))]
+    )
+    image = f'<img alt="" src="{escape(entry["thumbnail"])}">'
+    text = f"<div><strong>{name}</strong><p>{escape(' · '.join(about))} · {when}</p>{said}</div>"
+    head = f'<li data-entry="{escape(entry["id"])}" data-state="{standing}">'
+    return f'{head}{image}{text}<div class="acts">{buttons}</div></li>'

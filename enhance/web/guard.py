@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -228,7 +228,10 @@ def path_of(scope: Scope) -> str:
 
 
 def language_of_scope(scope: Scope) -> str:
-    return language_asked(Headers(scope=scope).get("accept-language", ""))
+    """That of the page that sent the request, as its address asks for it, else what the browser asks for."""
+    headers = Headers(scope=scope)
+    page = parse_qs(urlsplit(headers.get("referer", "")).query)
+    return language_asked(page.get("lang", [""])[0] or headers.get("accept-language", ""))
 
 
 def _is_remote(value: Any) -> bool:

@@ -27,6 +27,7 @@ _TELL_THE_SERVER = """
 window.enhanceMoved = (x, y) => trigger("select", { index: [x, y], value: null });
 window.enhancePinned = (x, y) => trigger("input", { index: [x, y] });
 """
+_TELL_WHICH_FILE = 'window.enhanceRemove = (key) => trigger("select", { index: key, value: null });'
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class UploadCard:
     estimate: gr.HTML
     tips: gr.HTML
     offers: gr.Row
-    faster: tuple[gr.Button, ...]
+    faster: gr.Button
 
 
 @dataclass(frozen=True)
@@ -98,23 +99,27 @@ class ResultCard:
     report_problem: gr.HTML
     made: gr.Accordion
     facts: gr.HTML
+    past: gr.Accordion
+    listed: gr.HTML
 
 
 @dataclass(frozen=True)
 class BatchCard:
-    """Many pictures: the files, the settings in words, a table, and the ZIP to take home."""
+    """Many pictures: where files come in, the settings in words, a card for each file, and the ZIP to take home."""
 
     tab: gr.Tab
     files: gr.File
     settings: gr.HTML
+    problem: gr.HTML
+    cards: gr.HTML
     run: RunCard
-    table: gr.HTML
+    clear: gr.Button
     download: gr.DownloadButton
 
 
 @dataclass(frozen=True)
 class Page:
-    """All parts, the button that copies the page's link, and the name of the browser's tab."""
+    """All parts, the button that copies the page's link, and what the browser tells of itself when it is asked."""
 
     upload: UploadCard
     controls: ControlsCard
@@ -123,7 +128,7 @@ class Page:
     result: ResultCard
     batch: BatchCard
     link: gr.Button
-    tab: gr.Textbox
+    browser: list[gr.Textbox]
 
 
 def build_page(words: Words, login: bool = False) -> Page:
@@ -144,10 +149,12 @@ def build_page(words: Words, login: bool = False) -> Page:
             estimate, run, home = _bar(words)
             with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
                 facts = gr.HTML(elem_id="result-facts")
+            with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
+                listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
         batch = _batch(words)
-    tab = gr.Textbox(visible=False)
-    upload = UploadCard(*chosen, *strip, estimate, *tips)
-    return Page(upload, controls, preview, run, ResultCard(*stage, *home, made, facts), batch, link, tab)
+    browser = [gr.Textbox(visible=False) for _ in range(3)]  # the tab's name, the browser's key, an earlier server
+    upload, result = UploadCard(*chosen, *strip, estimate, *tips), ResultCard(*stage, *home, made, facts, past, listed)
+    return Page(upload, controls, preview, run, result, batch, link, browser)
 
 
 def _head(words: Words, login: bool) -> gr.Button:
@@ -165,6 +172,7 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
     """What the stage shows while there is no picture."""
     with gr.Column(elem_classes="card", elem_id="choose"):
         gr.Markdown(words("welcome"), elem_id="welcome")
+        problem = gr.HTML(elem_id="upload-problem")
         file = gr.File(label=words("upload"), show_label=False, elem_id="upload", height=170)
         gr.Markdown(words("upload_here"), elem_id="upload-words")
         gr.Markdown(words("upload_touch"), elem_id="upload-touch")
@@ -172,15 +180,14 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
         look: dict[str, Any] = {"type": "index", "label": words("examples"), "elem_id": "examples"}
         examples = gr.Dataset(components=[gr.Image(render=False)], samples=[[str(path)] for path in EXAMPLES], **look)
         _hint(words, "examples_credit")
-    return file, gr.HTML(elem_id="upload-problem"), examples
+    return file, problem, examples
 
 
 def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, Any]]:
     with gr.Column(elem_classes="card", elem_id="stage"):
         with gr.Row(elem_classes="titled", elem_id="stage-head"):
-            view = gr.Radio(
-                [], label=words("view"), show_label=False, container=False, interactive=True, elem_id="view"
-            )
+            bare: dict[str, Any] = {"show_label": False, "container": False, "interactive": True}
+            view = gr.Radio([], label=words("view"), elem_id="view", **bare)
             chip, result_chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
             gr.HTML('<div class="zoom" role="group"></div>', elem_id="zoom")
             retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
@@ -206,7 +213,7 @@ def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
     return photo, facts
 
 
-def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.Button, ...]]]:
+def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]]:
     start: dict[str, Any] = Settings().as_dict()
     controls: dict[str, Component] = {}
     with gr.Row(elem_classes="titled"):
@@ -217,40 +224,31 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, tuple[gr.B
     controls["preset"] = gr.Radio(
         choices, value=start["preset"], label=words("preset"), show_label=False, container=False, elem_id="preset"
     )
-    about = gr.HTML(elem_id="about")
-    problem = gr.HTML(elem_id="preset-problem")
-    tips = gr.HTML(elem_id="tips")
+    about, problem, tips = (gr.HTML(elem_id=name) for name in ("about", "preset-problem", "tips"))
     with gr.Row(visible=False, elem_id="offers") as offers:
         _hint(words, "slow_offer")
-        faster = tuple(gr.Button(visible=False, size="sm", elem_id=f"faster-{number}") for number in range(2))
+        faster = gr.Button(size="sm", elem_id="faster")
     with gr.Column(elem_id="first-sliders"):
-        for name in TUNED[:2]:
-            controls[name] = _slider(words, name, start[name])
+        controls |= {name: _slider(words, name, start[name]) for name in TUNED[:2]}
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
     with gr.Accordion(words("more_tuning"), open=False, elem_id="tuning-sheet"):
         controls["tuning"] = gr.Checkbox(
             value=start["tuning"], label=words("tuning"), info=words("tuning_info"), container=False, elem_id="tuning"
         )
-        for name in (*TUNED[2:], "tile"):
-            controls[name] = _slider(words, name, start[name])
-    controls["scale"] = gr.Radio(
-        [(f"{scale}×", scale) for scale in (1, 2, 3, 4)],
-        value=start["scale"],
-        label=words("scale"),
-        elem_id="scale",
-        elem_classes="bare",
-    )
+        controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
+    look: dict[str, Any] = {"label": words("scale"), "elem_id": "scale", "elem_classes": "bare"}
+    controls["scale"] = gr.Radio([(f"{scale}×", scale) for scale in (1, 2, 3, 4)], value=start["scale"], **look)
     return ControlsCard(controls, problem, about, changed, reset), (tips, offers, faster)
 
 
 def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]]:
     """What is to come or under way, and what can be done next; always in sight."""
-    with gr.Row(elem_id="bar", equal_height=True):
-        with gr.Column(elem_id="said", min_width=0):
+    with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
+        with gr.Column(elem_id="said", elem_classes="tells", min_width=0):
             with gr.Row(elem_id="said-first"):
                 why, estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
             progress, report_problem = gr.HTML(elem_id="progress"), gr.HTML(elem_id="report-problem")
-        with gr.Row(elem_id="acts"):
+        with gr.Row(elem_id="acts", elem_classes="acts"):
             hidden: dict[str, Any] = {"visible": False, "size": "lg"}
             again = gr.Button(words("new_picture"), elem_id="again", **hidden)
             report = gr.Button(words("report"), elem_id="report", **hidden)
@@ -262,22 +260,25 @@ def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]
 
 
 def _batch(words: Words) -> BatchCard:
-    with gr.Tab(words("tab_many"), id="many", elem_id="tab-many") as tab, gr.Column(elem_classes="card"):
-        _title(words, "batch")
-        _hint(words, "batch_hint")
-        label = words("batch_files")
-        files = gr.File(label=label, show_label=False, file_count="multiple", height=210, elem_id="batch-files")
-        settings = gr.HTML(elem_id="batch-settings")
-        with gr.Row():
-            large: dict[str, Any] = {"size": "lg", "interactive": False}
-            enhance = gr.Button(words("batch_enhance"), variant="primary", elem_id="batch-enhance", scale=3, **large)
-            cancel = gr.Button(words("cancel"), elem_id="batch-cancel", scale=1, **large)
-        run = RunCard(enhance, cancel, gr.HTML(elem_id="batch-why"), gr.HTML(elem_id="batch-progress"))
-        table = gr.HTML(elem_id="batch-table")
-        download = gr.DownloadButton(
-            words("batch_download"), elem_id="batch-download", variant="primary", interactive=False
-        )
-    return BatchCard(tab, files, settings, run, table, download)
+    with gr.Tab(words("tab_many"), id="many", elem_id="tab-many") as tab:
+        with gr.Column(elem_classes="card", elem_id="many"):
+            _title(words, "batch")
+            _hint(words, "batch_hint")
+            files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
+            gr.Markdown(words("batch_files"), elem_id="batch-words")
+            settings, problem = gr.HTML(elem_id="batch-settings"), gr.HTML(elem_id="batch-problem")
+            cards = gr.HTML(elem_id="batch-cards", js_on_load=_TELL_WHICH_FILE)
+        with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
+            with gr.Column(elem_classes="tells", min_width=0):
+                why, progress = (gr.HTML(elem_id=f"batch-{name}") for name in ("why", "progress"))
+            with gr.Row(elem_classes="acts"):
+                large: dict[str, Any] = {"size": "lg", "visible": False}
+                main: dict[str, Any] = large | {"variant": "primary"}
+                clear = gr.Button(words("batch_clear"), elem_id="batch-clear", **large)
+                download = gr.DownloadButton(words("batch_download"), elem_id="batch-download", **main)
+                cancel = gr.Button(words("cancel"), elem_id="batch-cancel", **large)
+                enhance = gr.Button(words("batch_enhance"), elem_id="batch-enhance", **main)
+    return BatchCard(tab, files, settings, problem, cards, RunCard(enhance, cancel, why, progress), clear, download)
 
 
 def _title(words: Words, key: str) -> None:
@@ -289,10 +290,9 @@ def _hint(words: Words, key: str, **options: Any) -> None:
 
 
 def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> gr.Slider:
-    low, high = RANGES[name]
     info = words(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
     look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
-    return gr.Slider(low, high, value=value, step=STEPS.get(name, 0.05), label=words(name), info=info, **look)
+    return gr.Slider(*RANGES[name], value=value, step=STEPS.get(name, 0.05), label=words(name), info=info, **look)
 
 
 def _compare(name: str) -> gr.ImageSlider:

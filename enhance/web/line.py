@@ -226,6 +226,10 @@ class WaitingLine:
             rounds[name] += 1
         return [turn for *_, turn in sorted(order, key=lambda one: one[:3])]
 
+    def seconds(self, ahead: int) -> float:
+        """About how long so many runs take."""
+        return ahead * self._seconds
+
     def wait(self, seconds: float) -> None:
         with self._changed:
             self._changed.wait(seconds)

@@ -64,6 +64,8 @@
   });
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
+    const removed = event.target.closest?.(".file .remove");
+    if (removed) window.enhanceRemove(removed.dataset.file);
   });
 
   window.enhanceCopyLink = async (preset) => {
@@ -91,19 +93,34 @@
     if (!one("#report-problem .problem")) one("#report-file")?.click();
   };
 
+  // On a phone the tuning is a sheet over the page: opened below what it tunes, closed by Escape or a touch beside it.
+  const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("#tuning-sheet > button");
+    if (button) requestAnimationFrame(() => { if (sheet()) one("#left:has(.photo) #stage")?.scrollIntoView({ block: "start" }); });
+    else if (sheet() && !sheet().contains(event.target)) sheet().querySelector(":scope > button").click();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !sheet()) return;
+    const button = sheet().querySelector(":scope > button");
+    button.click();
+    button.focus();
+  });
+
   // Where the person goes on, unless they are busy elsewhere on the page.
   const next = {
-    picture: () => (one("#photo .square") ? ["#bench", "#photo .square"] : ["#choose", "#upload button"]),
+    picture: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
   window.enhanceLookAt = (what) => {
     const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose");
-    let tries = 40;
+    let tries = 100;
     const look = () => {
       const [place, control] = next[what]();
       const [seen, reached] = [one(place), one(control)];
-      if ((!seen || !reached || reached.disabled) && --tries) return void setTimeout(look, 50);
+      const ready = seen && reached?.checkVisibility({ visibilityProperty: true }) && !reached.disabled;
+      if (!ready && --tries) return void setTimeout(look, 50);
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       if (what !== "end" || one("#progress .finished")) {
         seen?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
@@ -148,12 +165,19 @@
     if (text && straight !== text.data) text.data = straight;
   };
 
+  // How far the file at work is comes with the bar's progress; the cards are made anew only where a file's state changes.
+  const showShare = () => {
+    const [share, place] = [one("#batch-progress [data-of-file]")?.dataset.ofFile, one(".file .state.running")];
+    if (share && place && place.textContent !== share) place.textContent = share;
+  };
+
   let picture = "";
   new MutationObserver(() => {
     for (const name of document.querySelectorAll(".file-preview .stem, .file-preview .ext")) straighten(name);
     showAbout();
+    showShare();
     const now = one("#photo img")?.getAttribute("src") ?? "";
-    if (now !== picture || one("#upload-problem .problem")) document.body.classList.remove("uploading");
+    if (now !== picture || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
     picture = now;
-  }).observe(document.body, { childList: true, subtree: true });
+  }).observe(document.body, { childList: true, characterData: true, subtree: true });
 })();

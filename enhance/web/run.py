@@ -14,22 +14,31 @@ from PIL import Image
 
 from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError, PictureError
-from ..files import explained, link_or_copy
-from ..output.growing import GrowingPicture
-from ..output.rendition import icc_for_screen, save_for_screen
+from ..output.rendition import icc_for_screen
+from ..output.result import GrowingPicture
 from ..picture import Picture
 from ..preview import look
 from ..settings import Settings
-from ..tasks import download_name
 from ..texts import say, say_measured
 from . import fragments
 from .controls import settings_from
+from .history import begin, recorded, show_history
 from .layout import Page
 from .line import Background, LinePlace, RunState
 from .page_files import asker_of, report_name
 from .preview import save_pair
 from .state import Finished, PageRun, Upload, Visitor
-from .views import Services, Updates, result_is_current, said, show_bar, show_progress, show_result, show_view
+from .views import (
+    Services,
+    Updates,
+    keep_for_page,
+    result_is_current,
+    said,
+    show_bar,
+    show_progress,
+    show_result,
+    show_view,
+)
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
@@ -71,17 +80,22 @@ class Run(Background[Result]):
 def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
     settings, preview, limits = visitor.controls, visitor.preview, services.limits
-    picture = GrowingPicture(upload.facts.width, upload.facts.height, _pixels(upload.thumbnail))
+    pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
+    picture = GrowingPicture(upload.facts.width, upload.facts.height, pixels)
+    entry = begin(tasks, visitor, upload, settings, pixels)
 
     def do(run: PageRun) -> Finished:
-        with turn:
+        with recorded(tasks, entry, run) as done, turn, tasks.using(tasks.upload_path(upload.sha256, upload.name)):
+            tasks.keep_upload(upload.path, upload)  # so that it can go on when the server ends while it waits
             for ahead in turn.looks(_LOOK_SECONDS):
                 run.state = RunState(ahead=ahead)
                 if run.stop.is_set():
                     raise Cancelled("stopped")
             result = services.metrics.follow("task", settings.preset, lambda: make(run))
+            done(result.info)
         services.owners.remember(request, result.info)
-        finished = _kept_for_page(visitor, upload, picture, result)
+        assert picture.whole is not None
+        finished = keep_for_page(visitor, upload, picture.whole, result)
         with visitor.lock:
             if visitor.upload is not upload or run.stop.is_set():
                 raise Cancelled("stopped")
@@ -153,7 +167,7 @@ class RunHandlers:
         with visitor.lock:
             if visitor.run is None:
                 return {self._card.cancel: gr.Button(visible=False)}
-            visitor.run.stop.set()
+            visitor.run.stop_for("person")
         return {
             self._card.progress: fragments.progress(say(language, "cancelling"), None),
             self._card.cancel: gr.Button(interactive=False),
@@ -165,15 +179,18 @@ class RunHandlers:
             finished = run.result()
             seconds = finished.info["seconds"]["total"]
             shown = show_result(self._page, visitor, language)
-            shown[self._card.progress] = fragments.finished(say(language, "done", time=say_measured(language, seconds)))
+            done = say(language, "done", time=say_measured(language, seconds))
+            shown[self._card.progress] = fragments.note(done, "finished")
             view = "whole"
         except Cancelled:
-            shown = {self._card.progress: fragments.cancelled(say(language, "cancelled"))}
+            why = say(language, "run_away" if run.stopped_by == "absence" else "cancelled")
+            shown = {self._card.progress: fragments.note(why, "cancelled")}
         except Exception as error:
             shown = {self._card.progress: fragments.problem(self._services.reason(language, error, "A run failed"))}
         return {
             **shown,
             self._page.result.live: "",
+            **show_history(self._page, self._services.enhancer.tasks, visitor, language),
             **show_view(self._page, visitor, language, view),
             **show_bar(self._page, visitor, language),
         }
@@ -224,21 +241,6 @@ class ResultHandlers:
         with suppress(PictureError):  # the enhancer keeps the input too
             return self._services.previews.picture(finished.upload.path)
         return None
-
-
-def _kept_for_page(visitor: Visitor, upload: Upload, picture: GrowingPicture, result: Result) -> Finished:
-    """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
-    whole = picture.whole
-    assert whole is not None
-    download = visitor.place("result", "") / download_name(upload.facts.name, result.info["settings"]["scale"])
-    try:
-        download.parent.mkdir(parents=True)
-        link_or_copy(result.path, download)
-        before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
-        after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
-    except OSError as error:
-        raise explained(download, error) from error
-    return Finished(upload, result.info, download, before, after)
 
 
 def _pixels(path: Path) -> np.ndarray:

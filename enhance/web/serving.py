@@ -29,7 +29,7 @@ from .fragments import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
 from .metrics import METRICS, Metrics, asked_from_here
-from .page_files import PageFolder, limits_of
+from .page_files import Limits, PageFolder, limits_of
 from .state import MOST_VISITORS
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,18 @@ _FONTS = (
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
 
 _CSS = (_HERE / "style.css").read_text(encoding="utf-8")
-_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "stage.js"))
-_SAID_BY_THE_BROWSER = ("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in")
+_SCRIPTS = ("page.js", "words.js", "stage.js", "history.js")
+_SCRIPT = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+_SAID_BY_THE_BROWSER = (
+    *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
+    *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
+    *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
+    *("remove_surely", "server_changed", "load_anew"),
+)
+"""Gradio's own parts among it, where its front end has no words or English ones only."""
 LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
-NAME_OF_TAB = "async () => [await window.enhanceTab()]"
+BROWSER = "() => window.enhanceBrowser()"
 RUN_ENDED = "() => window.enhanceLookAt('end')"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
@@ -95,7 +102,7 @@ def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, 
         "auth": config.auth,
         "theme": _theme(),
         "css": _CSS,
-        "head": _head(),
+        "head": _head(limits),
         "i18n": page_texts(limits),
         "footer_links": ["api", "settings"],
         "max_file_size": limits.bytes,
@@ -132,9 +139,11 @@ def warm_up(enhancer: Enhancer) -> None:
     DEVICE_THREAD.hand_over(load)
 
 
-def _head() -> str:
+def _head(limits: Limits) -> str:
     """The lines that run in the browser, with the words that they say."""
     words = {language: {key: say(language, key) for key in _SAID_BY_THE_BROWSER} for language in LANGUAGES}
+    for language, said in words.items():
+        said["too_large"] = say(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"
 
 
@@ -162,8 +171,8 @@ def _theme() -> themes.Base:
         block_shadow="none",
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_hover="#115e59",
-        button_primary_background_fill_dark="#0d9488",
-        button_primary_background_fill_hover_dark="#14b8a6",
+        button_primary_background_fill_dark="#0f766e",
+        button_primary_background_fill_hover_dark="#115e59",
         button_primary_text_color="#ffffff",
         slider_color="#0f766e",
         slider_color_dark="#2dd4bf",

@@ -17,6 +17,7 @@
     box.style.width = `${width * zoom}px`;
     box.style.height = `${height * zoom}px`;
     slider.classList.toggle("magnified", zoom > 1);
+    slider.classList.toggle("little", width * zoom < 150 || height * zoom < 70);
     slider.dataset.zoom = String(zoom);
     tell();
   };
@@ -141,6 +142,7 @@
     const at = (to) => [((to.clientX - frame.left) / frame.width) * width, ((to.clientY - frame.top) / frame.height) * height];
     const held = event.target === square ? numbers(square.dataset.at) : null;
     const [grabbed, begun] = [at(event), held ?? at(event)];
+    const [left, top] = [square.style.left, square.style.top];
     let last = held ? begun : place(photo, ...begun);
     const move = (to) => {
       const now = at(to);
@@ -148,6 +150,7 @@
     };
     const end = (to) => {
       for (const [type, does] of [["pointermove", move], ["pointerup", end], ["pointercancel", end]]) removeEventListener(type, does);
+      if (to.type === "pointercancel") return void Object.assign(square.style, { left, top }); // the finger scrolls the page
       square.focus({ preventScroll: true });
       if (!held || Math.hypot(last[0] - held[0], last[1] - held[1]) >= 1) window.enhanceMoved(...last);
     };

@@ -9,13 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
-from ..output.growing import GrowingPicture
+from ..batch import Item
+from ..info import settings_in
+from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
@@ -25,7 +27,6 @@ from .page_files import asker_of
 Place = tuple[int, int]
 """The centre of a square, in input pixels from the left and from the top."""
 MOST_PLACES = 3
-"""How many places of a picture may be pinned."""
 MOST_VISITORS = 200
 MOST_OF_AN_ADDRESS = 50
 """Open pages of one user or address; its longest idle ones give way to new ones."""
@@ -48,6 +49,14 @@ class Upload:
     thumbnail: Path
     thumbnail_size: tuple[int, int]
     """Width and height."""
+
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+    @property
+    def bytes(self) -> int:
+        return self.facts.bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +84,8 @@ class PageRun(Background[Finished]):
 
     def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: GrowingPicture):
         self.upload, self.picture, self.state = upload, picture, RunState()
+        self.stopped_by: Literal["", "person", "absence"] = ""
+        """Whose doing it was that it was stopped; nobody's where the server ends."""
         super().__init__(lambda _: do(self), "enhance-run")
 
     def queued(self, ahead: int) -> None:
@@ -83,14 +94,43 @@ class PageRun(Background[Finished]):
     def progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
 
+    def stop_for(self, whose: Literal["person", "absence"]) -> None:
+        """Stop it, and remember the first whose doing that was."""
+        self.stopped_by = self.stopped_by or whose
+        self.stop.set()
+
+
+@dataclass
+class Many:
+    """The files of the second tab: as they were before a batch of them, and what there is to see and to take home.
+
+    `pictures` are thumbnails by the file's key and whether it is the result's, `results` finished pictures by the key.
+    """
+
+    items: tuple[Item, ...] = ()
+    pictures: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
+    results: dict[str, Path] = field(default_factory=dict)
+
+    def begin(self, settings: Settings) -> None:
+        """Make the files ready for a batch; what is done with these settings, or is no picture, stays as it is."""
+        items = []
+        for item in self.items:
+            done = item.info and item.result and settings_in(item.info) == settings and item.result.exists()
+            if not (done or (item.error and not item.pixels)):
+                item = replace(item, state="waiting", info=None, error=None)
+                self.pictures.pop((item.key, True), None)
+                self.results.pop(item.key, None)
+            items.append(item)
+        self.items = tuple(items)
+
 
 class Visitor:
     """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
 
     def __init__(self, folder: Path, address: str = "", user: str | None = None):
         self.folder, self.address, self.user = folder, address, user
-        self.tab = ""
-        """The name that the browser gives the tab, which a page keeps when it is loaded anew."""
+        self.tab = ""  # the name that the browser gives the tab; a page keeps it when it is loaded anew
+        self.listed = ""  # the name of the list on the disk of what they made
         self.lock = threading.RLock()
         self.seen = time.monotonic()
         self.upload: Upload | None = None
@@ -100,27 +140,31 @@ class Visitor:
         self.hints: tuple[str, ...] | None = None
         self.controls = Settings()
         self.preview: Preview | None = None
-        self.pair: tuple[Path, Path] | None = None
-        """Before and after of the preview, as the browser has them."""
+        self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
         self.asked: Asked | None = None
         self.requests = 0
         self.failed = False
         self.run: PageRun | None = None
         self.finished: Finished | None = None
-        self.batch: Background[Any] | None = None
-        self.away: float | None = None
-        """When the page was closed, in monotonic seconds."""
+        self.many = Many()
+        self.batch: Background[Any] | None = None  # the one that goes on, or the last one
+        self.away: float | None = None  # when the page was closed, in monotonic seconds
         self._files = 0
 
     @property
     def works(self) -> bool:
         """Whether anything of theirs runs or waits."""
-        return self.busy or self.batch is not None or self.asked is not None
+        return self.busy or self.batch_busy or self.asked is not None
 
     @property
     def busy(self) -> bool:
         """Whether a run is going on or waits for its turn."""
         return self.run is not None and not self.run.over
+
+    @property
+    def batch_busy(self) -> bool:
+        """Whether a batch is going on."""
+        return self.batch is not None and not self.batch.over
 
     def place(self, kind: str, suffix: str) -> Path:
         """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
@@ -133,27 +177,34 @@ class Visitor:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
-    def stop(self) -> None:
-        """Stop the preview and the run."""
+    def stop(self, whose: Literal["person", "absence"] = "person") -> None:
+        """Stop all that goes on for the page."""
         with self.lock:
-            if self.asked is not None:
-                self.asked.stop.set()
             if self.run is not None:
-                self.run.stop.set()
+                self.run.stop_for(whose)
+        self._stop(self.asked, self.batch)
 
     def leave(self) -> None:
-        """Stop what only an open page needs: the preview and the batch. A run goes on for a while."""
+        """Stop what only an open page needs: the preview. A run and a batch go on for a while."""
+        self._stop(self.asked)
+
+    def _stop(self, *going: Asked | Background[Any] | None) -> None:
         with self.lock:
-            for one in (self.asked, self.batch):
+            for one in going:
                 if one is not None:
                     one.stop.set()
+
+    def choose(self) -> int:
+        """The number of a choice that begins now: an earlier one that is still being read gives way."""
+        with self.lock:
+            self.choice += 1
+            return self.choice
 
     def start_over(self) -> int:
         """Forget the picture and all that was made of it; gives the number of the choice that begins now."""
         with self.lock:
-            self.choice += 1
-            choice = self.choice
-            self.stop()
+            choice = self.choose()
+            self._stop(self.asked, self.run)
             self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
             self.run = self.finished = None
             self.places, self.failed = (), False
@@ -223,7 +274,7 @@ class Visitors:
         with self._lock:
             for one in self._visitors.values():
                 if one.away is not None and one.away < alone:
-                    one.stop()
+                    one.stop("absence")
             away = [name for name, one in self._visitors.items() if one.away is not None and one.away < gone]
             forgotten = [self._visitors.pop(name) for name in away] + self._idle()
         for one in forgotten:

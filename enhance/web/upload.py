@@ -1,29 +1,36 @@
-"""The picture: taken or refused, its facts, the time of a run, and the place in it that the preview shows."""
+"""The picture, taken or refused, its facts, the time of a run and the place in it; and the files of the second tab."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
+from ..batch import Item, measured
 from ..errors import EnhanceError
 from ..picture import inspect
 from ..preview import choose_box
 from ..settings import Settings
 from ..texts import say, say_time
 from . import fragments
-from .controls import settings_from
+from .batch import BatchHandlers, batch_of, depict, lacking, settle, work_of
+from .controls import faster_than, settings_from
 from .layout import EXAMPLES, Page
+from .page_files import check_together
 from .preview import SIZE, save_thumbnail
-from .state import MOST_PLACES, Upload, Visitor
+from .state import MOST_PLACES, Many, Upload, Visitor
 from .views import Services, Updates, show_bar, show_photo, show_view
 
-FASTER = ("fast", "anime-fast")
-"""The presets that are offered when a run takes long."""
 LONG_SECONDS = 120
+PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
+"""Small pictures of many files are made for few visitors at once."""
+_SHOW_SECONDS = 0.7
+_PACKING_SECONDS = 60
 
 
 class UploadHandlers:
@@ -81,40 +88,47 @@ class UploadHandlers:
         except EnhanceError as error:
             return hidden | {card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
-        shown[card.estimate] = fragments.estimate(language, seconds)
+        shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
         shown[card.tips] = self._hints(visitor, upload, settings, language)
         return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
         visitor, language = self._services.asker(request)
-        self._services.previews.forget(visitor.upload)
-        choice = visitor.start_over()
+        limits, begun = self._services.limits, visitor.choose()
         if path is None:
-            yield self._empty(visitor, language, "")
+            yield self.put_away(request)
             return
-        limits = self._services.limits
         try:
             settings = settings_from(values)
             facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
-            yield self._empty(visitor, language, "") | {
-                self._card.facts: fragments.facts_of_upload(language, facts, settings)
-            }
             picture = self._services.previews.picture(path)
+        except Exception as error:
+            yield self._refuse(visitor, language, self._services.reason(language, error, "A picture was refused"))
+            return
+        if visitor.choice != begun:
+            yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
+            return
+        self._services.previews.forget(visitor.upload)
+        choice = visitor.start_over()
+        try:
             thumbnail, size = save_thumbnail(visitor, picture)
         except Exception as error:
             why = self._services.reason(language, error, "A picture could not be taken")
             yield self._empty(visitor, language, why)
             return
         upload = Upload(path, picture.sha256, facts, thumbnail, size)
-        box = choose_box(picture.width, picture.height, None, None, SIZE)
-        if not visitor.take(choice, upload, box, settings):
-            yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
-            return
-        yield {
+        visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)
+        yield self._empty(visitor, language, "") | {
+            self._card.facts: fragments.facts_of_upload(language, facts, settings),
             self._card.photo: show_photo(visitor, language),
             self._card.estimate: fragments.estimate(language, None),
-            **show_bar(self._page, visitor, language),
         }
+
+    def _refuse(self, visitor: Visitor, language: str, why: str) -> Updates:
+        """Say why a file is not taken; a picture that was there before stays."""
+        if visitor.upload is None:
+            return self._empty(visitor, language, why)
+        return {self._card.file: None, self._page.preview.problem: fragments.problem(why)}
 
     def _empty(self, visitor: Visitor, language: str, why: str) -> Updates:
         page, card, preview, result = self._page, self._card, self._page.preview, self._page.result
@@ -157,19 +171,76 @@ class UploadHandlers:
         return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
 
     def _offers(self, upload: Upload, settings: Settings, seconds: float, language: str) -> Updates:
-        available = self._services.available()
-        buttons: Updates = {}
-        offered = False
-        for name, button in zip(FASTER, self._card.faster, strict=True):
-            buttons[button] = gr.Button(visible=False)
-            if name == settings.preset or name not in available:
-                continue
-            other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
-            if other < seconds / 2:
-                offered = True
-                words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
-                buttons[button] = gr.Button(say(language, "use_preset", **words), visible=True)
-        return buttons | {self._card.offers: gr.Row(visible=offered)}
+        name = faster_than(settings.preset)
+        if name == settings.preset or name not in self._services.available():
+            return {self._card.offers: gr.Row(visible=False)}
+        other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
+        words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
+        return {
+            self._card.faster: gr.Button(say(language, "use_preset", **words)),
+            self._card.offers: gr.Row(visible=other < seconds / 2),
+        }
+
+
+class FilesHandlers:
+    """Handlers of the files of the second tab: which there are, and what they look like."""
+
+    def __init__(self, page: Page, services: Services, batch: BatchHandlers):
+        self._card, self._services, self._batch = page.batch, services, batch
+
+    def add(self, request: gr.Request, paths: list[str] | None) -> Updates:
+        """More files: at the end of the batch that goes on, else of those that wait for one."""
+        visitor, language = self._services.asker(request)
+        why = ""
+        try:
+            self._take(visitor, [Path(path) for path in paths or []])
+        except EnhanceError as error:
+            why = self._services.reason(language, error, "Files were refused")
+        shown = self._batch.show(visitor, language)
+        return shown | {self._card.files: None, self._card.problem: fragments.problem(why)}
+
+    def pictures(self, request: gr.Request) -> Iterator[Updates]:
+        """A small picture of every file that has none yet; while a batch goes on, `follow` shows them."""
+        visitor, language = self._services.asker(request)
+        shown = time.monotonic()
+        while missing := lacking(visitor):
+            depict(self._services, visitor, *missing[0])
+            if time.monotonic() - shown > _SHOW_SECONDS:
+                shown = time.monotonic()
+                yield self._batch.cards(visitor, language)
+        yield self._batch.cards(visitor, language)
+
+    def remove(self, event: gr.SelectData, request: gr.Request) -> Updates:
+        """Take out a file that has not begun."""
+        visitor, language = self._services.asker(request)
+        work, key = work_of(visitor), str(event.index)
+        if work is not None:
+            work.running.remove(key)
+        else:
+            with visitor.lock:
+                visitor.many.items = tuple(item for item in visitor.many.items if item.key != key)
+        return self._batch.show(visitor, language)
+
+    def clear(self, request: gr.Request) -> Updates:
+        """No files any more, unless a batch goes on."""
+        visitor, language = self._services.asker(request)
+        with visitor.lock:
+            if not visitor.batch_busy:
+                visitor.batch, visitor.many = None, Many()
+        return self._batch.show(visitor, language) | {self._card.problem: ""}
+
+    def _take(self, visitor: Visitor, paths: list[Path]) -> None:
+        """Raises EnhanceError where they are too many, or too large together."""
+        limits, work = self._services.limits, work_of(visitor)
+        check_together([*(item.source for item in batch_of(visitor).items), *paths], limits)
+        items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
+        if work is not None and not work.over and work.running.add(items):
+            return
+        if work is not None and not work.wait(_PACKING_SECONDS):
+            raise EnhanceError("batch_ends")
+        with visitor.lock:
+            settle(visitor)
+            visitor.many.items += tuple(items)
 
 
 def _place(event: gr.EventData) -> tuple[float, float] | None:

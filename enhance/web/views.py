@@ -12,18 +12,22 @@ import gradio as gr
 from gradio.blocks import BlockContext
 from gradio.components import Component
 
-from ..enhancer import Enhancer
+from ..enhancer import Enhancer, Result
+from ..files import explained, link_or_copy
+from ..output.rendition import save_for_screen
 from ..output.resample import scaled_size
+from ..output.result import WholePicture
 from ..settings import PRESETS, Settings, signature
+from ..tasks import download_name
 from ..texts import say, say_time, straight
 from . import fragments
 from .language import language_of, reason
-from .layout import Page, RunCard
+from .layout import TUNED, Page, RunCard
 from .line import RunState, WaitingLine
 from .metrics import Metrics
 from .page_files import Limits, Outbox, Owners
 from .preview import Previews, Shown, state_of
-from .state import Finished, Visitor, Visitors
+from .state import Finished, Upload, Visitor, Visitors
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
@@ -107,6 +111,29 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
         where = say(language, "preview_where", width=box.width, height=box.height, **centre)
         updates[page.preview.where] = fragments.note(where)
     return updates
+
+
+def show_all(page: Page, visitor: Visitor, language: str) -> Updates:
+    """All that there is of a visitor, on a page that shows another's, or nothing yet."""
+    controls = shown_controls(visitor.controls)
+    return {
+        **{page.controls.controls[name]: update for name, update in controls.items()},
+        **show_again(page, visitor, language),
+        **show_result(page, visitor, language),
+        **(show_progress(page, visitor, language) if visitor.busy else {}),
+    }
+
+
+def shown_controls(settings: Settings) -> dict[str, object]:
+    """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
+    values: dict[str, Any] = settings.as_dict()
+    return {
+        "scale": settings.scale,
+        "tuning": settings.tuning,
+        "denoise": gr.Slider(value=settings.denoise, visible=PRESETS[settings.preset].denoises),
+        "tile": settings.tile,
+        **{name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED},
+    }
 
 
 def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
@@ -214,6 +241,19 @@ def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
         card.facts: fragments.facts_of_result(language, finished.info),
         card.problem: "",
     }
+
+
+def keep_for_page(visitor: Visitor, upload: Upload, whole: WholePicture, result: Result) -> Finished:
+    """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
+    download = visitor.place("result", "") / download_name(upload.facts.name, result.info["settings"]["scale"])
+    try:
+        download.parent.mkdir(parents=True)
+        link_or_copy(result.path, download)
+        before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
+        after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
+    except OSError as error:
+        raise explained(download, error) from error
+    return Finished(upload, result.info, download, before, after)
 
 
 def said(language: str, state: RunState) -> tuple[str, float | None]:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -70,6 +71,12 @@ class Started:
     def parts(self) -> list[Path]:
         return list(self.data.rglob("*.part"))
 
+    def writes(self) -> bool:
+        """Whether a result is on its way to the disk."""
+        with suppress(OSError):  # what only tried whether the disk can be written to is gone again
+            return any(path.stat().st_size for path in self.parts())
+        return False
+
     def answers(self) -> bool:
         try:
             return httpx.get(f"http://127.0.0.1:{self.port}/healthz").json()["ready"]
@@ -101,8 +108,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
-    """One that is done in a moment, and one that takes long."""
-    places = [(tmp_path / "a.png", 24, 32), (tmp_path / "b.png", 400, 360)]
+    """One that is done in a moment, one that takes long, and one that takes a while."""
+    places = [(tmp_path / "a.png", 24, 32), (tmp_path / "b.png", 400, 360), (tmp_path / "c.png", 150, 130)]
     for path, height, width in places:
         Image.fromarray(photo(height, width)).save(path)
     return [path for path, *_ in places]
@@ -116,7 +123,7 @@ def can_be_first() -> bool:
 def test_a_batch_that_is_stopped_keeps_what_is_done_and_goes_on_later(start, pictures, tmp_path):
     out = tmp_path / "out"
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        batch = start("-m", "enhance", "run", *pictures, "-o", out, *LONG)
+        batch = start("-m", "enhance", "run", *pictures[:2], "-o", out, *LONG)
         wait_until((out / "a.png").exists)
         wait_until(lambda batch=batch: psutil.Process(batch.process.pid).cpu_times().user > 3)
         ended, said = batch.ended(number)
@@ -128,8 +135,8 @@ def test_a_batch_that_is_stopped_keeps_what_is_done_and_goes_on_later(start, pic
 
 
 def test_the_rest_of_a_killed_run_is_swept_by_the_next_one(start, pictures):
-    run = start("-m", "enhance", "run", pictures[1], *LONG)
-    wait_until(run.parts)
+    run = start("-m", "enhance", "run", pictures[2], *LONG)
+    wait_until(run.writes)
     assert run.ended(signal.SIGKILL)[0] == -signal.SIGKILL
     assert run.parts()
 
@@ -151,6 +158,23 @@ def test_the_page_stops_its_runs_and_ends_by_sigterm_also_as_the_first_process_o
     assert "Traceback" not in said
 
 
+def test_the_run_of_a_killed_page_works_after_its_restart(start, pictures):
+    asked = {"image": handle_file(pictures[2]), "preset": "anime", "api_name": "/enhance"}
+    page = start("app.py")
+    wait_until(page.answers)
+    Client(f"http://127.0.0.1:{page.port}", verbose=False, analytics_enabled=False).submit(**asked)
+    wait_until(page.writes)
+    assert page.ended(signal.SIGKILL)[0] == -signal.SIGKILL
+
+    page = start("app.py")
+    wait_until(page.answers)
+    result, info = Client(f"http://127.0.0.1:{page.port}", verbose=False, analytics_enabled=False).predict(**asked)
+
+    assert info["cached"] is False
+    assert Image.open(result).size == (520, 600)
+    assert page.parts() == []
+
+
 def test_the_page_of_the_command_line_ends_by_ctrl_c(start):
     page = start("-m", "enhance", "app")
     wait_until(page.answers)
@@ -163,7 +187,7 @@ def test_the_page_of_the_command_line_ends_by_ctrl_c(start):
 
 def test_a_reader_that_has_seen_enough_stops_no_batch(pictures, tmp_path):
     Image.open(pictures[0]).rotate(90).save(pictures[1])
-    command = [sys.executable, "-m", "enhance", "run", *pictures, "-o", tmp_path / "out", "--json", *FAST]
+    command = [sys.executable, "-m", "enhance", "run", *pictures[:2], "-o", tmp_path / "out", "--json", *FAST]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as batch:
         assert batch.stdout is not None
         assert batch.stderr is not None

@@ -85,7 +85,7 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
         torch.manual_seed(seed)
         torch.save({"params": srvgg(num_conv=32).state_dict()}, file)
     located = {n: weights.Located(n, f, "a" * 64, "random") for n, f in zip(names, files, strict=True)}
-    monkeypatch.setattr(weights, "ensure", located.__getitem__)
+    monkeypatch.setattr(weights, "ensure", lambda name, *_: located[name])
     monkeypatch.setattr(weights, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 

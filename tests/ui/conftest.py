@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 def profiles(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """A browser profile for each way to look at the page: what it has loaded once it need not load again.
 
-    The page keeps nothing of a visit in the browser, so a profile is as good as new for the next.
+    All that the page keeps of a visit is a key, which goes with it: a profile is as good as new for the next.
     """
     made: dict[str, BrowserContext] = {}
 
@@ -77,5 +77,7 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], complaints: l
 
     yield open_it
     for page in pages:
-        page.close()
+        if not page.is_closed():
+            page.evaluate("localStorage.clear()")
+            page.close()
     assert complaints == []

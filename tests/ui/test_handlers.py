@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,9 +15,11 @@ import gradio as gr
 import pytest
 
 from enhance import Enhancer, Settings
+from enhance.inference.turns import Turn
 from enhance.output.result import ResultRows
 from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
+from enhance.web.batch import BatchHandlers
 from enhance.web.controls import ControlHandlers
 from enhance.web.language import page_texts
 from enhance.web.layout import CONTROLS, Page, build_page
@@ -24,7 +27,7 @@ from enhance.web.page_files import Asker, Limits, Outbox, Owners, PageFolder, as
 from enhance.web.preview import SIZE, Previews, save_thumbnail
 from enhance.web.run import ResultHandlers, RunHandlers
 from enhance.web.state import Upload, Visitor, Visitors
-from enhance.web.upload import UploadHandlers
+from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
 
 FAST = Settings.from_preset("anime-fast").as_dict()
@@ -131,13 +134,24 @@ def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, se
     assert page.upload.photo not in told[-1]
 
 
+def test_a_refused_file_leaves_the_picture_that_was_there(page, services, visitor, tmp_path):
+    bad, had = tmp_path / "letter.png", visitor.upload
+    bad.write_text("no picture")
+
+    told = list(UploadHandlers(page, services).upload(REQUEST, str(bad), *VALUES))
+
+    assert visitor.upload is had
+    assert "letter.png is not a picture" in told[-1][page.preview.problem]
+    assert page.upload.photo not in told[-1]
+
+
 def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_full(
     page, services, visitor, monkeypatch
 ):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("enhance.web.run.save_for_screen", full)
+    monkeypatch.setattr("enhance.web.views.save_for_screen", full)
 
     told = run(page, services)[-1]
 
@@ -226,6 +240,59 @@ def test_a_run_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, se
     assert "photo" in opened[page.upload.photo]
     assert page.result.slider in [*handlers.follow(again)][-1]
     assert page.result.slider in ControlHandlers(page, services).open(session("and once more"), "the tab")
+
+
+def batch_of_two(page: Page, services: Services, photo_file: Path) -> BatchHandlers:
+    """A batch that is begun by the visitor, and waits for the device."""
+    batch = BatchHandlers(page, services)
+    FilesHandlers(page, services, batch).add(REQUEST, [str(photo_file)] * 2)
+    batch.ask(REQUEST, *VALUES)
+    return batch
+
+
+def test_a_batch_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, services, photo_file):
+    visitor = services.visitors.of(REQUEST)
+    visitor.tab = "the tab"
+    with services.enhancer.engine.near(Turn("someone else")):
+        batch = batch_of_two(page, services, photo_file)
+        services.visitors.leave(REQUEST)
+        again = session("ada loads anew")
+        ControlHandlers(page, services).open(again, "the tab")
+        followed = batch.follow(again)
+        assert next(followed)[page.batch.run.cancel].visible
+
+    assert "2 done, 0 failed" in [*followed][-1][page.batch.run.progress]
+    ControlHandlers(page, services).open(session("and once more"), "the tab")
+    shown = next(batch.follow(session("and once more")))
+    assert shown[page.batch.download].visible
+    assert shown[page.batch.cards].count("download=") == 2
+
+
+def test_the_batch_of_a_page_that_stays_closed_is_stopped(page, services, photo_file, monkeypatch):
+    visitor = services.visitors.of(REQUEST)
+    with services.enhancer.engine.near(Turn("someone else")):
+        batch_of_two(page, services, photo_file)
+        services.visitors.leave(REQUEST)
+        services.visitors.sweep()
+        assert not visitor.batch.stop.is_set()
+        monkeypatch.setattr("enhance.web.state.GRACE_SECONDS", -1)
+
+        services.visitors.sweep()
+
+        assert visitor.batch.wait(30)
+    assert visitor.batch.result().batch.count("cancelled") == 2
+
+
+def test_files_that_are_too_many_are_refused_and_the_sentence_goes_with_the_next(page, services, photo_file):
+    few = replace(services, limits=Limits(files=2))
+    files = FilesHandlers(page, few, BatchHandlers(page, few))
+    refused = files.add(REQUEST, [str(photo_file)] * 3)
+    taken = files.add(REQUEST, [str(photo_file)] * 2)
+    assert "more than 2 files" in refused[page.batch.problem]
+    assert refused[page.batch.cards] == ""
+    assert taken[page.batch.problem] == ""
+    assert taken[page.batch.cards].count("<li") == 2
+    assert "more than 2 files" in files.add(REQUEST, [str(photo_file)])[page.batch.problem]
 
 
 def test_another_tab_or_another_user_finds_nothing_of_it(page, services, visitor):

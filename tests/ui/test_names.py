@@ -16,6 +16,7 @@ from enhance.batch import Batch, Item
 from enhance.picture import Facts
 from enhance.texts import straight
 from enhance.web import fragments
+from enhance.web.state import Many
 
 from ..site import Site
 from .journey import PATIENCE, choose, download, enhance, how_it_was_made, wait_for_chip
@@ -84,7 +85,7 @@ def test_a_name_is_only_ever_shown_on_the_first_tab(site, watched, tmp_path, nam
     assert as_on_disk(coming.value.suggested_filename) == as_on_disk(f"{stem}-4x-report.pdf")
 
 
-def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_as_they_are):
+def test_names_are_only_ever_shown_on_the_cards(site, watched, tmp_path, names_as_they_are):
     page = watched("?preset=anime-fast")
     page.get_by_role("tab", name="Many").click()
     files = [site.photo(name, 20, 24) for name in NAMES] + [unreadable(site, f"bad {name}") for name in NAMES]
@@ -93,9 +94,9 @@ def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_a
     page.locator("#batch-enhance").click()
 
     expect(page.locator("#batch-progress")).to_contain_text("5 done, 5 failed", timeout=PATIENCE)
-    for row, file in zip(page.locator("#batch-table tbody tr").all(), files, strict=True):
+    for row, file in zip(page.locator(".file").all(), files, strict=True):
         expect(row).to_contain_text(as_sent(file.name))
-    for reason, name in zip(page.locator("#batch-table .reason").all(), NAMES, strict=True):
+    for reason, name in zip(page.locator(".file .reason").all(), NAMES, strict=True):
         expect(reason).to_contain_text(f"bad {as_sent(name)} is not a picture")
     with page.expect_download() as coming:
         page.locator("#batch-download").click()
@@ -108,14 +109,16 @@ def test_names_are_only_ever_shown_in_the_table(site, watched, tmp_path, names_a
 def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
     facts = Facts(name, 10, "PNG", "RGB", 8, 6, 8, 1, name, False, 1)
     item = Item(Path("x"), Path(name), state="failed", error=PictureError("picture_empty", name=name))
+    done = Item(Path("x"), Path(name), state="done")
+    many = Many((done, item), results={done.key: Path("/folder") / name})
     pieces = [
         fragments.problem(name),
         fragments.note(name),
         fragments.hint(name),
-        fragments.finished(name),
+        fragments.note(name, "finished"),
         fragments.progress(name, 0.5),
         fragments.facts_of_upload("en", facts, Settings()),
-        fragments.batch_table("en", Batch((item,)), {item: Path("/folder") / name}),
+        fragments.batch_cards("en", Batch((done, item)), many),
     ]
     page, dialogs = browser.new_page(), []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))

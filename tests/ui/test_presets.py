@@ -10,6 +10,8 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect
 
+from enhance.web.controls import faster_than
+
 from ..site import Site, photo
 from .journey import PATIENCE, choose, press, wait_for_chip
 
@@ -80,3 +82,11 @@ def test_a_clear_picture_gets_no_tip(site: Site, open_page):
 
     wait_for_chip(page, "matches")
     expect(page.locator("#tips .tip")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "faster"),
+    [("gentle", "fast"), ("face", "fast"), ("anime", "anime-fast"), ("fast", "fast"), ("anime-fast", "anime-fast")],
+)
+def test_what_is_offered_as_faster_is_for_the_same_kind_of_picture(preset, faster):
+    assert faster_than(preset) == faster

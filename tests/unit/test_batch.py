@@ -93,6 +93,24 @@ def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
 
 
+def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(enhancer, sources, tmp_path):
+    planned_first = planned(sources[:1], tmp_path / "out")
+    late, unwanted = (Item(path, Path(path.name)) for path in sources[2:])
+
+    def while_the_first_runs(batch):
+        if batch.items[0].state == "running" and len(batch.items) == 1:
+            assert running.add([late, unwanted])
+            running.remove(unwanted.key)
+            running.remove(batch.items[0].key)
+
+    running = Running(enhancer, RAW, planned_first, changed=while_the_first_runs)
+    batch = running.run()
+
+    assert [(item.name, item.state) for item in batch.items] == [("0.png", "done"), ("1.png", "done")]
+    assert (batch.items[1].output, batch.share) == (tmp_path / "out" / "1.png", pytest.approx(1))
+    assert not running.add([unwanted])
+
+
 def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tmp_path, monkeypatch):
     Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
     monkeypatch.setattr(enhancer.engine, "stream", None)

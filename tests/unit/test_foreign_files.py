@@ -24,6 +24,7 @@ FOREIGN = (
     "data/uploads/holiday/photo.jpg",
     "data/uploads/photo.jpg",
     "data/network/scan.raw",
+    "data/lists/wishes.json",
     "data/network/.scan-1-1-0123456789ab.part",
     "data/page/visitors/guest-book.txt",
     "data/page/results/exam.csv",
@@ -34,6 +35,7 @@ FOREIGN = (
     f"data/reports/{'ab' * 16}.pdf",
     f"data/uploads/{'cd' * 32}/photo.jpg",
     f"data/network/{'cd' * 32}.raw",
+    f"data/lists/{'cd' * 32}.{'ab' * 16}.json",
     f"data/page/results/{'ab' * 16}/exam.csv",
     f"data/page/{'cd' * 32}/exam.csv",
 )

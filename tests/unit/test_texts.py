@@ -26,8 +26,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "hint_{}": ("dehaze", "face"),
     "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
-    "column_{}": ("file", "state", "size", "time"),
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
+    "history_{}": ("running", "gone", "cut", "away", "failed"),
+    "act_{}": ("download", "report", "open", "go_on", "remove"),
     "report_{}": ("brightness", "red", "green", "blue"),
     "report_month_{}": tuple(map(str, range(1, 13))),
     "report_place_{}": ("detailed", "even", "middle"),
@@ -56,7 +57,7 @@ ERRORS = {
     if isinstance(one, type) and issubclass(one, Exception)
 }
 
-KEPT = {"bits", "turned", "upright", "before", "after", "handle", "zoom"}
+KEPT = {"bits", "turned", "upright", "before", "after", "handle", "zoom", "close", "fullscreen"}
 """The keys of a single word that the code keeps in a variable before they are said, or hands to the browser."""
 
 SAME_IN_BOTH = {"report_unknown", "report_place_at"}

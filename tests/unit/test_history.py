@@ -1,0 +1,231 @@
+"""The lists of what visitors made: whole, nobody else's, and gone on with after any end."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from enhance import Settings
+from enhance.files import place_whole
+from enhance.picture import inspect
+from enhance.tasks import TaskStore
+from enhance.web.history import MOST, begin, list_of, listed, recorded, remove
+from enhance.web.state import Upload, Visitor
+
+KEY, OTHER_KEY = "a1" * 16, "b2" * 16
+PIXELS = np.zeros((30, 40, 3), np.uint8)
+
+
+def asks(user: str | None = None) -> gr.Request:
+    return cast(gr.Request, SimpleNamespace(username=user))
+
+
+@pytest.fixture
+def store(tmp_path) -> TaskStore:
+    store = TaskStore(tmp_path / "data")
+    store.prepare()
+    return store
+
+
+def begun(store: TaskStore, file: Path, key: str = KEY):
+    """A run that has just begun for the browser with this key."""
+    visitor = Visitor(file.parent)
+    visitor.listed = list_of(asks(), key)
+    upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file, (40, 30))
+    store.keep_upload(file, upload)
+    entry = begin(store, visitor, upload, Settings(), PIXELS)
+    assert entry is not None
+    return entry
+
+
+def finished(store: TaskStore, file: Path, key: str = KEY):
+    """A run that has ended well; gives its entry and its task's id."""
+    entry, task_id = begun(store, file, key), store.new_id()
+    source = {"name": entry.name, "sha256": entry.sha256}
+    settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
+    made: dict[str, Any] = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
+    info = made | {"status": "done", "task_id": task_id, "input": source, "settings": settings, "output": {"bytes": 3}}
+    place_whole(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
+    with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
+        store.finish(task_id, info)
+        done(info)
+    return listed(store, entry.whose)[0], task_id
+
+
+def in_another_process(store: TaskStore, file: Path, what: str) -> subprocess.Popen[str]:
+    code = f"""
+from pathlib import Path
+from tests.unit.test_history import *
+store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
+{what}
+"""
+    return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
+
+
+def kept_below(store: TaskStore) -> list[str]:
+    return sorted(
+        path.parent.name for path in store.folder.rglob("*") if path.is_file() and path.parent != store.folder
+    )
+
+
+def test_a_list_is_found_by_its_key_alone_and_tells_nobody_the_key(store, photo_file):
+    entry = begun(store, photo_file)
+
+    assert [one.id for one in listed(store, list_of(asks(), KEY))] == [entry.id]
+    for forged in (OTHER_KEY, entry.whose, entry.whose[:32], "", "*" * 32, "../" + KEY, None, 7, [KEY]):
+        assert listed(store, list_of(asks(), forged)) == []
+    assert all(KEY not in path.name + path.read_text() for path in store.lists.iterdir())
+
+
+@pytest.mark.parametrize("key", ["", "a1", KEY.upper(), KEY + "a1", "*" * 32, None, 7, [KEY]])
+def test_what_is_no_key_has_no_list_to_share(key):
+    assert list_of(asks(), key) == ""
+
+
+def test_an_entry_under_anothers_name_is_not_theirs(store, photo_file):
+    entry = begun(store, photo_file)
+    theirs = list_of(asks(), OTHER_KEY)
+    entry.path(store).rename(store.lists / f"{theirs}.{entry.id}.json")
+
+    assert listed(store, theirs) == listed(store, entry.whose) == []
+
+
+def test_a_user_has_one_list_whatever_the_browser_and_no_key_opens_it():
+    assert list_of(asks("ada"), KEY) == list_of(asks("ada"), OTHER_KEY) != list_of(asks("eve"), KEY)
+    assert list_of(asks("ada"), KEY) not in {list_of(asks(), KEY), list_of(asks(f"key {KEY}"), "")}
+
+
+def test_the_newest_are_listed(store, photo_file):
+    entries = [begun(store, photo_file) for _ in range(MOST + 2)]
+
+    assert len(listed(store, entries[0].whose)) == MOST
+
+
+def test_two_servers_write_one_list_at_once(store, photo_file):
+    both = [in_another_process(store, photo_file, "for _ in range(8): finished(store, file)") for _ in range(2)]
+
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert [one.standing(store) for one in listed(store, list_of(asks(), KEY))] == ["done"] * 16
+
+
+def test_a_server_that_is_killed_while_it_writes_leaves_a_run_that_was_cut_off(store, photo_file):
+    killed = in_another_process(
+        store,
+        photo_file,
+        """
+entry = begun(store, file)
+place_whole(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
+""",
+    )
+
+    assert killed.wait(60) == -signal.SIGKILL
+    (entry,) = listed(store, list_of(asks(), KEY))
+    assert entry.standing(store) == "cut"
+    assert entry.input(store).read_bytes() == photo_file.read_bytes()
+    assert len(list(store.lists.iterdir())) == 2
+    store.clean()
+    assert [path.name for path in store.lists.iterdir()] == [entry.path(store).name]
+
+
+def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, photo_file, monkeypatch):
+    entry = begun(store, photo_file)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    visitor = Visitor(photo_file.parent)
+    visitor.listed = entry.whose
+    upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file, (40, 30))
+    assert begin(store, visitor, upload, Settings(), PIXELS) is None
+    with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
+        done({"task_id": store.new_id()})
+
+    assert list(store.lists.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"whose": 1}', "\0"])
+def test_a_broken_entry_is_no_entry(store, photo_file, content):
+    entry = begun(store, photo_file)
+    entry.path(store).write_text(content)
+
+    assert listed(store, entry.whose) == []
+
+
+def test_what_retention_removed_says_so(store, photo_file):
+    entry, task_id = finished(store, photo_file)
+    assert entry.standing(store) == "done"
+    store.result_path(task_id).unlink()
+    assert entry.standing(store) == "gone"
+
+
+def test_old_entries_go_with_everything_else_that_is_old(store, photo_file):
+    entry, _ = finished(store, photo_file)
+    for path in store.folder.rglob("*"):
+        if path.name != ".enhance-folder":
+            os.utime(path, (0, 0))
+
+    store.clean()
+
+    assert listed(store, entry.whose) == []
+    assert kept_below(store) == []
+
+
+def test_what_is_removed_is_gone_from_the_disk(store, photo_file):
+    entry, _ = finished(store, photo_file)
+
+    remove(store, entry)
+
+    assert kept_below(store) == []
+
+
+def test_what_another_needs_stays_when_one_removes_theirs(store, photo_file):
+    mine, _ = finished(store, photo_file)
+    theirs = begun(store, photo_file, OTHER_KEY)
+
+    remove(store, mine)
+
+    assert theirs.input(store).exists()
+    assert [one.id for one in listed(store, theirs.whose)] == [theirs.id]
+    remove(store, theirs)
+    assert kept_below(store) == []
+
+
+def test_a_task_on_no_list_keeps_what_it_was_made_of(store, photo_file):
+    mine, _ = finished(store, photo_file)
+    unlisted, task_id = finished(store, photo_file, OTHER_KEY)
+    unlisted.path(store).unlink()
+
+    remove(store, mine)
+
+    assert unlisted.input(store).exists()
+    assert store.info(task_id) is not None
+
+
+def test_a_file_of_someone_else_in_the_folder_is_never_removed(tmp_path, photo_file):
+    before = tmp_path / "data" / "lists" / f"{list_of(asks(), KEY)}.{'ab' * 16}.json"
+    before.parent.mkdir(parents=True)
+    before.write_text("there before the program")
+    store = TaskStore(tmp_path / "data", hours=1, max_disk=1)
+    store.prepare()
+    beside = store.lists / "wishes.json"
+    beside.write_text("named otherwise")
+    for path in (before, beside):
+        os.utime(path, (0, 0))
+
+    entry, _ = finished(store, photo_file)
+    remove(store, entry)
+    store.clean()
+
+    assert sorted(store.lists.iterdir()) == sorted([before, beside])
