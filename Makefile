@@ -2,13 +2,14 @@
 # make check  lint, format, types, audit     make bench  what this machine makes of the engine
 # make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
 # make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
+# make quality  how near to the truth the presets come, on photos spoilt in seven ways; QUALITY="--quick"
 # make lock   requirements.lock anew, of the newest releases that requirements.txt takes
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
 
-.PHONY: run test check bench fuzz soak lock fetch debian clean
+.PHONY: run test check bench fuzz soak quality lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -35,6 +36,9 @@ bench: .venv/.test-ready fetch
 
 soak: .venv/.test-ready fetch
 	$(BIN)/python -m tests.soak $(SOAK)
+
+quality: .venv/.test-ready fetch
+	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.quality $(QUALITY)
 
 lock: .venv/.test-ready
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \

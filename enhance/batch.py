@@ -343,7 +343,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
         output, seconds = item.info["output"], item.info["seconds"]["total"]
         size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
         figures = (size, output["bytes"], seconds, reason, item.result, named[item], *signs)
-        lines.append(Line(straight(item.name), item.state, *figures))
+        lines.append(Line(straight(item.name), item.state, *figures, item.info.get("fidelity_db")))
     return lines
 
 

@@ -174,8 +174,7 @@ class Enhancer:
         settings = settings_in(info)
         record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
-            faces = self._portraits.faces(picture) if settings.scene == "face" else None
-            yield pipeline.finished_rows(picture, settings, output, faces)
+            yield pipeline.finished_rows(picture, settings, output, pipeline.find_scene(record, self._portraits))
 
     def report(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from datetime import datetime, timezone
@@ -16,6 +17,9 @@ from .settings import Settings, network_key, signature
 if TYPE_CHECKING:
     from .output.result import Written
     from .picture import Picture
+
+
+_FAITHFUL = {"very": 36.0, "good": 32.0, "free": -math.inf}
 
 
 class PeakMemory:
@@ -115,6 +119,7 @@ class RunRecord:
             "megapixels_per_second": round(pixels / 1e6 / network, 4) if self.ran and network > 0 else None,
             "peak_memory_mb": round(self.memory.look(), 1) if self.memory else None,
             "agreement_db": None,
+            "fidelity_db": None,
             "cached": cached,
             "finished": timestamp(),
             **self._extra,
@@ -138,6 +143,11 @@ class RunRecord:
             },
             "model": {"name": located.name, "sha256": located.sha256, "source": located.source},
         }
+
+
+def faithfulness(decibels: float) -> str:
+    """What a `fidelity_db` is called: very (faithful), good, or free. docs/fidelity.md has what photos measured."""
+    return next(word for word, least in _FAITHFUL.items() if decibels >= least)
 
 
 def timestamp() -> str:

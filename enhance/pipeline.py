@@ -25,7 +25,8 @@ from .inference.network_output import NetworkOutput, OutputShape, streams_column
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_of
 from .output.resample import scaled_size
-from .output.result import ResultRows, Written, origin_of, with_faces, write_png
+from .output.result import FidelityMeter, ResultRows, Written, faces_over, origin_of, write_png
+from .output.tuning import Photo
 from .picture import Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
 from .scenes.dehaze import Haze, clear_part, find_haze
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .output.rendition import Rendition
 
 
-_OF_THE_MAKING = ("faces", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
+_OF_THE_MAKING = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
 """The facts of a result that was stored already which are those of the run that made it."""
 
 
@@ -112,12 +113,16 @@ class Scene:
     haze: Haze | None = None
     faces: Faces | None = None
 
-    def network_input(self, picture: Picture, settings: Settings, box: Box | None = None) -> np.ndarray:
-        """What the network gets to see of the picture, like its `rgb`; `box` where the picture is only that part."""
-        if self.haze is None:
-            return picture.rgb
+    def photo(self, picture: Picture, settings: Settings, noise: float = 0.0, box: Box | None = None) -> Photo:
+        """What the network gets to see of the picture; `box` where the picture is only that part."""
         top, left = (box.top, box.left) if box else (0, 0)
-        return clear_part(picture.rgb, self.haze, settings.strength, top=top, left=left)
+
+        def rows(first: int, last: int) -> np.ndarray:
+            if self.haze is None:
+                return picture.rgb[first:last]
+            return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
+
+        return Photo(rows, picture.height, picture.width, picture.levels, noise)
 
     def describe(self) -> dict[str, Any]:
         """The facts that only this scene has."""
@@ -174,19 +179,19 @@ def make(
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
     settings = record.settings
     record.watch_memory(reset=True)
-    scene = find_scene(record, workshop, others.turn(urgent=False))
+    scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
-        rows = finished_rows(record.picture, settings, output, scene.faces)
-        rendition = others.watch.finished(rows) if others.watch else None
+        rows = finished_rows(record.picture, settings, output, scene)
+        rendition, meter = others.watch.finished(rows) if others.watch else None, FidelityMeter(rows)
         written, seconds = write_png(
             rows,
             target.path,
             signature=record.signature,
-            rendition=rendition,
+            passing=[meter] if rendition is None else [meter, rendition],
             stop=others.stop,
         )
         record.spent(seconds)
-        record.add(**scene.describe())
+        record.add(fidelity_db=meter.decibels(), **scene.describe())
         if preview is not None and preview.piece.network_key == record.network_key:
             record.add(agreement_db=agreement_db(preview, rows))
         return record.info(output_of(written, rows.size))
@@ -195,24 +200,26 @@ def make(
 def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, others: Onlookers) -> Preview:
     """Steps 3 to 7 for the square `box`, with the pixels of `outer` around it; urgent, and kept in memory."""
     record.watch_memory(reset=False)
-    scene = find_scene(record, workshop, others.turn(urgent=True), outer)
+    scene = find_scene(record, workshop.portraits, others.turn(urgent=True), outer)
     part = record.picture.cut(outer)
     with network_output(record, scene, workshop.engine, others, part=part, box=outer) as output:
         network = output.rows(0, output.height)
-    piece = Piece(part, network, box, outer, record.network_key, scene.faces.patches if scene.faces else ())
+    patches = scene.faces.patches if scene.faces else ()
+    photo = scene.photo(part, record.settings, record.picture.noise, outer)
+    piece = Piece(part, photo, network, box, outer, record.network_key, patches)
     before, after = render(piece, record.settings)
     record.stage("tuning")
     record.add(preview=asdict(box), **scene.describe())
     return Preview(before, after, piece, record.info())
 
 
-def find_scene(record: RunRecord, workshop: Workshop, turn: Turn, box: Box | None = None) -> Scene:
+def find_scene(record: RunRecord, portraits: Portraits, turn: Turn | None = None, box: Box | None = None) -> Scene:
     """Step 3: what the preset's scene finds in the whole picture (of faces, those that show in `box`)."""
     picture, scene = record.picture, record.settings.scene
     if scene is None:
         return Scene()
     haze = find_haze(picture.rgb) if scene == "dehaze" else None
-    faces = workshop.portraits.faces(picture, box, turn) if scene == "face" else None
+    faces = portraits.faces(picture, box, turn) if scene == "face" else None
     record.stage("scene")
     return Scene(haze, faces)
 
@@ -237,7 +244,8 @@ def network_output(
     with _kept(target) or _empty(picture, target) as output:
         if output.filled < output.shape.along:
             record.ran = True
-            _fill(output, scene.network_input(picture, record.settings, box), record, engine, others, urgent=bool(part))
+            seen = scene.photo(picture, record.settings, box=box).rows(0, picture.height)
+            _fill(output, seen, record, engine, others, urgent=bool(part))
             if target and target.keep:
                 output.keep()
         if others.place is not None:
@@ -246,9 +254,11 @@ def network_output(
         yield output
 
 
-def finished_rows(picture: Picture, settings: Settings, output: NetworkOutput, faces: Faces | None) -> ResultRows:
+def finished_rows(picture: Picture, settings: Settings, output: NetworkOutput, scene: Scene) -> ResultRows:
     """Step 5: the finished picture as rows on demand."""
-    return ResultRows(picture, with_faces(output.rows, faces.patches if faces else (), settings), settings)
+    patches = scene.faces.patches if scene.faces else ()
+    photo = scene.photo(picture, settings, picture.noise if settings.tuning else 0.0)
+    return ResultRows(picture, output.rows, settings, photo, faces_over(patches, settings))
 
 
 def _kept(target: Target | None) -> NetworkOutput | None:

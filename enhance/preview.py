@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .output.resample import enlarge
-from .output.result import ResultRows, with_faces
+from .output.result import ResultRows, faces_over
+from .output.tuning import Photo
 from .picture import Box, Picture
 from .scenes.faces import FacePatch
 from .settings import Settings
@@ -26,11 +27,12 @@ class Piece:
     """What the network made of one square: enough to tune it again without running the network.
 
     `picture` is the square with its margin cut out of the input, `network` the network's output for that,
-    [4 * height, 4 * width, 3]; `box` the square, `outer` the square with its margin, in input pixels; `network_key`
-    that of the whole picture's output, of which this is a part; `patches` are the restored faces.
+    [4 * height, 4 * width, 3], and `photo` what it saw; `box` the square, `outer` the square with its margin, in input
+    pixels; `network_key` that of the whole picture's output, of which this is a part; `patches` are the restored faces.
     """
 
     picture: Picture
+    photo: Photo
     network: np.ndarray
     box: Box
     outer: Box
@@ -58,8 +60,8 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
-    rows = with_faces(lambda a, b: piece.network[a:b], piece.patches, settings, (piece.outer.top, piece.outer.left))
-    result = ResultRows(piece.picture, rows, settings)
+    faces = faces_over(piece.patches, settings, (piece.outer.top, piece.outer.left))
+    result = ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces)
     height, width = result.size
     after = result.rows(0, height)
     before = enlarge(_channels(piece.picture), settings.scale, 0, height)

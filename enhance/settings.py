@@ -10,7 +10,7 @@ from .errors import SettingsError
 from .texts import name_of, say
 
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
-PIPELINE = 1
+PIPELINE = 2
 
 DEFAULT_PRESET = "gentle"
 
@@ -30,6 +30,7 @@ class Preset:
     """The model that `denoise` 0 stands for, where the network has two ends; `model` is that of 1."""
     tuning: bool = True
     strength: float = 1.0
+    fidelity: float = 0.0
     denoise: float = 0.0
     sharpen: float = 0.0
     saturation: float = 1.0
@@ -43,12 +44,12 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("gentle", "realesrgan-x4plus", sharpen=0.15, saturation=1.05, contrast=1.03),
+        Preset("gentle", "realesrgan-x4plus", strength=0.65, fidelity=1.0, sharpen=0.05),
         Preset("original", "realesrgan-x4plus", tuning=False),
         Preset("anime", "realesrgan-x4plus-anime"),
         Preset("anime-fast", "realesr-animevideov3"),
-        Preset("face", "realesrgan-x4plus", scene="face", sharpen=0.15, saturation=1.05, contrast=1.03),
-        Preset("dehaze", "realesrgan-x4plus", scene="dehaze", sharpen=0.15, saturation=1.05, contrast=1.03),
+        Preset("face", "realesrgan-x4plus", scene="face", fidelity=1.0, sharpen=0.05),
+        Preset("dehaze", "realesrgan-x4plus", scene="dehaze", fidelity=1.0, sharpen=0.05),
         Preset("fast", "realesr-general-x4v3", partner="realesr-general-wdn-x4v3", denoise=0.5),
     )
 }
@@ -57,6 +58,7 @@ PRESETS: dict[str, Preset] = {
 RANGES: dict[str, tuple[float, float]] = {
     "scale": (1, 4),
     "strength": (0, 1),
+    "fidelity": (0, 1),
     "denoise": (0, 1),
     "sharpen": (0, 1),
     "saturation": (0, 2),
@@ -64,7 +66,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "tile": (64, 1024),
 }
 
-NEUTRAL = {"strength": 1.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
+NEUTRAL = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
 """The slider positions at which tuning changes nothing."""
 
 
@@ -89,18 +91,21 @@ class Recipe:
 class Settings:
     """One request's settings. Raises SettingsError when one is unknown, not a number, or out of its range.
 
-    `tuning` off bypasses strength, sharpen, saturation and contrast: the picture is the network's output. `scale` is
-    the size of the result; the network always enlarges four times. `tile` bounds memory and changes no pixel.
+    `tuning` off bypasses strength, fidelity, sharpen, saturation and contrast: the picture is the network's output.
+    `strength` is the network's share of it, the rest is the photo without its noise, enlarged; `fidelity` how far it is
+    brought to agree with the photo. `scale` is the size of the result; the network always enlarges four times. `tile`
+    bounds memory and changes no pixel.
     """
 
     preset: str = DEFAULT_PRESET
     scale: float = 4
     tuning: bool = True
-    strength: float = 1.0
+    strength: float = 0.65
+    fidelity: float = 1.0
     denoise: float = 0.0
-    sharpen: float = 0.15
-    saturation: float = 1.05
-    contrast: float = 1.03
+    sharpen: float = 0.05
+    saturation: float = 1.0
+    contrast: float = 1.0
     tile: int = 192
 
     def __post_init__(self) -> None:
@@ -122,8 +127,8 @@ class Settings:
 
     @property
     def blend(self) -> float:
-        """How much of the network's output there is in the tuned picture; a scene takes `strength` for itself."""
-        return 1.0 if self.scene else self.strength
+        """The network's share of the tuned picture; a scene takes `strength` for itself, and has gentle's share."""
+        return PRESETS[DEFAULT_PRESET].strength if self.scene else self.strength
 
     @property
     def recipe(self) -> Recipe:
@@ -141,6 +146,7 @@ class Settings:
             name,
             tuning=preset.tuning,
             strength=preset.strength,
+            fidelity=preset.fidelity,
             denoise=preset.denoise,
             sharpen=preset.sharpen,
             saturation=preset.saturation,

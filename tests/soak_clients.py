@@ -37,6 +37,7 @@ USUAL: dict[str, Any] = {
     "saturation": None,
     "contrast": None,
     "tile": 192,
+    "fidelity": None,
 }
 TUNED: tuple[dict[str, Any], ...] = (
     {"contrast": 1.3},

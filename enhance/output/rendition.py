@@ -10,11 +10,11 @@ from PIL import Image
 
 from ..picture import Picture, read_picture
 from .png_rows import PngRows
+from .resample import Averages
 
 LIMIT = 2560
 """The longest side of a rendition in pixels."""
 
-_ROUNDING = 1e-6
 _STRIP = 128
 
 
@@ -45,15 +45,14 @@ class Rendition:
         self._length, self._across = self.size[::-1] if columns else self.size
         self._ratio = (width if columns else height) / self._length
         self._taken = 0
-        self._whole = 0  # pixels along the way that all of has arrived
-        self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next one
+        self._averages = Averages(width if columns else height, self._length, self._across)
 
     def add(self, strip: np.ndarray) -> None:
         """Take the next strip, uint8 or uint16, of 1 to 4 channels."""
         first = self._taken
         self._taken += strip.shape[1 if self._columns else 0]
         if self._exact:
-            self._add_shares(cv2.transpose(strip) if self._columns else strip, first)
+            self._add_shares(cv2.transpose(strip) if self._columns else strip)
         else:
             self._add_whole(strip, round(first / self._ratio), round(self._taken / self._ratio))
 
@@ -64,21 +63,14 @@ class Rendition:
             reduced = to_screen(cv2.resize(_halved(strip, size), size, interpolation=cv2.INTER_AREA))
             self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
 
-    def _add_shares(self, rows: np.ndarray, first: int) -> None:
+    def _add_shares(self, rows: np.ndarray) -> None:
         """Let every row count by its share where it lies across a border between two pixels."""
-        levels, ratio, last = np.iinfo(rows.dtype).max, self._ratio, first + len(rows)
-        size = (self._across, len(rows))
-        narrow = cv2.resize(rows.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
-        end = min(int(np.ceil(last / ratio - _ROUNDING)), self._length)
-        borders = np.clip(np.arange(self._whole, end + 1) * ratio, first, last) - first
-        sums = np.diff(_integral(narrow, borders), axis=0)
-        sums[0] += self._begun
-        whole = end if end * ratio <= last + _ROUNDING else end - 1
-        if whole > self._whole:
-            means = to_screen(cv2.convertScaleAbs(sums[: whole - self._whole], alpha=255 / levels / ratio))
+        levels, first = np.iinfo(rows.dtype).max, self._averages.finished
+        means = self._averages.add(rows)
+        if len(means):
+            screen = to_screen(cv2.convertScaleAbs(means, alpha=255 / levels).reshape(means.shape))
             pixels = np.swapaxes(self.pixels, 0, 1) if self._columns else self.pixels
-            pixels[self._whole : whole] = means.reshape(len(means), self._across, -1)
-        self._whole, self._begun = whole, sums[-1] if whole < end else 0.0
+            pixels[first : self._averages.finished] = screen
 
 
 def _halved(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -90,15 +82,6 @@ def _halved(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if width < size[0] or height < size[1]:
         return strip
     return cv2.resize(strip[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-
-
-def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The sum of everything above each place: rows [n, ...], places 0..n with fractions; gives [len(places), ...]."""
-    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
-    np.cumsum(rows, axis=0, out=sums[1:])
-    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
-    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
-    return sums[whole] + share * rows[whole]
 
 
 def to_screen(pixels: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from ..settings import FACTOR
 
 _HALO = 3  # a cubic looks at two pixels beyond; the third keeps the part's own border out of reach
+_ROUNDING = 1e-6
 _WIDEST = 8192  # OpenCV's affine map counts source pixels in 16 bits
 
 Span = tuple[int, int]
@@ -111,20 +112,54 @@ class Resampler:
         """The rows [first, last) of the result, float32, from float32 rows of `source`."""
         places, weights = _taps(self.height, self.new_height)
         places, weights = places[first:last], weights[first:last]
-        low, high = int(places.min()), int(places.max()) + 1
-        mix = np.zeros((last - first, high - low), np.float32)
-        np.add.at(mix, (np.arange(last - first)[:, None], places - low), weights)
-        taken = source(low, high)
-        rows = (mix @ taken.reshape(high - low, -1)).reshape(last - first, *taken.shape[1:])
-        return self._across(rows)
+        low = int(places.min())
+        taken = source(low, int(places.max()) + 1)
+        return _weighted(_weighted(taken, places - low, weights, 0), *_taps(self.width, self.new_width), 1)
 
-    def _across(self, rows: np.ndarray) -> np.ndarray:
-        places, weights = _taps(self.width, self.new_width)
-        result = np.zeros((rows.shape[0], self.new_width, *rows.shape[2:]), np.float32)
-        for tap in range(places.shape[1]):
-            weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - 2))
-            result += np.take(rows, places[:, tap], axis=1) * weight
-        return result
+
+def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
+    """The sum of what lies at `places` along an axis, tap by tap: so a row is the same to the bit among any others."""
+    result = np.zeros((*rows.shape[:axis], len(places), *rows.shape[axis + 1 :]), np.float32)
+    for tap in range(places.shape[1]):
+        weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - axis - 1))
+        result += np.take(rows, places[:, tap], axis=axis) * weight
+    return result
+
+
+class Averages:
+    """Averages a picture of `height` rows, strip by strip, to `new_height` x `new_width`, neither of them larger.
+
+    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far.
+    """
+
+    def __init__(self, height: int, new_height: int, new_width: int):
+        self.finished = 0
+        self._length, self._width, self._ratio = new_height, new_width, height / new_height
+        self._taken = 0
+        self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next row
+
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """The new rows that are whole with these `rows` [n, W, C] of the picture, float32 [m, new_width, C]."""
+        first, last = self._taken, self._taken + len(rows)
+        size = (self._width, len(rows))
+        narrow = cv2.resize(rows.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+        end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
+        borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
+        sums = np.diff(_integral(narrow, borders), axis=0)
+        sums[0] += self._begun
+        whole = end if end * self._ratio <= last + _ROUNDING else end - 1
+        means = sums[: whole - self.finished] / np.float32(self._ratio)
+        self._taken, self.finished, self._begun = last, whole, sums[-1] if whole < end else 0.0
+        return means
+
+
+def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The sum of everything above each place: rows [n, ...], places 0..n with fractions; gives [len(places), ...]."""
+    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
+    np.cumsum(rows, axis=0, out=sums[1:])
+    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
+    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
+    return sums[whole] + share * rows[whole]
 
 
 @lru_cache(maxsize=8)

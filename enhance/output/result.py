@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -20,8 +21,8 @@ from ..settings import FACTOR, Settings
 from .png import PngFormat, PngWriter
 from .png_rows import FinishedRows
 from .rendition import Rendition, icc_for_screen, reduce, whole_picture
-from .resample import enlarge
-from .tuning import Rows, Tuning
+from .resample import Averages, enlarge
+from .tuning import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 
 _STRIP = 64
 ENDINGS = (".png",)
@@ -55,19 +56,19 @@ class Written:
 class ResultRows:
     """The finished picture as rows on demand: tuned colour, enlarged alpha, grey where the input was grey.
 
-    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type.
+    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type, and
+    `photo` what the network saw of it; `overlay` puts over them what a scene has made.
     """
 
     picture: Picture
     network: Rows
     settings: Settings
+    photo: Photo
+    overlay: Overlay | None = None
 
-    @property
+    @cached_property
     def tuning(self) -> Tuning:
-        picture = self.picture
-        return Tuning(
-            self.network, lambda a, b: picture.rgb[a:b], picture.height, picture.width, picture.levels, self.settings
-        )
+        return Tuning(self.network, self.photo, self.settings, self.overlay)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,6 +89,38 @@ class ResultRows:
             return colour
         alpha = enlarge(self.picture.alpha, self.settings.scale, first, last)  # [n, W]
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
+
+
+class FidelityMeter:
+    """Measures how well a result explains its photo, seen as soft as the photo is, while the result's rows pass by."""
+
+    def __init__(self, result: ResultRows):
+        self._photo = photo = result.photo
+        self._averages = Averages(result.size[0], photo.height, photo.width)
+        self._known = np.empty((0, photo.width, 3), np.float32)  # averages from row `_first` on
+        self._first = self._measured = 0
+        self._squares = 0.0
+
+    def add(self, rows: np.ndarray) -> None:
+        """Take the result's next rows, uint8 or uint16 [n, W, C] of 1 to 4 channels."""
+        colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
+        averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
+        self._known = np.concatenate([self._known, averages])
+        end = self._averages.finished
+        whole = end == self._photo.height
+        if whole or len(self._known) > _STRIP + 2 * DIFFERENCE_HALO:
+            self._measure(end, end if whole else end - DIFFERENCE_HALO)
+
+    def _measure(self, end: int, last: int) -> None:
+        missing = difference(self._photo.part(self._first, end), self._known)
+        self._squares += float(np.square(missing[self._measured - self._first : last - self._first]).sum(dtype=float))
+        first, self._measured = max(last - DIFFERENCE_HALO, 0), last
+        self._known, self._first = self._known[first - self._first :], first
+
+    def decibels(self) -> float:
+        """The PSNR that belongs to the mean of what the photo has and the result has not; at most 99 dB."""
+        mean = self._squares / (self._photo.height * self._photo.width * 3)
+        return round(min(99.0, float(10 * np.log10(255**2 / max(mean, 1e-12)))), 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,17 +186,15 @@ def _still_empty(picture: Picture, size: tuple[int, int], channels: int) -> Whol
     return WholePicture(whole_picture(picture, after.size), after, icc_for_screen(picture))
 
 
-def with_faces(
-    network: Rows, patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)
-) -> Rows:
-    """Rows of the network's output with the restored faces put in, as strongly as the settings say.
+def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)) -> Overlay | None:
+    """Puts the restored faces over the picture, as strongly as the settings say; None where there are none.
 
     `origin` is the top and left, in input pixels, of a picture that is only a part.
     """
     if not patches:
-        return network
+        return None
     top, left = FACTOR * origin[0], FACTOR * origin[1]
-    return lambda a, b: apply(network(a, b), top + a, patches, settings.strength, left=left)
+    return lambda rows, first: apply(rows, top + first, patches, settings.strength, left=left)
 
 
 def check_ending(path: Path) -> None:
@@ -177,13 +208,13 @@ def write_png(
     path: Path,
     *,
     signature: str,
-    rendition: Rendition | None = None,
+    passing: Sequence[Rendition | FidelityMeter] = (),
     stop: threading.Event | None = None,
 ) -> tuple[Written, dict[str, float]]:
     """Write the result to `path`, whole or not at all; gives the file, and the seconds of `tuning` and of `encode`.
 
-    The file carries `signature` and the input's checksum, so that it is known again; `rendition` is fed the same rows.
-    Raises StorageError, or Cancelled when `stop` is set.
+    The file carries `signature` and the input's checksum, so that it is known again; what is in `passing` takes the
+    same rows. Raises StorageError, or Cancelled when `stop` is set.
     """
     height, width = result.size
     picture = result.picture
@@ -197,10 +228,10 @@ def write_png(
                 raise Cancelled("stopped")
             started = time.perf_counter()
             rows = result.rows(first, min(first + _STRIP, height))  # [n, W, C]
+            for one in passing:
+                one.add(rows)
             tuned = time.perf_counter()
             writer.write(rows)
-            if rendition is not None:
-                rendition.add(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
     return Written(path, writer.sha256, writer.bytes_written), seconds

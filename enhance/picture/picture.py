@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+import cv2
 import numpy as np
+
+_LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_STEPS = 8
+_STRIP = 256
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,21 @@ class Picture:
     @property
     def bits(self) -> int:
         return self.rgb.dtype.itemsize * 8
+
+    @cached_property
+    def noise(self) -> float:
+        """The standard deviation of the noise, in levels of 8 bits, from what two crossed Laplacians leave of it.
+
+        Immerkaer, "Fast Noise Variance Estimation", 1996, with the median for the mean, which edges move less.
+        """
+        counts = np.zeros(16 * 256 * _STEPS, np.int64)
+        for first in range(0, self.height, _STRIP):
+            low, high = max(first - 1, 0), min(first + _STRIP + 1, self.height)
+            grey = cv2.cvtColor(self.rgb[low:high].astype(np.float32), cv2.COLOR_RGB2GRAY)
+            ripple = cv2.filter2D(grey, -1, _LAPLACIANS * (_STEPS * 255 / self.levels))[first - low :][:_STRIP]
+            counts += np.bincount(np.abs(ripple).astype(np.int32).ravel(), minlength=len(counts))
+        middle = int(np.searchsorted(np.cumsum(counts), self.width * self.height / 2))
+        return middle / _STEPS / 0.6745 / 6
 
     def cut(self, box: Box) -> Picture:
         """The part inside `box`, copied so that it does not keep the whole in memory; the facts of the file stay."""

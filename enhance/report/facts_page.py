@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
+from ..info import faithfulness
 from ..picture import Picture
 from ..picture.colour import profile_name
 from ..settings import PRESETS
@@ -139,7 +140,7 @@ def _draw_bars(sheet: Sheet, y: float, info: Mapping[str, Any]) -> float:
     unused = set() if preset is None or preset.denoises else {"denoise"}
     note = "report_settings_note"
     if at(info, "settings", "tuning") is False:
-        unused |= {"strength", "sharpen", "saturation", "contrast"}
+        unused |= {"strength", "fidelity", "sharpen", "saturation", "contrast"}
         note = "report_tuning_off"
     draw_heading(sheet, left, y, width, sheet.say("report_settings"), sheet.say(note))
     draw_heading(sheet, right, y, width, sheet.say("report_time"))
@@ -230,9 +231,16 @@ def _made_with(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
         (sheet.say("report_device"), _given(sheet, " · ".join(device))),
         (sheet.say("tile"), _given(sheet, tiles)),
         (sheet.say("report_speed"), _given(sheet, speeds)),
+        (sheet.say("fidelity"), _fidelity(sheet, _number(at(info, "fidelity_db")))),
         (sheet.say("report_memory"), _given(sheet, None if memory is None else f"{memory:,.0f} MB")),
         (sheet.say("report_signature"), _given(sheet, at(info, "signature"))),
     ]
+
+
+def _fidelity(sheet: Sheet, decibels: float | None) -> str:
+    if decibels is None:
+        return sheet.say("report_unknown")
+    return f"{decibels:.1f} dB · {sheet.say(f'fidelity_{faithfulness(decibels)}')}"
 
 
 def _given(sheet: Sheet, value: object) -> str:

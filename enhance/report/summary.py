@@ -19,7 +19,19 @@ _ROW = 6.2
 _FILE, _RESULT, _SIZE, _TIME = LEFT + 10, LEFT + 112, LEFT + 156, LEFT + WIDTH
 
 
-COLUMNS = ("file", "state", "reason", "result", "width", "height", "bytes", "seconds", "signature", "sha256")
+COLUMNS = (
+    "file",
+    "state",
+    "reason",
+    "result",
+    "width",
+    "height",
+    "bytes",
+    "seconds",
+    "signature",
+    "sha256",
+    "fidelity_db",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Line:
     title: str = ""
     signature: str = ""
     sha256: str = ""
+    fidelity_db: float | None = None
 
 
 def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
@@ -68,6 +81,7 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
         row: list[object] = [line.name, say(language, f"table_{line.state}"), line.reason, line.title]
         if line.pixels is not None:
             row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256]
+            row += [line.fidelity_db]
         writer.writerow([_harmless(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
     return "\ufeff" + text.getvalue()
 

@@ -127,7 +127,7 @@ def restore_faces(rgb: np.ndarray, faces: Sequence[Face], restore: Restore, turn
 def apply(
     rows: np.ndarray, first: int, patches: Sequence[FacePatch], strength: float = 1.0, *, left: int = 0
 ) -> np.ndarray:
-    """Rows of the enlarged picture, uint8 or uint16 [n, w, 3], with the restored faces in them.
+    """Rows of the enlarged picture, uint8, uint16 or float32 [n, w, 3], with the restored faces in them.
 
     `first` is the number of the first row and `left` that of the first column. `strength` 0..1 blends the faces in; at
     0, and where no face is, the rows are given back as they are. Each pixel depends on its place alone.
@@ -152,8 +152,9 @@ def apply(
         share[inside] = np.maximum(share[inside], mask)
     blended = part + strength * share * (mixed / np.maximum(total, 1e-12) - part)
     result = rows.copy()
-    levels = np.iinfo(rows.dtype).max
-    result[:, start - left : end - left] = np.rint(np.clip(blended, 0, levels)).astype(rows.dtype)
+    if rows.dtype != np.float32:
+        blended = np.rint(np.clip(blended, 0, np.iinfo(rows.dtype).max))
+    result[:, start - left : end - left] = blended
     return result
 
 

@@ -50,17 +50,21 @@ class Endpoints:
         saturation: float | None = None,
         contrast: float | None = None,
         tile: float = 192,
+        fidelity: float | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance a picture. Gives the PNG file and `info`, the facts of the run with the task_id.
 
         `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast; `scale` 1 to
-        4; `tuning` False gives the network's output as it is. `strength` 0 to 1, `denoise` 0 to 1 (preset fast),
-        `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64
-        to 1024 bounds memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
+        4; `tuning` False gives the network's output as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to
+        1 how far the result is brought to agree with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1,
+        `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64 to 1024 bounds
+        memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
         """
         with self._services.told(request):
-            settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
+            settings = settings_called(
+                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+            )
             picture = uploaded(image)
             attention = Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
@@ -95,6 +99,7 @@ class Endpoints:
         saturation: float | None = None,
         contrast: float | None = None,
         tile: float = 192,
+        fidelity: float | None = None,
     ) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
@@ -103,7 +108,9 @@ class Endpoints:
         signature that the whole run would have.
         """
         with self._services.told(request):
-            settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
+            settings = settings_called(
+                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+            )
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture, side = self._services.previews.picture(path), whole_number("size", size)
@@ -125,6 +132,7 @@ class Endpoints:
         saturation: float | None = None,
         contrast: float | None = None,
         tile: float = 192,
+        fidelity: float | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance several pictures. Gives a ZIP of the PNGs with report.csv and summary.pdf, and `info`.
@@ -135,7 +143,9 @@ class Endpoints:
         `error` says so, the ZIP is null, and each finished file is in `info` by itself as `file`.
         """
         with self._services.told(request):
-            settings = settings_called(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile)
+            settings = settings_called(
+                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+            )
             if not images:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
@@ -230,6 +240,7 @@ def _setting_components() -> list[Component]:
         gr.Checkbox(usual.tuning, label="tuning"),
         *(gr.Number(value=None, label=name) for name in optional),
         gr.Number(usual.tile, label="tile"),
+        gr.Number(value=None, label="fidelity"),
     ]
 
 

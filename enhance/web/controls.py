@@ -59,9 +59,16 @@ def settings_called(
     saturation: float | None,
     contrast: float | None,
     tile: float | None,
+    fidelity: float | None,
 ) -> Settings:
     """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
-    sliders = {"strength": strength, "sharpen": sharpen, "saturation": saturation, "contrast": contrast}
+    sliders = {
+        "strength": strength,
+        "fidelity": fidelity,
+        "sharpen": sharpen,
+        "saturation": saturation,
+        "contrast": contrast,
+    }
     given = any(value is not None for value in sliders.values())
     switch = False if tuning is False else (True if given else None)
     return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..batch import Batch, Item
-from ..info import settings_in
+from ..info import faithfulness, settings_in
 from ..output.resample import scaled_size
 from ..picture import Box, Facts
 from ..settings import Settings
@@ -193,6 +193,9 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
         if agreement is None
         else say(language, "row_agreement_of", db=f"{agreement:.1f}")
     )
+    if info.get("fidelity_db") is not None:
+        word = say(language, f"fidelity_{faithfulness(info['fidelity_db'])}")
+        rows["row_fidelity"] = say(language, "row_fidelity_of", db=f"{info['fidelity_db']:.1f}", word=word)
     rows["row_settings"] = settings_in(info).in_words(language)
     rows["row_model"] = say(language, "row_model_of", name=model["name"], sha256=model["sha256"])
     rows["row_source"] = source_in_words(language, model["source"])

@@ -13,11 +13,12 @@ from gradio.components import Component
 from ..settings import PRESETS, RANGES, Settings
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
-STEPS = {"strength": 0.05, "denoise": 0.05, "sharpen": 0.05, "saturation": 0.05, "contrast": 0.01, "tile": 64}
-CONTROLS = ("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile")
-"""The controls in the order in which every handler of the page gets their values."""
-TUNED = ("strength", "sharpen", "saturation", "contrast")
+STEPS = {"contrast": 0.01, "tile": 64}
+"""Those of the sliders that do not move by 0.05."""
+TUNED = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 """The sliders that rest while tuning is off."""
+CONTROLS = ("preset", "scale", "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile")
+"""The controls in the order in which every handler of the page gets their values."""
 
 Words = Callable[[str], Any]
 """Gives a component the text of a key, which the browser puts in by itself."""
@@ -228,13 +229,13 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
         _hint(words, "slow_offer")
         faster = gr.Button(size="sm", elem_id="faster")
     with gr.Column(elem_id="first-sliders"):
-        controls["strength"] = _slider(words, "strength", start["strength"])
+        controls |= {name: _slider(words, name, start[name]) for name in TUNED[:2]}
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
     with gr.Accordion(words("more_tuning"), open=False, elem_id="tuning-sheet"):
         controls["tuning"] = gr.Checkbox(
             value=start["tuning"], label=words("tuning"), info=words("tuning_info"), container=False, elem_id="tuning"
         )
-        controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[1:], "tile")}
+        controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
     look: dict[str, Any] = {"label": words("scale"), "elem_id": "scale", "elem_classes": "bare"}
     controls["scale"] = gr.Radio([(f"{scale}×", scale) for scale in (1, 2, 3, 4)], value=start["scale"], **look)
     return ControlsCard(controls, problem, about, changed, reset), (tips, offers, faster)
@@ -289,9 +290,9 @@ def _hint(words: Words, key: str, **options: Any) -> None:
 
 
 def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> gr.Slider:
-    info = words(f"{name}_info") if name in ("strength", "denoise", "tile") else None
+    info = words(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
     look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
-    return gr.Slider(*RANGES[name], value=value, step=STEPS[name], label=words(name), info=info, **look)
+    return gr.Slider(*RANGES[name], value=value, step=STEPS.get(name, 0.05), label=words(name), info=info, **look)
 
 
 def _compare(name: str) -> gr.ImageSlider:

@@ -25,6 +25,7 @@ SETTINGS = {
     "saturation": None,
     "contrast": None,
     "tile": 192,
+    "fidelity": None,
 }
 
 

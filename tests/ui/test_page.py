@@ -158,7 +158,7 @@ def test_tuning_off_greys_the_sliders_out_and_shows_the_plain_network(site, open
     page.locator("#tuning input").uncheck()
 
     wait_for_new_preview(page, old)
-    for slider in ("strength", "sharpen", "saturation", "contrast"):
+    for slider in ("strength", "fidelity", "sharpen", "saturation", "contrast"):
         expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
 
 

@@ -15,6 +15,7 @@ import pytest
 from enhance.output.png import encode_png
 from enhance.output.result import ResultRows
 from enhance.picture import Picture, read_picture
+from enhance.pipeline import Scene
 from enhance.settings import Settings
 
 
@@ -25,7 +26,9 @@ def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> 
     network = cv2.resize(picture.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
     blurred = cv2.GaussianBlur(network, (0, 0), 2.0)
     network = cv2.addWeighted(network, 1.6, blurred, -0.6, 0)
-    return picture, ResultRows(picture, lambda first, last: network[first:last], settings or Settings())
+    settings = settings or Settings()
+    photo = Scene().photo(picture, settings, picture.noise)
+    return picture, ResultRows(picture, lambda first, last: network[first:last], settings, photo)
 
 
 def whole(result: ResultRows) -> np.ndarray:
@@ -53,6 +56,7 @@ def info_of(picture: Picture, settings: Settings | None = None, **more: object) 
         "megapixels_per_second": 0.012,
         "peak_memory_mb": 812.4,
         "agreement_db": 61.25,
+        "fidelity_db": 39.5,
         "cached": False,
         **more,
     }

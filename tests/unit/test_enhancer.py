@@ -50,7 +50,7 @@ def test_info_has_every_promised_key(enhancer, photo_file):
 
     assert set(info) >= {
         *("task_id", "status", "signature", "preset", "settings", "input", "output", "model", "device", "precision"),
-        *("tile", "seconds", "megapixels_per_second", "peak_memory_mb", "agreement_db", "cached"),
+        *("tile", "seconds", "megapixels_per_second", "peak_memory_mb", "agreement_db", "fidelity_db", "cached"),
     }
     assert set(info["input"]) == {"name", "sha256", "width", "height", "mode", "bytes"}
     assert set(info["output"]) == {"path", "sha256", "width", "height", "bytes"}

@@ -88,6 +88,44 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
     assert len(decoded) == 1
 
 
+def test_a_faithful_preview_takes_the_noise_of_the_whole_picture_and_agrees_with_the_run(enhancer, photo, tmp_path):
+    path = tmp_path / "large.png"
+    large = np.tile(photo, (6, 5, 1)).astype(float)  # clean where the square lies, noisy elsewhere
+    large[:, 140:] += np.random.default_rng(3).normal(0, 12, large[:, 140:].shape)
+    Image.fromarray(np.clip(large, 0, 255).astype(np.uint8)).save(path)
+    settings = RAW.changed(strength=0.65, fidelity=1)
+
+    preview = enhancer.preview(path, settings, x=64, y=120, size=64)
+    result = enhancer.run(path, settings, preview=preview)
+
+    assert preview.piece.photo.noise == read_picture(path).noise > 2
+    assert result.info["agreement_db"] > 50
+    assert 20 < result.info["fidelity_db"] < 60
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
+@pytest.mark.parametrize("scale", [4, 2])
+def test_every_kind_of_picture_can_be_faithful(enhancer, photo, tmp_path, mode, scale):
+    image = Image.fromarray(photo)
+    if mode == "I;16":
+        image = Image.fromarray(photo[..., 1].astype(np.uint16) * 257)
+    path = tmp_path / "kind.png"
+    (image if mode == "I;16" else image.convert(mode)).save(path)
+
+    free, faithful = (
+        enhancer.run(path, RAW.changed(scale=scale, fidelity=fidelity)).info["fidelity_db"] for fidelity in (0, 1)
+    )
+
+    assert faithful > free + 1
+
+
+def test_the_fidelity_of_a_result_that_was_there_is_told_again(enhancer, photo_file):
+    first, again = (enhancer.run(photo_file, RAW).info for _ in range(2))
+
+    assert again["cached"]
+    assert again["fidelity_db"] == first["fidelity_db"] > 20
+
+
 def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp_path):
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (6, 5, 1))).save(path)

@@ -63,9 +63,9 @@ def test_the_report_tells_all_there_is_to_tell(english, tmp_path):
     for words in (
         *("猫.png", "猫-4x.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "× 4", "RGB, 8 bit"),
         *("0123456789abcdef0123456789abcdef", "5" * 32, "7" * 32, "3" * 32),
-        *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB"),
+        *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB", "39.5 dB · very faithful"),
         *("0.012 megapixels of input a second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.01 s"),
-        *("Strength", "1.00", "0.15", "Saturation", "1.05", "1.03"),
+        *("Strength", "0.65", "Fidelity", "1.00", "0.05", "Saturation", "Contrast"),
         *("Most detailed", "Most even", "Middle", "Brightness", "Red", "Green", "Blue"),
         *("PSNR", "SSIM", "Laplacian", "61.2 dB"),
     ):
@@ -186,7 +186,7 @@ def test_what_a_run_did_not_use_is_said(tmp_path, cat):
 
     text = text_of(document, tmp_path)
     assert "Tuning is off" in text
-    assert text.count("not used") == 5
+    assert text.count("not used") == 6
     assert "Not measured" in text
     assert "stored already" in text
     assert "Faces restored" in text

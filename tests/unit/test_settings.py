@@ -22,9 +22,9 @@ def test_gentle_is_the_default():
 def test_gentle_is_gentle():
     gentle = Settings()
 
+    assert (gentle.strength, gentle.fidelity) == (0.65, 1)  # docs/fidelity.md
     assert 0 < gentle.sharpen <= 0.3
-    assert 1 < gentle.saturation <= 1.15
-    assert 1 < gentle.contrast <= 1.1
+    assert (gentle.saturation, gentle.contrast) == (1, 1)
     assert (gentle.scale, gentle.tile, gentle.tuning) == (4, 192, True)
 
 
@@ -71,6 +71,7 @@ def test_settings_cannot_be_changed():
 CHANGES = {
     "scale": {"scale": 2},
     "strength": {"strength": 0.5},
+    "fidelity": {"fidelity": 0.5},
     "sharpen": {"sharpen": 0.5},
     "saturation": {"saturation": 1.5},
     "contrast": {"contrast": 1.2},
@@ -100,7 +101,7 @@ def test_what_changes_no_pixel_does_not_change_the_signature():
 
     assert sign(gentle) == sign(gentle.changed(tile=64))
     assert sign(gentle) == sign(gentle.changed(denoise=1.0))
-    assert sign(raw) == sign(raw.changed(sharpen=1.0, strength=0.2))
+    assert sign(raw) == sign(raw.changed(sharpen=1.0, strength=0.2, fidelity=0.2))
     assert sign(raw) == sign(Settings.from_preset("original"))
     assert sign(Settings(scale=4)) == sign(Settings(scale=4.0))
 

@@ -22,6 +22,7 @@ SOURCES = [ROOT / "app.py", *(ROOT / "enhance").rglob("*.py"), *(ROOT / "weights
 FAMILIES: dict[str, tuple[str, ...]] = {
     "preset_{}": tuple(PRESETS),
     "about_{}": tuple(PRESETS),
+    "fidelity_{}": ("very", "good", "free"),
     "hint_{}": ("dehaze", "face"),
     "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
@@ -41,7 +42,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 COMPOSED: dict[str, tuple[str, ...]] = {
     "{}": TUNED,  # a slider is called as its setting is
     "{}_title": ("preset", "batch"),
-    "{}_info": ("strength", "denoise", "tile"),
+    "{}_info": ("strength", "fidelity", "denoise", "tile"),
     "preset_{}": tuple(PRESETS),
 }
 """The same for the texts that the browser puts in by itself."""

@@ -1,0 +1,232 @@
+"""Strength and fidelity: the result keeps to the photo, and brings neither its noise nor its blur back."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import data
+
+from enhance.output.result import FidelityMeter, ResultRows
+from enhance.output.tuning import Photo, Tuning, difference
+from enhance.picture import Picture
+from enhance.settings import Settings
+from tests.conftest import psnr
+
+FAITHFUL = Settings.from_preset("anime", strength=0.65, fidelity=1)
+RNG = np.random.default_rng(7)
+
+
+def piece(height: int, width: int) -> np.ndarray:
+    return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 160 : 160 + width])
+
+
+def seen_by_a_network(photo: np.ndarray) -> np.ndarray:
+    """A stand-in for the network's output: sharper than the photo, and untrue to it in places."""
+    large = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4).astype(np.float32)
+    large += 0.8 * (large - cv2.GaussianBlur(large, (0, 0), 3))
+    large += 12 * np.sin(np.arange(large.shape[1]) / 40)[None, :, None]
+    return np.clip(large, 0, photo_levels(photo)).astype(photo.dtype)
+
+
+def photo_levels(photo: np.ndarray) -> int:
+    return int(np.iinfo(photo.dtype).max)
+
+
+def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, noise: float = 1.0) -> Tuning:
+    height, width = photo.shape[:2]
+    seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), noise)
+    return Tuning(lambda a, b: network[a:b], seen, settings)
+
+
+def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, noise: float = 1.0) -> np.ndarray:
+    tuning = tuning_of(photo, network, settings, noise)
+    return tuning.rows(0, tuning.size[0])
+
+
+def averaged(large: np.ndarray) -> np.ndarray:
+    return large.astype(np.float64).reshape(large.shape[0] // 4, 4, -1, 4, 3).mean((1, 3))
+
+
+def picture_of(rgb: np.ndarray) -> Picture:
+    return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None, None)
+
+
+def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, noise: float) -> np.ndarray:
+    """The whole picture at once in double precision, with SciPy's filters; float64 [4H, 4W, 3]."""
+
+    def box(pixels, radius):
+        return ndimage.uniform_filter(pixels, 2 * radius + 1, mode="mirror", axes=(0, 1))
+
+    def var(pixels, radius):
+        return box(pixels**2, radius) - box(pixels, radius) ** 2
+
+    def guided(pixels, guide, radius, eps):
+        slope = (box(guide * pixels, radius) - box(guide, radius) * box(pixels, radius)) / (var(guide, radius) + eps)
+        return box(slope, radius) * guide + box(box(pixels, radius) - slope * box(guide, radius), radius)
+
+    def up(pixels):
+        return cv2.resize(pixels, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+
+    x = x.astype(np.float64)
+    y = strength * network + (1 - strength) * up(guided(x, x, 2, (2 * max(noise, 0.5)) ** 2))
+    d = averaged(y)
+    differences = [
+        x - (ndimage.gaussian_filter(d, (b, b, 0), mode="mirror", radius=5) if b else d) for b in (0, 0.6, 1.2)
+    ]
+    energies = np.array([box((one**2).mean(2), 7) + 0.25 for one in differences])
+    weights = (energies.min(0) / energies) ** 4
+    missing = (np.array(differences) * weights[..., None]).sum(0) / weights.sum(0)[..., None]
+    eps = max(25, (2 * noise) ** 2)
+    v = var(d, 2).mean(2, keepdims=True)
+    w = v / (v + eps / 2)
+    return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
+
+
+@pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (1, 0.7), (0.3, 0), (0, 1)])
+def test_the_result_is_that_of_the_formula(strength, fidelity):
+    photo = piece(300, 40)  # more than one block of rows
+    network, noise = seen_by_a_network(photo), 3.0
+    settings = Settings.from_preset("anime", strength=strength, fidelity=fidelity)
+
+    expected = by_the_formula(photo, network, strength, fidelity, noise)
+
+    assert np.abs(tuned(photo, network, settings, noise) - np.clip(expected, 0, 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize("scale", [4, 2, 1.7])
+@pytest.mark.parametrize("strip", [1, 64, 333])
+def test_any_height_of_strips_gives_the_same_bits(strip, scale):
+    photo = piece(270, 24)
+    tuning = tuning_of(photo, seen_by_a_network(photo), FAITHFUL.changed(scale=scale, sharpen=0.3))
+    height = tuning.size[0]
+    whole = tuning.rows(0, height)
+
+    middle = range(round(240 * scale), round(268 * scale), strip)  # across a border between blocks
+    for first in middle:
+        last = min(first + strip, height)
+        again = tuning_of(photo, seen_by_a_network(photo), tuning.settings)
+        assert np.array_equal(again.rows(first, last), whole[first:last])
+    rows = [tuning.rows(first, min(first + strip, height)) for first in range(0, height, strip)]
+    assert np.array_equal(np.concatenate(rows), whole)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (13, 16)])
+def test_a_picture_smaller_than_the_windows_is_done_too(size):
+    photo = np.full((*size, 3), 77, np.uint8)
+    network = np.full((4 * size[0], 4 * size[1], 3), 90, np.uint8)
+
+    assert np.abs(tuned(photo, network, FAITHFUL).astype(int) - 77).max() <= 1
+
+
+def test_16_bits_are_those_of_8_and_finer():
+    photo = piece(48, 40)
+    network = seen_by_a_network(photo)
+    fine = [pixels.astype(np.uint16) * 257 for pixels in (photo, network)]
+
+    result = tuned(fine[0], fine[1], FAITHFUL)
+
+    assert result.dtype == np.uint16
+    assert np.abs(result / 257 - tuned(photo, network, FAITHFUL)).max() <= 0.51
+
+
+def test_a_landscape_is_the_portrait_turned():
+    photo = piece(40, 72)
+    network = seen_by_a_network(photo)
+
+    turned = tuned(np.swapaxes(photo, 0, 1).copy(), np.swapaxes(network, 0, 1).copy(), FAITHFUL)
+
+    assert np.abs(np.swapaxes(turned, 0, 1).astype(int) - tuned(photo, network, FAITHFUL)).max() <= 1
+
+
+def test_fidelity_0_at_full_strength_asks_for_nothing_but_the_networks_rows():
+    photo = piece(20, 20)
+    network = seen_by_a_network(photo)
+    untouched = Tuning(lambda a, b: network[a:b], Photo(None, 20, 20, 255), Settings.from_preset("anime"))  # type: ignore[arg-type]
+
+    assert np.array_equal(untouched.rows(0, 80), network)
+
+
+def test_fidelity_brings_back_the_tone_that_the_network_lost():
+    photo = piece(96, 96)
+    network = seen_by_a_network(photo)
+
+    alone, faithful = (tuned(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 1))
+
+    assert psnr(averaged(faithful), photo) > psnr(averaged(alone), photo) + 3
+
+
+def test_fidelity_does_not_bring_the_noise_back():
+    clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
+    noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
+    network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    noise = picture_of(noisy).noise
+
+    result = tuned(noisy, network, FAITHFUL, noise)
+
+    rest = result.astype(float) - network
+    assert rest[16:-16, 16:-16].std() < 8 / 4
+    assert abs(rest.mean()) < 1
+
+
+def test_a_soft_photo_takes_no_sharpness_away():
+    sharp = piece(96, 96)
+    network = cv2.resize(sharp, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    soft = cv2.GaussianBlur(sharp, (0, 0), 1.2)
+    settings = FAITHFUL.changed(strength=1)
+
+    result = tuned(soft, network, settings)
+
+    def edges(pixels):
+        return cv2.Laplacian(averaged(pixels), cv2.CV_64F)[8:-8, 8:-8].std()
+
+    assert edges(result) > 0.9 * edges(network)
+    assert np.sqrt((difference(soft.astype(np.float32), averaged(network).astype(np.float32)) ** 2).mean()) < 1.5
+
+
+def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
+    picture = picture_of(photo)
+    result = ResultRows(picture, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
+    meter = FidelityMeter(result)
+    for first in range(0, result.size[0], strip):
+        meter.add(result.rows(first, min(first + strip, result.size[0])))
+    return meter.decibels()
+
+
+@pytest.mark.parametrize("strip", [7, 64, 2000])
+def test_fidelity_is_the_psnr_of_the_difference_whatever_the_strips(strip):
+    photo = piece(250, 40)
+    network = seen_by_a_network(photo)
+    missing = difference(photo.astype(np.float32), averaged(network).astype(np.float32))
+
+    expected = 10 * np.log10(255**2 / (missing.astype(float) ** 2).mean())
+
+    assert measured(photo, network, Settings.from_preset("original"), strip) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_result_that_explains_its_photo_has_a_high_fidelity_at_every_size():
+    photo = piece(120, 90)
+    network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+
+    for scale in (1, 1.7, 2, 3, 4):
+        assert measured(photo, network, Settings.from_preset("original", scale=scale)) > 38
+    assert measured(photo, np.roll(network, 40, axis=0), Settings.from_preset("original")) < 25
+    assert measured(photo[:1, :1], network[:4, :4], Settings.from_preset("original")) > 30
+
+
+def test_the_fidelity_slider_raises_the_fidelity():
+    photo = piece(120, 90)
+    network = seen_by_a_network(photo)
+
+    free, half, faithful = (measured(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 0.5, 1))
+
+    assert free + 2 < half < faithful - 2
+
+
+@pytest.mark.parametrize("sigma", [0, 2, 6, 12])
+@pytest.mark.parametrize("factor", [1, 257])
+def test_the_noise_of_a_picture_is_measured(sigma, factor):
+    smooth = cv2.GaussianBlur(data.astronaut(), (0, 0), 3).astype(np.float32)
+    grain = RNG.normal(0, sigma, smooth.shape[:2])[..., None]
+    rgb = np.clip((smooth + grain) * factor, 0, 255 * factor).astype(np.uint8 if factor == 1 else np.uint16)
+
+    assert picture_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
