@@ -182,7 +182,7 @@ def test_an_exception_in_the_middle_leaves_the_old_file(tmp_path: Path):
 
 def test_missing_rows_leave_nothing(tmp_path: Path):
     with (
-        pytest.raises(StorageError, match="only 130 of its 131 rows"),
+        pytest.raises(StorageError, match="only as far as 130 of its 131 pixels"),
         PngWriter(tmp_path / "out.png", RGB) as writer,
     ):
         writer.write(PHOTO[:130])
