@@ -116,5 +116,5 @@
     listen();
     bringBack();
     comeBack();
-  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+  }).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["name"] });
 })();
