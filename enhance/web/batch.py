@@ -244,8 +244,6 @@ class BatchHandlers:
         batch = work.batch
         if work.stop.is_set():
             return fragments.progress(say(language, "cancelling"), None)
-        if work.stop.is_set():
-            return fragments.progress(say(language, "cancelling"), None)
         finished = sum(batch.count(state) for state in ("done", "failed"))
         words = [say(language, "batch_progress", done=finished, total=len(batch.items))]
         if batch.ahead:

@@ -151,27 +151,25 @@ class RunHandlers:
         if run is None:
             yield {self._card.progress: gr.skip()}  # no update at all would empty the result
             return
-        state = None
+        seen = None
         for _ in run.looks(_LOOK_SECONDS):
-            fresh = run.picture.look(_PICTURE_SECONDS)
-            if (fresh is None and run.state == state) or visitor.run is not run:
+            fresh, state = run.picture.look(_PICTURE_SECONDS), (run.state, run.stop.is_set())
+            if (fresh is None and state == seen) or visitor.run is not run:
                 continue
-            state = run.state
-            shown: Updates = {self._card.progress: fragments.progress(*said(language, state))}
+            seen = state
+            words = (say(language, "cancelling"), None) if run.stop.is_set() else said(language, run.state)
+            shown: Updates = {self._card.progress: fragments.progress(*words)}
             yield shown if fresh is None else shown | {self._page.result.live: fragments.live(language, fresh)}
         yield self._end(visitor, run, language) if visitor.run is run else {self._card.progress: gr.skip()}
 
     def cancel(self, request: gr.Request) -> Updates:
-        """Stop the run, and say so at once; `follow` tells when it has stopped."""
-        visitor, language = self._services.asker(request)
+        """Stop the run; `follow` says so, and alone, or an answer that is late would stand for the last word."""
+        visitor, _ = self._services.asker(request)
         with visitor.lock:
             if visitor.run is None:
                 return {self._card.cancel: gr.Button(visible=False)}
             visitor.run.stop_for("person")
-        return {
-            self._card.progress: fragments.progress(say(language, "cancelling"), None),
-            self._card.cancel: gr.Button(interactive=False),
-        }
+        return {self._card.cancel: gr.Button(interactive=False)}
 
     def _end(self, visitor: Visitor, run: PageRun, language: str) -> Updates:
         view = "preview"

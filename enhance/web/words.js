@@ -83,6 +83,8 @@
     "#acts": "#cancel, #download, #enhance",
     ".places": "#photo .pin, #photo .place[aria-pressed=true]",
     ".square": "#photo .square",
+    "#head a[lang=en]": "#head a[lang=en]",
+    "#head a[lang=zh-CN]": "#head a[lang=zh-CN]",
   };
   let home = null;
   document.addEventListener("focusin", ({ target }) => {

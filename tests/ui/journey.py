@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
+NAMED = re.compile(r"^(?!range slider for)")
+"""The name that the page gives a slider as soon as it is there and listens."""
 PATIENCE = 60_000
 """Milliseconds that a condition is waited for; nothing waits as long as that unless it is broken."""
 
@@ -46,6 +49,7 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     handle = page.locator(f"#{slider} input[type=range]")
     if not handle.is_visible():
         page.locator("#tuning-sheet > button").click()
+    expect(handle).to_have_attribute("aria-label", NAMED, timeout=PATIENCE)  # a key before that would be lost
     handle.focus()
     for _ in range(times):
         page.keyboard.press(key)
