@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-NAMED = re.compile(r"^(?!range slider for)")
-"""The name that the page gives a slider as soon as it is there and listens."""
 PATIENCE = 60_000
 """Milliseconds that a condition is waited for; nothing waits as long as that unless it is broken."""
 
@@ -49,9 +46,16 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     handle = page.locator(f"#{slider} input[type=range]")
     if not handle.is_visible():
         page.locator("#tuning-sheet > button").click()
-    expect(handle).to_have_attribute("aria-label", NAMED, timeout=PATIENCE)  # a key before that would be lost
     handle.focus()
-    for _ in range(times):
+    number = page.locator(f"#{slider} input[type=number]")
+    before = number.input_value()
+    page.keyboard.press(key)
+    try:
+        expect(number).not_to_have_value(before, timeout=3000)
+    except AssertionError:  # the slider was drawn, and did not listen yet
+        handle.focus()
+        page.keyboard.press(key)
+    for _ in range(times - 1):
         page.keyboard.press(key)
 
 
