@@ -65,7 +65,7 @@
     looked = Date.now();
     const answer = await fetch("gradio_api/app_id").then((one) => one.json()).catch(() => null);
     if (!answer || String(answer.app_id) === here()) return;
-    if (!one("#photo img") && !one("#changed .chip") && !one("#batch-table table")) return void location.reload();
+    if (!one("#photo img") && !one("#changed .chip") && !one("#batch-cards li")) return void location.reload();
     const note = document.createElement("div");
     note.id = "server-changed";
     note.role = "alert";

@@ -29,15 +29,13 @@ from ..output.png_rows import PngRows
 from ..output.rendition import small_size
 from ..output.result import whole_of
 from ..picture import inspect
-from ..preview import choose_box
 from ..settings import Settings
 from ..tasks import TaskStore, count_as_used, download_name
 from . import fragments
 from .layout import Page
 from .page_files import report_name
-from .preview import SIZE, save_thumbnail
 from .state import PageRun, Upload, Visitor
-from .views import Services, Updates, keep_for_page, show_all, show_bar, show_view
+from .views import Services, Updates, keep_for_page, show_all, show_bar, show_view, take_picture
 
 log = logging.getLogger(__name__)
 
@@ -258,12 +256,7 @@ class HistoryHandlers:
         picture = self._services.previews.picture(path)
         if picture.sha256 != entry.sha256:
             raise PictureError("input_changed", name=entry.name)
-        if visitor.upload is not None and visitor.upload.path != path:
-            self._services.previews.forget(visitor.upload)
-        choice = visitor.start_over()
-        upload = Upload(path, picture.sha256, facts, *save_thumbnail(visitor, picture))
-        visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)
-        return upload
+        return take_picture(self._services, visitor, path, facts, picture, settings)
 
     def _shown(self, visitor: Visitor, language: str) -> Updates:
         page = self._page

@@ -22,9 +22,9 @@ from .batch import BatchHandlers, batch_of, depict, lacking, settle, work_of
 from .controls import faster_than, settings_from
 from .layout import EXAMPLES, Page
 from .page_files import check_together
-from .preview import SIZE, save_thumbnail
+from .preview import SIZE
 from .state import MOST_PLACES, Many, Upload, Visitor
-from .views import Services, Updates, show_bar, show_photo, show_view
+from .views import Services, Updates, show_bar, show_photo, show_view, take_picture
 
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
@@ -102,22 +102,14 @@ class UploadHandlers:
             settings = settings_from(values)
             facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
             picture = self._services.previews.picture(path)
-        except Exception as error:
-            yield self._refuse(visitor, language, self._services.reason(language, error, "A picture was refused"))
-            return
-        if visitor.choice != begun:
-            yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
-            return
-        self._services.previews.forget(visitor.upload)
-        choice = visitor.start_over()
-        try:
-            thumbnail, size = save_thumbnail(visitor, picture)
+            upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)
         except Exception as error:
             why = self._services.reason(language, error, "A picture could not be taken")
-            yield self._empty(visitor, language, why)
+            yield self._refuse(visitor, language, why)
             return
-        upload = Upload(path, picture.sha256, facts, thumbnail, size)
-        visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)
+        if visitor.upload is not upload:
+            yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
+            return
         yield self._empty(visitor, language, "") | {
             self._card.facts: fragments.facts_of_upload(language, facts, settings),
             self._card.photo: show_photo(visitor, language),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,8 @@ from ..files import explained, link_or_copy
 from ..output.rendition import save_for_screen
 from ..output.resample import scaled_size
 from ..output.result import WholePicture
+from ..picture import Facts, Picture
+from ..preview import choose_box
 from ..settings import PRESETS, Settings, signature
 from ..tasks import download_name
 from ..texts import say, say_time, straight
@@ -26,7 +29,7 @@ from .layout import TUNED, Page, RunCard
 from .line import RunState, WaitingLine
 from .metrics import Metrics
 from .page_files import Limits, Outbox, Owners
-from .preview import Previews, Shown, state_of
+from .preview import SIZE, Previews, Shown, save_thumbnail, state_of
 from .state import Finished, Upload, Visitor, Visitors
 
 Updates = dict[Any, Any]
@@ -76,6 +79,21 @@ class Services:
         except Exception as error:
             said = straight(self.reason(language_of(request), error, "A request failed"))
             raise gr.Error(escape(said, quote=False), print_exception=False) from error
+
+
+def take_picture(
+    services: Services, visitor: Visitor, path: Path, facts: Facts, picture: Picture, settings: Settings
+) -> Upload:
+    """Put a picture in the place of the visitor's, with the square in its middle, unless another is chosen meanwhile.
+
+    Raises StorageError; the earlier picture is gone then.
+    """
+    if visitor.upload is not None and visitor.upload.path != path:
+        services.previews.forget(visitor.upload)
+    choice = visitor.start_over()
+    upload = Upload(path, picture.sha256, facts, *save_thumbnail(visitor, picture))
+    visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)
+    return upload
 
 
 def parts(*cards: Any) -> list[Part]:
