@@ -13,7 +13,7 @@ import numpy as np
 
 from . import pipeline, scenes
 from .config import Config, read_config
-from .errors import EnhanceError, PictureError, SettingsError, StorageError, memory_told
+from .errors import PictureError, SettingsError, StorageError, memory_told
 from .files import try_place
 from .inference import models
 from .inference.network_output import NetworkOutput
@@ -169,7 +169,7 @@ class Enhancer:
         `picture` is the decoded input, where the caller has it. Raises EnhanceError when they are not kept, or when
         there is no such task.
         """
-        info = self._finished(task_id)
+        info = self.tasks.finished(task_id)
         picture = picture or read_picture(self._upload(info))
         settings = settings_in(info)
         record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
@@ -188,7 +188,7 @@ class Enhancer:
         `picture` is the decoded input, where the caller has it; facts that are `told` to the reader take the place of
         those that are stored. Raises EnhanceError when there is no such task or its files are no longer kept.
         """
-        info = self._finished(task_id) | dict(told or {})
+        info = self.tasks.finished(task_id) | dict(told or {})
         chinese = spoken(language) == "zh-CN"
         path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
         upload, result = self._upload(info), Result(self.tasks.result_path(task_id), info)
@@ -271,12 +271,6 @@ class Enhancer:
 
             self._engine = Engine(self._device, self._precision)
         return self._engine
-
-    def _finished(self, task_id: str) -> dict[str, Any]:
-        info = self.tasks.info(task_id)
-        if info is None:
-            raise EnhanceError("result_gone")
-        return info
 
     def _upload(self, info: dict[str, Any]) -> Path:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import PictureError, StorageError
+from .errors import EnhanceError, PictureError, StorageError
 from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
 from .info import settings_in
 from .settings import network_key
@@ -119,6 +119,13 @@ class TaskStore:
         if not _TASK_ID.fullmatch(task_id):
             return None
         return _read_info(self.processed / f"{task_id}.json")
+
+    def finished(self, task_id: str) -> dict[str, Any]:
+        """The facts of a finished task. Raises EnhanceError where it is gone."""
+        info = self.info(task_id)
+        if info is None:
+            raise EnhanceError("result_gone")
+        return info
 
     def find(self, signature: str) -> dict[str, Any] | None:
         """The facts of the newest finished task with this signature whose result is whole, or None."""

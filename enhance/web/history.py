@@ -180,9 +180,7 @@ class HistoryHandlers:
         """A finished result on the stage again, with its picture and its settings."""
         with self._services.told(request):
             visitor, language, entry = self._asked(event, request, key)
-            info = self._tasks.info(entry.task_id or "")
-            if info is None:
-                raise EnhanceError("result_gone")
+            info = self._tasks.finished(entry.task_id or "")
             result = Result(self._tasks.result_path(info["task_id"]), info)
             upload = self._take(visitor, entry)
             with PngRows(result.path) as rows:
@@ -206,9 +204,7 @@ class HistoryHandlers:
         """The PNG, or the report, for the browser to fetch."""
         with self._services.told(request):
             _, language, entry = self._asked(event, request, key)
-            info = self._tasks.info(entry.task_id or "")
-            if info is None:
-                raise EnhanceError("result_gone")
+            info = self._tasks.finished(entry.task_id or "")
             if getattr(event, "act", "") == "report":
                 path, name = self._services.enhancer.report(info["task_id"], language), report_name(info)
             else:

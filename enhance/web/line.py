@@ -125,6 +125,20 @@ class RunState:
     ahead: int = 0
 
 
+class ToldRun(Background[T]):
+    """Work that tells how far it is."""
+
+    def __init__(self, do: Callable[[threading.Event], T]):
+        self.state = RunState()
+        super().__init__(do, "enhance-run")
+
+    def queued(self, ahead: int) -> None:
+        self.state = RunState(ahead=ahead)
+
+    def progress(self, done: int, total: int, left: float | None) -> None:
+        self.state = RunState(done, total, left, writing=done >= total)
+
+
 class LinePlace:
     """A place in the line, from `with` to its end."""
 

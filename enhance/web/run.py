@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ from . import fragments
 from .controls import settings_from
 from .history import begin, recorded, show_history
 from .layout import Page
-from .line import Background, LinePlace, RunState
+from .line import LinePlace, RunState, ToldRun
 from .page_files import asker_of, report_name
 from .preview import save_pair
 from .state import Finished, PageRun, Upload, Visitor
@@ -47,39 +46,26 @@ _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
 
 
-class Run(Background[Result]):
+class Run(ToldRun[Result]):
     """One run of the engine, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
     def __init__(self, services: Services, source: Path, settings: Settings, caller: Hashable):
-        self.state, limits = RunState(), services.limits
+        super().__init__(lambda _: _made(services, source, settings, self, caller))
 
-        def do(stop: threading.Event) -> Result:
-            return services.metrics.follow("task", settings.preset, lambda: make(stop))
 
-        def make(stop: threading.Event) -> Result:
-            return services.enhancer.run(
-                source,
-                settings,
-                progress=self._progress,
-                stop=stop,
-                max_pixels=limits.pixels,
-                max_bytes=limits.bytes,
-                caller=caller,
-                queued=self._queued,
-            )
-
-        super().__init__(do, "enhance-run")
-
-    def _queued(self, ahead: int) -> None:
-        self.state = RunState(ahead=ahead)
-
-    def _progress(self, done: int, total: int, left: float | None) -> None:
-        self.state = RunState(done, total, left, writing=done >= total)
+def _made(
+    services: Services, source: Path, settings: Settings, run: ToldRun[Any], caller: Hashable, **more: Any
+) -> Result:
+    """What the enhancer makes for a run, which is told how far that is; `more` as `Enhancer.run` takes it."""
+    limits = services.limits
+    more |= {"progress": run.progress, "stop": run.stop, "queued": run.queued, "caller": caller}
+    more |= {"max_pixels": limits.pixels, "max_bytes": limits.bytes}
+    return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **more))
 
 
 def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
-    settings, preview, limits = visitor.controls, visitor.preview, services.limits
+    settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
     picture = GrowingPicture(upload.facts.width, upload.facts.height, pixels)
     entry = begin(tasks, visitor, upload, settings, pixels)
@@ -91,7 +77,8 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
                 run.state = RunState(ahead=ahead)
                 if run.stop.is_set():
                     raise Cancelled("stopped")
-            result = services.metrics.follow("task", settings.preset, lambda: make(run))
+            seen = {"watch": picture, "preview": preview}
+            result = _made(services, upload.path, settings, run, visitor.folder, **seen)
             done(result.info)
         services.owners.remember(request, result.info)
         assert picture.whole is not None
@@ -101,20 +88,6 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
                 raise Cancelled("stopped")
             visitor.finished = finished
         return finished
-
-    def make(run: PageRun) -> Result:
-        return services.enhancer.run(
-            upload.path,
-            settings,
-            progress=run.progress,
-            stop=run.stop,
-            queued=run.queued,
-            watch=picture,
-            preview=preview,
-            max_pixels=limits.pixels,
-            max_bytes=limits.bytes,
-            caller=visitor.folder,
-        )
 
     return PageRun(do, upload, picture)
 

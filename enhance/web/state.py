@@ -21,7 +21,7 @@ from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
-from .line import Background, RunState
+from .line import Background, ToldRun
 from .page_files import asker_of
 
 Place = tuple[int, int]
@@ -79,20 +79,14 @@ class Asked:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class PageRun(Background[Finished]):
+class PageRun(ToldRun[Finished]):
     """A run of a page: of which picture, that picture as far as it has come, and how far the run is."""
 
     def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: GrowingPicture):
-        self.upload, self.picture, self.state = upload, picture, RunState()
+        self.upload, self.picture = upload, picture
         self.stopped_by: Literal["", "person", "absence"] = ""
         """Whose doing it was that it was stopped; nobody's where the server ends."""
-        super().__init__(lambda _: do(self), "enhance-run")
-
-    def queued(self, ahead: int) -> None:
-        self.state = RunState(ahead=ahead)
-
-    def progress(self, done: int, total: int, left: float | None) -> None:
-        self.state = RunState(done, total, left, writing=done >= total)
+        super().__init__(lambda _: do(self))
 
     def stop_for(self, whose: Literal["person", "absence"]) -> None:
         """Stop it, and remember the first whose doing that was."""
