@@ -21,11 +21,6 @@ FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine("cpu", "fp32")
-
-
 def enlarge(engine, rgb, model=FAST, **options) -> np.ndarray:
     return engine.enlarge(rgb, model, **options)
 

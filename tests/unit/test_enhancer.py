@@ -18,15 +18,7 @@ from enhance import Cancelled, EnhanceError, Enhancer, MemoryShortError, Picture
 
 RAW = Settings.from_preset("anime-fast")
 
-
-@pytest.fixture(scope="module")
-def enhancer() -> Enhancer:
-    return Enhancer("cpu", "fp32")
-
-
-@pytest.fixture(autouse=True)
-def fresh_store(enhancer, tmp_path):
-    enhancer.tasks = type(enhancer.tasks)(tmp_path / "data")
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def pixels(path) -> np.ndarray:

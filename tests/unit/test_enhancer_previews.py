@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import EnhanceError, Enhancer, Settings, SettingsError
+from enhance import EnhanceError, Settings, SettingsError
 from enhance.info import RunRecord
 from enhance.output.rendition import reduce
 from enhance.picture import read_picture
@@ -19,15 +19,7 @@ from tests.conftest import psnr
 
 RAW = Settings.from_preset("anime-fast")
 
-
-@pytest.fixture(scope="module")
-def enhancer() -> Enhancer:
-    return Enhancer("cpu", "fp32")
-
-
-@pytest.fixture(autouse=True)
-def fresh_store(enhancer, tmp_path):
-    enhancer.tasks = type(enhancer.tasks)(tmp_path / "data")
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def pixels(path) -> np.ndarray:
