@@ -15,6 +15,20 @@ from skimage import data
 
 from enhance import Enhancer
 
+SETTINGS = {
+    "preset": "gentle",
+    "scale": 4,
+    "tuning": True,
+    "strength": None,
+    "denoise": None,
+    "sharpen": None,
+    "saturation": None,
+    "contrast": None,
+    "tile": 192,
+    "fidelity": None,
+}
+"""The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
+
 
 class CountingEnhancer(Enhancer):
     """The real enhancer, which also counts how often the page asks it for something."""

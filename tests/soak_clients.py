@@ -25,20 +25,11 @@ from skimage import data
 from enhance import Enhancer
 from enhance.web.controls import settings_called
 
+from .site import SETTINGS
+
 SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
 SQUARE = 24
-USUAL: dict[str, Any] = {
-    "preset": "anime-fast",
-    "scale": 4,
-    "tuning": True,
-    "strength": None,
-    "denoise": None,
-    "sharpen": None,
-    "saturation": None,
-    "contrast": None,
-    "tile": 192,
-    "fidelity": None,
-}
+USUAL: dict[str, Any] = {**SETTINGS, "preset": "anime-fast"}
 TUNED: tuple[dict[str, Any], ...] = (
     {"contrast": 1.3},
     {"saturation": 0.4, "sharpen": 0.6},

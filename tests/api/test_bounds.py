@@ -15,7 +15,8 @@ import pytest
 from enhance.errors import PictureError
 from enhance.web.page_files import Limits, check_together
 
-from .test_endpoints_surface import SETTINGS, answer_to
+from ..site import SETTINGS
+from .test_endpoints_surface import answer_to
 
 META = {"_type": "gradio.FileData"}
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .test_endpoints_surface import SETTINGS, answer_to
+from ..site import SETTINGS
+from .test_endpoints_surface import answer_to
 from .test_line import uploaded
 
 META = {"_type": "gradio.FileData"}

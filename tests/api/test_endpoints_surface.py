@@ -12,21 +12,9 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-from ..site import Site
+from ..site import SETTINGS, Site
 
 PUBLIC = {"/enhance", "/preview", "/batch", "/report", "/presets", "/status"}
-SETTINGS = {
-    "preset": "gentle",
-    "scale": 4,
-    "tuning": True,
-    "strength": None,
-    "denoise": None,
-    "sharpen": None,
-    "saturation": None,
-    "contrast": None,
-    "tile": 192,
-    "fidelity": None,
-}
 
 
 def answer_to(site: Site, endpoint: str, data: list[Any]) -> str:

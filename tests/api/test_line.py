@@ -16,8 +16,9 @@ from enhance.errors import EnhanceError
 from enhance.web.line import LISTENERS, WaitingLine
 from enhance.web.page_files import Asker
 
+from ..site import SETTINGS
 from .test_endpoints import wait_until
-from .test_endpoints_surface import SETTINGS, answer_to
+from .test_endpoints_surface import answer_to
 
 META = {"_type": "gradio.FileData"}
 SESSION = {"session_hash": "a session of one's own"}
