@@ -23,7 +23,7 @@ from .texts import DEFAULT_LANGUAGE, straight
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer, Result
-    from .report.summary import Line
+    from .report import Line
 
 log = logging.getLogger(__name__)
 
@@ -325,14 +325,14 @@ def titles(batch: Batch) -> dict[Item, str]:
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
     """The finished PNGs, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
-    from .report.summary import write_zip
+    from .report import write_zip
 
     return write_zip(path, lines_of(batch, language), settings.in_words(language), language=language)
 
 
 def lines_of(batch: Batch, language: str) -> list[Line]:
     """The batch as its summary says it."""
-    from .report.summary import Line
+    from .report import Line
 
     named, lines = titles(batch), []
     for item in batch.items:

@@ -153,3 +153,18 @@ def save_small_result(result: Path, place: Path, limit: int, before: Path | None
             small.add(strip)
     assert small is not None
     return save_for_screen(small.pixels, place, icc)
+
+
+def grey_of(pixels: np.ndarray) -> np.ndarray:
+    """Brightness [h, w] (ITU-R BT.601, as OpenCV weighs it)."""
+    return cv2.cvtColor(pixels, cv2.COLOR_RGBA2GRAY if pixels.shape[2] == 4 else cv2.COLOR_RGB2GRAY)
+
+
+def alpha_of(pixels: np.ndarray) -> np.ndarray | None:
+    """Opacity [h, w]; None where all is opaque."""
+    return np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
+
+
+def seen_of(pixels: np.ndarray) -> np.ndarray | None:
+    """A mask [h, w] of what is at least half opaque; None where all is."""
+    return cv2.inRange(pixels[..., 3], 128, 255) if pixels.shape[2] == 4 else None  # type: ignore[arg-type]

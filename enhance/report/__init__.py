@@ -1,13 +1,18 @@
-"""The report: two A4 pages about one enhanced picture that a studio can send to a client, as PDF.
+"""What can be filed: two A4 pages about one enhanced picture, and the summary of a batch, both as PDF.
 
 The first page shows the whole picture and three places of it before and after; the second has the facts of the run,
-the settings and what was measured. Everything is taken in one pass over the result's rows.
+the settings and what was measured. Everything is taken in one pass over the result's rows. The summary has a line a
+file, with what came of it or why not; beside it go the same as a table, and all as one ZIP.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +24,40 @@ from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
 from .facts_page import at, draw_facts, finished_at
 from .findings import examine
 from .pictures_page import draw_head, draw_pictures, layout_for, to_srgb
-from .sheet import CREATOR, Sheet, draw_foot
-
-__all__ = ["make_report", "write_report"]
+from .sheet import (
+    ACCENT,
+    BODY,
+    CREATOR,
+    GREY,
+    HEAD,
+    INK,
+    LEFT,
+    NOTE,
+    TITLE,
+    WIDTH,
+    Sheet,
+    date_in_words,
+    draw_foot,
+    leading,
+)
 
 _PAGES = 2
+_TOP, _BOTTOM = 48.0, 276.0
+_ROW = 6.2
+_FILE, _RESULT, _SIZE, _TIME = LEFT + 10, LEFT + 112, LEFT + 156, LEFT + WIDTH
+COLUMNS = (
+    "file",
+    "state",
+    "reason",
+    "result",
+    "width",
+    "height",
+    "bytes",
+    "seconds",
+    "signature",
+    "sha256",
+    "fidelity_db",
+)
 
 
 def write_report(
@@ -97,3 +131,120 @@ def make_report(
     draw_facts(sheet, info, picture, findings)
     draw_foot(sheet, 2, _PAGES, name)
     return sheet.document()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One file of a batch: its name, its `state`, and the result's figures or the reason why there is none.
+
+    `pixels` is the result's width and height, `result` its file, `title` what that is called in the ZIP.
+    """
+
+    name: str
+    state: str
+    pixels: tuple[int, int] | None = None
+    bytes: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    result: Path | None = None
+    title: str = ""
+    signature: str = ""
+    sha256: str = ""
+    fidelity_db: float | None = None
+
+
+def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
+    """The results, `report.csv` and `summary.pdf` as one ZIP at `path`, whole or not at all, never held in memory.
+
+    Raises StorageError.
+    """
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for line in lines:
+                if line.result is not None:
+                    archive.write(line.result, line.title)
+            archive.writestr("report.csv", table(lines, language), zipfile.ZIP_DEFLATED)
+            archive.writestr("summary.pdf", summary(lines, settings, language=language))
+
+    place_whole(path, write)
+    return path
+
+
+def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
+    """The batch as CSV (RFC 4180), with the byte order mark that makes spreadsheets read it as UTF-8."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(say(language, f"table_{name}") for name in COLUMNS)
+    for line in lines:
+        row: list[object] = [line.name, say(language, f"table_{line.state}"), line.reason, line.title]
+        if line.pixels is not None:
+            row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256]
+            row += [line.fidelity_db]
+        writer.writerow([_harmless(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
+    return "\ufeff" + text.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """The value, or a text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def summary(
+    lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE, when: datetime | None = None
+) -> bytes:
+    """The summary as the bytes of a PDF, on as many A4 pages as it takes; `settings` says how the batch was done.
+
+    It and the lines' reasons are in `language` already: "en" or "zh-CN"; any other is taken for English.
+    """
+    language = spoken(language) or DEFAULT_LANGUAGE
+    when = (when or datetime.now()).astimezone()
+    sheet = Sheet(language, say(language, "summary_title"), say(language, "summary_subject"), when)
+    pages = _paged(lines)
+    for number, page in enumerate(pages):
+        sheet.page()
+        _draw_head(sheet, lines, settings, when)
+        first = sum(len(earlier) for earlier in pages[:number])
+        for place, line in enumerate(page):
+            _draw_line(sheet, first + place + 1, line, _TOP + 8 + place * _ROW)
+        draw_foot(sheet, number + 1, len(pages))
+    return sheet.document()
+
+
+def _paged(lines: Sequence[Line]) -> list[Sequence[Line]]:
+    most = int((_BOTTOM - _TOP - 8) // _ROW) + 1
+    return [lines[first : first + most] for first in range(0, len(lines), most)] or [lines]
+
+
+def _draw_head(sheet: Sheet, lines: Sequence[Line], settings: str, when: datetime) -> None:
+    counts = sheet.say(
+        "summary_counts",
+        done=sum(line.state == "done" for line in lines),
+        pictures=len(lines),
+        failed=sum(line.state == "failed" for line in lines),
+        seconds=f"{sum(line.seconds for line in lines):,.1f}",
+    )
+    sheet.text(LEFT, 25, sheet.say("summary_title"), TITLE, bold=True)
+    sheet.text(LEFT + WIDTH, 25, date_in_words(sheet.language, when), NOTE, colour=GREY, align="right")
+    sheet.text(LEFT, 33, counts, HEAD)
+    sheet.text(LEFT, 33 + leading(HEAD), settings, BODY, colour=GREY, within=WIDTH)
+    for x, name in ((_FILE, "file"), (_RESULT, "result"), (_SIZE, "size"), (_TIME, "time")):
+        align = "left" if x in (_FILE, _RESULT) else "right"
+        sheet.text(x, _TOP, sheet.say(f"summary_column_{name}"), NOTE, colour=GREY, align=align)
+    sheet.rule(LEFT, _TOP + 2, WIDTH)
+
+
+def _draw_line(sheet: Sheet, number: int, line: Line, y: float) -> None:
+    sheet.text(_FILE - 4, y, str(number), NOTE, colour=GREY, align="right")
+    sheet.rule(LEFT, y + 2, WIDTH)
+    if line.state == "done" and line.pixels is not None:
+        sheet.text(_FILE, y, line.name, BODY, within=_RESULT - _FILE - 4)
+        sheet.text(_RESULT, y, f"{line.pixels[0]:,} × {line.pixels[1]:,}", BODY)
+        sheet.text(_SIZE, y, f"{line.bytes / 1e6:,.1f} MB", BODY, align="right")
+        sheet.text(_TIME, y, sheet.say("report_seconds", number=f"{line.seconds:,.1f}"), BODY, align="right")
+        return
+    taken = sheet.text(_FILE, y, line.name, BODY, colour=INK, within=55)
+    why = name_of(sheet.language, "summary_state", line.state)
+    if line.reason:
+        why = sheet.say("summary_why", state=why, reason=line.reason)
+    sheet.text(_FILE + taken + 4, y, why, BODY, colour=ACCENT, within=WIDTH - 14 - taken)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from ..output.png_rows import FinishedRows
-from ..output.rendition import Rendition, reduce, to_screen
+from ..output.rendition import Rendition, alpha_of, grey_of, reduce, seen_of, to_screen
 from ..output.resample import enlarge_part
 from ..picture import Picture
-from .measures import Histogram, Sharpness, alpha_of, grey_of, psnr, seen_of, ssim, whole_of
+from .plots import Histogram
 
 _STRIP_PIXELS = 1 << 18
 _MEASURED_PIXELS = 1 << 24  # of a larger result only every second, third... strip is measured
@@ -22,6 +22,9 @@ _LONGEST = 1024  # of the reduced picture that is searched for places
 _DARKEST, _BRIGHTEST, _BETWEEN = 12, 243, 0.8  # black borders and burnt-out skies are even, but show nothing
 _SEEN = 0.9
 _APART = 0.75  # of its own size a place keeps from the others
+_WINDOW, _SIGMA = 11, 1.5  # of SSIM
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_BAND = 512
 
 
 @dataclass(frozen=True)
@@ -216,3 +219,84 @@ def _means(values: np.ndarray, window: tuple[int, int]) -> np.ndarray:
     sums = cv2.integral(values, sdepth=cv2.CV_64F)
     tall, wide = window
     return (sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]) / (tall * wide)
+
+
+def whole_of(picture: Picture) -> np.ndarray:
+    """The decoded input as uint8 RGB, or RGBA where it has alpha."""
+    return to_screen(picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha]))
+
+
+def psnr(one: np.ndarray, other: np.ndarray, mask: np.ndarray | None = None) -> float | None:
+    """Peak signal-to-noise ratio in dB of two uint8 pictures [H, W] or [H, W, C]; infinite if they are equal.
+
+    Only pixels where `mask` [H, W] is not 0 count; None if there are none.
+    """
+    channels = 1 if one.ndim == 2 else one.shape[2]
+    count = one.shape[0] * one.shape[1] if mask is None else cv2.countNonZero(mask)
+    if count == 0:
+        return None
+    error = cv2.norm(one, other, cv2.NORM_L2SQR, mask) / (count * channels)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def ssim(one: np.ndarray, other: np.ndarray, mask: np.ndarray | None = None) -> float | None:
+    """Structural similarity of two uint8 pictures [H, W], 1 if they are equal.
+
+    Wang, Bovik, Sheikh and Simoncelli 2004: Gaussian window of 11 px with sigma 1.5, K1 = 0.01, K2 = 0.03, the mean
+    over all windows that lie in the picture (over all there are in one smaller than a window). Only places where
+    `mask` is not 0 count; None if there are none.
+    """
+    height, width = one.shape
+    reach = _WINDOW // 2 if min(height, width) >= _WINDOW else 0
+    total, count = 0.0, 0
+    for first in range(reach, height - reach, _BAND):
+        last = min(first + _BAND, height - reach)
+        # whole windows for the band's rows, so that bands give the same as the whole
+        low, high = max(first - _WINDOW, 0), min(last + _WINDOW, height)
+        similar = _ssim_map(one[low:high], other[low:high])[first - low : last - low, reach : width - reach]
+        if mask is None:
+            total, count = total + float(similar.sum()), count + similar.size
+        else:
+            seen = mask[first:last, reach : width - reach] != 0
+            total, count = total + float(similar[seen].sum()), count + int(seen.sum())
+    return total / count if count else None
+
+
+def _ssim_map(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT)
+
+    x, y = one.astype(np.float32), other.astype(np.float32)
+    mean_x, mean_y = mean(x), mean(y)
+    across = mean(x * y) - mean_x * mean_y
+    spread = mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2
+    return (2 * mean_x * mean_y + _C1) * (2 * across + _C2) / ((mean_x**2 + mean_y**2 + _C1) * (spread + _C2))
+
+
+class Sharpness:
+    """Variance of the Laplacian (Pech-Pacheco and others 2000) of a picture that comes in strips.
+
+    A higher number means more and finer edges; it can be compared only between pictures of one size.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+
+    def add(self, grey: np.ndarray, mask: np.ndarray | None = None) -> None:
+        """Take a strip, uint8 [n, W]; its outermost pixels only surround the others."""
+        if min(grey.shape) < 3:
+            return
+        laplacian = cv2.Laplacian(grey, cv2.CV_16S)[1:-1, 1:-1]
+        inner = None if mask is None else np.ascontiguousarray(mask[1:-1, 1:-1])
+        count = laplacian.size if inner is None else cv2.countNonZero(inner)
+        mean, deviation = (float(value.ravel()[0]) for value in cv2.meanStdDev(laplacian, mask=inner))
+        self._count += count
+        self._sum += mean * count
+        self._squares += (deviation**2 + mean**2) * count
+
+    @property
+    def value(self) -> float | None:
+        """None for a picture without inner pixels."""
+        if self._count == 0:
+            return None
+        return self._squares / self._count - (self._sum / self._count) ** 2

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+import cv2
 import numpy as np
 
+from ..output.rendition import grey_of, seen_of
 from ..settings import NEUTRAL, RANGES
 from ..texts import name_of
 from .sheet import ACCENT, BODY, FAINT, GREY, INK, NOTE, Colour, Sheet
 
+BINS = 128
 _FILL: Colour = (205, 209, 215)
 _CHANNELS: tuple[tuple[str, Colour], ...] = (
     ("brightness", ACCENT),
@@ -25,6 +28,24 @@ _SLIDERS = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contras
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 _MOST_STAGES = 8
 _TICKS: tuple[tuple[int, Literal["left", "centre", "right"]], ...] = ((0, "left"), (128, "centre"), (255, "right"))
+
+
+class Histogram:
+    """Counts the seen pixels of strips: brightness, and unless `grey` red, green and blue."""
+
+    def __init__(self, grey: bool) -> None:
+        self._counts = np.zeros((1 if grey else 4, BINS))
+
+    def add(self, strip: np.ndarray) -> None:
+        """Take uint8 RGB or RGBA [n, W, C]."""
+        seen = seen_of(strip)
+        for row, plane in enumerate((grey_of(strip), *cv2.split(strip))[: len(self._counts)]):
+            self._counts[row] += cv2.calcHist([plane], [0], seen, [BINS], [0, 256]).ravel()
+
+    @property
+    def shares(self) -> np.ndarray:
+        """[1 or 4, BINS]; every row sums to 1, or to 0 if nothing was seen."""
+        return self._counts / np.maximum(self._counts.sum(axis=1, keepdims=True), 1)
 
 
 def draw_histograms(

@@ -15,7 +15,7 @@ from enhance.batch import Item, Running, apart, find_pictures, lines_of, pack, p
 from enhance.inference.turns import Turn
 from enhance.output.result import write_png
 from enhance.picture import read_picture
-from enhance.report.summary import table
+from enhance.report import table
 
 from ..api.test_endpoints import wait_until
 

@@ -11,9 +11,8 @@ from skimage import data
 
 from enhance import Settings
 from enhance.batch import Batch, Item, lines_of
-from enhance.report import make_report
+from enhance.report import Line, make_report, summary, table
 from enhance.report.sheet import date_in_words
-from enhance.report.summary import Line, summary, table
 from enhance.settings import PRESETS, RANGES
 from enhance.texts import LANGUAGES, catalogue, name_of
 

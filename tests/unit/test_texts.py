@@ -10,7 +10,7 @@ from pathlib import Path
 import enhance.errors
 import weights.errors
 from enhance import PRESETS
-from enhance.report.summary import COLUMNS
+from enhance.report import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_time
 from enhance.web.language import page_texts
 from enhance.web.layout import TUNED
