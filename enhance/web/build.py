@@ -23,7 +23,7 @@ from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
-from .serving import BROWSER, COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NEW_PICTURE, RUN_ENDED, page_folder
+from .serving import BROWSER, COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NEW_PICTURE, REMEMBER, RUN_ENDED, page_folder
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
@@ -124,7 +124,7 @@ def _connect_opening(
 ) -> Any:
     """What this tab of the browser had before is there again, and goes on."""
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    opened = demo.load(controls.open, page.browser, whole, js=BROWSER, **_LIGHT)
+    opened = demo.load(controls.open, [*page.browser, page.remembered], whole, js=BROWSER, **_LIGHT)
     opened.then(run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
     _resume(opened, page, controls, upload, result)
     return opened
@@ -193,7 +193,8 @@ def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandl
     named["tuning"].input(controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
     named["scale"].input(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)  # type: ignore[attr-defined]
     page.preview.retry.click(controls.preview, values, _touched(page), **_SUPERSEDING)
-    copied = page.link.click(None, named["preset"], None, js=COPY_LINK, **_QUIET)
+    gr.on([*moved, named["tile"].input], None, values, page.remembered, js=REMEMBER, **_QUIET)  # type: ignore[attr-defined]
+    copied = page.link.click(None, values, None, js=COPY_LINK, **_QUIET)
     copied.then(controls.copied, None, None, **_LIGHT)
 
 
@@ -231,6 +232,7 @@ def _connect_batch(page: Page, services: Services, opened: Any) -> None:
 def _follow(event: Any, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
     """After a new picture or preset: the preview, and beside it the estimate."""
     values = page.controls.in_order
+    event.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
     event.then(upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
     event.then(controls.preview, values, _touched(page), **_SUPERSEDING)
 

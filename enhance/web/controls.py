@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import gradio as gr
 
@@ -49,6 +49,32 @@ def settings_to_start(name: str | None, values: Sequence[object] | None = None) 
     return Settings.from_preset(name or Settings().preset, scale=shown.get("scale"), tile=shown.get("tile"))
 
 
+def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings:
+    """The settings that a link asks for: its preset, else what is `remembered`, with its values for the controls.
+
+    Raises SettingsError for what cannot be set.
+    """
+    start = Settings.from_preset(query["preset"]) if "preset" in query else remembered
+    return start.changed(**{name: _value_in_link(query[name]) for name in CONTROLS[1:] if name in query})
+
+
+def _value_in_link(text: str) -> object:
+    """The number or the switch that stands in a link; the text itself where it is neither."""
+    try:
+        return {"true": True, "false": False}[text] if text in ("true", "false") else float(text)
+    except ValueError:
+        return text
+
+
+def settings_remembered(kept: object, available: Collection[str]) -> Settings:
+    """The settings that a browser kept of the last visit; the usual ones where they cannot be had any more."""
+    try:
+        settings = Settings(**{name: kept[name] for name in CONTROLS})  # type: ignore[index]
+    except (SettingsError, TypeError, KeyError):
+        return Settings()
+    return settings if settings.preset in available else Settings()
+
+
 def settings_called(
     preset: str,
     scale: float | None,
@@ -80,11 +106,13 @@ class ControlHandlers:
     def __init__(self, page: Page, services: Services):
         self._page, self._services = page, services
 
-    def open(self, request: gr.Request, tab: object = "", key: object = "", restarted: object = "") -> Updates:
-        """A page that opens: as this tab of the browser had it, else with the preset that the link asks for.
+    def open(
+        self, request: gr.Request, tab: object = "", key: object = "", restarted: object = "", kept: object = None
+    ) -> Updates:
+        """A page that opens: as this tab of the browser had it, else with the settings that the link asks for.
 
         `key` is the browser's, by which it finds its results; `restarted` says that the tab was open with an earlier
-        server.
+        server; `kept` are the settings of this browser's last visit.
         """
         language = language_of(request)
         visitor = self._services.visitors.reopen(request, tab if isinstance(tab, str) else "")
@@ -92,12 +120,13 @@ class ControlHandlers:
         known = visitor.upload is not None
         page, presets = self._page, self._services.enhancer.presets(language)
         choices = [(say(language, f"preset_{preset['name']}"), preset["name"]) for preset in presets]
-        asked, problem = (request.query_params or {}).get("preset"), ""
+        remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
+        problem = ""
         if visitor.upload is None:
             try:
-                visitor.controls = settings_to_start(asked)
+                visitor.controls = settings_of_link(request.query_params or {}, remembered)
             except SettingsError as error:
-                visitor.controls, problem = settings_to_start(None), error.sentence(language)
+                visitor.controls, problem = remembered, error.sentence(language)
         return {
             **show_all(page, visitor, language),
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),

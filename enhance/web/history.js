@@ -25,7 +25,7 @@
       return "";
     }
   };
-  window.enhanceBrowser = async () => [await window.enhanceTab(), key(), serverBefore()];
+  window.enhanceBrowser = async (...parts) => [await window.enhanceTab(), key(), serverBefore(), ...parts.slice(3)];
 
   // A button of the list. What cannot be undone is asked once more, in its place.
   const EVENTS = { open: "select", go_on: "retry", download: "download", report: "download", remove: "delete" };

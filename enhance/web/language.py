@@ -1,4 +1,4 @@
-"""Which language a visitor reads: the link's `?lang=`, else what the browser asks for; and failures said in it."""
+"""Which language a visitor reads: the link's, else the last one, else what the browser asks for; and failures in it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,17 @@ def _composed(language: str, words: dict[str, str], limits: Limits) -> dict[str,
 
 _SCRIPT = b"""<script>
 (() => {
-  const asked = new URLSearchParams(location.search).get("lang") || navigator.language || "en";
+  const linked = new URLSearchParams(location.search).get("lang");
+  let kept = null;
+  const keep = (one) => { try { localStorage.setItem("enhance-lang", one); } catch {} };
+  try { kept = localStorage.getItem("enhance-lang"); } catch {}
+  if (linked) keep(linked);
+  if (!linked && kept && kept !== navigator.language) {
+    const url = new URL(location.href);
+    url.searchParams.set("lang", kept);
+    return void location.replace(url);
+  }
+  const asked = linked || navigator.language || "en";
   const language = /^zh(?!-TW)/i.test(asked) ? "zh-CN" : asked;
   if (language !== navigator.language) Object.defineProperty(navigator, "language", { get: () => language });
   let first = null;
@@ -71,6 +81,7 @@ _SCRIPT = b"""<script>
     const url = new URL(location.href);
     url.searchParams.set("lang", now);
     history.replaceState(null, "", url);
+    keep(now);
   }).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
 })();
 </script>"""

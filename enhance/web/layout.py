@@ -119,7 +119,7 @@ class BatchCard:
 
 @dataclass(frozen=True)
 class Page:
-    """All parts, the button that copies the page's link, and what the browser tells of itself when it is asked."""
+    """All parts, the button that copies the page's link, and what the browser tells of itself and keeps."""
 
     upload: UploadCard
     controls: ControlsCard
@@ -128,14 +128,12 @@ class Page:
     result: ResultCard
     batch: BatchCard
     link: gr.Button
-    browser: list[gr.Textbox]
+    browser: list[Component]
+    remembered: gr.BrowserState
 
 
 def build_page(words: Words, login: bool = False) -> Page:
-    """Lay the page out: the stage, the rail beside it and the bar below; many pictures in a second tab.
-
-    Where there is a `login`, with a way out. Inside a `gr.Blocks`.
-    """
+    """Inside a `gr.Blocks`: stage, rail, bar, and many pictures in a second tab; where there is a `login` a way out."""
     link = _head(words, login)
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab(words("tab_one"), id="one", elem_id="tab-one"):
@@ -152,9 +150,12 @@ def build_page(words: Words, login: bool = False) -> Page:
             with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
                 listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
         batch = _batch(words)
-    browser = [gr.Textbox(visible=False) for _ in range(3)]  # the tab's name, the browser's key, an earlier server
+    browser: list[Component] = [
+        gr.Textbox(visible=False) for _ in range(3)
+    ]  # tab's name, browser's key, earlier server
+    remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")  # random ones end with the server
     upload, result = UploadCard(*chosen, *strip, estimate, *tips), ResultCard(*stage, *home, made, facts, past, listed)
-    return Page(upload, controls, preview, run, result, batch, link, browser)
+    return Page(upload, controls, preview, run, result, batch, link, browser, remembered)
 
 
 def _head(words: Words, login: bool) -> gr.Button:
@@ -221,9 +222,8 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
         changed = gr.HTML(elem_id="changed")
         reset = gr.Button(words("reset"), elem_id="reset", size="sm", visible=False)
     choices = [(words(f"preset_{name}"), name) for name in PRESETS]
-    controls["preset"] = gr.Radio(
-        choices, value=start["preset"], label=words("preset"), show_label=False, container=False, elem_id="preset"
-    )
+    bare: dict[str, Any] = {"show_label": False, "container": False, "elem_id": "preset"}
+    controls["preset"] = gr.Radio(choices, value=start["preset"], label=words("preset"), **bare)
     about, problem, tips = (gr.HTML(elem_id=name) for name in ("about", "preset-problem", "tips"))
     with gr.Row(visible=False, elem_id="offers") as offers:
         _hint(words, "slow_offer")
@@ -232,9 +232,8 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
         controls |= {name: _slider(words, name, start[name]) for name in TUNED[:2]}
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
     with gr.Accordion(words("more_tuning"), open=False, elem_id="tuning-sheet"):
-        controls["tuning"] = gr.Checkbox(
-            value=start["tuning"], label=words("tuning"), info=words("tuning_info"), container=False, elem_id="tuning"
-        )
+        told: dict[str, Any] = {"label": words("tuning"), "info": words("tuning_info"), "elem_id": "tuning"}
+        controls["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **told)
         controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
     look: dict[str, Any] = {"label": words("scale"), "elem_id": "scale", "elem_classes": "bare"}
     controls["scale"] = gr.Radio([(f"{scale}×", scale) for scale in (1, 2, 3, 4)], value=start["scale"], **look)

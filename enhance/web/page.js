@@ -68,10 +68,10 @@
     if (removed) window.enhanceRemove(removed.dataset.file);
   });
 
-  window.enhanceCopyLink = async (preset) => {
+  window.enhanceCopyLink = async (names, values) => {
     const url = new URL(location.href);
     url.search = "";
-    url.searchParams.set("preset", preset);
+    names.forEach((name, place) => url.searchParams.set(name, values[place]));
     url.searchParams.set("lang", document.documentElement.lang);
     try {
       await navigator.clipboard.writeText(url.href);
@@ -83,7 +83,7 @@
       document.execCommand("copy");
       text.remove();
     }
-    return preset;
+    return values;
   };
 
   window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());

@@ -28,6 +28,7 @@ from ..texts import LANGUAGES, say
 from .fragments import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
+from .layout import CONTROLS
 from .metrics import METRICS, Metrics, asked_from_here
 from .page_files import Limits, PageFolder, limits_of
 from .state import MOST_VISITORS
@@ -53,10 +54,12 @@ _SAID_BY_THE_BROWSER = (
 """Gradio's own parts among it, where its front end has no words or English ones only."""
 LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
-BROWSER = "() => window.enhanceBrowser()"
+BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 RUN_ENDED = "() => window.enhanceLookAt('end')"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
-COPY_LINK = "(preset) => window.enhanceCopyLink(preset)"
+_CONTROLS = json.dumps(CONTROLS)
+COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values)"
+REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _KNOWN_ADDRESSES = 1000
 _TALKERS = ("httpx", "httpcore", "uvicorn.access", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub", "filelock")
 

@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 def profiles(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """A browser profile for each way to look at the page: what it has loaded once it need not load again.
 
-    All that the page keeps of a visit is a key, which goes with it: a profile is as good as new for the next.
+    All that the page keeps of a visit is in its local storage, which goes with it: a profile is as good as new.
     """
     made: dict[str, BrowserContext] = {}
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
+
+from enhance.web.layout import CONTROLS
 
 from .journey import PATIENCE, choose, enhance, how_it_was_made, wait_for_chip
 
@@ -48,9 +52,13 @@ def test_an_unknown_preset_in_the_link_is_named(open_page):
 def test_a_button_copies_the_link(site, open_page):
     page = open_page("?preset=anime-fast&lang=zh-CN", permissions=["clipboard-read", "clipboard-write"])
     page.locator("#preset input[value=original]").check()
+    expect(page.locator("#strength input[type=range]")).to_be_disabled(timeout=PATIENCE)
     page.locator("#link").click()
     expect(page.get_by_text("链接已复制到剪贴板。")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == f"{site.url}?preset=original&lang=zh-CN"
+    link = page.evaluate("navigator.clipboard.readText()")
+    asked = dict(parse_qsl(urlsplit(link).query))
+    assert list(asked) == [*CONTROLS, "lang"]
+    assert (asked["preset"], asked["tuning"], asked["tile"], asked["lang"]) == ("original", "false", "192", "zh-CN")
 
 
 def test_a_refusal_is_chinese_for_a_chinese_reader(site, open_page):
