@@ -4,8 +4,12 @@
 # make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
 # make quality  how near to the truth the presets come, on photos spoilt in seven ways; QUALITY="--quick"
 # make lock   requirements.lock anew, of the newest releases that requirements.txt takes
+#
+# Where no NVIDIA card is seen, PyTorch comes without 2.8 GB of CUDA. TORCH=cu130 takes another build, TORCH=pip that of
+# pip's own index.
 
 PYTHON ?= python3
+TORCH ?= auto
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
 
@@ -51,7 +55,14 @@ clean:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv
 	$(PYTHON) -m venv .venv
 
+# uv knows where each build of PyTorch is kept, and which one suits the card; where that is out of reach, pip goes on alone.
 .venv/.run-ready: requirements.txt | .venv/bin/python
+	@if [ $(TORCH) != pip ] && ! $(BIN)/python -c 'import torch, torchvision' 2>/dev/null; then \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1' && \
+		grep '^torch' requirements.txt | UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1 $(BIN)/uv pip install --quiet \
+			--python $(BIN)/python --torch-backend=$(TORCH) --requirements - 2>/dev/null || \
+			echo 'The builds of PyTorch are out of reach: pip takes the one that it finds.'; \
+	fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

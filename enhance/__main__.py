@@ -1,4 +1,6 @@
-"""The command line: `run` enhances files and folders, `bench` measures this machine, `app` serves the page."""
+"""The command line: `run` enhances files and folders, `bench` measures this machine, `app` serves the page, `weights`
+keeps the model files.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,14 @@ import argparse
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -63,6 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     The page, which is only ever stopped, ends with 0 by SIGTERM.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["weights"]:
+        from weights.__main__ import main as keep_weights
+
+        return keep_weights(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         with _errors_in_one_line():
@@ -110,7 +119,9 @@ class _OneLine(logging.Formatter):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m enhance", description="Enlarge pictures four times, exactly.")
+    name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
+    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures four times, exactly.")
+    parser.add_argument("--version", action="version", version=f"enhance {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")
     run.set_defaults(command=_run)
@@ -135,7 +146,17 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
     app = commands.add_parser("app", help="serve the page", description="Serve the page at port 7860.")
     app.set_defaults(command=_app)
+    commands.add_parser("weights", help="list, fetch, verify, add and remove model files; see `weights --help`")
     return parser
+
+
+def _version() -> str:
+    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
+    checkout = Path(__file__).parents[1] / "pyproject.toml"
+    if checkout.is_file():
+        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
+        return found
+    return metadata.version("enhance")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

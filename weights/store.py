@@ -49,9 +49,18 @@ class Holding:
 
 
 def folder() -> Path:
-    """Where weight files lie: ENHANCE_WEIGHTS, or this package's own folder. A fetch creates it if need be."""
+    """Where weight files lie; a fetch creates it if need be.
+
+    ENHANCE_WEIGHTS, else this package's own folder in a checkout, else, where the program was installed by pip, the
+    user's folder for data: what lies among installed modules is lost with the next version.
+    """
     chosen = os.environ.get("ENHANCE_WEIGHTS")
-    return Path(chosen).expanduser().absolute() if chosen else Path(__file__).parent
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    own = Path(__file__).parent
+    return own if (own.parent / "pyproject.toml").is_file() else user_data_path("enhance") / "weights"
 
 
 @dataclass(frozen=True)

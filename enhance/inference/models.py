@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import weights
@@ -85,6 +86,8 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
     settings = Settings.from_preset(preset.name).as_dict()
     why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
+    if preset.scene == "face" and find_spec("spandrel") is None:
+        missing, why = missing or ["spandrel"], "faces_not_installed"
     return {
         "name": preset.name,
         "summary": say(language, f"about_{preset.name}"),

@@ -1,0 +1,106 @@
+"""What `pip install .` brings: the commands, the two packages with all their data, and no more than they need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def wanted(file: str) -> set[str]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / file).read_text("utf-8").splitlines())
+    return {line for line in lines if line}
+
+
+def tracked(*folders: str) -> set[str]:
+    listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(listed.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the source distribution, built from what git tracks."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    copy = ["tar", "--null", "--files-from=-", "--create"]
+    packed = subprocess.run(copy, cwd=ROOT, input=files, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "--extract"], cwd=source, input=packed, check=True)
+    for kind in ("wheel", "sdist"):
+        backend = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", backend, str(built)], cwd=source, capture_output=True, check=True)
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (wheel,) = built.glob("*.whl")
+    place = tmp_path_factory.mktemp("site")
+    options = ["--quiet", "--no-deps", "--no-index", "--target", str(place)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True)
+    return place
+
+
+def run(installed: Path, *arguments: str, **variables: str) -> str:
+    """What an installed command says, run beside no checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(installed), **variables}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=installed, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_asks_for_what_requirements_ask_for_and_leaves_the_faces_to_an_extra():
+    extras = PROJECT["optional-dependencies"]
+    assert {*PROJECT["dependencies"], *extras["faces"]} == wanted("requirements.txt")
+    assert {part.partition(">")[0] for part in extras["faces"]} == {"spandrel", "torchvision"}
+    assert set(extras["reference"]) <= wanted("tests/requirements.txt")
+
+
+def test_wheel_and_source_have_all_texts_fonts_styles_examples_and_the_manifest(built: Path):
+    (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    in_wheel = set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(source) as archive:
+        in_source = {name.partition("/")[2] for name in archive.getnames()}
+    files = tracked("enhance", "weights")
+    assert any(name.endswith(".woff") for name in files)
+    assert files - in_wheel == set()
+    assert files - in_source == set()
+    assert not any(name.startswith("tests/") for name in in_wheel)
+
+
+def test_the_installed_commands_know_their_version_and_one_another(installed: Path):
+    script = str(installed / "bin" / "enhance")
+    assert run(installed, script, "--version") == f"enhance {PROJECT['version']}\n"
+    assert run(installed, "-m", "enhance", "--version") == f"enhance {PROJECT['version']}\n"
+    assert "usage: enhance " in run(installed, script, "--help")
+    assert "realesrgan-x4plus" in run(installed, script, "weights", "list")
+
+
+def test_the_installed_program_enlarges_a_picture_and_keeps_weights_with_the_users_data(
+    installed: Path, tmp_path: Path
+):
+    photo, large = tmp_path / "photo.png", tmp_path / "large.png"
+    Image.new("RGB", (10, 8), "teal").save(photo)
+    script, data = str(installed / "bin" / "enhance"), {"XDG_DATA_HOME": str(tmp_path), "ENHANCE_WEIGHTS": ""}
+    data |= {"HF_HUB_OFFLINE": "1"}
+
+    run(installed, script, "run", str(photo), "-o", str(large), "--preset", "anime-fast", **data)
+
+    assert Image.open(large).size == (40, 32)
+    assert (tmp_path / "enhance" / "weights" / "realesr-animevideov3.safetensors").is_file()
+    assert not list((installed / "weights").glob("*.safetensors"))
