@@ -124,7 +124,7 @@ def cases(photos: Sequence[str], degradations: Sequence[str], enhancer: Enhancer
 
 def finished(case: Case, settings: Settings) -> tuple[Pixels, float]:
     """The result of a case with these settings, and its fidelity in dB."""
-    picture = Picture(case.photo, "0" * 64, 0, "PNG", "RGB", case.given, None, False, None, None)
+    picture = Picture(case.photo, "0" * 64, 0, "PNG", "RGB", case.given, None, False, None)
     photo = Scene().photo(picture, settings, picture.noise)
     result = ResultRows(picture, lambda first, last: case.network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), FidelityMeter(result)

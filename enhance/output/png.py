@@ -10,8 +10,8 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -19,9 +19,11 @@ from typing import BinaryIO
 import numpy as np
 from isal import isal_zlib
 
-from ..errors import StorageError
+from ..errors import PictureError, StorageError
 from ..files import PartFile
-from ..picture.chunks import SIGNATURE, make_chunk
+from ..picture import Metadata
+from ..picture.chunks import SIGNATURE, Chunk, make_chunk, profile_text, resource_of, scan_chunks
+from ..picture.header import png_metadata, png_profile
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2
@@ -29,14 +31,17 @@ _BLOCK_BYTES = 1 << 20
 _IDAT_BYTES = 1 << 19
 _SAMPLED_ROWS = 8
 _LEVEL = 1
+_INCH = 0.0254
+_OF_METADATA = (b"pHYs", b"eXIf", b"iTXt", b"zTXt", b"tEXt", b"tIME")
+_COPIED = 1 << 20
 
 
 @dataclass(frozen=True)
 class PngFormat:
     """What a PNG is and carries beside its pixels. Raises ValueError for what no PNG can be.
 
-    `channels`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. `bits`: 8 or 16. `icc` is a profile that fits the channels,
-    `exif` a block without the "Exif" prefix, `text` keywords (1 to 79 Latin-1 letters) and values.
+    `channels`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. `bits`: 8 or 16. `icc` is a profile that fits the channels; the
+    keywords of `metadata.texts` have 1 to 79 Latin-1 letters.
     """
 
     width: int
@@ -44,8 +49,7 @@ class PngFormat:
     channels: int
     bits: int = 8
     icc: bytes | None = None
-    exif: bytes | None = None
-    text: Mapping[str, str] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
         known = self.channels in _COLOUR_TYPES and self.bits in (8, 16)
@@ -61,10 +65,7 @@ class PngFormat:
         yield make_chunk(b"IHDR", struct.pack(">IIBBBBB", self.width, self.height, self.bits, colour, 0, 0, 0))
         if self.icc:
             yield make_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc))
-        if self.exif:
-            yield make_chunk(b"eXIf", self.exif)
-        for key, value in self.text.items():
-            yield _text_chunk(key, value)
+        yield from metadata_chunks(self.metadata)
 
 
 class PngEncoder:
@@ -195,6 +196,60 @@ class PngWriter:
             self._file.close()
 
 
+def read_carried(path: Path, choice: str = "keep") -> tuple[bytes | None, Metadata]:
+    """The colour profile of a finished PNG, and of its metadata what `choice` keeps. Raises PictureError."""
+    with _scanned(path) as (file, chunks):
+        return png_profile(file, chunks), png_metadata(file, chunks).kept(choice)
+
+
+def take_png(source: Path, place: Path, choice: str) -> None:
+    """Write a finished PNG to `place` with what `choice` keeps of its metadata, whole or not at all.
+
+    The pixels are copied as they are packed, in constant memory. Raises PictureError for a PNG that is damaged or gone,
+    StorageError.
+    """
+    _, told = read_carried(source, choice)
+    with _scanned(source) as (file, chunks), PartFile(place) as part, part.explained():
+        with part.open() as sink:
+            sink.write(SIGNATURE)
+            for chunk in chunks:
+                if chunk.kind == b"IDAT" and told:
+                    for one in metadata_chunks(told):
+                        sink.write(one)
+                    told = None
+                if chunk.kind not in _OF_METADATA:
+                    _copy_chunk(file, chunk, sink)
+        part.keep()
+
+
+@contextmanager
+def _scanned(path: Path) -> Iterator[tuple[BinaryIO, list[Chunk]]]:
+    """A finished PNG, open, and its chunks."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise PictureError("png_unreadable", name=path.name, reason=error.strerror or str(error)) from error
+    with file:
+        try:
+            if file.read(len(SIGNATURE)) != SIGNATURE:
+                raise ValueError("no PNG signature")
+            chunks = scan_chunks(file)
+        except (EOFError, ValueError) as error:
+            raise PictureError("png_foreign", name=path.name) from error
+        yield file, chunks
+
+
+def _copy_chunk(file: BinaryIO, chunk: Chunk, sink: BinaryIO) -> None:
+    file.seek(chunk.start - 8)
+    left = chunk.length + 12
+    while left:
+        piece = file.read(min(left, _COPIED))
+        if not piece:
+            raise PictureError("png_damaged", name=str(getattr(file, "name", "")))
+        sink.write(piece)
+        left -= len(piece)
+
+
 def encode_png(array: np.ndarray, *, icc: bytes | None = None) -> bytes:
     """A whole picture as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels."""
     height, width = array.shape[:2]
@@ -209,6 +264,29 @@ def encode_png(array: np.ndarray, *, icc: bytes | None = None) -> bytes:
 def _cost(differences: np.ndarray) -> int:
     """How much is left to pack after a filter: the sum of the differences' sizes, taken as signed bytes."""
     return int(np.abs(differences.view(np.int8).astype(np.int16)).sum())
+
+
+def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
+    """The chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts."""
+    if metadata.dpi or metadata.aspect:
+        yield make_chunk(b"pHYs", _density(metadata))
+    if metadata.exif:
+        yield make_chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        yield make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    if metadata.iptc:
+        text = profile_text("iptc", resource_of(metadata.iptc)).encode("ascii")
+        yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
+    for key, value in metadata.texts:
+        yield _text_chunk(key, value)
+
+
+def _density(metadata: Metadata) -> bytes:
+    """Dots a metre, else the shape of a pixel (PNG specification, section 11.3.4.3)."""
+    if metadata.dpi:
+        return struct.pack(">IIB", *(max(1, round(dots / _INCH)) for dots in metadata.dpi), 1)
+    width, height = metadata.aspect or (1, 1)
+    return struct.pack(">IIB", height, width, 0)
 
 
 def _text_chunk(key: str, value: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -219,8 +219,10 @@ def write_png(
     height, width = result.size
     picture = result.picture
     seconds = {"tuning": 0.0, "encode": 0.0}
-    text = {_SIGNATURE: signature, _INPUT: picture.sha256}
-    form = PngFormat(width, height, result.channels, picture.bits, picture.icc, picture.exif, text)
+    told = picture.metadata.sized(width, height)
+    foreign = tuple(text for text in told.texts if text[0] not in (_SIGNATURE, _INPUT))
+    told = replace(told, texts=(*foreign, (_SIGNATURE, signature), (_INPUT, picture.sha256)))
+    form = PngFormat(width, height, result.channels, picture.bits, picture.icc, told)
     writer = PngWriter(path, form)
     with writer:
         for first in range(0, height, _STRIP):

@@ -4,7 +4,8 @@
 of the program works with.
 """
 
+from .metadata import CHOICES, Metadata
 from .picture import Box, Facts, Picture
 from .worker import inspect, read_picture, warm_up
 
-__all__ = ["Box", "Facts", "Picture", "inspect", "read_picture", "warm_up"]
+__all__ = ["CHOICES", "Box", "Facts", "Metadata", "Picture", "inspect", "read_picture", "warm_up"]

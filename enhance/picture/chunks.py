@@ -11,6 +11,7 @@ import mmap
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -86,6 +87,45 @@ def chunk_content(file: BinaryIO, chunk: Chunk) -> bytes:
     """The content of one chunk."""
     file.seek(chunk.start)
     return file.read(chunk.length)
+
+
+def unpacked(packed: bytes, most: int) -> bytes:
+    """What was deflated; ValueError or zlib.error if it is damaged, cut off, or more than `most` bytes."""
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, most)
+    if not unpacker.eof:
+        raise ValueError("it is cut off or too large")
+    return content
+
+
+def text_in(kind: bytes, content: bytes, most: int) -> tuple[str, str]:
+    """Keyword and value of a text chunk (PNG specification, 11.3.3); ValueError or zlib.error if it is damaged."""
+    keyword, _, value = content.partition(b"\0")
+    packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
+    if kind == b"zTXt":
+        value = value[1:]
+    elif kind == b"iTXt":
+        value = value[2:].split(b"\0", 2)[-1]
+    value = unpacked(value, most) if packed else value
+    if len(value) > most or not 1 <= len(keyword) <= 79:
+        raise ValueError("its keyword or its length is out of bounds")
+    return keyword.decode("latin-1"), value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
+
+
+def profile_in(text: str) -> bytes:
+    """What a "Raw profile type" text holds: a name, a length, hexadecimal digits (ImageMagick); ValueError if none."""
+    _, length, *digits = text.split(maxsplit=2)
+    content = bytes.fromhex("".join(digits))
+    if len(content) != int(length):
+        raise ValueError("it is cut off")
+    return content
+
+
+def profile_text(name: str, content: bytes) -> str:
+    """The same the other way."""
+    digits = content.hex()
+    lines = [digits[first : first + 72] for first in range(0, len(digits), 72)]
+    return f"\n{name}\n{len(content):8d}\n" + "\n".join(lines) + "\n"
 
 
 def pixel_chunks(data: bytes, chunks: list[Chunk]) -> bytes:
@@ -211,6 +251,70 @@ def _gif_frames(data: mmap.mmap | memoryview) -> int:
 
 def _palette_size(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def order_of(block: bytes | bytearray) -> str:
+    """The byte order of a TIFF structure, as `struct` writes it; ValueError if it is none."""
+    if block[:4] == b"II*\0":
+        return "<"
+    if block[:4] == b"MM\0*":
+        return ">"
+    raise ValueError("no TIFF header")
+
+
+def number_at(block: bytes | bytearray, layout: str, place: int) -> int:
+    """One number of a TIFF structure; ValueError beyond its end."""
+    if place + struct.calcsize(layout) > len(block):
+        raise ValueError("an offset points beyond the end")
+    return struct.unpack_from(order_of(block) + layout, block, place)[0]
+
+
+def main_directory(block: bytes | bytearray) -> int:
+    """Where the first directory of a TIFF structure starts; ValueError if there is none."""
+    return number_at(block, "I", 4)
+
+
+def entries(block: bytes | bytearray, directory: int) -> Iterator[tuple[int, int, int]]:
+    """(tag, type, place of the value) of each entry of a directory; ValueError where it goes beyond the end."""
+    end = directory + 2 + 12 * number_at(block, "H", directory)
+    if end > len(block):
+        raise ValueError("a directory goes beyond the end")
+    for place in range(directory + 2, end, 12):
+        tag, kind = struct.unpack_from(order_of(block) + "HH", block, place)
+        yield tag, kind, place + 8
+
+
+def iptc_in(resources: bytes) -> bytes | None:
+    """The IPTC data sets among Photoshop's image resources; what begins as data sets do is given back."""
+    place = 0
+    while resources[place : place + 4] == b"8BIM" and place + 12 <= len(resources):
+        name = 2 + resources[place + 6] & ~1  # a letter count and letters, padded
+        (length,) = struct.unpack(">I", resources[place + 6 + name : place + 10 + name].rjust(4, b"\0"))
+        start = place + 10 + name
+        if resources[place + 4 : place + 6] == b"\4\4":
+            return resources[start : start + length] or None
+        place = start + length + length % 2
+    return resources if resources[:1] == b"\x1c" else None
+
+
+def resource_of(iptc: bytes) -> bytes:
+    """The data sets as an image resource of Photoshop, which is how JPEG and PNG carry them."""
+    return b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+
+
+def iim_sets(iptc: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(record, number, all of its bytes) of each IPTC data set (IIM 4.2, 1.5), up to where they are damaged."""
+    place = 0
+    while iptc[place : place + 1] == b"\x1c" and place + 5 <= len(iptc):
+        record, number, length = struct.unpack_from(">BBH", iptc, place + 1)
+        start = place + 5
+        if length & 0x8000:  # so many bytes hold the length
+            start += length & 0x7FFF
+            length = int.from_bytes(iptc[place + 5 : start][:8], "big")
+        if start + length > len(iptc):
+            return
+        yield record, number, iptc[place : start + length]
+        place = start + length
 
 
 def tiff_tags(file: BinaryIO) -> dict[int, Any]:

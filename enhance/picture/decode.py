@@ -30,7 +30,6 @@ import psutil
 from ..errors import PictureError, is_memory_short
 from .chunks import pixel_chunks, scan_chunks
 from .colour import Pixels, bleed, deep_pixels, pixels_from_pillow, profile_name, uninverted_cmyk
-from .exif import upright_block
 from .header import Header, open_with_pillow, read_header
 from .picture import Facts, Picture
 
@@ -81,6 +80,7 @@ def look(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
         profile=profile_name(header.icc),
         has_alpha=header.has_alpha,
         frames=header.frames,
+        has_location=header.metadata.has_location,
     )
 
 
@@ -117,7 +117,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
             alpha=alpha,
             grey=colour.ndim == 2,
             icc=pixels.icc,
-            exif=upright_block(header.exif),
+            metadata=header.metadata.upright(),
         )
 
 

@@ -1,4 +1,4 @@
-"""What the beginning of a picture file tells: its format, size, mode, profile and EXIF, without decoding a pixel.
+"""What a picture file tells before a pixel is decoded: its format, size, mode, profile and metadata.
 
 The format is judged by the first bytes, never by the name, and only the formats listed here are opened: the decoder's
 class is called directly. That also keeps Pillow's own pixel limit out of it, which lives in one global variable
@@ -16,10 +16,11 @@ import importlib
 import logging
 import struct
 import zlib
-from dataclasses import dataclass, replace
-from typing import BinaryIO, cast
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, cast
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 from ..errors import PictureError
 from ..texts import PixelCount
@@ -32,12 +33,25 @@ from .chunks import (
     check_packed,
     chunk_content,
     count_gif_frames,
+    iptc_in,
+    profile_in,
     riff_chunks,
     scan_chunks,
+    text_in,
     tiff_tags,
+    unpacked,
     webp_size,
 )
-from .exif import bare_block, block_from_tiff, read_orientation
+from .metadata import (
+    Metadata,
+    bare_block,
+    dpi_of_exif,
+    joined_extension,
+    plain_xmp,
+    plausible_aspect,
+    plausible_dpi,
+    read_orientation,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +77,19 @@ _PNG_COLOUR_TYPES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _TIFF_MODES = {1: "I", 3: "RGB", 4: "RGBA"}
 _DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}  # (bits, sample format) that OpenCV decodes
 _BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
-_LARGEST_PROFILE = 16 << 20
+_LARGEST_PROFILE = _LARGEST_BLOCK = 16 << 20
+_LARGEST_TEXT, _LARGEST_TEXTS = 1 << 20, 8 << 20
+_INCH = 0.0254
+_RAW_PROFILE = "Raw profile type "
+_XMP_KEYWORD = "XML:com.adobe.xmp"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+
+# The tags of a TIFF file that tell about the photo; the others tell how its pixels are stored.
+_ABOUT_THE_PHOTO = (
+    *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x011D, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749),
+    *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
+)
+_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 
 
 @dataclass(frozen=True)
@@ -71,8 +97,8 @@ class Header:
     """What a file says about its picture.
 
     `width` and `height` are as stored, `orientation` (1..8) is still to be applied to them. `bits` is 16 where a
-    channel holds more than 8 bits that can be kept, `deep` marks the pictures that Pillow cannot hold. `icc` and `exif`
-    are as found, unchecked.
+    channel holds more than 8 bits that can be kept, `deep` marks the pictures that Pillow cannot hold. `icc` and
+    `metadata` are as found, unchecked.
     """
 
     format: str
@@ -84,7 +110,7 @@ class Header:
     has_alpha: bool = False
     orientation: int = 1
     icc: bytes | None = None
-    exif: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
     frames: int = 1
 
     @property
@@ -170,7 +196,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:
     with open_with_pillow(kind, file) as image:
-        exif = bare_block(image.info.get("exif"))
+        metadata = _pillow_metadata(image)
         return Header(
             format=kind,
             mode=image.mode,
@@ -178,9 +204,9 @@ def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:
             height=image.height,
             has_alpha=image.has_transparency_data,
             # libheif turns the picture itself, by the container's own flags, and Pillow sees the result
-            orientation=1 if kind == "HEIF" else read_orientation(exif),
+            orientation=1 if kind == "HEIF" else read_orientation(metadata.exif),
             icc=image.info.get("icc_profile") or None,
-            exif=exif,
+            metadata=metadata,
             frames=_frames(image) if count_frames else 1,
         )
 
@@ -206,7 +232,8 @@ def _webp_header(file: BinaryIO, start: bytes) -> Header:
     has_alpha = bool(flags & 0x10) or b"ALPH" in first
     if b"VP8L" in first:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
-    exif = bare_block(chunk_content(file, first[b"EXIF"])) if b"EXIF" in first else None
+    exif = bare_block(_block(file, first.get(b"EXIF")))
+    metadata = Metadata(exif, plain_xmp(_block(file, first.get(b"XMP "))), dpi=dpi_of_exif(exif))
     width, height = webp_size(start)
     return Header(
         format="WEBP",
@@ -216,7 +243,7 @@ def _webp_header(file: BinaryIO, start: bytes) -> Header:
         has_alpha=has_alpha,
         orientation=read_orientation(exif),
         icc=(chunk_content(file, first[b"ICCP"]) or None) if b"ICCP" in first else None,
-        exif=exif,
+        metadata=metadata,
         frames=max(1, frames),
     )
 
@@ -229,7 +256,7 @@ def _png_header(file: BinaryIO) -> Header:
     if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
         raise ValueError("not a PNG with pixels")
     width, height, depth, colour = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
-    exif = bare_block(chunk_content(file, first[b"eXIf"])) if b"eXIf" in first else None
+    metadata = png_metadata(file, chunks)
     if b"gAMA" in first and not {b"sRGB", b"iCCP"} & first.keys():
         logger.info("the PNG names a gamma but no profile; its pixels are taken as sRGB")
     check_deflated(chunks, width, height)
@@ -241,26 +268,123 @@ def _png_header(file: BinaryIO) -> Header:
         bits=16 if depth == 16 else 8,
         deep=depth == 16,
         has_alpha=colour in (4, 6) or b"tRNS" in first,
-        orientation=read_orientation(exif),
-        icc=_png_profile(chunk_content(file, first[b"iCCP"])) if b"iCCP" in first else None,
-        exif=exif,
+        orientation=read_orientation(metadata.exif),
+        icc=png_profile(file, chunks),
+        metadata=metadata,
         frames=int.from_bytes(chunk_content(file, first[b"acTL"])[:4], "big") if b"acTL" in first else 1,
     )
 
 
-def _png_profile(content: bytes) -> bytes | None:
-    name, _, rest = content.partition(b"\0")
+def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
+    """The colour profile of a PNG; None if there is none or it is damaged."""
+    chunk = next((chunk for chunk in chunks if chunk.kind == b"iCCP"), None)
+    if chunk is None:
+        return None
+    name, _, rest = (_block(file, chunk) or b"").partition(b"\0")
     try:
         if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
             raise ValueError("its head is wrong")
-        unpacker = zlib.decompressobj()
-        profile = unpacker.decompress(rest[1:], _LARGEST_PROFILE)
-        if not unpacker.eof:
-            raise ValueError("it is cut off or too large")
-        return profile
+        return unpacked(rest[1:], _LARGEST_PROFILE)
     except (ValueError, zlib.error) as error:
         logger.info("the colour profile is damaged and was left out: %s", error)
         return None
+
+
+def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
+    """What a PNG carries beside pixels and profile; what is damaged or out of bounds is left out."""
+    texts, blocks = _png_texts(file, chunks)
+    first: dict[bytes, Chunk] = {}
+    for chunk in chunks:
+        first.setdefault(chunk.kind, chunk)
+    exif = bare_block(_block(file, first.get(b"eXIf"))) or bare_block(blocks.get("exif") or blocks.get("APP1"))
+    dpi, aspect = dpi_of_exif(exif), None
+    if b"pHYs" in first and first[b"pHYs"].length == 9:
+        across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
+        dpi = (plausible_dpi(across * _INCH, down * _INCH) if unit == 1 else None) or dpi
+        aspect = plausible_aspect(down, across) if unit == 0 else None  # dots to a length: the fewer, the wider
+    iptc = iptc_in(blocks.get("iptc") or blocks.get("8bim") or b"")
+    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi, aspect)
+
+
+def _png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """The texts of a PNG, and the blocks that are written as such."""
+    texts: list[tuple[str, str]] = []
+    blocks: dict[str, bytes] = {}
+    room = _LARGEST_TEXTS
+    for chunk in chunks:
+        if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        try:
+            content = _block(file, chunk) or b""
+            is_block = content.startswith((_RAW_PROFILE.encode(), _XMP_KEYWORD.encode()))
+            most = 2 * _LARGEST_BLOCK if is_block else min(_LARGEST_TEXT, room)
+            key, value = text_in(chunk.kind, content, most)
+            if key == _XMP_KEYWORD:
+                blocks["xmp"] = value.encode("utf-8")
+            elif key.startswith(_RAW_PROFILE):
+                blocks.setdefault(key.removeprefix(_RAW_PROFILE), profile_in(value))
+            else:
+                texts.append((key, value))
+                room -= len(value)
+        except (ValueError, zlib.error) as error:
+            logger.info("a text is damaged and was left out: %s", error)
+    return texts, blocks
+
+
+def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
+    """What Pillow's reader of the format has found."""
+    info: dict[Any, Any] = image.info
+    exif = bare_block(_bounded("EXIF", info.get("exif")))
+    xmp = plain_xmp(_bounded("XMP", info.get("xmp")))
+    segments = [content for name, content in getattr(image, "applist", ()) if name == "APP1"]
+    extended = [one[len(_EXTENDED_XMP) :] for one in segments if one.startswith(_EXTENDED_XMP)]
+    if xmp and extended and _bounded("XMP", b"".join(extended)):
+        xmp = joined_extension(xmp, extended)
+    resources = info.get("photoshop") or {}
+    iptc = resources.get(0x0404) if isinstance(resources, dict) else None
+    dpi, aspect = _density(image)
+    return Metadata(exif, xmp, iptc or None, _comments(info.get("comment")), dpi or dpi_of_exif(exif), aspect)
+
+
+def _density(image: ImageFile.ImageFile) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+    """Dots an inch, or the shape of a pixel, as JFIF and BMP say them."""
+    if image.format == "BMP":
+        return plausible_dpi(*image.info.get("dpi", (0, 0))), None
+    if image.format == "JPEG" and "jfif_density" in image.info:
+        across, down = image.info["jfif_density"]
+        inch = {1: 1.0, 2: 2.54}.get(image.info["jfif_unit"])
+        if inch:
+            return plausible_dpi(across * inch, down * inch), None
+        return None, plausible_aspect(down, across)
+    return None, None
+
+
+def _comments(comment: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(comment, bytes) or not 0 < len(comment) <= _LARGEST_TEXT:
+        return ()
+    try:
+        value = comment.decode("utf-8")
+    except UnicodeDecodeError:
+        value = comment.decode("latin-1")
+    return (("Comment", value.replace("\0", "")),)
+
+
+def _block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
+    """The content of a chunk, if there is any and it is within bounds."""
+    if chunk is None or chunk.length == 0:
+        return None
+    if chunk.length > _LARGEST_BLOCK:
+        logger.info("a %s of %d bytes is too large and was left out", chunk.kind.decode("latin-1"), chunk.length)
+        return None
+    return chunk_content(file, chunk)
+
+
+def _bounded(what: str, block: object) -> bytes | None:
+    if not isinstance(block, bytes) or len(block) > _LARGEST_BLOCK:
+        if block:
+            logger.info("the %s block is too large and was left out", what)
+        return None
+    return block
 
 
 def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
@@ -288,5 +412,45 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         has_alpha=samples == 4 and max(tags.get(338, (2,))) != 0,
         orientation=orientation if orientation in range(1, 9) else 1,
         icc=profile if isinstance(profile, bytes) else None,
-        exif=block_from_tiff(file),
+        metadata=_tiff_metadata(file, tags),
     )
+
+
+def _tiff_metadata(file: BinaryIO, tags: dict[int, Any]) -> Metadata:
+    unit = tags.get(296, 2)
+    across, down = (float(tags.get(tag, 0) or 0) for tag in (282, 283))
+    inch = {2: 1.0, 3: 2.54}.get(unit)
+    dpi = plausible_dpi(across * inch, down * inch) if inch else None
+    aspect = plausible_aspect(round(down), round(across)) if unit == 1 else None
+    iptc = _packed(tags.get(33723), file) or _packed(tags.get(34377), file)
+    exif = _block_from_tiff(file)
+    return Metadata(exif, plain_xmp(_packed(tags.get(700), file)), iptc_in(iptc or b""), (), dpi, aspect)
+
+
+def _packed(value: object, file: BinaryIO) -> bytes | None:
+    """The bytes of a tag that some write as whole numbers of 32 bits."""
+    if isinstance(value, tuple) and all(isinstance(one, int) and one < 1 << 32 for one in value):
+        file.seek(0)
+        value = struct.pack((">" if file.read(2) == b"MM" else "<") + f"{len(value)}I", *value)
+    return _bounded("tag's", value)
+
+
+def _block_from_tiff(file: BinaryIO) -> bytes | None:
+    """An EXIF block made from what a TIFF file tells about its photo; None if it tells nothing."""
+    file.seek(0)
+    try:
+        source, kept = Image.Exif(), Image.Exif()
+        source.load_from_fp(file)
+        for tag in _ABOUT_THE_PHOTO:
+            if tag in source:
+                kept[tag] = source[tag]
+        for tag in (_EXIF_IFD, _GPS_IFD):
+            if tag in source:
+                kept.get_ifd(tag).update({key: v for key, v in source.get_ifd(tag).items() if key != _INTEROP_IFD})
+        if not kept and not kept.get_ifd(_EXIF_IFD) and not kept.get_ifd(_GPS_IFD):
+            return None
+        kept[_ORIENTATION] = 1
+        return _bounded("EXIF", bare_block(kept.tobytes()))
+    except Exception as error:  # Pillow's TIFF reader raises whatever a strange tag makes its Python code raise
+        logger.info("the TIFF tags could not be carried over: %s", error)
+        return None

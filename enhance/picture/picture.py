@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
+
+from .metadata import Metadata
 
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _STEPS = 8
@@ -18,7 +20,8 @@ class Facts:
     """What a file's header tells. `width` and `height` are what one sees, after the EXIF orientation (1..8) is applied.
 
     `mode` is Pillow's word, or one like "RGB;16" for what Pillow cannot hold; `bits` a channel, 8 or 16, that reading
-    gives; `profile` the ICC profile's own name; `frames` 1 unless animated or of several pages (the first is used).
+    gives; `profile` the ICC profile's own name; `frames` 1 unless animated or of several pages (the first is used);
+    `has_location` whether its metadata tell where it was taken.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Facts:
     profile: str | None
     has_alpha: bool
     frames: int
+    has_location: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class Picture:
 
     `rgb` is uint8 or uint16 [H, W, 3], R, G, B, in the space of the profile `icc` (None: sRGB). `alpha` is [H, W] of
     the same dtype, 0 transparent, not multiplied into rgb; rgb under alpha 0 has the nearest visible colour. `grey`:
-    the three channels are equal, and the output shall be grey. `icc` and `exif` are for the output: the profile fits
-    its colour type; the EXIF block (no "Exif" prefix) says orientation 1 and has no thumbnail. `format`, `mode`,
-    `bytes` and `sha256` describe the file.
+    the three channels are equal, and the output shall be grey. `icc` and `metadata` are for the output: the profile
+    fits its colour type, the metadata say orientation 1 and have no thumbnail. `format`, `mode`, `bytes` and `sha256`
+    describe the file.
     """
 
     name: str
@@ -70,7 +74,7 @@ class Picture:
     alpha: np.ndarray | None
     grey: bool
     icc: bytes | None
-    exif: bytes | None
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def width(self) -> int:

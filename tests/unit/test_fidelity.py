@@ -48,7 +48,7 @@ def averaged(large: np.ndarray) -> np.ndarray:
 
 
 def picture_of(rgb: np.ndarray) -> Picture:
-    return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None, None)
+    return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
 def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, noise: float) -> np.ndarray:

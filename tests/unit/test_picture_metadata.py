@@ -12,11 +12,15 @@ from PIL import ExifTags, Image
 
 from enhance.picture import inspect, read_picture
 from enhance.picture.chunks import make_chunk
-from enhance.picture.exif import bare_block, read_orientation, upright_block
+from enhance.picture.metadata import Metadata, bare_block, read_orientation
 from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
 RGB = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)
+
+
+def upright_block(block: bytes | None) -> bytes | None:
+    return Metadata(block).upright().exif
 
 
 def written(tmp_path: Path, data: bytes) -> Path:
@@ -81,10 +85,10 @@ def test_the_exif_block_is_kept_with_orientation_1(tmp_path: Path, kind: str):
     assert inspect(path).orientation == 6
     picture = read_picture(path)
     exif = Image.Exif()
-    exif.load(picture.exif or b"")
+    exif.load(picture.metadata.exif or b"")
     assert (exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make]) == (1, "Lantern")
     if kind != "AVIF":  # its container keeps the orientation apart from the block
-        assert picture.exif == exif_block(1)
+        assert picture.metadata.exif == exif_block(1)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -135,7 +139,7 @@ def test_every_cut_of_a_block_is_refused_or_kept_without_an_exception():
 def test_a_broken_exif_block_is_left_out(tmp_path: Path):
     path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"eXIf", b"II*\0garbage")))
     picture = read_picture(path)
-    assert picture.exif is None
+    assert picture.metadata.exif is None
     assert np.array_equal(picture.rgb, RGB)
 
 
@@ -146,7 +150,7 @@ def test_a_tiff_passes_on_what_it_tells_about_the_photo(tmp_path: Path):
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
     picture = read_picture(written(tmp_path, saved(Image.fromarray(RGB), "TIFF", exif=exif.tobytes())))
     kept = Image.Exif()
-    kept.load(picture.exif or b"")
+    kept.load(picture.metadata.exif or b"")
     assert (kept[0x013B], kept[0x0112]) == ("A. Painter", 1)
     assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 200
     assert 0x0111 not in kept  # where the strips of the TIFF were
@@ -154,7 +158,7 @@ def test_a_tiff_passes_on_what_it_tells_about_the_photo(tmp_path: Path):
 
 
 def test_a_tiff_that_tells_nothing_gives_no_block(tmp_path: Path):
-    assert read_picture(written(tmp_path, tiff(RGB, 2))).exif is None
+    assert read_picture(written(tmp_path, tiff(RGB, 2))).metadata.exif is None
 
 
 def test_a_gamma_without_a_profile_is_only_noted(tmp_path: Path, caplog):

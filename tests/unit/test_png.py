@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,13 +19,15 @@ from PIL import Image
 
 from enhance.errors import StorageError
 from enhance.output.png import PngFormat, PngWriter, encode_png
-from enhance.picture import read_picture
+from enhance.picture import Metadata, read_picture
 from enhance.picture.chunks import chunk_content, scan_chunks
 from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)
 PHOTO = skimage.data.astronaut()[:131, :97]
 RGB = PngFormat(97, 131, 3)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
+IPTC = b"\x1c\2\x78\0\5words"
 
 
 def values(height: int, width: int, channels: int, bits: int) -> np.ndarray:
@@ -84,9 +87,9 @@ def test_pillow_reads_back_every_pixel(tmp_path: Path, channels: int):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_pngcheck_finds_no_fault(tmp_path: Path, channels: int, bits: int):
     profile = grey_profile() if channels < 3 else rgb_profile()
-    text = {"Software": "enhance", "Titel": "schön", "标题".encode().hex(): "日本 10 µm"}
+    texts = (("Software", "enhance"), ("Titel", "schön"), ("标题".encode().hex(), "日本 10 µm"))
     array = values(41, 29, channels, bits)
-    write(tmp_path / "out.png", array, icc=profile, exif=exif_block(1), text=text)
+    write(tmp_path / "out.png", array, icc=profile, metadata=Metadata(exif_block(1), XMP, IPTC, texts, (300, 240)))
     assert accepted_by_pngcheck(tmp_path / "out.png")
 
 
@@ -108,7 +111,8 @@ def test_grey_rows_need_no_channel_axis_and_views_are_fine(tmp_path: Path):
 
 
 def test_profile_exif_and_text_come_back_byte_for_byte(tmp_path: Path):
-    write(tmp_path / "out.png", PHOTO, icc=rgb_profile(), exif=exif_block(1), text={"Comment": "x", "Author": "李"})
+    told = Metadata(exif_block(1), texts=(("Comment", "x"), ("Author", "李")))
+    write(tmp_path / "out.png", PHOTO, icc=rgb_profile(), metadata=told)
     chunks = chunks_of(tmp_path / "out.png")
     kinds = [kind for kind, _ in chunks]
     content = dict(chunks)
@@ -125,11 +129,14 @@ def test_profile_exif_and_text_come_back_byte_for_byte(tmp_path: Path):
 
 def test_what_is_written_reads_back_as_the_same_picture(tmp_path: Path):
     array = values(30, 40, 4, 16) | 1
-    write(tmp_path / "out.png", array, icc=rgb_profile(), exif=exif_block(1))
+    told = Metadata(exif_block(1), XMP, IPTC, (("Comment", "x"), ("Comment", "李")), (300.0, 240.0))
+    write(tmp_path / "out.png", array, icc=rgb_profile(), metadata=told)
     picture = read_picture(tmp_path / "out.png")
     assert picture.alpha is not None
     assert np.array_equal(np.dstack([picture.rgb, picture.alpha]), array)
-    assert (picture.icc, picture.exif) == (rgb_profile(), exif_block(1))
+    assert picture.icc == rgb_profile()
+    assert picture.metadata.dpi == pytest.approx(told.dpi, abs=0.01)
+    assert replace(picture.metadata, dpi=told.dpi) == told
 
 
 def test_hash_and_length_are_those_of_the_file(tmp_path: Path):
@@ -268,7 +275,7 @@ def test_what_no_png_can_be_is_refused(tmp_path: Path):
         with pytest.raises(ValueError, match="no PNG is"):
             PngFormat(width, height, channels, bits)
     with pytest.raises(ValueError, match="cannot hold a text"):
-        write(tmp_path / "out.png", PHOTO, text={"": "no name"})
+        write(tmp_path / "out.png", PHOTO, metadata=Metadata(texts=(("", "no name"),)))
     assert names_in(tmp_path) == []
 
 
