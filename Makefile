@@ -11,7 +11,7 @@
 PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
-DEBIAN := chromium fonts-noto-cjk pngcheck poppler-utils libgl1
+DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl poppler-utils libgl1
 
 .PHONY: run test check bench fuzz soak quality lock fetch debian clean
 

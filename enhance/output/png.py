@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -210,7 +210,7 @@ def take_png(source: Path, place: Path, choice: str) -> None:
     """
     _, told = read_carried(source, choice)
     with _scanned(source) as (file, chunks), PartFile(place) as part, part.explained():
-        with part.open() as sink:
+        with closing(part.open()) as sink:
             sink.write(SIGNATURE)
             for chunk in chunks:
                 if chunk.kind == b"IDAT" and told:

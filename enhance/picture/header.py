@@ -316,9 +316,9 @@ def _png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str,
             continue
         try:
             content = _block(file, chunk) or b""
-            is_block = content.startswith((_RAW_PROFILE.encode(), _XMP_KEYWORD.encode()))
-            most = 2 * _LARGEST_BLOCK if is_block else min(_LARGEST_TEXT, room)
-            key, value = text_in(chunk.kind, content, most)
+            name = content.partition(b"\0")[0].decode("latin-1")
+            most = _LARGEST_BLOCK * (2 if name.startswith(_RAW_PROFILE) else name == _XMP_KEYWORD)
+            key, value = text_in(chunk.kind, content, most or min(_LARGEST_TEXT, room))
             if key == _XMP_KEYWORD:
                 blocks["xmp"] = value.encode("utf-8")
             elif key.startswith(_RAW_PROFILE):

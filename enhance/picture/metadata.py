@@ -35,8 +35,8 @@ _XMP, _TIFF_NS, _EXIF_NS = "http://ns.adobe.com/", "http://ns.adobe.com/tiff/1.0
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# RDF"
 _UNTRUE_WHEN_ENLARGED = (f"{_XMP}xap/1.0/ Thumbnails", f"{_XMP}xmp/note/ HasExtendedXMP")
 _START_TAG = re.compile(rb"""<[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
-_ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
-_MOST_ELEMENTS = 200_000
+_ATTRIBUTE = re.compile(rb"""(?<!\s)\s+([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
+_MOST_ELEMENTS = 100_000  # attributes count as such
 
 # Names of XMP properties and texts, whatever their namespace. It takes nothing of the photographer's address
 # (CiAdrCity), nor the subject's place within the picture.
@@ -46,8 +46,8 @@ _OF_A_PLACE = re.compile(
     re.IGNORECASE,
 )
 _COORDINATES = re.compile(
-    r"geo:\s*-?\d|[+-]\d{2}\.\d+[+-]\d{3}\.\d+|\d\s*°\s*\d+(\.\d+)?\s*['′]"
-    r"|-?\b\d{1,3}\.\d{4,}\s*[,;/ ]\s*-?\d{1,3}\.\d{4,}\b"
+    r"geo: ?-?\d|[+-]\d{2}\.\d+[+-]\d{3}\.\d+|\d ?° ?\d+(\.\d+)? ?['′]"
+    r"|-?\b\d{1,3}\.\d{4,} ?[,;/ ] ?-?\d{1,3}\.\d{4,}\b"
 )
 _IPTC_PLACES = {26, 27, 90, 92, 95, 100, 101}  # content location, city, sub-location, province, country (IIM 4.2)
 
@@ -284,10 +284,13 @@ def _elements(packet: bytes) -> list[_Element]:
     parser.ordered_attributes = True
     found: list[_Element] = []
     opened: list[tuple[Any, ...]] = []
+    room = _MOST_ELEMENTS
 
     def start(name: str, attributes: list[str]) -> None:
+        nonlocal room
+        room -= 1 + len(attributes) // 2
         tag = _START_TAG.match(packet, parser.CurrentByteIndex)
-        if tag is None or len(found) + len(opened) > _MOST_ELEMENTS:
+        if tag is None or room < 0:
             raise ValueError("too many elements, or none that is known")
         spelled = [one for one in _ATTRIBUTE.finditer(packet, *tag.span()) if not one[1].startswith(b"xmlns")]
         spans = tuple((key, one.span(), one.span(2)) for key, one in zip(attributes[::2], spelled, strict=True))

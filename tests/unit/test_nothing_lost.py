@@ -1,0 +1,323 @@
+"""What a photo tells beside its pixels is in the result, tag by tag, and where it was taken only if that is wanted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import struct
+import subprocess
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.errors import PictureError, StorageError
+from enhance.output.png import PngFormat, PngWriter, read_carried, take_png
+from enhance.picture import Metadata, inspect, read_picture
+from enhance.picture.chunks import iim_sets, make_chunk
+from tests.unit import told_photos
+from tests.unit.picture_files import png, rgb_profile, saved
+from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
+from tests.unit.told_photos import COORDINATES, DPI, HEIGHT, NOTES, PLACE, WIDTH, XMP, told
+
+KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
+TELLING = {
+    "exif": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
+    "xmp": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
+    "iptc": ("JPEG", "PNG", "TIFF"),
+    "texts": ("JPEG", "PNG", "GIF"),
+    "dpi": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP"),
+}
+
+
+def picture_of(tmp_path: Path, content: bytes):
+    path = tmp_path / "photo"
+    path.write_bytes(content)
+    return read_picture(path)
+
+
+def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
+    """The PNG of a photo, four times as large, with all that the photo told."""
+    picture = picture_of(tmp_path, content)
+    width, height = 4 * picture.width, 4 * picture.height
+    form = PngFormat(width, height, 3, icc=picture.icc, metadata=picture.metadata.sized(width, height))
+    with PngWriter(tmp_path / name, form) as writer:
+        writer.write(np.repeat(np.repeat(picture.rgb, 4, axis=0), 4, axis=1))
+    return tmp_path / name
+
+
+def tags(path: Path) -> dict[str, Any]:
+    """What exiftool reads in a file, by group and name; of numbers the numbers."""
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed")
+    call = ["exiftool", "-j", "-G1", "-a", "-n", str(path)]
+    (found,) = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+    return {
+        name: value
+        for name, value in found.items()
+        if name.startswith(("IFD0:", "ExifIFD:", "GPS:", "XMP-", "IPTC:", "ICC", "PNG:", "PNG-pHYs"))
+    }
+
+
+def without_storage(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The tags but for those that say how a TIFF or a PNG stores its pixels."""
+    storing = ("Bits", "Compression", "Photometric", "Strip", "Samples", "Rows", "Planar", "Sample")
+    return {
+        name: value
+        for name, value in told.items()
+        if not name.startswith("PNG") and not name.removeprefix("IFD0:").startswith(storing)
+    }
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_differ(tmp_path: Path, kind: str):
+    result = result_of(tmp_path, told(kind))
+    before, after = without_storage(tags(tmp_path / "photo")), without_storage(tags(result))
+
+    assert len(before) > 20
+    if kind == "TIFF":  # its directory tells of its pixels, which are the PNG's own matter now
+        before = {name: value for name, value in before.items() if name not in ("IFD0:ImageWidth", "IFD0:ImageHeight")}
+        after.pop("IFD0:Orientation")
+    assert sorted(before.keys() - after.keys()) == []
+    changed = {name: after[name] for name in before if after[name] != before[name]}
+    sizes = {"ImageWidth", "ImageHeight", "ExifImageWidth", "ExifImageHeight", "Orientation"}
+    assert {name.partition(":")[2] for name in changed} <= sizes
+    with Image.open(result) as image:
+        for name, value in changed.items():
+            assert value == (1 if name.endswith("Orientation") else image.size["Width" not in name]), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kind: str):
+    result = result_of(tmp_path, told(kind))
+    with Image.open(result) as image:
+        info, exif = image.info, image.getexif()
+        assert ("exif" in info, "xmp" in info) == (kind in TELLING["exif"], kind in TELLING["xmp"])
+        assert ("Raw profile type iptc" in info) == (kind in TELLING["iptc"])
+        assert ("Comment" in info) == (kind in TELLING["texts"])
+        assert ("dpi" in info) == (kind in TELLING["dpi"])
+        assert info.get("dpi", (DPI, DPI)) == pytest.approx((DPI, DPI), abs=0.01)
+        assert exif.get(0x010F, "Lantern") == "Lantern"
+    assert accepted_by_pngcheck(result)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
+def test_the_makers_notes_lie_where_they_lay(tmp_path: Path, kind: str):
+    before, after = told_photos.exif(), picture_of(tmp_path, told(kind)).metadata.exif or b""
+    assert NOTES in before
+    assert (after.find(NOTES), len(after)) == (before.find(NOTES), len(before))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_without_a_location_no_trace_of_the_place_is_left(tmp_path: Path, kind: str):
+    result, place = result_of(tmp_path, told(kind)), tmp_path / "taken.png"
+    assert inspect(result).has_location
+    take_png(result, place, "no-location")
+
+    icc, left = read_carried(place)
+    everything = b"".join((left.exif or b"", left.xmp or b"", left.iptc or b"", repr(left.texts).encode()))
+    for trace in (COORDINATES, PLACE.encode(), b"GPS", b"Austria", b"48.2", b"16,22", NOTES):
+        assert trace not in everything, trace
+    assert not inspect(place).has_location
+    assert icc == read_carried(result)[0]
+    assert b"A &lt;lantern&gt;" in everything  # and all else stays
+    assert b"Lantern" in everything
+    assert b"CiAdrCity" in everything
+    assert (left.iptc is None) == (kind not in TELLING["iptc"])
+    assert accepted_by_pngcheck(place)
+    gone = {name for name in tags(result).keys() - tags(place).keys() if not name.startswith("PNG")}
+    of_a_place = ("GPS", "City", "Country", "Location", "MakerNote")
+    assert gone
+    assert [name for name in gone if not any(word in name for word in of_a_place)] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_none_only_profile_and_resolution_stay(tmp_path: Path, kind: str):
+    result, place = result_of(tmp_path, told(kind)), tmp_path / "taken.png"
+    take_png(result, place, "none")
+    with Image.open(result) as before, Image.open(place) as after:
+        assert after.info == {key: before.info[key] for key in ("icc_profile", "dpi") if key in before.info}
+        assert before.tobytes() == after.tobytes()
+    assert accepted_by_pngcheck(place)
+
+
+def test_a_photo_without_a_place_is_not_said_to_have_one(tmp_path: Path):
+    (tmp_path / "photo").write_bytes(saved(told_photos.photo(), "JPEG", exif=b"Exif\0\0" + told_photos.exif()))
+    assert inspect(tmp_path / "photo").has_location
+    for number, metadata in enumerate((Metadata(), Metadata(told_photos.exif()).kept("no-location"))):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(saved(told_photos.photo(), "PNG", exif=metadata.exif or b""))
+        assert not inspect(path).has_location
+
+
+def test_xmp_of_several_segments_is_one_packet(tmp_path: Path):
+    packet = picture_of(tmp_path, told_photos.extended_jpeg()).metadata.xmp or b""
+    assert b"HasExtendedXMP" not in packet
+    namespaces = b' xmlns:x="adobe:ns:meta/" xmlns:map="http://ns.google.com/photos/1.0/depthmap/"'
+    assert b"<rdf:Description" + namespaces in packet
+    assert packet.count(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 4_000
+    assert b"A &lt;lantern&gt;" in packet
+
+
+def test_xmp_that_lacks_a_segment_loses_only_its_extension(tmp_path: Path, caplog):
+    broken = told_photos.extended_jpeg().replace(b"ABCD", b"ABCX", 1)
+    with caplog.at_level(logging.INFO, "enhance"):
+        packet = picture_of(tmp_path, broken).metadata.xmp or b""
+    assert b"map:Near" not in packet
+    assert b"A &lt;lantern&gt;" in packet
+    assert "extension of XMP is damaged" in caplog.text
+
+
+def test_nothing_of_xmp_changes_but_what_would_be_untrue():
+    upright = Metadata(xmp=XMP).upright().sized(48, 64).xmp or b""
+    expected = XMP.replace(b"tiff:Orientation = '6'", b'tiff:Orientation = "1"')
+    expected = expected.replace(b'PixelXDimension="12"', b'PixelXDimension="48"').replace(b">16</exif", b">64</exif")
+    assert upright == expected
+
+
+@pytest.mark.parametrize("wide", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_xmp_of_two_bytes_a_letter_is_read_too(tmp_path: Path, wide: str):
+    metadata = picture_of(tmp_path, saved(told_photos.photo(), "WEBP", xmp=XMP.decode().encode(wide))).metadata
+    assert (metadata.xmp or b"").removeprefix("\ufeff".encode()) == Metadata(xmp=XMP).upright().xmp
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "dpi", "aspect"),
+    [
+        ("JPEG", (1, 300, 150), (300, 150), None),
+        ("JPEG", (2, 100, 50), (254, 127), None),
+        ("JPEG", (0, 1, 1), None, None),
+        ("JPEG", (0, 1, 2), None, (2, 1)),
+        ("PNG", (1, 11811, 11811), (300, 300), None),
+        ("PNG", (0, 1, 2), None, (2, 1)),
+        ("PNG", (0, 3, 3), None, None),
+        ("PNG", (1, 0, 0), None, None),
+        ("PNG", (1, 0xFFFFFFFF, 1), None, None),
+    ],
+)
+def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, dpi, aspect):
+    unit, across, down = content
+    if kind == "JPEG":
+        data = bytearray(saved(told_photos.photo(), "JPEG"))
+        struct.pack_into(">BHH", data, 13, unit, across, down)
+    else:
+        density = make_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
+        data = png(np.asarray(told_photos.photo()), 2, before_pixels=density)
+    result = result_of(tmp_path, bytes(data))
+    _, told = read_carried(result)
+    assert (told.dpi, told.aspect) == (dpi and pytest.approx(dpi, abs=0.02), aspect)
+
+
+@pytest.mark.parametrize(("unit", "dpi"), [(2, 300.0), (3, 762.0), (1, None)])
+def test_a_tiffs_resolution_is_kept_in_any_unit(tmp_path: Path, unit: int, dpi: float | None):
+    content = saved(told_photos.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
+    metadata = picture_of(tmp_path, content).metadata
+    assert metadata.dpi == (dpi and (dpi, dpi))
+    assert metadata.aspect is None
+
+
+def iccp_and(*chunks: bytes) -> bytes:
+    profile = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile()))
+    return png(np.asarray(told_photos.photo()), 2, before_pixels=b"".join((profile, *chunks)))
+
+
+@cache
+def hostile() -> Mapping[str, bytes]:
+    """Texts and blocks that are far larger than what they come from, damaged, or meant to keep a reader busy."""
+    flat = zlib.compress(bytes(40_000_000), 1)
+    bomb = "".join(f'<!ENTITY x{n} "{f"&x{n - 1};" * 10}">' for n in range(1, 12))
+    doctype = f'<!DOCTYPE x [<!ENTITY x0 "ha">{bomb}]><x>&x11;</x>'.encode()
+    xmp = b"XML:com.adobe.xmp\0\0\0\0\0"
+    return {
+        "zTXt": make_chunk(b"zTXt", b"Comment\0\0" + flat),
+        "iTXt": make_chunk(b"iTXt", b"Comment\0\1\0\0\0" + flat),
+        "XMP": make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + flat),
+        "large XMP": make_chunk(b"iTXt", xmp + b"<x>" + bytes(b"a" * 17_000_000) + b"</x>"),
+        "many elements": make_chunk(b"iTXt", xmp + b"<x>" + b"<a/>" * 150_000 + b"</x>"),
+        "deep elements": make_chunk(b"iTXt", xmp + b"<a>" * 150_000),
+        "many attributes": make_chunk(b"iTXt", xmp + b"<x" + b"".join(b' a%d=""' % n for n in range(110_000)) + b"/>"),
+        "spaces": make_chunk(b"iTXt", xmp + b"<x" + b" " * 1_000_000 + b"/>"),
+        "entities": make_chunk(b"iTXt", xmp + doctype),
+        "profile": make_chunk(
+            b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n99999999\n" + bytes(40_000_000), 1)
+        ),
+        "many texts": b"".join(make_chunk(b"tEXt", b"Comment\0" + b"a" * 900_000) for _ in range(30)),
+        "digits": make_chunk(b"tEXt", b"Comment\0" + b"1.2345" + b" " * 900_000),
+        "large EXIF": make_chunk(b"eXIf", told_photos.exif() + bytes(17 << 20)),
+        "no keyword": make_chunk(b"tEXt", b"\0words") + make_chunk(b"iTXt", b"") + make_chunk(b"zTXt", b"k\0\0no"),
+        "bad UTF-8": make_chunk(b"iTXt", b"Comment\0\0\0\0\0\xff\xfe"),
+        "bad profile": make_chunk(b"tEXt", b"Raw profile type iptc\0\niptc\n12\nxyz"),
+    }
+
+
+@pytest.mark.parametrize("kind", hostile())
+def test_what_is_hostile_is_left_out_and_the_picture_is_read(tmp_path: Path, kind: str):
+    picture = picture_of(tmp_path, iccp_and(hostile()[kind], make_chunk(b"tEXt", b"Title\0A lantern")))
+    told = picture.metadata.sized(48, 64).kept("no-location")
+    assert (picture.width, picture.icc) == (WIDTH, rgb_profile())
+    assert sum(len(value) for _, value in told.texts) < 9 << 20
+    assert len(told.xmp or b"") < 6_000_000
+    assert told.exif is None
+    assert ("Title", "A lantern") in told.texts or kind == "many texts"
+
+
+def test_every_cut_of_a_block_is_left_out_or_kept_without_an_exception():
+    whole = told_photos.exif()
+    for end in range(len(whole)):
+        told = Metadata(whole[:end], XMP[: end * 2], told_photos.iptc()[:end])
+        told.upright().sized(48, 64).kept("no-location")
+        assert isinstance(told.has_location, bool)
+
+
+def test_a_block_whose_directories_lie_over_each_other_does_no_harm():
+    whole = told_photos.exif()
+    for place in range(8, len(whole) - 4):
+        for number in (8, 10, 0xFFFFFFFF, len(whole) - 2):
+            block = whole[:place] + struct.pack("<I", number) + whole[place + 4 :]
+            Metadata(block).upright().sized(70_000, 64).kept("no-location")
+
+
+def test_iptc_keeps_every_set_but_those_of_a_place():
+    left = Metadata(iptc=told_photos.iptc()).kept("no-location").iptc or b""
+    assert [(record, number) for record, number, _ in iim_sets(left)] == [(1, 90), (2, 5), (2, 116)]
+
+
+def test_a_side_that_no_short_number_holds_becomes_a_long_one():
+    block = Metadata(told_photos.exif()).sized(70_000, 65_535).exif or b""
+    exif = Image.Exif()
+    exif.load(block)
+    assert (exif[0x0100], exif[0x0101]) == (70_000, 65_535)
+    assert (exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003]) == (70_000, 65_535)
+
+
+def test_a_full_disk_leaves_what_lay_there(tmp_path: Path, monkeypatch):
+    result, place = result_of(tmp_path, told("PNG")), tmp_path / "taken.png"
+    place.write_bytes(b"the old one")
+    full_disk_after(100, monkeypatch)
+    with pytest.raises(StorageError, match="disk is full"):
+        take_png(result, place, "none")
+    assert place.read_bytes() == b"the old one"
+    assert names_in(tmp_path) == ["photo", "result.png", "taken.png"]
+
+
+def test_a_result_that_is_gone_or_cut_off_is_told(tmp_path: Path):
+    with pytest.raises(PictureError, match=r"gone\.png"):
+        take_png(tmp_path / "gone.png", tmp_path / "taken.png", "none")
+    result = result_of(tmp_path, told("PNG"))
+    result.write_bytes(result.read_bytes()[:-30])
+    with pytest.raises(PictureError, match=r"result\.png"):
+        take_png(result, tmp_path / "taken.png", "none")
+    assert names_in(tmp_path) == ["photo", "result.png"]
+
+
+def test_it_may_take_its_own_place(tmp_path: Path):
+    result = result_of(tmp_path, told("PNG"))
+    take_png(result, result, "none")
+    assert read_carried(result)[1].exif is None
+    assert Image.open(result).width == HEIGHT * 4

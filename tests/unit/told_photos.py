@@ -1,0 +1,161 @@
+"""Photos of every format that tell all a photo can: makers' notes, a place, words, copyright, and its print size."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+
+import numpy as np
+import pillow_heif
+from PIL import Image, TiffImagePlugin
+
+from enhance.picture.chunks import make_chunk, profile_text, resource_of
+from tests.unit.picture_files import png, rgb_profile, saved
+
+WIDTH, HEIGHT, DPI = 12, 16, 240
+NOTES = b"LANTERN\0II*\0" + bytes(range(40))
+"""What the maker keeps to itself; the number at its end is counted from the beginning of the block."""
+LATITUDE, PLACE = (48, 12, 30), "Hinterbruehl"
+COORDINATES = struct.pack("<6I", *(number for one in LATITUDE for number in (one, 1)))
+
+XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+ <rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
+   xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
+   xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+   xmlns:Iptc4xmpCore="http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/" exif:GPSLatitude="48,12.5N" tiff:Orientation = '6'
+   exif:PixelXDimension="{WIDTH}" photoshop:City="{PLACE}" xmp:Rating="4" Iptc4xmpCore:Location="{PLACE} 7">
+  <exif:PixelYDimension>{HEIGHT}</exif:PixelYDimension><exif:GPSLongitude>16,22.4E</exif:GPSLongitude>
+  <photoshop:Country/><Iptc4xmpCore:CreatorContactInfo Iptc4xmpCore:CiAdrCity="Graz"/>
+  <Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li Iptc4xmpExt:City="{PLACE}"/></rdf:Bag></Iptc4xmpExt:LocationShown>
+  <dc:title><rdf:Alt><rdf:li xml:lang="x-default">A &lt;lantern&gt; &amp; 灯笼</rdf:li></rdf:Alt></dc:title>
+ </rdf:Description>
+</rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>""".encode()
+
+
+def iptc() -> bytes:
+    sets = (
+        (1, 90, b"\x1b%G"),
+        (2, 5, b"Lantern"),
+        (2, 90, PLACE.encode()),
+        (2, 101, b"Austria"),
+        (2, 116, b"(c) A. B."),
+    )
+    return b"".join(struct.pack(">BBBH", 0x1C, record, number, len(words)) + words for record, number, words in sets)
+
+
+def exif() -> bytes:
+    """A block with a directory of the photo, one of the place, and makers' notes."""
+    text, short, long, ratio, raw = 2, 3, 4, 5, 7
+    density = struct.pack("<II", DPI, 1)
+    photo = [
+        (0x9003, text, b"2024:05:01 10:11:12\0"),
+        (0x927C, raw, NOTES),
+        (0xA002, short, struct.pack("<H", WIDTH)),
+        (0xA003, long, struct.pack("<I", HEIGHT)),
+        (0xA434, text, b"50 mm f/1.8\0"),
+    ]
+    place = [
+        (0, 1, b"\2\3\0\0"),
+        (1, text, b"N\0"),
+        (2, ratio, COORDINATES),
+        (3, text, b"E\0"),
+        (4, ratio, COORDINATES),
+    ]
+    main = [
+        (0x0100, short, struct.pack("<H", WIDTH)),
+        (0x0101, short, struct.pack("<H", HEIGHT)),
+        (0x010F, text, b"Lantern\0"),
+        (0x0112, short, struct.pack("<H", 6)),
+        (0x011A, ratio, density),
+        (0x011B, ratio, density),
+        (0x0128, short, struct.pack("<H", 2)),
+        (0x8298, text, b"(c) A. B.\0"),
+        (0x8769, long, b"exif"),
+        (0x8825, long, b"gps!"),
+    ]
+    start_of_photo = 8 + _size(main)
+    start_of_place = start_of_photo + _size(photo)
+    starts = {b"exif": struct.pack("<I", start_of_photo), b"gps!": struct.pack("<I", start_of_place)}
+    main = [(tag, kind, starts.get(value, value)) for tag, kind, value in main]
+    block = b"II*\0" + struct.pack("<I", 8)
+    for entries in (main, photo, place):
+        block += _directory(entries, len(block))
+    return block
+
+
+def _size(entries: list[tuple[int, int, bytes]]) -> int:
+    return len(_directory(entries, 0))
+
+
+def _directory(entries: list[tuple[int, int, bytes]], start: int) -> bytes:
+    units = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}
+    packed, values, after = struct.pack("<H", len(entries)), b"", start + 6 + 12 * len(entries)
+    for tag, kind, value in entries:
+        packed += struct.pack("<HHI", tag, kind, len(value) // units[kind])
+        packed += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", after + len(values))
+        values += value.ljust(-(-len(value) // 2) * 2, b"\0") if len(value) > 4 else b""
+    return packed + bytes(4) + values
+
+
+def extended_jpeg() -> bytes:
+    """A JPEG whose XMP goes on in three more segments, the last one first."""
+    more = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:map="http://ns.google.com/photos/1.0/depthmap/">'
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" map:Near="2">'
+        b"<map:Data>" + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4_000 + b"</map:Data></rdf:Description>"
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    name = hashlib.md5(more).hexdigest().upper().encode()
+    packet = XMP.replace(
+        b"</rdf:RDF>",
+        b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"/>'
+        b"</rdf:RDF>" % name,
+    )
+    segments = b""
+    for first in (80_000, 40_000, 0):
+        head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(more), first)
+        part = head + more[first : first + 40_000]
+        segments += b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part
+    return saved(photo(), "JPEG", xmp=packet, extra=segments)
+
+
+def photo() -> Image.Image:
+    slope = np.add.outer(np.arange(HEIGHT) * 9, np.arange(WIDTH) * 7)[..., None] + np.array([10, 30, 60])
+    return Image.fromarray(slope.astype(np.uint8))
+
+
+def told(kind: str) -> bytes:
+    """A photo of this format with all that the format can tell."""
+    blocks = {"exif": b"Exif\0\0" + exif(), "xmp": XMP, "icc_profile": rgb_profile()}
+    if kind == "JPEG":
+        resources = b"Photoshop 3.0\0" + resource_of(iptc())
+        extra = b"\xff\xed" + struct.pack(">H", 2 + len(resources)) + resources
+        return saved(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
+    if kind == "PNG":
+        chunks = [
+            make_chunk(b"pHYs", struct.pack(">IIB", 9449, 9449, 1)),
+            make_chunk(b"eXIf", exif()),
+            make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+            make_chunk(b"tEXt", b"Raw profile type iptc\0" + profile_text("iptc", resource_of(iptc())).encode()),
+            make_chunk(b"tEXt", b"Title\0A lantern"),
+            make_chunk(b"iTXt", b"Author\0\0\0de\0\0" + "灯笼".encode()),
+            make_chunk(b"tEXt", b"exif:GPSLatitude\x0048/1, 12/1, 30/1"),
+            make_chunk(b"tEXt", b"Comment\0at 48.20833, 16.37306"),
+        ]
+        return png(np.asarray(photo()), 2, before_pixels=b"".join(chunks))
+    if kind == "TIFF":
+        about = TiffImagePlugin.ImageFileDirectory_v2()
+        about[700], about[33723], about[0x010F], about[0x8298] = XMP, iptc(), "Lantern", "(c) A. B."
+        about.tagtype[700], about.tagtype[33723] = 1, 7
+        return saved(photo(), "TIFF", dpi=(DPI, DPI), tiffinfo=about, icc_profile=rgb_profile())
+    if kind == "HEIF":
+        sink = io.BytesIO()
+        image = pillow_heif.from_pillow(photo().resize((64, 48)))
+        image.save(sink, quality=90, exif=blocks["exif"], xmp=XMP)
+        return sink.getvalue()
+    if kind in ("BMP", "GIF"):
+        return saved(photo(), kind, **({"dpi": (DPI, DPI)} if kind == "BMP" else {"comment": b"by lamplight"}))
+    return saved(photo(), kind, **blocks)
