@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .enhancer import Enhancer, Result
+    from .enhancer import Enhancer
     from .errors import (
         Cancelled,
         EnhanceError,
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
         StorageError,
         WeightsError,
     )
+    from .info import Result
+    from .output.formats import Encoding
     from .preview import Preview
     from .settings import PRESETS, Settings, signature
 
 _HOMES = {
-    "enhancer": ("Enhancer", "Result"),
+    "enhancer": ("Enhancer",),
     "errors": (
         "Cancelled",
         "EnhanceError",
@@ -37,6 +39,8 @@ _HOMES = {
         "StorageError",
         "WeightsError",
     ),
+    "info": ("Result",),
+    "output.formats": ("Encoding",),
     "preview": ("Preview",),
     "settings": ("PRESETS", "Settings", "signature"),
 }
@@ -44,6 +48,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "Cancelled",
+    "Encoding",
     "EnhanceError",
     "Enhancer",
     "MemoryShortError",

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError
 from .settings import PRESETS, RANGES, Settings
+from .texts import say
 
 if TYPE_CHECKING:
     from .batch import Batch, Item
+    from .output.formats import Encoding
 
 log = logging.getLogger("enhance")
 
@@ -137,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, (low, high) in RANGES.items():
         more = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
+    run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
+    run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
     _add_device(run)
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
@@ -170,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
     from .batch import Running
     from .enhancer import Enhancer
 
-    batch = _planned(options.input, options.output)
+    batch, encoding = _planned(options)
     if not batch.items:
         raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)
@@ -180,30 +184,31 @@ def _run(options: argparse.Namespace) -> int:
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
-        ended = Running(enhancer, settings, batch, changed=reporter.look, report=language).run()
+        ended = Running(enhancer, settings, batch, changed=reporter.look, report=language, encoding=encoding).run()
     enhancer.release()
     return 0 if ended.count("done") == len(ended.items) else 1
 
 
-def _planned(inputs: list[Path], output: Path | None) -> Batch:
-    """What is to be done, and where each result goes. Raises SettingsError where that is no usable place."""
+def _planned(options: argparse.Namespace) -> tuple[Batch, Encoding]:
+    """What is to be done, where each result goes, and as what. Raises SettingsError where that is no usable place."""
     from .batch import Batch, Item, find_pictures, plan
     from .files import sweep
-    from .output.result import check_ending
+    from .output.formats import Encoding
 
-    if output is None:
-        return plan(find_pictures(inputs))
-    one_file = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
-    if one_file:
-        check_ending(output)
+    inputs, output = options.input, options.output
+    if output is not None and len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir():
+        encoding = Encoding.of_file(output, options.quality, format=options.format)
         sweep(output.parent)
-        return Batch((Item(inputs[0], Path(inputs[0].name), output),))
+        return Batch((Item(inputs[0], Path(inputs[0].name), output),)), encoding
+    encoding = Encoding(options.format or "png", options.quality)
+    if output is None:
+        return plan(find_pictures(inputs)), encoding
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
-    planned = plan(find_pictures(inputs, output), output)
+    planned = plan(find_pictures(inputs, output), output, encoding.form.ending)
     for folder in {output / item.place for item in planned.items}:
         sweep(folder.parent)
-    return planned
+    return planned, encoding
 
 
 class _Reporter:
@@ -244,6 +249,7 @@ class _Reporter:
 
     def _say(self, item: Item) -> None:
         self._bar.clear()
+        self._note(item)
         if item.info is None:
             assert item.error is not None
             _complain(item.error, item.source)
@@ -259,6 +265,13 @@ class _Reporter:
             output, seconds = item.info["output"], item.info["seconds"]["total"]
             done = "was there already" if item.info["cached"] else f"{seconds:.1f} s"
             print(f"{item.result}  {output['width']} x {output['height']}, {done}", flush=True)
+
+    def _note(self, item: Item) -> None:
+        """Say what the format could not hold."""
+        output = item.info["output"] if item.info else {}
+        for note in output.get("notes", ()):
+            said = say(terminal_language(), f"note_{note}", format=output["format"].upper())
+            print(f"enhance: {item.source}: {said}", file=sys.stderr)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError
 from .files import file_sha256
-from .output.result import Origin, origin_of
+from .output.formats import Encoding, Origin, origin_of
 from .picture import Picture, inspect, read_picture
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, straight
 
 if TYPE_CHECKING:
-    from .enhancer import Enhancer, Result
+    from .enhancer import Enhancer
+    from .info import Result
     from .report import Line
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,16 @@ class Item:
     key: str = field(default_factory=lambda: secrets.token_hex(8))
     """Tells it from every other file, whatever becomes of it."""
 
+    png: Path | None = None
+    """The lossless result, where it is kept."""
+
     @property
     def name(self) -> str:
         return self.place.name
 
     @property
     def result(self) -> Path | None:
-        """The finished PNG."""
+        """The finished file."""
         return Path(self.info["output"]["path"]) if self.info else None
 
 
@@ -94,9 +98,9 @@ def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[It
     return list(found.values())
 
 
-def plan(items: Iterable[Item], folder: Path | None = None) -> Batch:
+def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png") -> Batch:
     """A batch of `items`; their results become tasks, or go below `folder` as `ResultNames` says."""
-    return Batch(tuple(items), names=ResultNames(folder) if folder else None)
+    return Batch(tuple(items), names=ResultNames(folder, ending) if folder else None)
 
 
 class ResultNames:
@@ -106,8 +110,8 @@ class ResultNames:
     name is taken by another file, be it an original, another source's result or anything else, a number is added.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, ending: str = ".png"):
+        self.folder, self.ending = folder, ending
         self._given: set[str] = set()
         self._there: dict[Path, dict[Path, Origin]] = {}
 
@@ -118,7 +122,7 @@ class ResultNames:
 
     def _earlier(self, source: Path, folder: Path) -> Path | None:
         """Where a result of this source lies already."""
-        stem = re.compile(rf"{re.escape(source.stem)}(-\d+)?\.png", re.IGNORECASE)
+        stem = re.compile(rf"{re.escape(source.stem)}(-\d+)?{re.escape(self.ending)}", re.IGNORECASE)
         results = {path: one.input_sha256 for path, one in self._results(folder).items() if stem.fullmatch(path.name)}
         if not results or (sha256 := _content(source)) is None:
             return None
@@ -128,7 +132,7 @@ class ResultNames:
     def _free(self, source: Path, folder: Path) -> Path:
         """The first name that no file has and no other source was given."""
         for number in itertools.count(1):
-            path = folder / f"{source.stem}{f'-{number}' if number > 1 else ''}.png"
+            path = folder / f"{source.stem}{f'-{number}' if number > 1 else ''}{self.ending}"
             if not path.exists() and self._take(path):
                 return path
         raise AssertionError("count() does not end")
@@ -143,7 +147,7 @@ class ResultNames:
     def _results(self, folder: Path) -> dict[Path, Origin]:
         """The results of an earlier batch in a folder."""
         if folder not in self._there:
-            found = ((path, origin_of(path)) for path in folder.glob("*.png"))
+            found = ((path, origin_of(path)) for path in folder.glob(f"*{self.ending}"))
             self._there[folder] = {path: origin for path, origin in found if origin.signature}
         return self._there[folder]
 
@@ -184,6 +188,8 @@ class Running:
     """The language of a PDF report beside every result; None for no reports."""
     held: ExitStack = field(default_factory=ExitStack)
     """Keeps the results that are tasks from being cleaned away until it is closed."""
+    encoding: Encoding = field(default_factory=Encoding)
+    """How the results are handed out."""
     caller: Hashable = None
     """Whose batch it is: its files take turns with the runs of other callers."""
 
@@ -239,22 +245,8 @@ class Running:
     def _one(self, place: int) -> None:
         item = self.batch.items[place]
         try:
-            picture = self._decoded(item) if self.report else None
-            result = self.enhancer.run(
-                item.source,
-                self.settings,
-                name=item.name,
-                picture=picture,
-                output=item.output,
-                progress=lambda done, total, left: self._tell(item.pixels, done / total),
-                stop=self.stop,
-                max_pixels=self._pixels,
-                max_bytes=self._bytes,
-                hold=self.held,
-                caller=self.caller,
-                queued=self._wait,
-            )
-            error = self._reported(result, picture)
+            with ExitStack() as until_reported:
+                result, error = self._made(item, until_reported)
         except Cancelled:
             self._put(place, replace(item, state="cancelled"))
         except EnhanceError as error:
@@ -263,18 +255,38 @@ class Running:
             log.exception("A file of a batch failed")
             self._put(place, replace(item, state="failed", error=EnhanceError("unexpected")))
         else:
-            self._put(place, replace(item, state="done", info=result.info, error=error))
+            self._put(place, replace(item, state="done", info=result.info, error=error, png=result.png))
             self._worked += 0 if result.info["cached"] else item.pixels
         self._tell(0, 0.0)
 
-    def _reported(self, result: Result, picture: Picture | None) -> EnhanceError | None:
-        """Write the report where one is asked for; why it could not be written takes nothing from the result."""
-        if self.report is None or picture is None:
-            return None
-        from .report import place_beside
+    def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
+        """The result of a file, and why its report could not be written, which takes nothing from the result."""
+        picture = self._decoded(item) if self.report else None
+        result = self.enhancer.run(
+            item.source,
+            self.settings,
+            name=item.name,
+            picture=picture,
+            output=item.output,
+            progress=lambda done, total, left: self._tell(item.pixels, done / total),
+            stop=self.stop,
+            max_pixels=self._pixels,
+            max_bytes=self._bytes,
+            hold=until_reported if item.output else self.held,
+            caller=self.caller,
+            queued=self._wait,
+            encoding=self.encoding,
+            with_png=bool(picture and item.output and not _report_place(item.output, picture).exists()),
+        )
+        return result, self._reported(item, result, picture) if picture else None
 
+    def _reported(self, item: Item, result: Result, picture: Picture) -> EnhanceError | None:
+        """Write the report, but that of a result which was there already as it is, with a report beside it."""
+        if self.report is None or result.png is None:
+            return None
         try:
-            self.enhancer.write_report(result, picture, place_beside(result.path, picture.sha256), self.report)
+            place = _report_place(item.output or result.png, picture)
+            self.enhancer.write_report(result, picture, place, self.report)
         except EnhanceError as error:
             return error
         return None
@@ -320,11 +332,21 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
 def titles(batch: Batch) -> dict[Item, str]:
     """What the finished files are called where they lie together: each one as it was, and no two alike."""
     done = [item for item in batch.items if item.state == "done"]
-    return dict(zip(done, apart(f"{straight(Path(item.name).stem)}.png" for item in done), strict=True))
+    return dict(zip(done, apart(_title(item) for item in done), strict=True))
+
+
+def _title(item: Item) -> str:
+    return f"{straight(Path(item.name).stem)}{item.result.suffix if item.result else ''}"
+
+
+def _report_place(result: Path, picture: Picture) -> Path:
+    from .report import place_beside
+
+    return place_beside(result, picture.sha256)
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
-    """The finished PNGs, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
+    """The finished files, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
     from .report import write_zip
 
     return write_zip(path, lines_of(batch, language), settings.in_words(language), language=language)

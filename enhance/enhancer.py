@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +13,19 @@ import numpy as np
 from . import pipeline, scenes
 from .config import Config, read_config
 from .errors import PictureError, SettingsError, StorageError, memory_told
-from .files import try_place
+from .files import part_of, try_place
 from .inference import models
 from .inference.network_output import NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
-from .info import RunRecord, located_of, settings_in
-from .output.result import ResultRows, check_ending
+from .info import Result, RunRecord, located_of, settings_in
+from .output.formats import Encoding, hand_out, notes_of
+from .output.result import ResultRows
 from .picture import Picture, read_picture, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
 from .preview import LARGEST, MARGIN, Preview, choose_box, render
 from .scenes.faces import Portraits
 from .settings import Settings, settings_of
-from .tasks import TaskStore
+from .tasks import TaskStore, count_as_used
 from .texts import DEFAULT_LANGUAGE, spoken
 
 if TYPE_CHECKING:
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished PNG and everything known of how it was made (the keys are those of the API's `info`)."""
-
-    path: Path
-    info: dict[str, Any]
 
 
 class Enhancer:
@@ -96,6 +88,8 @@ class Enhancer:
         hold: ExitStack | None = None,
         caller: Hashable = None,
         queued: Callable[[int], object] | None = None,
+        encoding: Encoding | None = None,
+        with_png: bool = False,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG; a preset's name stands for its settings.
 
@@ -106,17 +100,52 @@ class Enhancer:
         caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other, and those of
         several callers take turns by `caller`; `queued` is told how many are before it. Raises EnhanceError; nothing
         half-written is left.
+
+        `encoding` (by the ending of `output`, else PNG) makes a file of another format from the PNG, which stays in
+        the store; that of an `output` goes, or when `hold` is closed, and `with_png` takes no earlier result there that
+        has none. What the format cannot hold is refused before any work.
         """
         if output is not None:
-            check_ending(Path(output))
+            encoding = _encoding_at(Path(output), encoding)
+        encoding = encoding or Encoding()
         workshop, source = self._workshop(), Path(source)
         order = self._order(picture or source, settings, max_pixels, max_bytes, name)
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
+            height, width = pipeline.size_of_result(record)
+            encoding.check(width, height)
             if output is not None:
-                return self._run_to(Path(output), source, record, workshop, others)
-            return self._run_as_task(source, record, workshop, others, preview, hold)
+                return self._run_to(Path(output), source, record, workshop, others, encoding, hold, with_png)
+            result = self._run_as_task(source, record, workshop, others, preview, hold)
+        return self.hand_out(result, encoding, stop=stop, hold=hold)
+
+    @memory_told()
+    def hand_out(
+        self,
+        result: Result,
+        encoding: Encoding,
+        *,
+        stop: threading.Event | None = None,
+        hold: ExitStack | None = None,
+    ) -> Result:
+        """A finished task as a file of another format: made once, then found again as long as it is kept.
+
+        Until `hold` is closed it is not cleaned away. Raises EnhanceError.
+        """
+        if encoding.is_stored:
+            return result
+        png = self.tasks.result_path(result.info["task_id"])
+        path = self.tasks.encoded_path(result.info["output"]["sha256"], encoding)
+        if hold is not None:
+            hold.enter_context(self.tasks.using(path))
+        with self.tasks.using(path, png):
+            if path.exists():
+                count_as_used(path)
+            else:
+                self.tasks.prepare()
+                hand_out(png, path, encoding, stop)
+            return result.handed_out(path, encoding, notes_of(png, encoding))
 
     @memory_told()
     def preview(
@@ -191,8 +220,9 @@ class Enhancer:
         info = self.tasks.finished(task_id) | dict(told or {})
         chinese = spoken(language) == "zh-CN"
         path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
-        upload, result = self._upload(info), Result(self.tasks.result_path(task_id), info)
-        with self.tasks.using(path, upload, result.path):
+        upload, png = self._upload(info), self.tasks.result_path(task_id)
+        with self.tasks.using(path, upload, png):
+            result = Result(png, info, png)
             return path if path.exists() else self.write_report(result, picture or upload, path, language)
 
     @memory_told()
@@ -204,7 +234,9 @@ class Enhancer:
         from .report import write_report
 
         picture = source if isinstance(source, Picture) else read_picture(source)
-        with PngRows(result.path) as rows:
+        if result.png is None:
+            raise StorageError("result_png_gone", name=result.path.name)
+        with PngRows(result.png) as rows:
             return write_report(path, result.info, rows, picture, language=spoken(language) or DEFAULT_LANGUAGE)
 
     @memory_told()
@@ -313,17 +345,36 @@ class Enhancer:
             info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
             info |= {"task_id": task_id}
             tasks.finish(task_id, info)
-        return Result(path, info)
+        return Result(path, info, path)
 
-    def _run_to(self, output: Path, source: Path, record: RunRecord, workshop: Workshop, others: Onlookers) -> Result:
+    def _run_to(
+        self,
+        output: Path,
+        source: Path,
+        record: RunRecord,
+        workshop: Workshop,
+        others: Onlookers,
+        encoding: Encoding,
+        hold: ExitStack | None,
+        with_png: bool,
+    ) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
         if output.exists() and source.exists() and output.samefile(source):
             raise StorageError("own_input", output=output)
-        info = pipeline.find_at(record, output)
-        if info is None:
-            try_place(output)
-            info = pipeline.make(record, Target(output), workshop, others)
-        return Result(output, info | {"task_id": self.tasks.new_id()})
+        task = {"task_id": self.tasks.new_id()}
+        there = pipeline.find_at(record, output, encoding) if encoding.is_stored or not with_png else None
+        if there is not None:
+            return Result(output, there | task, output if encoding.is_stored else None)
+        try_place(output)
+        if encoding.is_stored:
+            return Result(output, pipeline.make(record, Target(output), workshop, others) | task, output)
+        with ExitStack() as here:
+            png = part_of(output)
+            (hold or here).callback(png.unlink, missing_ok=True)
+            info = pipeline.find_stored(record, self.tasks, png)
+            info = info or pipeline.make(record, Target(png), workshop, others)
+            hand_out(png, output, encoding, others.stop)
+            return Result(png, info | task, png).handed_out(output, encoding, pipeline.notes_of(record, encoding))
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
@@ -336,6 +387,12 @@ class Enhancer:
             return gfpgan.FaceRestorer(models.state_dict(located), device)
 
         return self.engine.use(gfpgan.NAME, load, lambda restorer: restorer.restore(crops, turn.stop), turn)
+
+
+def _encoding_at(output: Path, wanted: Encoding | None) -> Encoding:
+    """That of a place by its name. Raises SettingsError where another is wanted."""
+    wanted = wanted or Encoding.of_file(output)
+    return Encoding.of_file(output, wanted.quality, wanted.metadata, wanted.format)
 
 
 def _detector() -> Path:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import sys
 import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from .errors import StorageError
+from .files import file_sha256
 from .inference.models import Located
 from .inference.turns import Waiting
+from .output.formats import Encoding, hand_out, notes_of
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
@@ -143,6 +148,52 @@ class RunRecord:
             },
             "model": {"name": located.name, "sha256": located.sha256, "source": located.source},
         }
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished file and everything known of how it was made (the keys are those of the API's `info`).
+
+    `png` is the lossless result; None, or no longer there, where the file is of another format and that was not kept.
+    """
+
+    path: Path
+    info: dict[str, Any]
+    png: Path | None
+
+    def save(self, path: Path | str, quality: int = 92, metadata: str = "keep") -> Result:
+        """The same as a file of a format by its name's ending (.png, .jpg, .webp, .avif); what lies there is replaced.
+
+        `quality` is 1 to 100, as `Encoding` has it; `notes` in the output of the info that is given say what the format
+        could not hold. Raises SettingsError, PictureError or MemoryShortError for what the format cannot, StorageError.
+        """
+        path = Path(path)
+        encoding = Encoding.of_file(path, quality, metadata)
+        if self.png is None or not self.png.exists():
+            raise StorageError("result_png_gone", name=self.path.name)
+        if self._is_input(path):
+            raise StorageError("own_input", output=path)
+        if not (path.exists() and path.samefile(self.png)):
+            hand_out(self.png, path, encoding)
+        return self.handed_out(path, encoding, notes_of(self.png, encoding))
+
+    def handed_out(self, path: Path, encoding: Encoding, notes: list[str]) -> Result:
+        """The same, told as the file `path` that was made of it."""
+        output = self.info["output"] | {"path": str(path)}
+        if not encoding.is_stored:
+            output = output_handed_out(output, path, encoding, notes)
+        return Result(path, self.info | {"output": output}, self.png)
+
+    def _is_input(self, path: Path) -> bool:
+        source = self.info["input"]
+        return path.is_file() and path.stat().st_size == source["bytes"] and file_sha256(path) == source["sha256"]
+
+
+def output_handed_out(output: dict[str, Any], path: Path, encoding: Encoding, notes: list[str]) -> dict[str, Any]:
+    """The finished file where it is another than the stored PNG `output`, how it was made, and what it lost by that."""
+    quality = None if encoding.lossless else encoding.quality
+    changed = {"path": str(path), "sha256": file_sha256(path), "bytes": path.stat().st_size}
+    return output | changed | {"format": encoding.format, "quality": quality, "notes": notes}
 
 
 def faithfulness(decibels: float) -> str:

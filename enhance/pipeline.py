@@ -23,9 +23,10 @@ from .files import file_sha256
 from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
 from .inference.turns import Progress, RunPlace, Turn, Waiting
-from .info import RunRecord, output_of
+from .info import RunRecord, output_handed_out, output_of
+from .output.formats import Encoding, origin_of
 from .output.resample import scaled_size
-from .output.result import FidelityMeter, ResultRows, Written, faces_over, origin_of, write_png
+from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
 from .output.tuning import Photo
 from .picture import Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
@@ -164,13 +165,25 @@ def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, An
     return record.info(earlier["output"] | {"path": str(path)}, cached=True)
 
 
-def find_at(record: RunRecord, path: Path) -> dict[str, Any] | None:
+def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any] | None:
     """Step 2 of a run to `path`: the facts of the result that lies there, if it is that of this run; else None."""
-    if origin_of(path).signature != record.signature:
+    origin = origin_of(path)
+    if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
         return None
-    size = scaled_size(record.picture.height, record.picture.width, record.settings.scale)
-    written = Written(path, file_sha256(path), path.stat().st_size)
-    return record.info(output_of(written, size), cached=True)
+    output = output_of(Written(path, file_sha256(path), path.stat().st_size), size_of_result(record))
+    if not encoding.is_stored:
+        output = output_handed_out(output, path, encoding, notes_of(record, encoding))
+    return record.info(output, cached=True)
+
+
+def size_of_result(record: RunRecord) -> tuple[int, int]:
+    """Height and width."""
+    return scaled_size(record.picture.height, record.picture.width, record.settings.scale)
+
+
+def notes_of(record: RunRecord, encoding: Encoding) -> list[str]:
+    """What the result loses by being handed out so."""
+    return encoding.notes(alpha=record.picture.alpha is not None, bits=record.picture.bits)
 
 
 def make(

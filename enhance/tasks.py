@@ -1,8 +1,9 @@
 """Where inputs and results lie, for how long, and how a finished one is found again.
 
 `uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
-`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report, and
-`lists/<whose>.<id>.json` what a visitor's list says of a run. All of it may be deleted at any time; what lies beside it
+`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report,
+`lists/<whose>.<id>.json` what a visitor's list says of a run, and `encoded/<sha256>-<encoding>.jpg` (.webp, .avif) a
+result as it was handed out, under the checksum of its PNG. All of it may be deleted at any time; what lies beside it
 in these folders and bears another name is never touched.
 """
 
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 from .errors import EnhanceError, PictureError, StorageError
 from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
 from .info import settings_in
+from .output.formats import Encoding
 from .settings import network_key
 from .texts import straight
 
@@ -33,6 +35,7 @@ _NAMES = {
     "network": re.compile(r"[0-9a-f]{64}\.raw"),
     "reports": re.compile(r"[0-9a-f]{32}(\.zh)?\.pdf"),
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
+    "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
 }
 _LONGEST_NAME = 120
 _CLEAN_SECONDS = 600
@@ -58,7 +61,8 @@ class TaskStore:
     def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
         self.folder = Path(folder).absolute()
         self._hours, self._max_disk = hours, max_disk
-        self.uploads, self.processed, self.network, self.reports, self.lists = (self.folder / name for name in _NAMES)
+        folders = (self.folder / name for name in _NAMES)
+        self.uploads, self.processed, self.network, self.reports, self.lists, self.encoded = folders
         self._own = OwnFolders(self.folder, _NAMES)
         self._lock = threading.Lock()
         self._in_use: dict[Path, int] = {}
@@ -84,6 +88,10 @@ class TaskStore:
 
     def network_path(self, key: str) -> Path:
         return self.network / f"{key}.raw"
+
+    def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
+        """Where the result whose PNG has this checksum lies as it is handed out."""
+        return self.encoded / f"{sha256}-{encoding}{encoding.form.ending}"
 
     def upload_path(self, sha256: str, name: str) -> Path:
         """Where the input lies; a name from a person is only ever one part of the path, and never too long for it."""
@@ -152,9 +160,10 @@ class TaskStore:
             return
         reports = [self.reports / f"{task_id}{ending}" for ending in (".pdf", ".zh.pdf")]
         self._remove_unused(self.result_path(task_id), *reports)
-        source = info["input"]
-        others = (_read_info(path) for path in self._infos())
-        if not with_input or any(other and other["input"]["sha256"] == source["sha256"] for other in others):
+        source, others = info["input"], [other for path in self._infos() if (other := _read_info(path))]
+        if all(other["output"]["sha256"] != info["output"]["sha256"] for other in others):
+            self._remove_unused(*self.encoded.glob(f"{info['output']['sha256']}-*"))
+        if not with_input or any(other["input"]["sha256"] == source["sha256"] for other in others):
             return
         key = network_key(source["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
         self._remove_unused(self.upload_path(source["sha256"], source["name"]), self.network_path(key))
@@ -182,8 +191,9 @@ class TaskStore:
     def clean(self) -> None:
         """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
         self._cleaned = time.monotonic()
-        for folder in (self.processed, self.network, self.reports, self.lists, *self._own.entries("uploads")):
-            sweep(folder)
+        for name in _NAMES:
+            for folder in self._own.entries(name) if name == "uploads" else [self.folder / name]:
+                sweep(folder)
         oldest = time.time() - self._hours * 3600
         files = sorted(self._files(), key=lambda one: one[1].st_mtime)
         total = sum(stat.st_size for _, stat in files)
@@ -243,9 +253,9 @@ def _signature_in(path: Path) -> str | None:
     return info.get("signature") if info else None
 
 
-def download_name(name: str, scale: float) -> str:
+def download_name(name: str, scale: float, ending: str = ".png") -> str:
     """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg."""
-    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x.png"
+    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x{ending}"
 
 
 def count_as_used(path: Path) -> None:

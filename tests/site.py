@@ -26,6 +26,8 @@ SETTINGS = {
     "contrast": None,
     "tile": 192,
     "fidelity": None,
+    "format": "png",
+    "quality": 92,
 }
 """The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
 

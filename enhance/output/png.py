@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -202,13 +202,14 @@ def read_carried(path: Path, choice: str = "keep") -> tuple[bytes | None, Metada
         return png_profile(file, chunks), png_metadata(file, chunks).kept(choice)
 
 
-def take_png(source: Path, place: Path, choice: str) -> None:
-    """Write a finished PNG to `place` with what `choice` keeps of its metadata, whole or not at all.
+def take_png(source: Path, place: Path, choice: str, texts: tuple[tuple[str, str], ...] = ()) -> None:
+    """Write a finished PNG to `place` with what `choice` keeps of its metadata, and `texts`, whole or not at all.
 
     The pixels are copied as they are packed, in constant memory. Raises PictureError for a PNG that is damaged or gone,
     StorageError.
     """
     _, told = read_carried(source, choice)
+    told = replace(told, texts=(*(text for text in told.texts if text[0] not in dict(texts)), *texts))
     with _scanned(source) as (file, chunks), PartFile(place) as part, part.explained():
         with closing(part.open()) as sink:
             sink.write(SIGNATURE)

@@ -35,7 +35,7 @@ class PngRows:
     """Rows of a PNG that `enhance.output.png` wrote, in constant memory whatever its size; close it, or use `with`.
 
     Rows are cheap from top to bottom; going back starts again at the top. Raises PictureError if the file is missing,
-    damaged or was written anew by another program.
+    damaged or was written anew by another program. `channels` 1 to 4 and `bits` 8 or 16 are as its header says.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,6 +66,11 @@ class PngRows:
     def size(self) -> tuple[int, int]:
         return self._height, self._width
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row's pixels."""
+        return self._stride - 1
+
     def rows(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last) [n, width, channels], uint8 or uint16."""
         if first < self._position:
@@ -82,7 +87,8 @@ class PngRows:
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
             raise ValueError("another kind of PNG")
         self._width, self._height = width, height
-        self._pixel_bytes = _CHANNELS[kind] * bits // 8
+        self.channels, self.bits = _CHANNELS[kind], bits
+        self._pixel_bytes = self.channels * bits // 8
         self._stride = 1 + width * self._pixel_bytes
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
         self._data = [chunk for chunk in chunks if chunk.kind == b"IDAT"]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from ..errors import Cancelled, SettingsError
+from ..errors import Cancelled
 from ..inference.network_output import streams_columns
 from ..picture import Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import FACTOR, Settings
+from .formats import ORIGIN_TEXTS, Origin
 from .png import PngFormat, PngWriter
 from .png_rows import FinishedRows
 from .rendition import Rendition, icc_for_screen, reduce, whole_picture
@@ -25,22 +25,8 @@ from .resample import Averages, enlarge
 from .tuning import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 
 _STRIP = 64
-ENDINGS = (".png",)
-"""How the name of a result may end."""
 LIVE = 720
 """The longest side of what is shown for a moment, in pixels."""
-_SIGNATURE, _INPUT = "Enhance signature", "Enhance input"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a finished PNG tells of where it comes from; None where it does not tell.
-
-    `signature` is that of its settings and input, `input_sha256` that of the input's bytes.
-    """
-
-    signature: str | None = None
-    input_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -197,12 +183,6 @@ def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[i
     return lambda rows, first: apply(rows, top + first, patches, settings.strength, left=left)
 
 
-def check_ending(path: Path) -> None:
-    """Raise SettingsError unless the name of a result ends as one of its formats does."""
-    if path.suffix.lower() not in ENDINGS:
-        raise SettingsError("png_only", name=path.name)
-
-
 def write_png(
     result: ResultRows,
     path: Path,
@@ -220,8 +200,8 @@ def write_png(
     picture = result.picture
     seconds = {"tuning": 0.0, "encode": 0.0}
     told = picture.metadata.sized(width, height)
-    foreign = tuple(text for text in told.texts if text[0] not in (_SIGNATURE, _INPUT))
-    told = replace(told, texts=(*foreign, (_SIGNATURE, signature), (_INPUT, picture.sha256)))
+    own = Origin(signature, picture.sha256).texts()
+    told = replace(told, texts=(*(text for text in told.texts if text[0] not in ORIGIN_TEXTS), *own))
     form = PngFormat(width, height, result.channels, picture.bits, picture.icc, told)
     writer = PngWriter(path, form)
     with writer:
@@ -237,12 +217,3 @@ def write_png(
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
     return Written(path, writer.sha256, writer.bytes_written), seconds
-
-
-def origin_of(path: Path) -> Origin:
-    """What a finished PNG tells of its origin; nothing for any other file, or none."""
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return Origin(*(image.info.get(key) for key in (_SIGNATURE, _INPUT)))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Origin()

@@ -153,7 +153,7 @@ class Workers:
     def _memory(self, need: Need) -> Iterator[bool]:
         """Waits until the memory is there, beside what others were granted; False if it is not there for one alone."""
         with self._changed:
-            while (enough := need.memory + sum(self._granted) <= _free_memory()) is False and self._granted:
+            while (enough := need.memory + sum(self._granted) <= free_memory()) is False and self._granted:
                 self._changed.wait(0.5)
             self._granted.append(need.memory)
         try:
@@ -277,7 +277,7 @@ def _widen(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _free_memory() -> int:
+def free_memory() -> int:
     """Bytes that can be had, by the system and by the container's limit."""
     return min([psutil.virtual_memory().available, *filter(None, map(_free_in_container, _CGROUPS))])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
-from .controls import settings_called
+from .controls import encoding_called, settings_called
 from .language import language_of
 from .line import Attention, RunState
 from .page_files import asker_of, check_together, report_name
@@ -51,20 +51,25 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        format: str = "png",
+        quality: float = 92,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
-        """Enhance a picture. Gives the PNG file and `info`, the facts of the run with the task_id.
+        """Enhance a picture. Gives the file and `info`, the facts of the run with the task_id.
 
         `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast; `scale` 1 to
         4; `tuning` False gives the network's output as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to
         1 how far the result is brought to agree with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1,
         `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64 to 1024 bounds
-        memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
+        memory and changes no pixel. `format` is png, jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the
+        file that is given, and its `notes` say what the format could not hold: on_white (transparency), eight_bits.
+        The job's progress counts rows; cancelling it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(
                 preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
             )
+            encoding = encoding_called(format, quality)
             picture = uploaded(image)
             attention = Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
@@ -72,16 +77,18 @@ class Endpoints:
                     attention.check()
                     progress(0, desc=f"waiting, {ahead} before it")
                     yield gr.skip(), gr.skip()
-                with closing(self._run(picture, settings, request)) as run:
+                with ExitStack() as hold:
+                    made = {"caller": request.session_hash, "encoding": encoding, "hold": hold}
+                    run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
                     for _ in run.looks(_LOOK_SECONDS):
                         if run.state.ahead:
                             attention.check()
                         _tell_rows(run.state, progress)
                         yield gr.skip(), gr.skip()
                     result = run.result()
-            name = download_name(result.info["input"]["name"], settings.scale)
-            info = self._services.owners.remember(request, result.info)
-            yield str(self._services.outbox.link(result.path, name)), for_client(info)
+                    name = download_name(result.info["input"]["name"], settings.scale, encoding.form.ending)
+                    file = self._services.outbox.link(result.path, name)
+            yield str(file), for_client(self._services.owners.remember(request, result.info))
 
     def preview(
         self,
@@ -100,17 +107,20 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        format: str = "png",
+        quality: float = 92,
     ) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
         `x` and `y` are the square's centre in input pixels, the middle when left out; `size` its side, 1 to 512. The
-        other parameters are those of /enhance. It is served between the steps of longer runs, and `info` carries the
-        signature that the whole run would have.
+        other parameters are those of /enhance; `format` and `quality` change nothing here. It is served between the
+        steps of longer runs, and `info` carries the signature that the whole run would have.
         """
         with self._services.told(request):
             settings = settings_called(
                 preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
             )
+            encoding_called(format, quality)
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture, side = self._services.previews.picture(path), whole_number("size", size)
@@ -133,9 +143,11 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        format: str = "png",
+        quality: float = 92,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
-        """Enhance several pictures. Gives a ZIP of the PNGs with report.csv and summary.pdf, and `info`.
+        """Enhance several pictures. Gives a ZIP of the results with report.csv and summary.pdf, and `info`.
 
         `images` is a list of uploaded files; the other parameters are those of /enhance. `info` counts the files that
         are done, failed and cancelled, and has for each its name, state, error, and the facts of its run. A file that
@@ -146,14 +158,16 @@ class Endpoints:
             settings = settings_called(
                 preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
             )
+            encoding = encoding_called(format, quality)
             if not images:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             check_together([item.source for item in items], self._services.limits)
-            language, attention = language_of(request), Attention(request)
+            attention = Attention(request)
+            given = self._services, items, settings, language_of(request), request.session_hash
             with (
                 self._services.line.enter(asker_of(request), "batch"),
-                closing(BatchWork(self._services, items, settings, language, request.session_hash)) as work,
+                closing(BatchWork(*given, encoding=encoding)) as work,
             ):
                 for _ in work.looks(_LOOK_SECONDS):
                     if work.batch.ahead:
@@ -184,9 +198,6 @@ class Endpoints:
     def status(self) -> dict[str, Any]:
         """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
         return self._services.status()
-
-    def _run(self, picture: Path, settings: Settings, request: gr.Request) -> Run:
-        return Run(self._services, picture, settings, caller=request.session_hash)
 
     def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
         icc, files = icc_for_screen(preview.piece.picture), []
@@ -241,6 +252,8 @@ def _setting_components() -> list[Component]:
         *(gr.Number(value=None, label=name) for name in optional),
         gr.Number(usual.tile, label="tile"),
         gr.Number(value=None, label="fidelity"),
+        gr.Textbox("png", label="format"),
+        gr.Number(92, label="quality"),
     ]
 
 

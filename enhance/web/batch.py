@@ -14,6 +14,7 @@ import gradio as gr
 
 from ..batch import Batch, Item, Running, pack, plan, titles
 from ..errors import EnhanceError, StorageError
+from ..output.formats import Encoding
 from ..output.rendition import save_small, save_small_result
 from ..settings import Settings
 from ..texts import say, say_time
@@ -59,10 +60,11 @@ class BatchWork(Background[Packed]):
         language: str,
         caller: Hashable,
         turn: LinePlace | None = None,
+        encoding: Encoding | None = None,
     ):
         self.language, self._services, self._preset = language, services, settings.preset
         limits: dict[str, Any] = {"max_pixels": services.limits.pixels, "max_bytes": services.limits.bytes}
-        told: dict[str, Any] = {"changed": self._look, "caller": caller}
+        told: dict[str, Any] = {"changed": self._look, "caller": caller, "encoding": encoding or Encoding()}
         self.running = Running(services.enhancer, settings, plan(items), **told, **limits)
         self._told = {item.key: item.state for item in self.batch.items if item.state == "done"}
         self._begun: float | None = None
@@ -290,8 +292,8 @@ def depict(services: Services, visitor: Visitor, item: Item, of_result: bool) ->
         pictures[item.key, of_result] = None
     with suppress(EnhanceError, OSError):
         place = services.outbox.place("small")
-        if of_result and item.result is not None:
+        if of_result and item.png is not None:
             before = pictures.get((item.key, False))
-            pictures[item.key, True] = save_small_result(item.result, place, _SMALL, before)
+            pictures[item.key, True] = save_small_result(item.png, place, _SMALL, before)
         else:
             pictures[item.key, False] = save_small(item.source, place, _SMALL, limits.pixels, limits.bytes)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import gradio as gr
 
 from ..errors import SettingsError
+from ..output.formats import Encoding
 from ..settings import Settings
 from ..texts import say
 from . import fragments
@@ -98,6 +99,12 @@ def settings_called(
     given = any(value is not None for value in sliders.values())
     switch = False if tuning is False else (True if given else None)
     return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
+
+
+def encoding_called(format: str | None, quality: float | None) -> Encoding:
+    """How a result is to be handed out. Raises SettingsError."""
+    usual = Encoding()
+    return Encoding(format or usual.format, usual.quality if quality is None else quality)  # type: ignore[arg-type]
 
 
 class ControlHandlers:

@@ -21,10 +21,9 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from ..enhancer import Result
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import is_at_work, place_whole, this_process
-from ..info import timestamp
+from ..info import Result, timestamp
 from ..output.png_rows import PngRows
 from ..output.rendition import small_size
 from ..output.result import whole_of
@@ -181,7 +180,8 @@ class HistoryHandlers:
         with self._services.told(request):
             visitor, language, entry = self._asked(event, request, key)
             info = self._tasks.finished(entry.task_id or "")
-            result = Result(self._tasks.result_path(info["task_id"]), info)
+            png = self._tasks.result_path(info["task_id"])
+            result = Result(png, info, png)
             upload = self._take(visitor, entry)
             with PngRows(result.path) as rows:
                 whole = whole_of(self._services.previews.picture(upload.path), rows)

@@ -11,8 +11,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError, PictureError
+from ..info import Result
 from ..output.rendition import icc_for_screen
 from ..output.result import GrowingPicture
 from ..picture import Picture
@@ -49,8 +49,8 @@ _PICTURE_SECONDS = 1.0
 class Run(ToldRun[Result]):
     """One run of the engine, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
-    def __init__(self, services: Services, source: Path, settings: Settings, caller: Hashable):
-        super().__init__(lambda _: _made(services, source, settings, self, caller))
+    def __init__(self, services: Services, source: Path, settings: Settings, caller: Hashable, **more: Any):
+        super().__init__(lambda _: _made(services, source, settings, self, caller, **more))
 
 
 def _made(

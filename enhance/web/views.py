@@ -13,8 +13,9 @@ import gradio as gr
 from gradio.blocks import BlockContext
 from gradio.components import Component
 
-from ..enhancer import Enhancer, Result
+from ..enhancer import Enhancer
 from ..files import explained, link_or_copy
+from ..info import Result
 from ..output.rendition import save_for_screen
 from ..output.resample import scaled_size
 from ..output.result import WholePicture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Enhancer, Settings, StorageError
+from enhance import Encoding, Enhancer, Settings, StorageError
 from enhance.batch import Item, Running, apart, find_pictures, lines_of, pack, plan
 from enhance.inference.turns import Turn
 from enhance.output.result import write_png
@@ -162,10 +162,10 @@ class Tree:
         (self.source / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(self.photo[:8, left : left + 8]).save(self.source / name, format="PNG")
 
-    def run(self, settings=RAW) -> dict[str, bool]:
+    def run(self, settings=RAW, encoding=Encoding()) -> dict[str, bool]:  # noqa: B008 - it never changes
         """Enhance the tree; says of each result whether it was there already."""
-        batch = plan(find_pictures([self.source], self.results), self.results)
-        done = Running(self.enhancer, settings, batch).run()
+        batch = plan(find_pictures([self.source], self.results), self.results, encoding.form.ending)
+        done = Running(self.enhancer, settings, batch, encoding=encoding).run()
         assert done.count("done") == len(done.items)
         return {
             item.output.relative_to(self.results).as_posix(): item.info["cached"]
@@ -225,6 +225,33 @@ def test_other_settings_replace_the_results_in_their_places(tree):
 
     assert tree.run(RAW.changed(contrast=1.2)) == {"a.png": False, "a-2.png": False}
     assert tree.run(RAW.changed(contrast=1.2)) == {"a.png": True, "a-2.png": True}
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
+def test_results_of_another_format_are_found_again_and_another_quality_replaces_them(tree, format):
+    tree.add("a.jpg", 0)
+    tree.add("a.png", 8)
+    tree.results = tree.source  # among the originals, which stay
+    before = {path: path.read_bytes() for path in tree.source.iterdir()}
+    fine, coarse = Encoding(format), Encoding(format, 60)
+
+    first, again, other = (tree.run(encoding=one) for one in (fine, fine, coarse))
+
+    assert set(first.values()) == set(other.values()) == {False}
+    assert again == dict.fromkeys(first, True)
+    assert set(first) == set(other)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert {path.name for path in tree.source.iterdir()} == {path.name for path in before} | set(first)
+
+
+def test_a_photo_of_somebody_elses_is_never_replaced_by_a_jpeg(tree, photo):
+    tree.add("a.png", 0)
+    tree.results.mkdir()
+    Image.fromarray(photo).save(tree.results / "a.jpg", comment="Enhance your life")
+    foreign = (tree.results / "a.jpg").read_bytes()
+
+    assert set(tree.run(encoding=Encoding("jpeg"))) == {"a-2.jpg"}
+    assert (tree.results / "a.jpg").read_bytes() == foreign
 
 
 def test_a_file_that_is_named_twice_is_taken_once(tree):

@@ -45,6 +45,33 @@ def test_one_file_to_one_file(photo_file, tmp_path, capsys):
     assert "224 x 160" in capsys.readouterr().out
 
 
+def test_the_ending_of_the_output_or_the_format_named_decides_what_is_written(photo, photo_file, tmp_path, capsys):
+    output, clear = tmp_path / "out.jpg", tmp_path / "clear.png"
+    Image.fromarray(np.dstack([photo, np.full(photo.shape[:2], 128, np.uint8)])).save(clear)
+
+    assert main(["run", str(photo_file), "-o", str(output), "--quality", "80", *FAST]) == 0
+    assert main(["run", str(clear), "--format", "jpeg", "--json", *FAST]) == 0
+
+    said = capsys.readouterr()
+    info = json.loads(said.out.splitlines()[-1])
+    assert [Image.open(path).format for path in (output, info["output"]["path"])] == ["JPEG", "JPEG"]
+    assert Path(info["output"]["path"]).stat().st_size == info["output"]["bytes"]
+    assert "clear.png: JPEG has no transparency" in said.err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("out", ".enhance-"))] == ["out.jpg"]
+
+
+def test_a_report_goes_beside_a_jpeg_too_and_once_there_it_needs_no_second_run(photo_file, tmp_path, capsys):
+    arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.jpg"), "--report", *FAST]
+
+    assert main(arguments) == 0
+    assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
+    assert main(arguments) == 0
+    assert "was there already" in capsys.readouterr().out
+    (tmp_path / "out.pdf").unlink()
+    assert main(arguments) == 0
+    assert (tmp_path / "out.pdf").exists()
+
+
 def test_without_output_the_result_lies_under_processed(photo_file, tmp_path, capsys):
     assert main(["run", str(photo_file), "--json", *FAST]) == 0
 
@@ -135,7 +162,13 @@ def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
         (["run", "PHOTO", "--strength", "-1"], "strength takes a number from 0 to 1, not -1.0"),
         (["run", "PHOTO", "--scale", "nan"], "scale takes a number from 1 to 4, not nan"),
         (["run", "PHOTO", "--precision", "fp8"], "Unknown precision “fp8”"),
-        (["run", "PHOTO", "-o", "out.jpg"], "end in .png"),
+        (["run", "PHOTO", "-o", "out.gif"], "out.gif ends as no format of a result does"),
+        (["run", "PHOTO", "-o", "out.jpg", "--format", "webp"], "out.jpg does not end as webp does"),
+        (["run", "PHOTO", "--format", "tiff"], "“tiff” is no format of a result: choose one of png, jpeg, webp, avif"),
+        (
+            ["run", "PHOTO", "--format", "jpeg", "--quality", "101"],
+            "quality takes a whole number from 1 to 100",
+        ),
         (["run", "PHOTO", "PHOTO", "-o", "PHOTO"], "name a folder"),
     ],
 )

@@ -224,7 +224,7 @@ def test_an_interrupt_does_not_end_a_worker(small: Path, made_worse: Workers):
 
 
 def test_what_does_not_fit_into_free_memory_is_not_begun(small: Path, monkeypatch):
-    monkeypatch.setattr(worker, "_free_memory", lambda: 1000)
+    monkeypatch.setattr(worker, "free_memory", lambda: 1000)
     assert refused(small) == "picture_memory_short"
     monkeypatch.undo()
     assert read_picture(small).width == 96
@@ -238,11 +238,11 @@ def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path
     assert worker._free_in_container(cgroup) is None
     (tmp_path / "memory.max").write_text("1500\n")
     assert worker._free_in_container(cgroup) == 800
-    assert worker._free_memory() > 0
+    assert worker.free_memory() > 0
 
 
 def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
-    monkeypatch.setattr(worker, "_free_memory", lambda: 64 * 96 * 40)  # enough for one at a time
+    monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 40)  # enough for one at a time
     widths: list[int] = []
     threads = [threading.Thread(target=lambda: widths.append(read_picture(small).width)) for _ in range(8)]
     for thread in threads:

@@ -33,6 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "report_month_{}": tuple(map(str, range(1, 13))),
     "report_place_{}": ("detailed", "even", "middle"),
     "report_stage_{}": ("wait", "decode", "scene", "network", "tuning", "encode"),
+    "note_{}": ("on_white", "eight_bits"),
     "table_{}": (*COLUMNS, "waiting", "running", "done", "failed", "cancelled"),
     "summary_column_{}": ("file", "result", "size", "time"),
     "summary_state_{}": ("waiting", "running", "failed", "cancelled"),

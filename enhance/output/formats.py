@@ -1,0 +1,477 @@
+"""The finished PNG becomes what people take home: JPEG, WebP or AVIF, with its profile, metadata and resolution.
+
+The PNG is read by rows and stays as it is. A large JPEG is written by strips too, in constant memory: each strip is
+coded by itself, and restart markers join them (ITU-T T.81, E.1.4), which gives the pixels of a JPEG made whole. WebP
+and AVIF are coded whole: the memory that this takes is reckoned before, and one is made at a time.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms, features
+
+from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
+from ..files import link_or_copy, place_whole
+from ..picture import Metadata
+from ..picture.chunks import (
+    SIGNATURE,
+    chunk_content,
+    entries,
+    main_directory,
+    order_of,
+    resource_of,
+    riff_chunks,
+    scan_chunks,
+)
+from ..picture.metadata import CHOICES
+from ..picture.worker import free_memory
+from ..texts import PixelCount
+from .png import read_carried, take_png
+from .png_rows import PngRows
+
+FINE = 90
+"""From this quality on colour is kept at the resolution of brightness (4:4:4), where the format can."""
+_STRIP, _STRIP_BYTES = 16, 1 << 20
+_PROGRESSIVE_PIXELS = 16_000_000
+"""Up to here a JPEG is progressive, which makes it 3 % smaller and takes the whole picture's memory."""
+_THOROUGH_PIXELS = 10_000_000
+"""Up to here an AVIF is coded at speed 6, beyond at 8: half the time again and again, 12 % larger."""
+_MOST_IN_SEGMENT = 65_533
+_MARK = "Enhance "
+ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding")
+"""The keywords under which a PNG tells its origin."""
+_MARK_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
+_WHOLE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file, and the largest picture that programs read in it: pixels a side, and in all.
+
+    A JPEG has room for 65,535 a side, but libjpeg, which nearly all programs use, refuses more than 65,500; libavif
+    refuses more than 32,768 a side or 16,384 squared in all. `memory` is what coding a whole picture was measured to
+    take, in bytes a pixel, from FINE on and below.
+    """
+
+    name: str
+    ending: str
+    side: int = (1 << 31) - 1
+    pixels: int = 1 << 62
+    alpha: bool = True
+    memory: tuple[int, int] = (0, 0)
+
+
+FORMATS = {
+    "png": Format("PNG", ".png"),
+    "jpeg": Format("JPEG", ".jpg", 65_500, alpha=False),
+    "webp": Format("WebP", ".webp", 16_383, memory=(13, 13)),
+    "avif": Format("AVIF", ".avif", 32_768, 16_384**2, memory=(48, 34)),
+}
+ENDINGS = {form.ending: name for name, form in FORMATS.items()} | {".jpeg": "jpeg"}
+"""How the name of a result may end, and which format that is."""
+_LOSSLESS_WEBP = 40
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a result is handed out. Raises SettingsError for what none can be.
+
+    `quality`, 1 to 100, means what it means for the libraries of each format (libjpeg, libwebp, libavif), and nothing
+    for PNG. A WebP of 100 is lossless, because below it has half the resolution in colour at any quality.
+    `metadata` says what is kept: "keep", "no-location" or "none".
+    """
+
+    format: str = "png"
+    quality: int = 92
+    metadata: str = "keep"
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise SettingsError("format_unknown", value=self.format, formats=", ".join(FORMATS))
+        if isinstance(self.quality, bool) or self.quality not in range(1, 101):
+            raise SettingsError("quality_range", value=repr(self.quality))
+        if self.metadata not in CHOICES:
+            raise SettingsError("metadata_unknown", value=self.metadata, choices=", ".join(CHOICES))
+        object.__setattr__(self, "quality", int(self.quality))
+
+    @staticmethod
+    def of_file(path: Path, quality: int = 92, metadata: str = "keep", format: str | None = None) -> Encoding:
+        """That of a file by its name's ending. Raises SettingsError, also where that is not of the `format` named."""
+        by_name = ENDINGS.get(path.suffix.lower())
+        if by_name is None:
+            raise SettingsError("format_ending", name=path.name)
+        if format is not None and format != by_name:
+            raise SettingsError("format_contradicts", name=path.name, format=format)
+        return Encoding(by_name, quality, metadata)
+
+    @property
+    def form(self) -> Format:
+        return FORMATS[self.format]
+
+    @property
+    def lossless(self) -> bool:
+        return self.format == "png" or (self.format == "webp" and self.quality == 100)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the stored PNG is the file itself."""
+        return self.format == "png" and self.metadata == "keep"
+
+    def __str__(self) -> str:
+        return "-".join([self.format, *([] if self.lossless else [str(self.quality)]), self.metadata])
+
+    def notes(self, *, alpha: bool, bits: int) -> list[str]:
+        """What such a picture loses in the format: "on_white" its transparency, "eight_bits" its finer steps."""
+        lost = {"on_white": alpha and not self.form.alpha, "eight_bits": bits > 8 and self.format != "png"}
+        return [note for note, is_lost in lost.items() if is_lost]
+
+    def check(self, width: int, height: int) -> None:
+        """Find out before any work whether a picture of this size can be had so.
+
+        Raises PictureError beyond the format, MemoryShortError beyond the free memory, SettingsError where the library
+        for the format is missing.
+        """
+        form, size = self.form, {"format": self.form.name, "width": f"{width:,}", "height": f"{height:,}"}
+        if self.format in ("webp", "avif") and not features.check(self.format):
+            raise SettingsError("format_missing", format=form.name)
+        if max(width, height) > form.side:
+            raise PictureError("format_too_long", limit=f"{form.side:,}", **size)
+        if width * height > form.pixels:
+            raise PictureError("format_too_large", limit=PixelCount(form.pixels), **size)
+        each = _LOSSLESS_WEBP if self.lossless else form.memory[self.quality < FINE]
+        needed, free = 0 if self.format == "png" else width * height * each, free_memory()
+        if needed > free:
+            raise MemoryShortError("format_memory", needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}", **size)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a finished file tells of where it comes from; None where it does not tell.
+
+    `signature` is that of its settings and input, `input_sha256` that of the input's bytes, `encoding` how it was
+    handed out, which a PNG does not tell.
+    """
+
+    signature: str | None = None
+    input_sha256: str | None = None
+    encoding: str | None = None
+
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """As a PNG carries it: keywords and values."""
+        values = (self.signature, self.input_sha256, self.encoding)
+        return tuple((name, value) for name, value in zip(ORIGIN_TEXTS, values, strict=True) if value is not None)
+
+    def mark(self) -> bytes | None:
+        """As the other formats carry it."""
+        words = (f"{name.removeprefix(_MARK)}={value}" for name, value in self.texts())
+        return (_MARK + " ".join(words)).encode("latin-1") if self.signature else None
+
+
+def hand_out(png: Path, place: Path, encoding: Encoding, stop: threading.Event | None = None) -> None:
+    """Make a finished PNG into a file at `place`, whole or not at all; the PNG stays.
+
+    Raises what `Encoding.check` does, StorageError, PictureError for a PNG that is damaged or gone, and Cancelled.
+    """
+    if encoding.is_stored:
+        place_whole(place, lambda temporary: link_or_copy(png, temporary))
+        return
+    origin = _told_origin(png, encoding)
+    if encoding.format == "png":
+        take_png(png, place, encoding.metadata, origin.texts())
+        return
+    with PngRows(png) as rows:
+        height, width = rows.size
+        encoding.check(width, height)
+        (icc, told), mark = read_carried(png, encoding.metadata), origin.mark()
+        write = _write_jpeg if encoding.format == "jpeg" else _write_whole
+
+        def written(temporary: Path) -> None:
+            with temporary.open("xb") as file:
+                write(file, rows, encoding, (icc, told), mark, stop)
+
+        place_whole(place, written)
+
+
+def notes_of(png: Path, encoding: Encoding) -> list[str]:
+    """The notes of `Encoding.notes` for a finished PNG. Raises PictureError."""
+    with PngRows(png) as rows:
+        return encoding.notes(alpha=rows.channels in (2, 4), bits=rows.bits)
+
+
+def _write_jpeg(
+    file: BinaryIO,
+    rows: PngRows,
+    encoding: Encoding,
+    carried: tuple[bytes | None, Metadata],
+    mark: bytes | None,
+    stop: threading.Event | None,
+) -> None:
+    """Progressive where that is cheap; else strips of whole blocks, each one restart interval."""
+    height, width = rows.size
+    whole = height * width <= _PROGRESSIVE_PIXELS
+    step = height if whole else _STRIP * max(1, min(_STRIP_BYTES // (_STRIP * rows.row_bytes), 64))
+    fine = encoding.quality >= FINE
+    options: dict[str, Any] = {"quality": encoding.quality, "subsampling": "4:4:4" if fine else "4:2:0"}
+    options |= {"progressive": True} if whole else {}
+    options |= {"dpi": carried[1].dpi} if carried[1].dpi else {}
+    block = 8 if fine or rows.channels < 3 else 16
+    interval = 0 if whole else -(-width // block) * (step // block)
+    for number, strip in enumerate(_strips(rows, step, encoding, stop)):
+        coded = io.BytesIO()
+        Image.fromarray(_squeezed(strip)).save(coded, "JPEG", **options)
+        head, scans = _split_jpeg(coded.getvalue())
+        if number == 0:
+            file.write(_jpeg_head(head, height, interval, _segments(*carried, mark)))
+        else:
+            file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]))
+        file.write(scans)
+    file.write(b"\xff\xd9")
+
+
+def _split_jpeg(data: bytes) -> tuple[bytes, bytes]:
+    """All before the first scan's data, and that without the mark of the end."""
+    place = 2
+    while True:
+        marker, length = struct.unpack_from(">xBH", data, place)
+        place += 2 + length
+        if marker == 0xDA:
+            return data[:place], data[place:-2]
+
+
+def _jpeg_head(head: bytes, height: int, interval: int, segments: bytes) -> bytes:
+    """A JPEG's head with the height of all strips, a restart interval (0: none), and more segments after JFIF's."""
+    parts, place = [head[:2]], 2
+    while place < len(head):
+        marker, length = struct.unpack_from(">xBH", head, place)
+        segment = head[place : place + 2 + length]
+        if 0xC0 <= marker <= 0xC2:
+            segment = segment[:5] + struct.pack(">H", height) + segment[7:]
+        if marker == 0xDA and interval:
+            parts.append(_segment(0xDD, struct.pack(">H", interval)))
+        parts.append(segment + (segments if marker == 0xE0 else b""))
+        place += 2 + length
+    return b"".join(parts)
+
+
+def _segments(icc: bytes | None, told: Metadata, mark: bytes | None) -> bytes:
+    """Metadata as the segments of a JPEG; a block that is too large for one is left out."""
+    parts = []
+    if told.exif:
+        parts.append(_segment(0xE1, b"Exif\0\0" + told.exif))
+    if told.xmp:
+        parts.append(_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + told.xmp))
+    if icc:
+        pieces = [icc[first : first + 65_519] for first in range(0, len(icc), 65_519)]
+        heads = (b"ICC_PROFILE\0" + bytes([number + 1, len(pieces)]) for number in range(len(pieces)))
+        parts += [_segment(0xE2, head + piece) for head, piece in zip(heads, pieces, strict=True)]
+    if told.iptc:
+        parts.append(_segment(0xED, b"Photoshop 3.0\0" + resource_of(told.iptc)))
+    if mark:
+        parts.append(_segment(0xFE, mark))
+    return b"".join(parts)
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content if len(content) <= _MOST_IN_SEGMENT else b""
+
+
+def _write_whole(
+    file: BinaryIO,
+    rows: PngRows,
+    encoding: Encoding,
+    carried: tuple[bytes | None, Metadata],
+    mark: bytes | None,
+    stop: threading.Event | None,
+) -> None:
+    """WebP and AVIF: in one piece, one picture at a time, because the memory of several was not reckoned."""
+    height, width = rows.size
+    grey = encoding.format == "avif" and rows.channels == 1
+    icc, told = carried
+    tones = None if rows.channels > 2 or grey else _tones(icc)
+    icc = icc if tones is None else None
+    with _WHOLE:
+        encoding.check(width, height)
+        mode = "L" if grey else ("RGB" if rows.channels in (1, 3) else "RGBA")
+        image, top = Image.new(mode, (width, height)), 0
+        for strip in _strips(rows, max(1, _STRIP_BYTES // rows.row_bytes), encoding, stop, tones):
+            image.paste(Image.fromarray(_squeezed(strip)), (0, top))
+            top += len(strip)
+        options: dict[str, Any] = {"quality": encoding.quality, "icc_profile": icc, "xmp": told.xmp or b""}
+        options["exif"] = _exif_with_resolution(told) or b""
+        if encoding.format == "webp":
+            options |= {"lossless": True, "exact": True} if encoding.lossless else {"method": 4}
+        else:
+            chroma = "4:0:0" if grey else ("4:4:4" if encoding.quality >= FINE else "4:2:0")
+            options |= {"subsampling": chroma, "speed": 6 if height * width <= _THOROUGH_PIXELS else 8}
+        coded = io.BytesIO()
+        image.save(coded, encoding.form.name, **options)
+    data = coded.getbuffer()
+    if mark is None:
+        file.write(data)
+    elif encoding.format == "avif":
+        file.write(data)
+        file.write(struct.pack(">I", 4 + len(_MARK_BOX) + len(mark)) + _MARK_BOX + mark)
+    else:
+        _write_webp(file, data, mark, (width, height), alpha=mode == "RGBA")
+
+
+def _write_webp(file: BinaryIO, data: memoryview, mark: bytes, size: tuple[int, int], *, alpha: bool) -> None:
+    """The RIFF file with one more chunk, which readers pass over (WebP container specification, unknown chunks)."""
+    chunks = bytes(data[12:16])
+    extended = b""
+    if chunks != b"VP8X":
+        width, height = ((side - 1).to_bytes(3, "little") for side in size)
+        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if alpha else 0) + width + height
+    more = struct.pack("<4sI", b"ENHA", len(mark)) + mark + bytes(len(mark) % 2)
+    length = 4 + len(extended) + len(data) - 12 + len(more)
+    file.write(b"RIFF" + struct.pack("<I", length) + b"WEBP" + extended)
+    file.write(data[12:])
+    file.write(more)
+
+
+def _strips(
+    rows: PngRows,
+    step: int,
+    encoding: Encoding,
+    stop: threading.Event | None,
+    tones: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
+    """Strips of uint8 [n, W, C] as the format takes them; grey becomes RGB by its `tones`, uint8 [256]."""
+    height, _ = rows.size
+    for first in range(0, height, step):
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped")
+        values = rows.rows(first, min(first + step, height))
+        if values.shape[2] in (2, 4) and not encoding.form.alpha:
+            values = _on_white(values)
+        elif values.dtype == np.uint16:
+            values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if tones is not None:
+            colour = np.repeat(tones[values[..., :1]], 3, axis=2)
+            values = np.concatenate([colour, values[..., 1:]], axis=2)
+        yield values
+
+
+def _on_white(values: np.ndarray) -> np.ndarray:
+    """Grey or colour over white as uint8 [n, W, 1 or 3], rounded once."""
+    levels = int(np.iinfo(values.dtype).max)
+    alpha = values[..., -1:].astype(np.uint64)
+    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels) * (levels - alpha)
+    divisor = np.uint64(levels * (levels // 255))
+    return ((mixed + divisor // 2) // divisor).astype(np.uint8)
+
+
+def _tones(icc: bytes | None) -> np.ndarray:
+    """The tones of grey in sRGB, uint8 [256], seen through a grey profile: RGB files can carry no such profile."""
+    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
+    if icc:
+        with suppress(ImageCms.PyCMSError, OSError):
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            seen = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if seen is not None:
+                return np.asarray(seen)[0, :, 1]
+    return np.asarray(ramp)[0]
+
+
+def _squeezed(values: np.ndarray) -> np.ndarray:
+    return values[..., 0] if values.shape[2] == 1 else values
+
+
+def _exif_with_resolution(told: Metadata) -> bytes | None:
+    """The EXIF block for a format that has no other place for the resolution, and whose readers turn by themselves.
+
+    A new directory at its end takes the place of the first: nothing else moves, as makers' notes need it.
+    """
+    block = told.exif or (b"II*\0" + struct.pack("<IHI", 8, 0, 0) if told.dpi else None)
+    if block is None:
+        return None
+    order = order_of(block)
+    own = {tag: block[place - 8 : place + 4] for tag, _, place in entries(block, main_directory(block))}
+    own.pop(0x0112, None)
+    block += bytes(len(block) % 2)
+    if told.dpi:
+        across, down = (_ratio(one) for one in told.dpi)
+        place = len(block)
+        block += struct.pack(order + "4I", *across, *down)
+        own[0x011A] = struct.pack(order + "HHII", 0x011A, 5, 1, place)
+        own[0x011B] = struct.pack(order + "HHII", 0x011B, 5, 1, place + 8)
+        own[0x0128] = struct.pack(order + "HHIHH", 0x0128, 3, 1, 2, 0)
+    directory = struct.pack(order + "H", len(own)) + b"".join(own[tag] for tag in sorted(own)) + bytes(4)
+    return block[:4] + struct.pack(order + "I", len(block)) + block[8:] + directory
+
+
+def _ratio(number: float) -> tuple[int, int]:
+    """A fraction of two whole numbers; what lies a rounding of pHYs (dots a metre) beside one is that whole number."""
+    nearest = round(number)
+    return (nearest, 1) if abs(number - nearest) < 0.02 else (round(1000 * number), 1000)
+
+
+def origin_of(path: Path) -> Origin:
+    """What a finished file tells of its origin; nothing for any other file, or none."""
+    with suppress(OSError, ValueError, EOFError, struct.error), path.open("rb") as file:
+        told = _told_by(file)
+        return Origin(*map(told.get, ORIGIN_TEXTS))
+    return Origin()
+
+
+def _told_by(file: BinaryIO) -> dict[str, str]:
+    head = file.read(16)
+    if head.startswith(SIGNATURE):
+        texts = (chunk_content(file, one) for one in scan_chunks(file) if one.kind == b"tEXt" and one.length < 999)
+        pairs = (text.decode("latin-1").split("\0", 1) for text in texts)
+        return {key: value for key, value in pairs if key in ORIGIN_TEXTS}
+    mark = next(_marks_in(file, head), b"").decode("latin-1")
+    words = (word.partition("=") for word in mark.removeprefix(_MARK).split())
+    return {_MARK + name: value for name, _, value in words}
+
+
+def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """What this program said of itself in a JPEG, a WebP or an AVIF."""
+    if head[:2] == b"\xff\xd8":
+        found = _comments(file)
+    elif head[8:12] == b"WEBP":
+        found = (chunk_content(file, one) for one in riff_chunks(file) if one.kind == b"ENHA")
+    elif head[4:8] == b"ftyp":
+        found = _boxes(file)
+    else:
+        return
+    yield from (mark for mark in found if mark.startswith(_MARK.encode()))
+
+
+def _comments(file: BinaryIO) -> Iterator[bytes]:
+    """The comments before a JPEG's pixels."""
+    file.seek(2)
+    while (head := file.read(4)) and head[0] == 0xFF and head[1] != 0xDA:
+        length = int.from_bytes(head[2:], "big") - 2
+        if head[1] == 0xFE:
+            yield file.read(length)
+        else:
+            file.seek(length, 1)
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """The content of boxes of this program's own at the top of an AVIF."""
+    place, end = 0, file.seek(0, 2)
+    while place + 8 <= end:
+        file.seek(place)
+        head = file.read(8 + 16)
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == _MARK_BOX:
+            yield file.read(length - len(head))
+        if length < 8:  # up to the end, or longer than any picture here
+            return
+        place += length
+
+
+def _told_origin(png: Path, encoding: Encoding) -> Origin:
+    """What the file tells of its origin, so that it is known again; nothing where no metadata is wanted."""
+    return Origin() if encoding.metadata == "none" else replace(origin_of(png), encoding=str(encoding))

@@ -1,0 +1,348 @@
+"""Results as people take them home: what other programs find in a JPEG, a WebP and an AVIF made from a finished PNG."""
+
+from __future__ import annotations
+
+import errno
+import io
+import itertools
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, IptcImagePlugin
+
+from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
+from enhance.output import formats
+from enhance.output.formats import FORMATS, Origin, hand_out, origin_of
+from enhance.output.png import PngFormat, PngWriter
+from enhance.picture import Metadata
+
+from ..conftest import psnr
+
+RAW = Settings.from_preset("anime-fast")
+LOSSY = ("jpg", "webp", "avif")
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+MADE = Origin("a" * 64, "b" * 64)
+
+
+def grey_profile() -> bytes:
+    """A profile of grey tones with a gamma of 1.0, which look far lighter than the same numbers do in sRGB."""
+    profile = bytearray(128)
+    profile[8:12], profile[12:24], profile[36:40] = b"\2\x40\0\0", b"mntrGRAYXYZ ", b"acsp"
+    profile[68:80] = bytes.fromhex("0000f6d6000100000000d32d")
+    white = b"XYZ \0\0\0\0" + profile[68:80]
+    curve, text = b"curv\0\0\0\0\0\0\0\0", b"text\0\0\0\0own\0"
+    tags, content = b"", b""
+    for name, value in ((b"wtpt", white), (b"kTRC", curve), (b"cprt", text), (b"desc", text)):
+        place = 128 + 4 + 12 * 4 + len(content)
+        tags += name + place.to_bytes(4, "big") + len(value).to_bytes(4, "big")
+        content += value
+    whole = profile + (4).to_bytes(4, "big") + tags + content
+    whole[:4] = len(whole).to_bytes(4, "big")
+    return bytes(whole)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Writes a finished PNG of these pixels; gives its path."""
+    numbers = itertools.count()
+
+    def write(values: np.ndarray, icc: bytes | None = None, **told) -> Path:
+        path = tmp_path / f"finished-{next(numbers)}.png"
+        height, width = values.shape[:2]
+        channels = 1 if values.ndim == 2 else values.shape[2]
+        metadata = Metadata(texts=MADE.texts(), **told)
+        form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, metadata)
+        with PngWriter(path, form) as writer:
+            writer.write(values)
+        return path
+
+    return write
+
+
+def taken(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
+    """The PNG as a file of another format, beside it."""
+    place = png.with_name(f"{png.stem}-taken.{ending}")
+    hand_out(png, place, Encoding.of_file(place, quality, metadata))
+    return place
+
+
+def pixels(path: Path, mode: str | None = None) -> np.ndarray:
+    image = Image.open(path)
+    return np.asarray(image.convert(mode) if mode else image)
+
+
+def sampling(path: Path) -> set[int]:
+    """The sampling factors of a JPEG's components, as its frame header has them (ITU-T T.81, B.2.2)."""
+    data = path.read_bytes()
+    start = max(data.find(b"\xff\xc0\0"), data.find(b"\xff\xc2\0"))
+    return {data[start + 11 + 3 * component] for component in range(data[start + 9])}
+
+
+@pytest.mark.parametrize("ending", LOSSY)
+def test_higher_quality_is_nearer_to_the_png_and_larger(finished, photo, ending):
+    png = finished(photo)
+    made = [(psnr(pixels(path), photo), path.stat().st_size) for path in (taken(png, ending, q) for q in (30, 75, 98))]
+
+    assert made == sorted(made)
+    assert made[0][0] < made[1][0] - 2 < made[2][0] - 4
+    assert made[2][0] > 38
+
+
+def test_a_jpeg_keeps_full_colour_from_90_up(finished, photo):
+    png = finished(photo)
+
+    assert [sampling(taken(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
+
+
+def test_a_webp_of_100_is_lossless_with_its_transparency(finished, photo):
+    values = np.dstack([photo, np.tile(np.arange(56, dtype=np.uint8) * 4, (40, 1))])
+
+    assert np.array_equal(pixels(taken(finished(values), "webp", 100)), values)
+
+
+@pytest.mark.parametrize(("quality", "channels"), [(95, 3), (80, 3), (80, 1)])
+def test_a_jpeg_by_strips_has_the_pixels_of_one_made_whole(finished, photo, monkeypatch, quality, channels):
+    values = np.tile(photo, (3, 2, 1))[:117, :101, :channels].squeeze()
+    whole = io.BytesIO()
+    Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
+    monkeypatch.setattr(formats, "_PROGRESSIVE_PIXELS", 0)
+    monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # seven strips and a bit
+
+    made = taken(finished(values), "jpg", quality)
+
+    assert b"\xff\xd6" in made.read_bytes()
+    assert np.array_equal(pixels(made), np.asarray(Image.open(whole)))
+
+
+def told_exif() -> bytes:
+    """A block with a camera, an exposure, a place, and makers' notes that point to a place in the block."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Camera of mine", 1
+    exif.get_ifd(0x8769).update({0x829A: 0.25, 0x927C: b"notes of the maker"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 22.0, 12.0)})
+    return exif.tobytes()[6:]
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
+ dc:format="a title" exif:GPSLatitude="47,22.2N"/></rdf:RDF></x:xmpmeta>"""
+IPTC = b"\x1c\2\x78\0\5words"
+TOLD = {"exif": told_exif(), "xmp": XMP, "iptc": IPTC, "dpi": (300.0, 300.0)}
+
+
+@pytest.mark.parametrize("ending", LOSSY)
+def test_profile_and_metadata_come_along(finished, photo, ending):
+    png = finished(photo, SRGB, **TOLD)
+    made = Image.open(taken(png, ending))
+    exif = made.getexif()
+
+    assert made.info["icc_profile"] == SRGB
+    assert made.info["xmp"] == XMP
+    assert (exif[0x010F], exif.get_ifd(0x8769)[0x829A]) == ("Camera of mine", 0.25)
+    notes = TOLD["exif"].index(b"notes of")
+    assert made.info["exif"].removeprefix(b"Exif\0\0")[notes : notes + 18] == b"notes of the maker"
+    if ending == "jpg":
+        assert IptcImagePlugin.getiptcinfo(made) == {(2, 120): b"words"}
+
+
+@pytest.mark.parametrize("told", [{}, {"exif": told_exif()}])
+@pytest.mark.parametrize("ending", LOSSY)
+def test_the_resolution_comes_along_with_and_without_exif(finished, photo, ending, told):
+    made = Image.open(taken(finished(photo, dpi=(300.0, 240.0), **told), ending, metadata="keep"))
+
+    if ending == "jpg":
+        assert made.info["dpi"] == (300, 240)
+    else:
+        exif = made.getexif()
+        assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (300, 240, 2)
+        assert exif.get(0x010F) == ("Camera of mine" if told else None)
+
+
+@pytest.mark.parametrize("ending", [*LOSSY, "png"])
+def test_without_location_the_place_goes_and_the_rest_stays(finished, photo, ending):
+    made = taken(finished(photo, SRGB, **TOLD), ending, metadata="no-location")
+    image = Image.open(made)
+
+    assert image.getexif()[0x010F] == "Camera of mine"
+    assert not image.getexif().get_ifd(0x8825)
+    assert b"a title" in made.read_bytes()
+    assert b"47,22" not in made.read_bytes()
+    assert origin_of(made).encoding == str(Encoding.of_file(made, metadata="no-location"))
+
+
+@pytest.mark.parametrize("ending", [*LOSSY, "png"])
+def test_with_no_metadata_only_profile_and_resolution_stay(finished, photo, ending):
+    made = taken(finished(photo, SRGB, **TOLD), ending, metadata="none")
+    image = Image.open(made)
+
+    assert image.info["icc_profile"] == SRGB
+    assert set(image.getexif()) <= {0x011A, 0x011B, 0x0128}
+    assert {"xmp", "comment", "photoshop", "XML:com.adobe.xmp"} & set(image.info) == set()
+    assert origin_of(made) == Origin()
+    assert (image.getexif().get(0x011A) or image.info["dpi"][0]) == pytest.approx(300, abs=0.01)
+    assert image.size == (56, 40)
+
+
+@pytest.mark.parametrize("ending", LOSSY)
+def test_a_file_without_any_metadata_is_read_by_others(finished, photo, ending):
+    made = taken(finished(photo), ending)
+
+    seen = cv2.imread(str(made))
+    assert seen is not None
+    assert psnr(seen[..., ::-1], photo) > 32
+    assert origin_of(made) == Origin(MADE.signature, MADE.input_sha256, f"{Encoding.of_file(made)}")
+
+
+def test_transparency_comes_to_lie_on_white_in_a_jpeg_and_stays_elsewhere(finished):
+    values = np.zeros((16, 48, 4), np.uint8)
+    values[:, 16:32, 3], values[:, 32:] = 128, (200, 10, 10, 255)
+    png = finished(values)
+
+    jpeg = pixels(taken(png, "jpg", 100))
+    assert [jpeg[8, x].tolist() for x in (4, 24)] == [[255] * 3, [127] * 3]
+    assert np.abs(jpeg[8, 40].astype(int) - (200, 10, 10)).max() <= 2
+    for ending in ("webp", "avif"):
+        assert np.abs(pixels(taken(png, ending), "RGBA")[8, [4, 24, 40], 3].astype(int) - (0, 128, 255)).max() <= 2
+    assert formats.notes_of(png, Encoding("jpeg")) == ["on_white"]
+    assert formats.notes_of(png, Encoding("webp")) == []
+
+
+@pytest.mark.parametrize("ending", LOSSY)
+def test_sixteen_bits_become_the_nearest_eight(finished, ending):
+    png = finished(np.full((16, 16, 3), 200 * 257 - 100, np.uint16))
+
+    assert np.abs(pixels(taken(png, ending, 100)).astype(int) - 200).max() <= (0 if ending == "webp" else 1)
+    assert formats.notes_of(png, Encoding.of_file(Path(f"x.{ending}"))) == ["eight_bits"]
+
+
+def test_sixteen_bits_over_white_are_rounded_once(finished):
+    values = np.tile(np.array([[[257 * 100, 32768]]], np.uint16), (16, 16, 1))  # grey, half transparent
+
+    made = pixels(taken(finished(values), "jpg", 100))
+
+    assert made.ndim == 2
+    assert set(made.ravel()) == {177}  # 100 / 2 + 255 / 2 = 177.5, less what 32768 is above the half
+
+
+def test_grey_stays_grey_with_its_profile_and_looks_the_same_where_there_is_no_grey(finished):
+    png = finished(np.full((16, 16), 55, np.uint8), icc=grey_profile())
+
+    for ending in ("jpg", "avif"):
+        made = Image.open(taken(png, ending, 100))
+        assert (made.mode, made.info["icc_profile"]) == ("L", grey_profile())
+    webp = Image.open(taken(png, "webp", 100))
+    assert webp.info.get("icc_profile") is None
+    assert webp.getpixel((8, 8)) == (128, 128, 128)  # 55 / 255 of the light in sRGB
+
+
+@pytest.mark.parametrize(
+    ("format", "width", "height", "sentence"),
+    [
+        ("jpeg", 65_501, 1, "JPEG holds at most 65,500 pixels a side, and the result has 65,501 x 1: choose PNG"),
+        ("webp", 1, 16_384, "WebP holds at most 16,383 pixels a side"),
+        ("avif", 40_000, 1, "AVIF holds at most 32,768 pixels a side"),
+        (
+            "avif",
+            20_000,
+            20_000,
+            "AVIF holds at most 268 megapixels, and the result has 20,000 x 20,000 pixels: choose PNG",
+        ),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused_with_a_sentence_that_names_png(format, width, height, sentence):
+    with pytest.raises(PictureError) as refused:
+        Encoding(format).check(width, height)
+
+    assert sentence in str(refused.value)
+    assert "PNG" in refused.value.sentence("zh-CN")
+
+
+@pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])
+def test_what_is_just_not_too_large_is_written_and_read(finished, ending, width):
+    assert pixels(taken(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_tried(finished, photo, monkeypatch):
+    monkeypatch.setattr(formats, "free_memory", lambda: 20_000)
+    png = finished(photo)
+
+    for ending in ("webp", "avif"):
+        with pytest.raises(MemoryShortError, match="choose PNG"):
+            taken(png, ending)
+    taken(png, "jpg")
+
+
+@pytest.mark.parametrize("quality", [0, 101, 92.5, "92", True, None])
+def test_a_quality_that_is_none_is_refused(quality):
+    with pytest.raises(SettingsError, match="1 to 100"):
+        Encoding("jpeg", quality)
+
+
+@pytest.mark.parametrize("ending", LOSSY)
+def test_a_full_disk_and_a_stop_leave_what_was_there(finished, photo, ending, monkeypatch):
+    png = finished(photo)
+    place = png.with_name(f"{png.stem}-taken.{ending}")
+    place.write_bytes(b"earlier")
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        hand_out(png, place, Encoding.of_file(place), stop)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        taken(png, ending)
+
+    assert place.read_bytes() == b"earlier"
+    assert sorted(path.name for path in png.parent.iterdir()) == sorted((png.name, place.name))
+
+
+def test_a_result_is_saved_under_any_name_and_says_what_was_lost(enhancer, photo, tmp_path, fresh_store):
+    source = tmp_path / "clear.png"
+    Image.fromarray(np.dstack([photo, photo[..., 0]])).save(source)
+    result = enhancer.run(source, RAW)
+
+    saved = [result.save(tmp_path / name, quality=80) for name in ("a.jpg", "a.webp", "a.avif", "a.PNG", "b.jpeg")]
+
+    assert [Image.open(one.path).format for one in saved] == ["JPEG", "WEBP", "AVIF", "PNG", "JPEG"]
+    assert [one.info["output"].get("notes") for one in saved] == [["on_white"], [], [], None, ["on_white"]]
+    assert saved[3].path.read_bytes() == result.path.read_bytes()
+    for one in saved:
+        assert one.info["output"]["bytes"] == one.path.stat().st_size
+        assert (one.info["output"]["width"], one.info["output"]["height"]) == (224, 160)
+    with pytest.raises(SettingsError, match="no format of a result"):
+        result.save(tmp_path / "a.tif")
+    with pytest.raises(StorageError, match="never overwritten"):
+        result.save(source)
+
+
+def test_a_run_that_is_asked_for_twice_is_encoded_once_and_goes_with_its_task(enhancer, photo_file, fresh_store):
+    first, again = (enhancer.run(photo_file, RAW, encoding=Encoding("jpeg", 80)) for _ in range(2))
+
+    assert (first.path, again.info["cached"]) == (again.path, True)
+    assert first.path.stat().st_size == first.info["output"]["bytes"]
+    assert enhancer.tasks.info(first.info["task_id"])["output"]["path"].endswith(".png")
+    enhancer.tasks.remove(first.info["task_id"], with_input=False)
+    assert first.path.exists()
+    enhancer.tasks.remove(again.info["task_id"], with_input=False)
+    assert not first.path.exists()
+
+
+def test_what_its_format_cannot_hold_is_refused_before_the_network_runs(enhancer, tmp_path, monkeypatch, fresh_store):
+    source = tmp_path / "strip.png"
+    Image.new("RGB", (5_000, 1)).save(source)
+    monkeypatch.setattr(enhancer.engine, "stream", None)
+
+    for wish in ({"output": tmp_path / "x.webp"}, {"encoding": Encoding("webp")}):
+        with pytest.raises(PictureError, match="choose PNG"):
+            enhancer.run(source, RAW, **wish)
+    assert [path.name for path in tmp_path.glob("*.*")] == ["strip.png"]
+
+
+def test_every_format_has_an_ending_by_which_it_is_found(tmp_path):
+    assert {Encoding.of_file(Path(f"x{one.ending}")).format for one in FORMATS.values()} == set(FORMATS)
