@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError
-from .settings import PRESETS, RANGES, Settings
+from .settings import PRESETS, RANGES, SIZES, Settings
 
 if TYPE_CHECKING:
     from .batch import Batch, Item
@@ -134,8 +134,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--preset", default="gentle", help=f"one of {', '.join(PRESETS)} (default gentle)")
     run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
+    run.add_argument("--scale", type=float, help="times larger, 1 to what the network makes (default)")
+    run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
+    run.add_argument("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
     for name, (low, high) in RANGES.items():
-        more = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
+        more = ", default 192; bounds memory, changes no pixel" if name == "tile" else ""
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     _add_device(run)
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
@@ -165,8 +168,8 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    sliders = {name: getattr(options, name) for name in RANGES}
-    settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **sliders)
+    given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
+    settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
     from .batch import Running
     from .enhancer import Enhancer
 

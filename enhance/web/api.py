@@ -42,7 +42,7 @@ class Endpoints:
         request: gr.Request,
         image: str | None,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -51,19 +51,24 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        long_side: float | None = None,
+        megapixels: float | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance a picture. Gives the PNG file and `info`, the facts of the run with the task_id.
 
-        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast; `scale` 1 to
-        4; `tuning` False gives the network's output as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to
-        1 how far the result is brought to agree with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1,
-        `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64 to 1024 bounds
-        memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
+        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast. The
+        result is `scale` times as large, or its longer side has `long_side` pixels, or it has so many `megapixels`:
+        give one of the three, or none for the largest that the network makes. `tuning` False gives the network's output
+        as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to 1 how far the result is brought to agree
+        with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5
+        take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel.
+        The job's progress counts rows; cancelling it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
+                *(long_side, megapixels),
             )
             picture = uploaded(image)
             attention = Attention(request)
@@ -79,7 +84,7 @@ class Endpoints:
                         _tell_rows(run.state, progress)
                         yield gr.skip(), gr.skip()
                     result = run.result()
-            name = download_name(result.info["input"]["name"], settings.scale)
+            name = download_name(result.info["input"]["name"], settings)
             info = self._services.owners.remember(request, result.info)
             yield str(self._services.outbox.link(result.path, name)), for_client(info)
 
@@ -91,7 +96,7 @@ class Endpoints:
         y: float | None = None,
         size: float = 128,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -100,6 +105,8 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        long_side: float | None = None,
+        megapixels: float | None = None,
     ) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
@@ -109,7 +116,8 @@ class Endpoints:
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
+                *(long_side, megapixels),
             )
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
@@ -124,7 +132,7 @@ class Endpoints:
         request: gr.Request,
         images: list[str] | None,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -133,6 +141,8 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        long_side: float | None = None,
+        megapixels: float | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance several pictures. Gives a ZIP of the PNGs with report.csv and summary.pdf, and `info`.
@@ -144,7 +154,8 @@ class Endpoints:
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
+                *(long_side, megapixels),
             )
             if not images:
                 raise PictureError("api_no_pictures")
@@ -236,11 +247,11 @@ def _setting_components() -> list[Component]:
     optional = ("strength", "denoise", "sharpen", "saturation", "contrast")
     return [
         gr.Textbox(usual.preset, label="preset"),
-        gr.Number(usual.scale, label="scale"),
+        gr.Number(value=None, label="scale"),
         gr.Checkbox(usual.tuning, label="tuning"),
         *(gr.Number(value=None, label=name) for name in optional),
         gr.Number(usual.tile, label="tile"),
-        gr.Number(value=None, label="fidelity"),
+        *(gr.Number(value=None, label=name) for name in ("fidelity", "long_side", "megapixels")),
     ]
 
 
