@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError
 from .settings import PRESETS, RANGES, SIZES, Settings
+from .texts import say
 
 if TYPE_CHECKING:
-    from .batch import Batch, Item
+    from .batch import Batch, Item, Shard
 
 log = logging.getLogger("enhance")
 
@@ -141,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         more = ", default 192; bounds memory, changes no pixel" if name == "tile" else ""
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     _add_device(run)
+    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
     bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
@@ -170,11 +172,11 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
     settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
-    from .batch import Running
+    from .batch import Running, Shard
     from .enhancer import Enhancer
 
-    batch = _planned(options.input, options.output)
-    if not batch.items:
+    batch = _planned(options.input, options.output, Shard.of(options.shard))
+    if not batch.listed and not batch.items:
         raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
@@ -184,29 +186,39 @@ def _run(options: argparse.Namespace) -> int:
     language = terminal_language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
         ended = Running(enhancer, settings, batch, changed=reporter.look, report=language).run()
+        reporter.conclude(ended)
     enhancer.release()
-    return 0 if ended.count("done") == len(ended.items) else 1
+    return 1 if ended.count("failed") else 0
 
 
-def _planned(inputs: list[Path], output: Path | None) -> Batch:
+def _planned(inputs: list[Path], output: Path | None, shard: Shard) -> Batch:
     """What is to be done, and where each result goes. Raises SettingsError where that is no usable place."""
-    from .batch import Batch, Item, find_pictures, plan
+    from .batch import Batch, Item, find_pictures
     from .files import sweep
     from .output.result import check_ending
 
     if output is None:
-        return plan(find_pictures(inputs))
+        return find_pictures(inputs, shard=shard)
     one_file = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
-    if one_file:
+    if one_file and shard.count == 1:
         check_ending(output)
         sweep(output.parent)
         return Batch((Item(inputs[0], Path(inputs[0].name), output),))
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
-    planned = plan(find_pictures(inputs, output), output)
+    planned = find_pictures(inputs, output, shard)
     for folder in {output / item.place for item in planned.items}:
         sweep(folder.parent)
     return planned
+
+
+def _named(item: Item) -> dict[str, str]:
+    return {"name": item.name, "path": str(item.source)}
+
+
+def _tell(key: str, **values: object) -> None:
+    """One sentence that is no complaint on standard error, in the terminal's language."""
+    print(f"enhance: {say(terminal_language(), key, **values)}", file=sys.stderr)
 
 
 class _Reporter:
@@ -245,6 +257,22 @@ class _Reporter:
         self._bar.n = round(100 * batch.share, 1)
         self._bar.refresh()
 
+    def conclude(self, batch: Batch) -> None:
+        """Say what was not taken: it was hidden, no picture, or is being made by another process."""
+        elsewhere = [item for item in batch.items if item.state == "elsewhere"]
+        self._bar.clear()
+        if self._json:
+            facts = [{"status": "elsewhere", "input": _named(item)} for item in elsewhere]
+            if batch.hidden or batch.others:
+                facts.append({"status": "passed over", "hidden": batch.hidden, "others": batch.others})
+            for one in facts:
+                print(json.dumps(one, ensure_ascii=False), flush=True)
+            return
+        if elsewhere:
+            _tell("made_elsewhere", count=len(elsewhere))
+        if batch.hidden or batch.others:
+            _tell("passed_over", hidden=batch.hidden, others=batch.others)
+
     def _say(self, item: Item) -> None:
         self._bar.clear()
         if item.info is None:
@@ -252,7 +280,7 @@ class _Reporter:
             _complain(item.error, item.source)
             if self._json:
                 error = item.error.sentence(terminal_language())
-                failed = {"status": "failed", "input": {"name": item.name}, "error": error}
+                failed = {"status": "failed", "input": _named(item), "error": error}
                 print(json.dumps(failed, ensure_ascii=False), flush=True)
         elif self._json:
             print(json.dumps(item.info, ensure_ascii=False), flush=True)

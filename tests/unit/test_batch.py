@@ -164,7 +164,7 @@ class Tree:
 
     def run(self, settings=RAW) -> dict[str, bool]:
         """Enhance the tree; says of each result whether it was there already."""
-        batch = plan(find_pictures([self.source], self.results), self.results)
+        batch = find_pictures([self.source], self.results)
         done = Running(self.enhancer, settings, batch).run()
         assert done.count("done") == len(done.items)
         return {
@@ -231,7 +231,7 @@ def test_a_file_that_is_named_twice_is_taken_once(tree):
     tree.add("a.png", 0)
     again = tree.source.parent / "tree" / ".." / "tree" / "a.png"
 
-    assert len(find_pictures([tree.source, tree.source / "a.png", again])) == 1
+    assert len(find_pictures([tree.source, tree.source / "a.png", again]).items) == 1
 
 
 def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer, sources, tmp_path, monkeypatch):
