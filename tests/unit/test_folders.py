@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,18 +203,38 @@ def test_claims_of_dead_processes_go_with_the_folder_and_those_of_living_ones_st
     assert len(list(folder.iterdir())) == 1
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
-    program = [sys.executable, "-m", "enhance", "run", *arguments, "--json", *FAST]
+AT_A_SIGN = """
+import sys
+import enhance.enhancer, enhance.batch, enhance.inference.engine
+from enhance.__main__ import program
+print("ready", flush=True)
+sys.stdin.readline()
+program(sys.argv[1:])
+"""
+
+
+def started(*runs: list[str]) -> list[subprocess.Popen[str]]:
+    """The command line in processes of its own, all of them at the same moment."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    program = [sys.executable, "-c", AT_A_SIGN, "run", "--json", *FAST]
+    processes = [subprocess.Popen([*program, *run], text=True, env=environment, **pipes) for run in runs]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return processes
 
 
 def test_two_shards_one_of_them_started_twice_write_each_file_once(tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(8):  # two of each stem, which fall to different shards
-        picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 24)
+        picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
 
-    runs = [started(str(folder), "-o", str(output), "--shard", shard) for shard in ("1/2", "1/2", "2/2")]
+    runs = started(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
     told = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
 
     assert [run.returncode for run in runs] == [0, 0, 0]
@@ -228,7 +249,7 @@ def test_a_shard_that_ends_midway_is_gone_on_with_at_once(tmp_path, capsys, numb
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 96)
-    run = started(str(folder), "-o", str(output), "--shard", "1/1")
+    [run] = started([str(folder), "-o", str(output), "--shard", "1/1"])
     wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
     run.send_signal(number)
     run.communicate(timeout=60)
