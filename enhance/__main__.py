@@ -25,7 +25,8 @@ from .settings import PRESETS, RANGES, SIZES, Settings
 from .texts import say
 
 if TYPE_CHECKING:
-    from .batch import Batch, Item, Shard
+    from .batch import Batch, Item
+    from .picture import Shard
 
 log = logging.getLogger("enhance")
 
@@ -172,10 +173,11 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
     settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
-    from .batch import Running, Shard
+    from .batch import Running
     from .enhancer import Enhancer
+    from .picture import Shard
 
-    batch = _planned(options.input, options.output, Shard.of(options.shard))
+    batch = _planned(options.input, options.output, Shard.called(options.shard))
     if not batch.listed and not batch.items:
         raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)

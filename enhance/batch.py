@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import threading
 import time
@@ -13,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, PictureError, SettingsError, StorageError
+from .errors import Cancelled, EnhanceError, PictureError, StorageError
 from .output import ResultNames
 from .output.result import origin_of
-from .picture import Picture, inspect, list_pictures, read_picture
+from .picture import Picture, Shard, inspect, list_pictures, read_picture
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, straight
 
@@ -78,51 +77,19 @@ class Batch:
         return sum(item.state == state for item in self.items)
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One of the `count` parts of a list that as many machines do together: every `count`th, from the `number`th on."""
+def find_pictures(inputs: Iterable[Path], output: Path | None = None, shard: Shard = Shard()) -> Batch:  # noqa: B008
+    """A batch of the files named, and of the pictures in the folders named, as `list_pictures` finds them.
 
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def of(cls, text: str) -> Shard:
-        """The part that is called 2/5. Raises SettingsError."""
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        number, count = (int(one) for one in found.groups()) if found else (0, 0)
-        if not 1 <= number <= count:
-            raise SettingsError("shard_wrong", value=text)
-        return cls(number, count)
-
-
-def find_pictures(inputs: Iterable[Path], output: Path | None = None, shard: Shard = Shard()) -> Batch:
-    """A batch of the files named, and of the pictures in the folders named, each folder in the order of paths.
-
-    Each file is taken once. Results in the `output` folder are not taken for pictures of a folder around it. Of all
-    the files `shard` says which are done; a folder that cannot be read is one that failed.
+    Results in the `output` folder are not taken for pictures of a folder around it. Of all the files `shard` says which
+    are done; a folder that cannot be read is one that failed.
     """
-    found: dict[Path, Item] = {}
-    closed: list[Item] = []
-    hidden = others = 0
-    for path in inputs:
-        if path.is_dir():
-            listing = list_pictures(path, lambda one: _is_earlier_result(one, output))
-            items = [Item(one, one.relative_to(path)) for one in listing.pictures]
-            closed += [_closed(one, path) for one in listing.closed]
-            hidden, others = hidden + listing.hidden, others + listing.others
-        else:
-            items = [Item(path, Path(path.name))]
-        for item in items:
-            found.setdefault(item.source.resolve(), item)
-    listed = list(found.values())
-    names = ResultNames(output) if output else None
-    share = (*listed[shard.number - 1 :: shard.count], *closed)
-    return Batch(share, names=names, listed=len(listed), hidden=hidden, others=others)
-
-
-def _closed(folder: Path, within: Path) -> Item:
-    place = folder.relative_to(within.parent)
-    return Item(folder, place, state="failed", error=PictureError("folder_closed", name=place.as_posix()))
+    listing = list_pictures(inputs, lambda path: _is_earlier_result(path, output))
+    items = [Item(one.path, one.place) for one in shard.of(listing.pictures)]
+    for one in listing.closed:
+        error = PictureError("folder_closed", name=one.place.as_posix())
+        items.append(Item(one.path, one.place, state="failed", error=error))
+    facts = {"listed": len(listing.pictures), "hidden": listing.hidden, "others": listing.others}
+    return replace(plan(items, output), **facts)
 
 
 def plan(items: Iterable[Item], folder: Path | None = None) -> Batch:

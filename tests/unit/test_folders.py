@@ -17,9 +17,10 @@ from PIL import Image
 
 from enhance import SettingsError
 from enhance.__main__ import main
-from enhance.batch import Item, Shard, find_pictures, plan, titles
+from enhance.batch import Item, find_pictures, plan, titles
 from enhance.files import this_process
 from enhance.output import Claims, ResultNames
+from enhance.picture import Shard
 
 from ..api.test_endpoints import wait_until
 
@@ -141,7 +142,7 @@ def test_the_shards_share_the_list_out(tmp_path):
     for name in "abcdefg":
         picture(tmp_path / f"{name}.png")
 
-    shares = [places(tmp_path, shard=Shard.of(f"{number}/3")) for number in (1, 2, 3)]
+    shares = [places(tmp_path, shard=Shard.called(f"{number}/3")) for number in (1, 2, 3)]
 
     assert shares == [["a.png", "d.png", "g.png"], ["b.png", "e.png"], ["c.png", "f.png"]]
 
@@ -149,7 +150,7 @@ def test_the_shards_share_the_list_out(tmp_path):
 @pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
 def test_what_is_no_shard_is_one_sentence(text, tmp_path, capsys):
     with pytest.raises(SettingsError, match="such as 2/5"):
-        Shard.of(text)
+        Shard.called(text)
     assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
