@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError
-from .settings import PRESETS, RANGES, Settings
+from .settings import PRESETS, RANGES, SIZES, Settings
 from .texts import say
 
 if TYPE_CHECKING:
     from .batch import Batch, Item
     from .output.formats import Encoding
+    from .picture import Shard
 
 log = logging.getLogger("enhance")
 
@@ -136,12 +137,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--preset", default="gentle", help=f"one of {', '.join(PRESETS)} (default gentle)")
     run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
+    run.add_argument("--scale", type=float, help="times larger, 1 to what the network makes (default)")
+    run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
+    run.add_argument("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
     for name, (low, high) in RANGES.items():
-        more = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
+        more = ", default 192; bounds memory, changes no pixel" if name == "tile" else ""
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
     run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
     _add_device(run)
+    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
     bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
@@ -169,13 +174,14 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    sliders = {name: getattr(options, name) for name in RANGES}
-    settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **sliders)
+    given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
+    settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
     from .batch import Running
     from .enhancer import Enhancer
+    from .picture import Shard
 
-    batch, encoding = _planned(options)
-    if not batch.items:
+    batch, encoding = _planned(options, Shard.called(options.shard))
+    if not batch.listed and not batch.items:
         raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
@@ -185,30 +191,41 @@ def _run(options: argparse.Namespace) -> int:
     language = terminal_language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter:
         ended = Running(enhancer, settings, batch, changed=reporter.look, report=language, encoding=encoding).run()
+        reporter.conclude(ended)
     enhancer.release()
-    return 0 if ended.count("done") == len(ended.items) else 1
+    return 1 if ended.count("failed") else 0
 
 
-def _planned(options: argparse.Namespace) -> tuple[Batch, Encoding]:
+def _planned(options: argparse.Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     """What is to be done, where each result goes, and as what. Raises SettingsError where that is no usable place."""
-    from .batch import Batch, Item, find_pictures, plan
+    from .batch import Batch, Item, find_pictures
     from .files import sweep
     from .output.formats import Encoding
 
     inputs, output = options.input, options.output
-    if output is not None and len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir():
+    one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
+    if output is not None and one_file and not output.is_dir():
         encoding = Encoding.of_file(output, options.quality, format=options.format)
         sweep(output.parent)
         return Batch((Item(inputs[0], Path(inputs[0].name), output),)), encoding
     encoding = Encoding(options.format or "png", options.quality)
     if output is None:
-        return plan(find_pictures(inputs)), encoding
+        return find_pictures(inputs, shard=shard), encoding
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
-    planned = plan(find_pictures(inputs, output), output, encoding.form.ending)
+    planned = find_pictures(inputs, output, shard, encoding.form.ending)
     for folder in {output / item.place for item in planned.items}:
         sweep(folder.parent)
     return planned, encoding
+
+
+def _named(item: Item) -> dict[str, str]:
+    return {"name": item.name, "path": str(item.source)}
+
+
+def _tell(key: str, **values: object) -> None:
+    """One sentence that is no complaint on standard error, in the terminal's language."""
+    print(f"enhance: {say(terminal_language(), key, **values)}", file=sys.stderr)
 
 
 class _Reporter:
@@ -247,6 +264,22 @@ class _Reporter:
         self._bar.n = round(100 * batch.share, 1)
         self._bar.refresh()
 
+    def conclude(self, batch: Batch) -> None:
+        """Say what was not taken: it was hidden, no picture, or is being made by another process."""
+        elsewhere = [item for item in batch.items if item.state == "elsewhere"]
+        self._bar.clear()
+        if self._json:
+            facts = [{"status": "elsewhere", "input": _named(item)} for item in elsewhere]
+            if batch.hidden or batch.others:
+                facts.append({"status": "passed over", "hidden": batch.hidden, "others": batch.others})
+            for one in facts:
+                print(json.dumps(one, ensure_ascii=False), flush=True)
+            return
+        if elsewhere:
+            _tell("made_elsewhere", count=len(elsewhere))
+        if batch.hidden or batch.others:
+            _tell("passed_over", hidden=batch.hidden, others=batch.others)
+
     def _say(self, item: Item) -> None:
         self._bar.clear()
         self._note(item)
@@ -255,7 +288,7 @@ class _Reporter:
             _complain(item.error, item.source)
             if self._json:
                 error = item.error.sentence(terminal_language())
-                failed = {"status": "failed", "input": {"name": item.name}, "error": error}
+                failed = {"status": "failed", "input": _named(item), "error": error}
                 print(json.dumps(failed, ensure_ascii=False), flush=True)
         elif self._json:
             print(json.dumps(item.info, ensure_ascii=False), flush=True)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError
-from .files import file_sha256
-from .output.formats import Encoding, Origin, origin_of
-from .picture import Picture, inspect, read_picture
+from .errors import Cancelled, EnhanceError, PictureError, StorageError
+from .output import ResultNames
+from .output.formats import Encoding, origin_of
+from .picture import Picture, Shard, inspect, list_pictures, read_picture
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, straight
 
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
-"""The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
-
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One file of a batch. `state` is waiting, running, done, failed or cancelled; `error` says why it failed."""
+    """One file of a batch. `state` is waiting, running, done, failed, cancelled or, where another process makes it,
+    elsewhere; `error` says why it failed.
+    """
 
     source: Path
     place: Path
@@ -75,27 +72,33 @@ class Batch:
     """How many runs are before its next file, while that waits."""
     names: ResultNames | None = None
     """What names the results, where they go to a folder."""
+    listed: int = 0
+    """How many pictures were found, of which these may be a share; `hidden` and `others` were passed over."""
+    hidden: int = 0
+    others: int = 0
 
     def count(self, state: str) -> int:
         return sum(item.state == state for item in self.items)
 
 
-def find_pictures(inputs: Iterable[Path], output: Path | None = None) -> list[Item]:
-    """The files named, and the pictures in the folders named, each folder in the order of names.
+def find_pictures(
+    inputs: Iterable[Path],
+    output: Path | None = None,
+    shard: Shard = Shard(),  # noqa: B008 - it never changes
+    ending: str = ".png",
+) -> Batch:
+    """A batch of the files named, and of the pictures in the folders named, as `list_pictures` finds them.
 
-    Each file is taken once. Results of an earlier batch in the `output` folder are not taken for pictures of a folder
-    around it.
+    Results in the `output` folder are not taken for pictures of a folder around it. Of all the files `shard` says which
+    are done; a folder that cannot be read is one that failed.
     """
-    found: dict[Path, Item] = {}
-    for path in inputs:
-        if path.is_dir():
-            pictures = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-            items = [Item(one, one.relative_to(path)) for one in pictures if not _is_earlier_result(one, output)]
-        else:
-            items = [Item(path, Path(path.name))]
-        for item in items:
-            found.setdefault(item.source.resolve(), item)
-    return list(found.values())
+    listing = list_pictures(inputs, lambda path: _is_earlier_result(path, output))
+    items = [Item(one.path, one.place) for one in shard.of(listing.pictures)]
+    for one in listing.closed:
+        error = PictureError("folder_closed", name=one.place.as_posix())
+        items.append(Item(one.path, one.place, state="failed", error=error))
+    facts = {"listed": len(listing.pictures), "hidden": listing.hidden, "others": listing.others}
+    return replace(plan(items, output, ending), **facts)
 
 
 def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png") -> Batch:
@@ -103,71 +106,15 @@ def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png"
     return Batch(tuple(items), names=ResultNames(folder, ending) if folder else None)
 
 
-class ResultNames:
-    """Gives each source a result's name of its own below a folder, where it keeps its sub-folder and name.
-
-    A result that lies there already is replaced only by one of the same source, which is known by its bytes. Where a
-    name is taken by another file, be it an original, another source's result or anything else, a number is added.
-    """
-
-    def __init__(self, folder: Path, ending: str = ".png"):
-        self.folder, self.ending = folder, ending
-        self._given: set[str] = set()
-        self._there: dict[Path, dict[Path, Origin]] = {}
-
-    def give(self, source: Path, place: Path) -> Path:
-        """Where the result of `source` goes, which lies at `place` below the folder that it was found in."""
-        folder = self.folder / place.parent
-        return self._earlier(source, folder) or self._free(source, folder)
-
-    def _earlier(self, source: Path, folder: Path) -> Path | None:
-        """Where a result of this source lies already."""
-        stem = re.compile(rf"{re.escape(source.stem)}(-\d+)?{re.escape(self.ending)}", re.IGNORECASE)
-        results = {path: one.input_sha256 for path, one in self._results(folder).items() if stem.fullmatch(path.name)}
-        if not results or (sha256 := _content(source)) is None:
-            return None
-        plain_first = sorted(results, key=lambda path: (len(path.name), path.name))
-        return next((path for path in plain_first if results[path] == sha256 and self._take(path)), None)
-
-    def _free(self, source: Path, folder: Path) -> Path:
-        """The first name that no file has and no other source was given."""
-        for number in itertools.count(1):
-            path = folder / f"{source.stem}{f'-{number}' if number > 1 else ''}{self.ending}"
-            if not path.exists() and self._take(path):
-                return path
-        raise AssertionError("count() does not end")
-
-    def _take(self, path: Path) -> bool:
-        key = str(path.absolute()).casefold()
-        if key in self._given:
-            return False
-        self._given.add(key)
-        return True
-
-    def _results(self, folder: Path) -> dict[Path, Origin]:
-        """The results of an earlier batch in a folder."""
-        if folder not in self._there:
-            found = ((path, origin_of(path)) for path in folder.glob(f"*{self.ending}"))
-            self._there[folder] = {path: origin for path, origin in found if origin.signature}
-        return self._there[folder]
-
-
-def _content(path: Path) -> str | None:
-    try:
-        return file_sha256(path)
-    except OSError:
-        return None
-
-
 def apart(names: Iterable[str]) -> list[str]:
-    """The names, each one once: those that come again get a number before their suffix."""
+    """The names or paths, each one once: those that come again get a number before their suffix."""
     taken: set[str] = set()
     result = []
     for name in names:
         path, candidate, number = Path(name), name, 1
         while candidate.casefold() in taken:
             number += 1
-            candidate = f"{path.stem}-{number}{path.suffix}"
+            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
         taken.add(candidate.casefold())
         result.append(candidate)
     return result
@@ -194,6 +141,7 @@ class Running:
     """Whose batch it is: its files take turns with the runs of other callers."""
 
     def __post_init__(self) -> None:
+        self._looked_again = False
         self._lock = threading.RLock()
         self._over = False
         self._worked = 0
@@ -201,14 +149,20 @@ class Running:
         self._bytes = self.max_bytes or self.enhancer.max_bytes
 
     def run(self) -> Batch:
-        """Do the files in turn and give the batch as it ended; a stop keeps what is done."""
+        """Do the files in turn and give the batch as it ended; a stop keeps what is done.
+
+        What another process is making is left to it; at the end it is looked for once more.
+        """
         self._started = time.perf_counter()
         with self._lock:
             for place, item in enumerate(self.batch.items):
                 if item.state == "waiting" and not item.pixels:
                     self._put(place, measured(item, self._pixels, self._bytes))
-        while (place := self._next()) is not None:
-            self._one(place)
+        with self.batch.names or nullcontext() as names:
+            while (place := self._next()) is not None:
+                self._one(place)
+                if names:
+                    names.release()
         return self.batch
 
     def add(self, items: Iterable[Item]) -> bool:
@@ -230,17 +184,37 @@ class Running:
     def _next(self) -> int | None:
         """The place of the next file, which has begun; None when it is over, and from then on nothing can join."""
         with self._lock:
-            waiting = [place for place, item in enumerate(self.batch.items) if item.state == "waiting"]
-            if waiting and not self.stop.is_set():
-                item = self.batch.items[waiting[0]]
-                names = self.batch.names if item.output is None else None
-                output = names.give(item.source, item.place) if names else item.output
-                self._put(waiting[0], replace(item, state="running", output=output))  # no one can remove it any more
-                return waiting[0]
+            while not self.stop.is_set():
+                if not self._places("waiting") and not self._looked_again:
+                    self._looked_again = True
+                    self._set("elsewhere", "waiting")
+                place = next(iter(self._places("waiting")), None)
+                if place is None:
+                    break
+                if self._begin(place):
+                    return place
             self._over = True
-            for place in waiting:
-                self._put(place, replace(self.batch.items[place], state="cancelled"))
+            self._set("waiting", "cancelled")
             return None
+
+    def _begin(self, place: int) -> bool:
+        """Give the file its result's name, and let it run; not where that cannot be had, or is made elsewhere."""
+        item, names = self.batch.items[place], self.batch.names
+        try:
+            output = names.give(item.source, item.place) if names and item.output is None else item.output
+        except StorageError as error:
+            self._put(place, replace(item, state="failed", error=error))
+            return False
+        elsewhere = names is not None and output is None
+        self._put(place, replace(item, state="elsewhere" if elsewhere else "running", output=output))
+        return not elsewhere
+
+    def _places(self, state: str) -> list[int]:
+        return [place for place, item in enumerate(self.batch.items) if item.state == state]
+
+    def _set(self, state: str, other: str) -> None:
+        for place in self._places(state):
+            self._put(place, replace(self.batch.items[place], state=other))
 
     def _one(self, place: int) -> None:
         item = self.batch.items[place]
@@ -310,7 +284,7 @@ class Running:
     def _tell(self, pixels: int, share: float) -> None:
         """Count the pixels done, of the file at work a `share`, and reckon the time from those that took time."""
         with self._lock:
-            total = sum(item.pixels for item in self.batch.items if item.state != "failed") or 1
+            total = sum(item.pixels for item in self.batch.items if item.state not in ("failed", "elsewhere")) or 1
             finished = sum(item.pixels for item in self.batch.items if item.state == "done")
             done, worked = finished + pixels * share, self._worked + pixels * share
             elapsed = time.perf_counter() - self._started
@@ -330,13 +304,12 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
 
 
 def titles(batch: Batch) -> dict[Item, str]:
-    """What the finished files are called where they lie together: each one as it was, and no two alike."""
+    """What the finished files are called where they lie together: each one in its sub-folder, and no two alike."""
     done = [item for item in batch.items if item.state == "done"]
-    return dict(zip(done, apart(_title(item) for item in done), strict=True))
-
-
-def _title(item: Item) -> str:
-    return f"{straight(Path(item.name).stem)}{item.result.suffix if item.result else ''}"
+    places = [Path(straight(item.place.as_posix())) for item in done]
+    endings = [item.result.suffix if item.result else ".png" for item in done]
+    names = [place.with_name(place.stem + ending).as_posix() for place, ending in zip(places, endings, strict=True)]
+    return dict(zip(done, apart(names), strict=True))
 
 
 def _report_place(result: Path, picture: Picture) -> Path:

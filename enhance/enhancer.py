@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from .inference.network_output import NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import Result, RunRecord, located_of, settings_in
 from .output.formats import Encoding, hand_out, notes_of
+from .output.resample import result_size
 from .output.result import ResultRows
 from .picture import Picture, read_picture, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
@@ -113,7 +115,7 @@ class Enhancer:
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
-            height, width = pipeline.size_of_result(record)
+            height, width = record.size
             encoding.check(width, height)
             if output is not None:
                 return self._run_to(Path(output), source, record, workshop, others, encoding, hold, with_png)
@@ -256,7 +258,7 @@ class Enhancer:
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
         settings = settings_of(settings)
-        megapixels = width * height * settings.scale**2 / 1e6
+        megapixels = math.prod(result_size(settings, height, width)) / 1e6
         return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def hints(self, picture: Picture) -> tuple[str, ...]:

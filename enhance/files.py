@@ -218,10 +218,14 @@ def _is_abandoned(leftover: Path) -> bool:
         return True
 
 
+def runs_here(process: str) -> bool:
+    """Whether `this_process` named a process so on this machine."""
+    return process.split("-")[0] == this_process().split("-")[0] and process.count("-") == 2
+
+
 def is_at_work(process: str) -> bool:
     """Whether a process that `this_process` named so is still there; one of another machine counts as gone."""
-    host, pid, started = process.split("-")
-    return host == this_process().split("-")[0] and _is_alive(int(pid), int(started))
+    return runs_here(process) and _is_alive(*(int(part) for part in process.split("-")[1:]))
 
 
 def _is_alive(pid: int, started: int) -> bool:

@@ -17,6 +17,7 @@ from .files import file_sha256
 from .inference.models import Located
 from .inference.turns import Waiting
 from .output.formats import Encoding, hand_out, notes_of
+from .output.resample import result_size
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class RunRecord:
         self.memory: PeakMemory | None = None
         self.ran = False
         """Whether the network ran; a kept output has no speed."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the result. Raises SettingsError where the picture cannot have the settings' size."""
+        return result_size(self.settings, self.picture.height, self.picture.width)
 
     @property
     def signature(self) -> str:

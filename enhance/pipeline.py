@@ -25,14 +25,14 @@ from .inference.network_output import NetworkOutput, OutputShape, streams_column
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_handed_out, output_of
 from .output.formats import Encoding, origin_of
-from .output.resample import scaled_size
+from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
 from .output.tuning import Photo
 from .picture import Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
 from .scenes.dehaze import Haze, clear_part, find_haze
 from .scenes.faces import Faces, Portraits
-from .settings import FACTOR, Settings
+from .settings import Settings
 from .tasks import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -140,12 +140,16 @@ def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iter
 
 
 def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
-    """Step 1: the picture decoded, the model's file at hand. Raises PictureError, WeightsError, Cancelled."""
+    """Step 1: the picture decoded, the model's file at hand.
+
+    Raises PictureError, WeightsError, Cancelled, and SettingsError where the picture cannot have the size asked for.
+    """
     picture = order.source
     if not isinstance(picture, Picture):
         picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
     if order.name is not None:
         picture = replace(picture, name=order.name)
+    result_size(order.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
     located, *_ = [models.ensure(name, others.stop) for name in order.settings.recipe.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
@@ -170,15 +174,10 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
     origin = origin_of(path)
     if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
         return None
-    output = output_of(Written(path, file_sha256(path), path.stat().st_size), size_of_result(record))
+    output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
         output = output_handed_out(output, path, encoding, notes_of(record, encoding))
     return record.info(output, cached=True)
-
-
-def size_of_result(record: RunRecord) -> tuple[int, int]:
-    """Height and width."""
-    return scaled_size(record.picture.height, record.picture.width, record.settings.scale)
 
 
 def notes_of(record: RunRecord, encoding: Encoding) -> list[str]:
@@ -195,16 +194,18 @@ def make(
     scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record.picture, settings, output, scene)
-        rendition, meter = others.watch.finished(rows) if others.watch else None, FidelityMeter(rows)
+        rendition = others.watch.finished(rows) if others.watch else None
+        smaller = any(after < before for after, before in zip(rows.size, record.picture.rgb.shape, strict=False))
+        meter = None if smaller else FidelityMeter(rows)
         written, seconds = write_png(
             rows,
             target.path,
             signature=record.signature,
-            passing=[meter] if rendition is None else [meter, rendition],
+            passing=[one for one in (meter, rendition) if one is not None],
             stop=others.stop,
         )
         record.spent(seconds)
-        record.add(fidelity_db=meter.decibels(), **scene.describe())
+        record.add(fidelity_db=meter and meter.decibels(), **scene.describe())
         if preview is not None and preview.piece.network_key == record.network_key:
             record.add(agreement_db=agreement_db(preview, rows))
         return record.info(output_of(written, rows.size))
@@ -219,7 +220,8 @@ def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, ot
         network = output.rows(0, output.height)
     patches = scene.faces.patches if scene.faces else ()
     photo = scene.photo(part, record.settings, record.picture.noise, outer)
-    piece = Piece(part, photo, network, box, outer, record.network_key, patches)
+    whole = record.picture.height, record.picture.width
+    piece = Piece(part, photo, network, box, outer, whole, record.network_key, patches)
     before, after = render(piece, record.settings)
     record.stage("tuning")
     record.add(preview=asdict(box), **scene.describe())
@@ -254,7 +256,7 @@ def network_output(
     lies at `box`, the output is that of the part alone, and urgent.
     """
     picture = part or record.picture
-    with _kept(target) or _empty(picture, target) as output:
+    with _kept(target) or _empty(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
             record.ran = True
             seen = scene.photo(picture, record.settings, box=box).rows(0, picture.height)
@@ -286,9 +288,9 @@ def _kept(target: Target | None) -> NetworkOutput | None:
     return output
 
 
-def _empty(picture: Picture, target: Target | None) -> NetworkOutput:
+def _empty(picture: Picture, factor: int, target: Target | None) -> NetworkOutput:
     height, width = picture.height, picture.width
-    shape = OutputShape(FACTOR * height, FACTOR * width, picture.rgb.dtype.name, streams_columns(height, width))
+    shape = OutputShape(factor * height, factor * width, picture.rgb.dtype.name, streams_columns(height, width))
     folder = target.path.parent if target else None
     return NetworkOutput.create(shape, path=target.keep if target else None, folder=folder)
 

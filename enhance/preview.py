@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .output.resample import enlarge
+from .output.resample import Cut, enlarge
 from .output.result import ResultRows, faces_over
 from .output.tuning import Photo
 from .picture import Box, Picture
@@ -28,7 +28,8 @@ class Piece:
 
     `picture` is the square with its margin cut out of the input, `network` the network's output for that,
     [4 * height, 4 * width, 3], and `photo` what it saw; `box` the square, `outer` the square with its margin, in input
-    pixels; `network_key` that of the whole picture's output, of which this is a part; `patches` are the restored faces.
+    pixels, of a picture of `whole` (height, width); `network_key` that of the whole picture's output, of which this is
+    a part; `patches` are the restored faces.
     """
 
     picture: Picture
@@ -36,6 +37,7 @@ class Piece:
     network: np.ndarray
     box: Box
     outer: Box
+    whole: tuple[int, int]
     network_key: str
     patches: tuple[FacePatch, ...] = ()
 
@@ -61,53 +63,31 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
     faces = faces_over(piece.patches, settings, (piece.outer.top, piece.outer.left))
-    result = ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces)
-    height, width = result.size
+    cut = Cut(piece.outer, *piece.whole)
+    result = ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces, cut)
+    height, _ = result.size
     after = result.rows(0, height)
-    before = enlarge(_channels(piece.picture), settings.scale, 0, height)
-    window = _window(piece, settings.scale, height, width)
+    before = enlarge(_channels(piece.picture), result.grid, 0, height)
+    window = result.grid.window(piece.box)
     return before[window], after[window]
 
 
 def look(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """Before and after of a square of the finished picture: its exact pixels, and the input enlarged bicubically."""
-    down, across = _square(rows, box)
-    before = enlarge(_channels(rows.picture), rows.settings.scale, down.start, down.stop)[:, across]
+    down, across = rows.grid.window(box)
+    before = enlarge(_channels(rows.picture), rows.grid, down.start, down.stop)[:, across]
     return before, rows.rows(down.start, down.stop)[:, across]
 
 
 def agreement_db(preview: Preview, rows: ResultRows) -> float:
     """The PSNR in dB between a preview and the finished pixels of its square; equal pixels count as 99 dB."""
     _, previewed = render(preview.piece, rows.settings)
-    down, across = _square(rows, preview.piece.box)
+    down, across = rows.grid.window(preview.piece.box)
     final = rows.rows(down.start, down.stop)[:, across]
     error = np.mean((previewed.astype(np.float64) - final) ** 2)
     return round(min(99.0, float(10 * np.log10(rows.picture.levels**2 / max(error, 1e-12)))), 2)
 
 
-def _square(rows: ResultRows, box: Box) -> tuple[slice, slice]:
-    """Where a square of the input lies in the result."""
-    height, width = rows.size
-    scale = rows.settings.scale
-    return _place(box.top, box.height, scale, height), _place(box.left, box.width, scale, width)
-
-
 def _channels(picture: Picture) -> np.ndarray:
     colour = picture.rgb[..., :1] if picture.grey else picture.rgb
     return colour if picture.alpha is None else np.dstack([colour, picture.alpha])
-
-
-def _window(piece: Piece, scale: float, height: int, width: int) -> tuple[slice, slice]:
-    """Where the square lies in the result of the square with its margin."""
-    box, outer = piece.box, piece.outer
-    return (
-        _place(box.top - outer.top, box.height, scale, height),
-        _place(box.left - outer.left, box.width, scale, width),
-    )
-
-
-def _place(start: int, length: int, scale: float, whole: int) -> slice:
-    """A stretch of input pixels in a result of `whole` pixels."""
-    size = min(max(1, round(length * scale)), whole)
-    first = max(0, min(round(start * scale), whole - size))
-    return slice(first, first + size)

@@ -12,10 +12,16 @@ from .texts import name_of, say
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
 PIPELINE = 2
 
+_MOST = 999_999
+"""More pixels along a side, and more megapixels, than any picture has."""
+
 DEFAULT_PRESET = "gentle"
 
 FACTOR = 4
 """How many times larger the networks that ship make a picture."""
+
+SIZES = ("scale", "long_side", "megapixels")
+"""The settings that say how large the result is, one of them at most."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Preset:
     model: str
     scene: str | None = None
     """What is done around the network: `face`, `dehaze` or nothing."""
+    scale: int = FACTOR
+    """How many times larger the network makes a picture."""
     partner: str | None = None
     """The model that `denoise` 0 stands for, where the network has two ends; `model` is that of 1."""
     tuning: bool = True
@@ -56,7 +64,6 @@ PRESETS: dict[str, Preset] = {
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""
 
 RANGES: dict[str, tuple[float, float]] = {
-    "scale": (1, 4),
     "strength": (0, 1),
     "fidelity": (0, 1),
     "denoise": (0, 1),
@@ -93,12 +100,13 @@ class Settings:
 
     `tuning` off bypasses strength, fidelity, sharpen, saturation and contrast: the picture is the network's output.
     `strength` is the network's share of it, the rest is the photo without its noise, enlarged; `fidelity` how far it is
-    brought to agree with the photo. `scale` is the size of the result; the network always enlarges four times. `tile`
-    bounds memory and changes no pixel.
+    brought to agree with the photo. The result is `scale` times as large as the input, or its longer side has
+    `long_side` pixels, or it has so many `megapixels`; where none of the three is given it is as large as the network
+    makes it, and never larger (`output.resample.result_size`). `tile` bounds memory and changes no pixel.
     """
 
     preset: str = DEFAULT_PRESET
-    scale: float = 4
+    scale: float | None = None
     tuning: bool = True
     strength: float = 0.65
     fidelity: float = 1.0
@@ -107,18 +115,29 @@ class Settings:
     saturation: float = 1.0
     contrast: float = 1.0
     tile: int = 192
+    long_side: int | None = None
+    megapixels: float | None = None
 
     def __post_init__(self) -> None:
         find_preset(self.preset)
+        sizes = [name for name in SIZES if getattr(self, name) is not None]
+        if len(sizes) > 1:
+            raise SettingsError("setting_one_size", given=", ".join(sizes))
         if not isinstance(self.tuning, bool):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        for name, (low, high) in RANGES.items():
+        ranges = {"scale": (1, largest_scale(self)), "long_side": (1, _MOST), "megapixels": (0.0001, _MOST)}
+        for name, (low, high) in ({name: ranges[name] for name in sizes} | RANGES).items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
 
     @property
     def model(self) -> str:
         """The name of the network that these settings run."""
         return PRESETS[self.preset].model
+
+    @property
+    def factor(self) -> int:
+        """How many times larger the network makes a picture."""
+        return PRESETS[self.preset].scale
 
     @property
     def scene(self) -> str | None:
@@ -160,14 +179,17 @@ class Settings:
         for name in values:
             if name not in known:
                 raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
-        return replace(self, **{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in values.items() if value is not None}
+        if given.keys() & set(SIZES):
+            given = dict.fromkeys(SIZES) | given  # one way to say the size takes the place of another
+        return replace(self, **given)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
     def in_words(self, language: str) -> str:
-        """One line for a person: the preset's name, the scale, the sliders that count."""
-        words = [name_of(language, "preset", self.preset), f"{self.scale:g}×"]
+        """One line for a person: the preset's name, the size, the sliders that count."""
+        words = [name_of(language, "preset", self.preset), self.size_in_words(language)]
         if self.tuning:
             words += [f"{say(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:
@@ -176,6 +198,14 @@ class Settings:
             words.append(f"{say(language, 'denoise')} {self.denoise:g}")
         return " · ".join(words)
 
+    def size_in_words(self, language: str) -> str:
+        """How large the result is to be: 4×, or a longer side, or so many megapixels."""
+        if self.long_side is not None:
+            return say(language, "long_side_of", pixels=self.long_side)
+        if self.megapixels is not None:
+            return say(language, "megapixels_of", number=f"{self.megapixels:g}")
+        return f"{self.scale or largest_scale(self):g}×"
+
 
 def settings_of(given: Settings | str | None) -> Settings:
     """What stands for settings: settings, the name of a preset for its own, None for those of the usual one.
@@ -183,6 +213,11 @@ def settings_of(given: Settings | str | None) -> Settings:
     Raises SettingsError for anything else.
     """
     return given if isinstance(given, Settings) else Settings.from_preset(DEFAULT_PRESET if given is None else given)
+
+
+def largest_scale(settings: Settings) -> float:
+    """How many times larger than its picture a result can be at most."""
+    return settings.factor
 
 
 def find_preset(name: str) -> Preset:
@@ -202,9 +237,17 @@ def signature(input_sha256: str, settings: Settings, model_sha256: str, precisio
     return _digest(
         network=network_key(input_sha256, settings, model_sha256, precision),
         tuning=tuning,
-        scale=settings.scale,
+        **_size_key(settings),
         scene=[settings.scene, settings.strength] if settings.scene else None,
     )
+
+
+def _size_key(settings: Settings) -> dict[str, object]:
+    """What says how large the result is; together with the picture it says how it is resized from the network's."""
+    if settings.long_side is not None or settings.megapixels is not None:
+        return {"long_side": settings.long_side, "megapixels": settings.megapixels}
+    scale = float(settings.scale or largest_scale(settings))
+    return {"scale": scale} if scale == settings.factor else {"scale": scale, "resized": "area"}
 
 
 def network_key(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
@@ -225,10 +268,11 @@ def _digest(**parts: object) -> str:
 
 
 def _number(name: str, value: object, low: float, high: float) -> float | int:
+    said = {"setting": name, "low": f"{low:g}", "high": f"{high:g}", "value": repr(value)}
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise SettingsError("setting_range", setting=name, low=low, high=high, value=repr(value))
-    if name == "tile":
-        if value != int(value):
-            raise SettingsError("setting_whole", setting=name, low=low, high=high, value=repr(value))
-        return int(value)
-    return float(value) + 0.0  # -0.0 and 0.0 are one setting
+        raise SettingsError("setting_range", **said)
+    if name not in ("tile", "long_side"):
+        return float(value) + 0.0  # -0.0 and 0.0 are one setting
+    if value != int(value):
+        raise SettingsError("setting_whole", **said)
+    return int(value)

@@ -25,7 +25,7 @@ from .errors import EnhanceError, PictureError, StorageError
 from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
 from .info import settings_in
 from .output.formats import Encoding
-from .settings import network_key
+from .settings import Settings, largest_scale, network_key
 from .texts import straight
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
@@ -253,9 +253,17 @@ def _signature_in(path: Path) -> str | None:
     return info.get("signature") if info else None
 
 
-def download_name(name: str, scale: float, ending: str = ".png") -> str:
-    """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg."""
-    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x{ending}"
+def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
+    """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg.
+
+    One of a given longer side is called photo-3000px.png, and one of so many megapixels photo-12mp.png.
+    """
+    size = f"{settings.scale or largest_scale(settings):g}x"
+    if settings.long_side is not None:
+        size = f"{settings.long_side}px"
+    elif settings.megapixels is not None:
+        size = f"{settings.megapixels:g}mp"
+    return f"{straight(Path(name).stem) or 'picture'}-{size}{ending}"
 
 
 def count_as_used(path: Path) -> None:

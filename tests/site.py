@@ -17,7 +17,7 @@ from enhance import Enhancer
 
 SETTINGS = {
     "preset": "gentle",
-    "scale": 4,
+    "scale": None,
     "tuning": True,
     "strength": None,
     "denoise": None,
@@ -26,6 +26,8 @@ SETTINGS = {
     "contrast": None,
     "tile": 192,
     "fidelity": None,
+    "long_side": None,
+    "megapixels": None,
     "format": "png",
     "quality": 92,
 }

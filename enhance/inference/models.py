@@ -94,6 +94,7 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "model": preset.model,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
+        "scale": preset.scale,
         "available": not missing,
         "reason": say(language, why, names=" ".join(missing)) if missing else None,
         "relative_time": round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3),

@@ -1,4 +1,4 @@
-"""Resizing any part of a picture by itself: bicubic enlargement, and the anti-aliased way down from four times."""
+"""The size of a result, and resizing any part of a picture by itself: up by a cubic, down by the mean."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ..settings import FACTOR
+from ..errors import SettingsError
+from ..picture import Box
+from ..settings import FACTOR, Settings, largest_scale
 
+DPI = 300
+"""What a print is usually made with, in pixels an inch."""
+PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "a4": (29.7, 21.0), "a3": (42.0, 29.7)}
+"""Prints in centimetres, the longer side first: three of photographs as laboratories cut them, two of ISO 216."""
+_INCH = 2.54
+_REDUCTION = 16
+"""A result is smaller than its picture by so much at most."""
+_SOURCE_ROWS = 512
 _HALO = 3  # a cubic looks at two pixels beyond; the third keeps the part's own border out of reach
 _ROUNDING = 1e-6
 _WIDEST = 8192  # OpenCV's affine map counts source pixels in 16 bits
@@ -20,9 +30,60 @@ Span = tuple[int, int]
 """Rows or columns [first, last)."""
 
 
-def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Height and width after scaling; no side is ever less than one pixel."""
+def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
+    """Height and width of the result of a picture of `height` x `width`; no side is ever less than one pixel.
+
+    `long_side` is met exactly. Raises SettingsError where that is more than the network makes of the picture, or so
+    little that hardly anything would be left of it.
+    """
+    largest, longest = largest_scale(settings), max(height, width)
+    if settings.long_side is not None:
+        limits = math.ceil(longest / _REDUCTION), round(longest * largest)
+        _check_size("long_side", settings.long_side, limits, height, width)
+        return _scaled(height, width, settings.long_side / longest)
+    if settings.megapixels is not None:
+        area = height * width / 1e6
+        most = math.prod(largest_size(settings, height, width)) / 1e6
+        _check_size("megapixels", settings.megapixels, (area / _REDUCTION**2, most), height, width)
+        return _scaled(height, width, min(math.sqrt(settings.megapixels / area), largest))
+    return _scaled(height, width, settings.scale or largest)
+
+
+def largest_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
+    """Height and width of the largest result that the settings' network can make of a picture."""
+    return _scaled(height, width, largest_scale(settings))
+
+
+def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _check_size(setting: str, value: float, limits: tuple[float, float], height: int, width: int) -> None:
+    least, most = limits
+    said = {"setting": setting, "value": f"{value:g}", "width": width, "height": height}
+    if value > most:
+        raise SettingsError("size_large", largest=_limit(most, math.floor), **said)
+    if value < least:
+        raise SettingsError("size_small", smallest=_limit(least, math.ceil), **said)
+
+
+def _limit(value: float, towards: Callable[[float], int]) -> str:
+    """A limit to three digits, rounded to the side where it holds; a whole number keeps all of them."""
+    if isinstance(value, int):
+        return str(value)
+    digits = max(0, 2 - math.floor(math.log10(value)))
+    return f"{towards(value * 10**digits) / 10**digits:.{digits}f}"
+
+
+def print_size(height: int, width: int, dpi: float = DPI) -> tuple[float, float]:
+    """Height and width in centimetres of a picture of so many pixels in print."""
+    return height / dpi * _INCH, width / dpi * _INCH
+
+
+def long_side_on(paper: str, height: int, width: int, dpi: float = DPI) -> int:
+    """The pixels of the longer side of a picture of this shape that fills one of `PAPERS`, uncropped."""
+    long, short = (side / _INCH * dpi for side in PAPERS[paper])
+    return max(1, math.floor(min(long, short * max(height, width) / min(height, width)) + 0.5))
 
 
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
@@ -43,22 +104,16 @@ def enlarge_rows(source: Callable[[int, int], np.ndarray], height: int, first: i
     return cv2.resize(rows, size, interpolation=cv2.INTER_CUBIC)[first - low * FACTOR : last - low * FACTOR]
 
 
-def enlarge(plane: np.ndarray, scale: float, first: int, last: int) -> np.ndarray:
-    """The rows [first, last) of `plane` [H, W] or [H, W, C] enlarged by `scale`, in its own type.
+def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
+    """The rows [first, last) of `plane` [H, W] or [H, W, C] enlarged to the grid's size, in its own type.
 
-    It goes the way of the network's output, four times and down from there, so that both fit pixel by pixel.
+    It goes the way of the network's output, up and down from there, so that both fit pixel by pixel.
     """
-    height, width = plane.shape[:2]
 
-    def four_times(a: int, b: int) -> np.ndarray:
-        return enlarge_rows(lambda low, high: plane[low:high], height, a, b)
+    def enlarged(a: int, b: int) -> np.ndarray:
+        return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], a, b)
 
-    if scale == FACTOR:
-        rows = four_times(first, last)
-    else:
-        new_height, new_width = scaled_size(height, width, scale)
-        rows = Resampler(FACTOR * height, FACTOR * width, new_height, new_width).rows(four_times, first, last)
-    return rounded(rows, np.iinfo(plane.dtype).max)
+    return rounded(grid.rows(enlarged, first, last), np.iinfo(plane.dtype).max)
 
 
 def enlarge_part(picture: np.ndarray, size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
@@ -97,24 +152,97 @@ def _covered(part: Span, ratio: float, most: int) -> Span:
 
 
 @dataclass(frozen=True)
-class Resampler:
-    """Resizes a picture from one size to another, rows on demand, with the cubic widened to suppress aliasing.
+class Cut:
+    """Where a part of a picture lies in it, which has `height` x `width` pixels."""
 
-    Keys 1981 with a = -0.5, stretched by the reduction as Pillow and MATLAB do.
-    """
-
+    box: Box
     height: int
     width: int
-    new_height: int
-    new_width: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a result of `whole` (height, width) lie over what the network makes of its picture.
+
+    The network's output is `factor` times as large as the picture; where it is that of a part alone, so is the result,
+    on the same pixels as in the whole.
+    """
+
+    factor: int
+    cut: Cut
+    whole: tuple[int, int]
+
+    @classmethod
+    def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
+        """That of a picture of `height` x `width`, which may be cut out of a larger one. Raises SettingsError."""
+        cut = cut or Cut(Box(0, 0, width, height), height, width)
+        return cls(settings.factor, cut, result_size(settings, cut.height, cut.width))
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the result has another size than the network's output."""
+        return self.whole != (self.factor * self.cut.height, self.factor * self.cut.width)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the result, of a part where it is one."""
+        (top, bottom), (left, right) = self._spans
+        return bottom - top, right - left
+
+    @property
+    def _spans(self) -> tuple[Span, Span]:
+        """The rows and the columns of the whole result that are wholly or partly made from the part."""
+        cut, box = self.cut, self.cut.box
+        down, across = self.whole[0] / cut.height, self.whole[1] / cut.width
+        return (
+            _around(box.top * down, (box.top + box.height) * down, self.whole[0]),
+            _around(box.left * across, (box.left + box.width) * across, self.whole[1]),
+        )
+
+    def window(self, box: Box) -> tuple[slice, slice]:
+        """Where a square of the picture lies in the result, which has it all."""
+        (top, _), (left, _) = self._spans
+        down = _place(box.top, box.height, self.cut.height, self.whole[0])
+        across = _place(box.left, box.width, self.cut.width, self.whole[1])
+        return slice(down[0] - top, down[1] - top), slice(across[0] - left, across[1] - left)
 
     def rows(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
-        """The rows [first, last) of the result, float32, from float32 rows of `source`."""
-        places, weights = _taps(self.height, self.new_height)
-        places, weights = places[first:last], weights[first:last]
-        low = int(places.min())
-        taken = source(low, int(places.max()) + 1)
-        return _weighted(_weighted(taken, places - low, weights, 0), *_taps(self.width, self.new_width), 1)
+        """The rows [first, last) of the result, float32, from float32 rows of the network's size from `source`.
+
+        Each pixel is the mean of what it covers: no edge rings, and nothing is left out.
+        """
+        if not self.resizes:
+            return source(first, last)
+        (top, _), _ = self._spans
+        down = self._taps(0, (top + first, top + last))
+        across = self._taps(1, self._spans[1])
+        step = max(1, _SOURCE_ROWS * self.whole[0] // (self.factor * self.cut.height))
+        made = []
+        for start in range(0, last - first, step):  # few rows of a source at a time, however much smaller the result is
+            places, weights = (one[start : start + step] for one in down)
+            low = int(places.min())
+            taken = source(low, int(places.max()) + 1)
+            made.append(_weighted(_weighted(taken, places - low, weights, 0), *across, 1))
+        return made[0] if len(made) == 1 else np.concatenate(made)
+
+    def _taps(self, axis: int, span: Span) -> tuple[np.ndarray, np.ndarray]:
+        """For rows (or columns) of the whole result the ones of the source that they cover, and their weights."""
+        cut, box = self.cut, self.cut.box
+        length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
+        places, weights = _covering(self.factor * length, self.whole[axis])
+        places = np.clip(places[slice(*span)] - self.factor * start, 0, self.factor * part - 1)
+        return places, weights[slice(*span)]
+
+
+def _around(first: float, last: float, most: int) -> Span:
+    return max(0, math.floor(first + _ROUNDING)), min(most, math.ceil(last - _ROUNDING))
+
+
+def _place(start: int, length: int, whole: int, new_whole: int) -> Span:
+    """Where a stretch of a picture's `whole` pixels lies in a result of `new_whole`."""
+    size = min(max(1, round(length * new_whole / whole)), new_whole)
+    first = max(0, min(round(start * new_whole / whole), new_whole - size))
+    return first, first + size
 
 
 def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
@@ -163,20 +291,13 @@ def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _taps(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every output place the input places it looks at [new_length, taps] and their weights, which sum to 1."""
+def _covering(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """For every new place the old ones it covers, [new_length, taps], and their weights, which sum to 1."""
     ratio = length / new_length
-    stretch = max(ratio, 1.0)
-    centres = (np.arange(new_length) + 0.5) * ratio - 0.5
-    reach = int(np.ceil(2 * stretch))
-    places = np.floor(centres)[:, None].astype(np.int64) + np.arange(1 - reach, reach + 1)
-    weights = _cubic((places - centres[:, None]) / stretch)
+    borders = np.arange(new_length + 1) * ratio
+    low, high = borders[:-1, None], borders[1:, None]
+    places = np.floor(low + _ROUNDING).astype(np.int64) + np.arange(math.ceil(ratio) + 1)
+    weights = np.clip(np.minimum(places + 1, high) - np.maximum(places, low), 0, None)
+    weights[weights < _ROUNDING] = 0
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return np.clip(places, 0, length - 1), weights
-
-
-def _cubic(distance: np.ndarray) -> np.ndarray:
-    near = np.abs(distance)
-    inner = 1.5 * near**3 - 2.5 * near**2 + 1
-    outer = -0.5 * near**3 + 2.5 * near**2 - 4 * near + 2
-    return np.where(near < 1, inner, np.where(near < 2, outer, 0.0))

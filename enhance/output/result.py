@@ -21,7 +21,7 @@ from .formats import ORIGIN_TEXTS, Origin
 from .png import PngFormat, PngWriter
 from .png_rows import FinishedRows
 from .rendition import Rendition, icc_for_screen, reduce, whole_picture
-from .resample import Averages, enlarge
+from .resample import Averages, Cut, Grid, enlarge
 from .tuning import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 
 _STRIP = 64
@@ -43,7 +43,8 @@ class ResultRows:
     """The finished picture as rows on demand: tuned colour, enlarged alpha, grey where the input was grey.
 
     `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type, and
-    `photo` what the network saw of it; `overlay` puts over them what a scene has made.
+    `photo` what the network saw of it; `overlay` puts over them what a scene has made; `cut` says where
+    the picture lies in the whole one, if it is a part.
     """
 
     picture: Picture
@@ -51,10 +52,15 @@ class ResultRows:
     settings: Settings
     photo: Photo
     overlay: Overlay | None = None
+    cut: Cut | None = None
 
     @cached_property
     def tuning(self) -> Tuning:
-        return Tuning(self.network, self.photo, self.settings, self.overlay)
+        return Tuning(self.network, self.photo, self.settings, self.overlay, self.cut)
+
+    @property
+    def grid(self) -> Grid:
+        return self.tuning.grid
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,12 +79,15 @@ class ResultRows:
             colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]  # [n, W, 1]
         if self.picture.alpha is None:
             return colour
-        alpha = enlarge(self.picture.alpha, self.settings.scale, first, last)  # [n, W]
+        alpha = enlarge(self.picture.alpha, self.grid, first, last)  # [n, W]
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
 class FidelityMeter:
-    """Measures how well a result explains its photo, seen as soft as the photo is, while the result's rows pass by."""
+    """Measures how well a result explains its photo, seen as soft as the photo is, while the result's rows pass by.
+
+    That of a result which is not smaller than its photo.
+    """
 
     def __init__(self, result: ResultRows):
         self._photo = photo = result.photo

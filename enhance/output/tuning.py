@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from ..settings import FACTOR, Settings
-from .resample import Resampler, enlarge_rows, rounded, scaled_size
+from .resample import Cut, Grid, enlarge_rows, rounded
 
 Rows = Callable[[int, int], np.ndarray]
 """Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
@@ -78,31 +78,33 @@ class Tuning:
     """One picture's way from the network's output to the result, as rows on demand.
 
     `network` gives rows of the network's output [4 * height, 4 * width, 3] for `photo`, both uint8 (`levels` 255) or
-    both uint16 (65535). The result is of the same type, `size` large.
+    both uint16 (65535), which may be cut out of a larger one. The result is of the same type, `size` large.
     """
 
     network: Rows
     photo: Photo
     settings: Settings
     overlay: Overlay | None = None
+    cut: Cut | None = None
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Where the result's pixels lie over the network's."""
+        return Grid.of(self.settings, self.photo.height, self.photo.width, self.cut)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the result."""
-        return scaled_size(self.photo.height, self.photo.width, self.settings.scale)
+        return self.grid.size
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """The result's rows [first, last), rounded to the nearest level."""
-        if self.settings.scale == FACTOR and not self._tunes:
+        if not self.grid.resizes and not self._tunes:
             return self._overlaid(self.network(first, last), first)
-        height, width = self.size
+        height, _ = self.size
         halo = _SHARPEN_HALO if self._sharpens else 0
         low, high = max(first - halo, 0), min(last + halo, height)
-        if self.settings.scale == FACTOR:
-            rows = self._mixed(low, high)
-        else:
-            whole = FACTOR * self.photo.height, FACTOR * self.photo.width
-            rows = Resampler(*whole, height, width).rows(self._mixed, low, high)
+        rows = self.grid.rows(self._mixed, low, high)
         if self._tunes:
             rows = _coloured(rows, self.settings, self.photo.levels)
         return rounded(rows[first - low : last - low], self.photo.levels)

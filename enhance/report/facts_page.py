@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from ..info import faithfulness
+from ..errors import SettingsError
+from ..info import faithfulness, settings_in
 from ..picture import Picture
 from ..picture.colour import profile_name
-from ..settings import PRESETS
+from ..settings import PRESETS, Settings
 from ..tasks import download_name
 from ..texts import PixelCount, name_of, say_print, source_in_words
 from .findings import Findings
@@ -200,19 +201,27 @@ def _file_rows(sheet: Sheet, info: Mapping[str, Any], picture: Picture, size: tu
 
 def _result_name(sheet: Sheet, info: Mapping[str, Any]) -> str:
     """The result's name as the person has it: that of the download where the program keeps it under the task's id."""
-    output, name, scale = (at(info, *keys) for keys in (("output", "path"), ("input", "name"), ("settings", "scale")))
-    path = PurePath(str(output or sheet.say("report_unknown")))
-    kept = path.stem == at(info, "task_id") and isinstance(name, str) and _number(scale) is not None
-    return download_name(name, scale) if kept else path.name
+    name, settings = at(info, "input", "name"), _settings(info)
+    path = PurePath(str(at(info, "output", "path") or sheet.say("report_unknown")))
+    kept = path.stem == at(info, "task_id") and isinstance(name, str)
+    return download_name(name, settings) if kept and settings else path.name
+
+
+def _settings(info: Mapping[str, Any]) -> Settings | None:
+    """The settings of the run, where the facts have them whole."""
+    try:
+        return settings_in(dict(info))
+    except (KeyError, TypeError, SettingsError):
+        return None
 
 
 def _made_of(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
     """What the result was made from, as label and value: the preset, the scale, the model."""
-    scale, preset, source = _number(at(info, "settings", "scale")), at(info, "preset"), at(info, "model", "source")
+    settings, preset, source = _settings(info), at(info, "preset"), at(info, "model", "source")
     source = source_in_words(sheet.language, source) if isinstance(source, str) else source
     rows = [
         (sheet.say("report_preset"), _given(sheet, preset and name_of(sheet.language, "preset", str(preset)))),
-        (sheet.say("scale"), _given(sheet, None if scale is None else f"× {scale:g}")),
+        (sheet.say("scale"), _given(sheet, settings and settings.size_in_words(sheet.language))),
         (sheet.say("report_model"), _given(sheet, at(info, "model", "name"))),
         (sheet.say("report_source"), _given(sheet, source)),
         (sheet.say("report_checksum"), _given(sheet, at(info, "model", "sha256"))),

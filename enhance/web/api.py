@@ -42,7 +42,7 @@ class Endpoints:
         request: gr.Request,
         image: str | None,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -51,23 +51,28 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        long_side: float | None = None,
+        megapixels: float | None = None,
         format: str = "png",
         quality: float = 92,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance a picture. Gives the file and `info`, the facts of the run with the task_id.
 
-        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast; `scale` 1 to
-        4; `tuning` False gives the network's output as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to
-        1 how far the result is brought to agree with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1,
-        `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64 to 1024 bounds
-        memory and changes no pixel. `format` is png, jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the
-        file that is given, and its `notes` say what the format could not hold: on_white (transparency), eight_bits.
+        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze or fast. The
+        result is `scale` times as large, or its longer side has `long_side` pixels, or it has so many `megapixels`:
+        give one of the three, or none for the largest that the network makes. `tuning` False gives the network's output
+        as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to 1 how far the result is brought to agree
+        with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5
+        take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel. `format` is png,
+        jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the file that is given, and its `notes` say what
+        the format could not hold: on_white (transparency), eight_bits.
         The job's progress counts rows; cancelling it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
+                *(long_side, megapixels),
             )
             encoding = encoding_called(format, quality)
             picture = uploaded(image)
@@ -86,7 +91,7 @@ class Endpoints:
                         _tell_rows(run.state, progress)
                         yield gr.skip(), gr.skip()
                     result = run.result()
-                    name = download_name(result.info["input"]["name"], settings.scale, encoding.form.ending)
+                    name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
                     file = self._services.outbox.link(result.path, name)
             yield str(file), for_client(self._services.owners.remember(request, result.info))
 
@@ -98,7 +103,7 @@ class Endpoints:
         y: float | None = None,
         size: float = 128,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -107,6 +112,8 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        long_side: float | None = None,
+        megapixels: float | None = None,
         format: str = "png",
         quality: float = 92,
     ) -> tuple[str, str, dict[str, Any]]:
@@ -118,7 +125,8 @@ class Endpoints:
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
+                *(long_side, megapixels),
             )
             encoding_called(format, quality)
             path = uploaded(image)
@@ -134,7 +142,7 @@ class Endpoints:
         request: gr.Request,
         images: list[str] | None,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -143,6 +151,8 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        long_side: float | None = None,
+        megapixels: float | None = None,
         format: str = "png",
         quality: float = 92,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
@@ -156,7 +166,8 @@ class Endpoints:
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
+                *(long_side, megapixels),
             )
             encoding = encoding_called(format, quality)
             if not images:
@@ -247,11 +258,11 @@ def _setting_components() -> list[Component]:
     optional = ("strength", "denoise", "sharpen", "saturation", "contrast")
     return [
         gr.Textbox(usual.preset, label="preset"),
-        gr.Number(usual.scale, label="scale"),
+        gr.Number(value=None, label="scale"),
         gr.Checkbox(usual.tuning, label="tuning"),
         *(gr.Number(value=None, label=name) for name in optional),
         gr.Number(usual.tile, label="tile"),
-        gr.Number(value=None, label="fidelity"),
+        *(gr.Number(value=None, label=name) for name in ("fidelity", "long_side", "megapixels")),
         gr.Textbox("png", label="format"),
         gr.Number(92, label="quality"),
     ]

@@ -87,6 +87,8 @@ def settings_called(
     contrast: float | None,
     tile: float | None,
     fidelity: float | None,
+    long_side: float | None = None,
+    megapixels: float | None = None,
 ) -> Settings:
     """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
     sliders = {
@@ -98,7 +100,8 @@ def settings_called(
     }
     given = any(value is not None for value in sliders.values())
     switch = False if tuning is False else (True if given else None)
-    return Settings.from_preset(preset, scale=scale, tuning=switch, denoise=denoise, tile=tile, **sliders)
+    sizes = {"scale": scale, "long_side": long_side, "megapixels": megapixels}
+    return Settings.from_preset(preset, tuning=switch, denoise=denoise, tile=tile, **sliders, **sizes)
 
 
 def encoding_called(format: str | None, quality: float | None) -> Encoding:

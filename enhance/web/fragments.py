@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..batch import Batch, Item
 from ..info import faithfulness, settings_in
-from ..output.resample import scaled_size
+from ..output.resample import result_size
 from ..picture import Box, Facts
 from ..settings import Settings
 from ..texts import PixelCount, name_of, say, say_measured, say_print, say_time, source_in_words, straight
@@ -123,7 +123,7 @@ def _chip(state: str, text: str) -> str:
 
 def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     """What the file's header says, and the size of what will come of it."""
-    height, width = scaled_size(facts.height, facts.width, settings.scale)
+    height, width = result_size(settings, facts.height, facts.width)
     depth = "bits_alpha" if facts.has_alpha else "bits"
     turned = "upright" if facts.orientation == 1 else "turned"
     form = facts.format if facts.frames == 1 else say(language, "frames", format=facts.format, frames=facts.frames)
@@ -281,7 +281,7 @@ def history_item(
     language: str, entry: Mapping[str, Any], settings: Settings, standing: str, acts: Sequence[str]
 ) -> str:
     """A line of a visitor's list: the picture, what it is called, what became of it, and what can be done with it."""
-    height, width = scaled_size(entry["height"], entry["width"], settings.scale)
+    height, width = result_size(settings, entry["height"], entry["width"])
     when = f'<time datetime="{escape(entry["began"])}">{escape(entry["began"])}</time>'
     about = [_size(language, width, height), name_of(language, "preset", settings.preset)]
     said = f'<p class="note">{escape(say(language, f"history_{standing}"))}</p>' if standing != "done" else ""

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import is_at_work, place_whole, this_process
-from ..info import Result, timestamp
+from ..info import Result, settings_in, timestamp
 from ..output.png_rows import PngRows
 from ..output.rendition import small_size
 from ..output.result import whole_of
@@ -209,7 +209,7 @@ class HistoryHandlers:
                 path, name = self._services.enhancer.report(info["task_id"], language), report_name(info)
             else:
                 path = self._tasks.result_path(info["task_id"])
-                name = download_name(entry.name, info["settings"]["scale"])
+                name = download_name(entry.name, settings_in(info))
             given = str(self._services.outbox.link(path, name))
             return {self._card.report_file: gr.DownloadButton(value=given), self._card.report_problem: ""}
         raise AssertionError("told() always raises what it catches")

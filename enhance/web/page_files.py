@@ -20,7 +20,7 @@ import gradio as gr
 from ..config import Config
 from ..errors import EnhanceError, PictureError
 from ..files import OwnFolders, explained, link_or_copy
-from ..info import timestamp
+from ..info import settings_in, timestamp
 from ..tasks import download_name
 
 _SWEEP_SECONDS = 600
@@ -138,7 +138,7 @@ class Outbox:
 
 def report_name(info: dict[str, Any]) -> str:
     """The name of a result's report: photo-4x-report.pdf of photo.jpg."""
-    return download_name(info["input"]["name"], info["settings"]["scale"]).removesuffix(".png") + "-report.pdf"
+    return download_name(info["input"]["name"], settings_in(info)).removesuffix(".png") + "-report.pdf"
 
 
 class Owners:

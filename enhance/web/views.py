@@ -15,13 +15,13 @@ from gradio.components import Component
 
 from ..enhancer import Enhancer
 from ..files import explained, link_or_copy
-from ..info import Result
+from ..info import Result, settings_in
 from ..output.rendition import save_for_screen
-from ..output.resample import scaled_size
+from ..output.resample import result_size
 from ..output.result import WholePicture
 from ..picture import Facts, Picture
 from ..preview import choose_box
-from ..settings import PRESETS, Settings, signature
+from ..settings import PRESETS, Settings, largest_scale, signature
 from ..tasks import download_name
 from ..texts import say, say_time, straight
 from . import fragments
@@ -147,7 +147,7 @@ def shown_controls(settings: Settings) -> dict[str, object]:
     """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
     values: dict[str, Any] = settings.as_dict()
     return {
-        "scale": settings.scale,
+        "scale": settings.scale or largest_scale(settings),
         "tuning": settings.tuning,
         "denoise": gr.Slider(value=settings.denoise, visible=PRESETS[settings.preset].denoises),
         "tile": settings.tile,
@@ -220,7 +220,7 @@ def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
     if upload is None:
         why = say(language, "why_no_picture")
     else:
-        height, width = scaled_size(upload.facts.height, upload.facts.width, visitor.controls.scale)
+        height, width = result_size(visitor.controls, upload.facts.height, upload.facts.width)
         why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
     result, ready = page.result, finished and not running
     return {
@@ -264,7 +264,7 @@ def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
 
 def keep_for_page(visitor: Visitor, upload: Upload, whole: WholePicture, result: Result) -> Finished:
     """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
-    download = visitor.place("result", "") / download_name(upload.facts.name, result.info["settings"]["scale"])
+    download = visitor.place("result", "") / download_name(upload.facts.name, settings_in(result.info))
     try:
         download.parent.mkdir(parents=True)
         link_or_copy(result.path, download)

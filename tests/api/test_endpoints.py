@@ -60,6 +60,17 @@ def test_what_is_left_out_takes_the_presets_value(site, client):
     assert info["output"]["width"] == 60
 
 
+def test_a_longer_side_or_megapixels_say_the_size_and_the_name(site, client):
+    file = handle_file(site.photo("sized.png", 20, 30))
+    path, info = client.predict(image=file, long_side=75, **FAST)
+    assert (path.endswith("sized-75px.png"), Image.open(path).size) == (True, (75, 50))
+    assert (info["settings"]["scale"], info["settings"]["long_side"]) == (None, 75)
+    path, _ = client.predict(image=file, megapixels=0.0054, **FAST)
+    assert (path.endswith("sized-0.0054mp.png"), Image.open(path).size) == (True, (90, 60))
+    _, after, _ = client.predict(image=file, size=10, long_side=75, preset="anime-fast", api_name="/preview")
+    assert Image.open(after).size == (25, 25)
+
+
 def test_a_slider_turns_tuning_on_for_a_preset_that_does_not_tune(site, client):
     file = handle_file(site.photo("tuned.png", 20, 20))
     _, info = client.predict(image=file, preset="original", contrast=1.2, api_name="/enhance")
@@ -157,6 +168,8 @@ def test_two_callers_at_once_get_their_own_pictures(site, connect):
         ({"preset": "sharper"}, "Unknown preset “sharper”"),
         ({"strength": 3}, "strength takes a number from 0 to 1"),
         ({"scale": 9}, "scale takes a number from 1 to 4"),
+        ({"scale": 2, "long_side": 16}, "Give only one of scale, long_side and megapixels"),
+        ({"long_side": 33}, "long_side 33 is more than the network makes .*: 32 is the most"),
         ({"tile": 1}, "tile takes a number from 64 to 1024"),
     ],
 )

@@ -15,6 +15,7 @@ from PIL import Image
 from enhance import PictureError
 from enhance.config import Config
 from enhance.picture import inspect, read_picture
+from enhance.settings import Settings
 from enhance.tasks import download_name
 from enhance.web.language import language_of, reason
 from enhance.web.page_files import Limits, Outbox, PageFolder, limits_of
@@ -98,11 +99,14 @@ def test_the_outbox_forgets_what_is_old(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "scale", "download"),
-    [("photo.jpg", 4, "photo-4x.png"), ("猫.heic", 2.5, "猫-2.5x.png"), ("a.b.tif", 1, "a.b-1x.png")],
+    ("name", "size", "download"),
+    [
+        *(("photo.jpg", {}, "photo-4x.png"), ("猫.heic", {"scale": 2.5}, "猫-2.5x.png")),
+        *(("a.b.tif", {"long_side": 3000}, "a.b-3000px.png"), ("a", {"megapixels": 2.5}, "a-2.5mp.png")),
+    ],
 )
-def test_a_download_is_named_after_its_picture(name, scale, download):
-    assert download_name(name, scale) == download
+def test_a_download_is_named_after_its_picture_and_its_size(name, size, download):
+    assert download_name(name, Settings(**size)) == download
 
 
 def test_the_kept_keeps_few_pictures_and_not_for_long(photo_file):

@@ -164,7 +164,7 @@ class Tree:
 
     def run(self, settings=RAW, encoding=Encoding()) -> dict[str, bool]:  # noqa: B008 - it never changes
         """Enhance the tree; says of each result whether it was there already."""
-        batch = plan(find_pictures([self.source], self.results), self.results, encoding.form.ending)
+        batch = find_pictures([self.source], self.results, ending=encoding.form.ending)
         done = Running(self.enhancer, settings, batch, encoding=encoding).run()
         assert done.count("done") == len(done.items)
         return {
@@ -258,7 +258,7 @@ def test_a_file_that_is_named_twice_is_taken_once(tree):
     tree.add("a.png", 0)
     again = tree.source.parent / "tree" / ".." / "tree" / "a.png"
 
-    assert len(find_pictures([tree.source, tree.source / "a.png", again])) == 1
+    assert len(find_pictures([tree.source, tree.source / "a.png", again]).items) == 1
 
 
 def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer, sources, tmp_path, monkeypatch):

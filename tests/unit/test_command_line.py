@@ -100,6 +100,14 @@ def test_sliders_reach_the_settings(photo_file, tmp_path, capsys):
     assert info["tile"] == 64
 
 
+@pytest.mark.parametrize(
+    ("asked", "size"), [(["--long-side", "100"], (71, 100)), (["--megapixels", "0.01"], (85, 118)), ([], (160, 224))]
+)
+def test_the_result_has_the_size_that_was_asked_for(photo_file, tmp_path, asked, size):
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *asked, *FAST]) == 0
+    assert pixels(tmp_path / "out.png").shape == (*size, 3)
+
+
 def test_no_tuning_is_the_networks_output(photo_file, tmp_path):
     raw, tuned = tmp_path / "raw.png", tmp_path / "tuned.png"
 
@@ -161,6 +169,9 @@ def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
         (["run", "PHOTO", "--device", "meta"], "“meta” is not available here"),
         (["run", "PHOTO", "--strength", "-1"], "strength takes a number from 0 to 1, not -1.0"),
         (["run", "PHOTO", "--scale", "nan"], "scale takes a number from 1 to 4, not nan"),
+        (["run", "PHOTO", "--scale", "2", "--long-side", "99"], "Give only one of scale, long_side and megapixels"),
+        (["run", "PHOTO", "--long-side", "0"], "long_side takes a number from 1 to 999999, not 0"),
+        (["run", "PHOTO", "--megapixels", "-1"], "megapixels takes a number from 0.0001"),
         (["run", "PHOTO", "--precision", "fp8"], "Unknown precision “fp8”"),
         (["run", "PHOTO", "-o", "out.gif"], "out.gif ends as no format of a result does"),
         (["run", "PHOTO", "-o", "out.jpg", "--format", "webp"], "out.jpg does not end as webp does"),
@@ -194,6 +205,7 @@ def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file,
         ([str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")], "gone.png does not exist"),
         ([str(photo_file), "-o", str(tmp_path / "file" / "x.png")], "cannot be written"),
         ([str(photo_file), "-o", str(photo_file)], "never overwritten"),
+        ([str(photo_file), "-o", str(tmp_path / "x.png"), "--long-side", "225"], "224 is the most"),
     ]
     for arguments, sentence in cases:
         assert main(["run", *arguments, *FAST]) == 1

@@ -12,6 +12,7 @@ from PIL import Image
 from enhance import EnhanceError, Settings, SettingsError
 from enhance.info import RunRecord
 from enhance.output.rendition import reduce
+from enhance.output.resample import result_size
 from enhance.picture import read_picture
 from enhance.preview import agreement_db, look
 from enhance.scenes.dehaze import dehaze
@@ -196,3 +197,31 @@ def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhan
     assert psnr(reduce(preview.after, (24, 24)), seen) > 22
     with pytest.raises(SettingsError, match="new preview"):
         enhancer.retune(preview, settings.changed(strength=0.5))
+
+
+def test_the_preview_shows_the_very_pixels_of_the_result_at_every_size(enhancer, photo, tmp_path):
+    path = tmp_path / "large.png"
+    Image.fromarray(np.tile(photo, (5, 3, 1))).save(path)  # 168 x 200
+
+    for size in ({"scale": 2.3}, {"long_side": 455}, {"megapixels": 0.15}, {"long_side": 150}):
+        settings = RAW.changed(sharpen=0.3, **size)
+        preview = enhancer.preview(path, settings, x=71, y=97, size=40)
+        result = enhancer.run(path, settings, preview=preview)
+
+        height, width = result.info["output"]["height"], result.info["output"]["width"]
+        assert (height, width) == result_size(settings, 200, 168)
+        assert preview.before.shape == preview.after.shape == (round(40 * height / 200), round(40 * width / 168), 3)
+        assert result.info["agreement_db"] > 50
+        assert result.info["signature"] == preview.info["signature"]
+        assert (result.info["fidelity_db"] is None) == (size == {"long_side": 150})
+
+
+def test_a_size_beyond_the_network_is_refused_before_anything_is_computed(enhancer, photo_file):
+    with pytest.raises(SettingsError, match=r"long_side 225 is more .* 56 x 40 pixels: 224 is the most"):
+        enhancer.run(photo_file, RAW.changed(long_side=225))
+    with pytest.raises(SettingsError, match="225 is more"):
+        enhancer.preview(photo_file, RAW.changed(long_side=225))
+
+    largest = enhancer.run(photo_file, RAW.changed(long_side=224)).path
+
+    assert np.array_equal(pixels(largest), pixels(enhancer.run(photo_file, RAW).path))

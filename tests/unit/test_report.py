@@ -157,6 +157,14 @@ def test_every_kind_of_picture_gets_its_two_pages(tmp_path, pixels):
     assert "Middle" in text_of(document, tmp_path)
 
 
+@pytest.mark.parametrize("long_side", [90, 531])
+def test_a_longer_side_gets_its_report(tmp_path, cat, long_side):
+    text = text_of(report_on(tmp_path / "cat.png", cat, Settings(long_side=long_side)), tmp_path)
+
+    assert f"longer side {long_side} px" in text
+    assert f"{long_side} × {round(long_side * 120 / 180)} px" in text
+
+
 @pytest.mark.parametrize("scale", [1, 1.37])
 def test_every_scale_gets_its_report(tmp_path, cat, scale):
     text = text_of(report_on(tmp_path / "cat.png", cat, Settings(scale=scale)), tmp_path)

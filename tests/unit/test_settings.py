@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
+from enhance.inference.networks import known_graph
+from enhance.output.resample import long_side_on, print_size, result_size
 from enhance.settings import RANGES, network_key
 
 
@@ -25,7 +27,7 @@ def test_gentle_is_gentle():
     assert (gentle.strength, gentle.fidelity) == (0.65, 1)  # docs/fidelity.md
     assert 0 < gentle.sharpen <= 0.3
     assert (gentle.saturation, gentle.contrast) == (1, 1)
-    assert (gentle.scale, gentle.tile, gentle.tuning) == (4, 192, True)
+    assert (gentle.scale, gentle.tile, gentle.tuning) == (None, 192, True)
 
 
 def test_original_bypasses_the_tuning():
@@ -42,9 +44,12 @@ def test_none_means_the_presets_value():
     assert Settings.from_preset("gentle", strength=None, sharpen=0.5) == dataclasses.replace(Settings(), sharpen=0.5)
 
 
-@pytest.mark.parametrize("name", RANGES)
+LIMITS = RANGES | {"scale": (1, 4), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
+
+
+@pytest.mark.parametrize("name", LIMITS)
 def test_a_value_out_of_range_is_refused_with_the_range(name):
-    low, high = RANGES[name]
+    low, high = LIMITS[name]
     for value in (low - 1, high + 1, float("nan"), float("inf"), "much", True, [1]):
         with pytest.raises(SettingsError, match=f"{name} takes a number from {low} to {high}"):
             Settings().changed(**{name: value})
@@ -52,7 +57,9 @@ def test_a_value_out_of_range_is_refused_with_the_range(name):
         Settings().changed(**{name: value})
 
 
-@pytest.mark.parametrize("values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}])
+@pytest.mark.parametrize(
+    "values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}, {"long_side": 99.5}]
+)
 def test_what_is_not_a_setting_is_refused(values):
     with pytest.raises(SettingsError):
         Settings(**values)
@@ -70,6 +77,8 @@ def test_settings_cannot_be_changed():
 
 CHANGES = {
     "scale": {"scale": 2},
+    "long_side": {"long_side": 400},
+    "megapixels": {"megapixels": 1.5},
     "strength": {"strength": 0.5},
     "fidelity": {"fidelity": 0.5},
     "sharpen": {"sharpen": 0.5},
@@ -103,7 +112,7 @@ def test_what_changes_no_pixel_does_not_change_the_signature():
     assert sign(gentle) == sign(gentle.changed(denoise=1.0))
     assert sign(raw) == sign(raw.changed(sharpen=1.0, strength=0.2, fidelity=0.2))
     assert sign(raw) == sign(Settings.from_preset("original"))
-    assert sign(Settings(scale=4)) == sign(Settings(scale=4.0))
+    assert sign(Settings(scale=4)) == sign(Settings(scale=4.0)) == sign(Settings())
 
 
 @pytest.mark.parametrize("scene", ["face", "dehaze"])
@@ -132,3 +141,65 @@ def test_the_networks_key_ignores_the_sliders():
 
     assert key(Settings()) == key(Settings(sharpen=1.0, scale=2, strength=0.1))
     assert key(Settings()) != key(Settings.from_preset("dehaze"))
+
+
+def test_a_preset_knows_the_scale_of_its_network():
+    for preset in PRESETS.values():
+        assert preset.scale == known_graph(preset.model).scale
+
+
+def test_only_one_setting_says_the_size():
+    with pytest.raises(SettingsError, match="only one of scale, long_side and megapixels, not scale, long_side"):
+        Settings(scale=2, long_side=400)
+
+    changed = Settings(scale=2).changed(long_side=400)
+
+    assert (changed.scale, changed.long_side) == (None, 400)
+    assert changed.changed(sharpen=0.5).long_side == 400
+
+
+def test_a_longer_side_has_whole_pixels():
+    with pytest.raises(SettingsError, match="long_side takes a whole number"):
+        Settings().changed(long_side=99.5)
+
+
+@pytest.mark.parametrize(
+    ("picture", "asked", "size"),
+    [
+        ((667, 1000), {}, (2668, 4000)),
+        ((667, 1000), {"scale": 1.5}, (1000, 1500)),
+        ((667, 1000), {"long_side": 1999}, (1333, 1999)),
+        ((1000, 667), {"long_side": 4000}, (4000, 2668)),
+        ((667, 1000), {"long_side": 63}, (42, 63)),
+        ((667, 1000), {"megapixels": 2}, (1155, 1732)),
+        ((667, 1000), {"megapixels": 10.672}, (2668, 4000)),
+        ((1, 5000), {"long_side": 2501}, (1, 2501)),
+        ((1, 1), {"long_side": 3}, (3, 3)),
+    ],
+)
+def test_every_way_to_say_the_size_gives_exactly_one(picture, asked, size):
+    assert result_size(Settings().changed(**asked), *picture) == size
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"long_side": 4001}, "long_side 4001 is more .* 1000 x 667 pixels: 4000 is the most"),
+        ({"megapixels": 10.68}, "megapixels 10.68 is more .* 1000 x 667 pixels: 10.6 is the most"),
+        ({"long_side": 62}, "long_side 62 would .* 1000 x 667 pixels: 63 is the least"),
+        ({"megapixels": 0.002}, "megapixels 0.002 would .* 1000 x 667 pixels: 0.00261 is the least"),
+    ],
+)
+def test_a_size_that_a_picture_cannot_have_is_refused_with_the_limit_which_is_allowed(asked, words):
+    with pytest.raises(SettingsError, match=words) as refused:
+        result_size(Settings().changed(**asked), 667, 1000)
+
+    limit = refused.value.values.get("largest") or refused.value.values["smallest"]
+    result_size(Settings().changed(**{name: float(limit) for name in asked}), 667, 1000)
+
+
+def test_prints_at_300_dpi():
+    assert [round(side, 1) for side in print_size(2480, 3508)] == [21.0, 29.7]
+    assert long_side_on("a4", 2480, 3508) == 3508
+    assert long_side_on("a4", 1000, 1000) == 2480
+    assert long_side_on("a3", 3000, 2000) == 4961  # a portrait turns the paper

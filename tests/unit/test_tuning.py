@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
-from enhance.output.resample import Resampler, enlarge_rows
+from enhance.output.resample import Cut, Grid, enlarge_rows
 from enhance.output.tuning import Photo, Tuning
+from enhance.picture import Box
 from enhance.settings import Settings
 from tests.conftest import psnr
 
@@ -112,12 +112,36 @@ def test_values_beyond_the_ends_are_cut_and_never_wrap(photo, network):
     assert psnr(result, network) > 10
 
 
-def test_the_way_down_matches_pillows_bicubic(network):
-    expected = np.asarray(Image.fromarray(network).resize((97, 71), Image.Resampling.BICUBIC))
+def network_rows(network):
+    return lambda first, last: network[first:last].astype(np.float32)
 
-    rows = Resampler(160, 224, 71, 97).rows(lambda a, b: network[a:b].astype(np.float32), 0, 71)
 
-    assert psnr(np.clip(rows, 0, 255), expected) > 50
+@pytest.mark.parametrize("side", [14, 97, 100, 223])
+def test_the_way_down_is_opencvs_mean_of_areas(network, side):
+    grid = Grid.of(Settings(long_side=side), 40, 56)
+    expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
+
+    np.testing.assert_allclose(grid.rows(network_rows(network), 0, grid.size[0]), expected, atol=0.01)
+
+
+def test_no_edge_rings_on_the_way_down():
+    edge = np.zeros((160, 224, 3), np.uint8)
+    edge[:, 101:] = edge[77:] = 200
+
+    rows = Grid.of(Settings(scale=2.6), 40, 56).rows(network_rows(edge), 0, 104)
+
+    assert (rows.min(), rows.max()) == (0, pytest.approx(200, abs=1e-3))
+
+
+@pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 171}, {"megapixels": 0.01}, {"long_side": 30}, {}])
+def test_a_part_has_the_pixels_that_the_whole_has_there(photo, network, size):
+    whole, box = Grid.of(Settings(**size), 40, 56), Box(17, 11, 24, 20)
+    part = Grid.of(Settings(**size), 20, 24, Cut(box, 40, 56))
+    inner = Box(24, 17, 9, 8)
+
+    of_part = part.rows(network_rows(network[44:124, 68:164]), 0, part.size[0])[part.window(inner)]
+
+    assert np.array_equal(of_part, whole.rows(network_rows(network), 0, whole.size[0])[whole.window(inner)])
 
 
 def test_enlarged_rows_are_opencvs_bicubic(photo):

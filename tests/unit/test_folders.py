@@ -1,0 +1,274 @@
+"""Folders: which files are taken, in which order, and several processes that do one together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import SettingsError
+from enhance.__main__ import main
+from enhance.batch import Item, find_pictures, plan, titles
+from enhance.files import this_process
+from enhance.output import Claims, ResultNames
+from enhance.picture import Shard
+
+from ..api.test_endpoints import wait_until
+
+FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
+CLAIMS = ".enhance-claims"
+
+
+def picture(path: Path, shade: int = 0, side: int = 8) -> Path:
+    """A picture of its own for each shade."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.add.outer(np.arange(side), np.arange(side))[..., None] + np.array([shade, 2 * shade, 0])
+    Image.fromarray((pixels % 256).astype(np.uint8)).save(path, format="PNG")
+    return path
+
+
+def places(*inputs: Path, **options) -> list[str]:
+    return [item.place.as_posix() for item in find_pictures(inputs, **options).items]
+
+
+def results(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_hidden_files_and_others_are_passed_over_with_a_count_and_broken_pictures_fail_by_name(tmp_path, capsys):
+    folder = tmp_path / "in"
+    for name in ("a/x.png", ".hidden.png", ".cache/y.png", "a/._x.png"):
+        picture(folder / name)
+    for name in ("notes.txt", "Thumbs.db", "a/broken.jpg"):
+        (folder / name).write_bytes(b"no picture")
+
+    status = main(["run", str(folder), "-o", str(tmp_path / "out"), "--json", *FAST])
+
+    done, failed, passed = [json.loads(line) for line in sorted(capsys.readouterr().out.splitlines(), key=len)[::-1]]
+    assert (status, done["status"], results(tmp_path / "out")) == (1, "done", ["a/x.png"])
+    assert failed["input"] == {"name": "broken.jpg", "path": str(folder / "a/broken.jpg")}
+    assert passed == {"status": "passed over", "hidden": 3, "others": 2}
+
+
+def test_the_order_is_that_of_composed_bytes_whatever_the_disk_or_the_language(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "é.png")
+    for name in ("b.png", "a/z.png", "a.png", "Z.png", decomposed, "z.png"):
+        picture(tmp_path / name)
+
+    assert places(tmp_path) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", decomposed]
+
+
+def test_links_to_folders_are_not_followed_and_a_link_that_leads_nowhere_fails(tmp_path):
+    picture(tmp_path / "in/a.png")
+    (tmp_path / "in/circle").symlink_to(tmp_path / "in")
+    (tmp_path / "in/gone.png").symlink_to(tmp_path / "nowhere.png")
+
+    assert places(tmp_path / "in") == ["a.png", "gone.png"]
+
+
+def test_a_folder_that_cannot_be_read_fails_by_its_name(tmp_path, monkeypatch, capsys):
+    picture(tmp_path / "in/a.png")
+    (tmp_path / "in/locked").mkdir()
+    scan = os.scandir
+
+    def closed(path):
+        if Path(path).name == "locked":  # permissions hold nobody back who is root
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+
+    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 1
+
+    assert "The folder in/locked cannot be read" in capsys.readouterr().err
+    assert results(tmp_path / "out") == ["a.png"]
+
+
+@pytest.mark.parametrize("output", ["out", "a/deep/out"])
+def test_results_inside_the_folder_are_not_taken_the_second_time(tmp_path, output):
+    folder = tmp_path / "in"
+    for shade, name in enumerate(("a/x.png", "a/x.bmp", "b/x.png")):
+        picture(folder / name, shade)
+
+    for _ in range(2):
+        assert main(["run", str(folder), "-o", str(folder / output), *FAST]) == 0
+
+    assert results(folder / output) == ["a/x-2.png", "a/x.png", "b/x.png"]
+
+
+def test_names_that_are_one_on_another_machine_are_kept_apart_and_long_ones_fit(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    long = "长" * 83 + "ab"  # 251 bytes and .png
+    names = ["a.png", "A.png", f"{composed}.png", f"{decomposed}.png", f"{long}.png", f"{long}.bmp"]
+    sources = [picture(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
+    given = ResultNames(tmp_path / "out")
+
+    with given:
+        made = [given.give(source, Path(source.name)) for source in sources]
+        assert [path and path.name for path in made] == [
+            *("a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"),
+            *(f"{long}.png", f"{'长' * 83}-2.png"),
+        ]
+        assert all(path and len(os.fsencode(path.name)) <= 255 for path in made)
+
+
+def test_a_long_name_with_a_number_is_known_again(tmp_path):
+    for shade, ending in enumerate(("png", "bmp")):
+        picture(tmp_path / f"in/{'x' * 251}.{ending}", shade)
+
+    for _ in range(2):
+        assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 0
+
+    assert results(tmp_path / "out") == [f"{'x' * 249}-2.png", f"{'x' * 251}.png"]
+
+
+def test_the_zip_keeps_sub_folders():
+    names = ("a/x.jpg", "a/x.png", "b/x.jpg", "x.jpg")
+    batch = plan(Item(Path(name), Path(name), state="done") for name in names)
+
+    assert list(titles(batch).values()) == ["a/x.png", "a/x-2.png", "b/x.png", "x.png"]
+
+
+def test_the_shards_share_the_list_out(tmp_path):
+    for name in "abcdefg":
+        picture(tmp_path / f"{name}.png")
+
+    shares = [places(tmp_path, shard=Shard.called(f"{number}/3")) for number in (1, 2, 3)]
+
+    assert shares == [["a.png", "d.png", "g.png"], ["b.png", "e.png"], ["c.png", "f.png"]]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1/0", "1", "1/2/3", "-1/2", "1.5/2", "", " 1/2", "٢/٥"])
+def test_what_is_no_shard_is_one_sentence(text, tmp_path, capsys):
+    with pytest.raises(SettingsError, match="such as 2/5"):
+        Shard.called(text)
+    assert main(["run", str(tmp_path), f"--shard={text}"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_shard_without_files_is_done(tmp_path):
+    picture(tmp_path / "in/a.png")
+
+    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--shard", "2/2", *FAST]) == 0
+    assert not (tmp_path / "out").exists()
+
+
+class Elsewhere:
+    """Claims as other processes leave them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def leave(self, process: str, what: str = "x", age: float = 0) -> None:
+        """Let `process` have claimed `what`, and not touched the claim for `age` seconds."""
+        claims = Claims(self.folder)
+        assert claims.take(what)
+        for path in self.folder.iterdir():
+            if path.read_text() == this_process():
+                path.write_text(process)
+                os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_a_claim_holds_until_its_process_is_gone(tmp_path):
+    here, there = this_process().split("-")[0], "elsewhere-1-1"
+    others, mine = Elsewhere(tmp_path / CLAIMS), Claims(tmp_path / CLAIMS)
+
+    others.leave(f"{here}-999999999-1", "of a dead process")
+    others.leave(there, "of another machine", age=100)
+    others.leave(there, "of a machine that is silent", age=400)
+
+    assert mine.take("of a dead process")
+    assert not mine.take("of another machine")
+    assert mine.take("of a machine that is silent")
+    assert not Claims(tmp_path / CLAIMS).take("of a dead process")
+
+
+def test_claims_of_dead_processes_go_with_the_folder_and_those_of_living_ones_stay(tmp_path):
+    here, folder = this_process().split("-")[0], tmp_path / CLAIMS
+    Elsewhere(folder).leave(f"{here}-999999999-1")
+    Claims(folder).close()
+    assert not folder.exists()
+
+    other = Claims(folder)
+    assert other.take("x")
+    Claims(folder).close()
+    assert len(list(folder.iterdir())) == 1
+
+
+AT_A_SIGN = """
+import sys
+import enhance.enhancer, enhance.batch, enhance.inference.engine
+from enhance.__main__ import program
+print("ready", flush=True)
+sys.stdin.readline()
+program(sys.argv[1:])
+"""
+
+
+def started(*runs: list[str]) -> list[subprocess.Popen[str]]:
+    """The command line in processes of its own, all of them at the same moment."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-c", AT_A_SIGN, "run", "--json", *FAST]
+    processes = [subprocess.Popen([*program, *run], text=True, env=environment, **pipes) for run in runs]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return processes
+
+
+def test_two_shards_one_of_them_started_twice_write_each_file_once(tmp_path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    for shade in range(8):  # two of each stem, which fall to different shards
+        picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
+
+    runs = started(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
+    told = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
+
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    made = Counter(one["output"]["path"] for one in told if one["status"] == "done" and not one["cached"])
+    assert made == Counter(str(path) for path in output.rglob("*") if path.is_file())
+    assert results(output) == sorted(f"{stem}{number}.png" for stem in range(4) for number in ("", "-2"))
+    assert len(results(folder)) == 8
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_a_shard_that_ends_midway_is_gone_on_with_at_once(tmp_path, capsys, number, status):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    for shade in range(3):
+        picture(folder / f"{shade}.png", shade, 96)
+    [run] = started([str(folder), "-o", str(output), "--shard", "1/1"])
+    wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
+    run.send_signal(number)
+    run.communicate(timeout=60)
+
+    assert (run.returncode, (output / CLAIMS).exists()) == (status, number == signal.SIGKILL)
+    assert main(["run", str(folder), "-o", str(output), *FAST]) == 0
+
+    assert [path.name for path in sorted(output.iterdir())] == ["0.png", "1.png", "2.png"]
+    assert len(results(folder)) == 3
+
+
+def test_a_file_that_another_process_makes_is_left_to_it(tmp_path, capsys):
+    for shade in range(2):
+        picture(tmp_path / f"in/{shade}.png", shade)
+    other = ResultNames(tmp_path / "out")
+    assert other.give(tmp_path / "in/0.png", Path("0.png")) == tmp_path / "out/0.png"
+
+    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 0
+
+    assert "1 more are being made by another process" in capsys.readouterr().err
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [CLAIMS, "1.png"]
