@@ -10,7 +10,7 @@ from .errors import SettingsError
 from .texts import name_of, say
 
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
-PIPELINE = 2
+PIPELINE = 3
 
 DEFAULT_PRESET = "gentle"
 

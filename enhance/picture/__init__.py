@@ -4,7 +4,7 @@
 of the program works with.
 """
 
-from .picture import Box, Facts, Picture
+from .picture import FLAWLESS, Box, Facts, Flaws, Picture
 from .worker import inspect, read_picture, warm_up
 
-__all__ = ["Box", "Facts", "Picture", "inspect", "read_picture", "warm_up"]
+__all__ = ["FLAWLESS", "Box", "Facts", "Flaws", "Picture", "inspect", "read_picture", "warm_up"]
