@@ -50,7 +50,15 @@ PRESETS: dict[str, Preset] = {
         Preset("anime-fast", "realesr-animevideov3"),
         Preset("face", "realesrgan-x4plus", scene="face", fidelity=1.0, sharpen=0.05),
         Preset("dehaze", "realesrgan-x4plus", scene="dehaze", fidelity=1.0, sharpen=0.05),
-        Preset("fast", "realesr-general-x4v3", partner="realesr-general-wdn-x4v3", denoise=0.5),
+        Preset(
+            "fast",
+            "realesr-general-x4v3",
+            partner="realesr-general-wdn-x4v3",
+            strength=0.65,
+            fidelity=1.0,
+            denoise=0.5,
+            sharpen=0.05,
+        ),
     )
 }
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""

@@ -15,6 +15,8 @@ from skimage import data
 Pixels = np.ndarray
 """uint8 [H, W, 3] RGB."""
 
+Source = Callable[[], Pixels]
+
 _GRADIO = Path(gradio.__file__).parent / "media_assets" / "images"
 _MATPLOTLIB = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data"
 
@@ -29,7 +31,7 @@ def _grey(pixels: np.ndarray) -> Pixels:
     return np.repeat(pixels[..., None], 3, axis=2)
 
 
-TUNING: dict[str, Callable[[], Pixels]] = {
+TUNING: dict[str, Source] = {
     "astronaut": lambda: data.astronaut()[10:298, 100:388],  # a face
     "coffee": lambda: data.coffee()[40:328, 200:488],
     "rocket": lambda: data.rocket()[60:348, 180:468],  # a smooth sky
@@ -38,7 +40,7 @@ TUNING: dict[str, Callable[[], Pixels]] = {
     "lion": lambda: _of_file(_GRADIO / "lion.jpg"),
 }
 """Photos that the presets' values were chosen on."""
-REPORTED: dict[str, Callable[[], Pixels]] = {
+REPORTED: dict[str, Source] = {
     "cat": lambda: data.chelsea()[0:288, 80:368],
     "motorcycle": lambda: data.stereo_motorcycle()[0][120:408, 260:548],
     "tower": lambda: _of_file(_GRADIO / "tower.jpg")[100:388, :280],  # a smooth sky, twigs
@@ -50,9 +52,24 @@ REPORTED: dict[str, Callable[[], Pixels]] = {
 """Photos that the tables are of."""
 
 
-def truth_of(photo: str) -> Pixels:
-    """A photo by its name, cut to whole blocks of four pixels."""
-    pixels = {**TUNING, **REPORTED}[photo]()
+GREY = ("page", "grass", "text", "camera")
+
+
+def _on_white(image: Image.Image) -> Pixels:
+    ground = Image.new("RGBA", image.size, "white")
+    return np.asarray(Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB"))
+
+
+DRAWN: dict[str, Source] = {
+    "snake": lambda: _on_white(Image.fromarray(data.logo()))[100:388, 100:388],
+    "hug": lambda: _on_white(Image.open(_GRADIO / "hf-logo_transpng.png").resize((288, 288), Image.Resampling.LANCZOS)),
+}
+"""Drawings: clean lines and flat colours."""
+
+
+def truth_of(source: Source) -> Pixels:
+    """A photo, cut to whole blocks of four pixels."""
+    pixels = source()
     return np.ascontiguousarray(pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4])
 
 

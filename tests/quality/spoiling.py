@@ -17,7 +17,7 @@ Spoil = Callable[[Pixels], Pixels]
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way to spoil a small photo, in as many `strengths` as there are; each figure of the tables has one of them."""
+    """One way to spoil a small photo, in one or more strengths, whose figures stand beside each other in the tables."""
 
     name: str
     strengths: tuple[Spoil, ...]
