@@ -21,7 +21,7 @@ from tests.fast_network import STEMS, fast_states, standing_in
 
 from .cases import Networks
 from .spoiling import DEGRADATIONS
-from .tables import put_between_marks, short_table, table_of, verdict
+from .tables import put_between_marks, short_table, table_of, values_table, verdict
 from .trials import examine, trials
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", metavar="TRIAL", help="presets, fast, haze or drawings")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     options = parser.parse_args(arguments)
+    if options.docs:
+        put_between_marks(ROOT / "docs" / "fidelity.md", "values", values_table())
     networks = Networks(Enhancer("cpu"))
     with ExitStack() as stack:
         if any(weights.locate(name) is None for name in STEMS):

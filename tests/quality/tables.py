@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance.settings import PRESETS, Preset
+
 from .measures import FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, Measure
 from .trials import Means, Table, Trial
 
@@ -91,6 +93,20 @@ def _bounds(table: Table, way: str) -> str:
 
 def _kept_well(degradation: str) -> bool:
     return degradation.startswith(("sharp", "blur", "JPEG"))
+
+
+def values_table() -> str:
+    """What the presets set, as they ship."""
+    names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
+    lines = [_row("preset", "network", *names), _rule(2, len(names))]
+    for preset in PRESETS.values():
+        values = (f"{getattr(preset, name):g}" if _counts(preset, name) else "" for name in names)
+        lines.append(_row(preset.name, preset.model, *values))
+    return "\n".join(lines)
+
+
+def _counts(preset: Preset, name: str) -> bool:
+    return preset.denoises if name == "denoise" else preset.tuning
 
 
 def put_between_marks(path: Path, name: str, text: str) -> None:
