@@ -274,6 +274,14 @@ def test_a_soft_picture_is_told_from_a_sharp_one(photo, noise):
     assert picture_of(spoilt(small, 1.2, noise)).softness > 0.5
 
 
+def test_a_sharp_subject_before_a_blurred_ground_is_sharp():
+    small = cv2.resize(data.astronaut(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), 3)
+    blurred[20:70, 30:80] = small[20:70, 30:80]
+
+    assert picture_of(blurred).softness < 0.2
+
+
 def test_a_picture_without_edges_is_not_called_soft():
     assert picture_of(np.full((40, 50, 3), 200, np.uint8)).softness == 0
     assert picture_of(spoilt(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
