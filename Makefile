@@ -49,7 +49,7 @@ lock: .venv/.test-ready
 		--no-config --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .pytest_cache .ruff_cache .quality
 
 .venv/bin/python:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv

@@ -24,11 +24,11 @@ from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_handed_out, output_of
+from .output.fidelity import Photo
 from .output.formats import Encoding, origin_of
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
-from .output.tuning import Photo
-from .picture import Box, Picture, read_picture
+from .picture import FLAWLESS, Box, Flaws, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render
 from .scenes.dehaze import Haze, clear_part, find_haze
 from .scenes.faces import Faces, Portraits
@@ -114,7 +114,7 @@ class Scene:
     haze: Haze | None = None
     faces: Faces | None = None
 
-    def photo(self, picture: Picture, settings: Settings, noise: float = 0.0, box: Box | None = None) -> Photo:
+    def photo(self, picture: Picture, settings: Settings, flaws: Flaws = FLAWLESS, box: Box | None = None) -> Photo:
         """What the network gets to see of the picture; `box` where the picture is only that part."""
         top, left = (box.top, box.left) if box else (0, 0)
 
@@ -123,7 +123,7 @@ class Scene:
                 return picture.rgb[first:last]
             return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
 
-        return Photo(rows, picture.height, picture.width, picture.levels, noise)
+        return Photo(rows, picture.height, picture.width, picture.levels, flaws)
 
     def describe(self) -> dict[str, Any]:
         """The facts that only this scene has."""
@@ -219,7 +219,7 @@ def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, ot
     with network_output(record, scene, workshop.engine, others, part=part, box=outer) as output:
         network = output.rows(0, output.height)
     patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(part, record.settings, record.picture.noise, outer)
+    photo = scene.photo(part, record.settings, record.picture.flaws, outer)
     whole = record.picture.height, record.picture.width
     piece = Piece(part, photo, network, box, outer, whole, record.network_key, patches)
     before, after = render(piece, record.settings)
@@ -272,7 +272,7 @@ def network_output(
 def finished_rows(picture: Picture, settings: Settings, output: NetworkOutput, scene: Scene) -> ResultRows:
     """Step 5: the finished picture as rows on demand."""
     patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(picture, settings, picture.noise if settings.tuning else 0.0)
+    photo = scene.photo(picture, settings, picture.flaws if settings.tuning else FLAWLESS)
     return ResultRows(picture, output.rows, settings, photo, faces_over(patches, settings))
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .output.fidelity import Photo
 from .output.resample import Cut, enlarge
 from .output.result import ResultRows, faces_over
-from .output.tuning import Photo
 from .picture import Box, Picture
 from .scenes.faces import FacePatch
 from .settings import Settings

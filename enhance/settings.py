@@ -10,7 +10,7 @@ from .errors import SettingsError
 from .texts import name_of, say
 
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
-PIPELINE = 2
+PIPELINE = 3
 
 _MOST = 999_999
 """More pixels along a side, and more megapixels, than any picture has."""
@@ -58,7 +58,15 @@ PRESETS: dict[str, Preset] = {
         Preset("anime-fast", "realesr-animevideov3"),
         Preset("face", "realesrgan-x4plus", scene="face", fidelity=1.0, sharpen=0.05),
         Preset("dehaze", "realesrgan-x4plus", scene="dehaze", fidelity=1.0, sharpen=0.05),
-        Preset("fast", "realesr-general-x4v3", partner="realesr-general-wdn-x4v3", denoise=0.5),
+        Preset(
+            "fast",
+            "realesr-general-x4v3",
+            partner="realesr-general-wdn-x4v3",
+            strength=0.65,
+            fidelity=1.0,
+            denoise=0.5,
+            sharpen=0.05,
+        ),
     )
 }
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""

@@ -17,12 +17,13 @@ from ..inference.network_output import streams_columns
 from ..picture import Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import FACTOR, Settings
+from .fidelity import DIFFERENCE_HALO, Photo, Rows, difference
 from .formats import ORIGIN_TEXTS, Origin
 from .png import PngFormat, PngWriter
 from .png_rows import FinishedRows
 from .rendition import Rendition, icc_for_screen, reduce, whole_picture
 from .resample import Averages, Cut, Grid, enlarge
-from .tuning import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
+from .tuning import Overlay, Tuning
 
 _STRIP = 64
 LIVE = 720

@@ -2,30 +2,20 @@
 
 Every row can be asked for by itself, and is the same to the bit however it is asked for: the rows that a filter needs
 above and below are read with it, and what keeps running sums is computed in fixed blocks.
-
-Strength and fidelity, with x the photo, N the network's output, up the bicubic enlargement, d = down(y) the averages at
-the photo's size, all in levels of 8 bits whatever the picture's type:
-
-    y = strength * N + (1 - strength) * up(G)        G, the photo without its noise
-    result = y + fidelity * up(C)                    C, what the photo says that y does not
-
-This is iterative back-projection (Irani and Peleg 1991) made deaf to the photo's noise and blind to its blur.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
 import numpy as np
 
-from ..settings import FACTOR, Settings
+from ..settings import Settings
+from .fidelity import Ground, Photo, Rows
 from .resample import Cut, Grid, enlarge_rows, rounded
-
-Rows = Callable[[int, int], np.ndarray]
-"""Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
 
 Overlay = Callable[[np.ndarray, int], np.ndarray]
 """Gives rows of the network's size, the first of them numbered, with what a scene puts over them."""
@@ -34,43 +24,6 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
 _SHARPEN_HALO = 6
 _SHARPEN_GAIN = 2.0
-
-_BLURS = (0.6, 1.2)
-_BLUR_TAPS = 11
-_CLEANED_RADIUS, _CORRECTED_RADIUS, _TEXTURE_RADIUS, _BROAD_RADIUS = 2, 1, 2, 7
-DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
-"""Rows above and below that a difference depends on."""
-_CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
-_CLEANED_HALO = 2 * _CLEANED_RADIUS
-_ENLARGED_HALO = 2
-
-_LEAST_ENERGY = 0.25
-_UP_AND_DOWN = (
-    cv2.resize(np.eye(5, dtype=np.float32)[2:3], (20, 1), interpolation=cv2.INTER_CUBIC).reshape(5, 4).mean(1)
-)
-"""What a picture goes through that is enlarged and averaged down again, along one side."""
-
-_BLOCK_PIXELS = 2**18
-_BLOCK_ROWS = 32, 256
-_AVERAGED_ROWS = 16
-
-
-@dataclass(frozen=True)
-class Photo:
-    """What a result is held against: `rows` of a picture [height, width, 3] of 0..`levels`, and its noise.
-
-    `noise` is the standard deviation in levels of 8 bits, of the whole picture where this is a part of it.
-    """
-
-    rows: Rows
-    height: int
-    width: int
-    levels: int
-    noise: float = 0.0
-
-    def part(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last), float32 in levels of 8 bits."""
-        return self.rows(first, last).astype(np.float32) * np.float32(255 / self.levels)
 
 
 @dataclass(frozen=True)
@@ -136,110 +89,6 @@ class Tuning:
         return rows if self.overlay is None else self.overlay(rows, first)
 
 
-@dataclass(eq=False)
-class Ground:
-    """What the network's share stands on, before it is enlarged: (1 - strength) * G + fidelity * C.
-
-    It is computed in blocks of rows whose borders depend on nothing but the width, and the last two are kept.
-    """
-
-    network: Rows
-    photo: Photo
-    strength: float
-    fidelity: float
-    _blocks: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last) at the photo's size, float32 in levels of 8 bits."""
-        least, most = _BLOCK_ROWS
-        height = max(least, min(_BLOCK_PIXELS // self.photo.width, most))
-        numbers = range(first // height, -(-last // height))
-        blocks = {number: self._blocks.get(number) for number in numbers}
-        found = [self._block(number, height) if block is None else block for number, block in blocks.items()]
-        self._blocks = dict(zip(numbers[-2:], found[-2:], strict=True))
-        start = numbers.start * height
-        return np.concatenate(found)[first - start : last - start]
-
-    def _block(self, number: int, height: int) -> np.ndarray:
-        first, last = number * height, min((number + 1) * height, self.photo.height)
-        halo, rest = _CORRECTION_HALO if self.fidelity else 0, 1 - self.strength
-        low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        ground, averages = self._cleaned(low, high, rest) if rest else (np.float32(0), np.float32(0))
-        if self.fidelity:
-            averages = averages + self.strength * self._averages(low, high)
-            missing = difference(self.photo.part(low, high), averages)
-            ground = ground + self.fidelity * _correction(missing, averages, self.photo.noise)
-        return np.asarray(ground)[first - low : last - low]
-
-    def _cleaned(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a share of G, and of the averages of its enlargement."""
-        halo = _CLEANED_HALO + _ENLARGED_HALO
-        low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        cleaned = share * _without_noise(self.photo.part(low, high), self.photo.noise)
-        averaged = cv2.sepFilter2D(cleaned, -1, _UP_AND_DOWN, _UP_AND_DOWN, borderType=cv2.BORDER_REPLICATE)
-        return cleaned[first - low : last - low], averaged[first - low : last - low]
-
-    def _averages(self, first: int, last: int) -> np.ndarray:
-        """Rows of the network's output averaged down, a few at a time: at its own size they are many."""
-        averages = np.empty((last - first, self.photo.width, 3), np.float32)
-        for low in range(first, last, _AVERAGED_ROWS):
-            high = min(low + _AVERAGED_ROWS, last)
-            rows = self.network(FACTOR * low, FACTOR * high).astype(np.float32)
-            size = (self.photo.width, high - low)
-            averages[low - first : high - first] = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
-        return averages * np.float32(255 / self.photo.levels)
-
-
-def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
-    """D, what a photo has that a result averaged down to its size has not, whatever blur the photo may have.
-
-    Both are float32 [n, W, 3] in levels of 8 bits, and so is D: the mean of the differences from the averages as they
-    are and twice blurred, each weighted by how well it explains the photo around the place.
-    """
-    blurred = (cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS)
-    differences = [photo - one for one in (averages, *blurred)]
-    energies = [_mean(_grey(one * one), _BROAD_RADIUS) + _LEAST_ENERGY for one in differences]
-    least = np.minimum.reduce(energies)
-    weights = [(least / energy) ** 4 for energy in energies]
-    total = np.add.reduce(weights)
-    shares = [_for_each_channel(weight / total) for weight in weights]
-    return np.add.reduce([cv2.multiply(one, share) for one, share in zip(differences, shares, strict=True)])
-
-
-def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
-    """C, what of the difference D is to be put in: its structure where the result has some, else its broad tone."""
-    smoothness = max(25.0, (2 * noise) ** 2)
-    spread = _grey(_variance(averages, _TEXTURE_RADIUS))
-    textured = _for_each_channel(spread / (spread + smoothness / 2))
-    tone, radius = _mean(missing, _BROAD_RADIUS), _CORRECTED_RADIUS
-    guide, mean = _mean(averages, radius), _mean(missing, radius)
-    slope = _mean(averages * missing, radius) - guide * mean
-    slope /= _variance(averages, radius) + smoothness
-    structure = _mean(slope, radius) * averages + _mean(mean - slope * guide, radius)
-    return tone + textured * (structure - tone)
-
-
-def _without_noise(photo: np.ndarray, noise: float) -> np.ndarray:
-    """G: the photo through a guided filter with itself as guide (He, Sun and Tang, ECCV 2010)."""
-    spread, mean = _variance(photo, _CLEANED_RADIUS), _mean(photo, _CLEANED_RADIUS)
-    slope = spread / (spread + (2 * max(noise, 0.5)) ** 2)
-    return _mean(slope, _CLEANED_RADIUS) * photo + _mean(mean - slope * mean, _CLEANED_RADIUS)
-
-
-def _mean(pixels: np.ndarray, radius: int) -> np.ndarray:
-    return cv2.blur(pixels, (2 * radius + 1, 2 * radius + 1))
-
-
-def _variance(pixels: np.ndarray, radius: int) -> np.ndarray:
-    mean = _mean(pixels, radius)
-    return np.maximum(_mean(pixels * pixels, radius) - mean * mean, 0)
-
-
-def _grey(pixels: np.ndarray) -> np.ndarray:
-    """The mean of the channels, [n, W]."""
-    return cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(pixels.shape[:2])
-
-
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
     """Contrast, saturation and sharpness; the first two bring no value to an end that was not there before.
 
@@ -257,7 +106,7 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
         blurred = cv2.GaussianBlur(light, (0, 0), _SHARPEN_SIGMA, borderType=cv2.BORDER_REPLICATE)
         detail = cv2.subtract(light, blurred)
         detail *= np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
-        coloured = cv2.add(coloured, _for_each_channel(detail))
+        coloured = cv2.add(coloured, cv2.merge([detail] * 3))
     return coloured
 
 
@@ -273,7 +122,7 @@ def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
 def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
     """Colour of 0..1 with its distance from grey stretched; above 1 the less, the nearer it is to the gamut's edge."""
     light = cv2.transform(colour, _LUMA[None]).reshape(colour.shape[:2])
-    grey = _for_each_channel(light)
+    grey = cv2.merge([light] * 3)
     chroma = cv2.subtract(colour, grey)
     if saturation <= 1:
         return grey + saturation * chroma
@@ -281,8 +130,4 @@ def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
     highest, lowest = cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2])
     edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))  # 1: on the gamut's edge
     gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
-    return cv2.add(grey, cv2.multiply(chroma, _for_each_channel(gain)))
-
-
-def _for_each_channel(plane: np.ndarray) -> np.ndarray:
-    return cv2.merge([plane, plane, plane])
+    return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from ..errors import SettingsError
 from .metadata import CHOICES, Metadata
-from .picture import Box, Facts, Picture
+from .picture import FLAWLESS, Box, Facts, Flaws, Picture
 from .worker import inspect, read_picture, warm_up
 
 __all__ = [
     "CHOICES",
+    "FLAWLESS",
     "Box",
     "Facts",
+    "Flaws",
     "Found",
     "Listing",
     "Metadata",

@@ -81,7 +81,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
     assert len(decoded) == 1
 
 
-def test_a_faithful_preview_takes_the_noise_of_the_whole_picture_and_agrees_with_the_run(enhancer, photo, tmp_path):
+def test_a_faithful_preview_takes_the_flaws_of_the_whole_picture_and_agrees_with_the_run(enhancer, photo, tmp_path):
     path = tmp_path / "large.png"
     large = np.tile(photo, (6, 5, 1)).astype(float)  # clean where the square lies, noisy elsewhere
     large[:, 140:] += np.random.default_rng(3).normal(0, 12, large[:, 140:].shape)
@@ -91,7 +91,8 @@ def test_a_faithful_preview_takes_the_noise_of_the_whole_picture_and_agrees_with
     preview = enhancer.preview(path, settings, x=64, y=120, size=64)
     result = enhancer.run(path, settings, preview=preview)
 
-    assert preview.piece.photo.noise == read_picture(path).noise > 2
+    assert preview.piece.photo.flaws == read_picture(path).flaws
+    assert preview.piece.photo.flaws.noise > 2
     assert result.info["agreement_db"] > 50
     assert 20 < result.info["fidelity_db"] < 60
 

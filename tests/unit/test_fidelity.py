@@ -6,13 +6,15 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
+from enhance.output.fidelity import Ground, Photo, difference
 from enhance.output.result import FidelityMeter, ResultRows
-from enhance.output.tuning import Ground, Photo, Tuning, difference
-from enhance.picture import Picture
+from enhance.output.tuning import Tuning
+from enhance.picture import Flaws, Picture
 from enhance.settings import Settings
 from tests.conftest import psnr
 
 FAITHFUL = Settings.from_preset("anime", strength=0.65, fidelity=1)
+NOISY = Flaws(noise=1.0)
 RNG = np.random.default_rng(7)
 
 
@@ -32,14 +34,14 @@ def photo_levels(photo: np.ndarray) -> int:
     return int(np.iinfo(photo.dtype).max)
 
 
-def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, noise: float = 1.0) -> Tuning:
+def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Flaws = NOISY) -> Tuning:
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), noise)
+    seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), flaws)
     return Tuning(lambda a, b: network[a:b], seen, settings)
 
 
-def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, noise: float = 1.0) -> np.ndarray:
-    tuning = tuning_of(photo, network, settings, noise)
+def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Flaws = NOISY) -> np.ndarray:
+    tuning = tuning_of(photo, network, settings, flaws)
     return tuning.rows(0, tuning.size[0])
 
 
@@ -51,7 +53,7 @@ def picture_of(rgb: np.ndarray) -> Picture:
     return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
-def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, noise: float) -> np.ndarray:
+def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, flaws: Flaws) -> np.ndarray:
     """The whole picture at once in double precision, with SciPy's filters; float64 [4H, 4W, 3]."""
 
     def box(pixels, radius):
@@ -67,8 +69,17 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     def up(pixels):
         return cv2.resize(pixels, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
 
+    def share(variance, noise):
+        signal = np.maximum(variance - noise, 0)
+        return signal / (signal + noise / 2)
+
     x = x.astype(np.float64)
-    y = strength * network + (1 - strength) * up(guided(x, x, 2, (2 * max(noise, 0.5)) ** 2))
+    noise, grey = max(flaws.noise, 0.5) ** 2, (x @ [0.299, 0.587, 0.114])[..., None]
+    kept = np.maximum(share(var(grey, 2), noise), share(var(x, 2), 3 * noise))
+    clean = box(kept, 2) * x + box((1 - kept) * box(x, 2), 2)
+    detail = clean - ndimage.gaussian_filter(clean, (0.8, 0.8, 0), mode="mirror", radius=3)
+    clean = np.clip(clean + 1.75 * flaws.softness * detail, 0, 255) if flaws.softness else clean
+    y = strength * network + (1 - strength) * up(clean)
     d = averaged(y)
     differences = [
         x - (ndimage.gaussian_filter(d, (b, b, 0), mode="mirror", radius=5) if b else d) for b in (0, 0.6, 1.2)
@@ -76,21 +87,22 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     energies = np.array([box((one**2).mean(2), 7) + 0.25 for one in differences])
     weights = (energies.min(0) / energies) ** 4
     missing = (np.array(differences) * weights[..., None]).sum(0) / weights.sum(0)[..., None]
-    eps = max(25, (2 * noise) ** 2)
+    eps = max(25, (1.5 * flaws.noise) ** 2)
     v = var(d, 2).mean(2, keepdims=True)
     w = v / (v + eps / 2)
     return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
 
 
+@pytest.mark.parametrize("flaws", [Flaws(noise=6.0), Flaws(softness=0.7)], ids=["noisy", "soft"])
 @pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (1, 0.7), (0.3, 0), (0, 1)])
-def test_the_result_is_that_of_the_formula(strength, fidelity):
+def test_the_result_is_that_of_the_formula(strength, fidelity, flaws):
     photo = piece(300, 40)  # more than one block of rows
-    network, noise = seen_by_a_network(photo), 3.0
+    network = seen_by_a_network(photo)
     settings = Settings.from_preset("anime", strength=strength, fidelity=fidelity)
 
-    expected = by_the_formula(photo, network, strength, fidelity, noise)
+    expected = by_the_formula(photo, network, strength, fidelity, flaws)
 
-    assert np.abs(tuned(photo, network, settings, noise) - np.clip(expected, 0, 255)).max() <= 0.51
+    assert np.abs(tuned(photo, network, settings, flaws) - np.clip(expected, 0, 255)).max() <= 0.51
 
 
 @pytest.mark.parametrize("scale", [4, 2, 1.7])
@@ -117,7 +129,7 @@ def test_a_border_between_blocks_cannot_be_found(monkeypatch):
     network = np.repeat(np.repeat(network, 4, axis=0), 4, axis=1)
     whole = ground_of(photo, network)
 
-    monkeypatch.setattr("enhance.output.tuning._BLOCK_ROWS", (40, 40))
+    monkeypatch.setattr("enhance.output.fidelity._BLOCK_ROWS", (40, 40))
 
     np.testing.assert_allclose(ground_of(photo, network), whole, rtol=0, atol=1e-5)
 
@@ -175,9 +187,9 @@ def test_fidelity_does_not_bring_the_noise_back():
     clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    noise = picture_of(noisy).noise
+    flaws = picture_of(noisy).flaws
 
-    result = tuned(noisy, network, FAITHFUL, noise)
+    result = tuned(noisy, network, FAITHFUL, flaws)
 
     rest = result.astype(float) - network
     assert rest[16:-16, 16:-16].std() < 8 / 4
@@ -246,3 +258,52 @@ def test_the_noise_of_a_picture_is_measured(sigma, factor):
     rgb = np.clip((smooth + grain) * factor, 0, 255 * factor).astype(np.uint8 if factor == 1 else np.uint16)
 
     assert picture_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
+
+
+def spoilt(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
+    soft = cv2.GaussianBlur(photo, (0, 0), blur) if blur else photo
+    return np.clip(soft + RNG.normal(0, noise, photo.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("noise", [0, 6])
+@pytest.mark.parametrize("photo", [data.astronaut, data.coffee, data.chelsea, data.rocket])
+def test_a_soft_picture_is_told_from_a_sharp_one(photo, noise):
+    small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+
+    assert picture_of(spoilt(small, 0, noise)).softness < 0.2
+    assert picture_of(spoilt(small, 1.2, noise)).softness > 0.5
+
+
+def test_a_sharp_subject_before_a_blurred_ground_is_sharp():
+    small = cv2.resize(data.astronaut(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), 3)
+    blurred[20:70, 30:80] = small[20:70, 30:80]
+
+    assert picture_of(blurred).softness < 0.2
+
+
+def test_a_picture_without_edges_is_not_called_soft():
+    assert picture_of(np.full((40, 50, 3), 200, np.uint8)).softness == 0
+    assert picture_of(spoilt(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
+
+
+def test_softness_is_that_of_the_whole_picture_whatever_its_bits_and_its_strips(monkeypatch):
+    soft = cv2.GaussianBlur(data.coffee(), (0, 0), 0.7)
+    whole = picture_of(soft).softness
+
+    assert 0.1 < whole < 1
+    assert picture_of(soft.astype(np.uint16) * 257).softness == pytest.approx(whole, abs=1e-6)
+    monkeypatch.setattr("enhance.picture.picture._STRIP", 37)
+    assert picture_of(soft).softness == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_soft_photo_is_sharpened_where_the_network_has_a_small_share():
+    soft = cv2.GaussianBlur(piece(96, 96), (0, 0), 1.2)
+    network = cv2.resize(soft, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    settings = FAITHFUL.changed(strength=0.2)
+
+    def contrast(pixels):
+        return cv2.Laplacian(averaged(pixels), cv2.CV_64F).std()
+
+    plain, sharpened = (contrast(tuned(soft, network, settings, Flaws(softness=one))) for one in (0, 1))
+    assert sharpened > 1.2 * plain

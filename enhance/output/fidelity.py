@@ -1,0 +1,184 @@
+"""Strength and fidelity: what the network's share stands on, so that a result keeps to its photo.
+
+With x the photo, N the network's output, up the bicubic enlargement, d = down(y) the averages at the photo's size, all
+in levels of 8 bits whatever the picture's type:
+
+    y = strength * N + (1 - strength) * up(G)        G, the photo without its noise and its blur
+    result = y + fidelity * up(C)                    C, what the photo says that y does not
+
+This is iterative back-projection (Irani and Peleg 1991) made deaf to the photo's noise and blind to its blur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from ..picture import FLAWLESS, Flaws
+from ..settings import FACTOR
+
+Rows = Callable[[int, int], np.ndarray]
+"""Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
+
+_BLURS = (0.6, 1.2)
+_BLUR_TAPS = 11
+_CLEANED_RADIUS, _CORRECTED_RADIUS, _TEXTURE_RADIUS, _BROAD_RADIUS = 2, 1, 2, 7
+_DEBLUR_SIGMA, _DEBLUR_TAPS, _DEBLUR_GAIN = 0.8, 7, 1.75
+_NOISE_OF_A_CHANNEL = 3.0  # grain that differs from channel to channel is weaker in the grey that it is measured on
+DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
+"""Rows above and below that a difference depends on."""
+_CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
+_CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
+_ENLARGED_HALO = 2
+
+_LEAST_ENERGY = 0.25
+_UP_AND_DOWN = (
+    cv2.resize(np.eye(5, dtype=np.float32)[2:3], (20, 1), interpolation=cv2.INTER_CUBIC).reshape(5, 4).mean(1)
+)
+"""What a picture goes through that is enlarged and averaged down again, along one side."""
+
+_BLOCK_PIXELS = 2**18
+_BLOCK_ROWS = 32, 256
+_AVERAGED_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a result is held against: `rows` of a picture [height, width, 3] of 0..`levels`, and its flaws.
+
+    Where it is a part of a picture, the flaws are those of the whole.
+    """
+
+    rows: Rows
+    height: int
+    width: int
+    levels: int
+    flaws: Flaws = FLAWLESS
+
+    def part(self, first: int, last: int) -> np.ndarray:
+        """The rows [first, last), float32 in levels of 8 bits."""
+        return self.rows(first, last).astype(np.float32) * np.float32(255 / self.levels)
+
+
+@dataclass(eq=False)
+class Ground:
+    """What the network's share stands on, before it is enlarged: (1 - strength) * G + fidelity * C.
+
+    It is computed in blocks of rows whose borders depend on nothing but the width, and the last two are kept.
+    """
+
+    network: Rows
+    photo: Photo
+    strength: float
+    fidelity: float
+    _blocks: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) at the photo's size, float32 in levels of 8 bits."""
+        least, most = _BLOCK_ROWS
+        height = max(least, min(_BLOCK_PIXELS // self.photo.width, most))
+        numbers = range(first // height, -(-last // height))
+        blocks = {number: self._blocks.get(number) for number in numbers}
+        found = [self._block(number, height) if block is None else block for number, block in blocks.items()]
+        self._blocks = dict(zip(numbers[-2:], found[-2:], strict=True))
+        start = numbers.start * height
+        return np.concatenate(found)[first - start : last - start]
+
+    def _block(self, number: int, height: int) -> np.ndarray:
+        first, last = number * height, min((number + 1) * height, self.photo.height)
+        halo, rest = _CORRECTION_HALO if self.fidelity else 0, 1 - self.strength
+        low, high = max(first - halo, 0), min(last + halo, self.photo.height)
+        ground, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))
+        if self.fidelity:
+            averages = averages + self.strength * self._averages(low, high)
+            missing = difference(self.photo.part(low, high), averages)
+            ground = ground + self.fidelity * _correction(missing, averages, self.photo.flaws.noise)
+        return np.asarray(ground)[first - low : last - low]
+
+    def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of a share of G, and of the averages of its enlargement."""
+        halo = _CLEANED_HALO + _ENLARGED_HALO
+        low, high = max(first - halo, 0), min(last + halo, self.photo.height)
+        cleaned = share * _cleaned(self.photo.part(low, high), self.photo.flaws)
+        averaged = cv2.sepFilter2D(cleaned, -1, _UP_AND_DOWN, _UP_AND_DOWN, borderType=cv2.BORDER_REPLICATE)
+        return cleaned[first - low : last - low], averaged[first - low : last - low]
+
+    def _averages(self, first: int, last: int) -> np.ndarray:
+        """Rows of the network's output averaged down, a few at a time: at its own size they are many."""
+        averages = np.empty((last - first, self.photo.width, 3), np.float32)
+        for low in range(first, last, _AVERAGED_ROWS):
+            high = min(low + _AVERAGED_ROWS, last)
+            rows = self.network(FACTOR * low, FACTOR * high).astype(np.float32)
+            size = (self.photo.width, high - low)
+            averages[low - first : high - first] = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
+        return averages * np.float32(255 / self.photo.levels)
+
+
+def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
+    """D, what a photo has that a result averaged down to its size has not, whatever blur the photo may have.
+
+    Both are float32 [n, W, 3] in levels of 8 bits, and so is D: the mean of the differences from the averages as they
+    are and twice blurred, each weighted by how well it explains the photo around the place.
+    """
+    blurred = (cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS)
+    differences = [photo - one for one in (averages, *blurred)]
+    energies = [_mean(_grey(one * one), _BROAD_RADIUS) + _LEAST_ENERGY for one in differences]
+    least = np.minimum.reduce(energies)
+    weights = [(least / energy) ** 4 for energy in energies]
+    total = np.add.reduce(weights)
+    shares = [cv2.merge([weight / total] * 3) for weight in weights]
+    return np.add.reduce([cv2.multiply(one, share) for one, share in zip(differences, shares, strict=True)])
+
+
+def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
+    """C, what of the difference D is to be put in: its structure where the result has some, else its broad tone."""
+    smoothness = max(25.0, (1.5 * noise) ** 2)
+    spread = _grey(_variance(averages, _TEXTURE_RADIUS))
+    textured = cv2.merge([spread / (spread + smoothness / 2)] * 3)
+    tone = _mean(missing, _BROAD_RADIUS)
+    return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
+
+
+def _cleaned(photo: np.ndarray, flaws: Flaws) -> np.ndarray:
+    """G: the photo with as much of its detail as is more than noise, sharpened as far as the whole photo is soft."""
+    noise, radius = max(flaws.noise, 0.5) ** 2, _CLEANED_RADIUS
+    light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    share = cv2.merge([_share_of_signal(_variance(light, radius), noise)] * 3)
+    share = np.maximum(share, _share_of_signal(_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise))
+    mean = _mean(photo, radius)
+    clean = _mean(share, radius) * photo + _mean(mean - share * mean, radius)
+    if flaws.softness == 0:
+        return clean
+    blurred = cv2.GaussianBlur(clean, (_DEBLUR_TAPS, _DEBLUR_TAPS), _DEBLUR_SIGMA)
+    return np.clip(clean + flaws.softness * _DEBLUR_GAIN * (clean - blurred), 0, 255)
+
+
+def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
+    """How much of a place's detail is to stay, 0 to 1, by its variance and the noise's (after Lee 1980)."""
+    signal = np.maximum(variance - noise, 0)
+    return signal / (signal + noise / 2)
+
+
+def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
+    """The guided filter (He, Sun and Tang, ECCV 2010), each channel by its own; `smoothness` is a variance."""
+    mean, middle = _mean(pixels, radius), _mean(guide, radius)
+    slope = _mean(guide * pixels, radius) - middle * mean
+    slope /= _variance(guide, radius) + smoothness
+    return _mean(slope, radius) * guide + _mean(mean - slope * middle, radius)
+
+
+def _mean(pixels: np.ndarray, radius: int) -> np.ndarray:
+    return cv2.blur(pixels, (2 * radius + 1, 2 * radius + 1))
+
+
+def _variance(pixels: np.ndarray, radius: int) -> np.ndarray:
+    mean = _mean(pixels, radius)
+    return np.maximum(_mean(pixels * pixels, radius) - mean * mean, 0)
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    """The mean of the channels, [n, W]."""
+    return cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(pixels.shape[:2])

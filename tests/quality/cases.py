@@ -1,0 +1,96 @@
+"""Spoilt photos, what the networks make of them, and what the presets make of that.
+
+What a network made is kept on the disk, so that other values take seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+
+from enhance import Enhancer, Settings
+from enhance.inference import models
+from enhance.output.result import FidelityMeter, ResultRows
+from enhance.picture import Picture
+from enhance.pipeline import Scene
+from enhance.scenes.dehaze import find_haze
+
+from .photos import Pixels
+
+KEPT = Path(__file__).parents[2] / ".quality"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One photo, spoilt in one way and strength: the truth, and what is given of it."""
+
+    truth: Pixels
+    given: Pixels
+
+    @cached_property
+    def picture(self) -> Picture:
+        return Picture("photo", "0" * 64, 0, "PNG", "RGB", self.given, None, False, None)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks' outputs: made by the engine once, and read from the folder `kept` from then on."""
+
+    enhancer: Enhancer
+    kept: Path = KEPT
+
+    def output(self, seen: Pixels, settings: Settings) -> Pixels:
+        """What the network of these settings makes of a picture."""
+        path = self.kept / f"{self._key(seen, settings)}.png"
+        found = cv2.imread(str(path)) if path.exists() else None
+        if found is not None:
+            return cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
+        made = self.enhancer.engine.enlarge(seen, settings.recipe, tile=settings.tile)
+        path.parent.mkdir(exist_ok=True)
+        whole, code = cv2.imencode(".png", cv2.cvtColor(made, cv2.COLOR_RGB2BGR))
+        if whole:
+            half = path.with_suffix(".part")
+            half.write_bytes(code.tobytes())
+            half.replace(path)
+        return made
+
+    def _key(self, seen: Pixels, settings: Settings) -> str:
+        recipe = settings.recipe
+        told = {
+            "recipe": asdict(recipe),
+            "weights": [models.ensure(name).sha256 for name in recipe.models],
+            "precision": self.enhancer.engine.precision(8, recipe.model),
+            "pixels": [*seen.shape, hashlib.sha256(seen.tobytes()).hexdigest()],
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What came out: the pixels, and how many dB of the given it explains (no number for what has no network)."""
+
+    pixels: Pixels
+    fidelity_db: float = math.nan
+
+
+def finished(case: Case, settings: Settings, networks: Networks) -> Made:
+    """The result of a case with these settings, as the program makes it; faces are not restored."""
+    picture = case.picture
+    scene = Scene(find_haze(picture.rgb) if settings.scene == "dehaze" else None)
+    photo = scene.photo(picture, settings, picture.flaws)
+    network = networks.output(photo.rows(0, picture.height), settings)
+    result = ResultRows(picture, lambda first, last: network[first:last], settings, photo)
+    rows, meter = result.rows(0, result.size[0]), FidelityMeter(result)
+    meter.add(rows)
+    return Made(rows, meter.decibels())
+
+
+def bicubic(case: Case) -> Made:
+    """What is given, enlarged without a network."""
+    return Made(cv2.resize(case.given, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC))

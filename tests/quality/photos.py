@@ -1,0 +1,78 @@
+"""The photos that presets are chosen on, the others that are reported, and drawings; all come with Python packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import gradio
+import matplotlib
+import numpy as np
+from PIL import Image
+from skimage import data
+
+Pixels = np.ndarray
+"""uint8 [H, W, 3] RGB."""
+
+Source = Callable[[], Pixels]
+
+_GRADIO = Path(gradio.__file__).parent / "media_assets" / "images"
+_MATPLOTLIB = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data"
+
+
+def _of_file(path: Path, share: float = 0.75) -> Pixels:
+    """A photo that a package carries as JPEG, made smaller so that its own compression does not show."""
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    return cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+
+
+def _grey(pixels: np.ndarray) -> Pixels:
+    return np.repeat(pixels[..., None], 3, axis=2)
+
+
+TUNING: dict[str, Source] = {
+    "astronaut": lambda: data.astronaut()[10:298, 100:388],  # a face
+    "coffee": lambda: data.coffee()[40:328, 200:488],
+    "rocket": lambda: data.rocket()[60:348, 180:468],  # a smooth sky
+    "page": lambda: _grey(data.page())[:184, :288],  # print
+    "grass": lambda: _grey(data.grass())[100:388, 100:388],
+    "lion": lambda: _of_file(_GRADIO / "lion.jpg"),
+}
+"""Photos that the presets' values were chosen on."""
+REPORTED: dict[str, Source] = {
+    "cat": lambda: data.chelsea()[0:288, 80:368],
+    "motorcycle": lambda: data.stereo_motorcycle()[0][120:408, 260:548],
+    "tower": lambda: _of_file(_GRADIO / "tower.jpg")[100:388, :280],  # a smooth sky, twigs
+    "cheetah": lambda: _of_file(_GRADIO / "cheetah.jpg")[:256, 60:348],
+    "hopper": lambda: _of_file(_MATPLOTLIB / "grace_hopper.jpg")[0:288, 60:348],  # a face
+    "text": lambda: _grey(data.text())[:, 80:368],  # handwriting
+    "camera": lambda: _grey(data.camera())[150:438, 60:348],  # a lawn, a sky
+}
+"""Photos that the tables are of."""
+
+
+GREY = ("page", "grass", "text", "camera")
+
+
+def _on_white(image: Image.Image) -> Pixels:
+    ground = Image.new("RGBA", image.size, "white")
+    return np.asarray(Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB"))
+
+
+DRAWN: dict[str, Source] = {
+    "snake": lambda: _on_white(Image.fromarray(data.logo()))[100:388, 100:388],
+    "hug": lambda: _on_white(Image.open(_GRADIO / "hf-logo_transpng.png").resize((288, 288), Image.Resampling.LANCZOS)),
+}
+"""Drawings: clean lines and flat colours."""
+
+
+def truth_of(source: Source) -> Pixels:
+    """A photo, cut to whole blocks of four pixels."""
+    pixels = source()
+    return np.ascontiguousarray(pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4])
+
+
+def made_small(truth: Pixels) -> Pixels:
+    """The averages of blocks of four by four pixels."""
+    return cv2.resize(truth, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)

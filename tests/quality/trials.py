@@ -1,0 +1,97 @@
+"""What is tried: which photos, spoilt how, by which presets and values. Another question is another trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from enhance import Settings
+
+from .cases import Case, Networks, bicubic, finished
+from .measures import ALL, QUICK, Measure
+from .photos import DRAWN, GREY, REPORTED, TUNING, Source, made_small, truth_of
+from .spoiling import DEGRADATIONS, HAZE, OF_DRAWINGS, Degradation
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Photos, spoilt in some ways, enlarged by bicubic and by the settings of each of the `ways`, and measured."""
+
+    name: str
+    sources: Mapping[str, Source]
+    degradations: tuple[Degradation, ...]
+    ways: Mapping[str, Settings]
+    measures: tuple[Measure, ...]
+
+    @property
+    def models(self) -> set[str]:
+        """The models that it needs."""
+        return {model for settings in self.ways.values() for model in settings.recipe.models}
+
+
+Means = tuple[float, ...]
+"""The mean over the photos, for each strength of a degradation."""
+Table = dict[tuple[str, str], dict[str, Means]]
+"""By degradation and by what made the result, the means of every measure by its name."""
+
+
+def examine(trial: Trial, networks: Networks) -> Table:
+    """Everything that a trial asks for."""
+    truths = [truth_of(source) for source in trial.sources.values()]
+    table: Table = {}
+    for degradation in trial.degradations:
+        strengths = [[Case(truth, spoil(made_small(truth))) for truth in truths] for spoil in degradation.strengths]
+        for way in ("bicubic", *trial.ways):
+            settings = trial.ways.get(way)
+            means = [_means(cases, settings, trial.measures, networks) for cases in strengths]
+            table[degradation.name, way] = {name: tuple(one[name] for one in means) for name in means[0]}
+    return table
+
+
+def _means(
+    cases: list[Case], settings: Settings | None, measures: tuple[Measure, ...], networks: Networks
+) -> dict[str, float]:
+    """Every measure's mean over some cases, by its name; without settings of the bicubic enlargement."""
+    made = [bicubic(case) if settings is None else finished(case, settings, networks) for case in cases]
+    return {
+        one.name: float(np.mean([one.of(case, result) for case, result in zip(cases, made, strict=True)]))
+        for one in measures
+    }
+
+
+def _preset(name: str, **changes: float) -> Settings:
+    return Settings.from_preset(name, **changes)
+
+
+def main_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
+    ways = {name: _preset(name) for name in ("original", "gentle")}
+    return Trial("presets", sources, DEGRADATIONS, ways, ALL)
+
+
+def fast_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
+    neutral = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0}
+    ways = {}
+    for denoise in (0.0, 0.5, 1.0):
+        ways[f"fast's network, denoise {denoise:g}"] = _preset("fast", denoise=denoise, **neutral)
+        ways[f"fast, denoise {denoise:g}"] = _preset("fast", denoise=denoise)
+    ways["gentle"] = _preset("gentle")
+    return Trial("fast", sources, DEGRADATIONS, ways, QUICK)
+
+
+def haze_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
+    sources = {name: source for name, source in sources.items() if name not in GREY}
+    ways = {"gentle": _preset("gentle"), "dehaze, strength 0.5": _preset("dehaze", strength=0.5)}
+    return Trial("haze", sources, HAZE, ways | {"dehaze": _preset("dehaze")}, QUICK)
+
+
+def drawn_trial() -> Trial:
+    ways = {name: _preset(name) for name in ("gentle", "anime", "anime-fast")}
+    return Trial("drawings", DRAWN, OF_DRAWINGS, ways, QUICK)
+
+
+def trials(*, tuning: bool = False) -> tuple[Trial, ...]:
+    """All of them, on the photos that are reported or on those that values are chosen on."""
+    sources = TUNING if tuning else REPORTED
+    return main_trial(sources), fast_trial(sources), haze_trial(sources), drawn_trial()
