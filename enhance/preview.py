@@ -151,20 +151,16 @@ def _place(start: int, length: int, scale: float, whole: int) -> slice:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What one preset makes of a square, or why it makes nothing of it."""
+    """What one preset makes of a square, or why it makes nothing of it.
+
+    `seconds` are what the preset takes for it; where several share a network's output, its making counts for each.
+    """
 
     settings: Settings
     preview: Preview | None = None
+    seconds: float | None = None
     fidelity_db: float | None = None
     error: EnhanceError | None = None
-
-    @property
-    def seconds(self) -> float | None:
-        """What the preset takes for the square; where presets share a network's output, the making counts for each."""
-        if self.preview is None:
-            return None
-        spent = self.preview.info["seconds"]
-        return round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
 
     def in_words(self, language: str) -> str:
         """Seconds and fidelity, or what went wrong."""
@@ -238,7 +234,9 @@ def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) 
         with memory_told():
             preview = make(settings, known, way.told(settings))
             known.setdefault(preview.piece.network_key, preview)
-            return Cell(settings, preview, fidelity_db(preview.piece, settings))
+            spent = preview.info["seconds"]
+            seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
+            return Cell(settings, preview, seconds, fidelity_db(preview.piece, settings))
     except Cancelled:
         raise
     except EnhanceError as error:
@@ -297,8 +295,8 @@ class Comparison:
     def info_in(self, language: str) -> dict[str, Any]:
         """The facts, with the keys of a run's where they are the same; `presets` has those of each."""
         known, made = self.first.info, [cell.preview.info for cell in self.cells if cell.preview]
-        seconds = {name: sum(info["seconds"].get(name, 0.0) for info in made) for name in ("wait", "scene", "tuning")}
-        seconds["encode"] = 0.0
+        stages = "wait", "scene", "tuning", "encode"
+        seconds = {name: float(sum(info["seconds"].get(name, 0) for info in made)) for name in stages}
         own = {cell.preview.piece.network_key: cell.preview.info for cell in self.cells if cell.preview}
         seconds["network"] = sum(info["seconds"]["network"] for info in own.values())
         return {
