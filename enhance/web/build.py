@@ -205,6 +205,7 @@ def _connect_comparison(page: Page, compare: CompareHandlers, upload: UploadHand
     several: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
     card.compare.click(compare.toggle, values, _touched(page), **several, **COMPARISONS)
     taken = card.cells.select(compare.take, values, _touched(page), **_SUPERSEDING)
+    taken.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
     taken.then(upload.estimate, values, parts(page.upload, page.run, page.result), **several, concurrency_limit=8)
 
 

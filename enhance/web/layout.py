@@ -23,8 +23,6 @@ CONTROLS = ("preset", "scale", "tuning", *TUNED[:2], "denoise", *TUNED[2:], "til
 Words = Callable[[str], Any]
 """Gives a component the text of a key, which the browser puts in by itself."""
 
-_TELL_WHICH_FILE = 'window.enhanceRemove = (key) => trigger("select", { index: key, value: null });'
-
 
 @dataclass(frozen=True)
 class UploadCard:
@@ -268,7 +266,7 @@ def _batch(words: Words) -> BatchCard:
             files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
             gr.Markdown(words("batch_files"), elem_id="batch-words")
             settings, problem = gr.HTML(elem_id="batch-settings"), gr.HTML(elem_id="batch-problem")
-            cards = gr.HTML(elem_id="batch-cards", js_on_load=_TELL_WHICH_FILE)
+            cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
         with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
             with gr.Column(elem_classes="tells", min_width=0):
                 why, progress = (gr.HTML(elem_id=f"batch-{name}") for name in ("why", "progress"))

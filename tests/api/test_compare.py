@@ -45,8 +45,8 @@ def test_compare_gives_a_sheet_and_the_facts_of_each_preset(site, client):
 def test_the_sheet_is_in_the_callers_language_and_what_is_wrong_too(site, connect):
     file = handle_file(site.photo("language.png", 12, 12))
     chinese = connect(headers={"accept-language": "zh-CN"})
-    sheets = [client.predict(image=file, size=8, api_name="/compare")[0] for client in (connect(), chinese)]
-    assert not np.array_equal(*(np.asarray(Image.open(sheet)) for sheet in sheets))
+    english, other = (one.predict(image=file, size=8, api_name="/compare")[0] for one in (connect(), chinese))
+    assert not np.array_equal(np.asarray(Image.open(english)), np.asarray(Image.open(other)))
     with pytest.raises(AppError, match="size 应为"):
         chinese.predict(image=file, size=0, api_name="/compare")
 
