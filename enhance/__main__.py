@@ -1,5 +1,5 @@
-"""The command line: `run` enhances files and folders, `bench` measures this machine, `app` serves the page, `weights`
-keeps the model files.
+"""The command line: `run` enhances files and folders, `compare` shows the presets, `bench` measures this machine, `app`
+serves the page, `weights` keeps the model files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language
-from .errors import Cancelled, EnhanceError, SettingsError
+from .errors import Cancelled, EnhanceError, SettingsError, StorageError
 from .settings import PRESETS, RANGES, SIZES, Settings
 from .texts import say
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_BAR = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
 _END_SECONDS = 8.0
 """How long tidying up may hold up the end."""
 
@@ -149,6 +150,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
+    compare = commands.add_parser(
+        "compare", help="a square by every preset", description="A square of a photo by every preset, on one sheet."
+    )
+    compare.set_defaults(command=_compare)
+    compare.add_argument("photo", type=Path, metavar="PHOTO", help="a picture file")
+    compare.add_argument("-o", "--output", type=Path, required=True, help="the sheet, a .png file; replaced if there")
+    for name in ("x", "y"):
+        compare.add_argument(f"--{name}", type=float, help="the square's centre in pixels, default the middle")
+    compare.add_argument("--size", type=int, default=128, help="the square's side in pixels, default 128")
+    _add_device(compare)
+    compare.add_argument("--json", action="store_true", help="the facts as one object on standard output")
     bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
     bench.set_defaults(command=_bench)
     _add_device(bench)
@@ -236,9 +248,7 @@ class _Reporter:
 
         self._json = as_json
         self._said: set[int] = set()
-        self._bar = tqdm(
-            total=100, file=sys.stderr, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}"
-        )
+        self._bar = tqdm(total=100, file=sys.stderr, leave=False, bar_format=_BAR)
 
     def __enter__(self) -> _Reporter:
         return self
@@ -305,6 +315,44 @@ class _Reporter:
         for note in output.get("notes", ()):
             said = say(terminal_language(), f"note_{note}", format=output["format"].upper())
             print(f"enhance: {item.source}: {said}", file=sys.stderr)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .enhancer import Enhancer
+    from .files import sweep, try_place
+    from .preview import Cell
+
+    photo, output, language = options.photo, options.output, terminal_language()
+    if output.suffix.lower() != ".png":
+        raise SettingsError("sheet_png_only", name=output.name)
+    if output.exists() and photo.exists() and output.samefile(photo):
+        raise StorageError("own_input", output=output)
+    sweep(output.parent)
+    try_place(output)
+    enhancer = Enhancer(options.device, options.precision)
+    enhancer.check()
+    with tqdm(total=100, file=sys.stderr, leave=False, bar_format=_BAR) as bar:
+
+        def progress(done: int, total: int, left: float | None) -> None:
+            bar.set_postfix_str("" if left is None else f" {left:.0f} s left", refresh=False)
+            bar.n = round(100 * done / total, 1)
+            bar.refresh()
+
+        def arrived(cell: Cell) -> None:
+            bar.clear()
+            if cell.error is not None:
+                _complain(cell.error, cell.settings.preset)
+            elif not options.json:
+                print(f"{cell.settings.preset}  {cell.in_words(language)}", flush=True)
+
+        square = {"x": options.x, "y": options.y, "size": options.size}
+        made = enhancer.compare(photo, **square, arrived=arrived, progress=progress)
+    enhancer.release()
+    info = made.save(output, language)
+    print(json.dumps(info, ensure_ascii=False) if options.json else output, flush=True)
+    return 1 if any(cell.error for cell in made.cells) else 0
 
 
 def _bench(options: argparse.Namespace) -> int:

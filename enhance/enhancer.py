@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from .output.resample import result_size
 from .output.result import ResultRows
 from .picture import Picture, read_picture, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
-from .preview import LARGEST, MARGIN, Preview, choose_box, render
+from .preview import MARGIN, Cell, Comparison, Preview, choose_box, compare, render
 from .scenes.faces import Portraits
 from .settings import Settings, settings_of
 from .tasks import TaskStore, count_as_used
@@ -169,14 +170,49 @@ class Enhancer:
         It goes before the steps of a running `run`, which gets every third step at least. Its `info` has the signature
         that the whole run would have.
         """
-        if not 1 <= size <= LARGEST:
-            raise SettingsError("size_range", largest=LARGEST, value=repr(size))
         workshop = self._workshop()
         others = Onlookers(progress, stop, caller=caller)
         record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, others)
-        width, height = record.picture.width, record.picture.height
-        box = choose_box(width, height, x, y, size)
-        return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, others)
+        box = choose_box(record.picture.width, record.picture.height, x, y, size)
+        return pipeline.make_preview(record, box, workshop, others)
+
+    @memory_told()
+    def compare(
+        self,
+        source: Path | str | Picture,
+        *,
+        x: float | None = None,
+        y: float | None = None,
+        size: int = 128,
+        wanted: Sequence[Settings] | None = None,
+        arrived: Callable[[Cell], object] | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+        caller: Hashable = None,
+    ) -> Comparison:
+        """The square of `preview` by every preset that can run here, or by the `wanted` settings, model after model.
+
+        It waits for no run and takes turns with its steps, and previews go before its own. `arrived` is told of each
+        preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
+        """
+        started, workshop = time.perf_counter(), self._workshop()
+        picture = pipeline.decode(self._order(source, None, max_pixels, max_bytes))
+        decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
+        outer = box.grown(MARGIN, picture.width, picture.height)
+
+        def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
+            others = Onlookers(told, stop, caller=caller)
+            record = pipeline.begin(Order(picture, settings), workshop, others)
+            return pipeline.make_preview(record, box, workshop, others, known=known, urgent=False)
+
+        def expected(settings: Settings) -> float:
+            return self.engine.estimate(settings.model, outer.height, outer.width, picture.bits)
+
+        here = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
+        cells = compare(wanted or here or [Settings()], make, expected, progress, arrived)
+        return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
 
     @memory_told()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from .output.formats import Encoding, origin_of
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
 from .picture import FLAWLESS, Box, Flaws, Picture, read_picture
-from .preview import Piece, Preview, agreement_db, render
+from .preview import MARGIN, Piece, Preview, agreement_db, render
 from .scenes.dehaze import Haze, clear_part, find_haze
 from .scenes.faces import Faces, Portraits
 from .settings import Settings
@@ -139,16 +139,20 @@ def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iter
         yield replace(others, place=place)
 
 
+def decode(order: Order) -> Picture:
+    """The picture of the order, as it is called there. Raises PictureError."""
+    picture = order.source
+    if not isinstance(picture, Picture):
+        picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
+    return picture if order.name is None else replace(picture, name=order.name)
+
+
 def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
     """Step 1: the picture decoded, the model's file at hand.
 
     Raises PictureError, WeightsError, Cancelled, and SettingsError where the picture cannot have the size asked for.
     """
-    picture = order.source
-    if not isinstance(picture, Picture):
-        picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
-    if order.name is not None:
-        picture = replace(picture, name=order.name)
+    picture = decode(order)
     result_size(order.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
     located, *_ = [models.ensure(name, others.stop) for name in order.settings.recipe.models]
     engine = workshop.engine
@@ -211,13 +215,30 @@ def make(
         return record.info(output_of(written, rows.size))
 
 
-def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, others: Onlookers) -> Preview:
-    """Steps 3 to 7 for the square `box`, with the pixels of `outer` around it; urgent, and kept in memory."""
+def make_preview(
+    record: RunRecord,
+    box: Box,
+    workshop: Workshop,
+    others: Onlookers,
+    *,
+    known: Mapping[str, Preview] | None = None,
+    urgent: bool = True,
+) -> Preview:
+    """Steps 3 to 7 for the square `box` with a margin around it, kept in memory.
+
+    An `urgent` one goes before the steps of whatever is not. What the network made of the same square before is taken
+    from `known`, by the network's key, with the seconds that it took.
+    """
     record.watch_memory(reset=False)
-    scene = find_scene(record, workshop.portraits, others.turn(urgent=True), outer)
-    part = record.picture.cut(outer)
-    with network_output(record, scene, workshop.engine, others, part=part, box=outer) as output:
-        network = output.rows(0, output.height)
+    outer = box.grown(MARGIN, record.picture.width, record.picture.height)
+    scene = find_scene(record, workshop.portraits, others.turn(urgent=urgent), outer)
+    part, earlier = record.picture.cut(outer), (known or {}).get(record.network_key)
+    if earlier is None:
+        with network_output(record, scene, workshop.engine, others, part=part, box=outer, urgent=urgent) as output:
+            network = output.rows(0, output.height)
+    else:
+        network = earlier.piece.network
+        record.spent({"network": earlier.info["seconds"]["network"]})
     patches = scene.faces.patches if scene.faces else ()
     photo = scene.photo(part, record.settings, record.picture.flaws, outer)
     whole = record.picture.height, record.picture.width
@@ -249,18 +270,19 @@ def network_output(
     *,
     part: Picture | None = None,
     box: Box | None = None,
+    urgent: bool = False,
 ) -> Iterator[NetworkOutput]:
     """Step 4: the network's output, the one that is kept if there is one, else made, and kept where the target says so.
 
     A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of the picture, which
-    lies at `box`, the output is that of the part alone, and urgent.
+    lies at `box`, the output is that of the part alone, and no run is waited for.
     """
     picture = part or record.picture
     with _kept(target) or _empty(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
             record.ran = True
             seen = scene.photo(picture, record.settings, box=box).rows(0, picture.height)
-            _fill(output, seen, record, engine, others, urgent=bool(part))
+            _fill(output, seen, record, engine, others, urgent=urgent, aside=part is not None)
             if target and target.keep:
                 output.keep()
         if others.place is not None:
@@ -296,8 +318,10 @@ def _empty(picture: Picture, factor: int, target: Target | None) -> NetworkOutpu
 
 
 def _fill(
-    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: Onlookers, *, urgent: bool
+    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: Onlookers, **way: bool
 ) -> None:
+    """Run the network; `way` as `Engine.stream` takes it: urgent, aside."""
+
     def between_steps(done: int, total: int, left: float | None) -> None:
         if record.memory is not None:
             record.memory.look()
@@ -311,9 +335,9 @@ def _fill(
         progress=between_steps,
         stop=others.stop,
         waiting=others.waiting,
-        urgent=urgent,
         caller=others.caller,
         place=others.place,
+        **way,
     )
     with closing(strips):
         for strip in strips:

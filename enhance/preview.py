@@ -1,21 +1,36 @@
 """A square of the picture, seen before the whole is run: the same engine and the same tuning, with a margin around it.
 
-The margin gives the network its surroundings: 48 px agree with the whole picture to 57 dB and more at fp32.
+The margin gives the network its surroundings: 48 px agree with the whole picture to 57 dB and more at fp32. The same
+square by several presets is a comparison: cells, and all of them on one sheet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, memory_told
+from .files import place_whole
+from .inference.turns import Progress
+from .info import faithfulness, output_of, timestamp
 from .output.fidelity import Photo
+from .output.png import encode_png
+from .output.rendition import SRGB, Labelled, draw_sheet, icc_for_screen
 from .output.resample import Cut, enlarge
-from .output.result import ResultRows, faces_over
+from .output.result import FidelityMeter, ResultRows, Written, faces_over
 from .picture import Box, Picture
 from .scenes.faces import FacePatch
-from .settings import Settings
+from .settings import Recipe, Settings, network_key
+from .texts import DEFAULT_LANGUAGE, name_of, say, say_measured
+
+log = logging.getLogger(__name__)
 
 MARGIN = 48
 LARGEST = 512
@@ -53,7 +68,15 @@ class Preview:
 
 
 def choose_box(width: int, height: int, x: float | None, y: float | None, size: int) -> Box:
-    """The square of `size` px with its centre at x, y (default the middle), moved and cut to lie in the picture."""
+    """The square of `size` px with its centre at x, y (default the middle), moved and cut to lie in the picture.
+
+    Raises SettingsError for a size or a place that no square has.
+    """
+    if not 1 <= size <= LARGEST:
+        raise SettingsError("size_range", largest=LARGEST, value=repr(size))
+    for place in (x, y):
+        if place is not None and not math.isfinite(place):
+            raise SettingsError("place_number", value=repr(place))
     across, down = min(size, width), min(size, height)
     left = round((width / 2 if x is None else x) - across / 2)
     top = round((height / 2 if y is None else y) - down / 2)
@@ -62,14 +85,20 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
-    faces = faces_over(piece.patches, settings, (piece.outer.top, piece.outer.left))
-    cut = Cut(piece.outer, *piece.whole)
-    result = ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces, cut)
+    result = _rows_of(piece, settings)
     height, _ = result.size
     after = result.rows(0, height)
     before = enlarge(_channels(piece.picture), result.grid, 0, height)
     window = result.grid.window(piece.box)
     return before[window], after[window]
+
+
+def fidelity_db(piece: Piece, settings: Settings) -> float:
+    """How well the result of the square alone explains the photo, in dB."""
+    box, outer, result = piece.box, piece.outer, _rows_of(piece, settings)
+    meter = FidelityMeter(result, Box(box.left - outer.left, box.top - outer.top, box.width, box.height))
+    meter.add(result.rows(0, result.size[0]))
+    return meter.decibels()
 
 
 def look(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +117,193 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
     return round(min(99.0, float(10 * np.log10(rows.picture.levels**2 / max(error, 1e-12)))), 2)
 
 
+def _rows_of(piece: Piece, settings: Settings) -> ResultRows:
+    """The result of the square with its margin."""
+    faces = faces_over(piece.patches, settings, (piece.outer.top, piece.outer.left))
+    cut = Cut(piece.outer, *piece.whole)
+    return ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces, cut)
+
+
 def _channels(picture: Picture) -> np.ndarray:
     colour = picture.rgb[..., :1] if picture.grey else picture.rgb
     return colour if picture.alpha is None else np.dstack([colour, picture.alpha])
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What one preset makes of a square, or why it makes nothing of it.
+
+    `seconds` are what the preset takes for it; where several share a network's output, its making counts for each.
+    """
+
+    settings: Settings
+    preview: Preview | None = None
+    seconds: float | None = None
+    fidelity_db: float | None = None
+    error: EnhanceError | None = None
+
+    def in_words(self, language: str) -> str:
+        """Seconds and fidelity, or what went wrong."""
+        if self.error is not None:
+            return self.error.sentence(language)
+        assert self.seconds is not None
+        assert self.fidelity_db is not None
+        word = say(language, f"fidelity_{faithfulness(self.fidelity_db)}")
+        fidelity = say(language, "fidelity_in_db", db=f"{self.fidelity_db:.1f}", word=word)
+        return f"{say_measured(language, self.seconds)} · {fidelity}"
+
+    def labelled(self, language: str) -> Labelled:
+        """The picture as a sheet shows it."""
+        pixels = self.preview.after if self.preview else None
+        return Labelled(name_of(language, "preset", self.settings.preset), self.in_words(language), pixels)
+
+    def facts(self, language: str) -> dict[str, Any]:
+        """The preset's part of a comparison's `info`."""
+        known = self.preview.info if self.preview else dict.fromkeys(("signature", "settings", "model", "precision"))
+        return {
+            "name": self.settings.preset,
+            "status": "failed" if self.error else "done",
+            "error": self.error.sentence(language) if self.error else None,
+            "seconds": self.seconds,
+            "fidelity_db": self.fidelity_db,
+            **{name: known[name] for name in ("signature", "settings", "model", "precision")},
+        }
+
+
+Make = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
+"""Makes a preview, given those of the same square that are there already, by their network's key."""
+
+
+def compare(
+    wanted: Sequence[Settings],
+    make: Make,
+    expected: Callable[[Settings], float],
+    progress: Progress | None = None,
+    arrived: Callable[[Cell], object] | None = None,
+) -> tuple[Cell, ...]:
+    """A cell for each of the settings, one model after the other; `expected` seconds tell how much of it is done.
+
+    Raises Cancelled. What one of them raises else is in its cell, unless that is so of all: then the first is raised.
+    """
+    way = _Way(wanted, expected, progress)
+    cells, known, broken = dict[int, Cell](), dict[str, Preview](), dict[Recipe, EnhanceError]()
+    for place in _by_model(wanted):
+        settings = wanted[place]
+        error = broken.get(settings.recipe)
+        cell = Cell(settings, error=error) if error else _cell(settings, known, make, way)
+        if isinstance(cell.error, WeightsError):
+            broken[settings.recipe] = cell.error  # to look for the file again may take minutes
+        way.passed(settings)
+        cells[place] = cell
+        if arrived is not None:
+            arrived(cell)
+    first = cells[0]
+    if first.error is not None and all(cell.error for cell in cells.values()):
+        raise first.error
+    return tuple(cells[place] for place in range(len(wanted)))
+
+
+def _by_model(wanted: Sequence[Settings]) -> list[int]:
+    """Places such that each model is loaded once; faces come last, since another network takes the model's place."""
+    recipes = [settings.recipe for settings in wanted]
+    return sorted(range(len(wanted)), key=lambda at: (recipes.index(recipes[at]), wanted[at].scene == "face"))
+
+
+def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) -> Cell:
+    try:
+        with memory_told():
+            preview = make(settings, known, way.told(settings))
+            known.setdefault(preview.piece.network_key, preview)
+            spent = preview.info["seconds"]
+            seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
+            return Cell(settings, preview, seconds, fidelity_db(preview.piece, settings))
+    except Cancelled:
+        raise
+    except EnhanceError as error:
+        return Cell(settings, error=error)
+    except Exception:
+        log.exception("The preset %s could not be compared", settings.preset)
+        return Cell(settings, error=EnhanceError("unexpected"))
+
+
+class _Way:
+    """How far a comparison is, by the seconds that its networks are expected to take."""
+
+    def __init__(self, wanted: Sequence[Settings], expected: Callable[[Settings], float], progress: Progress | None):
+        self._left = {_network(settings): max(expected(settings), 1e-3) for settings in wanted}
+        self._whole, self._networks, self._progress = sum(self._left.values()), len(self._left), progress
+
+    def passed(self, settings: Settings) -> None:
+        self._left.pop(_network(settings), None)
+
+    def told(self, settings: Settings) -> Progress:
+        """For the network of these settings: its rows become a share of the whole."""
+        own = self._left.get(_network(settings), 0.0)
+        later = sum(self._left.values()) - own
+
+        def rows(done: int, total: int, left: float | None) -> None:
+            share = 1 - (later + own * (1 - done / total)) / self._whole
+            whole = total * self._networks
+            if self._progress is not None:
+                self._progress(min(whole, round(share * whole)), whole, None if left is None else left + later)
+
+        return rows
+
+
+def _network(settings: Settings) -> str:
+    return network_key("", settings, settings.model, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One square by several presets; one cell at least has a preview. `seconds` are those of decoding and in total."""
+
+    box: Box
+    cells: tuple[Cell, ...]
+    seconds: dict[str, float]
+
+    @property
+    def first(self) -> Preview:
+        """A preview of the square, for what all of them share."""
+        return next(cell.preview for cell in self.cells if cell.preview)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The facts in English."""
+        return self.info_in(DEFAULT_LANGUAGE)
+
+    def info_in(self, language: str) -> dict[str, Any]:
+        """The facts, with the keys of a run's where they are the same; `presets` has those of each."""
+        known, made = self.first.info, [cell.preview.info for cell in self.cells if cell.preview]
+        stages = "wait", "scene", "tuning", "encode"
+        seconds = {name: float(sum(info["seconds"].get(name, 0) for info in made)) for name in stages}
+        own = {cell.preview.piece.network_key: cell.preview.info for cell in self.cells if cell.preview}
+        seconds["network"] = sum(info["seconds"]["network"] for info in own.values())
+        return {
+            "task_id": None,
+            "status": "done",
+            "input": known["input"],
+            "square": asdict(self.box),
+            "presets": [cell.facts(language) for cell in self.cells],
+            "output": None,
+            "device": known["device"],
+            "seconds": {name: round(value, 3) for name, value in (seconds | self.seconds).items()},
+            "peak_memory_mb": max(info["peak_memory_mb"] for info in made),
+            "cached": False,
+            "finished": timestamp(),
+        }
+
+    def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+        """Write all cells as one PNG, whole or not at all; gives the facts, with the file's. Raises StorageError."""
+        sheet = self.sheet(language)
+        content = encode_png(sheet, icc=SRGB)
+        place_whole(path, lambda part: part.write_bytes(content))
+        written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
+        return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}
+
+    def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
+        """All cells on white, pixel for pixel and named, the photo before them: uint8 [H, W, 3] in sRGB."""
+        first = self.first
+        before = Labelled(say(language, "before"), say(language, "compare_before"), first.before)
+        named = [cell.labelled(language) for cell in self.cells]
+        return draw_sheet([before, *named], icc_for_screen(first.piece.picture))

@@ -127,6 +127,7 @@ class Engine:
         stop: threading.Event | None = None,
         waiting: Waiting | None = None,
         urgent: bool = False,
+        aside: bool = False,
         caller: Hashable = None,
         place: RunPlace | None = None,
     ) -> Generator[np.ndarray, None, None]:
@@ -134,13 +135,14 @@ class Engine:
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
         [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
-        one gets the device between the steps of a run that is not; `waiting` counts the time until then. Runs of
-        several callers take turns; `place` is one near the device, where the caller has it. Raises Cancelled,
-        WeightsError, MemoryShortError.
+        one gets the device between the steps of a run that is not, and one `aside` takes turns with
+        them; every other waits until the runs before it are done. `waiting` counts the time until then. Runs of several
+        callers take turns; `place` is one near the device, where the caller has it. Raises Cancelled, WeightsError,
+        MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
-        with nullcontext() if urgent else self._runs.run(turn, place):
+        with nullcontext() if urgent or aside else self._runs.run(turn, place):
             yield from self._strips(rgb, recipe, tile, progress, turn)
 
     def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:

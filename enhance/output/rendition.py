@@ -1,14 +1,23 @@
-"""A small picture of a large one, made from its strips as they pass by: what a screen shows and a report prints."""
+"""A small picture of a large one, made from its strips as they pass by: what a screen shows and a report prints.
+
+And pictures beside each other on a sheet, with words below them.
+"""
 
 from __future__ import annotations
 
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms, ImageDraw, ImageFont
 
 from ..picture import Picture, read_picture
+from ..texts import broken
 from .png_rows import PngRows
 from .resample import Averages
 
@@ -16,6 +25,12 @@ LIMIT = 2560
 """The longest side of a rendition in pixels."""
 
 _STRIP = 128
+_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+SRGB = _PROFILE.tobytes()
+"""The ICC profile of sRGB."""
+_FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
+_NARROWEST, _GAP = 260, 24
+_INK, _GREY, _PAPER, _EMPTY = (28, 30, 34), (98, 102, 110), (255, 255, 255), (236, 237, 240)
 
 
 class Rendition:
@@ -168,3 +183,53 @@ def alpha_of(pixels: np.ndarray) -> np.ndarray | None:
 def seen_of(pixels: np.ndarray) -> np.ndarray | None:
     """A mask [h, w] of what is at least half opaque; None where all is."""
     return cv2.inRange(pixels[..., 3], 128, 255) if pixels.shape[2] == 4 else None  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A picture of a sheet: what it is called, what is said of it, uint8 or uint16 [h, w, C] or None: there is none."""
+
+    name: str
+    about: str
+    pixels: np.ndarray | None
+
+
+def draw_sheet(cells: Sequence[Labelled], icc: bytes | None = None) -> np.ndarray:
+    """The pictures in a grid on white, pixel for pixel, with their words below them: uint8 [H, W, 3] in sRGB.
+
+    `icc` is the profile of them all. In place of a picture that there is none of is an empty one as large as the first.
+    """
+    sizes = [cell.pixels.shape[:2] for cell in cells if cell.pixels is not None]
+    high, wide = max(size[0] for size in sizes), max(_NARROWEST, *(size[1] for size in sizes))
+    large, small = _font(wide // 16), _font(wide // 22)
+    lines = [broken(cell.about, small.getlength, wide) for cell in cells]
+    under = round(1.7 * large.size + 1.4 * small.size * max(map(len, lines)))
+    columns = math.ceil(math.sqrt(len(cells)))
+    across, down = wide + _GAP, high + under + _GAP
+    sheet = Image.new("RGB", (columns * across + _GAP, -(-len(cells) // columns) * down + _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, cell in enumerate(cells):
+        left, top = _GAP + number % columns * across, _GAP + number // columns * down
+        empty = Image.new("RGB", sizes[0][::-1], _EMPTY)
+        sheet.paste(empty if cell.pixels is None else _in_srgb(cell.pixels, icc), (left, top))
+        draw.text((left, top + high + 0.2 * large.size), cell.name, _INK, large)
+        for line, words in enumerate(lines[number]):
+            draw.text((left, top + high + 1.7 * large.size + 1.4 * small.size * line), words, _GREY, small)
+    return np.asarray(sheet)
+
+
+def _in_srgb(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
+    """Pixels of any kind in 8 bit and sRGB, on white where they are transparent."""
+    shown = to_screen(pixels)
+    image = Image.fromarray(np.ascontiguousarray(shown[..., :3]))
+    if icc is not None:
+        image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), _PROFILE) or image
+    if shown.shape[2] == 4:
+        seen = Image.fromarray(np.ascontiguousarray(shown[..., 3]))
+        image = Image.composite(image, Image.new("RGB", image.size, _PAPER), seen)
+    return image
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(_FONT), max(14, size))

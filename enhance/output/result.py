@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import Cancelled
 from ..inference.network_output import streams_columns
-from ..picture import Picture
+from ..picture import Box, Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import FACTOR, Settings
 from .fidelity import DIFFERENCE_HALO, Photo, Rows, difference
@@ -88,10 +88,14 @@ class FidelityMeter:
     """Measures how well a result explains its photo, seen as soft as the photo is, while the result's rows pass by.
 
     That of a result which is not smaller than its photo.
+
+
+    With a `box`, in pixels of the photo, only what lies in it counts.
     """
 
-    def __init__(self, result: ResultRows):
+    def __init__(self, result: ResultRows, box: Box | None = None):
         self._photo = photo = result.photo
+        self._box = box or Box(0, 0, photo.width, photo.height)
         self._averages = Averages(result.size[0], photo.height, photo.width)
         self._known = np.empty((0, photo.width, 3), np.float32)  # averages from row `_first` on
         self._first = self._measured = 0
@@ -109,13 +113,16 @@ class FidelityMeter:
 
     def _measure(self, end: int, last: int) -> None:
         missing = difference(self._photo.part(self._first, end), self._known)
-        self._squares += float(np.square(missing[self._measured - self._first : last - self._first]).sum(dtype=float))
+        box = self._box
+        top, bottom = max(self._measured, box.top), max(self._measured, min(last, box.top + box.height))
+        seen = missing[top - self._first : bottom - self._first, box.left : box.left + box.width]
+        self._squares += float(np.square(seen).sum(dtype=float))
         first, self._measured = max(last - DIFFERENCE_HALO, 0), last
         self._known, self._first = self._known[first - self._first :], first
 
     def decibels(self) -> float:
         """The PSNR that belongs to the mean of what the photo has and the result has not; at most 99 dB."""
-        mean = self._squares / (self._photo.height * self._photo.width * 3)
+        mean = self._squares / (self._box.height * self._box.width * 3)
         return round(min(99.0, float(10 * np.log10(255**2 / max(mean, 1e-12)))), 2)
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 from fpdf import FPDF, ViewerPreferences
 from PIL import Image
 
-from ..texts import say
+from ..texts import broken, say
 
 Colour = tuple[int, int, int]
 INK: Colour = (28, 30, 34)
@@ -123,19 +123,7 @@ class Sheet:
 
     def broken(self, text: str, size: float, within: float) -> list[str]:
         """Lines no wider than `within`, broken after spaces and hyphens, and anywhere in Chinese and in long words."""
-        lines, line = [], ""
-        for word in _words(text):
-            if self.width(line + word.rstrip(), size) <= within:
-                line += word
-                continue
-            if line:
-                lines.append(line.rstrip())
-            while self.width(word.rstrip(), size) > within:
-                fits = next(n for n in range(len(word), 0, -1) if n == 1 or self.width(word[:n], size) <= within)
-                lines.append(word[:fits])
-                word = word[fits:]
-            line = word
-        return [*lines, line.rstrip()] if line.strip() else lines
+        return broken(text, lambda part: self.width(part, size), within)
 
     def rule(self, x: float, y: float, width: float, colour: Colour = FAINT) -> None:
         """A horizontal hairline."""
@@ -223,23 +211,3 @@ def column(number: int, of: int) -> tuple[float, float]:
 def _without_middle(text: str, kept: int) -> str:
     end = kept // 3
     return text[: kept - end].rstrip() + "…" + text[len(text) - end :].lstrip()
-
-
-def _words(text: str) -> list[str]:
-    """The pieces between which a line may be broken, each with the space behind it."""
-    words: list[str] = []
-    for letter in text:
-        closes = letter in "，。；：！？、）》”’…%"
-        if words and (letter == " " or closes or not (_breaks_after(words[-1]) or _is_wide(letter))):
-            words[-1] += letter
-        else:
-            words.append(letter)
-    return words
-
-
-def _breaks_after(word: str) -> bool:
-    return word[-1] in " -_/" or (_is_wide(word[-1]) and word[-1] not in "（《“‘")
-
-
-def _is_wide(letter: str) -> bool:
-    return unicodedata.east_asian_width(letter) in "WF" or letter == _PLACEHOLDER

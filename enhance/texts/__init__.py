@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,3 +135,40 @@ def _said(language: str, value: object) -> object:
         return " ".join(str(_said(language, one)) for one in value)
     sentence = getattr(value, "sentence", None)
     return sentence(language) if callable(sentence) else value
+
+
+def broken(text: str, width: Callable[[str], float], within: float) -> list[str]:
+    """Lines no wider than `within`, broken after spaces and hyphens, and anywhere in Chinese and in long words."""
+    lines, line = [], ""
+    for word in _words(text):
+        if width(line + word.rstrip()) <= within:
+            line += word
+            continue
+        if line:
+            lines.append(line.rstrip())
+        while width(word.rstrip()) > within:
+            fits = next(n for n in range(len(word), 0, -1) if n == 1 or width(word[:n]) <= within)
+            lines.append(word[:fits])
+            word = word[fits:]
+        line = word
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _words(text: str) -> list[str]:
+    """The pieces between which a line may be broken, each with the space behind it."""
+    words: list[str] = []
+    for letter in text:
+        closes = letter in "，。；：！？、）》”’…%"
+        if words and (letter == " " or closes or not (_breaks_after(words[-1]) or _is_wide(letter))):
+            words[-1] += letter
+        else:
+            words.append(letter)
+    return words
+
+
+def _breaks_after(word: str) -> bool:
+    return word[-1] in " -_/" or (_is_wide(word[-1]) and word[-1] not in "（《“‘")
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in "WF" or letter == "□"

@@ -1,8 +1,8 @@
 """The page and the endpoints: the only part of the product that knows Gradio.
 
 `build` puts all together and `serving` says how it is launched. `layout` says which cards there are; `upload`,
-`controls`, `run` and `batch` have the handlers of one card each, `api` the endpoints. They share `state`, all
-that is held for each open page, `history`, what is kept of it on the disk, `preview`, the previews of all visitors,
+`controls`, `compare`, `run` and `batch` have the handlers of one card each, `api` the endpoints. They share `state`,
+all that is held for each open page, `history`, what is kept of it on the disk, `preview`, the previews of all visitors,
 `views`, what several of them show, and `metrics`, what is told of all this to who runs the server.
 """
 

@@ -12,16 +12,17 @@ from gradio.components import Component
 from gradio.data_classes import FileData
 
 from ..batch import Batch, Item
-from ..errors import PictureError, SettingsError
+from ..errors import PictureError
 from ..preview import Preview
 from ..settings import Settings
 from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES, BatchWork, Packed
+from .compare import COMPARISONS, Comparing
 from .controls import encoding_called, settings_called
 from .language import language_of
 from .line import Attention, RunState
-from .page_files import asker_of, check_together, report_name
+from .page_files import asker_of, check_together, report_name, uploaded, whole_number
 from .preview import icc_for_screen, save_png
 from .run import RUNS, Run
 from .views import Services
@@ -137,6 +138,34 @@ class Endpoints:
             return str(before), str(after), made.info
         raise AssertionError("told() always raises what it catches")
 
+    def compare(
+        self,
+        request: gr.Request,
+        image: str | None,
+        x: float | None = None,
+        y: float | None = None,
+        size: float = 128,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
+    ) -> Iterator[tuple[Any, Any]]:
+        """Show one square of a picture by every preset that is here. Gives a PNG sheet of them all, and `info`.
+
+        `x`, `y` and `size` are those of /preview. `info` has for each of its `presets` the seconds, the fidelity in dB
+        and, where one failed, the error. Previews go first. Cancelling the job stops the engine.
+        """
+        with self._services.told(request):
+            path, attention = uploaded(image), Attention(request)
+            asked = {"x": x, "y": y, "size": whole_number("size", size), "caller": request.session_hash}
+            turn = self._services.comparisons.enter(asker_of(request))
+            with closing(Comparing(self._services, path, turn, **asked)) as work:
+                for _ in work.looks(_LOOK_SECONDS):
+                    if work.state.ahead:
+                        attention.check()
+                    _tell_rows(work.state, progress)
+                    yield gr.skip(), gr.skip()
+                made = work.result()
+            sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
+            yield str(sheet), for_client(made.save(sheet, language_of(request)))
+
     def batch(
         self,
         request: gr.Request,
@@ -237,6 +266,7 @@ def add_endpoints(services: Services) -> None:
         button.click(
             endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **_COUNTED
         )
+        button.click(endpoints.compare, [image, *square], [result, info], api_name="compare", **COMPARISONS)
         for name in ("presets", "status"):
             button.click(getattr(endpoints, name), None, answer, api_name=name, queue=False)
         images = gr.File(label="images", file_count="multiple")
@@ -274,18 +304,6 @@ def for_client(info: dict[str, Any]) -> dict[str, Any]:
     `gradio_client` also takes any object with a text called path for a file, and would put a local path in its place.
     """
     return info | {"output": info["output"] | {"path": None}}
-
-
-def uploaded(image: str | None) -> Path:
-    if image:
-        return Path(image)
-    raise PictureError("api_no_picture")
-
-
-def whole_number(name: str, value: float | None) -> int:
-    if value is not None and value == int(value):
-        return int(value)
-    raise SettingsError("api_whole_number", name=name, value=value)
 
 
 def _info(packed: Packed, infos: dict[Item, dict[str, Any]], request: gr.Request) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import gradio as gr
 from ..enhancer import Enhancer
 from .api import add_endpoints
 from .batch import BATCHES, BatchHandlers
+from .compare import COMPARISONS, CompareHandlers
 from .controls import ControlHandlers
 from .history import HistoryHandlers
 from .language import page_texts
@@ -108,6 +109,7 @@ def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     opened = _connect_opening(demo, page, controls, upload, run, result)
     _connect_upload(page, upload, controls, result)
     _connect_controls(page, upload, controls)
+    _connect_comparison(page, CompareHandlers(page, services, controls), upload)
     _connect_run(page, run, result)
     _connect_history(page, HistoryHandlers(page, services), controls, upload, run, result)
     _connect_batch(page, services, opened)
@@ -196,6 +198,15 @@ def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandl
     gr.on([*moved, named["tile"].input], None, values, page.remembered, js=REMEMBER, **_QUIET)  # type: ignore[attr-defined]
     copied = page.link.click(None, values, None, js=COPY_LINK, **_QUIET)
     copied.then(controls.copied, None, None, **_LIGHT)
+
+
+def _connect_comparison(page: Page, compare: CompareHandlers, upload: UploadHandlers) -> None:
+    card, values = page.preview, page.controls.in_order
+    several: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
+    card.compare.click(compare.toggle, values, _touched(page), **several, **COMPARISONS)
+    taken = card.cells.select(compare.take, values, _touched(page), **_SUPERSEDING)
+    taken.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
+    taken.then(upload.estimate, values, parts(page.upload, page.run, page.result), **several, concurrency_limit=8)
 
 
 def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:

@@ -163,6 +163,10 @@ class ControlHandlers:
         """The preset that takes less time, chosen by the button that offers it."""
         visitor, language = self._services.asker(request)
         name = faster_than(str(values[0]))
+        return self.choose(visitor, name, values, language)
+
+    def choose(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:
+        """The preset called `name`, which was chosen elsewhere than on its card."""
         changed = self._preset(visitor, name, (name, *values[1:]), language)
         return {self._page.controls.controls["preset"]: name, **changed}
 

@@ -23,12 +23,6 @@ CONTROLS = ("preset", "scale", "tuning", *TUNED[:2], "denoise", *TUNED[2:], "til
 Words = Callable[[str], Any]
 """Gives a component the text of a key, which the browser puts in by itself."""
 
-_TELL_THE_SERVER = """
-window.enhanceMoved = (x, y) => trigger("select", { index: [x, y], value: null });
-window.enhancePinned = (x, y) => trigger("input", { index: [x, y] });
-"""
-_TELL_WHICH_FILE = 'window.enhanceRemove = (key) => trigger("select", { index: key, value: null });'
-
 
 @dataclass(frozen=True)
 class UploadCard:
@@ -63,13 +57,15 @@ class ControlsCard:
 
 @dataclass(frozen=True)
 class PreviewCard:
-    """The square's before and after."""
+    """The square's before and after; the same by every preset, with the button that opens and closes that."""
 
     slider: gr.ImageSlider
+    cells: gr.HTML
     chip: gr.HTML
     where: gr.HTML
     problem: gr.HTML
     retry: gr.Button
+    compare: gr.Button
 
 
 @dataclass(frozen=True)
@@ -187,11 +183,13 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
 def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, Any]]:
     with gr.Column(elem_classes="card", elem_id="stage"):
         with gr.Row(elem_classes="titled", elem_id="stage-head"):
-            bare: dict[str, Any] = {"show_label": False, "container": False, "interactive": True}
-            view = gr.Radio([], label=words("view"), elem_id="view", **bare)
+            view = gr.Radio(
+                [], label=words("view"), elem_id="view", show_label=False, container=False, interactive=True
+            )
             chip, result_chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
             gr.HTML('<div class="zoom" role="group"></div>', elem_id="zoom")
             retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
+            compare = gr.Button(words("compare_presets"), elem_id="compare-presets", interactive=False, size="sm")
         with gr.Column(elem_id="panes"):
             with gr.Column(elem_id="pane-preview"):
                 slider = _compare("preview")
@@ -199,15 +197,17 @@ def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, An
                 live, whole = gr.HTML(elem_id="live"), _compare("compare")
             with gr.Column(elem_id="pane-close"):
                 closely = _compare("closely")
+            with gr.Column(elem_id="pane-presets"):
+                cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
         where = gr.HTML(elem_id="preview-where")
         problem, problem_of_place = gr.HTML(elem_id="preview-problem"), gr.HTML(elem_id="closely-problem")
-    preview = PreviewCard(slider, chip, where, problem, retry)
+    preview = PreviewCard(slider, cells, chip, where, problem, retry, compare)
     return preview, (view, live, whole, closely, problem_of_place, result_chip)
 
 
 def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
     with gr.Row(elem_classes="card", elem_id="strip", equal_height=False):
-        photo = gr.HTML(elem_id="photo", js_on_load=_TELL_THE_SERVER)
+        photo = gr.HTML(elem_id="photo", js_on_load="window.enhancePhoto = trigger")
         with gr.Column(elem_id="known", min_width=0):
             facts = gr.HTML(elem_id="facts")
             gr.Button(words("replace"), elem_id="replace", size="sm")
@@ -266,7 +266,7 @@ def _batch(words: Words) -> BatchCard:
             files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
             gr.Markdown(words("batch_files"), elem_id="batch-words")
             settings, problem = gr.HTML(elem_id="batch-settings"), gr.HTML(elem_id="batch-problem")
-            cards = gr.HTML(elem_id="batch-cards", js_on_load=_TELL_WHICH_FILE)
+            cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
         with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
             with gr.Column(elem_classes="tells", min_width=0):
                 why, progress = (gr.HTML(elem_id=f"batch-{name}") for name in ("why", "progress"))

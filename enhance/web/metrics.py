@@ -42,7 +42,7 @@ MadeT = TypeVar("MadeT", bound=Made)
 class Metrics:
     """Tells of every picture in the log, and counts where that is asked for (`counts`).
 
-    `kind` is task (a run), file (one of a batch) or preview; an outcome is done, failed or cancelled.
+    `kind` is task (a run), file (one of a batch), preview or comparison; an outcome is done, failed or cancelled.
     """
 
     def __init__(self, counts: bool = False):

@@ -65,7 +65,7 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
     const removed = event.target.closest?.(".file .remove");
-    if (removed) window.enhanceRemove(removed.dataset.file);
+    if (removed) window.enhanceCards("select", { index: removed.dataset.file, value: null });
   });
 
   window.enhanceCopyLink = async (names, values) => {

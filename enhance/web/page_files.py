@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 import gradio as gr
 
 from ..config import Config
-from ..errors import EnhanceError, PictureError
+from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import OwnFolders, explained, link_or_copy
 from ..info import settings_in, timestamp
 from ..tasks import download_name
@@ -59,6 +60,20 @@ def check_together(files: Iterable[Path], limits: Limits) -> None:
         raise PictureError("too_many_files", limit=limits.files)
     if sum(sizes) > limits.batch_bytes:
         raise PictureError("upload_too_large", limit=f"{limits.batch_bytes / 1e6:g}")
+
+
+def uploaded(image: str | None) -> Path:
+    """The file that a client sent. Raises PictureError where there is none."""
+    if image:
+        return Path(image)
+    raise PictureError("api_no_picture")
+
+
+def whole_number(name: str, value: float | None) -> int:
+    """What a client gave for `name`. Raises SettingsError."""
+    if value is not None and math.isfinite(value) and value == int(value):
+        return int(value)
+    raise SettingsError("api_whole_number", name=name, value=value)
 
 
 def discard_upload(error: BaseException) -> None:

@@ -88,6 +88,7 @@ class Previews:
         """The shown preview with the sliders where they are now; the network runs only for what needs it."""
         with visitor.lock:
             visitor.controls = settings
+            visitor.end_comparison()
             preview, asked = visitor.preview, visitor.asked
         if asked is not None and not _same_network(asked.settings, settings):
             yield from self.make(visitor, settings, language)
@@ -102,9 +103,20 @@ class Previews:
         except Exception as error:
             yield Shown("failed", problem=reason(language, error, "A preview could not be tuned"))
 
+    def take(self, visitor: Visitor, preview: Preview, language: str) -> Shown:
+        """Show a preview of the square that is there already, tuned to where the sliders are."""
+        asked = self._ask(visitor, visitor.controls)
+        if asked is None:
+            return Shown(state_of(visitor))
+        try:
+            return self._arrived(visitor, asked, preview)
+        except Exception as error:
+            return self._fail(visitor, asked, reason(language, error, "A preview could not be taken"), language)
+
     def _ask(self, visitor: Visitor, settings: Settings) -> Asked | None:
         with visitor.lock:
             visitor.controls = settings
+            visitor.end_comparison()
             if visitor.upload is None or visitor.box is None:
                 return None
             before = visitor.asked

@@ -120,6 +120,9 @@
     say();
   };
 
+  window.enhanceMoved = (x, y) => window.enhancePhoto("select", { index: [x, y], value: null });
+  window.enhancePinned = (x, y) => window.enhancePhoto("input", { index: [x, y] });
+
   // The square is dragged by pointer or finger, moved by the arrow keys, or sent to where the photo is clicked.
   const numbers = (text) => text.split(",").map(Number);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -159,6 +162,29 @@
     addEventListener("pointercancel", end);
   });
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  // Presets side by side: a click takes one, the arrows move from one to the next, Escape closes them.
+  const middle = (cell) => { const at = cell.getBoundingClientRect(); return [at.left + at.width / 2, at.top + at.height / 2]; };
+  const beside = (cell, cells, [right, down]) => {
+    const [x, y] = middle(cell);
+    if (right) return cells[cells.indexOf(cell) + right];
+    const far = (other) => { const [across, along] = middle(other); return Math.abs(along - y) * 4 + Math.abs(across - x); };
+    const beyond = cells.filter((other) => (middle(other)[1] - y) * down > 9);
+    return beyond.sort((one, other) => far(one) - far(other))[0];
+  };
+  document.addEventListener("click", (event) => {
+    const cell = event.target.closest?.("button.cell");
+    if (cell) window.enhanceCells("select", { index: cell.dataset.preset, value: null });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!document.querySelector("#comparison .cells")) return;
+    const [cell, closes] = [event.target.closest?.("button.cell"), document.querySelector("#compare-presets")];
+    if (event.key === "Escape" && event.target.closest?.("#stage")) { closes.focus(); closes.click(); }
+    if (!cell || !(event.key in ARROWS)) return;
+    event.preventDefault();
+    beside(cell, [...document.querySelectorAll("button.cell")], ARROWS[event.key])?.focus();
+  });
+
   let waiting = 0;
   document.addEventListener("keydown", (event) => {
     const square = event.target.closest?.(".square");

@@ -136,6 +136,7 @@ class Visitor:
         self.preview: Preview | None = None
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
         self.asked: Asked | None = None
+        self.comparing: Background[Any] | None = None  # the presets side by side, as long as the page shows them
         self.requests = 0
         self.failed = False
         self.run: PageRun | None = None
@@ -176,17 +177,22 @@ class Visitor:
         with self.lock:
             if self.run is not None:
                 self.run.stop_for(whose)
-        self._stop(self.asked, self.batch)
+        self._stop(self.asked, self.batch, self.comparing)
 
     def leave(self) -> None:
-        """Stop what only an open page needs: the preview. A run and a batch go on for a while."""
+        """Stop what only an open page needs, previews. A run and a batch go on for a while."""
         self._stop(self.asked)
+        self.end_comparison()
+
+    def end_comparison(self) -> None:
+        """Put the presets side by side away, and stop what still runs for them."""
+        self._stop(self.comparing)
+        self.comparing = None
 
     def _stop(self, *going: Asked | Background[Any] | None) -> None:
         with self.lock:
-            for one in going:
-                if one is not None:
-                    one.stop.set()
+            for one in filter(None, going):
+                one.stop.set()
 
     def choose(self) -> int:
         """The number of a choice that begins now: an earlier one that is still being read gives way."""
@@ -198,8 +204,8 @@ class Visitor:
         """Forget the picture and all that was made of it; gives the number of the choice that begins now."""
         with self.lock:
             choice = self.choose()
-            self._stop(self.asked, self.run)
-            self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
+            self._stop(self.asked, self.run, self.comparing)
+            self.comparing = self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
             self.run = self.finished = None
             self.places, self.failed = (), False
         shutil.rmtree(self.folder, ignore_errors=True)

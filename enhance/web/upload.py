@@ -137,6 +137,8 @@ class UploadHandlers:
             preview.where: fragments.note(say(language, "preview_none")),
             preview.problem: "",
             preview.retry: gr.Button(interactive=False),
+            preview.cells: "",
+            preview.compare: gr.Button(say(language, "compare_presets"), interactive=False),
             page.run.progress: "",
             result.live: "",
             result.slider: None,

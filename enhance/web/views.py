@@ -37,7 +37,8 @@ Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
 PREVIEWS_ON_THE_WAY = 16
-"""How many previews clients may have on the way, a quarter of them one alone; the page's replace each other."""
+"""How many previews clients may have on the way, a quarter of them one alone, and how many
+comparisons may wait; the page's previews replace each other."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Services:
     owners: Owners
     line: WaitingLine = field(default_factory=WaitingLine)
     previews_of_clients: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
+    comparisons: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
     metrics: Metrics = field(default_factory=Metrics)
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
@@ -121,6 +123,10 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
         **show_bar(page, visitor, language),
         **show_changed(page, visitor, language),
     }
+    if visitor.comparing is None:
+        updates[page.preview.cells] = ""
+        able = visitor.upload is not None
+        updates[page.preview.compare] = gr.Button(say(language, "compare_presets"), interactive=able)
     if shown.state != "running":
         updates[page.preview.problem] = fragments.problem(shown.problem)
     if shown.pair is not None and shown.box is not None:

@@ -60,7 +60,7 @@
   const heard = new Map();
   const speak = (place, state, words) => {
     if (heard.get(place) === state) return;
-    const news = heard.has(place) || place === "run";
+    const news = heard.has(place) || ["run", "cells"].includes(place);
     heard.set(place, state);
     if (news && words) voice.textContent = words;
   };
@@ -70,8 +70,10 @@
       const chip = one(place);
       if (chip) speak(place, chip.dataset.state, chip.textContent);
     }
+    const cells = one("#comparison .cells")?.dataset.said ?? "";
+    speak("cells", cells, cells);
     const end = one("#progress :is(.finished, .cancelled), #batch-progress .note");
-    const [bar, words] = [one(".run progress"), one(".run p")?.textContent];
+    const [bar, words] = [one(".run:not(.comparing) progress"), one(".run:not(.comparing) p")?.textContent];
     if (bar) speak("run", bar.hasAttribute("value") ? `at ${Math.floor(bar.value / 10)}` : words, words);
     else speak("run", end?.textContent ?? "", end?.textContent);
   };
@@ -80,6 +82,7 @@
   const HOMES = {
     "#retry": "#retry",
     "#reset, #offers": "#preset input:checked",
+    "#comparison": "#preset input:checked",
     "#acts": "#cancel, #download, #enhance",
     ".places": "#photo .pin, #photo .place[aria-pressed=true]",
     ".square": "#photo .square",
@@ -89,6 +92,8 @@
   let home = null;
   document.addEventListener("focusin", ({ target }) => {
     home = HOMES[Object.keys(HOMES).find((place) => target.closest(place))] ?? null;
+    const cell = target.closest(".cell");
+    if (cell) home = `.cell[data-preset="${cell.dataset.preset}"], ${home}`;
   });
   document.addEventListener("focusout", ({ target }) => {
     setTimeout(() => { if (target.isConnected && !target.disabled && document.activeElement === document.body) home = null; });

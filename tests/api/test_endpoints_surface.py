@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 
 from ..site import SETTINGS, Site
 
-PUBLIC = {"/enhance", "/preview", "/batch", "/report", "/presets", "/status"}
+PUBLIC = {"/enhance", "/preview", "/compare", "/batch", "/report", "/presets", "/status"}
 
 
 def answer_to(site: Site, endpoint: str, data: list[Any]) -> str:

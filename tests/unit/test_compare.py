@@ -1,0 +1,254 @@
+"""One square by every preset: each once, each network once, previews first, and what fails loses nothing else."""
+
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Cancelled, MemoryShortError, Settings, SettingsError, WeightsError
+from enhance.inference.kernels import RowNetwork
+from enhance.inference.turns import DEVICE_THREAD, DeviceThread, Turn
+from enhance.output.rendition import Labelled, draw_sheet
+from tests.unit.picture_files import rgb_profile
+
+FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
+LIGHT = [FAST, FAST.changed(saturation=0)]
+"""Two that share a quick network."""
+
+pytestmark = pytest.mark.usefixtures("fresh_store")
+
+
+@pytest.fixture
+def loads(monkeypatch, enhancer) -> list[str]:
+    """The models that are loaded, in their order."""
+    loaded, load = [], RowNetwork.load
+
+    def counting(recipe, **options):
+        loaded.append(recipe.model)
+        return load(recipe, **options)
+
+    enhancer.engine.release()
+    monkeypatch.setattr(RowNetwork, "load", counting)
+    return loaded
+
+
+@pytest.fixture
+def passes(monkeypatch, enhancer) -> list[str]:
+    """The networks that are run, in their order."""
+    ran, stream = [], enhancer.engine.stream
+
+    def counting(rgb, recipe, **options):
+        ran.append(recipe.model)
+        return stream(rgb, recipe, **options)
+
+    monkeypatch.setattr(enhancer.engine, "stream", counting)
+    return ran
+
+
+def test_every_preset_that_is_here_comes_once_and_each_model_is_loaded_and_each_network_run_once(
+    enhancer, photo_file, loads, passes
+):
+    arrived = []
+
+    made = enhancer.compare(photo_file, size=8, arrived=arrived.append)
+
+    here = [preset["name"] for preset in enhancer.presets() if preset["available"]]
+    assert [cell.settings.preset for cell in made.cells] == [one["name"] for one in made.info["presets"]] == here
+    assert sorted(map(id, arrived)) == sorted(map(id, made.cells))
+    assert {"gentle", "original", "anime", "anime-fast", "dehaze"} <= set(here)
+    assert len(loads) == len(set(loads))
+    # haze is taken off before the network, which therefore runs once more
+    assert passes.count("realesrgan-x4plus") == 2
+    assert passes.count("realesrgan-x4plus-anime") == passes.count("realesr-animevideov3") == 1
+
+
+def test_a_cell_is_the_preview_of_its_preset_and_as_faithful_as_the_run(enhancer, photo_file):
+    made = enhancer.compare(photo_file, wanted=LIGHT)
+
+    for cell in made.cells:
+        assert np.array_equal(cell.preview.after, enhancer.preview(photo_file, cell.settings).after)
+        assert cell.fidelity_db == pytest.approx(enhancer.run(photo_file, cell.settings).info["fidelity_db"], abs=0.01)
+        assert cell.facts("en")["signature"] == enhancer.run(photo_file, cell.settings).info["signature"]
+
+
+def test_a_network_that_is_shared_has_its_seconds_in_each_cell_and_once_in_all(enhancer, photo_file):
+    first, second = (made := enhancer.compare(photo_file, wanted=LIGHT)).cells
+
+    spent = first.preview.info["seconds"]["network"]
+    assert first.seconds > spent > 0
+    assert second.seconds > spent
+    assert made.info["seconds"]["network"] == pytest.approx(spent, abs=0.002)
+    assert made.info["seconds"]["total"] < 2 * spent + sum(cell.seconds - spent for cell in made.cells) + 1
+
+
+def test_only_the_square_counts_for_its_fidelity(enhancer, photo, tmp_path):
+    path = tmp_path / "half.png"
+    large = np.tile(photo, (4, 3, 1))
+    large[:, 84:] = 128
+    Image.fromarray(large).save(path)
+
+    plain, busy = (enhancer.compare(path, x=x, y=80, size=24, wanted=[FAST]).cells[0] for x in (140, 30))
+
+    assert plain.fidelity_db > busy.fidelity_db + 3
+
+
+def test_progress_is_a_share_of_the_whole_and_ends_with_it(enhancer, photo_file):
+    told = []
+
+    enhancer.compare(photo_file, wanted=[FAST, ANIME], progress=lambda *one: told.append(one))
+
+    shares = [done / total for done, total, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert 0 < shares[0] < 0.5, "the quick one's strip is less than its half of the rows"
+
+
+def test_cancel_takes_effect_between_strips_and_leaves_nothing(enhancer, photo, tmp_path, passes):
+    path = tmp_path / "tall.png"
+    Image.fromarray(np.tile(photo, (8, 1, 1))).save(path)
+    stop, before = threading.Event(), sorted(tmp_path.rglob("*"))
+
+    def stopping(*_) -> None:
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        enhancer.compare(path, size=320, wanted=[FAST.changed(tile=64), ANIME], progress=stopping, stop=stop)
+
+    assert passes == [FAST.model]
+    assert sorted(tmp_path.rglob("*")) == before
+    assert DEVICE_THREAD.waiting() == 0
+    assert enhancer.engine.runs == 0
+
+
+def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
+    order, do, go_on, held = [], DeviceThread.do, threading.Event(), threading.Event()
+
+    def telling(device, work, turn=None):
+        def step():
+            order.append(getattr(turn, "caller", None))
+            return work()
+
+        return do(device, step, turn)
+
+    def hold():
+        held.set()
+        go_on.wait(60)
+
+    enhancer.compare(photo_file, size=8, wanted=[FAST])  # all that is loaded at first is there
+    monkeypatch.setattr(DeviceThread, "do", telling)
+    asking = [
+        threading.Thread(target=lambda: do(DEVICE_THREAD, hold)),
+        threading.Thread(target=lambda: enhancer.compare(photo_file, wanted=[FAST], caller="ada")),
+        threading.Thread(target=lambda: enhancer.preview(photo_file, FAST, caller="bob")),
+    ]
+    for waiting, thread in enumerate(asking):
+        thread.start()
+        while not held.is_set() or DEVICE_THREAD.waiting() < waiting:
+            threading.Event().wait(0.005)
+    go_on.set()
+    for thread in asking:
+        thread.join(60)
+
+    steps = [caller for caller in order if caller]
+    assert steps[0] == "bob", "though it was asked for later"
+    assert steps.index("ada") <= 2, "and a preview has no more than two steps in a row"
+
+
+def test_a_comparison_waits_for_no_run(enhancer, photo_file):
+    with enhancer.engine.near(Turn("somebody's run, which has the device")):
+        assert enhancer.compare(photo_file, size=8, wanted=[FAST]).cells[0].preview
+
+
+def broken(monkeypatch, error: Exception, *models: str) -> list[str]:
+    """Loading these models fails."""
+    tried, load = [], RowNetwork.load
+
+    def failing(recipe, **options):
+        tried.append(recipe.model)
+        if recipe.model in models:
+            raise error
+        return load(recipe, **options)
+
+    monkeypatch.setattr(RowNetwork, "load", failing)
+    return tried
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "free memory"),
+        (WeightsError("weights_missing", names="x"), "weights"),
+        (RuntimeError("odd"), "did not foresee"),
+    ],
+)
+def test_a_preset_that_fails_says_so_in_its_cell_and_the_others_are_there(
+    enhancer, photo_file, tmp_path, monkeypatch, error, said
+):
+    broken(monkeypatch, error, ANIME.model)
+
+    made = enhancer.compare(photo_file, size=12, wanted=[FAST, ANIME])
+    info = made.save(tmp_path / "sheet.png")
+
+    assert said in info["presets"][1]["error"]
+    assert [one["status"] for one in info["presets"]] == ["done", "failed"]
+    assert info["presets"][1]["seconds"] is None
+    assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
+
+
+def test_weights_that_are_broken_are_tried_once_and_the_failure_of_all_is_raised(enhancer, photo_file, monkeypatch):
+    tried = broken(monkeypatch, WeightsError("weights_missing", names="x"), ANIME.model)
+    enhancer.engine.release()
+
+    with pytest.raises(WeightsError):
+        enhancer.compare(photo_file, wanted=[ANIME, ANIME.changed(saturation=0)])
+    assert tried == [ANIME.model]
+
+
+def test_the_sheet_shows_the_pixels_as_they_are_the_photo_first(enhancer, photo_file, tmp_path):
+    made = enhancer.compare(photo_file, size=32, wanted=LIGHT)
+    info = made.save(tmp_path / "sheet.png", "zh-CN")
+
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert np.array_equal(sheet[24 : 24 + 128, 24 : 24 + 128], made.first.before)
+    assert np.array_equal(sheet[24 : 24 + 128, 308 : 308 + 128], made.cells[0].preview.after)
+    assert not np.array_equal(sheet, made.sheet("en"))
+    assert info["output"]["bytes"] == (tmp_path / "sheet.png").stat().st_size
+    assert info["square"] == {"left": 12, "top": 4, "width": 32, "height": 32}
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
+@pytest.mark.parametrize("scale", [4, 1])
+def test_every_kind_of_picture_has_a_sheet(enhancer, photo, tmp_path, mode, scale):
+    deep = Image.fromarray(photo[..., 1].astype(np.uint16) * 257)
+    (deep if mode == "I;16" else Image.fromarray(photo).convert(mode)).save(tmp_path / "kind.png")
+
+    sheet = enhancer.compare(tmp_path / "kind.png", size=16, wanted=[FAST.changed(scale=scale)]).sheet()
+
+    assert sheet.dtype == np.uint8
+    assert sheet[24 : 24 + 16 * scale, 24 : 24 + 16 * scale].std() > 1
+
+
+def test_the_sheet_is_in_srgb_whatever_profile_the_photo_has():
+    red = np.full((8, 8, 3), (200, 0, 0), np.uint8)
+    swapped = rgb_profile().replace(b"rXYZ", b"....").replace(b"gXYZ", b"rXYZ").replace(b"....", b"gXYZ")
+
+    shown, as_it_is = (draw_sheet([Labelled("", "", red)], icc)[24 + 4, 24 + 4] for icc in (swapped, None))
+
+    assert tuple(as_it_is) == (200, 0, 0)
+    assert tuple(shown) == pytest.approx((0, 200, 0), abs=3)
+
+
+@pytest.mark.parametrize("given", [{"size": 0}, {"size": 513}, {"x": float("nan")}, {"y": float("inf")}])
+def test_a_square_that_there_is_none_of_is_refused(enhancer, photo_file, given):
+    with pytest.raises(SettingsError, match=r"size takes|x and y take"):
+        enhancer.compare(photo_file, **given)
+
+
+def test_what_was_short_of_memory_leaves_the_model_gone(enhancer, photo_file, monkeypatch):
+    broken(monkeypatch, MemoryError(), FAST.model)
+    enhancer.engine.release()
+    with suppress(MemoryShortError):
+        enhancer.compare(photo_file, size=8, wanted=[FAST])
+    assert enhancer.engine.loaded() is None

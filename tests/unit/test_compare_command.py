@@ -1,0 +1,76 @@
+"""`python -m enhance compare` as a person meets it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Settings, enhancer
+from enhance.__main__ import main
+
+FAST = ["--device", "cpu", "--precision", "fp32"]
+
+
+@pytest.fixture(autouse=True)
+def two_quick_presets(monkeypatch):
+    """All that is here are the quick preset and one that has no weights."""
+    real = enhancer.Enhancer.presets
+
+    def here(self, *language):
+        return [one for one in real(self, *language) if one["name"] in ("anime-fast", "fast")]
+
+    monkeypatch.setattr(enhancer.Enhancer, "presets", here)
+
+
+def test_a_square_goes_onto_a_sheet_and_its_figures_to_the_terminal(photo_file, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+
+    assert main(["compare", str(photo_file), "-o", str(sheet), "--size", "16", *FAST]) == 0
+
+    told = capsys.readouterr()
+    assert "anime-fast  0." in told.out
+    assert " dB, " in told.out
+    assert told.out.strip().endswith(str(sheet))
+    assert "100%" in told.err
+    assert np.asarray(Image.open(sheet)).shape[2] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png", "sheet.png"]
+
+
+def test_json_is_one_object_of_facts(photo_file, tmp_path, capsys):
+    place = ["--x", "20", "--y", "12", "--size", "16"]
+    (tmp_path / "sheet.png").write_text("what is there is replaced")
+
+    assert main(["compare", str(photo_file), "-o", str(tmp_path / "sheet.png"), "--json", *place, *FAST]) == 0
+    info = json.loads(capsys.readouterr().out)
+
+    assert info["square"] == {"left": 12, "top": 4, "width": 16, "height": 16}
+    assert [(one["name"], one["settings"]["scale"]) for one in info["presets"]] == [
+        ("anime-fast", Settings.from_preset("anime-fast").scale)
+    ]
+    assert info["output"]["path"] == str(tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["PHOTO", "-o", "sheet.jpg"], 2, "end in .png"),
+        (["PHOTO", "-o", "OUT", "--size", "0"], 2, "size takes"),
+        (["PHOTO", "-o", "OUT", "--x", "nan"], 2, "x and y take numbers"),
+        (["PHOTO", "-o", "OUT", "--precision", "fp8"], 2, "Unknown precision “fp8”"),
+        (["PHOTO", "-o", "PHOTO"], 1, "never overwritten"),
+        (["gone.png", "-o", "OUT"], 1, "gone.png does not exist"),
+        (["PHOTO", "-o", "PHOTO/sheet.png"], 1, "cannot be written"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_nothing_is_left(photo_file, tmp_path, capsys, arguments, status, sentence):
+    before = photo_file.read_bytes()
+    named = [one.replace("PHOTO", str(photo_file)).replace("OUT", str(tmp_path / "sheet.png")) for one in arguments]
+
+    assert main(["compare", *FAST, *named]) == status
+
+    error = capsys.readouterr().err.strip().splitlines()
+    assert sentence in error[-1]
+    assert photo_file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
