@@ -17,13 +17,13 @@ from ..preview import Preview
 from ..settings import Settings
 from ..tasks import download_name
 from ..texts import straight
-from .batch import BATCHES, BatchWork, Packed
+from .batch import BATCHES
 from .controls import settings_called
 from .language import language_of
 from .line import Attention, RunState
-from .page_files import asker_of, check_together, report_name
+from .page_files import Packed, asker_of, check_together, report_name
 from .preview import icc_for_screen, save_png
-from .run import RUNS, Run
+from .run import RUNS, BatchWork, Run
 from .views import Services
 
 _LOOK_SECONDS = 0.1

@@ -19,8 +19,9 @@ import pytest
 from enhance import Settings
 from enhance.files import place_whole
 from enhance.picture import inspect
-from enhance.tasks import TaskStore
-from enhance.web.history import MOST, begin, list_of, listed, recorded, remove
+from enhance.tasks import Entry, TaskStore
+from enhance.web.history import MOST, begin, recorded
+from enhance.web.page_files import list_of
 from enhance.web.state import Upload, Visitor
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
@@ -71,6 +72,10 @@ store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
 {what}
 """
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
+
+
+def listed(store: TaskStore, whose: str) -> list[Entry]:
+    return [entry for run in store.runs(whose) for entry in run]
 
 
 def kept_below(store: TaskStore) -> list[str]:
@@ -185,7 +190,7 @@ def test_old_entries_go_with_everything_else_that_is_old(store, photo_file):
 def test_what_is_removed_is_gone_from_the_disk(store, photo_file):
     entry, _ = finished(store, photo_file)
 
-    remove(store, entry)
+    store.remove([entry])
 
     assert kept_below(store) == []
 
@@ -194,11 +199,11 @@ def test_what_another_needs_stays_when_one_removes_theirs(store, photo_file):
     mine, _ = finished(store, photo_file)
     theirs = begun(store, photo_file, OTHER_KEY)
 
-    remove(store, mine)
+    store.remove([mine])
 
     assert theirs.input(store).exists()
     assert [one.id for one in listed(store, theirs.whose)] == [theirs.id]
-    remove(store, theirs)
+    store.remove([theirs])
     assert kept_below(store) == []
 
 
@@ -207,7 +212,7 @@ def test_a_task_on_no_list_keeps_what_it_was_made_of(store, photo_file):
     unlisted, task_id = finished(store, photo_file, OTHER_KEY)
     unlisted.path(store).unlink()
 
-    remove(store, mine)
+    store.remove([mine])
 
     assert unlisted.input(store).exists()
     assert store.info(task_id) is not None
@@ -225,7 +230,7 @@ def test_a_file_of_someone_else_in_the_folder_is_never_removed(tmp_path, photo_f
         os.utime(path, (0, 0))
 
     entry, _ = finished(store, photo_file)
-    remove(store, entry)
+    store.remove([entry])
     store.clean()
 
     assert sorted(store.lists.iterdir()) == sorted([before, beside])
