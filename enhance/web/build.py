@@ -28,6 +28,7 @@ from .serving import (
     COPY_LINK,
     FETCH_REPORT,
     LOOK_AT_BATCH,
+    LOOK_AT_LISTED,
     LOOK_AT_PICTURE,
     NEW_PICTURE,
     REMEMBER,
@@ -164,10 +165,10 @@ def _connect_history(
     waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
     told: dict[str, Any] = {"js": BROWSER, "api_visibility": "private", **waiting}
     opened = listed.select(history.open, page.browser, whole, **told)
-    opened.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    opened.success(None, None, None, js=LOOK_AT_LISTED, **_QUIET)
     _resume(opened, page, controls, upload, result)
     loaded = listed.retry(history.go_on, page.browser, whole, **told)
-    loaded.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    loaded.success(None, None, None, js=LOOK_AT_LISTED, **_QUIET)
     asked = loaded.success(run.ask, page.controls.in_order, outputs, **_LIGHT)
     asked.success(run.follow, None, outputs, **_QUIET, **RUNS).then(result.place, None, outputs, **_LIGHT)
     _resume(loaded, page, controls, upload, result)

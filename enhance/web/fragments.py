@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+from ..files import place_whole
 from ..info import faithfulness, settings_in
 from ..output.resample import scaled_size
 from ..picture import Box, Facts
@@ -152,6 +153,12 @@ def in_page(pixels: np.ndarray) -> str:
     data = io.BytesIO()
     Image.fromarray(pixels[..., :3]).save(data, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def out_of_page(address: str, place: Path) -> Path:
+    """The picture of such an address as a file at `place`. Raises StorageError."""
+    place_whole(place, lambda part: part.write_bytes(base64.b64decode(address.partition(",")[2])))
+    return place
 
 
 def facts_of_result(language: str, info: dict[str, Any]) -> str:

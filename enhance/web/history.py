@@ -120,8 +120,8 @@ def _line(tasks: TaskStore, run: Sequence[Entry], language: str, unfolded: str) 
         acts += [*(["rest"] if any(entry.id in kept for entry in rest) else []), "remove"]
     inside = ""
     if unfolded == run[0].batch:
-        files = zip(run, standings, strict=True)
-        inside = "".join(_item(tasks, entry, one, language, of_batch=True, settled=not going) for entry, one in files)
+        told = [(entry, one) for entry, one in zip(run, standings, strict=True) if one != "running"]
+        inside = "".join(_item(tasks, entry, one, language, of_batch=True, settled=not going) for entry, one in told)
     names = {"rest": [one.name for one in rest], "lost": [one.name for one in rest if one.id not in kept]}
     return fragments.history_batch(language, run, standings, acts, {} if going else names, inside)
 
@@ -159,7 +159,7 @@ def asked_for(
     visitor.listed, asked = list_of(request, key), getattr(event, "entry", None)
     for run in tasks.runs(visitor.listed) if asked else ():
         found = [entry for entry in run if asked in (entry.id, entry.batch)]
-        if found and all(entry.standing(tasks) != "running" for entry in (run if settled else found)):
+        if found and not (settled and any(entry.standing(tasks) == "running" for entry in run)):
             return visitor, language, found
     raise EnhanceError("entry_gone")
 
@@ -199,7 +199,7 @@ class HistoryHandlers:
     def go_on(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The picture and the settings of a run that was cut off, to be run again; it is then no longer listed."""
         with self._services.told(request):
-            visitor, language, (entry, *_) = asked_for(self._services, event, request, key)
+            visitor, language, (entry, *_) = asked_for(self._services, event, request, key, settled=True)
             self._take(visitor, entry)
             entry.path(self._tasks).unlink(missing_ok=True)
             return self._shown(visitor, language)

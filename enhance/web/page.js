@@ -114,9 +114,9 @@
     batch: () => ["#head", "#batch-cancel"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
-  window.enhanceLookAt = (what) => {
+  window.enhanceLookAt = (what, tab) => {
     const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose, #history");
-    if (what === "batch") one("#tab-many-button")?.click();
+    if (tab) one(`#tab-${tab}-button`)?.click();
     let tries = 100;
     const look = () => {
       const [place, control] = next[what]();

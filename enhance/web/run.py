@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..batch import Batch, Item, Running, plan
+from ..batch import Batch, Item, Running, plan, titles
 from ..enhancer import Result
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..output.rendition import icc_for_screen
@@ -21,13 +22,14 @@ from ..output.result import GrowingPicture
 from ..picture import Picture
 from ..preview import look
 from ..settings import Settings
+from ..tasks import Entry
 from ..texts import say, say_measured
 from . import fragments
 from .controls import settings_from
-from .history import begin, recorded, show_history
+from .history import begin, item_of, recorded, show_history
 from .layout import Page
 from .line import Background, LinePlace, RunState, ToldRun
-from .page_files import Packed, asker_of, packed, report_name
+from .page_files import Many, Packed, asker_of, packed, report_name
 from .preview import save_pair
 from .state import Finished, PageRun, Upload, Visitor
 from .views import (
@@ -120,6 +122,24 @@ class BatchWork(Background[Packed]):
         self._services.metrics.ended("file", self._preset, seconds, item.state, item.info)
         if item.error is not None:
             self._services.metrics.refused(item.error)
+
+
+def restored(services: Services, entries: Sequence[Entry]) -> tuple[Many, list[Entry]]:
+    """The files of a listed batch as it stood, and what is not kept to go on with. Raises StorageError."""
+    tasks, outbox, many, lost = services.enhancer.tasks, services.outbox, Many(id=entries[0].batch), list[Entry]()
+    for entry in entries:
+        item = item_of(tasks, entry)
+        if item.info is None and not item.source.exists():
+            lost.append(entry)
+            continue
+        if entry.thumbnail:
+            small = fragments.out_of_page(entry.thumbnail, outbox.place("small.jpg"))
+            many.pictures[item.key, False] = small
+        source = item.source if item.info else outbox.link(item.source, entry.name)
+        many.items += (replace(item, source=source),)
+    for item, title in titles(plan(many.items)).items():
+        many.results[item.key] = outbox.link(item.result or item.source, title)
+    return many, lost
 
 
 def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:

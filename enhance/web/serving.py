@@ -53,7 +53,8 @@ _SAID_BY_THE_BROWSER = (
 )
 """Gradio's own parts among it, where its front end has no words or English ones only."""
 LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
-LOOK_AT_BATCH = "() => window.enhanceLookAt('batch')"
+LOOK_AT_LISTED = "() => window.enhanceLookAt('picture', 'one')"
+LOOK_AT_BATCH = "() => window.enhanceLookAt('batch', 'many')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
 BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 RUN_ENDED = "() => window.enhanceLookAt('end')"

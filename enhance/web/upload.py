@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..batch import Item, measured, plan, titles
+from ..batch import Item, measured
 from ..errors import EnhanceError
 from ..picture import inspect
 from ..preview import choose_box
@@ -22,10 +21,11 @@ from ..texts import say, say_time
 from . import fragments
 from .batch import BatchHandlers, depict, lacking, work_of
 from .controls import faster_than, settings_from
-from .history import asked_for, item_of, show_history
+from .history import asked_for, show_history
 from .layout import EXAMPLES, Page
 from .page_files import Many, check_together
 from .preview import SIZE
+from .run import restored
 from .state import MOST_PLACES, Upload, Visitor
 from .views import Services, Updates, show_all, show_bar, show_photo, show_view, take_picture
 
@@ -249,7 +249,7 @@ class FilesHandlers:
         if visitor.batch_busy or undone - {entry.id for entry in entries}:
             raise EnhanceError("files_wait")
         with visitor.lock:
-            visitor.many, lost = self._restored(entries)
+            visitor.many, lost = restored(self._services, entries)
             try:
                 self._batch.begin(request, visitor, settings)
             except EnhanceError:
@@ -259,21 +259,6 @@ class FilesHandlers:
         for entry in lost:
             entry.path(tasks).unlink(missing_ok=True)
         return lost
-
-    def _restored(self, entries: list[Entry]) -> tuple[Many, list[Entry]]:
-        """The files of a batch as it stood, and those that are not kept any more. Raises StorageError."""
-        tasks, outbox, many, lost = self._services.enhancer.tasks, self._services.outbox, Many(id=entries[0].batch), []
-        for entry in entries:
-            item = item_of(tasks, entry)
-            if item.info is None and not item.source.exists():
-                lost.append(entry)
-            elif item.info is None:
-                many.items += (replace(item, source=outbox.link(item.source, entry.name)),)
-            else:
-                many.items += (item,)
-        for item, title in titles(plan(many.items)).items():
-            many.results[item.key] = outbox.link(item.result or item.source, title)
-        return many, lost
 
     def _take(self, visitor: Visitor, paths: list[Path]) -> None:
         """Raises EnhanceError where they are too many, or too large together."""
