@@ -215,11 +215,15 @@ def _bytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 
 
-def history_item(language: str, entry: Entry, standing: str, acts: Sequence[str]) -> str:
+def history_item(language: str, entry: Entry, standing: str, acts: Sequence[str], of_batch: bool = False) -> str:
     """A line of a visitor's list: the picture, what it is called, what became of it, and what can be done with it."""
     settings = Settings(**entry.settings)
     height, width = scaled_size(entry.height, entry.width, settings.scale)
-    about = f"{_size(language, width, height)} · {name_of(language, 'preset', settings.preset)}"
+    about = _size(language, width, height)
+    if of_batch:  # that says the rest
+        entry = replace(entry, began="")
+    else:
+        about += f" · {name_of(language, 'preset', settings.preset)}"
     said = [say(language, f"history_{standing}")] if standing != "done" else []
     return _history_line(language, entry, entry.name, about, standing, said, acts)
 
@@ -267,7 +271,7 @@ def _history_line(
     acts: Sequence[str],
     inside: str = "",
 ) -> str:
-    when = f'<time datetime="{escape(entry.began)}">{escape(entry.began)}</time>'
+    when = f' · <time datetime="{escape(entry.began)}">{escape(entry.began)}</time>' if entry.began else ""
     note = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in said)
     buttons = ""
     for act in acts:
@@ -276,6 +280,6 @@ def _history_line(
         more += f' aria-expanded="{str(bool(inside)).lower()}"' if act == "files" else ""
         buttons += f'<button type="button" data-act="{act}"{more} aria-label="{words}: {escape(name)}">{words}</button>'
     image = f'<img alt="" src="{escape(entry.thumbnail)}">' if entry.thumbnail else '<span class="none"></span>'
-    text = f"<div><strong>{escape(name)}</strong><p>{escape(about)} · {when}</p>{note}</div>"
+    text = f"<div><strong>{escape(name)}</strong><p>{escape(about)}{when}</p>{note}</div>"
     head = f'<li data-entry="{escape(entry.id)}" data-state="{standing}">{image}{text}<div class="acts">{buttons}</div>'
     return head + (f'<ul class="history">{inside}</ul></li>' if inside else "</li>")

@@ -134,7 +134,7 @@ def _item(
         acts = ["download", *(["report", "open"] if kept else []), *acts]
     elif kept and acts and not of_batch:
         acts = ["go_on", *acts]
-    return fragments.history_item(language, entry, standing, acts)
+    return fragments.history_item(language, entry, standing, acts, of_batch)
 
 
 def show_history(page: Page, tasks: TaskStore, visitor: Visitor, language: str, opened: bool = False) -> Updates:
