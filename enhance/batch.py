@@ -41,7 +41,7 @@ class Item:
     pixels: int = 0
     info: dict[str, Any] | None = None
     error: EnhanceError | None = None
-    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    key: str = field(default_factory=lambda: secrets.token_hex(16))
     """Tells it from every other file, whatever becomes of it."""
 
     png: Path | None = None

@@ -16,13 +16,14 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import EnhanceError, PictureError, StorageError
-from .files import OwnFolders, file_sha256, link_or_copy, place_whole, sweep, try_place
+from .files import OwnFolders, file_sha256, is_at_work, link_or_copy, place_whole, sweep, try_place
 from .info import settings_in
 from .output.formats import Encoding
 from .settings import Settings, largest_scale, network_key
@@ -50,6 +51,44 @@ class Original(Protocol):
     def bytes(self) -> int: ...
     @property
     def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run as a list has it. `state` is running, done, failed, cut by the server's end, or away: nobody waited.
+
+    `process` is the one that it runs in: what runs in none that is there was cut off. `thumbnail`: a `data:` address.
+    A file of a batch has the `batch` and its `number` there.
+    """
+
+    whose: str
+    id: str
+    state: str
+    began: str
+    name: str
+    sha256: str
+    width: int
+    height: int
+    settings: dict[str, Any]
+    thumbnail: str
+    process: str
+    task_id: str | None = None
+    bytes: int = 0
+    batch: str = ""
+    number: int = 0
+
+    def path(self, tasks: TaskStore) -> Path:
+        return tasks.lists / f"{self.whose}.{self.id}.json"
+
+    def input(self, tasks: TaskStore) -> Path:
+        """Where its input is kept, if it still is."""
+        return tasks.upload_path(self.sha256, self.name)
+
+    def standing(self, tasks: TaskStore) -> str:
+        """Its state as it is now: also cut, and gone where the result is no longer kept."""
+        if self.state == "running":
+            return "running" if is_at_work(self.process) else "cut"
+        return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
 
 
 class TaskStore:
@@ -149,29 +188,48 @@ class TaskStore:
         place_whole(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary))
         count_as_used(path)
 
-    def listed(self) -> list[Path]:
-        """The files of all visitors' lists."""
-        return self._own.entries("lists")
+    def put_down(self, entry: Entry) -> None:
+        """Write what a list says of a run. Raises StorageError."""
+        self.prepare()
+        text = json.dumps(asdict(entry), ensure_ascii=False)
+        place_whole(entry.path(self), lambda temporary: temporary.write_text(text, "utf-8"))
 
-    def remove(self, task_id: str, *, with_input: bool) -> None:
-        """Remove a result and its report; `with_input` also what it was made of, unless another was."""
-        info = self.info(task_id)
-        if info is None:
-            return
-        reports = [self.reports / f"{task_id}{ending}" for ending in (".pdf", ".zh.pdf")]
-        self._remove_unused(self.result_path(task_id), *reports)
-        source, others = info["input"], [other for path in self._infos() if (other := _read_info(path))]
-        if all(other["output"]["sha256"] != info["output"]["sha256"] for other in others):
-            self._remove_unused(*self.encoded.glob(f"{info['output']['sha256']}-*"))
-        if not with_input or any(other["input"]["sha256"] == source["sha256"] for other in others):
-            return
-        key = network_key(source["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
-        self._remove_unused(self.upload_path(source["sha256"], source["name"]), self.network_path(key))
+    def end(self, entry: Entry, state: str, **changed: Any) -> None:
+        """Put down what came of a run; one that has no `state` at its end is on no list."""
+        try:
+            if state:
+                self.put_down(replace(entry, state=state, **changed))
+        except StorageError:
+            state = ""
+        if not state:
+            entry.path(self).unlink(missing_ok=True)
 
-    def remove_input(self, sha256: str, name: str) -> None:
-        """Remove an input that no task was made of."""
-        if not any(info and info["input"]["sha256"] == sha256 for info in map(_read_info, self._infos())):
-            self._remove_unused(self.upload_path(sha256, name))
+    def runs(self, whose: str) -> list[list[Entry]]:
+        """What is on a list, the newest first; the files of a batch together, in their order."""
+        runs: dict[str, list[Entry]] = {}
+        for entry in self._entries(whose) if whose else ():
+            runs.setdefault(entry.batch or entry.id, []).append(entry)
+        for files in runs.values():
+            files.sort(key=lambda one: (one.number, one.id))
+        return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)
+
+    def remove(self, entries: Sequence[Entry]) -> None:
+        """Take runs from their list and from the disk, with their reports and what they were made of.
+
+        What another list needs stays, and what another result was made of.
+        """
+        for entry in entries:
+            entry.path(self).unlink(missing_ok=True)
+        others = list(self._entries())
+        ids = {entry.task_id for entry in entries} - {other.task_id for other in others}
+        infos = [info for one in ids if (info := self.info(one or "")) is not None]
+        names = [f"{info['task_id']}{ending}" for info in infos for ending in (".pdf", ".zh.pdf")]
+        results = [self.result_path(info["task_id"]) for info in infos]
+        self._remove_unused(*results, *(self.reports / name for name in names))
+        made = {info["input"]["sha256"] for info in map(_read_info, self._infos()) if info}
+        gone = {entry.sha256 for entry in entries} - {other.sha256 for other in others} - made
+        network = [self.network_path(_network_key(info)) for info in infos if info["input"]["sha256"] in gone]
+        self._remove_unused(*network, *(path for sha256 in gone for path in (self.uploads / sha256).glob("*")))
 
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:
@@ -229,6 +287,16 @@ class TaskStore:
             if path.parent.parent == self.uploads:
                 path.parent.rmdir()
 
+    def _entries(self, whose: str = "") -> Iterator[Entry]:
+        """The entries of one list, or of all; a broken file counts as none."""
+        for path in self._own.entries("lists"):
+            if path.name.startswith(whose):
+                with suppress(OSError, ValueError, TypeError, EnhanceError):
+                    entry = Entry(**json.loads(path.read_text("utf-8")))
+                    Settings(**entry.settings)
+                    if entry.path(self) == path:
+                        yield entry
+
     def _infos(self) -> Iterator[Path]:
         yield from (path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem))
 
@@ -246,6 +314,10 @@ def _read_info(path: Path) -> dict[str, Any] | None:
         return info if info["status"] == "done" and info["output"]["bytes"] == size else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _network_key(info: dict[str, Any]) -> str:
+    return network_key(info["input"]["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
 
 
 def _signature_in(path: Path) -> str | None:

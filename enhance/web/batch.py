@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Hashable, Iterable, Iterator
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, Running, pack, plan, titles
+from ..batch import Batch, Item, titles
 from ..errors import EnhanceError, StorageError
-from ..output.formats import Encoding
 from ..output.rendition import save_small, save_small_result
 from ..settings import Settings
-from ..texts import say, say_time
+from ..tasks import Entry
+from ..texts import say, say_measured, say_time
 from . import fragments
 from .controls import settings_from
+from .fragments import escape, file_address, size
+from .history import begin_file, end_of, show_history, small_of
+from .language import language_of
 from .layout import Page
-from .line import Background, LinePlace
-from .page_files import asker_of
+from .line import LinePlace
+from .page_files import Many, asker_of
+from .run import BatchWork
 from .state import Visitor
 from .views import Services, Updates
 
 BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
-ZIP_NAME = "enhanced.zip"
 
 _LOOK_SECONDS = 0.3
 _SMALL = 160
@@ -36,120 +36,65 @@ _MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
 """A larger file has no small picture: it would take longer than is worth it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Packed:
-    """A batch as it ended, and its ZIP; None when nothing in it was finished, or when there was no room for it.
-
-    In that case `loose` has every finished file by itself, and `error` says why.
-    """
-
-    batch: Batch
-    archive: Path | None
-    loose: dict[Item, Path] = field(default_factory=dict)
-    error: EnhanceError | None = None
-
-
-class BatchWork(Background[Packed]):
-    """A batch that runs, and is packed at its end in the `language` of that moment. Files may join it until then."""
-
-    def __init__(
-        self,
-        services: Services,
-        items: Iterable[Item],
-        settings: Settings,
-        language: str,
-        caller: Hashable,
-        turn: LinePlace | None = None,
-        encoding: Encoding | None = None,
-    ):
-        self.language, self._services, self._preset = language, services, settings.preset
-        limits: dict[str, Any] = {"max_pixels": services.limits.pixels, "max_bytes": services.limits.bytes}
-        told: dict[str, Any] = {"changed": self._look, "caller": caller, "encoding": encoding or Encoding()}
-        self.running = Running(services.enhancer, settings, plan(items), **told, **limits)
-        self._told = {item.key: item.state for item in self.batch.items if item.state == "done"}
-        self._begun: float | None = None
-
-        def do(stop: threading.Event) -> Packed:
-            self.running.stop = stop
-            with turn or nullcontext(), self.running.held:
-                return packed(services, self.running.run(), settings, self.language)
-
-        super().__init__(do, "enhance-batch")
-
-    @property
-    def batch(self) -> Batch:
-        """The batch as it stands."""
-        return self.running.batch
-
-    @property
-    def archive(self) -> Path | None:
-        """The ZIP, once there is one."""
-        return self._result[0].archive if self._result else None
-
-    def _look(self, batch: Batch) -> None:
-        for item in batch.items:
-            if item.state == "running" and self._told.get(item.key) != "running":
-                self._begun = time.monotonic()
-            elif item.state not in ("waiting", "running", self._told.get(item.key)):
-                self._tell_of(batch, item)
-            self._told[item.key] = item.state
-
-    def _tell_of(self, batch: Batch, item: Item) -> None:
-        """Tell of a file that has ended; one that never began took no time."""
-        seconds, self._begun = time.monotonic() - (self._begun or time.monotonic()), None
-        self._services.metrics.ended("file", self._preset, seconds, item.state, item.info)
-        if item.error is not None:
-            self._services.metrics.refused(item.error)
-
-
 class PageBatch(BatchWork):
-    """A batch of a page, whether or not the page is open: each result can be had as soon as it is there."""
+    """A batch of a page, whether or not that is open: each result is listed, and can be had, as soon as it is there."""
 
-    def __init__(
-        self,
-        services: Services,
-        request: gr.Request,
-        visitor: Visitor,
-        settings: Settings,
-        language: str,
-        turn: LinePlace,
-    ):
-        self._request, self._results = request, visitor.many.results
-        super().__init__(services, visitor.many.items, settings, language, visitor.folder, turn)
+    def __init__(self, services: Services, request: gr.Request, visitor: Visitor, settings: Settings, turn: LinePlace):
+        self._request, self._visitor, self._many = request, visitor, visitor.many
+        self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
+        super().__init__(services, visitor.many.items, settings, language_of(request), visitor.folder, turn)
+
+    def enter(self, items: Iterable[Item], first: int) -> None:
+        """Put files that wait on the visitor's list; the place of the first is told."""
+        for number, item in enumerate(items, first):
+            if item.state == "waiting" and not self.stopped_by:
+                small = self._many.pictures.get((item.key, False))
+                entry = begin_file(self._tasks, self._visitor, item, self.running.settings, number, small)
+                if entry is not None:
+                    self._entries[item.key] = entry
+
+    def leave(self, key: str) -> None:
+        """Take a file that is not in the batch, or not any more, from the list."""
+        if all(item.key != key for item in self.batch.items) and (entry := self._entries.pop(key, None)):
+            self._tasks.remove([entry])
+
+    @contextmanager
+    def _listed(self) -> Iterator[None]:
+        self.enter(self.batch.items, 0)
+        try:
+            yield
+        finally:
+            for item in self.batch.items:  # none, unless it broke off
+                self._end(item)
+            for key in list(self._entries):
+                self.leave(key)
 
     def _tell_of(self, batch: Batch, item: Item) -> None:
         super()._tell_of(batch, item)
         if item.info and item.result:
             self._services.owners.remember(self._request, item.info)
             with suppress(StorageError):
-                self._results[item.key] = self._services.outbox.link(item.result, titles(batch)[item])
+                self._many.results[item.key] = self._services.outbox.link(item.result, titles(batch)[item])
+        self._end(item)
 
-
-def packed(services: Services, batch: Batch, settings: Settings, language: str) -> Packed:
-    """The finished files, the table and the summary as one ZIP in the outbox; file by file where that cannot be."""
-    if not batch.count("done"):
-        return Packed(batch, None)
-    try:
-        return Packed(batch, pack(batch, services.outbox.place(ZIP_NAME), settings, language))
-    except StorageError as error:
-        return Packed(batch, None, _loose(services, batch), error)
-
-
-def _loose(services: Services, batch: Batch) -> dict[Item, Path]:
-    """Every finished file in the outbox, where it takes no room that it does not have already."""
-    loose = {}
-    for item, title in titles(batch).items():
-        if item.result is not None:
-            with suppress(StorageError):
-                loose[item] = services.outbox.link(item.result, title)
-    return loose
+    def _end(self, item: Item) -> None:
+        entry = self._entries.pop(item.key, None)
+        if entry is None:
+            return
+        if item.info:
+            if item.pixels <= _MOST_PIXELS:
+                depict(self._services, self._visitor, item, of_result=False)
+            small = entry.thumbnail or small_of(self._many.pictures.get((item.key, False)))
+            self._tasks.end(entry, "done", task_id=item.info["task_id"], thumbnail=small)
+        else:
+            self._tasks.end(entry, end_of(self) if item.state != "failed" else "failed")
 
 
 class BatchHandlers:
     """Handlers of the second tab."""
 
     def __init__(self, page: Page, services: Services):
-        self._card, self._run, self._services = page.batch, page.batch.run, services
+        self._page, self._card, self._run, self._services = page, page.batch, page.batch.run, services
 
     def settings(self, request: gr.Request, *values: object) -> Updates:
         """The settings of the first tab in words, where they are used."""
@@ -164,18 +109,27 @@ class BatchHandlers:
         """Begin a batch; what an earlier one did with the same settings is not done again."""
         visitor, language = self._services.asker(request)
         with visitor.lock:
-            if not visitor.batch_busy:
-                settle(visitor)
-                try:
-                    settings = settings_from(values)
-                    turn = self._services.line.enter(asker_of(request), "batch") if visitor.many.items else None
-                except EnhanceError as error:
-                    why = self._services.reason(language, error, "A batch was refused")
-                    return self.show(visitor, language) | {self._run.progress: fragments.problem(why)}
-                if turn is not None:
-                    visitor.many.begin(settings)
-                    visitor.batch = PageBatch(self._services, request, visitor, settings, language, turn)
+            try:
+                self.begin(request, visitor, settings_from(values))
+            except EnhanceError as error:
+                why = self._services.reason(language, error, "A batch was refused")
+                return self.show(visitor, language) | {self._run.progress: fragments.problem(why)}
         return self.show(visitor, language) | {self._card.problem: ""}
+
+    def begin(self, request: gr.Request, visitor: Visitor, settings: Settings) -> None:
+        """Begin a batch of the visitor's files, unless one goes on. Raises EnhanceError where there is no place."""
+        if visitor.batch_busy:
+            return
+        visitor.settle()
+        if visitor.many.items:
+            turn = self._services.line.enter(asker_of(request), "batch")
+            visitor.many.begin(settings)
+            work = PageBatch(self._services, request, visitor, settings, turn)
+            visitor.batch, visitor.many.running = work, work.running
+
+    def again(self, request: gr.Request) -> Updates:
+        """The tab after something else changed its files."""
+        return self.show(*self._services.asker(request))
 
     def follow(self, request: gr.Request) -> Iterator[Updates]:
         """The batch of this page, step by step to its end; it goes on for a while when nobody follows it."""
@@ -195,15 +149,22 @@ class BatchHandlers:
             if (work.batch is shown and now == face) or work.stop.is_set():
                 continue
             updates = {self._run.progress: self._said(work, language)}
-            yield updates if now == face else updates | self.cards(visitor, language, always=True)
+            if now != face:
+                updates |= self.cards(visitor, language, always=True)
+            if face is None or now[0] != face[0]:
+                updates |= self._history(visitor, language)
+            yield updates
             shown, face = work.batch, now
-        yield self.show(visitor, language)
+        yield self.show(visitor, language) | self._history(visitor, language)
+
+    def _history(self, visitor: Visitor, language: str) -> Updates:
+        return show_history(self._page, self._services.enhancer.tasks, visitor, language)
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop after this step; what is done stays."""
         visitor, language = self._services.asker(request)
         if visitor.batch is not None:
-            visitor.batch.stop.set()
+            visitor.batch.stop_for("person")
         return self.show(visitor, language)
 
     def cards(self, visitor: Visitor, language: str, always: bool = False) -> Updates:
@@ -211,11 +172,11 @@ class BatchHandlers:
         if visitor.batch_busy and not always:
             return {self._card.cards: gr.skip()}
         fixed = visitor.batch is not None and not visitor.batch_busy
-        return {self._card.cards: fragments.batch_cards(language, batch_of(visitor), visitor.many, fixed)}
+        return {self._card.cards: cards_of(language, visitor.files, visitor.many, fixed)}
 
     def show(self, visitor: Visitor, language: str) -> Updates:
         """The tab as it stands, but for the settings and for what was refused."""
-        work, busy, some = work_of(visitor), visitor.batch_busy, bool(batch_of(visitor).items)
+        work, busy, some = work_of(visitor), visitor.batch_busy, bool(visitor.files.items)
         archive = work.archive if work is not None else None
         return {
             **self.cards(visitor, language, always=True),
@@ -253,29 +214,69 @@ class BatchHandlers:
             words.append(say(language, "batch_waiting", place=batch.ahead + 1, time=time_))
         elif batch.seconds_left is not None:
             words.append(say(language, "left", time=say_time(language, batch.seconds_left)))
-        return fragments.progress(" · ".join(words), batch.share, fragments.state_of_running(language, batch))
+        return fragments.progress(" · ".join(words), batch.share, state_of_running(language, batch))
+
+
+def cards_of(language: str, batch: Batch, many: Many, fixed: bool = False) -> str:
+    """The files of a batch: what each looks like, how far it is, and what came of it or why nothing did.
+
+    Those that have not begun can be removed, and while there is no batch all of them, unless they are `fixed`.
+    """
+    cards = "".join(_card(language, batch, item, many, fixed) for item in batch.items)
+    return f'<ul class="files">{cards}</ul>' if cards else ""
+
+
+def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> str:
+    picture = many.pictures.get((item.key, True)) or many.pictures.get((item.key, False))
+    image = f'<img alt="" src="{file_address(picture)}" loading="lazy">' if picture else ""
+    name, path = escape(item.name), Path(item.name)
+    title = f'<p class="name" title="{name}"><span>{escape(path.stem)}</span><span>{escape(path.suffix)}</span></p>'
+    state = state_of_running(language, batch) if item.state == "running" else say(language, f"state_{item.state}")
+    figures = ""
+    if item.info:
+        output, seconds = item.info["output"], item.info["seconds"]["total"]
+        parts = (size(language, output), say_measured(language, seconds))
+        figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
+    state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
+    reason = f'<p class="reason">{escape(item.error.sentence(language))}</p>' if item.error else ""
+    does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
+    return (
+        f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'
+        f'<div class="said">{title}{state}{reason}</div><div class="does">{does}</div></li>'
+    )
+
+
+def state_of_running(language: str, batch: Batch) -> str:
+    """Where the file stands whose turn it is: its place in the line, or its share."""
+    if batch.ahead:
+        return say(language, "file_place", place=batch.ahead + 1)
+    percent = int(100 * batch.share_of_file)
+    return say(language, "share_done", percent=percent) if percent else say(language, "state_running")
+
+
+def _taking(language: str, item: Item, file: Path | None) -> str:
+    if file is None or item.state != "done":
+        return ""
+    words = f"{say(language, 'download')}: {file.name}"
+    link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
+    return f"<a {link}>PNG</a>"
+
+
+def _removing(language: str, item: Item) -> str:
+    if item.state in ("running", "done"):
+        return ""
+    words = escape(say(language, "remove_file", name=item.name))
+    return f'<button type="button" class="remove" data-file="{item.key}" aria-label="{words}">×</button>'
 
 
 def work_of(visitor: Visitor) -> PageBatch | None:
     return visitor.batch if isinstance(visitor.batch, PageBatch) else None
 
 
-def batch_of(visitor: Visitor) -> Batch:
-    """The visitor's batch, or what waits for one."""
-    work = work_of(visitor)
-    return plan(visitor.many.items) if work is None else work.batch
-
-
-def settle(visitor: Visitor) -> None:
-    """Take what became of the last batch for files that may be done again, and joined by others."""
-    if (work := work_of(visitor)) is not None and work.over:
-        visitor.many.items, visitor.batch = work.batch.items, None
-
-
 def lacking(visitor: Visitor) -> list[tuple[Item, bool]]:
     """The files that have no small picture yet, and whether it is the result's that is missing."""
     found = []
-    for item in batch_of(visitor).items:
+    for item in visitor.files.items:
         if item.state != "failed" and 0 < item.pixels <= _MOST_PIXELS:
             found.append((item, False))
         if item.info and item.info["output"]["width"] * item.info["output"]["height"] <= _MOST_PIXELS_OF_RESULT:

@@ -24,7 +24,18 @@ from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
-from .serving import BROWSER, COPY_LINK, FETCH_REPORT, LOOK_AT_PICTURE, NEW_PICTURE, REMEMBER, RUN_ENDED, page_folder
+from .serving import (
+    BROWSER,
+    COPY_LINK,
+    FETCH_REPORT,
+    LOOK_AT_BATCH,
+    LOOK_AT_LISTED,
+    LOOK_AT_PICTURE,
+    NEW_PICTURE,
+    REMEMBER,
+    RUN_ENDED,
+    page_folder,
+)
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
@@ -111,8 +122,11 @@ def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     _connect_controls(page, upload, controls)
     _connect_comparison(page, CompareHandlers(page, services, controls), upload)
     _connect_run(page, run, result)
-    _connect_history(page, HistoryHandlers(page, services), controls, upload, run, result)
-    _connect_batch(page, services, opened)
+    history, batch = HistoryHandlers(page, services), BatchHandlers(page, services)
+    files = FilesHandlers(page, services, batch)
+    _connect_history(page, history, controls, upload, run, result)
+    _connect_batch(page, batch, files, opened)
+    _connect_batches_of_history(page, history, batch, files)
     demo.unload(services.visitors.leave)
 
 
@@ -153,16 +167,30 @@ def _connect_history(
     waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
     told: dict[str, Any] = {"js": BROWSER, "api_visibility": "private", **waiting}
     opened = listed.select(history.open, page.browser, whole, **told)
-    opened.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    opened.success(None, None, None, js=LOOK_AT_LISTED, **_QUIET)
     _resume(opened, page, controls, upload, result)
     loaded = listed.retry(history.go_on, page.browser, whole, **told)
-    loaded.success(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
+    loaded.success(None, None, None, js=LOOK_AT_LISTED, **_QUIET)
     asked = loaded.success(run.ask, page.controls.in_order, outputs, **_LIGHT)
     asked.success(run.follow, None, outputs, **_QUIET, **RUNS).then(result.place, None, outputs, **_LIGHT)
     _resume(loaded, page, controls, upload, result)
     fetched = listed.download(history.file, page.browser, outputs, **told)
     fetched.success(None, None, None, js=FETCH_REPORT, **_QUIET)
-    listed.delete(history.remove, page.browser, outputs, **told)
+
+
+def _connect_batches_of_history(
+    page: Page, history: HistoryHandlers, batch: BatchHandlers, files: FilesHandlers
+) -> None:
+    listed, outputs = page.result.listed, [*parts(page.batch), *parts(page.result)]
+    whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
+    told: dict[str, Any] = {"js": BROWSER, **_LIGHT}
+    listed.expand(history.unfold, page.browser, parts(page.result), **told)
+    removed = listed.delete(history.remove, page.browser, parts(page.run, page.result), **told)
+    removed.success(batch.again, None, parts(page.batch), **_LIGHT)
+    begun = listed.submit(files.go_on, page.browser, whole, **told)
+    begun.success(None, None, None, js=LOOK_AT_BATCH, **_QUIET)
+    begun.success(batch.follow, None, outputs, **_QUIET, **BATCHES)
+    begun.success(files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
 
 
 def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers, result: ResultHandlers) -> None:
@@ -223,11 +251,9 @@ def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
     made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
 
 
-def _connect_batch(page: Page, services: Services, opened: Any) -> None:
+def _connect_batch(page: Page, batch: BatchHandlers, files: FilesHandlers, opened: Any) -> None:
     """The second tab, which is there again and goes on when the page is `opened` anew."""
-    batch = BatchHandlers(page, services)
-    files = FilesHandlers(page, services, batch)
-    card, values, outputs = page.batch, page.controls.in_order, parts(page.batch)
+    card, values, outputs = page.batch, page.controls.in_order, [*parts(page.batch), *parts(page.result)]
     card.tab.select(batch.settings, values, outputs, **_LIGHT)
     added = card.files.upload(files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
     begun = card.run.enhance.click(batch.ask, values, outputs, **_LIGHT)

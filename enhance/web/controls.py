@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -11,9 +14,10 @@ from ..output.formats import Encoding
 from ..settings import Settings
 from ..texts import say
 from . import fragments
-from .history import list_of, show_history
+from .history import show_history
 from .language import language_of
 from .layout import CONTROLS, TUNED, Page
+from .page_files import list_of
 from .preview import Shown
 from .state import Visitor
 from .views import (
@@ -28,6 +32,30 @@ from .views import (
 
 FASTER = {"anime": "anime-fast"}
 """The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
+
+
+EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
+
+
+def about_presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
+    """What each preset is for, with its time and an example; the page shows the one that is chosen or pointed at."""
+    return "".join(_about(language, preset) for preset in presets)
+
+
+def _about(language: str, preset: Mapping[str, Any]) -> str:
+    name, share = preset["name"], preset["relative_time"]
+    lines = [say(language, f"about_{name}")]
+    if not preset["available"]:
+        lines.append(say(language, "unavailable", reason=preset["reason"]))
+    elif share < 1:
+        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
+    example = ""
+    if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
+        words = fragments.escape(say(language, "preset_example"))
+        example = f'<img alt="{words}" src="presets/{quote(name)}.jpg" loading="lazy">'
+    text, here = fragments.escape(" ".join(lines)), str(preset["available"]).lower()
+    caption = f"{example}<figcaption>{text}</figcaption>"
+    return f'<figure data-preset="{fragments.escape(name)}" data-here="{here}">{caption}</figure>'
 
 
 def settings_from(values: Sequence[object]) -> Settings:
@@ -142,8 +170,8 @@ class ControlHandlers:
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
             page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
             page.controls.problem: fragments.problem(problem),
-            page.controls.about: fragments.presets(language, presets),
-            **show_history(page, self._services.enhancer.tasks, visitor, language),
+            page.controls.about: about_presets(language, presets),
+            **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
     def wake(self, request: gr.Request, *values: object) -> Iterator[Updates]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 from html import escape as _escape
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from ..batch import Batch, Item
+from ..files import place_whole
 from ..info import faithfulness, settings_in
 from ..output.resample import result_size
 from ..picture import Box, Facts
 from ..settings import Settings
+from ..tasks import Entry
 from ..texts import PixelCount, name_of, say, say_measured, say_print, say_time, source_in_words, straight
-from .state import MOST_PLACES, Many, Place, Upload
+from .state import MOST_PLACES, Place, Upload
 
-EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
+_FEW = 3
 
 
 def escape(text: str) -> str:
@@ -73,27 +76,6 @@ def _places(language: str, places: Sequence[Place], here: Place) -> str:
 def file_address(path: Path) -> str:
     """The address at which a browser gets a file of the page's folder."""
     return escape(quote(f"gradio_api/file={path.as_posix()}"))
-
-
-def presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
-    """What each preset is for, with its time and an example; the page shows the one that is chosen or pointed at."""
-    return "".join(_preset(language, preset) for preset in presets)
-
-
-def _preset(language: str, preset: Mapping[str, Any]) -> str:
-    name, share = preset["name"], preset["relative_time"]
-    lines = [say(language, f"about_{name}")]
-    if not preset["available"]:
-        lines.append(say(language, "unavailable", reason=preset["reason"]))
-    elif share < 1:
-        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
-    example = ""
-    if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
-        words = escape(say(language, "preset_example"))
-        example = f'<img alt="{words}" src="presets/{quote(name)}.jpg" loading="lazy">'
-    text, here = escape(" ".join(lines)), str(preset["available"]).lower()
-    caption = f"{example}<figcaption>{text}</figcaption>"
-    return f'<figure data-preset="{escape(name)}" data-here="{here}">{caption}</figure>'
 
 
 def changed(language: str, is_changed: bool) -> str:
@@ -171,13 +153,19 @@ def in_page(pixels: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
+def out_of_page(address: str, place: Path) -> Path:
+    """The picture of such an address as a file at `place`. Raises StorageError."""
+    place_whole(place, lambda part: part.write_bytes(base64.b64decode(address.partition(",")[2])))
+    return place
+
+
 def facts_of_result(language: str, info: dict[str, Any]) -> str:
     """How a result was made, from the `info` of its run."""
     seconds = {name: say_measured(language, value) for name, value in info["seconds"].items()}
     source, output, model = info["input"], info["output"], info["model"]
     rows = {
-        "row_input": " · ".join([source["name"], _size_of(language, source), _bytes(source["bytes"])]),
-        "row_output": " · ".join([_size_of(language, output), _bytes(output["bytes"])]),
+        "row_input": " · ".join([source["name"], size(language, source), _bytes(source["bytes"])]),
+        "row_output": " · ".join([size(language, output), _bytes(output["bytes"])]),
         "fact_print": say_print(language, output["width"], output["height"]),
         "row_time": say(language, "row_times", **seconds),
     }
@@ -203,65 +191,14 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     return _rows(language, rows, "table")
 
 
-def batch_cards(language: str, batch: Batch, many: Many, fixed: bool = False) -> str:
-    """The files of a batch: what each looks like, how far it is, and what came of it or why nothing did.
-
-    Those that have not begun can be removed, and while there is no batch all of them, unless they are `fixed`.
-    """
-    cards = "".join(_batch_card(language, batch, item, many, fixed) for item in batch.items)
-    return f'<ul class="files">{cards}</ul>' if cards else ""
-
-
-def _batch_card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> str:
-    picture = many.pictures.get((item.key, True)) or many.pictures.get((item.key, False))
-    image = f'<img alt="" src="{file_address(picture)}" loading="lazy">' if picture else ""
-    name, path = escape(item.name), Path(item.name)
-    title = f'<p class="name" title="{name}"><span>{escape(path.stem)}</span><span>{escape(path.suffix)}</span></p>'
-    state = state_of_running(language, batch) if item.state == "running" else say(language, f"state_{item.state}")
-    figures = ""
-    if item.info:
-        output, seconds = item.info["output"], item.info["seconds"]["total"]
-        parts = (_size_of(language, output), say_measured(language, seconds))
-        figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
-    state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
-    reason = f'<p class="reason">{escape(item.error.sentence(language))}</p>' if item.error else ""
-    does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
-    return (
-        f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'
-        f'<div class="said">{title}{state}{reason}</div><div class="does">{does}</div></li>'
-    )
-
-
-def state_of_running(language: str, batch: Batch) -> str:
-    """Where the file stands whose turn it is: its place in the line, or its share."""
-    if batch.ahead:
-        return say(language, "file_place", place=batch.ahead + 1)
-    percent = int(100 * batch.share_of_file)
-    return say(language, "share_done", percent=percent) if percent else say(language, "state_running")
-
-
-def _taking(language: str, item: Item, file: Path | None) -> str:
-    if file is None or item.state != "done":
-        return ""
-    words = f"{say(language, 'download')}: {file.name}"
-    link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
-    return f"<a {link}>PNG</a>"
-
-
-def _removing(language: str, item: Item) -> str:
-    if item.state in ("running", "done"):
-        return ""
-    words = escape(say(language, "remove_file", name=item.name))
-    return f'<button type="button" class="remove" data-file="{item.key}" aria-label="{words}">×</button>'
-
-
 def _rows(language: str, values: dict[str, str], kind: str) -> str:
     pairs = ((escape(say(language, key)), escape(str(value))) for key, value in values.items())
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)
     return f'<dl class="facts {kind}">{cells}</dl>'
 
 
-def _size_of(language: str, facts: dict[str, Any]) -> str:
+def size(language: str, facts: Mapping[str, Any]) -> str:
+    """The width and height that are among these facts."""
     return _size(language, facts["width"], facts["height"])
 
 
@@ -277,21 +214,71 @@ def _bytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 
 
-def history_item(
-    language: str, entry: Mapping[str, Any], settings: Settings, standing: str, acts: Sequence[str]
-) -> str:
+def history_item(language: str, entry: Entry, standing: str, acts: Sequence[str], of_batch: bool = False) -> str:
     """A line of a visitor's list: the picture, what it is called, what became of it, and what can be done with it."""
-    height, width = result_size(settings, entry["height"], entry["width"])
-    when = f'<time datetime="{escape(entry["began"])}">{escape(entry["began"])}</time>'
-    about = [_size(language, width, height), name_of(language, "preset", settings.preset)]
-    said = f'<p class="note">{escape(say(language, f"history_{standing}"))}</p>' if standing != "done" else ""
-    name = escape(entry["name"])
-    buttons = "".join(
-        f'<button type="button" data-act="{act}" aria-label="{words}: {name}">{words}</button>'
-        for act in acts
-        for words in [escape(say(language, f"act_{act}"))]
-    )
-    image = f'<img alt="" src="{escape(entry["thumbnail"])}">'
-    text = f"<div><strong>{name}</strong><p>{escape(' · '.join(about))} · {when}</p>{said}</div>"
-    head = f'<li data-entry="{escape(entry["id"])}" data-state="{standing}">'
-    return f'{head}{image}{text}<div class="acts">{buttons}</div></li>'
+    settings = Settings(**entry.settings)
+    height, width = result_size(settings, entry.height, entry.width)
+    about = _size(language, width, height)
+    if of_batch:  # that says the rest
+        entry = replace(entry, began="")
+    else:
+        about += f" · {name_of(language, 'preset', settings.preset)}"
+    said = [say(language, f"history_{standing}")] if standing != "done" else []
+    return _history_line(language, entry, entry.name, about, standing, said, acts)
+
+
+def history_batch(
+    language: str,
+    files: Sequence[Entry],
+    standings: Sequence[str],
+    acts: Sequence[str],
+    named: Mapping[str, Sequence[str]],
+    inside: str,
+) -> str:
+    """A batch as one line, with the names of the `rest` that is not done and of what of it is `lost`.
+
+    Its files are `inside` where they are shown.
+    """
+    worst = next(one for one in ("running", "cut", "away", "failed", "gone", "done") if one in standings)
+    counts = {"done": standings.count("done"), "total": len(files)}
+    said = []
+    if worst == "gone":
+        said = [say(language, "history_kept", **counts)]
+    elif worst != "done":
+        said = [say(language, f"history_{worst}"), say(language, "history_finished", **counts)]
+    said += [say(language, f"history_{what}", names=few(language, one)) for what, one in named.items() if one]
+    name = say(language, "history_batch", n=len(files))
+    began, pictured = max(one.began for one in files), next((one for one in files if one.thumbnail), files[0])
+    entry = replace(pictured, id=pictured.batch, began=began)
+    preset = name_of(language, "preset", entry.settings["preset"])
+    return _history_line(language, entry, name, preset, worst, said, acts, inside)
+
+
+def few(language: str, names: Sequence[str]) -> str:
+    """Names in a sentence; of many the first ones."""
+    said = reduce(lambda names, name: say(language, "names_joined", names=names, name=name), names[:_FEW])
+    return said if len(names) <= _FEW else say(language, "names_more", names=said, n=len(names) - _FEW)
+
+
+def _history_line(
+    language: str,
+    entry: Entry,
+    name: str,
+    about: str,
+    standing: str,
+    said: list[str],
+    acts: Sequence[str],
+    inside: str = "",
+) -> str:
+    when = f' · <time datetime="{escape(entry.began)}">{escape(entry.began)}</time>' if entry.began else ""
+    note = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in said)
+    buttons = ""
+    for act in acts:
+        words = escape(say(language, f"act_{act}"))
+        more = f' data-ask="{escape(say(language, "remove_surely"))}"' if act == "remove" else ""
+        more += f' aria-expanded="{str(bool(inside)).lower()}"' if act == "files" else ""
+        buttons += f'<button type="button" data-act="{act}"{more} aria-label="{words}: {escape(name)}">{words}</button>'
+    image = f'<img alt="" src="{escape(entry.thumbnail)}">' if entry.thumbnail else '<span class="none"></span>'
+    text = f"<div><strong>{escape(name)}</strong><p>{escape(about)}{when}</p>{note}</div>"
+    head = f'<li data-entry="{escape(entry.id)}" data-state="{standing}">{image}{text}<div class="acts">{buttons}</div>'
+    return head + (f'<ul class="history">{inside}</ul></li>' if inside else "</li>")

@@ -28,7 +28,7 @@
   window.enhanceBrowser = async (...parts) => [await window.enhanceTab(), key(), serverBefore(), ...parts.slice(3)];
 
   // A button of the list. What cannot be undone is asked once more, in its place.
-  const EVENTS = { open: "select", go_on: "retry", download: "download", report: "download", remove: "delete" };
+  const EVENTS = { open: "select", go_on: "retry", rest: "submit", files: "expand", remove: "delete" };
   const calm = (button) => {
     if (button.dataset.sure) button.textContent = button.dataset.sure;
     delete button.dataset.sure;
@@ -40,10 +40,10 @@
     const act = button.dataset.act;
     if (act === "remove" && !button.dataset.sure) {
       button.dataset.sure = button.textContent;
-      button.textContent = window.enhanceSay("remove_surely");
+      button.textContent = button.dataset.ask;
       return;
     }
-    window.enhanceListed?.(EVENTS[act], { act, entry: button.closest("[data-entry]").dataset.entry });
+    window.enhanceListed?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry });
   });
 
   // Times are the server's until the browser says them in its own zone.

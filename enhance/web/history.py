@@ -6,166 +6,171 @@ begins with whose it is: a user, or a browser that has a key of 128 bits of whic
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import gradio as gr
 import numpy as np
+from PIL import Image
 
+from ..batch import Batch, Item
 from ..errors import EnhanceError, PictureError, StorageError
-from ..files import is_at_work, place_whole, this_process
-from ..info import Result, settings_in, timestamp
+from ..files import file_sha256, this_process
+from ..info import Result, timestamp
 from ..output.png_rows import PngRows
 from ..output.rendition import small_size
 from ..output.result import whole_of
-from ..picture import inspect
+from ..picture import Facts, inspect
 from ..settings import Settings
-from ..tasks import TaskStore, count_as_used, download_name
+from ..tasks import Entry, TaskStore, count_as_used, download_name
 from . import fragments
 from .layout import Page
-from .page_files import report_name
+from .line import Background
+from .page_files import list_of, packed, report_name
 from .state import PageRun, Upload, Visitor
 from .views import Services, Updates, keep_for_page, show_all, show_bar, show_view, take_picture
 
 log = logging.getLogger(__name__)
 
 MOST = 20
-"""How many results a list has; with one more, the oldest is no longer listed."""
-_KEY = _ID = re.compile(r"[0-9a-f]{32}")
+MOST_FILES = 400
+"""How many results a list has, a batch being one, and how many files in all; beyond, the oldest leave it."""
 _THUMBNAIL = 96
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run as a list has it. `state` is running, done, failed, cut by the server's end, or away: nobody waited.
-
-    `process` is the one that it runs in: what runs in none that is there was cut off. `thumbnail`: a `data:` address.
-    """
-
-    whose: str
-    id: str
-    state: str
-    began: str
-    name: str
-    sha256: str
-    width: int
-    height: int
-    settings: dict[str, Any]
-    thumbnail: str
-    process: str
-    task_id: str | None = None
-
-    def path(self, tasks: TaskStore) -> Path:
-        return tasks.lists / f"{self.whose}.{self.id}.json"
-
-    def input(self, tasks: TaskStore) -> Path:
-        """Where its input is kept, if it still is."""
-        return tasks.upload_path(self.sha256, self.name)
-
-    def standing(self, tasks: TaskStore) -> str:
-        """Its state as it is now: also cut, and gone where the result is no longer kept."""
-        if self.state == "running":
-            return "running" if is_at_work(self.process) else "cut"
-        return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
-
-
-def list_of(request: gr.Request, key: object) -> str:
-    """The name of the list of a user, else of the browser with this key; empty for what is no key."""
-    if request.username:
-        whose = f"user {request.username}"
-    elif isinstance(key, str) and _KEY.fullmatch(key):
-        whose = f"key {key}"
-    else:
-        return ""
-    return hashlib.sha256(whose.encode()).hexdigest()
 
 
 def begin(tasks: TaskStore, visitor: Visitor, upload: Upload, settings: Settings, pixels: np.ndarray) -> Entry | None:
     """Put a run that begins on the visitor's list; None where they have none, or it cannot be written."""
+    return _begin(tasks, visitor, upload.facts, upload.sha256, settings, _small(pixels), secrets.token_hex(16))
+
+
+def begin_file(
+    tasks: TaskStore, visitor: Visitor, item: Item, settings: Settings, number: int, small: Path | None
+) -> Entry | None:
+    """The same for a file of the second tab, which is kept from now on: it can go on when the server ends."""
+    entry = None
+    with suppress(EnhanceError, OSError):  # the run itself says what is wrong
+        facts, sha256 = inspect(item.source), file_sha256(item.source)
+        of_batch = item.key, visitor.many.id, number
+        entry = _begin(tasks, visitor, facts, sha256, settings, small_of(small), *of_batch)
+        if entry is not None:
+            tasks.keep_upload(item.source, entry)
+    return entry
+
+
+def _begin(
+    tasks: TaskStore,
+    visitor: Visitor,
+    facts: Facts,
+    sha256: str,
+    settings: Settings,
+    small: str,
+    key: str,
+    *of_batch: Any,
+) -> Entry | None:
     if not visitor.listed:
         return None
-    facts = upload.facts
-    height, width = small_size(pixels.shape[1], pixels.shape[0], _THUMBNAIL)
-    thumbnail = fragments.in_page(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
-    about = facts.name, upload.sha256, facts.width, facts.height, settings.as_dict(), thumbnail, this_process()
-    entry = Entry(visitor.listed, secrets.token_hex(16), "running", timestamp(), *about)
+    about = facts.name, sha256, facts.width, facts.height, settings.as_dict(), small, this_process(), None, facts.bytes
+    entry = Entry(visitor.listed, key, "running", timestamp(), *about, *of_batch)
     try:
-        tasks.prepare()
-        _write(tasks, entry)
+        tasks.put_down(entry)
     except StorageError as error:  # the run itself says what is wrong with the disk
         log.warning("A run is not on its list: %s", error.key)
         return None
-    for old in listed(tasks, visitor.listed)[MOST:]:
-        old.path(tasks).unlink(missing_ok=True)
+    files = 0
+    for number, run in enumerate(tasks.runs(visitor.listed)):
+        files += len(run)
+        if number >= MOST or (number and files > MOST_FILES):
+            for old in run:
+                old.path(tasks).unlink(missing_ok=True)
     return entry
+
+
+def end_of(work: Background[Any]) -> str:
+    """The state of what has not come to its own end; what its person stopped has none."""
+    return {"": "cut", "absence": "away", "person": ""}[work.stopped_by] if work.stop.is_set() else "failed"
 
 
 @contextmanager
 def recorded(tasks: TaskStore, entry: Entry | None, run: PageRun) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Around a run that is on a list: it is told what came of it. One that its person stopped is on no list."""
-
-    def end(state: str, **changed: Any) -> None:
-        if entry is not None:
-            try:
-                _write(tasks, replace(entry, state=state, **changed))
-            except StorageError:
-                entry.path(tasks).unlink(missing_ok=True)
-
+    """Around a run that is on a list: it is told what came of it."""
     try:
-        yield lambda info: end("done", task_id=info["task_id"])
-    except EnhanceError:
-        if run.stopped_by == "absence":
-            end("away")
-        elif run.stopped_by == "person" and entry is not None:
-            entry.path(tasks).unlink(missing_ok=True)
-        else:
-            end("cut" if run.stop.is_set() else "failed")
-        raise
-    except BaseException:
-        end("failed")
+        yield lambda info: None if entry is None else tasks.end(entry, "done", task_id=info["task_id"])
+    except BaseException as error:
+        if entry is not None:
+            tasks.end(entry, end_of(run) if isinstance(error, EnhanceError) else "failed")
         raise
 
 
-def listed(tasks: TaskStore, whose: str) -> list[Entry]:
-    """What is on a list, the newest first."""
-    return sorted(_read(tasks, whose), key=lambda entry: (entry.began, entry.id), reverse=True) if whose else []
+def _line(tasks: TaskStore, run: Sequence[Entry], language: str, unfolded: str) -> str:
+    """A run, or a batch, whose files are shown where it is `unfolded`."""
+    standings = [entry.standing(tasks) for entry in run]
+    if len(run) == 1:
+        return _item(tasks, run[0], standings[0], language)
+    kept = {entry.id for entry in run if entry.input(tasks).exists()}
+    rest = [entry for entry, standing in zip(run, standings, strict=True) if standing in ("cut", "away", "failed")]
+    going = "running" in standings
+    acts = ["files", *(["zip"] if set(standings) == {"done"} else [])]
+    if not going:
+        acts += [*(["rest"] if any(entry.id in kept for entry in rest) else []), "remove"]
+    inside = ""
+    if unfolded == run[0].batch:
+        told = [(entry, one) for entry, one in zip(run, standings, strict=True) if one != "running"]
+        inside = "".join(_item(tasks, entry, one, language, of_batch=True, settled=not going) for entry, one in told)
+    names = {"rest": [one.name for one in rest], "lost": [one.name for one in rest if one.id not in kept]}
+    return fragments.history_batch(language, run, standings, acts, {} if going else names, inside)
 
 
-def remove(tasks: TaskStore, entry: Entry) -> None:
-    """Take a run from its list and from the disk, what it was made of too unless another needs that."""
-    entry.path(tasks).unlink(missing_ok=True)
-    others = list(_read(tasks))
-    unneeded = all(other.sha256 != entry.sha256 for other in others)
-    if entry.task_id is not None and all(other.task_id != entry.task_id for other in others):
-        tasks.remove(entry.task_id, with_input=unneeded)
-    if unneeded:
-        tasks.remove_input(entry.sha256, entry.name)
-
-
-def _item(tasks: TaskStore, entry: Entry, language: str) -> str:
-    standing, kept = entry.standing(tasks), entry.input(tasks).exists()
-    acts = [] if standing == "running" else ["remove"]
+def _item(
+    tasks: TaskStore, entry: Entry, standing: str, language: str, *, of_batch: bool = False, settled: bool = True
+) -> str:
+    kept, acts = entry.input(tasks).exists(), ["remove"] if settled and standing != "running" else []
     if standing == "done":
         acts = ["download", *(["report", "open"] if kept else []), *acts]
-    elif kept and acts:
+    elif kept and acts and not of_batch:
         acts = ["go_on", *acts]
-    return fragments.history_item(language, asdict(entry), Settings(**entry.settings), standing, acts)
+    return fragments.history_item(language, entry, standing, acts, of_batch)
 
 
-def show_history(page: Page, tasks: TaskStore, visitor: Visitor, language: str) -> Updates:
-    """The visitor's list, for whom there is one."""
-    entries = "".join(_item(tasks, entry, language) for entry in listed(tasks, visitor.listed)[:MOST])
-    items = f'<ul class="history">{entries}</ul>' if entries else ""
-    return {page.result.past: gr.Accordion(visible=bool(items)), page.result.listed: items}
+def show_history(page: Page, tasks: TaskStore, visitor: Visitor, language: str, opened: bool = False) -> Updates:
+    """The visitor's list, for whom there is one; on a page that is `opened` it is unfolded where something was cut."""
+    runs = tasks.runs(visitor.listed)[:MOST]
+    lines = "".join(_line(tasks, run, language, visitor.unfolded) for run in runs)
+    look: dict[str, Any] = {"visible": bool(runs)}
+    if opened and any(entry.standing(tasks) == "cut" for run in runs for entry in run):
+        look["open"] = True
+    items = f'<ul class="history">{lines}</ul>' if runs else ""
+    return {page.result.past: gr.Accordion(**look), page.result.listed: items}
+
+
+def asked_for(
+    services: Services, event: gr.EventData, request: gr.Request, key: object, *, settled: bool = False
+) -> tuple[Visitor, str, list[Entry]]:
+    """Who asks, and their run or the files of their batch; `settled`: nothing in that batch runs any more.
+
+    Raises EnhanceError: one that is gone and another's get the same answer.
+    """
+    (visitor, language), tasks = services.asker(request), services.enhancer.tasks
+    visitor.listed, asked = list_of(request, key), getattr(event, "entry", None)
+    for run in tasks.runs(visitor.listed) if asked else ():
+        found = [entry for entry in run if asked in (entry.id, entry.batch)]
+        if found and not (settled and any(entry.standing(tasks) == "running" for entry in run)):
+            return visitor, language, found
+    raise EnhanceError("entry_gone")
+
+
+def item_of(tasks: TaskStore, entry: Entry) -> Item:
+    """A run of a list as a file of a batch once more: done, or waiting."""
+    place, source, info = Path(entry.name), entry.input(tasks), tasks.info(entry.task_id or "")
+    known: dict[str, Any] = {"pixels": entry.width * entry.height, "key": entry.id}
+    if info is not None:
+        info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # the folder may lie elsewhere by now
+        known |= {"state": "done", "info": info}
+    return Item(source, place, **known)
 
 
 class HistoryHandlers:
@@ -178,7 +183,7 @@ class HistoryHandlers:
     def open(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """A finished result on the stage again, with its picture and its settings."""
         with self._services.told(request):
-            visitor, language, entry = self._asked(event, request, key)
+            visitor, language, (entry, *_) = asked_for(self._services, event, request, key)
             info = self._tasks.finished(entry.task_id or "")
             png = self._tasks.result_path(info["task_id"])
             result = Result(png, info, png)
@@ -194,34 +199,29 @@ class HistoryHandlers:
     def go_on(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The picture and the settings of a run that was cut off, to be run again; it is then no longer listed."""
         with self._services.told(request):
-            visitor, language, entry = self._asked(event, request, key)
+            visitor, language, (entry, *_) = asked_for(self._services, event, request, key, settled=True)
             self._take(visitor, entry)
             entry.path(self._tasks).unlink(missing_ok=True)
             return self._shown(visitor, language)
         raise AssertionError("told() always raises what it catches")
 
     def file(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
-        """The PNG, or the report, for the browser to fetch."""
+        """The PNG, the report, or the ZIP of a batch, for the browser to fetch."""
         with self._services.told(request):
-            _, language, entry = self._asked(event, request, key)
-            info = self._tasks.finished(entry.task_id or "")
-            if getattr(event, "act", "") == "report":
-                path, name = self._services.enhancer.report(info["task_id"], language), report_name(info)
-            else:
-                path = self._tasks.result_path(info["task_id"])
-                name = download_name(entry.name, settings_in(info))
-            given = str(self._services.outbox.link(path, name))
-            return {self._card.report_file: gr.DownloadButton(value=given), self._card.report_problem: ""}
+            _, language, (entry, *others) = asked_for(self._services, event, request, key)
+            given = self._archive([entry, *others], language) if others else self._file(event, entry, language)
+            return {self._card.report_file: gr.DownloadButton(value=str(given)), self._card.report_problem: ""}
         raise AssertionError("told() always raises what it catches")
 
     def remove(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The entry and its files are gone; from the stage too where it is shown."""
         with self._services.told(request):
-            visitor, language, entry = self._asked(event, request, key)
-            remove(self._tasks, entry)
+            visitor, language, entries = asked_for(self._services, event, request, key, settled=True)
+            visitor.forget_files({entry.id for entry in entries})
+            self._tasks.remove(entries)
             shown = show_history(self._page, self._tasks, visitor, language)
             finished = visitor.finished
-            if finished is None or finished.info["task_id"] != entry.task_id:
+            if finished is None or finished.info["task_id"] not in {entry.task_id for entry in entries}:
                 return shown
             visitor.finished = None
             for path in (finished.download, finished.before, finished.after):
@@ -231,14 +231,30 @@ class HistoryHandlers:
             return {**shown, **show_view(self._page, visitor, language), **show_bar(self._page, visitor, language)}
         raise AssertionError("told() always raises what it catches")
 
-    def _asked(self, event: gr.EventData, request: gr.Request, key: object) -> tuple[Visitor, str, Entry]:
-        """Who asks, and their entry. Raises EnhanceError: one that is gone and another's get the same answer."""
-        visitor, language = self._services.asker(request)
-        visitor.listed, asked = list_of(request, key), getattr(event, "entry", None)
-        for entry in listed(self._tasks, visitor.listed):
-            if entry.id == asked and entry.standing(self._tasks) != "running":
-                return visitor, language, entry
-        raise EnhanceError("entry_gone")
+    def unfold(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
+        """The files of a batch, shown or put away again."""
+        with self._services.told(request):
+            visitor, language, (entry, *_) = asked_for(self._services, event, request, key)
+            visitor.unfolded = "" if visitor.unfolded == entry.batch else entry.batch
+            return show_history(self._page, self._tasks, visitor, language)
+        raise AssertionError("told() always raises what it catches")
+
+    def _file(self, event: gr.EventData, entry: Entry, language: str) -> Path:
+        info = self._tasks.finished(entry.task_id or "")
+        if getattr(event, "act", "") == "report":
+            path, name = self._services.enhancer.report(info["task_id"], language), report_name(info)
+        else:
+            path = self._tasks.result_path(info["task_id"])
+            name = download_name(entry.name, info["settings"]["scale"])
+        return self._services.outbox.link(path, name)
+
+    def _archive(self, entries: Sequence[Entry], language: str) -> Path:
+        with self._tasks.using(*(self._tasks.result_path(entry.task_id or "") for entry in entries)):
+            batch = Batch(tuple(item_of(self._tasks, entry) for entry in entries))
+            made = packed(self._services.outbox, batch, Settings(**entries[0].settings), language)
+        if made.archive is None:
+            raise made.error or EnhanceError("result_gone")
+        return made.archive
 
     def _take(self, visitor: Visitor, entry: Entry) -> Upload:
         """The entry's picture and settings as the visitor's. Raises EnhanceError, and then nothing has changed."""
@@ -268,17 +284,15 @@ class HistoryHandlers:
         }
 
 
-def _write(tasks: TaskStore, entry: Entry) -> None:
-    text = json.dumps(asdict(entry), ensure_ascii=False)
-    place_whole(entry.path(tasks), lambda temporary: temporary.write_text(text, "utf-8"))
+def small_of(picture: Path | None) -> str:
+    """A small picture of the page once more for a list; empty where there is none."""
+    if picture is None:
+        return ""
+    with suppress(OSError), Image.open(picture) as image:
+        return _small(np.asarray(image.convert("RGB")))
+    return ""
 
 
-def _read(tasks: TaskStore, whose: str = "") -> Iterator[Entry]:
-    """The entries of one list, or of all; a broken file counts as none."""
-    for path in tasks.listed():
-        if path.name.startswith(whose):
-            with suppress(OSError, ValueError, TypeError, EnhanceError):
-                entry = Entry(**json.loads(path.read_text("utf-8")))
-                Settings(**entry.settings)
-                if entry.path(tasks) == path:
-                    yield entry
+def _small(pixels: np.ndarray) -> str:
+    width, height = small_size(pixels.shape[1], pixels.shape[0], _THUMBNAIL)[::-1]
+    return fragments.in_page(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))

@@ -143,9 +143,9 @@ def build_page(words: Words, login: bool = False) -> Page:
             estimate, run, home = _bar(words)
             with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
                 facts = gr.HTML(elem_id="result-facts")
-            with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
-                listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
         batch = _batch(words)
+    with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
+        listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
     browser: list[Component] = [
         gr.Textbox(visible=False) for _ in range(3)
     ]  # tab's name, browser's key, earlier server

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -40,6 +40,8 @@ class Background(Generic[T]):
 
     def __init__(self, do: Callable[[threading.Event], T], name: str):
         self.stop = threading.Event()
+        self.stopped_by: Literal["", "person", "absence"] = ""
+        """Whose doing it was that it was stopped; nobody's where the server ends."""
         self._ended = threading.Event()
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -49,6 +51,11 @@ class Background(Generic[T]):
 
     def close(self) -> None:
         self.stop.set()
+
+    def stop_for(self, whose: Literal["person", "absence"]) -> None:
+        """Stop it, and remember the first whose doing that was."""
+        self.stopped_by = self.stopped_by or whose
+        self.close()
 
     def looks(self, seconds: float) -> Iterator[None]:
         """A moment to look after it, every so many seconds until its end."""

@@ -111,10 +111,12 @@
   const next = {
     picture: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
+    batch: () => ["#head", "#batch-cancel"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
   };
-  window.enhanceLookAt = (what) => {
-    const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose");
+  window.enhanceLookAt = (what, tab) => {
+    const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose, #history");
+    if (tab) one(`#tab-${tab}-button`)?.click();
     let tries = 100;
     const look = () => {
       const [place, control] = next[what]();

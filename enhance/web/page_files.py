@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import secrets
@@ -10,20 +11,23 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ..batch import Batch, Item, Running, pack, titles
 from ..config import Config
-from ..errors import EnhanceError, PictureError, SettingsError
+from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import OwnFolders, explained, link_or_copy
 from ..info import settings_in, timestamp
+from ..settings import Settings
 from ..tasks import download_name
 
+ZIP_NAME = "enhanced.zip"
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 _GRADIO = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
@@ -151,6 +155,85 @@ class Outbox:
         return path
 
 
+@dataclass
+class Many:
+    """The files of the second tab: as they were before a batch of them, and what there is to see and to take home.
+
+    `running` is that batch, `id` what a list of results calls them together. `pictures` are thumbnails by the file's
+    key and whether it is the result's, `results` finished pictures by the key, `archives` the ZIPs of ended batches.
+    """
+
+    items: tuple[Item, ...] = ()
+    running: Running | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    pictures: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
+    results: dict[str, Path] = field(default_factory=dict)
+    archives: list[Path | None] = field(default_factory=list)
+
+    def begin(self, settings: Settings) -> None:
+        """Make the files ready for a batch; what is done with these settings, or is no picture, stays as it is.
+
+        A file that is done with others becomes another one, so that a list keeps both results.
+        """
+        self.items = tuple(self._ready(item, settings) for item in self.items)
+        if not any(item.info for item in self.items):
+            self.id = secrets.token_hex(16)
+
+    def _ready(self, item: Item, settings: Settings) -> Item:
+        there = item.result is not None and item.result.exists()
+        if (there and item.info and settings_in(item.info) == settings) or (item.error and not item.pixels):
+            return item
+        key = secrets.token_hex(16) if there else item.key
+        if (item.key, False) in self.pictures:
+            self.pictures[key, False] = self.pictures.pop((item.key, False))
+        self.pictures.pop((item.key, True), None)
+        self.results.pop(item.key, None)
+        return replace(item, state="waiting", info=None, error=None, key=key)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Take files out, with all that a browser may fetch of them."""
+        self.items = tuple(item for item in self.items if item.key not in keys)
+        fetched, self.archives = self.archives, []
+        for key in keys:
+            fetched += [self.results.pop(key, None), self.pictures.pop((key, False), None)]
+            fetched += [self.pictures.pop((key, True), None)]
+        for path in filter(None, fetched):
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A batch as it ended, and its ZIP; None when nothing in it was finished, or when there was no room for it.
+
+    In that case `loose` has every finished file by itself, and `error` says why.
+    """
+
+    batch: Batch
+    archive: Path | None
+    loose: dict[Item, Path] = field(default_factory=dict)
+    error: EnhanceError | None = None
+
+
+def packed(outbox: Outbox, batch: Batch, settings: Settings, language: str) -> Packed:
+    """The finished files, the table and the summary as one ZIP in the outbox; file by file where that cannot be."""
+    if not batch.count("done"):
+        return Packed(batch, None)
+    try:
+        return Packed(batch, pack(batch, outbox.place(ZIP_NAME), settings, language))
+    except StorageError as error:
+        return Packed(batch, None, _loose(outbox, batch), error)
+
+
+def _loose(outbox: Outbox, batch: Batch) -> dict[Item, Path]:
+    """Every finished file in the outbox, where it takes no room that it does not have already."""
+    loose = {}
+    for item, title in titles(batch).items():
+        if item.result is not None:
+            with suppress(StorageError):
+                loose[item] = outbox.link(item.result, title)
+    return loose
+
+
 def report_name(info: dict[str, Any]) -> str:
     """The name of a result's report: photo-4x-report.pdf of photo.jpg."""
     return download_name(info["input"]["name"], settings_in(info)).removesuffix(".png") + "-report.pdf"
@@ -198,6 +281,17 @@ class Owners:
 def _name(request: gr.Request) -> str:
     user = request.username
     return f"user {user}" if user else f"session {request.session_hash}"
+
+
+def list_of(request: gr.Request, key: object) -> str:
+    """The name of the list of a user, else of the browser with this key; empty for what is no key."""
+    if request.username:
+        whose = f"user {request.username}"
+    elif isinstance(key, str) and _RANDOM.fullmatch(key):
+        whose = f"key {key}"
+    else:
+        return ""
+    return hashlib.sha256(whose.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

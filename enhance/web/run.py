@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +14,23 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from ..batch import Batch, Item, Running, plan, titles
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..info import Result
+from ..output.formats import Encoding
 from ..output.rendition import icc_for_screen
 from ..output.result import GrowingPicture
 from ..picture import Picture
 from ..preview import look
 from ..settings import Settings
+from ..tasks import Entry
 from ..texts import say, say_measured
 from . import fragments
 from .controls import settings_from
-from .history import begin, recorded, show_history
+from .history import begin, item_of, recorded, show_history
 from .layout import Page
-from .line import LinePlace, RunState, ToldRun
-from .page_files import asker_of, report_name
+from .line import Background, LinePlace, RunState, ToldRun
+from .page_files import Many, Packed, asker_of, packed, report_name
 from .preview import save_pair
 from .state import Finished, PageRun, Upload, Visitor
 from .views import (
@@ -61,6 +67,81 @@ def _made(
     more |= {"progress": run.progress, "stop": run.stop, "queued": run.queued, "caller": caller}
     more |= {"max_pixels": limits.pixels, "max_bytes": limits.bytes}
     return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **more))
+
+
+class BatchWork(Background[Packed]):
+    """A batch that runs, and is packed at its end in the `language` of that moment. Files may join it until then."""
+
+    def __init__(
+        self,
+        services: Services,
+        items: Iterable[Item],
+        settings: Settings,
+        language: str,
+        caller: Hashable,
+        turn: LinePlace | None = None,
+        encoding: Encoding | None = None,
+    ):
+        self.language, self._services, self._preset = language, services, settings.preset
+        limits: dict[str, Any] = {"max_pixels": services.limits.pixels, "max_bytes": services.limits.bytes}
+        told: dict[str, Any] = {"changed": self._look, "caller": caller, "encoding": encoding or Encoding()}
+        self.running = Running(services.enhancer, settings, plan(items), **told, **limits)
+        self._told = {item.key: item.state for item in self.batch.items if item.state == "done"}
+        self._begun: float | None = None
+
+        def do(stop: threading.Event) -> Packed:
+            self.running.stop = stop
+            with turn or nullcontext(), self.running.held, self._listed():
+                return packed(services.outbox, self.running.run(), settings, self.language)
+
+        super().__init__(do, "enhance-batch")
+
+    @property
+    def batch(self) -> Batch:
+        """The batch as it stands."""
+        return self.running.batch
+
+    @property
+    def archive(self) -> Path | None:
+        """The ZIP, once there is one."""
+        return self._result[0].archive if self._result else None
+
+    def _listed(self) -> AbstractContextManager[None]:
+        """While it runs and is packed, it is on a list of results, if there is one."""
+        return nullcontext()
+
+    def _look(self, batch: Batch) -> None:
+        for item in batch.items:
+            if item.state == "running" and self._told.get(item.key) != "running":
+                self._begun = time.monotonic()
+            elif item.state not in ("waiting", "running", self._told.get(item.key)):
+                self._tell_of(batch, item)
+            self._told[item.key] = item.state
+
+    def _tell_of(self, batch: Batch, item: Item) -> None:
+        """Tell of a file that has ended; one that never began took no time."""
+        seconds, self._begun = time.monotonic() - (self._begun or time.monotonic()), None
+        self._services.metrics.ended("file", self._preset, seconds, item.state, item.info)
+        if item.error is not None:
+            self._services.metrics.refused(item.error)
+
+
+def restored(services: Services, entries: Sequence[Entry]) -> tuple[Many, list[Entry]]:
+    """The files of a listed batch as it stood, and what is not kept to go on with. Raises StorageError."""
+    tasks, outbox, many, lost = services.enhancer.tasks, services.outbox, Many(id=entries[0].batch), list[Entry]()
+    for entry in entries:
+        item = item_of(tasks, entry)
+        if item.info is None and not item.source.exists():
+            lost.append(entry)
+            continue
+        if entry.thumbnail:
+            small = fragments.out_of_page(entry.thumbnail, outbox.place("small.jpg"))
+            many.pictures[item.key, False] = small
+        source = item.source if item.info else outbox.link(item.source, entry.name)
+        many.items += (replace(item, source=source),)
+    for item, title in titles(plan(many.items)).items():
+        many.results[item.key] = outbox.link(item.result or item.source, title)
+    return many, lost
 
 
 def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:

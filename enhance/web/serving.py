@@ -25,7 +25,7 @@ from ..errors import EnhanceError
 from ..inference.turns import DEVICE_THREAD
 from ..settings import Settings
 from ..texts import LANGUAGES, say
-from .fragments import EXAMPLES_OF_PRESETS
+from .controls import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
 from .layout import CONTROLS
@@ -49,10 +49,12 @@ _SAID_BY_THE_BROWSER = (
     *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *("remove_surely", "server_changed", "load_anew"),
+    *("server_changed", "load_anew"),
 )
 """Gradio's own parts among it, where its front end has no words or English ones only."""
 LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
+LOOK_AT_LISTED = "() => window.enhanceLookAt('picture', 'one')"
+LOOK_AT_BATCH = "() => window.enhanceLookAt('batch', 'many')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
 BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 RUN_ENDED = "() => window.enhanceLookAt('end')"

@@ -7,22 +7,21 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
 
-from ..batch import Item
-from ..info import settings_in
+from ..batch import Batch, plan
 from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..settings import Settings
 from .line import Background, ToldRun
-from .page_files import asker_of
+from .page_files import Many, Packed, asker_of
 
 Place = tuple[int, int]
 """The centre of a square, in input pixels from the left and from the top."""
@@ -84,38 +83,7 @@ class PageRun(ToldRun[Finished]):
 
     def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: GrowingPicture):
         self.upload, self.picture = upload, picture
-        self.stopped_by: Literal["", "person", "absence"] = ""
-        """Whose doing it was that it was stopped; nobody's where the server ends."""
         super().__init__(lambda _: do(self))
-
-    def stop_for(self, whose: Literal["person", "absence"]) -> None:
-        """Stop it, and remember the first whose doing that was."""
-        self.stopped_by = self.stopped_by or whose
-        self.stop.set()
-
-
-@dataclass
-class Many:
-    """The files of the second tab: as they were before a batch of them, and what there is to see and to take home.
-
-    `pictures` are thumbnails by the file's key and whether it is the result's, `results` finished pictures by the key.
-    """
-
-    items: tuple[Item, ...] = ()
-    pictures: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
-    results: dict[str, Path] = field(default_factory=dict)
-
-    def begin(self, settings: Settings) -> None:
-        """Make the files ready for a batch; what is done with these settings, or is no picture, stays as it is."""
-        items = []
-        for item in self.items:
-            done = item.info and item.result and settings_in(item.info) == settings and item.result.exists()
-            if not (done or (item.error and not item.pixels)):
-                item = replace(item, state="waiting", info=None, error=None)
-                self.pictures.pop((item.key, True), None)
-                self.results.pop(item.key, None)
-            items.append(item)
-        self.items = tuple(items)
 
 
 class Visitor:
@@ -142,7 +110,8 @@ class Visitor:
         self.run: PageRun | None = None
         self.finished: Finished | None = None
         self.many = Many()
-        self.batch: Background[Any] | None = None  # the one that goes on, or the last one
+        self.batch: Background[Packed] | None = None  # the one that goes on, or the last one
+        self.unfolded = ""  # the batch of their list of which each file is shown
         self.away: float | None = None  # when the page was closed, in monotonic seconds
         self._files = 0
 
@@ -175,9 +144,10 @@ class Visitor:
     def stop(self, whose: Literal["person", "absence"] = "person") -> None:
         """Stop all that goes on for the page."""
         with self.lock:
-            if self.run is not None:
-                self.run.stop_for(whose)
-        self._stop(self.asked, self.batch, self.comparing)
+            for one in (self.run, self.batch):
+                if one is not None:
+                    one.stop_for(whose)
+        self.leave()
 
     def leave(self) -> None:
         """Stop what only an open page needs, previews. A run and a batch go on for a while."""
@@ -194,6 +164,27 @@ class Visitor:
             for one in filter(None, going):
                 one.stop.set()
 
+    @property
+    def files(self) -> Batch:
+        """The files of the second tab as they stand in their batch, or wait for one."""
+        running = self.many.running if self.batch is not None else None
+        return running.batch if running else plan(self.many.items)
+
+    def settle(self) -> None:
+        """Take what became of the last batch for files that may be done again, and joined by others."""
+        if self.batch is not None and self.batch.over:
+            with suppress(Exception):  # one that broke off has no ZIP
+                self.many.archives.append(self.batch.result().archive)
+            self.many.items, self.batch = self.files.items, None
+
+    def forget_files(self, keys: Collection[str]) -> None:
+        """Take done files from the second tab, with all that a browser may fetch of them: the ZIP too."""
+        with self.lock:
+            if self.batch_busy or not any(item.key in keys for item in self.files.items):
+                return
+            self.settle()
+            self.many.forget(keys)
+
     def choose(self) -> int:
         """The number of a choice that begins now: an earlier one that is still being read gives way."""
         with self.lock:
@@ -204,8 +195,10 @@ class Visitor:
         """Forget the picture and all that was made of it; gives the number of the choice that begins now."""
         with self.lock:
             choice = self.choose()
-            self._stop(self.asked, self.run, self.comparing)
-            self.comparing = self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
+            self.leave()
+            if self.run is not None:
+                self.run.stop_for("person")
+            self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
             self.run = self.finished = None
             self.places, self.failed = (), False
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -16,15 +16,18 @@ from ..errors import EnhanceError
 from ..picture import inspect
 from ..preview import choose_box
 from ..settings import Settings
+from ..tasks import Entry
 from ..texts import say, say_time
 from . import fragments
-from .batch import BatchHandlers, batch_of, depict, lacking, settle, work_of
+from .batch import BatchHandlers, depict, lacking, work_of
 from .controls import faster_than, settings_from
+from .history import asked_for, show_history
 from .layout import EXAMPLES, Page
-from .page_files import check_together
+from .page_files import Many, check_together
 from .preview import SIZE
-from .state import MOST_PLACES, Many, Upload, Visitor
-from .views import Services, Updates, show_bar, show_photo, show_view, take_picture
+from .run import restored
+from .state import MOST_PLACES, Upload, Visitor
+from .views import Services, Updates, show_all, show_bar, show_photo, show_view, take_picture
 
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
@@ -180,7 +183,7 @@ class FilesHandlers:
     """Handlers of the files of the second tab: which there are, and what they look like."""
 
     def __init__(self, page: Page, services: Services, batch: BatchHandlers):
-        self._card, self._services, self._batch = page.batch, services, batch
+        self._page, self._card, self._services, self._batch = page, page.batch, services, batch
 
     def add(self, request: gr.Request, paths: list[str] | None) -> Updates:
         """More files: at the end of the batch that goes on, else of those that wait for one."""
@@ -210,6 +213,7 @@ class FilesHandlers:
         work, key = work_of(visitor), str(event.index)
         if work is not None:
             work.running.remove(key)
+            work.leave(key)
         else:
             with visitor.lock:
                 visitor.many.items = tuple(item for item in visitor.many.items if item.key != key)
@@ -223,17 +227,56 @@ class FilesHandlers:
                 visitor.batch, visitor.many = None, Many()
         return self._batch.show(visitor, language) | {self._card.problem: ""}
 
+    def go_on(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _: object) -> Updates:
+        """The rest of a batch of the visitor's list, which has begun, with its settings and with what is done of it."""
+        with self._services.told(request):
+            visitor, language, entries = asked_for(self._services, event, request, key, settled=True)
+            lost = self._again(request, visitor, entries)
+            names = [entry.name for entry in lost]
+            gone = say(language, "history_lost", names=fragments.few(language, names)) if lost else ""
+            return {
+                **show_all(self._page, visitor, language),
+                self._page.controls.controls["preset"]: visitor.controls.preset,
+                **self._batch.again(request),
+                self._card.problem: fragments.problem(gone),
+                **show_history(self._page, self._services.enhancer.tasks, visitor, language),
+            }
+        raise AssertionError("told() always raises what it catches")
+
+    def _again(self, request: gr.Request, visitor: Visitor, entries: list[Entry]) -> list[Entry]:
+        """Begin it anew; gives what is not kept for that. Raises EnhanceError, and then nothing has changed."""
+        tasks, before, settings = self._services.enhancer.tasks, visitor.many, Settings(**entries[0].settings)
+        visitor.settle()
+        undone = {item.key for item in before.items if item.state in ("waiting", "cancelled")}
+        if visitor.batch_busy or undone - {entry.id for entry in entries}:
+            raise EnhanceError("files_wait")
+        with visitor.lock:
+            visitor.many, lost = restored(self._services, entries)
+            try:
+                self._batch.begin(request, visitor, settings)
+            except EnhanceError:
+                visitor.many = before
+                raise
+            visitor.controls = settings
+        for entry in lost:
+            entry.path(tasks).unlink(missing_ok=True)
+        return lost
+
     def _take(self, visitor: Visitor, paths: list[Path]) -> None:
         """Raises EnhanceError where they are too many, or too large together."""
         limits, work = self._services.limits, work_of(visitor)
-        check_together([*(item.source for item in batch_of(visitor).items), *paths], limits)
+        check_together([*(item.source for item in visitor.files.items), *paths], limits)
         items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
-        if work is not None and not work.over and work.running.add(items):
-            return
+        if work is not None and not work.over:
+            work.enter(items, len(visitor.files.items))
+            if work.running.add(items):
+                return
+            for item in items:
+                work.leave(item.key)
         if work is not None and not work.wait(_PACKING_SECONDS):
             raise EnhanceError("batch_ends")
         with visitor.lock:
-            settle(visitor)
+            visitor.settle()
             visitor.many.items += tuple(items)
 
 

@@ -91,16 +91,20 @@
   };
   let home = null;
   document.addEventListener("focusin", ({ target }) => {
+    const [act, line] = [target.closest("#history-list [data-act]"), target.closest("[data-entry]")];
     home = HOMES[Object.keys(HOMES).find((place) => target.closest(place))] ?? null;
     const cell = target.closest(".cell");
     if (cell) home = `.cell[data-preset="${cell.dataset.preset}"], ${home}`;
+    if (act) home = `[data-entry="${line.dataset.entry}"] > .acts [data-act=${act.dataset.act}]`;
   });
   document.addEventListener("focusout", ({ target }) => {
     setTimeout(() => { if (target.isConnected && !target.disabled && document.activeElement === document.body) home = null; });
   });
   const bringBack = () => {
     if (!home || document.activeElement !== document.body) return;
-    [...all(home)].find((part) => !part.disabled && part.checkVisibility())?.focus({ preventScroll: true });
+    const places = [home, ...(home.startsWith("[data-entry") ? ["#history-list [data-act]", "#history > button"] : [])];
+    const parts = places.flatMap((place) => [...all(place)]);
+    parts.find((part) => !part.disabled && part.checkVisibility())?.focus({ preventScroll: true });
   };
 
   const LEFT = "enhance-language";

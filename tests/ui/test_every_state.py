@@ -47,7 +47,7 @@ SAID = """() => {
 """All texts that are seen or read aloud now."""
 
 NAMES = re.compile(
-    r"[\w.-]+\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
+    r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
     r"|PyPI [\w.-]+ [\d.]+|report\.csv"
     r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|NASA|CC0|EN|Enhance)\b"
     r"|\b(px|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
@@ -130,6 +130,17 @@ def states(page: Page, site: Site) -> Iterator[str]:
     page.locator("#tab-many-button").click()
     expect(page.locator("#batch-settings")).not_to_be_empty()
     yield "many"
+    page.locator("#batch-files input[type=file]").set_input_files(
+        [site.photo(name, 20, 24) for name in ("1.png", "2.png")]
+    )
+    expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
+    page.locator("#batch-enhance").click()
+    expect(page.locator("#batch-download")).to_be_visible(timeout=PATIENCE)
+    page.locator("#history > button").click()
+    expect(page.locator("#history-list [data-act=zip]")).to_have_count(1, timeout=PATIENCE)
+    page.locator("#history-list [data-act=files]").click()
+    expect(page.locator("#history-list li li")).to_have_count(2, timeout=PATIENCE)
+    yield "many, with the list of results"
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

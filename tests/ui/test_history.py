@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -21,6 +26,7 @@ from enhance.web.line import stop_all
 
 from .journey import PATIENCE, choose, enhance, how_it_was_made, press, preview_pictures, view, wait_for_chip
 
+ROOT = Path(__file__).parents[2]
 STRENGTH = "#strength input[type=number]"
 
 
@@ -38,6 +44,32 @@ def server(folder: Path, port: int | None = None) -> Iterator[tuple[str, Enhance
     yield url, enhancer
     stop_all(10)
     demo.close(verbose=False)
+
+
+@contextmanager
+def killed_at_the_end(folder: Path, port: int) -> Iterator[str]:
+    """The address of a server of its own process, which is killed without a word."""
+    own = {"ENHANCE_DATA": str(folder), "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": "", "ENHANCE_DEVICE": "cpu"}
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=os.environ | own, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        for _ in range(1200):
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{url}healthz").json()["ready"]:
+                    break
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """One that no other test's server takes in between."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def unfolded(page: Page):
@@ -105,9 +137,7 @@ def test_another_language_keeps_all_that_is_on_the_page(site, open_page):
 def test_what_was_made_is_there_after_the_server_was_started_again(site, browser, tmp_path, complaints):
     context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    with socket.socket() as free:  # not one that another test's server may take in between
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with server(tmp_path, port) as (url, _):
         page.goto(f"{url}?preset=anime-fast")
         choose(page, site.photo("kept.png", 48, 64))
@@ -149,3 +179,43 @@ def test_what_was_made_is_there_after_the_server_was_started_again(site, browser
         expect(page.locator("#download")).to_have_count(0)
         assert list(enhancer.tasks.processed.iterdir()) == list(enhancer.tasks.uploads.iterdir()) == []
         context.close()
+
+
+def test_a_batch_is_found_and_goes_on_after_the_server_was_killed(site, browser, tmp_path):
+    page, port = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 900}).new_page(), free_port()
+    batch = page.locator("#history-list [data-state]:has([data-act=files])")
+    with killed_at_the_end(tmp_path, port) as url:
+        page.goto(f"{url}?preset=anime-fast")
+        page.locator("#tab-many-button").click(timeout=PATIENCE)
+        files = [site.photo("first.png", 24, 32), site.photo("slow.png", 180, 180), site.photo("last.png", 20, 24)]
+        page.locator("#batch-files input[type=file]").set_input_files(files)
+        expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
+        page.locator("#batch-enhance").click()
+        end = time.monotonic() + PATIENCE / 1000
+        while not any('"state": "done"' in entry.read_text() for entry in tmp_path.glob("lists/*.json")):
+            assert time.monotonic() < end  # the disk tells it, as the page may be slower than the next file
+            time.sleep(0.01)
+    with killed_at_the_end(tmp_path, port) as url:
+        page.goto(url)
+        expect(batch).to_be_visible(timeout=PATIENCE)  # unfolded by itself: something was cut off
+        expect(batch).to_contain_text(
+            re.compile("Cut off: the server was stopped.*1 of 3 .*Not finished: slow.png, last.png")
+        )
+        page.locator("#history-list [data-act=files]").click()
+        expect(batch.locator("li")).to_have_count(3, timeout=PATIENCE)
+        with page.expect_download() as coming:
+            batch.locator("li", has_text="first.png").locator("[data-act=download]").click()
+        assert coming.value.suggested_filename == "first-4x.png"
+
+        page.locator("#history-list [data-act=rest]").click()
+
+        expect(page.locator("#batch-progress")).to_contain_text("3 done, 0 failed", timeout=PATIENCE)
+        expect(page.locator(".file[data-state=done]")).to_have_count(3)
+        expect(batch.locator("[data-act=zip]")).to_be_visible(timeout=PATIENCE)
+        batch.locator("li", has_text="slow.png").locator("[data-act=open]").click()
+        expect(page.locator("#download")).to_be_visible(timeout=PATIENCE)
+        batch.locator("> .acts [data-act=remove]").click()
+        batch.locator("> .acts [data-act=remove]").click()
+        expect(page.locator("#history")).to_have_count(0, timeout=PATIENCE)
+        assert [path for path in tmp_path.glob("*/*") if path.parent.name in ("processed", "uploads", "lists")] == []
+    page.context.close()

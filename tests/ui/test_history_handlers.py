@@ -10,9 +10,10 @@ import gradio as gr
 import pytest
 
 from enhance.settings import Settings
+from enhance.tasks import Entry, TaskStore
 from enhance.web.controls import ControlHandlers, settings_from
-from enhance.web.history import HistoryHandlers, list_of, listed
-from enhance.web.page_files import Asker
+from enhance.web.history import HistoryHandlers
+from enhance.web.page_files import Asker, list_of
 from enhance.web.run import ResultHandlers, RunHandlers
 
 from .test_handlers import REQUEST, VALUES, page, run, services, session, visitor
@@ -45,6 +46,10 @@ def waiting(page, services, visitor):
     (entry,) = listed(services.enhancer.tasks, visitor.listed)
     yield entry
     services.line.leave(turn)
+
+
+def listed(tasks: TaskStore, whose: str) -> list[Entry]:
+    return [entry for run in tasks.runs(whose) for entry in run]
 
 
 def press(handler, entry, act: str, request: gr.Request = REQUEST, key: object = KEY) -> Any:

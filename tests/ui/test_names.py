@@ -16,7 +16,8 @@ from enhance.batch import Batch, Item
 from enhance.picture import Facts
 from enhance.texts import straight
 from enhance.web import fragments
-from enhance.web.state import Many
+from enhance.web.batch import cards_of
+from enhance.web.page_files import Many
 
 from ..site import Site
 from .journey import PATIENCE, choose, download, enhance, how_it_was_made, wait_for_chip
@@ -118,7 +119,7 @@ def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
         fragments.note(name, "finished"),
         fragments.progress(name, 0.5),
         fragments.facts_of_upload("en", facts, Settings()),
-        fragments.batch_cards("en", Batch((done, item)), many),
+        cards_of("en", Batch((done, item)), many),
     ]
     page, dialogs = browser.new_page(), []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,8 +21,9 @@ import pytest
 from enhance import Settings
 from enhance.files import place_whole
 from enhance.picture import inspect
-from enhance.tasks import TaskStore
-from enhance.web.history import MOST, begin, list_of, listed, recorded, remove
+from enhance.tasks import Entry, TaskStore
+from enhance.web.history import MOST, begin, recorded
+from enhance.web.page_files import list_of
 from enhance.web.state import Upload, Visitor
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
@@ -71,6 +74,10 @@ store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
 {what}
 """
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
+
+
+def listed(store: TaskStore, whose: str) -> list[Entry]:
+    return [entry for run in store.runs(whose) for entry in run]
 
 
 def kept_below(store: TaskStore) -> list[str]:
@@ -185,7 +192,7 @@ def test_old_entries_go_with_everything_else_that_is_old(store, photo_file):
 def test_what_is_removed_is_gone_from_the_disk(store, photo_file):
     entry, _ = finished(store, photo_file)
 
-    remove(store, entry)
+    store.remove([entry])
 
     assert kept_below(store) == []
 
@@ -194,11 +201,11 @@ def test_what_another_needs_stays_when_one_removes_theirs(store, photo_file):
     mine, _ = finished(store, photo_file)
     theirs = begun(store, photo_file, OTHER_KEY)
 
-    remove(store, mine)
+    store.remove([mine])
 
     assert theirs.input(store).exists()
     assert [one.id for one in listed(store, theirs.whose)] == [theirs.id]
-    remove(store, theirs)
+    store.remove([theirs])
     assert kept_below(store) == []
 
 
@@ -207,7 +214,7 @@ def test_a_task_on_no_list_keeps_what_it_was_made_of(store, photo_file):
     unlisted, task_id = finished(store, photo_file, OTHER_KEY)
     unlisted.path(store).unlink()
 
-    remove(store, mine)
+    store.remove([mine])
 
     assert unlisted.input(store).exists()
     assert store.info(task_id) is not None
@@ -225,7 +232,67 @@ def test_a_file_of_someone_else_in_the_folder_is_never_removed(tmp_path, photo_f
         os.utime(path, (0, 0))
 
     entry, _ = finished(store, photo_file)
-    remove(store, entry)
+    store.remove([entry])
     store.clean()
 
     assert sorted(store.lists.iterdir()) == sorted([before, beside])
+
+
+def batch_of(store: TaskStore, file: Path, files: int) -> list[Entry]:
+    """A batch on the list, none of its files done."""
+    first, batch = begun(store, file), os.urandom(16).hex()
+    entries = [replace(first, id=os.urandom(16).hex(), batch=batch, number=number) for number in range(files)]
+    for entry in entries:
+        store.put_down(entry)
+    first.path(store).unlink()
+    return entries
+
+
+def test_a_large_batch_pushes_no_single_result_out(store, photo_file):
+    single, batch = begun(store, photo_file), batch_of(store, photo_file, 50)
+
+    another = begun(store, photo_file)
+
+    runs = {frozenset(entry.id for entry in run) for run in store.runs(single.whose)}
+    assert runs == {frozenset({single.id}), frozenset({another.id}), frozenset(entry.id for entry in batch)}
+
+
+def test_the_files_of_a_batch_stand_in_their_order(store, photo_file):
+    batch = batch_of(store, photo_file, 12)
+    assert [entry.id for run in store.runs(batch[0].whose) for entry in run] == [entry.id for entry in batch]
+
+
+def test_a_list_of_many_large_batches_is_bounded_and_the_newest_stays_whole(store, photo_file, monkeypatch):
+    monkeypatch.setattr("enhance.web.history.MOST_FILES", 10)
+    batch_of(store, photo_file, 5)
+    newest = [replace(entry, began="2999") for entry in batch_of(store, photo_file, 12)]
+    for entry in newest:
+        store.put_down(entry)
+
+    begun(store, photo_file)
+
+    assert {entry.id for entry in listed(store, newest[0].whose)} == {entry.id for entry in newest}
+
+
+def test_an_entry_of_an_earlier_version_is_read(store, photo_file):
+    entry = begun(store, photo_file)
+    known = json.loads(entry.path(store).read_text())
+    entry.path(store).write_text(
+        json.dumps({name: known[name] for name in known.keys() - {"bytes", "batch", "number"}})
+    )
+
+    assert [one.id for one in listed(store, entry.whose)] == [entry.id]
+
+
+def test_an_input_under_two_names_is_gone_with_the_last_of_them(store, photo_file, tmp_path):
+    twin = tmp_path / "twin.png"
+    twin.write_bytes(photo_file.read_bytes())
+    for file in (photo_file, twin):
+        finished(store, file)
+    mine, other = sorted(listed(store, list_of(asks(), KEY)), key=lambda entry: entry.name)
+
+    store.remove([mine])
+    assert other.input(store).exists()
+    store.remove([other])
+
+    assert kept_below(store) == []
