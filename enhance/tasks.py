@@ -161,8 +161,9 @@ class TaskStore:
         reports = [self.reports / f"{task_id}{ending}" for ending in (".pdf", ".zh.pdf")]
         self._remove_unused(self.result_path(task_id), *reports)
         source, others = info["input"], [other for path in self._infos() if (other := _read_info(path))]
-        if all(other["output"]["sha256"] != info["output"]["sha256"] for other in others):
-            self._remove_unused(*self.encoded.glob(f"{info['output']['sha256']}-*"))
+        png = info["output"].get("sha256")
+        if png and all(other["output"].get("sha256") != png for other in others):
+            self._remove_unused(*self.encoded.glob(f"{png}-*"))
         if not with_input or any(other["input"]["sha256"] == source["sha256"] for other in others):
             return
         key = network_key(source["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
