@@ -410,7 +410,11 @@ class Enhancer:
             png = part_of(output)
             (hold or here).callback(png.unlink, missing_ok=True)
             info = pipeline.find_stored(record, self.tasks, png)
-            info = info or pipeline.make(record, Target(png), workshop, others)
+            try:
+                info = info or pipeline.make(record, Target(png), workshop, others)
+            except StorageError as error:  # nobody knows the PNG's name
+                error.values |= {"name": output.name} if "name" in error.values else {}
+                raise
             hand_out(png, output, encoding, others.stop)
             return Result(png, info | task, png).handed_out(output, encoding, pipeline.notes_of(record, encoding))
 

@@ -226,7 +226,10 @@ class TaskStore:
         names = [f"{info['task_id']}{ending}" for info in infos for ending in (".pdf", ".zh.pdf")]
         results = [self.result_path(info["task_id"]) for info in infos]
         self._remove_unused(*results, *(self.reports / name for name in names))
-        made = {info["input"]["sha256"] for info in map(_read_info, self._infos()) if info}
+        kept = [info for info in map(_read_info, self._infos()) if info]
+        given = {info["output"].get("sha256") for info in infos} - {info["output"].get("sha256") for info in kept}
+        self._remove_unused(*(path for png in given - {None} for path in self.encoded.glob(f"{png}-*")))
+        made = {info["input"]["sha256"] for info in kept}
         gone = {entry.sha256 for entry in entries} - {other.sha256 for other in others} - made
         network = [self.network_path(_network_key(info)) for info in infos if info["input"]["sha256"] in gone]
         self._remove_unused(*network, *(path for sha256 in gone for path in (self.uploads / sha256).glob("*")))

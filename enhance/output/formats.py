@@ -8,6 +8,7 @@ and AVIF are coded whole: the memory that this takes is reckoned before, and one
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import threading
 from collections.abc import Iterator
@@ -38,13 +39,15 @@ from ..texts import PixelCount
 from .png import read_carried, take_png
 from .png_rows import PngRows
 
+log = logging.getLogger(__name__)
+
 FINE = 90
 """From this quality on colour is kept at the resolution of brightness (4:4:4), where the format can."""
 _STRIP, _STRIP_BYTES = 16, 1 << 20
 _PROGRESSIVE_PIXELS = 16_000_000
 """Up to here a JPEG is progressive, which makes it 3 % smaller and takes the whole picture's memory."""
 _THOROUGH_PIXELS = 10_000_000
-"""Up to here an AVIF is coded at speed 6, beyond at 8: half the time again and again, 12 % larger."""
+"""Up to here an AVIF is coded at speed 6, beyond at 8: 2.6 times as fast, 12 % larger."""
 _MOST_IN_SEGMENT = 65_533
 _MARK = "Enhance "
 ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding")
@@ -281,7 +284,10 @@ def _segments(icc: bytes | None, told: Metadata, mark: bytes | None) -> bytes:
 
 
 def _segment(marker: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content if len(content) <= _MOST_IN_SEGMENT else b""
+    if len(content) > _MOST_IN_SEGMENT:
+        log.info("%d bytes of metadata do not fit into a JPEG and were left out", len(content))
+        return b""
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
 
 
 def _write_whole(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
+from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -289,10 +289,12 @@ def test_a_presets_name_stands_for_its_settings(enhancer, photo_file, tmp_path):
         enhancer.run(photo_file, "vivid")
 
 
-def test_a_png_is_not_called_by_another_formats_name(enhancer, photo_file, tmp_path):
-    with pytest.raises(SettingsError, match=r"The result is a PNG: .* end in \.png, not out\.jpg"):
-        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg")
-    assert not (tmp_path / "out.jpg").exists()
+def test_a_result_is_not_called_by_another_formats_name(enhancer, photo_file, tmp_path):
+    with pytest.raises(SettingsError, match=r"out\.gif ends as no format of a result does"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "out.gif")
+    with pytest.raises(SettingsError, match=r"out\.jpg does not end as avif does"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "out.jpg", encoding=Encoding("avif"))
+    assert [path.name for path in tmp_path.glob("*out*")] == []
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,17 @@ def test_a_result_is_saved_under_any_name_and_says_what_was_lost(enhancer, photo
         result.save(source)
 
 
+def test_a_disk_that_is_full_before_the_jpeg_is_begun_is_told_by_its_name(enhancer, photo_file, tmp_path, monkeypatch):
+    def full(rows, path, **_):
+        raise StorageError("disk_full", name=path.name)
+
+    monkeypatch.setattr("enhance.pipeline.write_png", full)
+
+    with pytest.raises(StorageError, match=r"^x\.jpg cannot be written because the disk is full"):
+        enhancer.run(photo_file, RAW, output=tmp_path / "x.jpg")
+    assert [path.name for path in tmp_path.glob("*.*")] == [photo_file.name]
+
+
 def test_a_run_that_is_asked_for_twice_is_encoded_once_and_goes_with_its_task(enhancer, photo_file, fresh_store):
     first, again = (enhancer.run(photo_file, RAW, encoding=Encoding("jpeg", 80)) for _ in range(2))
 
