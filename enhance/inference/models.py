@@ -1,4 +1,4 @@
-"""The models of the product: the one door to `weights`, and which presets can be chosen with what is here.
+"""The models of the product: the one door to `weights`, their networks, and which presets can be chosen with them.
 
 The errors of `weights` leave it as the product's own. Importing this loads neither torch nor huggingface_hub.
 """
@@ -6,18 +6,18 @@ The errors of `weights` leave it as the product's own. Importing this loads neit
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import weights
 from weights import Located
+from weights.graphs import Graph
 
 from ..errors import Cancelled, StorageError, WeightsError
 from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings
 from ..texts import DEFAULT_LANGUAGE, say
-from .networks import known_graph
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +52,25 @@ def state_dict(located: Located) -> dict[str, torch.Tensor]:
     """
     with _own_errors():
         return weights.read_state_dict(located)
+
+
+def known_graph(name: str) -> Graph:
+    """The row graph of the model called `name`; raises as `ensure` does."""
+    with _own_errors():
+        return weights.graph_of(name)
+
+
+def checked_graph(state: Mapping[str, torch.Tensor], name: str) -> Graph:
+    """The row graph of the model `name`, which `state` holds the weights of.
+
+    Raises WeightsError when the tensors' names or shapes are not those of that network.
+    """
+    graph = known_graph(name)
+    expected, found = graph.shapes(), {key: tuple(tensor.shape) for key, tensor in state.items()}
+    if found != expected:
+        odd = min(key for key, _ in set(found.items()) ^ set(expected.items()))
+        raise WeightsError("other_network", model=name, tensor=odd)
+    return graph
 
 
 @contextmanager
