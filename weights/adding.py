@@ -134,18 +134,24 @@ def _read_ncnn(path: Path) -> Recognised:
 
 
 def _as_safetensors(made: Recognised, file: str) -> bytes:
-    import torch
+    metadata = {GRAPH: made.graph.as_json()}
+    odd = next((name for name, tensor in made.tensors.items() if not _is_finite(tensor)), None)
+    if odd is not None:
+        raise ModelFileError("weights_add_not_finite", file=file, tensor=odd)
+    if all(isinstance(tensor, np.ndarray) for tensor in made.tensors.values()):
+        from safetensors.numpy import save
+
+        return save(dict(made.tensors), metadata)
     from safetensors.torch import save
 
     # Copied, for tensors of one memory cannot be saved as they are.
-    tensors = {
-        name: torch.tensor(tensor) if isinstance(tensor, np.ndarray) else tensor.detach().clone().contiguous()
-        for name, tensor in made.tensors.items()
-    }
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise ModelFileError("weights_add_not_finite", file=file, tensor=name)
-    return save(tensors, {GRAPH: made.graph.as_json()})
+    return save({name: tensor.detach().clone().contiguous() for name, tensor in made.tensors.items()}, metadata)
+
+
+def _is_finite(tensor: Any) -> bool:
+    if isinstance(tensor, np.ndarray):
+        return bool(np.isfinite(tensor).all())
+    return tensor.is_floating_point() and bool(tensor.isfinite().all())
 
 
 def _reason(error: Exception) -> object:
