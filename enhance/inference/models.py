@@ -16,7 +16,7 @@ from weights import Located
 from weights.graphs import Graph
 
 from ..errors import Cancelled, StorageError, WeightsError
-from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings
+from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings, all_presets
 from ..texts import DEFAULT_LANGUAGE, say
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _own_errors() -> Iterator[None]:
 
 
 def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
-    """Every preset in order: its purpose, its settings, whether it can be chosen and if not why, its relative time."""
-    return [_describe(preset, language) for preset in PRESETS.values()]
+    """Every preset in order, one's own models last: its purpose, its settings, whether it can be chosen and if not why."""
+    return [_describe(preset, language) for preset in all_presets().values()]
 
 
 def missing_models(preset: Preset) -> list[str]:
@@ -103,18 +103,39 @@ def _is_here(name: str) -> bool:
 
 def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
-    settings = Settings.from_preset(preset.name).as_dict()
-    why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
-    if preset.scene == "face" and find_spec("spandrel") is None:
-        missing, why = missing or ["spandrel"], "faces_not_installed"
+    settings, reason = Settings.from_preset(preset.name).as_dict(), _reason(preset, missing, language)
     return {
         "name": preset.name,
-        "summary": say(language, f"about_{preset.name}"),
+        "own": preset.own,
+        "summary": _summary(preset, language),
         "model": preset.model,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "scale": preset.scale,
-        "available": not missing,
-        "reason": say(language, why, names=" ".join(missing)) if missing else None,
-        "relative_time": round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3),
+        "available": reason is None,
+        "reason": reason,
+        "relative_time": None if preset.own and missing else _relative_time(preset),
     }
+
+
+def _summary(preset: Preset, language: str) -> str:
+    if not preset.own:
+        return say(language, f"about_{preset.name}")
+    model = weights.Store().find(preset.model)
+    return say(language, "about_own", network=model.network, scale=preset.scale, file=model.origin)
+
+
+def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
+    """Why a preset cannot be chosen; None where it can."""
+    if preset.scene == "face" and find_spec("spandrel") is None:
+        return say(language, "faces_not_installed", names=" ".join(missing or ["spandrel"]))
+    if not missing:
+        return None
+    if preset.own:
+        return say(language, "weights_own_gone", name=preset.model)
+    why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
+    return say(language, why, names=" ".join(missing))
+
+
+def _relative_time(preset: Preset) -> float:
+    return round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3)

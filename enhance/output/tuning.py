@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
 
-from ..settings import FACTOR, Settings
+from ..settings import Settings
 from .resample import Cut, Grid, enlarge_rows, rounded
 
 Rows = Callable[[int, int], np.ndarray]
@@ -45,11 +45,6 @@ _CLEANED_HALO = 2 * _CLEANED_RADIUS
 _ENLARGED_HALO = 2
 
 _LEAST_ENERGY = 0.25
-_UP_AND_DOWN = (
-    cv2.resize(np.eye(5, dtype=np.float32)[2:3], (20, 1), interpolation=cv2.INTER_CUBIC).reshape(5, 4).mean(1)
-)
-"""What a picture goes through that is enlarged and averaged down again, along one side."""
-
 _BLOCK_PIXELS = 2**18
 _BLOCK_ROWS = 32, 256
 _AVERAGED_ROWS = 16
@@ -77,7 +72,7 @@ class Photo:
 class Tuning:
     """One picture's way from the network's output to the result, as rows on demand.
 
-    `network` gives rows of the network's output [4 * height, 4 * width, 3] for `photo`, both uint8 (`levels` 255) or
+    `network` gives rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
     both uint16 (65535), which may be cut out of a larger one. The result is of the same type, `size` large.
     """
 
@@ -122,13 +117,13 @@ class Tuning:
     def _ground(self) -> Ground | None:
         one = self.settings
         mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
-        return Ground(self.network, self.photo, one.blend, one.fidelity) if mixes else None
+        return Ground(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
         """Rows of the network's share and of what it stands on, float32 in the picture's own levels."""
         rows = self.network(first, last).astype(np.float32)
         if self._ground is not None:
-            ground = enlarge_rows(self._ground.rows, self.photo.height, first, last)
+            ground = enlarge_rows(self._ground.rows, self.photo.height, self.settings.factor, first, last)
             rows = cv2.addWeighted(rows, self.settings.blend, ground, self.photo.levels / 255, 0, dst=rows)
         return self._overlaid(rows, first)
 
@@ -145,6 +140,7 @@ class Ground:
 
     network: Rows
     photo: Photo
+    factor: int
     strength: float
     fidelity: float
     _blocks: dict[int, np.ndarray] = field(default_factory=dict)
@@ -176,7 +172,8 @@ class Ground:
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
         cleaned = share * _without_noise(self.photo.part(low, high), self.photo.noise)
-        averaged = cv2.sepFilter2D(cleaned, -1, _UP_AND_DOWN, _UP_AND_DOWN, borderType=cv2.BORDER_REPLICATE)
+        taps = _up_and_down(self.factor)
+        averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]
 
     def _averages(self, first: int, last: int) -> np.ndarray:
@@ -184,10 +181,17 @@ class Ground:
         averages = np.empty((last - first, self.photo.width, 3), np.float32)
         for low in range(first, last, _AVERAGED_ROWS):
             high = min(low + _AVERAGED_ROWS, last)
-            rows = self.network(FACTOR * low, FACTOR * high).astype(np.float32)
+            rows = self.network(self.factor * low, self.factor * high).astype(np.float32)
             size = (self.photo.width, high - low)
             averages[low - first : high - first] = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
         return averages * np.float32(255 / self.photo.levels)
+
+
+@cache
+def _up_and_down(factor: int) -> np.ndarray:
+    """What a picture goes through that is enlarged by `factor` and averaged down again, along one side [5]."""
+    point = np.eye(5, dtype=np.float32)[2:3]
+    return cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC).reshape(5, factor).mean(1)
 
 
 def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:

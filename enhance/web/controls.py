@@ -8,7 +8,7 @@ import gradio as gr
 
 from ..errors import SettingsError
 from ..settings import Settings
-from ..texts import say
+from ..texts import name_of, say
 from . import fragments
 from .history import list_of, show_history
 from .language import language_of
@@ -122,7 +122,7 @@ class ControlHandlers:
         visitor.listed = list_of(request, key)
         known = visitor.upload is not None
         page, presets = self._page, self._services.enhancer.presets(language)
-        choices = [(say(language, f"preset_{preset['name']}"), preset["name"]) for preset in presets]
+        choices = [(name_of(language, "preset", preset["name"]), preset["name"]) for preset in presets]
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
         problem = ""
         if visitor.upload is None:

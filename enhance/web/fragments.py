@@ -82,10 +82,10 @@ def presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
 
 def _preset(language: str, preset: Mapping[str, Any]) -> str:
     name, share = preset["name"], preset["relative_time"]
-    lines = [say(language, f"about_{name}")]
+    lines = [preset["summary"]]
     if not preset["available"]:
         lines.append(say(language, "unavailable", reason=preset["reason"]))
-    elif share < 1:
+    elif share is not None and share < 1:
         lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
     example = ""
     if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
