@@ -122,7 +122,7 @@ class _OneLine(logging.Formatter):
 
 def _parser() -> argparse.ArgumentParser:
     name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
-    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures four times, exactly.")
+    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures, exactly.")
     parser.add_argument("--version", action="version", version=f"enhance {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")

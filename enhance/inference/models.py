@@ -84,7 +84,7 @@ def _own_errors() -> Iterator[None]:
 
 
 def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
-    """Every preset in order, one's own models last: its purpose, its settings, whether it can be chosen and if not why."""
+    """Every preset in order, one's own models last: its purpose, its settings, whether and why it cannot be chosen."""
     return [_describe(preset, language) for preset in all_presets().values()]
 
 
