@@ -124,7 +124,7 @@ class _OneLine(logging.Formatter):
 
 def _parser() -> argparse.ArgumentParser:
     name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
-    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures four times, exactly.")
+    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures, exactly.")
     parser.add_argument("--version", action="version", version=f"enhance {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")
@@ -136,7 +136,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="a file for one input (what lies there is replaced), else a folder (default: processed/)",
     )
-    run.add_argument("--preset", default="gentle", help=f"one of {', '.join(PRESETS)} (default gentle)")
+    run.add_argument(
+        "--preset",
+        default="gentle",
+        help=f"one of {', '.join(PRESETS)}, or a model of your own (python -m weights list); default gentle",
+    )
     run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
     run.add_argument("--scale", type=float, help="times larger, 1 to what the network makes (default)")
     run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")

@@ -25,7 +25,7 @@ from PIL import Image
 from .inference import models
 from .inference.device import PRECISIONS
 from .inference.engine import Engine
-from .inference.networks import known_graph
+from .inference.models import known_graph
 from .inference.turns import DEVICE_THREAD
 from .info import PeakMemory
 from .output.png import encode_png

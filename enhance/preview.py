@@ -42,7 +42,7 @@ class Piece:
     """What the network made of one square: enough to tune it again without running the network.
 
     `picture` is the square with its margin cut out of the input, `network` the network's output for that,
-    [4 * height, 4 * width, 3], and `photo` what it saw; `box` the square, `outer` the square with its margin, in input
+    [s * height, s * width, 3], and `photo` what it saw; `box` the square, `outer` the square with its margin, in input
     pixels, of a picture of `whole` (height, width); `network_key` that of the whole picture's output, of which this is
     a part; `patches` are the restored faces.
     """

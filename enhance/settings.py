@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+
+import weights
 
 from .errors import SettingsError
 from .texts import name_of, say
+
+log = logging.getLogger(__name__)
 
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
 PIPELINE = 3
@@ -16,9 +22,6 @@ _MOST = 999_999
 """More pixels along a side, and more megapixels, than any picture has."""
 
 DEFAULT_PRESET = "gentle"
-
-FACTOR = 4
-"""How many times larger the networks that ship make a picture."""
 
 SIZES = ("scale", "long_side", "megapixels")
 """The settings that say how large the result is, one of them at most."""
@@ -32,8 +35,8 @@ class Preset:
     model: str
     scene: str | None = None
     """What is done around the network: `face`, `dehaze` or nothing."""
-    scale: int = FACTOR
-    """How many times larger the network makes a picture."""
+    scale: int = 4
+    """How many times larger the network makes a picture; 4 with those that ship."""
     partner: str | None = None
     """The model that `denoise` 0 stands for, where the network has two ends; `model` is that of 1."""
     tuning: bool = True
@@ -43,6 +46,8 @@ class Preset:
     sharpen: float = 0.0
     saturation: float = 1.0
     contrast: float = 1.0
+    own: bool = False
+    """Whether it is that of a model which whoever runs the program has added."""
 
     @property
     def denoises(self) -> bool:
@@ -137,20 +142,29 @@ class Settings:
         for name, (low, high) in ({name: ranges[name] for name in sizes} | RANGES).items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
 
+    @cached_property
+    def _preset(self) -> Preset:
+        return find_preset(self.preset)
+
+    @property
+    def denoises(self) -> bool:
+        """Whether `denoise` means something to the network."""
+        return self._preset.denoises
+
     @property
     def model(self) -> str:
         """The name of the network that these settings run."""
-        return PRESETS[self.preset].model
+        return self._preset.model
 
     @property
     def factor(self) -> int:
         """How many times larger the network makes a picture."""
-        return PRESETS[self.preset].scale
+        return self._preset.scale
 
     @property
     def scene(self) -> str | None:
         """What is done around the network: `face`, `dehaze` or nothing."""
-        return PRESETS[self.preset].scene
+        return self._preset.scene
 
     @property
     def blend(self) -> float:
@@ -160,7 +174,7 @@ class Settings:
     @property
     def recipe(self) -> Recipe:
         """The weights that these settings run."""
-        preset = PRESETS[self.preset]
+        preset = self._preset
         if preset.partner is None or self.denoise == 1:
             return Recipe(preset.model)
         return Recipe(preset.model, preset.partner, self.denoise)
@@ -202,7 +216,7 @@ class Settings:
             words += [f"{say(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:
             words.append(say(language, "untuned"))
-        if PRESETS[self.preset].denoises:
+        if self.denoises:
             words.append(f"{say(language, 'denoise')} {self.denoise:g}")
         return " · ".join(words)
 
@@ -229,10 +243,22 @@ def largest_scale(settings: Settings) -> float:
 
 
 def find_preset(name: str) -> Preset:
-    """The preset called `name`; raises SettingsError that names the known ones."""
-    if not isinstance(name, str) or name not in PRESETS:
-        raise SettingsError("preset_unknown", preset=name, known=", ".join(PRESETS))
-    return PRESETS[name]
+    """The preset called `name`, that of a model of one's own too; raises SettingsError that names the known ones."""
+    known = PRESETS if isinstance(name, str) and name in PRESETS else all_presets()
+    if not isinstance(name, str) or name not in known:
+        raise SettingsError("preset_unknown", preset=name, known=", ".join(known))
+    return known[name]
+
+
+def all_presets() -> dict[str, Preset]:
+    """The presets by name, and after them one for each model of one's own: neutral sliders, the model's scale."""
+    try:
+        models = weights.own_models(weights.folder())
+    except weights.ModelFileError as error:  # what ships runs all the same
+        log.warning("%s", error)
+        models = {}
+    own = (Preset(name, name, scale=model.scale, own=True) for name, model in models.items() if model.scale)
+    return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
 
 
 def signature(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
@@ -265,7 +291,7 @@ def network_key(input_sha256: str, settings: Settings, model_sha256: str, precis
         input=input_sha256,
         model=model_sha256,
         precision=precision,
-        denoise=settings.denoise if PRESETS[settings.preset].denoises else None,
+        denoise=settings.denoise if settings.denoises else None,
         dehaze=settings.strength if settings.scene == "dehaze" else None,
     )
 

@@ -1,13 +1,15 @@
 """The model files: which exist, where they lie, and how they get here, verified.
 
-`ensure` gives a verified file, fetching it if need be; `locate` only looks; `read_state_dict` gives the tensors.
+`ensure` gives a verified file, fetching it if need be; `locate` only looks; `read_state_dict` gives the tensors and
+`graph_of` the network. `own_models` are those that were added.
 Importing this package loads neither torch nor huggingface_hub.
 """
 
 from .errors import ModelFileError, WeightsFolderError
 from .files import is_writable
 from .models import Model, manifest
-from .state import read_state_dict
+from .own import own_models
+from .state import graph_of, read_state_dict
 from .store import Located, Store, ensure, folder, is_convertible, locate
 
 __all__ = [
@@ -18,9 +20,11 @@ __all__ = [
     "WeightsFolderError",
     "ensure",
     "folder",
+    "graph_of",
     "is_convertible",
     "is_writable",
     "locate",
     "manifest",
+    "own_models",
     "read_state_dict",
 ]

@@ -1,4 +1,6 @@
-"""The command line of the model files: `python -m weights list | fetch [NAME...] [--all] | verify`, each with --json.
+"""The command line of the model files: `python -m weights COMMAND`, each with --json.
+
+list | fetch [NAME...] [--all] | verify | add FILE [--name NAME] | remove NAME
 
 Exit status 0 when everything asked for is in order, 1 when something is not, 2 for a wrong command line.
 """
@@ -10,9 +12,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from .errors import ModelFileError
+from .errors import ModelFileError, WeightsFolderError
 from .files import forget_digests
+from .own import forget, own_models
 from .store import Holding, Store, ensure, inspect, verify
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
@@ -30,6 +34,8 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
         parser.error(f"there is no model {unknown[0]!r}; the models are {', '.join(store.models)}")
     if getattr(chosen, "all", False) and chosen.names:
         parser.error("give either names or --all")
+    if getattr(chosen, "name", None) is not None and chosen.file.is_dir():
+        parser.error("a folder's models are called after their files; give --name with one file")
     try:
         records, show, status = chosen.command(chosen, store)
     except ModelFileError as error:
@@ -44,13 +50,16 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m weights", description="Lists, fetches and verifies the model files in ENHANCE_WEIGHTS."
+        prog="python -m weights",
+        description="Lists, fetches, verifies, adds and removes the model files in ENHANCE_WEIGHTS.",
     )
-    commands = parser.add_subparsers(required=True, metavar="list | fetch | verify")
+    commands = parser.add_subparsers(required=True, metavar="list | fetch | verify | add | remove")
     parts = [
         ("list", _list, "every model, whether it is here, and what it is for"),
         ("fetch", _fetch, f"get models; without NAME the set that every installation needs: {', '.join(DEFAULT_SET)}"),
         ("verify", _verify, "read every file that is here again and set aside what is corrupt"),
+        ("add", _add, "make a model of your own a preset: ESRGAN, Compact, SPAN, or Upscayl's .param with its .bin"),
+        ("remove", _remove, "take a model of your own away, with its file in the weights folder"),
     ]
     for name, command, text in parts:
         part = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -59,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
         if command is _fetch:
             part.add_argument("names", nargs="*", metavar="NAME", help="a model's name, see list")
             part.add_argument("--all", action="store_true", help="every model")
+        elif command is _add:
+            part.add_argument(
+                "file", type=Path, metavar="FILE", help="a .pth, .safetensors or .param, or a folder of .param"
+            )
+            part.add_argument("--name", help="what the preset is called; otherwise it is called after the file")
+        elif command is _remove:
+            part.add_argument("own", metavar="NAME", help="the name of a model of your own, see list")
     return parser
 
 
@@ -67,8 +83,12 @@ Outcome = tuple[Records, Callable[[Records], str], int]
 
 
 def _list(chosen: argparse.Namespace, store: Store) -> Outcome:
-    records = [_record(inspect(name, store)) for name in store.models]
+    records = [_record(inspect(name, store)) for name in _all_names(store)]
     return records, lambda records: _table(records, ("name", "size", "status", "source", "purpose")), 0
+
+
+def _all_names(store: Store) -> list[str]:
+    return [*store.models, *own_models(store.folder)]
 
 
 def _fetch(chosen: argparse.Namespace, store: Store) -> Outcome:
@@ -91,10 +111,11 @@ def _fetch(chosen: argparse.Namespace, store: Store) -> Outcome:
 def _verify(chosen: argparse.Namespace, store: Store) -> Outcome:
     forget_digests()
     records, status = [], 0
-    for name in store.models:
+    for name in _all_names(store):
         held, aside = verify(name, store)
-        status = 1 if aside else status
-        if held.located or aside:
+        lost = held.model.own and not held.located
+        status = 1 if aside or lost else status
+        if held.located or aside or lost:
             state = "corrupt" if aside else held.status
             records.append({**_record(held), "status": state, "set_aside": [str(path) for path in aside]})
 
@@ -104,6 +125,30 @@ def _verify(chosen: argparse.Namespace, store: Store) -> Outcome:
         return _table(records, ("name", "size", "status", "source"))
 
     return records, show, status
+
+
+def _add(chosen: argparse.Namespace, store: Store) -> Outcome:
+    from .adding import add, files_in
+
+    records, status = [], 0
+    for file in files_in(chosen.file):
+        try:
+            model = add(file, chosen.name, store.folder)
+        except WeightsFolderError:
+            raise
+        except ModelFileError as error:
+            if not chosen.file.is_dir():
+                raise
+            print(error, file=sys.stderr)
+            status = 1
+        else:
+            records.append(_record(inspect(model.name, store)))
+    return records, lambda records: _table(records, ("name", "scale", "size", "network", "source")), status
+
+
+def _remove(chosen: argparse.Namespace, store: Store) -> Outcome:
+    model = forget(chosen.own, store.folder)
+    return [{"name": model.name, "file": model.file}], lambda records: f"{model.name} is removed.", 0
 
 
 def _record(held: Holding) -> dict[str, object]:
@@ -117,14 +162,15 @@ def _record(held: Holding) -> dict[str, object]:
         "source": located.source if located else None,
         "network": model.network,
         "licence": model.licence,
-        "purpose": model.purpose,
+        "purpose": model.purpose or f"Your own: {model.network}, {model.scale}x, from {model.origin}.",
+        **({"own": True, "scale": model.scale} if model.own else {}),
     }
 
 
 def _table(records: Records, columns: Sequence[str]) -> str:
     rows = [list(columns)]
     for record in records:
-        cells = {**record, "size": f"{record['bytes'] / 1e6:.1f} MB"}  # type: ignore[operator]
+        cells = {**record, "size": f"{record['bytes'] / 1e6:.1f} MB", "scale": f"{record.get('scale')}x"}  # type: ignore[operator]
         rows.append([str(cells[column] or "-") for column in columns])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -1,4 +1,4 @@
-"""The models this program may load, as `manifest.toml` lists them."""
+"""The models this program may load: those that ship, as `manifest.toml` lists them, and what is known of any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Network = Literal["rrdbnet", "srvgg", "gfpgan", "yunet"]
+Network = Literal["rrdbnet", "srvgg", "span", "ncnn", "gfpgan", "yunet"]
+"""Which code runs a model; `ncnn` is a graph of its own."""
 
 _MANIFEST = Path(__file__).with_name("manifest.toml")
 
@@ -31,6 +32,10 @@ class HubSource:
         return f"Hugging Face {self.repo}@{self.revision[:7]}"
 
 
+NOWHERE = HubSource("", "", "")
+"""The source of a model of one's own."""
+
+
 @dataclass(frozen=True)
 class PackageSource:
     """A model's ncnn files in an installed Python package; `param` and `bin` are paths inside its module."""
@@ -44,7 +49,7 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class Model:
-    """One model; `file`, `bytes` and `sha256` are those of the official weight file."""
+    """One model; `file`, `bytes` and `sha256` are those of its weight file, the official one where it ships."""
 
     name: str
     purpose: str
@@ -53,8 +58,14 @@ class Model:
     bytes: int
     sha256: str
     licence: str
-    hub: HubSource
+    hub: HubSource = NOWHERE
     package: PackageSource | None = None
+    own: bool = False
+    """Whether whoever runs the program has added it."""
+    scale: int | None = None
+    """How many times larger it makes a picture, where it is one's own."""
+    origin: str = ""
+    """The name of the file that it was added from, where it is one's own."""
 
 
 @cache

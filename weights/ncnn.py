@@ -1,4 +1,4 @@
-"""Reads ncnn's .param and .bin files of the Real-ESRGAN networks into a state dict with the official tensor names.
+"""Reads ncnn's .param and .bin files: the layers of a network, and its tensors.
 
 A .param file is text: a magic number, the counts, then one layer a line in the order in which they run:
 `type name inputs outputs blob... key=value...`. A .bin file is the weights of those layers in the same order, without
@@ -7,54 +7,74 @@ names or separators. Only numpy is needed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import ModelFileError
+from .graphs import Graph
+from .networks import rrdbnet, srvgg
 
 _MAGIC = "7767517"
 _FP16_TAG = 0x01306B47
-_FP32_TAG = 0
-_WEIGHTLESS = {"Input", "Split", "Concat", "BinaryOp", "Eltwise", "Interp", "PixelShuffle"}
+_FP32_TAGS = (0, 0x0002C056)
 
 Shape = tuple[int, ...]
+Tensors = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that carries weights: a convolution [out, in, k, k] with bias, or PReLU slopes [channels]."""
+    """One line of a .param file; `settings` are by their number, an array's by its number under zero."""
 
     line: int
-    shape: Shape
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    settings: Mapping[str, str]
+
+    def get(self, number: int, default: str = "0") -> str:
+        return self.settings.get(str(number), default)
+
+    def numbers(self, number: int) -> list[float]:
+        """An array: its length, then its values."""
+        return [float(value) for value in self.settings.get(str(-23300 - number), "0").split(",")[1:]]
 
 
-def read_ncnn(network: str, param: str, data: bytes) -> dict[str, np.ndarray]:
+def read_ncnn(network: str, param: str, data: bytes) -> Tensors:
     """The float32 tensors of an `rrdbnet` or `srvgg`, by official name, in the order of the layers.
 
     Convolution weights are [out, in, 3, 3], biases and PReLU slopes [channels]; fp16 values are widened. Raises
     ModelFileError when the layers are not those of the network, or `data` is shorter or longer than they need.
     """
-    layers = read_layers(param)
-    names = _rrdbnet(len(layers)) if network == "rrdbnet" else _srvgg(len(layers))
-    for layer, (name, shape) in zip(layers, names, strict=True):
-        if layer.shape != shape:
-            found, right = str(list(layer.shape)), str(list(shape))
-            raise ModelFileError("ncnn_odd_shape", line=layer.line, found=found, tensor=name, right=right)
-    reader = _Reader(data)
-    tensors: dict[str, np.ndarray] = {}
-    for name, shape in names:
-        if len(shape) == 1:
-            tensors[f"{name}.weight"] = reader.take("<f4", shape)
-        else:
-            tensors[f"{name}.weight"] = reader.take_tagged(shape)
-            tensors[f"{name}.bias"] = reader.take("<f4", shape[:1])
+    layers = [layer for layer in read_layers(param) if layer.kind in ("Convolution", "PReLU")]
+    reader = BinReader(data)
+    names = iter(_official_graph(network, len(layers)).shapes().items())
+    tensors: Tensors = {}
+    for layer in layers:
+        for values in weights_of(layer, reader):
+            name, shape = next(names, ("nothing", ()))
+            if values.shape != shape:
+                found, right = str(list(values.shape)), str(list(shape))
+                raise ModelFileError("ncnn_odd_shape", line=layer.line, found=found, tensor=name, right=right)
+            tensors[name] = values
     reader.finish()
     return tensors
 
 
+def _official_graph(network: str, layers: int) -> Graph:
+    """The graph of an official network that has so many layers with weights."""
+    outside, in_each = (6, 15) if network == "rrdbnet" else (3, 2)
+    if layers < outside + in_each or (layers - outside) % in_each:
+        raise ModelFileError("ncnn_layer_count")
+    repeated = (layers - outside) // in_each
+    return rrdbnet(repeated) if network == "rrdbnet" else srvgg(repeated)
+
+
 def read_layers(param: str) -> list[Layer]:
-    """The layers with weights that a .param text describes, in order; ModelFileError when it cannot be understood."""
+    """The layers that a .param text describes, in order; ModelFileError when it cannot be understood."""
     lines = param.splitlines()
     if not lines or lines[0].strip() != _MAGIC:
         raise ModelFileError("ncnn_no_magic")
@@ -63,56 +83,41 @@ def read_layers(param: str) -> list[Layer]:
         if not (fields := line.split()):
             continue
         try:
-            shape = _shape(fields)
-        except (KeyError, ValueError, IndexError) as error:
+            layers.append(_layer(number, fields))
+        except (ValueError, IndexError) as error:
             raise ModelFileError("ncnn_odd_line", line=number) from error
-        if shape:
-            layers.append(Layer(number, shape))
     return layers
 
 
-def _shape(fields: list[str]) -> Shape:
-    kind, inputs, outputs = fields[0], int(fields[2]), int(fields[3])
-    if kind in _WEIGHTLESS:
-        return ()
-    settings = dict(pair.split("=", 1) for pair in fields[4 + inputs + outputs :])
-    channels = int(settings["0"])
-    if kind == "PReLU":
-        return (channels,)
-    if kind != "Convolution" or settings.get("5") != "1":
-        raise ValueError("neither PReLU nor a convolution with bias")
-    size = int(settings["1"])
-    return (channels, int(settings["6"]) // (channels * size * size), size, size)
+def _layer(number: int, fields: list[str]) -> Layer:
+    kind, name, inputs, outputs = fields[0], fields[1], int(fields[2]), int(fields[3])
+    blobs, settings = fields[4 : 4 + inputs + outputs], fields[4 + inputs + outputs :]
+    if min(inputs, outputs) < 0 or len(blobs) != inputs + outputs:
+        raise ValueError("blobs are missing")
+    pairs = (pair.split("=", 1) for pair in settings)
+    return Layer(number, kind, name, tuple(blobs[:inputs]), tuple(blobs[inputs:]), dict(pairs))
 
 
-def _rrdbnet(layers: int) -> list[tuple[str, Shape]]:
-    wide, growth, outside, per_block = 64, 32, 6, 15
-    names: list[tuple[str, Shape]] = [("conv_first", (wide, 3, 3, 3))]
-    for block in range(_whole(layers - outside, per_block)):
-        for dense in (1, 2, 3):
-            for conv in (1, 2, 3, 4, 5):
-                shape = (growth if conv < 5 else wide, wide + growth * (conv - 1), 3, 3)
-                names.append((f"body.{block}.rdb{dense}.conv{conv}", shape))
-    names += [(name, (wide, wide, 3, 3)) for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr")]
-    return [*names, ("conv_last", (3, wide, 3, 3))]
+def weights_of(layer: Layer, reader: BinReader) -> Iterator[np.ndarray]:
+    """The tensors of a Convolution [out, in, k, k] and its bias, a PReLU's slopes, or a MemoryData's values."""
+    try:
+        channels = int(layer.settings["0"])
+        if layer.kind != "Convolution":
+            yield reader.take("<f4", (channels,))
+            return
+        size = int(layer.settings["1"])
+        shape = (channels, int(layer.settings["6"]) // (channels * size * size), size, size)
+        biased = layer.get(5) == "1"
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise ModelFileError("ncnn_odd_line", line=layer.line) from error
+    if min(shape) < 1 or size not in (1, 3):
+        raise ModelFileError("ncnn_odd_line", line=layer.line)
+    yield reader.take_tagged(shape)
+    if biased:
+        yield reader.take("<f4", shape[:1])
 
 
-def _srvgg(layers: int) -> list[tuple[str, Shape]]:
-    wide, factor = 64, 4
-    names: list[tuple[str, Shape]] = []
-    for pair in range(_whole(layers - 1, 2)):
-        names.append((f"body.{2 * pair}", (wide, wide if pair else 3, 3, 3)))
-        names.append((f"body.{2 * pair + 1}", (wide,)))
-    return [*names, (f"body.{layers - 1}", (3 * factor**2, wide, 3, 3))]
-
-
-def _whole(layers: int, per_group: int) -> int:
-    if layers < per_group or layers % per_group:
-        raise ModelFileError("ncnn_layer_count")
-    return layers // per_group
-
-
-class _Reader:
+class BinReader:
     """A position in the bytes of a .bin file."""
 
     def __init__(self, data: bytes) -> None:
@@ -131,7 +136,7 @@ class _Reader:
     def take_tagged(self, shape: Shape) -> np.ndarray:
         tag = int.from_bytes(self._data[self._at : self._at + 4], "little")
         self._at += 4
-        if tag == _FP32_TAG:
+        if tag in _FP32_TAGS:
             return self.take("<f4", shape)
         if tag != _FP16_TAG:
             raise ModelFileError("ncnn_odd_tag", tag=tag, at=self._at - 4)

@@ -82,7 +82,11 @@ def _write(model: Model, package: PackageSource, version: str, param: str, data:
 
     from .ncnn import read_ncnn
 
-    content = save(read_ncnn(model.network, param, data))
+    try:
+        tensors = read_ncnn(model.network, param, data)
+    except ModelFileError as error:
+        raise ModelFileError("package_damaged", package=package.distribution, version=version, reason=error) from error
+    content = save(tensors)
     path = converted_path(model, folder)
     record = Conversion(
         source=f"PyPI {package.distribution} {version} (fp16-rounded)",

@@ -1,33 +1,78 @@
-"""Verified weight files become tensors."""
+"""Verified weight files become tensors, and the graph of the network that they belong to."""
 
 from __future__ import annotations
 
+import json
 import pickle
+import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ModelFileError
 from .files import digest
-from .store import Located
+from .graphs import Graph
+from .networks import SHIPPED
+from .recognise import unwrapped
+from .store import Located, Store, locate
 
 if TYPE_CHECKING:
     import torch
 
-_WRAPPERS = ("params_ema", "params")
+# What a file that was made up can bring torch's reader to raise; none of it is its caller's fault.
+_UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    ValueError,
+)
+GRAPH = "graph"
+"""Where a safetensors file of one's own says what network it is."""
+_LONGEST_HEADER = 100 << 20
+
+
+def graph_of(name: str, store: Store | None = None) -> Graph:
+    """The graph of the network called `name`: one that ships, or one's own as its file has it.
+
+    Raises ModelFileError for a name of none, and when the file of one's own is not there or has changed.
+    """
+    if name in SHIPPED:
+        return SHIPPED[name]()
+    located = locate(name, store)
+    if located is None:
+        raise ModelFileError("weights_own_gone", name=name)
+    return _graph_in(located)
+
+
+@lru_cache(maxsize=64)
+def _graph_in(located: Located) -> Graph:
+    """The graph within a verified safetensors file, which begins with the length of a JSON text and that text."""
+    try:
+        with located.path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+        return Graph.from_json(header["__metadata__"][GRAPH])
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        values = {"path": located.path, "name": located.name, "reason": ModelFileError("file_without_graph")}
+        raise ModelFileError("weights_unreadable", **values) from error
 
 
 def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     """The tensors of a located weight file on the CPU, by official name, as stored (float32 for Real-ESRGAN).
 
-    A .pth may hold them bare or under `params_ema` or `params`; it is read without running any code in it. Raises
+    A .pth may hold them bare or wrapped as training leaves them; it is read without running any code in it. Raises
     ModelFileError when the file has changed since it was verified, or is no .safetensors or .pth of tensors.
     """
     path = located.path
     file = {"path": path, "name": located.name}
     try:
         changed = digest(path) != located.sha256
-        state = None if changed else _read(path)
+        state = None if changed else unwrapped(read_tensors(path))
     except (OSError, ValueError, ModelFileError) as error:
         reason = error if isinstance(error, ModelFileError) else str(error)
         raise ModelFileError("weights_unreadable", reason=reason, **file) from error
@@ -38,7 +83,11 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
-def _read(path: Path) -> object:
+def read_tensors(path: Path) -> object:
+    """What a .pth or .safetensors file holds, on the CPU; no code in it is run.
+
+    Raises ModelFileError, a clause, for what is neither or holds something else, ValueError, OSError.
+    """
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -52,14 +101,10 @@ def _read(path: Path) -> object:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
         # Its message advises to read the file with weights_only=False, which would run whatever is in it.
         raise ModelFileError("file_of_other_things") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, Mapping) and wrapper in state:
-            return state[wrapper]
-    return state
 
 
 def _is_tensor(value: object) -> bool:

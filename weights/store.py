@@ -1,6 +1,6 @@
 """From a model's name to a verified file: what lies in the weights folder, and what to fetch when it does not.
 
-Only models of the manifest exist here, and only a file with the right checksum is ever given out.
+Only models of the manifest and those that were added exist here, and only a file with the right checksum is given out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from . import hub, package
 from .errors import ModelFileError, WeightsFolderError
 from .files import digest, is_writable, locked, set_aside, storage
 from .models import Model, manifest
+from .own import own_models
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,15 @@ class Store:
     folder: Path = field(default_factory=folder)
     models: Mapping[str, Model] = field(default_factory=manifest)
 
+    def find(self, name: str) -> Model:
+        """The model called `name`, one that ships or one's own; raises ModelFileError that names the known ones."""
+        if name in self.models:
+            return self.models[name]
+        own = own_models(self.folder)
+        if name not in own:
+            raise ModelFileError("weights_unknown_model", name=name, known=", ".join((*self.models, *own)))
+        return own[name]
+
 
 def locate(name: str, store: Store | None = None) -> Located | None:
     """The verified local file of a model, or None; neither the network nor the package is asked, nothing is changed.
@@ -92,31 +102,35 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
         return held.located
     with locked(store.folder, name, waiting=lambda: progress and progress(0, held.model.bytes)):
         discard(inspect(name, store))
-        return locate(name, store) or _fetch(held.model, store.folder, progress)
+        if located := locate(name, store):
+            return located
+        if held.model.own:
+            raise ModelFileError("weights_own_gone", name=name)
+        return _fetch(held.model, store.folder, progress)
 
 
 def is_convertible(name: str, store: Store | None = None) -> bool:
     """Whether a model of the manifest that is not here can be had without a network: from an installed package."""
     store = store or Store()
-    source = store.models[name].package
+    source = store.find(name).package
     return source is not None and package.is_installed(source) and is_writable(store.folder)
 
 
 def inspect(name: str, store: Store | None = None) -> Holding:
     """What the folder holds of a model, by checksum; nothing is changed. Raises ModelFileError for an unknown name."""
     store = store or Store()
-    model = store.models.get(name)
-    if model is None:
-        raise ModelFileError("weights_unknown_model", name=name, known=", ".join(store.models))
+    model = store.find(name)
     record = package.recorded(model, store.folder)
     located, wrong = None, []
-    for path in dict.fromkeys((store.folder / model.file, package.converted_path(model, store.folder))):
+    paths = (store.folder / model.file, *([] if model.own else [package.converted_path(model, store.folder)]))
+    for path in dict.fromkeys(paths):
         if not path.exists():
             continue
         with storage(store.folder):
             sha256 = digest(path)
         if sha256 == model.sha256:
-            located = located or Located(name, path, sha256, str(model.hub))
+            source = model.origin if model.own else str(model.hub)
+            located = located or Located(name, path, sha256, source)
         elif record and path.name == record.file and sha256 == record.sha256:
             located = located or Located(name, path, sha256, record.source)
         else:

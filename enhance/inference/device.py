@@ -10,8 +10,8 @@ from functools import cache
 import torch
 
 from ..errors import SettingsError
-from .kernels import Kernel
-from .networks import known_graph
+from .kernels import Kernel, Pointwise
+from .models import known_graph
 from .turns import DEVICE_THREAD, Turn
 
 _PROBE_SHARE = 0.85
@@ -112,7 +112,7 @@ class Speedometer:
         rows = torch.zeros(height, width, channels, dtype=dtype, device=self._device)
         weight = torch.zeros(channels, channels, 3, 3, dtype=dtype, device=self._device)
         weight = weight.contiguous(memory_format=torch.channels_last)
-        kernel = Kernel(weight, torch.zeros(channels, dtype=dtype, device=self._device), 0.2, None, 1)
+        kernel = Kernel(weight, torch.zeros(channels, dtype=dtype, device=self._device), Pointwise("leaky", 0.2), 1)
         best = float("inf")
         with torch.inference_mode():
             for _ in range(4):

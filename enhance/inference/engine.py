@@ -15,8 +15,8 @@ from ..errors import Cancelled, EnhanceError, MemoryShortError
 from ..settings import Recipe
 from .device import PRECISIONS, Speedometer, check_precision, pick_device, pick_precision
 from .kernels import RowNetwork
+from .models import known_graph
 from .network_output import streams_columns
-from .networks import known_graph
 from .rows import Steps, Stream, is_out_of_memory
 from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
@@ -174,7 +174,8 @@ class Engine:
 
         def begin() -> Steps:
             graph, feed = self._load(recipe, columns).graph, _feed(picture, levels, self.device)
-            return Steps(Stream(graph, picture.shape[0], picture.shape[1], feed), tile, dtype)
+            height, width = picture.shape[:2]
+            return Steps(Stream(graph, height, width, feed, transposed=columns), tile, dtype)
 
         def step() -> np.ndarray:
             nonlocal busy

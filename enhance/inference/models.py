@@ -1,4 +1,4 @@
-"""The models of the product: the one door to `weights`, and which presets can be chosen with what is here.
+"""The models of the product: the one door to `weights`, their networks, and which presets can be chosen with them.
 
 The errors of `weights` leave it as the product's own. Importing this loads neither torch nor huggingface_hub.
 """
@@ -6,18 +6,18 @@ The errors of `weights` leave it as the product's own. Importing this loads neit
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import weights
 from weights import Located
+from weights.graphs import Graph
 
 from ..errors import Cancelled, StorageError, WeightsError
-from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings
+from ..settings import DEFAULT_PRESET, PRESETS, Preset, Settings, all_presets
 from ..texts import DEFAULT_LANGUAGE, say
-from .networks import known_graph
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,25 @@ def state_dict(located: Located) -> dict[str, torch.Tensor]:
         return weights.read_state_dict(located)
 
 
+def known_graph(name: str) -> Graph:
+    """The row graph of the model called `name`; raises as `ensure` does."""
+    with _own_errors():
+        return weights.graph_of(name)
+
+
+def checked_graph(state: Mapping[str, torch.Tensor], name: str) -> Graph:
+    """The row graph of the model `name`, which `state` holds the weights of.
+
+    Raises WeightsError when the tensors' names or shapes are not those of that network.
+    """
+    graph = known_graph(name)
+    expected, found = graph.shapes(), {key: tuple(tensor.shape) for key, tensor in state.items()}
+    if found != expected:
+        odd = min(key for key, _ in set(found.items()) ^ set(expected.items()))
+        raise WeightsError("other_network", model=name, tensor=odd)
+    return graph
+
+
 @contextmanager
 def _own_errors() -> Iterator[None]:
     try:
@@ -65,8 +84,8 @@ def _own_errors() -> Iterator[None]:
 
 
 def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
-    """Every preset in order: its purpose, its settings, whether it can be chosen and if not why, its relative time."""
-    return [_describe(preset, language) for preset in PRESETS.values()]
+    """Every preset in order, one's own models last: its purpose, its settings, whether and why it cannot be chosen."""
+    return [_describe(preset, language) for preset in all_presets().values()]
 
 
 def missing_models(preset: Preset) -> list[str]:
@@ -84,18 +103,39 @@ def _is_here(name: str) -> bool:
 
 def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
-    settings = Settings.from_preset(preset.name).as_dict()
-    why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
-    if preset.scene == "face" and find_spec("spandrel") is None:
-        missing, why = missing or ["spandrel"], "faces_not_installed"
+    settings, reason = Settings.from_preset(preset.name).as_dict(), _reason(preset, missing, language)
     return {
         "name": preset.name,
-        "summary": say(language, f"about_{preset.name}"),
+        "own": preset.own,
+        "summary": _summary(preset, language),
         "model": preset.model,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "scale": preset.scale,
-        "available": not missing,
-        "reason": say(language, why, names=" ".join(missing)) if missing else None,
-        "relative_time": round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3),
+        "available": reason is None,
+        "reason": reason,
+        "relative_time": None if preset.own and missing else _relative_time(preset),
     }
+
+
+def _summary(preset: Preset, language: str) -> str:
+    if not preset.own:
+        return say(language, f"about_{preset.name}")
+    model = weights.Store().find(preset.model)
+    return say(language, "about_own", network=model.network, scale=preset.scale, file=model.origin)
+
+
+def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
+    """Why a preset cannot be chosen; None where it can."""
+    if preset.scene == "face" and find_spec("spandrel") is None:
+        return say(language, "faces_not_installed", names=" ".join(missing or ["spandrel"]))
+    if not missing:
+        return None
+    if preset.own:
+        return say(language, "weights_own_gone", name=preset.model)
+    why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
+    return say(language, why, names=" ".join(missing))
+
+
+def _relative_time(preset: Preset) -> float:
+    return round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3)

@@ -15,17 +15,35 @@ from dataclasses import dataclass, field
 
 import torch
 
+from weights.graphs import (
+    Activate,
+    Add,
+    Affine,
+    Conv,
+    Gate,
+    Graph,
+    Input,
+    Multiply,
+    Nearest,
+    Node,
+    Shuffle,
+    sources_of,
+)
+
 from ..errors import MemoryShortError, is_memory_short
-from .kernels import Kernel, RowNetwork, prepare
-from .networks import Add, Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
+from .kernels import Ready, RowNetwork, prepare
 
 log = logging.getLogger(__name__)
 
+_Rearranging = Input | Add | Multiply | Gate | Nearest | Shuffle
+Feed = Callable[[int, int], torch.Tensor]
+"""Gives the picture's rows [first, last), [last - first, W, 3], float32 in 0..1."""
 Look = Callable[[], object]
 """Called before every piece of a layer; what it raises ends the step."""
 SMALLEST_STRIP = 8
 # A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
 _CACHED_PIXELS = 12_288
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey pictures are trained
 
 
 @dataclass
@@ -69,16 +87,21 @@ class Stream:
     """One picture on its way through one network.
 
     `feed(first, last)` gives the picture's rows [last - first, W, 3], float32 in 0..1 on the device. `step` moves every
-    layer on by at most `rows` rows of the picture and gives the output rows that became complete. A step that failed
-    can be repeated, with fewer rows or with other kernels: nothing is lost and nothing done twice.
+    layer on by at most `rows` rows of the network's grid and gives the output rows that became complete. A step that
+    failed can be repeated, with fewer rows or with other kernels: nothing is lost and nothing done twice. `height` and
+    `width` are then those of the grid. With `transposed` the picture's rows and columns are swapped.
     """
 
-    def __init__(self, graph: Graph, height: int, width: int, feed: Callable[[int, int], torch.Tensor]):
-        self.graph, self.height, self.width = graph, height, width
+    def __init__(self, graph: Graph, height: int, width: int, feed: Feed, *, transposed: bool = False):
+        self.graph = graph
         self.device = feed(0, 1).device
+        self._picture = PictureRows(graph, height, width, feed, transposed)
+        self.height, self.width = self._picture.grid
+        self._transposed = transposed
+        self._size = height * graph.scale, width * graph.scale
         self._peaks: list[torch.Tensor] = []
-        self._feed = feed
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
+        self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
         self._windows = [Window() for _ in graph.nodes]
         self._sources = [sources_of(node) for node in graph.nodes]
         self._readers: list[list[int]] = [[] for _ in graph.nodes]
@@ -90,9 +113,9 @@ class Stream:
 
     @property
     def finished(self) -> bool:
-        return self._windows[-1].end == self.height * self.graph.scale
+        return self._windows[-1].end == self.height * self.graph.nodes[-1].scale
 
-    def step(self, kernels: Mapping[int, Kernel], rows: int, look: Look = lambda: None) -> torch.Tensor:
+    def step(self, kernels: Mapping[int, Ready], rows: int, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows, float32 [n, W * scale, 3] (n is 0 while the layers still fill)."""
         if self._place == 0:
             self._peaks = []
@@ -110,7 +133,7 @@ class Stream:
     def work_done(self) -> float:
         """The share of all multiply-adds that is done, 0..1."""
         done = sum(cost * window.end for cost, window in zip(self._costs, self._windows, strict=True))
-        return done / (self.graph.work * self.height)
+        return done / self._all_costs
 
     def snapshot(self) -> list[Window]:
         """The state between two steps; cheap, since rows are never changed in place."""
@@ -123,7 +146,7 @@ class Stream:
     def release_scratch(self) -> None:
         self._scratch.clear()
 
-    def _advance(self, place: int, kernels: Mapping[int, Kernel], rows: int, look: Look) -> None:
+    def _advance(self, place: int, kernels: Mapping[int, Ready], rows: int, look: Look) -> None:
         node, window = self.graph.nodes[place], self._windows[place]
         target = min(self._available(node), window.end + rows * node.scale)
         block = max(node.enlarge if isinstance(node, Conv) else 1, rows // node.scale)
@@ -133,6 +156,8 @@ class Stream:
             last = min(target, first + block)
             if isinstance(node, Conv):
                 produced = self._convolve(node, kernels[place], first, last)
+            elif isinstance(node, Affine | Activate):
+                produced = kernels[place](self._windows[node.source].take(first, last))
             else:
                 produced = self._rearrange(node, first, last)
             window.push(produced)
@@ -143,19 +168,18 @@ class Stream:
         """How many rows of the node's output its sources allow by now."""
         if isinstance(node, Input):
             return self.height
-        if isinstance(node, Add):
-            return min(self._windows[node.source].end, self._windows[node.trunk].end)
+        ready = min(self._windows[source].end for source in sources_of(node))
         if isinstance(node, Conv):
-            ready = min(self._windows[source].end for source in node.sources)
             complete = ready == self.height * node.scale // node.enlarge
-            return (ready if complete else max(ready - 1, 0)) * node.enlarge
-        return self._windows[node.source].end * node.factor
+            return (ready if complete else max(ready - node.size // 2, 0)) * node.enlarge
+        return ready * node.factor if isinstance(node, Nearest | Shuffle) else ready
 
-    def _convolve(self, node: Conv, kernel: Kernel, first: int, last: int) -> torch.Tensor:
+    def _convolve(self, node: Conv, kernel: Ready, first: int, last: int) -> torch.Tensor:
         height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
-        above, below = first // node.enlarge - 1, -(-last // node.enlarge) + 1
+        above, below = first // node.enlarge - node.size // 2, -(-last // node.enlarge) + node.size // 2
         top, bottom = max(above, 0), min(below, height)
-        rows = self._buffer(kernel.weight.dtype, below - above, width, kernel.weight.shape[1])  # [n + 2, W, in]
+        taken = sum(self.graph.nodes[source].channels for source in node.sources)
+        rows = self._buffer(kernel.dtype, below - above, width, taken)  # [n + 2, W, in], [n, W, in] for 1x1
         if above < 0:
             rows[0].zero_()
         if below > height:
@@ -177,13 +201,11 @@ class Stream:
             scratch = self._scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
         return scratch[:size].view(shape)  # [n, W, C]
 
-    def _rearrange(self, node: Input | Add | Nearest | Shuffle, first: int, last: int) -> torch.Tensor:
+    def _rearrange(self, node: _Rearranging, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):
-            return self._feed(first, last)  # [n, W, 3]
-        if isinstance(node, Add):
-            # Converted first: adding two precisions in one call is many times slower on a processor.
-            correction = self._windows[node.source].take(first, last).float()  # [n, W, C]
-            return torch.add(self._windows[node.trunk].take(first, last), correction, alpha=node.factor)  # [n, W, C]
+            return self._picture.rows(first, last)  # [n, W, C]
+        if isinstance(node, Add | Multiply | Gate):
+            return self._combine(node, first, last)
         factor = node.factor
         low, high = first // factor, -(-last // factor)
         rows = self._windows[node.source].take(low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
@@ -191,10 +213,21 @@ class Stream:
             rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
         else:
             count, width, _ = rows.shape
-            rows = rows.view(count, width, node.channels, factor, factor)  # [n, W, C, row, column]
-            rows = rows.permute(0, 3, 1, 4, 2)  # [n, row, W, column, C]
+            rows = rows.reshape(count, width, node.channels, factor, factor)  # [n, W, C, row, column]
+            row, column = (4, 3) if self._transposed else (3, 4)
+            rows = rows.permute(0, row, 1, column, 2)  # [n, row, W, column, C]
             rows = rows.reshape(count * factor, width * factor, node.channels)  # [n * f, W * f, C]
         return rows[first - low * factor : last - low * factor]
+
+    def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
+        # Converted first: two precisions in one call are many times slower on a processor.
+        source = self._windows[node.source].take(first, last).float()  # [n, W, C]
+        trunk = self._windows[node.trunk].take(first, last).float()  # [n, W, C]
+        if isinstance(node, Add):
+            return torch.add(trunk, source, alpha=node.factor)
+        if isinstance(node, Multiply):
+            return trunk * source
+        return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
     def _forget(self, sources: Sequence[int]) -> None:
         """Let go of the rows that no reader needs any more, at once: a step's rows are many times a window's."""
@@ -205,14 +238,55 @@ class Stream:
         """The first source row that the reader's next output row looks at."""
         node, done = self.graph.nodes[reader], self._windows[reader].end
         if isinstance(node, Conv):
-            return done // node.enlarge - 1
+            return done // node.enlarge - node.size // 2
         return done // node.factor if isinstance(node, Nearest | Shuffle) else done
 
     def _collect(self) -> torch.Tensor:
         window = self._windows[-1]
-        rows = window.take(window.start, window.end) if window.chunks else torch.empty(0)  # [n, W * scale, 3]
+        height, width = self._size
+        first, last = window.start, min(window.end, height)
+        rows = window.take(first, last)[:, :width] if first < last else torch.empty(0)  # [n, W * scale, C]
         window.start, window.chunks = window.end, []
-        return rows
+        return rows.expand(-1, -1, 3) if rows.numel() and rows.shape[2] == 1 else rows  # [n, W * scale, 3]
+
+
+class PictureRows:
+    """The picture as a network takes it: grey where it knows only grey, several pixels as one where it unshuffles.
+
+    Then the picture is first continued to a multiple of those, mirrored at its last one.
+    """
+
+    def __init__(self, graph: Graph, height: int, width: int, feed: Feed, transposed: bool):
+        self._feed, self._height, self._width, self._transposed = feed, height, width, transposed
+        self._grey, self._fold = graph.picture_channels == 1, graph.unshuffle
+        self.grid = -(-height // self._fold), -(-width // self._fold)
+
+    def rows(self, first: int, last: int) -> torch.Tensor:
+        """The rows [first, last) of the network's grid, float32 [n, W, C]."""
+        if self._fold == 1:
+            return self._coloured(self._feed(first, last))
+        fold = self._fold
+        rows = self._coloured(self._continued(first * fold, last * fold))  # [n * f, W * f, C]
+        rows = rows.unflatten(0, (-1, fold)).unflatten(2, (-1, fold))  # [n, row, W, column, C]
+        row, column = (3, 1) if self._transposed else (1, 3)
+        return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
+
+    def _coloured(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
+
+    def _continued(self, first: int, last: int) -> torch.Tensor:
+        parts = [self._feed(first, min(last, self._height))] if first < self._height else []
+        for row in range(max(first, self._height), last):
+            mirrored = _mirrored(row, self._height)
+            parts.append(self._feed(mirrored, mirrored + 1))
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # [n, W, 3]
+        beyond = [_mirrored(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
+        return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
+
+
+def _mirrored(place: int, length: int) -> int:
+    """Which pixel stands for the one at `place` beyond the last; the first one where the picture is too short."""
+    return max(0, 2 * (length - 1) - place)
 
 
 class Steps:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import cv2
 import numpy as np
 
 from ..picture import FLAWLESS, Flaws
-from ..settings import FACTOR
 
 Rows = Callable[[int, int], np.ndarray]
 """Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
@@ -35,11 +35,6 @@ _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
 
 _LEAST_ENERGY = 0.25
-_UP_AND_DOWN = (
-    cv2.resize(np.eye(5, dtype=np.float32)[2:3], (20, 1), interpolation=cv2.INTER_CUBIC).reshape(5, 4).mean(1)
-)
-"""What a picture goes through that is enlarged and averaged down again, along one side."""
-
 _BLOCK_PIXELS = 2**18
 _BLOCK_ROWS = 32, 256
 _AVERAGED_ROWS = 16
@@ -72,6 +67,7 @@ class Ground:
 
     network: Rows
     photo: Photo
+    factor: int
     strength: float
     fidelity: float
     _blocks: dict[int, np.ndarray] = field(default_factory=dict)
@@ -103,7 +99,8 @@ class Ground:
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
         cleaned = share * _cleaned(self.photo.part(low, high), self.photo.flaws)
-        averaged = cv2.sepFilter2D(cleaned, -1, _UP_AND_DOWN, _UP_AND_DOWN, borderType=cv2.BORDER_REPLICATE)
+        taps = _up_and_down(self.factor)
+        averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]
 
     def _averages(self, first: int, last: int) -> np.ndarray:
@@ -111,10 +108,17 @@ class Ground:
         averages = np.empty((last - first, self.photo.width, 3), np.float32)
         for low in range(first, last, _AVERAGED_ROWS):
             high = min(low + _AVERAGED_ROWS, last)
-            rows = self.network(FACTOR * low, FACTOR * high).astype(np.float32)
+            rows = self.network(self.factor * low, self.factor * high).astype(np.float32)
             size = (self.photo.width, high - low)
             averages[low - first : high - first] = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
         return averages * np.float32(255 / self.photo.levels)
+
+
+@cache
+def _up_and_down(factor: int) -> np.ndarray:
+    """What a picture goes through that is enlarged by `factor` and averaged down again, along one side [5]."""
+    point = np.eye(5, dtype=np.float32)[2:3]
+    return cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC).reshape(5, factor).mean(1)
 
 
 def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..picture import Box
-from ..settings import FACTOR, Settings, largest_scale
+from ..settings import Settings, largest_scale
 
 DPI = 300
 """What a print is usually made with, in pixels an inch."""
@@ -93,15 +93,17 @@ def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
     return np.rint(np.clip(rows, 0, levels)).astype(np.uint16)
 
 
-def enlarge_rows(source: Callable[[int, int], np.ndarray], height: int, first: int, last: int) -> np.ndarray:
-    """The rows [first, last) of the bicubic x4 enlargement of a picture of `height` rows, float32 in its levels.
+def enlarge_rows(
+    source: Callable[[int, int], np.ndarray], height: int, factor: int, first: int, last: int
+) -> np.ndarray:
+    """The rows [first, last) of a picture of `height` rows enlarged bicubically by `factor`, float32 in its levels.
 
     Keys 1981, with OpenCV's a = -0.75; pixel centres aligned; the border repeats. May overshoot the levels.
     """
-    low, high = max(first // FACTOR - _HALO, 0), min(-(-last // FACTOR) + _HALO, height)
+    low, high = max(first // factor - _HALO, 0), min(-(-last // factor) + _HALO, height)
     rows = source(low, high).astype(np.float32)
-    size = (rows.shape[1] * FACTOR, rows.shape[0] * FACTOR)
-    return cv2.resize(rows, size, interpolation=cv2.INTER_CUBIC)[first - low * FACTOR : last - low * FACTOR]
+    size = (rows.shape[1] * factor, rows.shape[0] * factor)
+    return cv2.resize(rows, size, interpolation=cv2.INTER_CUBIC)[first - low * factor : last - low * factor]
 
 
 def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
@@ -111,7 +113,7 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     """
 
     def enlarged(a: int, b: int) -> np.ndarray:
-        return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], a, b)
+        return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], grid.factor, a, b)
 
     return rounded(grid.rows(enlarged, first, last), np.iinfo(plane.dtype).max)
 
@@ -122,10 +124,11 @@ def enlarge_part(picture: np.ndarray, size: tuple[int, int], rows: Span, columns
     The same cubic as in `enlarge_rows`, at any ratio; at one and the same size it is the picture itself.
     """
     height, width = picture.shape[:2]
-    if size == (FACTOR * height, FACTOR * width):
-        left, right = _covered(columns, 1 / FACTOR, width)
-        made = enlarge_rows(lambda first, last: picture[first:last, left:right], height, *rows)
-        return rounded(made[:, columns[0] - FACTOR * left : columns[1] - FACTOR * left], np.iinfo(picture.dtype).max)
+    factor = size[0] // height
+    if size == (factor * height, factor * width):
+        left, right = _covered(columns, 1 / factor, width)
+        made = enlarge_rows(lambda first, last: picture[first:last, left:right], height, factor, *rows)
+        return rounded(made[:, columns[0] - factor * left : columns[1] - factor * left], np.iinfo(picture.dtype).max)
     first, last = columns
     starts = range(first, last, _WIDEST)
     pieces = [_mapped(picture, size, rows, (start, min(start + _WIDEST, last))) for start in starts]

@@ -16,7 +16,7 @@ from ..errors import Cancelled
 from ..inference.network_output import streams_columns
 from ..picture import Box, Picture
 from ..scenes.faces import FacePatch, apply
-from ..settings import FACTOR, Settings
+from ..settings import Settings
 from .fidelity import DIFFERENCE_HALO, Photo, Rows, difference
 from .formats import ORIGIN_TEXTS, Origin
 from .png import PngFormat, PngWriter
@@ -43,7 +43,7 @@ class Written:
 class ResultRows:
     """The finished picture as rows on demand: tuned colour, enlarged alpha, grey where the input was grey.
 
-    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type, and
+    `network` gives rows of the network's output for `picture`, [n, s * width, 3] in the picture's own type, and
     `photo` what the network saw of it; `overlay` puts over them what a scene has made; `cut` says where
     the picture lies in the whole one, if it is a part.
     """
@@ -138,14 +138,15 @@ class WholePicture:
 class GrowingPicture:
     """Watches a run: the picture as far as it has come, and at the end before and after for the screen.
 
-    `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it stays visible, dimmed, where nothing has come yet.
+    The network makes it `factor` times as large. `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it stays
+    visible, dimmed, where nothing has come yet.
     """
 
-    def __init__(self, width: int, height: int, backdrop: np.ndarray):
+    def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
         # every second pixel or fewer is enough for a small picture that is shown for a moment
-        self._step = max(1, 4 * max(width, height) // (2 * LIVE))
+        self._step = max(1, factor * max(width, height) // (2 * LIVE))
         self._columns, self._passed = streams_columns(height, width), 0
-        size = (-(-4 * side // self._step) for side in (height, width))
+        size = (-(-factor * side // self._step) for side in (height, width))
         self._live = Rendition(*size, columns=self._columns, limit=LIVE)
         self._live.pixels[:] = reduce(backdrop, self._live.size)[..., :3] // 3
         self._changed = False
@@ -196,7 +197,7 @@ def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[i
     """
     if not patches:
         return None
-    top, left = FACTOR * origin[0], FACTOR * origin[1]
+    top, left = settings.factor * origin[0], settings.factor * origin[1]
     return lambda rows, first: apply(rows, top + first, patches, settings.strength, left=left)
 
 

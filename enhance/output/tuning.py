@@ -30,7 +30,7 @@ _SHARPEN_GAIN = 2.0
 class Tuning:
     """One picture's way from the network's output to the result, as rows on demand.
 
-    `network` gives rows of the network's output [4 * height, 4 * width, 3] for `photo`, both uint8 (`levels` 255) or
+    `network` gives rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
     both uint16 (65535), which may be cut out of a larger one. The result is of the same type, `size` large.
     """
 
@@ -75,13 +75,13 @@ class Tuning:
     def _ground(self) -> Ground | None:
         one = self.settings
         mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
-        return Ground(self.network, self.photo, one.blend, one.fidelity) if mixes else None
+        return Ground(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
         """Rows of the network's share and of what it stands on, float32 in the picture's own levels."""
         rows = self.network(first, last).astype(np.float32)
         if self._ground is not None:
-            ground = enlarge_rows(self._ground.rows, self.photo.height, first, last)
+            ground = enlarge_rows(self._ground.rows, self.photo.height, self.settings.factor, first, last)
             rows = cv2.addWeighted(rows, self.settings.blend, ground, self.photo.levels / 255, 0, dst=rows)
         return self._overlaid(rows, first)
 

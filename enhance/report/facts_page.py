@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..info import faithfulness, settings_in
 from ..picture import Picture
 from ..picture.colour import profile_name
-from ..settings import PRESETS, Settings
+from ..settings import Settings, all_presets
 from ..tasks import download_name
 from ..texts import PixelCount, name_of, say_print, source_in_words
 from .findings import Findings
@@ -137,8 +137,8 @@ def _draw_bars(sheet: Sheet, y: float, info: Mapping[str, Any]) -> float:
     settings = {name: _number(value) for name, value in _group(info, "settings").items()}
     seconds = {name: _number(value) for name, value in _group(info, "seconds").items()}
     (left, width), (right, _) = column(0, 2), column(1, 2)
-    preset = PRESETS.get(str(at(info, "preset")))
-    unused = set() if preset is None or preset.denoises else {"denoise"}
+    preset = all_presets().get(str(at(info, "preset")))
+    unused = set() if preset is not None and preset.denoises else {"denoise"}
     note = "report_settings_note"
     if at(info, "settings", "tuning") is False:
         unused |= {"strength", "fidelity", "sharpen", "saturation", "contrast"}

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import EnhanceError
 from ..picture import Box, Picture
-from ..settings import FACTOR
+from ..settings import PRESETS
 from .face_detection import Face, find_faces
 from .gfpgan import CROP, align, inverse, moved, scale_of
 
@@ -34,6 +34,7 @@ _INNER = (125.0, 165.0)
 _OUTER = (205.0, 222.0)
 _LIGHT_SIGMA = 32.0  # colour and light coarser than this, in pixels of the crop, are the picture's own
 _REMEMBERED = 4
+_SCALE = PRESETS["face"].scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +165,14 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarr
     if restored.shape != crop.shape or not np.isfinite(restored).all():
         raise EnhanceError("faces_no_picture")
     restored = _in_the_light_of(crop, restored)
-    smaller = min(1.0, FACTOR / scale_of(matrix))
+    smaller = min(1.0, _SCALE / scale_of(matrix))
     if smaller < 1:
         side = max(1, round(CROP * smaller))
         restored = cv2.resize(restored, (side, side), interpolation=cv2.INTER_AREA)
     levels = np.iinfo(rgb.dtype).max
     pixels = np.rint(np.clip(restored, 0, 1) * levels).astype(rgb.dtype)
     to_crop = _from_enlarged(matrix)
-    return FacePatch(pixels, to_crop, *_extent(to_crop, FACTOR * rgb.shape[0], FACTOR * rgb.shape[1]))
+    return FacePatch(pixels, to_crop, *_extent(to_crop, _SCALE * rgb.shape[0], _SCALE * rgb.shape[1]))
 
 
 def _in_the_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -184,8 +185,8 @@ def _in_the_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
 
 def _from_enlarged(matrix: np.ndarray) -> np.ndarray:
     """The matrix for the enlarged picture's pixels: their centres lie at (X + 0.5) / 4 - 0.5 in the input."""
-    shift = 0.5 / FACTOR - 0.5
-    return np.column_stack([matrix[:, :2] / FACTOR, matrix[:, :2] @ np.full(2, shift) + matrix[:, 2]])
+    shift = 0.5 / _SCALE - 0.5
+    return np.column_stack([matrix[:, :2] / _SCALE, matrix[:, :2] @ np.full(2, shift) + matrix[:, 2]])
 
 
 def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:

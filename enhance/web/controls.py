@@ -12,7 +12,7 @@ import gradio as gr
 from ..errors import SettingsError
 from ..output.formats import Encoding
 from ..settings import Settings
-from ..texts import say
+from ..texts import name_of, say
 from . import fragments
 from .history import show_history
 from .language import language_of
@@ -44,10 +44,10 @@ def about_presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
 
 def _about(language: str, preset: Mapping[str, Any]) -> str:
     name, share = preset["name"], preset["relative_time"]
-    lines = [say(language, f"about_{name}")]
+    lines = [preset["summary"]]
     if not preset["available"]:
         lines.append(say(language, "unavailable", reason=preset["reason"]))
-    elif share < 1:
+    elif share is not None and share < 1:
         lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
     example = ""
     if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
@@ -157,7 +157,7 @@ class ControlHandlers:
         visitor.listed = list_of(request, key)
         known = visitor.upload is not None
         page, presets = self._page, self._services.enhancer.presets(language)
-        choices = [(say(language, f"preset_{preset['name']}"), preset["name"]) for preset in presets]
+        choices = [(name_of(language, "preset", preset["name"]), preset["name"]) for preset in presets]
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
         problem = ""
         if visitor.upload is None:

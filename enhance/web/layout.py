@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..settings import FACTOR, PRESETS, RANGES, Settings
+from ..settings import DEFAULT_PRESET, PRESETS, RANGES, Settings
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
 STEPS = {"contrast": 0.01, "tile": 64}
@@ -236,7 +236,8 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
         controls["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **told)
         controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
     look: dict[str, Any] = {"label": words("scale"), "elem_id": "scale", "elem_classes": "bare"}
-    controls["scale"] = gr.Radio([(f"{one}×", one) for one in range(1, FACTOR + 1)], value=FACTOR, **look)
+    most = PRESETS[DEFAULT_PRESET].scale
+    controls["scale"] = gr.Radio([(f"{one}×", one) for one in range(1, most + 1)], value=most, **look)
     return ControlsCard(controls, problem, about, changed, reset), (tips, offers, faster)
 
 

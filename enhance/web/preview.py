@@ -22,7 +22,7 @@ from ..output.png import encode_png
 from ..output.rendition import icc_for_screen, save_for_screen, small_size, to_screen, whole_picture
 from ..picture import Box, Picture, read_picture
 from ..preview import Preview
-from ..settings import PRESETS, Settings, network_key, signature
+from ..settings import Settings, network_key, signature
 from ..texts import say
 from .language import reason
 from .metrics import Metrics
@@ -216,7 +216,7 @@ def state_of(visitor: Visitor) -> str:
 def signature_wanted(visitor: Visitor, preview: Preview) -> str | None:
     """The signature of what the controls ask for, by the model and precision of `preview`; None for another model."""
     info, controls = preview.info, visitor.controls
-    if visitor.upload is None or PRESETS[controls.preset].model != info["model"]["name"]:
+    if visitor.upload is None or controls.model != info["model"]["name"]:
         return None
     return signature(visitor.upload.sha256, controls, info["model"]["sha256"], info["precision"])
 

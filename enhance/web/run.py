@@ -148,7 +148,7 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
     settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
-    picture = GrowingPicture(upload.facts.width, upload.facts.height, pixels)
+    picture = GrowingPicture(upload.facts.width, upload.facts.height, settings.factor, pixels)
     entry = begin(tasks, visitor, upload, settings, pixels)
 
     def do(run: PageRun) -> Finished:

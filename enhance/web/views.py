@@ -21,7 +21,7 @@ from ..output.resample import result_size
 from ..output.result import WholePicture
 from ..picture import Facts, Picture
 from ..preview import choose_box
-from ..settings import PRESETS, Settings, largest_scale, signature
+from ..settings import Settings, largest_scale, signature
 from ..tasks import download_name
 from ..texts import say, say_time, straight
 from . import fragments
@@ -155,7 +155,7 @@ def shown_controls(settings: Settings) -> dict[str, object]:
     return {
         "scale": settings.scale or largest_scale(settings),
         "tuning": settings.tuning,
-        "denoise": gr.Slider(value=settings.denoise, visible=PRESETS[settings.preset].denoises),
+        "denoise": gr.Slider(value=settings.denoise, visible=settings.denoises),
         "tile": settings.tile,
         **{name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED},
     }
@@ -214,7 +214,7 @@ def result_is_current(visitor: Visitor) -> bool:
     if finished is None or upload is None:
         return False
     model, precision = finished.info["model"], finished.info["precision"]
-    if PRESETS[controls.preset].model != model["name"]:
+    if controls.model != model["name"]:
         return False
     return finished.info["signature"] == signature(upload.sha256, controls, model["sha256"], precision)
 

@@ -11,8 +11,9 @@ from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.inference.device import pick_device, pick_precision
 from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel
-from enhance.inference.networks import _KNOWN, known_graph
+from enhance.inference.models import known_graph
 from enhance.inference.rows import SMALLEST_STRIP
+from weights.networks import SHIPPED
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -153,7 +154,7 @@ def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):
     assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
     assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
     known = replace(known_graph(FAST), precisions=("fp32",))
-    monkeypatch.setitem(_KNOWN, FAST, lambda: known)
+    monkeypatch.setitem(SHIPPED, FAST, lambda: known)
 
     engine = Engine("cpu", "bf16")
 

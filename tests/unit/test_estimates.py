@@ -10,7 +10,7 @@ import torch
 
 from enhance.inference.device import Speedometer
 from enhance.inference.engine import _Clock
-from enhance.inference.networks import known_graph
+from enhance.inference.models import known_graph
 
 MODEL, DTYPE = "realesrgan-x4plus", torch.float32
 

@@ -33,7 +33,7 @@ def tilted(degrees: float, scale: float, middle: tuple[float, float]) -> np.ndar
 
 def enlarged(rgb: np.ndarray) -> np.ndarray:
     height, levels = rgb.shape[0], np.iinfo(rgb.dtype).max
-    rows = enlarge_rows(lambda a, b: rgb[a:b], height, 0, 4 * height)
+    rows = enlarge_rows(lambda a, b: rgb[a:b], height, 4, 0, 4 * height)
     return np.rint(np.clip(rows, 0, levels)).astype(rgb.dtype)
 
 

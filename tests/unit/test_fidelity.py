@@ -135,7 +135,7 @@ def test_a_border_between_blocks_cannot_be_found(monkeypatch):
 
 
 def ground_of(photo: np.ndarray, network: np.ndarray) -> np.ndarray:
-    return Ground(lambda a, b: network[a:b], tuning_of(photo, network, FAITHFUL).photo, 0.65, 1).rows(0, len(photo))
+    return Ground(lambda a, b: network[a:b], tuning_of(photo, network, FAITHFUL).photo, 4, 0.65, 1).rows(0, len(photo))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (13, 16)])

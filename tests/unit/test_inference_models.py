@@ -12,8 +12,8 @@ import weights
 from enhance import Enhancer, Settings, StorageError, WeightsError
 from enhance.inference import models
 from enhance.inference.engine import Engine
-from enhance.inference.networks import srvgg
 from enhance.settings import Recipe
+from weights.networks import srvgg
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def small_networks(monkeypatch):
         name: {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in graph.shapes().items()}
         for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
     }
-    monkeypatch.setattr("enhance.inference.networks._KNOWN", dict.fromkeys(states, lambda: graph))
+    monkeypatch.setattr(weights, "graph_of", lambda name: graph)
     monkeypatch.setattr(weights, "ensure", lambda name, *_: weights.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
     monkeypatch.setattr(weights, "read_state_dict", lambda located: states[located.name])
     return states

@@ -148,7 +148,7 @@ def test_a_part_has_the_pixels_that_the_whole_has_there(photo, network, size):
 def test_enlarged_rows_are_opencvs_bicubic(photo):
     whole = cv2.resize(photo.astype(np.float32), (224, 160), interpolation=cv2.INTER_CUBIC)
 
-    rows = enlarge_rows(lambda a, b: photo[a:b], 40, 53, 91)
+    rows = enlarge_rows(lambda a, b: photo[a:b], 40, 4, 53, 91)
 
     np.testing.assert_allclose(rows, whole[53:91], atol=1e-3)
 

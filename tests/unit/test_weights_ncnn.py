@@ -81,10 +81,10 @@ def test_a_bin_that_is_not_exactly_the_layers_is_refused(change, complaint: str)
     ("old", "new", "complaint"),
     [
         ("7767517", "7767518", "magic number"),
-        ("PReLU                    PRelu_1 ", "Swish                    PRelu_1 ", "not a layer of Real-ESRGAN"),
-        ("105 0=48 1=3", "105 0=24 1=3", r"shape \[24, 128, 3, 3\] where body\.34 of the official network"),
-        ("5=1 6=1728", "5=0 6=1728", "not a layer of Real-ESRGAN"),
-        ("6=1728", "6=many", "not a layer of Real-ESRGAN"),
+        ("PReLU                    PRelu_1 ", "Swish                    PRelu_1 ", "too many or too few layers"),
+        ("105 0=48 1=3", "105 0=24 1=3", r"shape \[24, 128, 3, 3\] where body\.34\.weight of the official network"),
+        ("5=1 6=1728", "5=0 6=1728", "unknown tag"),
+        ("6=1728", "6=many", "line 5 of the ncnn description cannot be understood"),
     ],
 )
 def test_a_param_of_another_network_is_refused(old: str, new: str, complaint: str):
@@ -99,4 +99,4 @@ def test_a_param_with_a_layer_missing_is_refused():
     lines = param.splitlines()
     with pytest.raises(ModelFileError, match="too many or too few layers"):
         read_ncnn(network, "\n".join(lines[:4] + lines[5:]), data)
-    assert len(read_layers(param)) == 35
+    assert len([layer for layer in read_layers(param) if layer.kind in ("Convolution", "PReLU")]) == 35

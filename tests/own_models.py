@@ -1,0 +1,77 @@
+"""Files of models as people have them, with random weights, and spandrel, which reads the community's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from spandrel import ModelLoader, SizeRequirements
+from spandrel.__helpers.size_req import pad_tensor
+from spandrel.architectures.Compact import Compact
+from spandrel.architectures.ESRGAN import ESRGAN
+from spandrel.architectures.SPAN import SPAN
+
+State = dict[str, torch.Tensor]
+
+
+def esrgan(**options: object) -> Callable[[], torch.nn.Module]:
+    return lambda: ESRGAN(**{"num_filters": 8, "num_blocks": 2, **options})  # type: ignore[arg-type]
+
+
+def compact(upscale: int, channels: int = 3) -> Callable[[], torch.nn.Module]:
+    return lambda: Compact(num_in_ch=channels, num_out_ch=channels, num_feat=8, num_conv=2, upscale=upscale)
+
+
+def span(upscale: int, **options: object) -> Callable[[], torch.nn.Module]:
+    shape = {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8, "upscale": upscale}
+    return lambda: SPAN(**{**shape, **options})  # type: ignore[arg-type]
+
+
+NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+    **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 2, 4, 8, 16)},
+    "esrgan-plus": esrgan(plus=True),
+    "esrgan-grey": esrgan(in_nc=1, out_nc=1),
+    "esrgan-grey-to-colour": esrgan(in_nc=1, out_nc=3, scale=1),
+    "esrgan-wide": esrgan(num_filters=12, num_blocks=3),
+    "esrgan-unshuffle-2": esrgan(in_nc=12, shuffle_factor=2),
+    "esrgan-unshuffle-4": esrgan(in_nc=48, shuffle_factor=4),
+    "esrgan-unshuffle-grey": esrgan(in_nc=4, out_nc=1, shuffle_factor=2, scale=8),
+    **{f"compact-{scale}x": compact(scale) for scale in (1, 2, 3, 4)},
+    "compact-grey": compact(2, channels=1),
+    **{f"span-{scale}x": span(scale) for scale in (1, 2, 3, 4)},
+    "span-no-norm": span(2, norm=False),
+    "span-grey": span(2, norm=False, num_in_ch=1, num_out_ch=1),
+}
+
+
+def random_state(network: torch.nn.Module, seed: int = 0) -> State:
+    """Weights that neither fade nor burst on the way through, and an output in the middle of the range."""
+    generator = torch.Generator().manual_seed(seed)
+    state = network.state_dict()
+    for name, tensor in state.items():
+        fan = tensor[0].numel() if tensor.ndim == 4 else 16
+        spread = 0.2 if "upsampler" in name else 1.0
+        state[name] = torch.randn(tensor.shape, generator=generator) * spread / fan**0.5
+    if "conv_1.sk.weight" in state and "no_norm" not in state:
+        for name in ("conv_1.sk", "conv_1.conv.0"):
+            state[f"{name}.weight"] /= 255
+    last = [name for name in state if name.endswith(".bias")][-1]
+    state[last] = torch.full_like(state[last], 0.5)
+    return state
+
+
+def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:
+    """What spandrel makes of uint8 [H, W, 3] with the model in a file, [s * H, s * W, 3] in levels."""
+    model = ModelLoader("cpu").load_from_file(file)
+    batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
+    if model.input_channels == 1:
+        batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    # Its networks by themselves, and its padding of pictures that are no multiple: it pads some networks without need.
+    fold = getattr(model.model, "shuffle_factor", None) or 1
+    _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
+    with torch.inference_mode():
+        made = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
+    made = made[: rgb.shape[0] * model.scale, : rgb.shape[1] * model.scale]
+    return np.broadcast_to(made.numpy(), (*made.shape[:2], 3))

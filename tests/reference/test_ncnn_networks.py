@@ -1,0 +1,190 @@
+"""Networks known by nothing but their ncnn files, as Upscayl's users have them, against ncnn itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+import weights
+from enhance.inference.engine import Engine
+from weights import ModelFileError
+from weights.adding import add
+from weights.graphs import Activate, Conv, Gate, Nearest
+
+ncnn = pytest.importorskip("ncnn")
+
+
+class Written:
+    """Layers and their random weights, written as ncnn's converter writes them."""
+
+    def __init__(self) -> None:
+        self.lines, self.weights, self._random = ["Input in 0 1 data"], b"", np.random.default_rng(4)
+
+    def layer(self, kind: str, inputs: str, output: str, settings: str = "") -> Written:
+        counts = f"{len(inputs.split())} {len(output.split())}"
+        self.lines.append(f"{kind} {kind.lower()}{len(self.lines)} {counts} {inputs} {output} {settings}")
+        return self
+
+    def conv(self, source: str, output: str, taken: int, made: int, size: int = 3, more: str = "") -> Written:
+        values = self._random.normal(0, 1 / np.sqrt(taken * size**2), made * taken * size**2)
+        self.weights += bytes(4) + values.astype("<f4").tobytes()
+        self.floats(made, 0.5 if output == "output" else 0.0)
+        return self.layer("Convolution", source, output, f"0={made} 1={size} 4={size // 2} 5=1 6={values.size} {more}")
+
+    def floats(self, count: int, middle: float) -> Written:
+        self.weights += self._random.normal(middle, 0.05, count).astype("<f4").tobytes()
+        return self
+
+    def save(self, folder: Path) -> Path:
+        path = folder / "model.param"
+        path.write_text("\n".join(["7767517", f"{len(self.lines)} 99", *self.lines]) + "\n")
+        path.with_suffix(".bin").write_bytes(self.weights)
+        return path
+
+
+def rrdb_3x() -> Written:
+    leaky = "9=2 -23310=1,2.000000e-01"
+    made = Written().conv("data", "first", 3, 8).layer("Split", "first", "a b c d")
+    made.conv("a", "one", 8, 4, more=leaky).layer("Concat", "b one", "both").conv("both", "two", 12, 8)
+    made.layer("Eltwise", "two c", "sum", "0=1 -23301=2,2.000000e-01,1.000000e+00").layer("BinaryOp", "sum d", "up")
+    made.layer("Interp", "up", "wide", "0=1 1=3.000000e+00 2=3.000000e+00")
+    return made.conv("wide", "fine", 8, 4, more=leaky).conv("fine", "output", 4, 3)
+
+
+def doubled_twice() -> Written:
+    made = Written().conv("data", "first", 3, 8).layer("Interp", "first", "wide", "0=1 1=2.0 2=2.0")
+    made.conv("wide", "one", 8, 8).floats(8, 0.2).layer("PReLU", "one", "bent", "0=8")
+    made.layer("Interp", "bent", "wider", "0=1 1=2.0 2=2.0").layer("Split", "wider", "x y")
+    return made.conv("x", "two", 8, 8, more="9=1").layer("BinaryOp", "two y", "sum").conv("sum", "output", 8, 3)
+
+
+def compact_3x() -> Written:
+    made = Written().layer("Split", "data", "x y").conv("x", "one", 3, 8)
+    made.floats(8, 0.2).layer("PReLU", "one", "bent", "0=8").conv("bent", "last", 8, 27)
+    made.layer("PixelShuffle", "last", "fine", "0=3").layer("Interp", "y", "near", "0=1 1=3.0 2=3.0")
+    return made.layer("BinaryOp", "fine near", "output")
+
+
+def span_2x() -> Written:
+    made = Written().floats(3, 0.4).layer("MemoryData", "", "mean", "0=1 1=1 2=3")
+    made.layer("BinaryOp", "data mean", "less", "0=1").layer("BinaryOp", "less", "more", "0=2 1=1 2=2.5")
+    made.conv("more", "first", 3, 8).layer("Split", "first", "a b c").conv("c", "one", 8, 8)
+    made.layer("Swish", "one", "bent").layer("Split", "bent", "inner rest").conv("rest", "three", 8, 8)
+    made.layer("Split", "three", "s t").layer("Sigmoid", "t", "gate").layer("BinaryOp", "gate", "low", "0=1 1=1 2=0.5")
+    made.layer("BinaryOp", "s b", "sum").layer("BinaryOp", "sum low", "out", "0=2")
+    made.layer("Concat", "a out inner", "all").conv("all", "thin", 24, 8, size=1).conv("thin", "last", 8, 12)
+    return made.layer("PixelShuffle", "last", "output", "0=2")
+
+
+def everything_by_itself() -> Written:
+    made = Written().conv("data", "first", 3, 6, more="9=4").layer("Split", "first", "a b c d e")
+    made.layer("BinaryOp", "a", "turned", "0=7 1=1 2=1.0").layer("ReLU", "turned", "bent", "0=0.1")
+    made.floats(1, 0.3).layer("PReLU", "b", "soft", "0=1").layer("BinaryOp", "bent soft", "less", "0=1")
+    made.layer("Eltwise", "c less", "product", "0=0").layer("Sigmoid", "product", "gate").layer("Split", "gate", "g h")
+    made.layer("BinaryOp", "g d", "one", "0=2").layer("BinaryOp", "h e", "two", "0=2").layer("Swish", "two", "three")
+    made.layer("Eltwise", "one three", "sum", "0=1 -23301=2,5.000000e-01,2.000000e+00")
+    made.floats(6, 1.0).layer("MemoryData", "", "gain", "0=1 1=1 2=6").layer("BinaryOp", "sum gain", "more", "0=2")
+    return made.layer("ReLU", "more", "kept").conv("kept", "output", 6, 3, size=1)
+
+
+NETWORKS = {made.__name__: made for made in (rrdb_3x, doubled_twice, compact_3x, span_2x, everything_by_itself)}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path / "weights"
+    torch.set_num_threads(before)
+
+
+def ncnns(param: Path, rgb: np.ndarray) -> np.ndarray:
+    """What ncnn makes of uint8 [H, W, 3], at full precision, in levels."""
+    network = ncnn.Net()
+    for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "winograd_convolution", "sgemm_convolution"):
+        setattr(network.opt, f"use_{option}", False)
+    network.opt.num_threads = 1
+    assert network.load_param(str(param)) == network.load_model(str(param.with_suffix(".bin"))) == 0
+    given = ncnn.Mat(rgb.shape[1], rgb.shape[0], 3)
+    np.array(given, copy=False)[:] = rgb.transpose(2, 0, 1) / 255
+    extractor = network.create_extractor()
+    extractor.input("data", given)
+    _, made = extractor.extract("output")
+    return np.array(made).transpose(1, 2, 0).clip(0, 1) * 255
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_of_ncnns_layers_gives_what_ncnn_gives(network: str, tmp_path: Path, own_folder: Path):
+    param = NETWORKS[network]().save(tmp_path)
+    made = add(param, None, own_folder)
+    engine = Engine("cpu", "fp32")
+
+    for height, width in [(1, 1), (7, 3), (9, 14), (21, 6)]:
+        rgb = np.ascontiguousarray(data.astronaut()[100 : 100 + height, 190 : 190 + width])
+        expected = ncnns(param, rgb)
+        result = engine.enlarge(rgb, made.name, tile=64)
+        assert np.abs(result - expected).max() <= 1, (height, width)
+    assert expected.std() > 5, "a flat picture proves nothing"
+
+
+def test_what_can_be_one_step_is_one(tmp_path: Path, own_folder: Path):
+    kinds = {}
+    for network in NETWORKS.values():
+        model = add(network().save(tmp_path), network.__name__, own_folder)
+        kinds[model.name] = [type(node) for node in weights.graph_of(model.name).nodes]
+
+    assert kinds["span_2x"].count(Gate) == 1
+    assert Activate not in kinds["span_2x"]
+    assert kinds["doubled_twice"].count(Nearest) == 1  # the other is read twice
+    assert kinds["compact_3x"].count(Conv) == 2
+    assert Activate not in kinds["compact_3x"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("Swish swish", "HardSwish swish", r"layer HardSwish \(swish7, line 10\) that cannot run here"),
+        ("1=3 4=1", "1=3 3=2 4=1", "layer Convolution"),
+        ("1=3 4=1", "1=3 4=0", "layer Convolution"),
+        ("PixelShuffle", "Permute", "layer Permute"),
+        ("0=2 1=1 2=2.5", "0=6 1=1 2=2.5", "layer BinaryOp"),
+        ("2 1 s b sum", "2 1 s nowhere sum", "line 16 .* cannot be understood"),
+        ("sum low out", "sum low output2", "line .* cannot be understood"),
+    ],
+)
+def test_what_rows_cannot_run_is_refused_by_its_layers_name(old, new, complaint, tmp_path, own_folder):
+    param = span_2x().save(tmp_path)
+    text = param.read_text()
+    assert old in text
+    param.write_text(text.replace(old, new))
+
+    with pytest.raises(ModelFileError, match=complaint):
+        add(param, None, own_folder)
+    assert not own_folder.exists()
+
+
+def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: np.ndarray):
+    """The same network twice: by its official names, and by nothing but its layers."""
+    package = weights.manifest()["realesr-animevideov3"].package
+    assert package
+    module = Path(__import__(package.module).__file__).parent
+    made = add(module / package.param, "twin", own_folder)
+    engine = Engine("cpu", "fp32")
+
+    assert made.scale == 4
+    official = engine.enlarge(photo[:20, :24], "realesr-animevideov3")
+    assert np.array_equal(engine.enlarge(photo[:20, :24], "twin"), official)
+
+
+def test_community_models_of_two_programs_give_what_ncnn_gives(model_files, own_folder: Path, photo: np.ndarray):
+    param = model_files("RealESRGAN_General_x4_v3.param")
+    made = add(param, "general", own_folder)
+
+    result = Engine("cpu", "fp32").enlarge(photo[:16, :16], made.name)
+
+    assert np.abs(result - ncnns(param, photo[:16, :16])).max() <= 1

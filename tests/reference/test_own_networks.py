@@ -1,0 +1,147 @@
+"""Models of one's own against spandrel, which reads the community's files, and against ncnn, which runs Upscayl's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from skimage import data
+
+from enhance.inference.engine import Engine
+from tests.own_models import NETWORKS, random_state, spandrels
+from weights.adding import add
+
+SIZES = [(1, 1), (1, 9), (7, 2), (13, 10), (11, 14)]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path / "weights"
+    torch.set_num_threads(before)
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.ascontiguousarray(data.astronaut()[100 : 100 + height, 190 : 190 + width])
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_kind_of_network_gives_what_spandrel_gives(kind: str, tmp_path: Path, own_folder: Path):
+    network = NETWORKS[kind]()
+    file = tmp_path / "model.pth"
+    torch.save(random_state(network), file)
+    made = add(file, kind, own_folder)
+    engine = Engine("cpu", "fp32")
+
+    result, height = np.empty(0), 1
+    for height, width in SIZES:
+        rgb = picture(height, width)
+        expected = spandrels(file, rgb)
+        result = engine.enlarge(rgb, kind, tile=64)
+        assert result.shape == expected.shape
+        assert np.abs(result - expected).max() <= 1, (height, width)
+    assert made.scale == len(result) / height
+    assert result.std() > 5, "a flat picture proves nothing"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x"])
+def test_a_rounded_precision_stays_near(kind: str, precision: str, tmp_path: Path, own_folder: Path):
+    file = tmp_path / "model.pth"
+    torch.save(random_state(NETWORKS[kind]()), file)
+    add(file, kind, own_folder)
+    rgb = picture(20, 31)
+
+    assert np.abs(Engine("cpu", precision).enlarge(rgb, kind) - spandrels(file, rgb)).mean() <= 1.5
+
+
+def test_a_sixteen_bit_picture_keeps_its_levels(tmp_path: Path, own_folder: Path):
+    file = tmp_path / "model.pth"
+    torch.save(random_state(NETWORKS["span-2x"]()), file)
+    add(file, "own", own_folder)
+    rgb = picture(11, 8)
+
+    fine = Engine("cpu", "auto").enlarge(rgb.astype(np.uint16) * 257, "own")
+
+    assert fine.dtype == np.uint16
+    assert np.abs(fine / 257 - spandrels(file, rgb)).max() <= 0.01
+
+
+REAL_ESRGAN, BSRGAN = "body.{}.rdb{}.conv{}", "RRDB_trunk.{}.RDB{}.conv{}"
+NAMES = {
+    REAL_ESRGAN: [
+        ("model.0.", "conv_first."),
+        (r"model.1.sub.2.", "conv_body."),
+        ("model.3.", "conv_up1."),
+        ("model.6.", "conv_up2."),
+        ("model.8.", "conv_hr."),
+        ("model.10.", "conv_last."),
+    ],
+    BSRGAN: [
+        ("model.0.", "conv_first."),
+        ("model.1.sub.2.", "trunk_conv."),
+        ("model.3.", "upconv1."),
+        ("model.6.", "upconv2."),
+        ("model.8.", "HRconv."),
+        ("model.10.", "conv_last."),
+    ],
+}
+
+
+def renamed(state: dict[str, torch.Tensor], block: str) -> dict[str, torch.Tensor]:
+    made = {}
+    for key, tensor in state.items():
+        for old, new in NAMES[block]:
+            key = new + key.removeprefix(old) if key.startswith(old) else key
+        if key.startswith("model.1.sub."):
+            _, _, _, number, dense, conv, _, kind = key.split(".")
+            key = f"{block.format(number, dense.removeprefix('RDB'), conv.removeprefix('conv'))}.{kind}"
+        made[key] = tensor
+    return made
+
+
+@pytest.mark.parametrize(
+    ("block", "wrapper", "prefix"),
+    [
+        (REAL_ESRGAN, None, ""),
+        (REAL_ESRGAN, "params_ema", "module."),
+        (REAL_ESRGAN, "state_dict", "netG."),
+        (BSRGAN, "params-ema", ""),
+        (BSRGAN, "model_state_dict", "module."),
+        (BSRGAN, "net", "netG."),
+    ],
+)
+def test_whatever_the_names_and_wrappers_the_network_is_the_same(block, wrapper, prefix, tmp_path, own_folder):
+    state = random_state(NETWORKS["esrgan-4x"]())
+    plain, named = tmp_path / "plain.pth", tmp_path / "named.pth"
+    torch.save(state, plain)
+    other = {prefix + key: tensor for key, tensor in renamed(state, block).items()}
+    torch.save({wrapper: other, "iter": 5} if wrapper else other, named)
+
+    first, second = (add(file, None, own_folder) for file in (plain, named))
+
+    assert first.sha256 == second.sha256
+    assert (second.name, second.network, second.scale) == ("named", "rrdbnet", 4)
+
+
+def test_a_larger_picture_across_many_strips(tmp_path: Path, own_folder: Path):
+    file = tmp_path / "model.pth"
+    torch.save(random_state(NETWORKS["span-2x"]()), file)
+    add(file, "own", own_folder)
+    rgb = picture(96, 64)
+
+    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "own", tile=64) - spandrels(file, rgb)).max() <= 1
+
+
+def test_safetensors_and_half_precision_files_are_read_too(tmp_path, own_folder):
+    state = {key: tensor.half() for key, tensor in random_state(NETWORKS["compact-2x"]()).items()}
+    save_file(state, file := tmp_path / "half.safetensors")
+    add(file, None, own_folder)
+    rgb = picture(9, 14)
+
+    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "half") - spandrels(file, rgb)).max() <= 1

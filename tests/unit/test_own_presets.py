@@ -1,0 +1,161 @@
+"""A model of one's own is a preset of its name: its scale is that of the network, everywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from enhance import Enhancer, Settings, SettingsError, signature
+from enhance.__main__ import main
+from enhance.settings import all_presets
+from tests.own_models import NETWORKS, random_state
+from weights import locate, own
+from weights.adding import add
+
+SCALES = {"esrgan-1x": 1, "compact-2x": 2, "compact-3x": 3, "esrgan-8x": 8}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+def added(kind: str, folder: Path) -> str:
+    file = folder.with_name("model.pth")
+    torch.save(random_state(NETWORKS[kind]()), file)
+    return add(file, kind, folder).name
+
+
+@pytest.fixture
+def picture(photo: np.ndarray, tmp_path: Path) -> Path:
+    """A photo [20, 28] with transparency."""
+    alpha = np.linspace(1, 255, 20 * 28).reshape(20, 28, 1).astype(np.uint8)
+    Image.fromarray(np.concatenate([photo[:20, :28], alpha], axis=2)).save(path := tmp_path / "photo.png")
+    return path
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_the_result_is_as_large_as_the_network_makes_it(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+    name, scale = added(kind, own_folder), SCALES[kind]
+
+    result = enhancer.run(picture, name)
+
+    assert Settings.from_preset(name).factor == scale
+    given, made = (np.asarray(Image.open(path)) for path in (picture, result.path))
+    assert made.shape == (20 * scale, 28 * scale, 4)
+    assert np.array_equal(made[..., :3], enhancer.upscale(given[..., :3], name))
+    alpha = np.asarray(Image.fromarray(made[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
+    assert np.abs(alpha - given[..., 3]).max() <= 2
+    assert (result.info["model"]["name"], result.info["model"]["source"]) == (name, "model.pth")
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_tuning_counts_from_the_networks_own_scale(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+    """At strength 0 only the photo is left, whatever the network made; at fidelity 1 the result explains it."""
+    name, scale = added(kind, own_folder), SCALES[kind]
+
+    photo_alone = enhancer.run(picture, Settings.from_preset(name, strength=0.0))
+    apart = enhancer.run(picture, Settings.from_preset(name))
+    faithful = enhancer.run(picture, Settings.from_preset(name, fidelity=1.0))
+
+    shown = Image.open(photo_alone.path).convert("RGB").resize((28, 20), Image.Resampling.BOX)
+    difference = np.asarray(shown, int) - np.asarray(Image.open(picture).convert("RGB"))
+    assert np.abs(difference).mean() <= 6
+    assert faithful.info["fidelity_db"] > apart.info["fidelity_db"] + 3
+    assert faithful.info["output"]["width"] == 28 * scale
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_a_preview_is_a_part_of_the_result(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+    settings = Settings.from_preset(added(kind, own_folder), strength=0.8, fidelity=0.5)
+
+    preview = enhancer.preview(picture, settings, size=12)
+    result = enhancer.run(picture, settings, preview=preview)
+
+    side = 12 * SCALES[kind]
+    assert preview.after.shape[:2] == preview.before.shape[:2] == (side, side)
+    assert result.info["agreement_db"] >= 50
+    assert result.info["signature"] == preview.info["signature"]
+
+
+def test_it_is_listed_after_the_presets_that_ship_as_ones_own(own_folder: Path, enhancer: Enhancer):
+    name = added("compact-2x", own_folder)
+
+    *shipped, mine = enhancer.presets()
+
+    assert not any(preset["own"] for preset in shipped)
+    assert {key: mine[key] for key in ("name", "own", "model", "scale", "available", "reason", "denoises")} == {
+        "name": name,
+        "own": True,
+        "model": name,
+        "scale": 2,
+        "available": True,
+        "reason": None,
+        "denoises": False,
+    }
+    assert mine["settings"]["strength"], mine["settings"]["fidelity"] == (1.0, 0.0)
+    assert mine["summary"].startswith("Your own model from model.pth: srvgg, 2× as large")
+    assert enhancer.presets("zh-CN")[-1]["summary"].startswith("您自己的模型")
+    assert 0 <= mine["relative_time"] < 0.01
+
+
+def test_one_whose_file_is_gone_says_how_to_get_it_back(own_folder: Path, picture: Path, enhancer: Enhancer):
+    name = added("compact-2x", own_folder)
+    located = locate(name)
+    assert located
+    located.path.unlink()
+
+    mine = enhancer.presets()[-1]
+
+    assert not mine["available"]
+    assert f"python -m weights add FILE --name {name}" in mine["reason"]
+    with pytest.raises(Exception, match="add it again"):
+        enhancer.run(picture, name)
+
+
+def test_what_was_removed_is_no_preset_any_more(own_folder: Path):
+    name = added("compact-2x", own_folder)
+    assert name in all_presets()
+
+    own.forget(name, own_folder)
+
+    with pytest.raises(SettingsError, match="gentle"):
+        Settings.from_preset(name)
+
+
+def test_a_damaged_record_leaves_the_presets_that_ship(own_folder: Path):
+    own_folder.mkdir()
+    (own_folder / "own.toml").write_text("[")
+
+    assert Settings.from_preset("gentle").factor == 4
+    assert not any(preset.own for preset in all_presets().values())
+
+
+def test_no_size_beyond_the_networks_own_can_be_asked_for(own_folder: Path):
+    double, eightfold = added("compact-2x", own_folder), added("esrgan-8x", own_folder)
+
+    with pytest.raises(SettingsError, match="1 to 2"):
+        Settings.from_preset(double, scale=4)
+    assert Settings.from_preset(eightfold, scale=6).scale == 6
+
+
+def test_two_models_of_ones_own_have_two_signatures(own_folder: Path):
+    one = Settings.from_preset(added("compact-2x", own_folder))
+
+    assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, one, "c" * 64, "fp32")
+
+
+def test_the_command_line_runs_it(own_folder: Path, picture: Path, tmp_path: Path, capsys):
+    name = added("compact-3x", own_folder)
+
+    out = tmp_path / "out.png"
+    assert main(["run", str(picture), "-o", str(out), "--preset", name, "--precision", "fp32", "--json"]) == 0
+
+    info = json.loads(capsys.readouterr().out)
+    assert (info["preset"], info["output"]["width"], info["output"]["height"]) == (name, 84, 60)
