@@ -18,8 +18,10 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.picture import inspect, read_picture
+from enhance.output.png import metadata_chunks
+from enhance.picture import CHOICES, inspect, read_picture
 from enhance.picture.chunks import SIGNATURE, make_chunk
+from tests.unit import told_photos
 from tests.unit.picture_files import exif_block, png, rgb_profile, saved, tiff
 
 MOST_SECONDS = 25.0
@@ -61,6 +63,8 @@ def originals() -> Mapping[str, bytes]:
         "gif": saved(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
         "heic": heic.getvalue(),
         "avif": saved(photo, "AVIF", **about),
+        "extended-xmp": told_photos.extended_jpeg(),
+        **{f"told-{kind.lower()}": told_photos.told(kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF")},
     }
 
 
@@ -80,6 +84,8 @@ def what_becomes_of(path: Path) -> str:
     try:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
         picture = read_picture(path, max_pixels=_MOST_PIXELS)
+        told = picture.metadata.sized(4 * picture.width, 4 * picture.height)
+        packed = [b"".join(metadata_chunks(told.kept(choice))) for choice in CHOICES]
     except PictureError as error:
         end = error.key
         english, chinese = error.sentence("en"), error.sentence("zh-CN")
@@ -92,6 +98,8 @@ def what_becomes_of(path: Path) -> str:
         shape = (facts.height, facts.width, 3)
         if picture.rgb.shape != shape or picture.rgb.dtype.name != f"uint{facts.bits}":
             raise Unsound(f"announced as {shape}, {facts.bits} bits, read as {picture.rgb.shape}, {picture.rgb.dtype}")
+        if told.kept("no-location").has_location or len(packed[2]) > 21:
+            raise Unsound("its metadata tell what they should not")
     seconds = time.perf_counter() - begun
     if seconds > MOST_SECONDS:
         raise Unsound(f"took {seconds:.1f} s")

@@ -16,7 +16,7 @@ from ..picture import Picture
 from ..picture.colour import profile_name
 from ..settings import PRESETS
 from ..tasks import download_name
-from ..texts import PixelCount, name_of, source_in_words
+from ..texts import PixelCount, name_of, say_print, source_in_words
 from .findings import Findings
 from .plots import draw_histograms, draw_legend, draw_seconds, draw_settings
 from .sheet import BODY, GREY, LEAD, LEFT, NOTE, WIDTH, Sheet, column, draw_heading, leading
@@ -186,10 +186,12 @@ def _file_rows(sheet: Sheet, info: Mapping[str, Any], picture: Picture, size: tu
     """What there is to say of the two files: label, before, after. `size` is the result's width and height."""
     say, unknown = sheet.say, sheet.say("report_unknown")
     made = ("L" if picture.grey else "RGB") + ("" if picture.alpha is None else "A")
+    prints = [say_print(sheet.language, *one) for one in ((picture.width, picture.height), size)]
     given = _bytes(sheet, picture.bytes, picture.format), _bytes(sheet, at(info, "output", "bytes"), "PNG")
     return [
         (say("report_name"), str(at(info, "input", "name") or picture.name), _result_name(sheet, info)),
         (say("report_size"), _pixels(sheet, picture.width, picture.height), _pixels(sheet, *size)),
+        (say("fact_print"), prints[0], prints[1]),
         (say("report_file_size"), *given),
         (say("report_colour"), _colours(sheet, picture.mode, picture), _colours(sheet, made, picture)),
         ("SHA-256", picture.sha256, str(at(info, "output", "sha256") or unknown)),

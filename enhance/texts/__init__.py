@@ -112,6 +112,15 @@ def say_measured(language: str, seconds: float) -> str:
     return say(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
 
 
+def say_print(language: str, width: int, height: int, *, short: bool = False) -> str:
+    """How large a picture of so many pixels prints at 300 dpi: 28.4 × 21.3 cm (11.2 × 8.4 in)."""
+    inches = width / 300, height / 300
+    (wide, high), (across, down) = ([f"{unit * side:,.1f}" for side in inches] for unit in (1, 2.54))
+    if short:
+        return say(language, "print_size_short", width=across, height=down)
+    return say(language, "print_size", width=across, height=down, wide=wide, high=high)
+
+
 def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 

@@ -18,7 +18,7 @@ from ..info import faithfulness, settings_in
 from ..output.resample import scaled_size
 from ..picture import Box, Facts
 from ..settings import Settings
-from ..texts import PixelCount, name_of, say, say_measured, say_time, source_in_words, straight
+from ..texts import PixelCount, name_of, say, say_measured, say_print, say_time, source_in_words, straight
 from .state import MOST_PLACES, Many, Place, Upload
 
 EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
@@ -126,23 +126,21 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     height, width = scaled_size(facts.height, facts.width, settings.scale)
     depth = "bits_alpha" if facts.has_alpha else "bits"
     turned = "upright" if facts.orientation == 1 else "turned"
-    form = facts.format
-    if facts.frames > 1:
-        form = say(language, "frames", format=form, frames=facts.frames)
-    return _rows(
-        language,
-        {
-            "fact_name": facts.name,
-            "fact_size": _size(language, facts.width, facts.height),
-            "fact_format": form,
-            "fact_depth": say(language, depth, bits=facts.bits),
-            "fact_orientation": say(language, turned, orientation=facts.orientation),
-            "fact_profile": facts.profile or say(language, "no_profile"),
-            "fact_disk": _bytes(facts.bytes),
-            "fact_result": _size(language, width, height),
-        },
-        "cards",
-    )
+    form = facts.format if facts.frames == 1 else say(language, "frames", format=facts.format, frames=facts.frames)
+    rows = {
+        "fact_name": facts.name,
+        "fact_size": _size(language, facts.width, facts.height),
+        "fact_format": form,
+        "fact_depth": say(language, depth, bits=facts.bits),
+        "fact_orientation": say(language, turned, orientation=facts.orientation),
+        "fact_profile": facts.profile or say(language, "no_profile"),
+        "fact_disk": _bytes(facts.bytes),
+        "fact_print": say_print(language, width, height, short=True),
+        "fact_result": _size(language, width, height),
+    }
+    if facts.has_location:
+        rows["fact_location"] = say(language, "carries_location")
+    return _rows(language, rows, "cards")
 
 
 def estimate(language: str, seconds: float | None, ahead: int = 0) -> str:
@@ -180,6 +178,7 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     rows = {
         "row_input": " · ".join([source["name"], _size_of(language, source), _bytes(source["bytes"])]),
         "row_output": " · ".join([_size_of(language, output), _bytes(output["bytes"])]),
+        "fact_print": say_print(language, output["width"], output["height"]),
         "row_time": say(language, "row_times", **seconds),
     }
     if info["megapixels_per_second"]:

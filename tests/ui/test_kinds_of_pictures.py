@@ -36,6 +36,12 @@ def heic(path: Path) -> None:
     pillow_heif.from_pillow(Image.fromarray(photo(64, 80))).save(path)
 
 
+def with_a_place(path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 24.0)})
+    Image.fromarray(photo(30, 40)).save(path, exif=exif)
+
+
 def cmyk(path: Path) -> None:
     Image.fromarray(photo(30, 40)).convert("CMYK").save(path)
 
@@ -48,6 +54,7 @@ def cmyk(path: Path) -> None:
         (lying_on_its_side, "turned.jpg", "turned by its EXIF tag (6)", "RGB", (120, 160)),
         (heic, "phone.heic", "HEIF", "RGB", (320, 256)),
         (cmyk, "print.jpg", "40 × 30 px", "RGB", (160, 120)),
+        (with_a_place, "here.jpg", "told by this photo", "RGB", (160, 120)),
     ],
 )
 def test_a_picture_of_this_kind_goes_the_whole_way(site, open_page, tmp_path, make, name, facts, mode, size):

