@@ -141,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
     run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
+    run.add_argument(
+        "--metadata",
+        default="keep",
+        help="keep (default); no-location: without the place where a photo was taken, in EXIF (GPS and makers' notes), "
+        "XMP, IPTC and texts; none: only colour profile and resolution",
+    )
     _add_device(run)
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
@@ -197,10 +203,10 @@ def _planned(options: argparse.Namespace) -> tuple[Batch, Encoding]:
 
     inputs, output = options.input, options.output
     if output is not None and len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir():
-        encoding = Encoding.of_file(output, options.quality, format=options.format)
+        encoding = Encoding.of_file(output, options.quality, options.metadata, options.format)
         sweep(output.parent)
         return Batch((Item(inputs[0], Path(inputs[0].name), output),)), encoding
-    encoding = Encoding(options.format or "png", options.quality)
+    encoding = Encoding(options.format or "png", options.quality, options.metadata)
     if output is None:
         return plan(find_pictures(inputs)), encoding
     if output.exists() and not output.is_dir():

@@ -373,7 +373,7 @@ class Enhancer:
             (hold or here).callback(png.unlink, missing_ok=True)
             info = pipeline.find_stored(record, self.tasks, png)
             info = info or pipeline.make(record, Target(png), workshop, others)
-            hand_out(png, output, encoding, others.stop)
+            hand_out(png, output, encoding, others.stop, marked=True)
             return Result(png, info | task, png).handed_out(output, encoding, pipeline.notes_of(record, encoding))
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
