@@ -219,8 +219,8 @@ def take_png(
             sink.write(SIGNATURE)
             for chunk in chunks:
                 if chunk.kind == b"IDAT" and told:
-                    sink.writelines(metadata_chunks(told))
-                    sink.write(make_chunk(MARK, mark) if mark else b"")
+                    for one in (*metadata_chunks(told), make_chunk(MARK, mark) if mark else b""):
+                        sink.write(one)
                     told = None
                 if chunk.kind not in _OF_METADATA:
                     _copy_chunk(file, chunk, sink)
