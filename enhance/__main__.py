@@ -150,6 +150,12 @@ def _parser() -> argparse.ArgumentParser:
         run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
     run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
     run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
+    run.add_argument(
+        "--metadata",
+        default="keep",
+        help="keep (default); no-location: without the place where a photo was taken, in EXIF (GPS and makers' notes), "
+        "XMP, IPTC and texts; none: only colour profile and resolution",
+    )
     _add_device(run)
     run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
@@ -221,10 +227,10 @@ def _planned(options: argparse.Namespace, shard: Shard) -> tuple[Batch, Encoding
     inputs, output = options.input, options.output
     one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
     if output is not None and one_file and not output.is_dir():
-        encoding = Encoding.of_file(output, options.quality, format=options.format)
+        encoding = Encoding.of_file(output, options.quality, options.metadata, options.format)
         sweep(output.parent)
         return Batch((Item(inputs[0], Path(inputs[0].name), output),)), encoding
-    encoding = Encoding(options.format or "png", options.quality)
+    encoding = Encoding(options.format or "png", options.quality, options.metadata)
     if output is None:
         return find_pictures(inputs, shard=shard), encoding
     if output.exists() and not output.is_dir():

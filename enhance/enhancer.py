@@ -415,7 +415,7 @@ class Enhancer:
             except StorageError as error:  # nobody knows the PNG's name
                 error.values |= {"name": output.name} if "name" in error.values else {}
                 raise
-            hand_out(png, output, encoding, others.stop)
+            hand_out(png, output, encoding, others.stop, marked=True)
             return Result(png, info | task, png).handed_out(output, encoding, pipeline.notes_of(record, encoding))
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:

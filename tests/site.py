@@ -30,6 +30,7 @@ SETTINGS = {
     "megapixels": None,
     "format": "png",
     "quality": 92,
+    "metadata": "keep",
 }
 """The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
 

@@ -36,7 +36,7 @@ from ..picture.chunks import (
 from ..picture.metadata import CHOICES
 from ..picture.worker import free_memory
 from ..texts import PixelCount
-from .png import read_carried, take_png
+from .png import MARK, read_carried, take_png
 from .png_rows import PngRows
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ _MOST_IN_SEGMENT = 65_533
 _MARK = "Enhance "
 ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding")
 """The keywords under which a PNG tells its origin."""
+_MARK_SEGMENT = 0xE9
 _MARK_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 _WHOLE = threading.Lock()
 
@@ -179,17 +180,21 @@ class Origin:
         return (_MARK + " ".join(words)).encode("latin-1") if self.signature else None
 
 
-def hand_out(png: Path, place: Path, encoding: Encoding, stop: threading.Event | None = None) -> None:
+def hand_out(
+    png: Path, place: Path, encoding: Encoding, stop: threading.Event | None = None, *, marked: bool = False
+) -> None:
     """Make a finished PNG into a file at `place`, whole or not at all; the PNG stays.
 
+    `marked`: the file says which result it is even where no metadata is wanted, so that a later run knows it again.
     Raises what `Encoding.check` does, StorageError, PictureError for a PNG that is damaged or gone, and Cancelled.
     """
     if encoding.is_stored:
         place_whole(place, lambda temporary: link_or_copy(png, temporary))
         return
-    origin = _told_origin(png, encoding)
+    bare = encoding.metadata == "none"
+    origin = Origin() if bare and not marked else replace(origin_of(png), encoding=str(encoding))
     if encoding.format == "png":
-        take_png(png, place, encoding.metadata, origin.texts())
+        take_png(png, place, encoding.metadata, () if bare else origin.texts(), origin.mark() if bare else None)
         return
     with PngRows(png) as rows:
         height, width = rows.size
@@ -279,7 +284,7 @@ def _segments(icc: bytes | None, told: Metadata, mark: bytes | None) -> bytes:
     if told.iptc:
         parts.append(_segment(0xED, b"Photoshop 3.0\0" + resource_of(told.iptc)))
     if mark:
-        parts.append(_segment(0xFE, mark))
+        parts.append(_segment(_MARK_SEGMENT, mark))
     return b"".join(parts)
 
 
@@ -432,18 +437,24 @@ def origin_of(path: Path) -> Origin:
 def _told_by(file: BinaryIO) -> dict[str, str]:
     head = file.read(16)
     if head.startswith(SIGNATURE):
-        texts = (chunk_content(file, one) for one in scan_chunks(file) if one.kind == b"tEXt" and one.length < 999)
+        chunks = [one for one in scan_chunks(file) if one.length < 999]
+        marks = [chunk_content(file, one) for one in chunks if one.kind == MARK]
+        texts = (chunk_content(file, one) for one in chunks if one.kind == b"tEXt")
         pairs = (text.decode("latin-1").split("\0", 1) for text in texts)
-        return {key: value for key, value in pairs if key in ORIGIN_TEXTS}
-    mark = next(_marks_in(file, head), b"").decode("latin-1")
-    words = (word.partition("=") for word in mark.removeprefix(_MARK).split())
+        return _words(marks[0]) if marks else {key: value for key, value in pairs if key in ORIGIN_TEXTS}
+    return _words(next(_marks_in(file, head), b""))
+
+
+def _words(mark: bytes) -> dict[str, str]:
+    """What a mark says, under the names of ORIGIN_TEXTS."""
+    words = (word.partition("=") for word in mark.decode("latin-1").removeprefix(_MARK).split())
     return {_MARK + name: value for name, _, value in words}
 
 
 def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     """What this program said of itself in a JPEG, a WebP or an AVIF."""
     if head[:2] == b"\xff\xd8":
-        found = _comments(file)
+        found = _segments_of_marks(file)
     elif head[8:12] == b"WEBP":
         found = (chunk_content(file, one) for one in riff_chunks(file) if one.kind == b"ENHA")
     elif head[4:8] == b"ftyp":
@@ -453,12 +464,12 @@ def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     yield from (mark for mark in found if mark.startswith(_MARK.encode()))
 
 
-def _comments(file: BinaryIO) -> Iterator[bytes]:
-    """The comments before a JPEG's pixels."""
+def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:
+    """The content of the segments before a JPEG's pixels that may be of this program's own."""
     file.seek(2)
     while (head := file.read(4)) and head[0] == 0xFF and head[1] != 0xDA:
         length = int.from_bytes(head[2:], "big") - 2
-        if head[1] == 0xFE:
+        if head[1] == _MARK_SEGMENT:
             yield file.read(length)
         else:
             file.seek(length, 1)
@@ -476,8 +487,3 @@ def _boxes(file: BinaryIO) -> Iterator[bytes]:
         if length < 8:  # up to the end, or longer than any picture here
             return
         place += length
-
-
-def _told_origin(png: Path, encoding: Encoding) -> Origin:
-    """What the file tells of its origin, so that it is known again; nothing where no metadata is wanted."""
-    return Origin() if encoding.metadata == "none" else replace(origin_of(png), encoding=str(encoding))

@@ -34,6 +34,8 @@ _LEVEL = 1
 _INCH = 0.0254
 _OF_METADATA = (b"pHYs", b"eXIf", b"iTXt", b"zTXt", b"tEXt", b"tIME")
 _COPIED = 1 << 20
+MARK = b"enHa"
+"""The chunk by which the program knows a result again that has no texts; private, and safe to copy."""
 
 
 @dataclass(frozen=True)
@@ -202,11 +204,13 @@ def read_carried(path: Path, choice: str = "keep") -> tuple[bytes | None, Metada
         return png_profile(file, chunks), png_metadata(file, chunks).kept(choice)
 
 
-def take_png(source: Path, place: Path, choice: str, texts: tuple[tuple[str, str], ...] = ()) -> None:
+def take_png(
+    source: Path, place: Path, choice: str, texts: tuple[tuple[str, str], ...] = (), mark: bytes | None = None
+) -> None:
     """Write a finished PNG to `place` with what `choice` keeps of its metadata, and `texts`, whole or not at all.
 
-    The pixels are copied as they are packed, in constant memory. Raises PictureError for a PNG that is damaged or gone,
-    StorageError.
+    A `mark` goes into a chunk of this program's own, which tells other readers nothing. The pixels are copied as they
+    are packed, in constant memory. Raises PictureError for a PNG that is damaged or gone, StorageError.
     """
     _, told = read_carried(source, choice)
     told = replace(told, texts=(*(text for text in told.texts if text[0] not in dict(texts)), *texts))
@@ -215,7 +219,7 @@ def take_png(source: Path, place: Path, choice: str, texts: tuple[tuple[str, str
             sink.write(SIGNATURE)
             for chunk in chunks:
                 if chunk.kind == b"IDAT" and told:
-                    for one in metadata_chunks(told):
+                    for one in (*metadata_chunks(told), make_chunk(MARK, mark) if mark else b""):
                         sink.write(one)
                     told = None
                 if chunk.kind not in _OF_METADATA:

@@ -56,6 +56,7 @@ class Endpoints:
         megapixels: float | None = None,
         format: str = "png",
         quality: float = 92,
+        metadata: str = "keep",
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance a picture. Gives the file and `info`, the facts of the run with the task_id.
@@ -67,15 +68,15 @@ class Endpoints:
         with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5
         take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel. `format` is png,
         jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the file that is given, and its `notes` say what
-        the format could not hold: on_white (transparency), eight_bits.
-        The job's progress counts rows; cancelling it stops the engine.
+        the format could not hold: on_white (transparency), eight_bits. `metadata` is keep, no-location, or none, which
+        leaves colour profile and resolution. The job's progress counts rows; cancelling it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(
                 *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
                 *(long_side, megapixels),
             )
-            encoding = encoding_called(format, quality)
+            encoding = encoding_called(format, quality, metadata)
             picture = uploaded(image)
             attention = Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
@@ -117,11 +118,12 @@ class Endpoints:
         megapixels: float | None = None,
         format: str = "png",
         quality: float = 92,
+        metadata: str = "keep",
     ) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
         `x` and `y` are the square's centre in input pixels, the middle when left out; `size` its side, 1 to 512. The
-        other parameters are those of /enhance; `format` and `quality` change nothing here. It is served between the
+        other parameters are those of /enhance; `format` to `metadata` change nothing here. It is served between the
         steps of longer runs, and `info` carries the signature that the whole run would have.
         """
         with self._services.told(request):
@@ -129,7 +131,7 @@ class Endpoints:
                 *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
                 *(long_side, megapixels),
             )
-            encoding_called(format, quality)
+            encoding_called(format, quality, metadata)
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture, side = self._services.previews.picture(path), whole_number("size", size)
@@ -184,6 +186,7 @@ class Endpoints:
         megapixels: float | None = None,
         format: str = "png",
         quality: float = 92,
+        metadata: str = "keep",
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance several pictures. Gives a ZIP of the results with report.csv and summary.pdf, and `info`.
@@ -198,7 +201,7 @@ class Endpoints:
                 *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
                 *(long_side, megapixels),
             )
-            encoding = encoding_called(format, quality)
+            encoding = encoding_called(format, quality, metadata)
             if not images:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
@@ -295,6 +298,7 @@ def _setting_components() -> list[Component]:
         *(gr.Number(value=None, label=name) for name in ("fidelity", "long_side", "megapixels")),
         gr.Textbox("png", label="format"),
         gr.Number(92, label="quality"),
+        gr.Textbox("keep", label="metadata"),
     ]
 
 

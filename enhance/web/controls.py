@@ -132,10 +132,11 @@ def settings_called(
     return Settings.from_preset(preset, tuning=switch, denoise=denoise, tile=tile, **sliders, **sizes)
 
 
-def encoding_called(format: str | None, quality: float | None) -> Encoding:
+def encoding_called(format: str | None, quality: float | None, metadata: str | None) -> Encoding:
     """How a result is to be handed out. Raises SettingsError."""
     usual = Encoding()
-    return Encoding(format or usual.format, usual.quality if quality is None else quality)  # type: ignore[arg-type]
+    quality = usual.quality if quality is None else quality
+    return Encoding(format or usual.format, quality, metadata or usual.metadata)  # type: ignore[arg-type]
 
 
 class ControlHandlers:

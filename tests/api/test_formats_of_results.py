@@ -59,6 +59,7 @@ def test_a_batch_holds_the_format_asked_for_and_its_table_says_so(site, client):
     [
         ({"format": "bmp"}, "“bmp” is no format of a result: choose one of png, jpeg, webp, avif"),
         ({"format": "jpeg", "quality": 0}, "quality takes a whole number from 1 to 100, not 0"),
+        ({"metadata": "all"}, "“all”"),
         ({"quality": 92.5}, "quality takes a whole number from 1 to 100, not 92.5"),
     ],
 )
@@ -79,3 +80,40 @@ def test_a_preview_takes_a_format_and_is_the_same(site, client):
 
     assert Path(squares[0][1]).read_bytes() == Path(squares[1][1]).read_bytes()
     assert squares[0][2]["signature"] == squares[1][2]["signature"]
+
+
+def with_a_place(path: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x010F] = "Lantern"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 24.0)})
+    Image.fromarray(np.full((12, 16, 3), 99, np.uint8)).save(path, exif=exif, dpi=(240, 240))
+    return path
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_the_place_where_a_photo_was_taken_goes_with_it_only_if_wanted(site, client, format):
+    image = handle_file(with_a_place(site.files / f"here-{format}.jpg"))
+
+    def told(path: str) -> tuple[object, bool, object]:
+        with Image.open(path) as picture:
+            exif = picture.getexif()
+            return exif.get(0x010F), bool(exif.get_ifd(0x8825)), tuple(map(round, picture.info["dpi"]))
+
+    for choice, expected in {
+        "no-location": ("Lantern", False, (240, 240)),
+        "none": (None, False, (240, 240)),
+        "keep": ("Lantern", True, (240, 240)),
+    }.items():
+        path, info = client.predict(image=image, format=format, metadata=choice, api_name="/enhance", **FAST)
+        assert told(path) == expected
+        assert info["output"]["sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        assert "gps" not in str(info).lower()
+
+
+def test_a_batch_without_locations_has_none(site, client):
+    files = [handle_file(with_a_place(site.files / f"there-{number}.jpg")) for number in range(2)]
+    path, _ = client.predict(images=files, metadata="no-location", api_name="/batch", **FAST)
+    with zipfile.ZipFile(path) as archive:
+        for name in ("there-0.png", "there-1.png"):
+            exif = Image.open(io.BytesIO(archive.read(name))).getexif()
+            assert (exif[0x010F], exif.get_ifd(0x8825)) == ("Lantern", {})

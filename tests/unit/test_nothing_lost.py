@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.__main__ import main
 from enhance.errors import PictureError, StorageError
 from enhance.output.png import PngFormat, PngWriter, read_carried, take_png
 from enhance.picture import Metadata, inspect, read_picture
@@ -321,3 +322,22 @@ def test_it_may_take_its_own_place(tmp_path: Path):
     take_png(result, result, "none")
     assert read_carried(result)[1].exif is None
     assert Image.open(result).width == HEIGHT * 4
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_second_run_knows_its_results_again_that_carry_no_metadata(tmp_path: Path, capsys, monkeypatch, form: str):
+    monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "photo.jpg").write_bytes(told("JPEG"))
+    call = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--preset", "anime-fast", "--format", form]
+
+    for choice in ("keep", "none", "none"):  # the first one is replaced, and the second stays as it is
+        assert main([*call, "--metadata", choice, "--json"]) == 0
+    first, second, third = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+
+    (result,) = (tmp_path / "out").iterdir()
+    assert [one["cached"] for one in (second, third)] == [False, True]
+    assert first["signature"] == third["signature"]
+    with Image.open(result) as image:
+        assert {"exif", "xmp", "photoshop", "comment", "Comment", "Enhance input"} & set(image.info) == set()
+        assert image.info["icc_profile"] == rgb_profile()
