@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError
-from .settings import PRESETS, RANGES, Settings
+from .settings import PRESETS, RANGES, WHOLE, Settings
 
 if TYPE_CHECKING:
     from .batch import Batch, Item
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MORE = {
+    "scale": ", default the largest: 4, divided by --reduce",
+    "tile": ", default 192; bounds memory, changes no pixel",
+    "reduce": ", default 1; how many times a soft photo is averaged down first, sizes still count from the input",
+}
+"""What the help says of a setting beside its range."""
 _END_SECONDS = 8.0
 """How long tidying up may hold up the end."""
 
@@ -135,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--preset", default="gentle", help=f"one of {', '.join(PRESETS)} (default gentle)")
     run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
     for name, (low, high) in RANGES.items():
-        more = {"scale": ", default 4", "tile": ", default 192; bounds memory, changes no pixel"}.get(name, "")
-        run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
+        more = _MORE.get(name, "")
+        run.add_argument(f"--{name}", type=int if name in WHOLE else float, help=f"{low:g} to {high:g}{more}")
     _add_device(run)
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")

@@ -20,9 +20,9 @@ from .inference.network_output import NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import RunRecord, located_of, settings_in
 from .output.result import ResultRows, check_ending
-from .picture import Picture, read_picture, warm_up
+from .picture import Picture, read_picture, reduced_size, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
-from .preview import LARGEST, MARGIN, Preview, choose_box, render
+from .preview import LARGEST, Preview, choose_box, render, surroundings
 from .scenes.faces import Portraits
 from .settings import Settings, settings_of
 from .tasks import TaskStore
@@ -145,7 +145,7 @@ class Enhancer:
         record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, others)
         width, height = record.picture.width, record.picture.height
         box = choose_box(width, height, x, y, size)
-        return pipeline.make_preview(record, box, box.grown(MARGIN, width, height), workshop, others)
+        return pipeline.make_preview(record, box, surroundings(box, width, height, record.settings), workshop, others)
 
     @memory_told()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
@@ -171,10 +171,9 @@ class Enhancer:
         """
         info = self.tasks.finished(task_id)
         picture = picture or read_picture(self._upload(info))
-        settings = settings_in(info)
-        record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
+        record = RunRecord(picture, settings_in(info), located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
-            yield pipeline.finished_rows(picture, settings, output, pipeline.find_scene(record, self._portraits))
+            yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._portraits))
 
     def report(
         self,
@@ -225,7 +224,8 @@ class Enhancer:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
         settings = settings_of(settings)
         megapixels = width * height * settings.scale**2 / 1e6
-        return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
+        seen = reduced_size(height, width, settings.reduce)
+        return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def hints(self, picture: Picture) -> tuple[str, ...]:
         """The scenes that may suit the picture, `dehaze` and `face`: to be said, never done without being asked."""

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -76,6 +77,11 @@ class RunRecord:
     def signature(self) -> str:
         """Equal for two runs exactly where their results are."""
         return signature(self.picture.sha256, self.settings, self.located.sha256, self.precision)
+
+    @cached_property
+    def seen(self) -> Picture:
+        """What is enlarged of the picture: the picture itself, or its averages."""
+        return self.picture.reduced(self.settings.reduce)
 
     @property
     def network_key(self) -> str:

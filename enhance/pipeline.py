@@ -177,11 +177,10 @@ def make(
     record: RunRecord, target: Target, workshop: Workshop, others: Onlookers, preview: Preview | None = None
 ) -> dict[str, Any]:
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
-    settings = record.settings
     record.watch_memory(reset=True)
     scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
-        rows = finished_rows(record.picture, settings, output, scene)
+        rows = finished_rows(record, output, scene)
         rendition, meter = others.watch.finished(rows) if others.watch else None, FidelityMeter(rows)
         written, seconds = write_png(
             rows,
@@ -198,14 +197,19 @@ def make(
 
 
 def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, others: Onlookers) -> Preview:
-    """Steps 3 to 7 for the square `box`, with the pixels of `outer` around it; urgent, and kept in memory."""
+    """Steps 3 to 7 for the square `box`, with the pixels of `outer` around it; urgent, and kept in memory.
+
+    `outer` lies on the grid on which the picture is averaged down.
+    """
     record.watch_memory(reset=False)
-    scene = find_scene(record, workshop.portraits, others.turn(urgent=True), outer)
+    seen_outer = outer.reduced(record.settings.reduce)
+    scene = find_scene(record, workshop.portraits, others.turn(urgent=True), seen_outer)
     part = record.picture.cut(outer)
-    with network_output(record, scene, workshop.engine, others, part=part, box=outer) as output:
+    seen = part.reduced(record.settings.reduce)
+    with network_output(record, scene, workshop.engine, others, part=seen, box=seen_outer) as output:
         network = output.rows(0, output.height)
     patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(part, record.settings, record.picture.noise, outer)
+    photo = scene.photo(seen, record.settings, record.seen.noise, seen_outer)
     piece = Piece(part, photo, network, box, outer, record.network_key, patches)
     before, after = render(piece, record.settings)
     record.stage("tuning")
@@ -214,10 +218,11 @@ def make_preview(record: RunRecord, box: Box, outer: Box, workshop: Workshop, ot
 
 
 def find_scene(record: RunRecord, portraits: Portraits, turn: Turn | None = None, box: Box | None = None) -> Scene:
-    """Step 3: what the preset's scene finds in the whole picture (of faces, those that show in `box`)."""
-    picture, scene = record.picture, record.settings.scene
+    """Step 3: what the preset's scene finds in all that is enlarged (of faces, those that show in `box`)."""
+    scene = record.settings.scene
     if scene is None:
         return Scene()
+    picture = record.seen
     haze = find_haze(picture.rgb) if scene == "dehaze" else None
     faces = portraits.faces(picture, box, turn) if scene == "face" else None
     record.stage("scene")
@@ -237,10 +242,10 @@ def network_output(
 ) -> Iterator[NetworkOutput]:
     """Step 4: the network's output, the one that is kept if there is one, else made, and kept where the target says so.
 
-    A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of the picture, which
-    lies at `box`, the output is that of the part alone, and urgent.
+    A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of what is enlarged,
+    which lies at `box`, the output is that of the part alone, and urgent.
     """
-    picture = part or record.picture
+    picture = part or record.seen
     with _kept(target) or _empty(picture, target) as output:
         if output.filled < output.shape.along:
             record.ran = True
@@ -254,11 +259,11 @@ def network_output(
         yield output
 
 
-def finished_rows(picture: Picture, settings: Settings, output: NetworkOutput, scene: Scene) -> ResultRows:
+def finished_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> ResultRows:
     """Step 5: the finished picture as rows on demand."""
-    patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(picture, settings, picture.noise if settings.tuning else 0.0)
-    return ResultRows(picture, output.rows, settings, photo, faces_over(patches, settings))
+    settings, patches = record.settings, scene.faces.patches if scene.faces else ()
+    photo = scene.photo(record.seen, settings, record.seen.noise if settings.tuning else 0.0)
+    return ResultRows(record.picture, output.rows, settings, photo, faces_over(patches, settings))
 
 
 def _kept(target: Target | None) -> NetworkOutput | None:

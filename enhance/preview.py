@@ -1,6 +1,7 @@
 """A square of the picture, seen before the whole is run: the same engine and the same tuning, with a margin around it.
 
-The margin gives the network its surroundings: 48 px agree with the whole picture to 57 dB and more at fp32.
+The margin gives the network its surroundings: 48 px agree with the whole picture to 57 dB and more at fp32. Where the
+picture is averaged down first, those are as many averages.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ LARGEST = 512
 class Piece:
     """What the network made of one square: enough to tune it again without running the network.
 
-    `picture` is the square with its margin cut out of the input, `network` the network's output for that,
-    [4 * height, 4 * width, 3], and `photo` what it saw; `box` the square, `outer` the square with its margin, in input
-    pixels; `network_key` that of the whole picture's output, of which this is a part; `patches` are the restored faces.
+    `picture` is the square with its margin cut out of the input, `photo` what the network saw of that, and `network`
+    its output, [4 * height, 4 * width, 3]; `box` the square, `outer` the square with its margin, in input pixels;
+    `network_key` that of the whole picture's output, of which this is a part; `patches` are the restored faces.
     """
 
     picture: Picture
@@ -58,9 +59,15 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     return Box(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
 
 
+def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
+    """The square with its margin, made of whole averages, in a picture of `width` x `height`."""
+    return box.grown(MARGIN * settings.reduce, width, height).on_grid(settings.reduce, width, height)
+
+
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
-    faces = faces_over(piece.patches, settings, (piece.outer.top, piece.outer.left))
+    seen = piece.outer.reduced(settings.reduce)
+    faces = faces_over(piece.patches, settings, (seen.top, seen.left))
     result = ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces)
     height, width = result.size
     after = result.rows(0, height)

@@ -64,7 +64,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "saturation": (0, 2),
     "contrast": (0.5, 1.5),
     "tile": (64, 1024),
+    "reduce": (1, 4),
 }
+
+WHOLE = ("tile", "reduce")
+"""The settings that are whole numbers."""
 
 NEUTRAL = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
 """The slider positions at which tuning changes nothing."""
@@ -93,12 +97,13 @@ class Settings:
 
     `tuning` off bypasses strength, fidelity, sharpen, saturation and contrast: the picture is the network's output.
     `strength` is the network's share of it, the rest is the photo without its noise, enlarged; `fidelity` how far it is
-    brought to agree with the photo. `scale` is the size of the result; the network always enlarges four times. `tile`
-    bounds memory and changes no pixel.
+    brought to agree with the photo. `scale` is the size of the result against the photo's, None the `largest`; the
+    network always enlarges four times, and before it the photo is averaged down `reduce` times. `tile` bounds memory
+    and changes no pixel.
     """
 
     preset: str = DEFAULT_PRESET
-    scale: float = 4
+    scale: float = None  # type: ignore[assignment]  # a number once the settings are made
     tuning: bool = True
     strength: float = 0.65
     fidelity: float = 1.0
@@ -107,13 +112,24 @@ class Settings:
     saturation: float = 1.0
     contrast: float = 1.0
     tile: int = 192
+    reduce: int = 1
 
     def __post_init__(self) -> None:
         find_preset(self.preset)
         if not isinstance(self.tuning, bool):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         for name, (low, high) in RANGES.items():
-            object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
+            if name != "scale" or self.scale is not None:
+                object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
+        if self.scale is None:
+            object.__setattr__(self, "scale", self.largest)
+        elif self.scale > self.largest:
+            raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{self.largest:.3g}")
+
+    @property
+    def largest(self) -> float:
+        """The largest scale: the network enlarges the reduced photo, the result's size counts from the photo itself."""
+        return FACTOR / self.reduce
 
     @property
     def model(self) -> str:
@@ -155,25 +171,33 @@ class Settings:
         return own.changed(**changes)
 
     def changed(self, **values: object) -> Settings:
-        """The same settings with the given ones replaced; None leaves one as it is."""
+        """The same settings with the given ones replaced; None leaves one as it is.
+
+        With another `reduce` the largest scale stays the largest.
+        """
         known = {field.name for field in fields(self)}
         for name in values:
             if name not in known:
                 raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
-        return replace(self, **{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in values.items() if value is not None}
+        if "reduce" in given and self.scale == self.largest:
+            given = {"scale": None, **given}
+        return replace(self, **given)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
     def in_words(self, language: str) -> str:
         """One line for a person: the preset's name, the scale, the sliders that count."""
-        words = [name_of(language, "preset", self.preset), f"{self.scale:g}×"]
+        words = [name_of(language, "preset", self.preset), f"{self.scale:.3g}×"]
         if self.tuning:
             words += [f"{say(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:
             words.append(say(language, "untuned"))
         if PRESETS[self.preset].denoises:
             words.append(f"{say(language, 'denoise')} {self.denoise:g}")
+        if self.reduce > 1:
+            words.append(say(language, "reduced_first", reduce=self.reduce))
         return " · ".join(words)
 
 
@@ -216,6 +240,7 @@ def network_key(input_sha256: str, settings: Settings, model_sha256: str, precis
         precision=precision,
         denoise=settings.denoise if PRESETS[settings.preset].denoises else None,
         dehaze=settings.strength if settings.scene == "dehaze" else None,
+        reduce=settings.reduce,
     )
 
 
@@ -227,7 +252,7 @@ def _digest(**parts: object) -> str:
 def _number(name: str, value: object, low: float, high: float) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise SettingsError("setting_range", setting=name, low=low, high=high, value=repr(value))
-    if name == "tile":
+    if name in WHOLE:
         if value != int(value):
             raise SettingsError("setting_whole", setting=name, low=low, high=high, value=repr(value))
         return int(value)

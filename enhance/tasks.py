@@ -245,7 +245,7 @@ def _signature_in(path: Path) -> str | None:
 
 def download_name(name: str, scale: float) -> str:
     """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg."""
-    return f"{straight(Path(name).stem) or 'picture'}-{scale:g}x.png"
+    return f"{straight(Path(name).stem) or 'picture'}-{scale:.3g}x.png"
 
 
 def count_as_used(path: Path) -> None:

@@ -100,11 +100,12 @@ def _covered(part: Span, ratio: float, most: int) -> Span:
 class Resampler:
     """Resizes a picture from one size to another, rows on demand, with the cubic widened to suppress aliasing.
 
-    Keys 1981 with a = -0.5, stretched by the reduction as Pillow and MATLAB do.
+    Keys 1981 with a = -0.5, stretched by the reduction as Pillow and MATLAB do. A size with a fraction ends within the
+    last row or column.
     """
 
-    height: int
-    width: int
+    height: float
+    width: float
     new_height: int
     new_width: int
 
@@ -129,20 +130,23 @@ def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: i
 class Averages:
     """Averages a picture of `height` rows, strip by strip, to `new_height` x `new_width`, neither of them larger.
 
-    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far.
+    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far. Where
+    the last pixels are only partly averaged, `height` and `width` have a fraction.
     """
 
-    def __init__(self, height: int, new_height: int, new_width: int):
+    def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
         self.finished = 0
         self._length, self._width, self._ratio = new_height, new_width, height / new_height
+        self._covered = width
         self._taken = 0
         self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next row
 
     def add(self, rows: np.ndarray) -> np.ndarray:
         """The new rows that are whole with these `rows` [n, W, C] of the picture, float32 [m, new_width, C]."""
         first, last = self._taken, self._taken + len(rows)
-        size = (self._width, len(rows))
-        narrow = cv2.resize(rows.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+        across = self._width / (self._covered or rows.shape[1])
+        narrow = cv2.resize(rows.astype(np.float32), None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        narrow = narrow.reshape(len(rows), self._width, -1)
         end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
         borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
         sums = np.diff(_integral(narrow, borders), axis=0)
@@ -163,7 +167,7 @@ def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _taps(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+def _taps(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     """For every output place the input places it looks at [new_length, taps] and their weights, which sum to 1."""
     ratio = length / new_length
     stretch = max(ratio, 1.0)
@@ -172,7 +176,7 @@ def _taps(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     places = np.floor(centres)[:, None].astype(np.int64) + np.arange(1 - reach, reach + 1)
     weights = _cubic((places - centres[:, None]) / stretch)
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.clip(places, 0, length - 1), weights
+    return np.clip(places, 0, math.ceil(length) - 1), weights
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -56,8 +57,8 @@ class Written:
 class ResultRows:
     """The finished picture as rows on demand: tuned colour, enlarged alpha, grey where the input was grey.
 
-    `network` gives rows of the network's output for `picture`, [n, 4 * width, 3] in the picture's own type, and
-    `photo` what the network saw of it; `overlay` puts over them what a scene has made.
+    `photo` is what the network saw of `picture`, and `network` gives rows of its output, [n, 4 * width, 3] in the
+    picture's own type; `overlay` puts over them what a scene has made.
     """
 
     picture: Picture
@@ -68,7 +69,8 @@ class ResultRows:
 
     @cached_property
     def tuning(self) -> Tuning:
-        return Tuning(self.network, self.photo, self.settings, self.overlay)
+        whole = self.picture.height, self.picture.width
+        return Tuning(self.network, self.photo, self.settings, self.overlay, whole)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,7 +98,13 @@ class FidelityMeter:
 
     def __init__(self, result: ResultRows):
         self._photo = photo = result.photo
-        self._averages = Averages(result.size[0], photo.height, photo.width)
+        # where the photo's last averages reach beyond the input, the result's border is taken to go on there
+        reduce, of = result.settings.reduce, result.picture
+        height = result.size[0] * reduce * photo.height / of.height
+        width = result.size[1] * reduce * photo.width / of.width
+        self._averages = Averages(height, photo.height, photo.width, width)
+        self._left, self._below = result.size[0], math.ceil(height) - result.size[0]
+        self._beside = math.ceil(width) - result.size[1]
         self._known = np.empty((0, photo.width, 3), np.float32)  # averages from row `_first` on
         self._first = self._measured = 0
         self._squares = 0.0
@@ -104,6 +112,10 @@ class FidelityMeter:
     def add(self, rows: np.ndarray) -> None:
         """Take the result's next rows, uint8 or uint16 [n, W, C] of 1 to 4 channels."""
         colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
+        self._left -= len(rows)
+        below = 0 if self._left else self._below
+        if below or self._beside:
+            colour = cv2.copyMakeBorder(colour, 0, below, 0, self._beside, cv2.BORDER_REPLICATE)
         averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
         self._known = np.concatenate([self._known, averages])
         end = self._averages.finished
@@ -189,7 +201,7 @@ def _still_empty(picture: Picture, size: tuple[int, int], channels: int) -> Whol
 def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[int, int] = (0, 0)) -> Overlay | None:
     """Puts the restored faces over the picture, as strongly as the settings say; None where there are none.
 
-    `origin` is the top and left, in input pixels, of a picture that is only a part.
+    `origin` is the top and left, in pixels of what the network sees, of a picture that is only a part.
     """
     if not patches:
         return None

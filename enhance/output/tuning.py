@@ -78,31 +78,39 @@ class Tuning:
     """One picture's way from the network's output to the result, as rows on demand.
 
     `network` gives rows of the network's output [4 * height, 4 * width, 3] for `photo`, both uint8 (`levels` 255) or
-    both uint16 (65535). The result is of the same type, `size` large.
+    both uint16 (65535). The result is of the same type, `size` large. `reduced_from` is the height and width of the
+    picture that `photo` has the averages of, where that is one of them: the result's size counts from there, and what
+    the last averages have beyond it is cut off.
     """
 
     network: Rows
     photo: Photo
     settings: Settings
     overlay: Overlay | None = None
+    reduced_from: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the result."""
-        return scaled_size(self.photo.height, self.photo.width, self.settings.scale)
+        return scaled_size(*self._whole, self.settings.scale)
+
+    @property
+    def _whole(self) -> tuple[int, int]:
+        return self.reduced_from or (self.photo.height, self.photo.width)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """The result's rows [first, last), rounded to the nearest level."""
-        if self.settings.scale == FACTOR and not self._tunes:
-            return self._overlaid(self.network(first, last), first)
         height, width = self.size
+        as_it_is = self.settings.scale == self.settings.largest
+        if as_it_is and not self._tunes:
+            return self._overlaid(self.network(first, last), first)[:, :width]
         halo = _SHARPEN_HALO if self._sharpens else 0
         low, high = max(first - halo, 0), min(last + halo, height)
-        if self.settings.scale == FACTOR:
-            rows = self._mixed(low, high)
+        if as_it_is:
+            rows = self._mixed(low, high)[:, :width]
         else:
-            whole = FACTOR * self.photo.height, FACTOR * self.photo.width
-            rows = Resampler(*whole, height, width).rows(self._mixed, low, high)
+            shown = (self.settings.largest * side for side in self._whole)
+            rows = Resampler(*shown, height, width).rows(self._mixed, low, high)
         if self._tunes:
             rows = _coloured(rows, self.settings, self.photo.levels)
         return rounded(rows[first - low : last - low], self.photo.levels)

@@ -4,7 +4,7 @@
 of the program works with.
 """
 
-from .picture import Box, Facts, Picture
+from .picture import Box, Facts, Picture, reduced_size
 from .worker import inspect, read_picture, warm_up
 
-__all__ = ["Box", "Facts", "Picture", "inspect", "read_picture", "warm_up"]
+__all__ = ["Box", "Facts", "Picture", "inspect", "read_picture", "reduced_size", "warm_up"]

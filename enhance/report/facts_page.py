@@ -210,7 +210,7 @@ def _made_of(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
     source = source_in_words(sheet.language, source) if isinstance(source, str) else source
     rows = [
         (sheet.say("report_preset"), _given(sheet, preset and name_of(sheet.language, "preset", str(preset)))),
-        (sheet.say("scale"), _given(sheet, None if scale is None else f"× {scale:g}")),
+        (sheet.say("scale"), _given(sheet, None if scale is None else f"× {scale:.3g}{_reduced(sheet, info)}")),
         (sheet.say("report_model"), _given(sheet, at(info, "model", "name"))),
         (sheet.say("report_source"), _given(sheet, source)),
         (sheet.say("report_checksum"), _given(sheet, at(info, "model", "sha256"))),
@@ -219,6 +219,12 @@ def _made_of(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
     if faces is not None:
         rows.insert(2, (sheet.say("report_faces"), str(faces)))
     return rows
+
+
+def _reduced(sheet: Sheet, info: Mapping[str, Any]) -> str:
+    """Beside the scale, that the input was averaged down first; nothing where it was not."""
+    reduce = _number(at(info, "settings", "reduce"))
+    return "" if reduce in (None, 1) else f" · {sheet.say('reduced_first', reduce=f'{reduce:g}')}"
 
 
 def _made_with(sheet: Sheet, info: Mapping[str, Any]) -> list[_Row]:
