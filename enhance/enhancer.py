@@ -227,8 +227,8 @@ class Enhancer:
         seen = reduced_size(height, width, settings.reduce)
         return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
-    def hints(self, picture: Picture) -> tuple[str, ...]:
-        """The scenes that may suit the picture, `dehaze` and `face`: to be said, never done without being asked."""
+    def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
+        """The presets and the reduction that may suit the picture: to be said, never done without being asked."""
         detector = models.locate(_DETECTOR)
         return scenes.hints(picture, detector.path if detector else None)
 

@@ -132,6 +132,11 @@ class Settings:
         return FACTOR / self.reduce
 
     @property
+    def scales(self) -> list[float]:
+        """The whole scales, and the largest."""
+        return sorted({*range(1, int(self.largest) + 1), self.largest})
+
+    @property
     def model(self) -> str:
         """The name of the network that these settings run."""
         return PRESETS[self.preset].model
@@ -173,15 +178,16 @@ class Settings:
     def changed(self, **values: object) -> Settings:
         """The same settings with the given ones replaced; None leaves one as it is.
 
-        With another `reduce` the largest scale stays the largest.
+        With another `reduce` alone the largest scale stays the largest, and another one is cut down to that.
         """
         known = {field.name for field in fields(self)}
         for name in values:
             if name not in known:
                 raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
         given = {name: value for name, value in values.items() if value is not None}
-        if "reduce" in given and self.scale == self.largest:
-            given = {"scale": None, **given}
+        if "reduce" in given and "scale" not in given:
+            largest = replace(self, reduce=given["reduce"], scale=None).largest  # type: ignore[arg-type]
+            given["scale"] = largest if self.scale == self.largest else min(self.scale, largest)
         return replace(self, **given)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, object]:

@@ -17,7 +17,7 @@ from enhance import Enhancer
 
 SETTINGS = {
     "preset": "gentle",
-    "scale": 4,
+    "scale": None,
     "tuning": True,
     "strength": None,
     "denoise": None,
@@ -26,6 +26,7 @@ SETTINGS = {
     "contrast": None,
     "tile": 192,
     "fidelity": None,
+    "reduce": 1,
 }
 """The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
 

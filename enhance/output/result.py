@@ -147,7 +147,8 @@ class WholePicture:
 class GrowingPicture:
     """Watches a run: the picture as far as it has come, and at the end before and after for the screen.
 
-    `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it stays visible, dimmed, where nothing has come yet.
+    `width` and `height` are those of what the network sees; `backdrop` is the input at any size, uint8 [h, w, 3 or 4]:
+    it stays visible, dimmed, where nothing has come yet.
     """
 
     def __init__(self, width: int, height: int, backdrop: np.ndarray):

@@ -109,8 +109,8 @@ class Tuning:
         if as_it_is:
             rows = self._mixed(low, high)[:, :width]
         else:
-            shown = (self.settings.largest * side for side in self._whole)
-            rows = Resampler(*shown, height, width).rows(self._mixed, low, high)
+            whole_height, whole_width = (self.settings.largest * side for side in self._whole)
+            rows = Resampler(whole_height, whole_width, height, width).rows(self._mixed, low, high)
         if self._tunes:
             rows = _coloured(rows, self.settings, self.photo.levels)
         return rounded(rows[first - low : last - low], self.photo.levels)

@@ -42,7 +42,7 @@ class Endpoints:
         request: gr.Request,
         image: str | None,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -51,6 +51,7 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        reduce: float = 1,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance a picture. Gives the PNG file and `info`, the facts of the run with the task_id.
@@ -59,11 +60,13 @@ class Endpoints:
         4; `tuning` False gives the network's output as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to
         1 how far the result is brought to agree with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1,
         `saturation` 0 to 2 and `contrast` 0.5 to 1.5 take the preset's value when left out. `tile` 64 to 1024 bounds
-        memory and changes no pixel. The job's progress counts rows; cancelling it stops the engine.
+        memory and changes no pixel. `reduce` 1 to 4 averages a soft picture down first; sizes still count from the
+        picture, so `scale` is at most 4 / `reduce`, and that when left out. The job's progress counts rows; cancelling
+        it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity, reduce
             )
             picture = uploaded(image)
             attention = Attention(request)
@@ -91,7 +94,7 @@ class Endpoints:
         y: float | None = None,
         size: float = 128,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -100,6 +103,7 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        reduce: float = 1,
     ) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
@@ -109,7 +113,7 @@ class Endpoints:
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity, reduce
             )
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
@@ -124,7 +128,7 @@ class Endpoints:
         request: gr.Request,
         images: list[str] | None,
         preset: str = "gentle",
-        scale: float = 4,
+        scale: float | None = None,
         tuning: bool = True,
         strength: float | None = None,
         denoise: float | None = None,
@@ -133,6 +137,7 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        reduce: float = 1,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance several pictures. Gives a ZIP of the PNGs with report.csv and summary.pdf, and `info`.
@@ -144,7 +149,7 @@ class Endpoints:
         """
         with self._services.told(request):
             settings = settings_called(
-                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity
+                preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity, reduce
             )
             if not images:
                 raise PictureError("api_no_pictures")
@@ -236,11 +241,12 @@ def _setting_components() -> list[Component]:
     optional = ("strength", "denoise", "sharpen", "saturation", "contrast")
     return [
         gr.Textbox(usual.preset, label="preset"),
-        gr.Number(usual.scale, label="scale"),
+        gr.Number(value=None, label="scale"),
         gr.Checkbox(usual.tuning, label="tuning"),
         *(gr.Number(value=None, label=name) for name in optional),
         gr.Number(usual.tile, label="tile"),
         gr.Number(value=None, label="fidelity"),
+        gr.Number(usual.reduce, label="reduce"),
     ]
 
 

@@ -66,6 +66,8 @@
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
     const removed = event.target.closest?.(".file .remove");
     if (removed) window.enhanceRemove(removed.dataset.file);
+    const taken = event.target.closest?.("[data-take]");
+    if (taken) window.enhanceTake(taken.dataset.take);
   });
 
   window.enhanceCopyLink = async (names, values) => {
