@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from .errors import SettingsError
 from .texts import name_of, say
@@ -190,7 +191,7 @@ class Settings:
             given["scale"] = largest if self.scale == self.largest else min(self.scale, largest)
         return replace(self, **given)  # type: ignore[arg-type]
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def in_words(self, language: str) -> str:

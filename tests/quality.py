@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,12 +126,17 @@ def cases(photos: Sequence[str], degradations: Sequence[str], enhancer: Enhancer
 
 def finished(case: Case, settings: Settings) -> tuple[Pixels, float]:
     """The result of a case with these settings, and its fidelity in dB."""
-    picture = Picture(case.photo, "0" * 64, 0, "PNG", "RGB", case.given, None, False, None, None)
-    photo = Scene().photo(picture, settings, picture.noise)
+    picture = picture_of(case.photo, case.given)
+    seen = picture.reduced(settings.reduce)
+    photo = Scene().photo(seen, settings, seen.noise)
     result = ResultRows(picture, lambda first, last: case.network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), FidelityMeter(result)
     meter.add(rows)
     return rows, meter.decibels()
+
+
+def picture_of(name: str, rgb: Pixels) -> Picture:
+    return Picture(name, "0" * 64, 0, "PNG", "RGB", rgb, None, False, None, None)
 
 
 def bicubic(case: Case) -> Pixels:
@@ -208,6 +215,37 @@ def short_table(table: Table) -> str:
     return "\n".join(lines)
 
 
+def soft_table(photos: Sequence[str], enhancer: Enhancer, preset: str = "gentle") -> str:
+    """Photos that were made soft, brought back at their own size, by how far they were reduced first; in Markdown.
+
+    Made smaller by averaging and enlarged again; the second row of each is moved by a pixel, so that it lies on no grid.
+    """
+    lines = [
+        "| photo was | reduce | PSNR | SSIM | HaarPSI | FSIM | GMSD | MDSI | network, s |",
+        "| --- | ---: " + "| ---: " * 7 + "|",
+    ]
+    for softness, moved in itertools.product((2, 4), (0, 1)):
+        for reduce in (1, 2, 4):
+            settings, measured, seconds = Settings.from_preset(preset, reduce=reduce, scale=1), [], 0.0
+            for name in photos:
+                truth = np.ascontiguousarray({**TUNING, **REPORTED}[name]())
+                truth = truth[: truth.shape[0] // 8 * 8, : truth.shape[1] // 8 * 8]
+                small = cv2.resize(truth, None, fx=1 / softness, fy=1 / softness, interpolation=cv2.INTER_AREA)
+                soft = cv2.resize(small, truth.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+                truth, soft = (np.ascontiguousarray(one[moved:, moved:]) for one in (truth, soft))
+                seen = picture_of(name, soft).reduced(reduce)
+                started = time.perf_counter()
+                network = enhancer.upscale(seen.rgb, settings.model)
+                seconds += time.perf_counter() - started
+                case = Case(name, "soft", truth, soft, network)
+                measured.append(measure(case, *finished(case, settings)))
+            one = mean_of(measured)
+            figures = [one.psnr, one.ssim, one.haarpsi, one.fsim, one.gmsd, one.mdsi, seconds]
+            kind = f"soft by {softness}{', moved' if moved else ''}"
+            lines.append(f"| {kind} | {reduce} | {' | '.join(f'{value:.1f}' for value in figures)} |")
+    return "\n".join(lines)
+
+
 def put_between_marks(path: Path, text: str) -> None:
     before, _, rest = path.read_text("utf-8").partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
@@ -218,12 +256,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and three degradations")
     parser.add_argument("--tuning", action="store_true", help="the photos that the values were chosen on")
+    parser.add_argument("--soft", action="store_true", help="soft photos alone, reduced first or not")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     options = parser.parse_args(arguments)
     photos = list(TUNING if options.tuning else REPORTED)
     degradations = list(DEGRADATIONS)
     if options.quick:
         photos, degradations = photos[:1], ["sharp", "noise 6", "JPEG 60"]
+    if options.soft:
+        sys.stdout.write(f"{soft_table(photos, Enhancer('cpu'))}\n")
+        return
     ways = {name: Settings.from_preset(name) for name in ("original", "gentle")}
     found = list(cases(photos, degradations, Enhancer("cpu"), ways["gentle"].model))
     table = examine(found, ways)

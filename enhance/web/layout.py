@@ -215,8 +215,7 @@ def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
 
 
 def _rail(words: Words) -> tuple[ControlsCard, gr.HTML]:
-    start: dict[str, Any] = Settings().as_dict()
-    controls: dict[str, Component] = {}
+    controls, start = dict[str, Component](), Settings().as_dict()
     with gr.Row(elem_classes="titled"):
         _title(words, "preset")
         changed = gr.HTML(elem_id="changed")

@@ -185,7 +185,7 @@ class UploadHandlers:
         less, time = (say_time(language, self._seconds(upload, one)) for one in (reduced, as_it_is))
         sizes = {"width": width, "height": height, "wide": wide, "high": high, "less": less, "time": time}
         if taken:
-            return fragments.hint(say(language, "reduced", **sizes), say(language, "reduce_undo"), "reduce:1")
+            return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
         return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
 
     def _faster(self, upload: Upload, settings: Settings, seconds: float, language: str) -> str:
