@@ -218,7 +218,7 @@ def short_table(table: Table) -> str:
 def soft_table(photos: Sequence[str], enhancer: Enhancer, preset: str = "gentle") -> str:
     """Photos that were made soft, brought back at their own size, by how far they were reduced first; in Markdown.
 
-    Made smaller by averaging and enlarged again; the second row of each is moved by a pixel, so that it lies on no grid.
+    Made smaller by averaging and enlarged again; those that are moved by a pixel lie on no grid.
     """
     lines = [
         "| photo was | reduce | PSNR | SSIM | HaarPSI | FSIM | GMSD | MDSI | network, s |",

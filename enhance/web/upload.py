@@ -85,12 +85,13 @@ class UploadHandlers:
         try:
             settings = settings_from(values)
             shown: Updates = {card.facts: fragments.facts_of_upload(language, upload.facts, settings)}
-            seconds = self._seconds(upload, settings)
+            found = self._found(visitor, upload)
+            seconds = self._seconds(upload, settings)  # last: all times that are said come from the same speed
         except EnhanceError as error:
             return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
         shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
-        tips = [self._tip(one, upload, settings, language) for one in self._found(visitor, upload)]
+        tips = [self._tip(one, upload, settings, language) for one in found]
         shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, language)])
         return shown
 
