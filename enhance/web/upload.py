@@ -53,7 +53,8 @@ class UploadHandlers:
         visitor, language = self._services.asker(request)
         self._services.previews.forget(visitor.upload)
         visitor.start_over()
-        return self._empty(visitor, language, "")
+        visitor.controls = visitor.controls.changed(reduce=1)
+        return self._empty(visitor, language, "") | show_reduction(self._page, visitor.controls)
 
     def move(self, event: gr.SelectData, request: gr.Request) -> Updates:
         """The square around the place that was pointed at."""
@@ -102,7 +103,9 @@ class UploadHandlers:
             yield self.put_away(request)
             return
         try:
-            settings = settings_from(values).changed(reduce=1)  # it suits one picture, and is for each one to choose
+            settings = settings_from(values)
+            if visitor.upload is not None:
+                settings = settings.changed(reduce=1)  # the one chosen before suited that picture
             facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
             picture = self._services.previews.picture(path)
             upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)

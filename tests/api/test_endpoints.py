@@ -60,6 +60,19 @@ def test_what_is_left_out_takes_the_presets_value(site, client):
     assert info["output"]["width"] == 60
 
 
+def test_a_reduced_picture_has_the_size_that_counts_from_it(site, client):
+    path = site.photo("reduced.png", 41, 30)
+    given = {"image": handle_file(path), "preset": "anime-fast", "reduce": 4}
+
+    result, info = client.predict(**given, api_name="/enhance")
+    before, after, told = client.predict(**given, size=20, api_name="/preview")
+
+    assert Image.open(result).size == (30, 41)
+    assert (info["settings"]["reduce"], info["settings"]["scale"]) == (4, 1)
+    assert Image.open(before).size == Image.open(after).size == (20, 20)
+    assert told["signature"] == info["signature"]
+
+
 def test_a_slider_turns_tuning_on_for_a_preset_that_does_not_tune(site, client):
     file = handle_file(site.photo("tuned.png", 20, 20))
     _, info = client.predict(image=file, preset="original", contrast=1.2, api_name="/enhance")
@@ -157,6 +170,7 @@ def test_two_callers_at_once_get_their_own_pictures(site, connect):
         ({"preset": "sharper"}, "Unknown preset “sharper”"),
         ({"strength": 3}, "strength takes a number from 0 to 1"),
         ({"scale": 9}, "scale takes a number from 1 to 4"),
+        ({"scale": 2, "reduce": 3}, "scale is at most 1.33"),
         ({"tile": 1}, "tile takes a number from 64 to 1024"),
     ],
 )
