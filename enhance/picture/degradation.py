@@ -16,7 +16,7 @@ from .picture import Picture
 
 REDUCTIONS = (2, 3, 4)
 
-# Chosen on photos that were sharp, made soft by 2, 3 and 4, noisy and compressed; docs/soft.md has what others gave.
+# Chosen on photos that were sharp, made soft by 2, 3 and 4, noisy and compressed; the tests judge others by them.
 _LOST = 0.27
 _SHARPEST = 0.9
 
