@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language
 from .errors import Cancelled, EnhanceError, SettingsError, StorageError
-from .settings import PRESETS, RANGES, SIZES, Settings
+from .settings import PRESETS, RANGES, SIZES, WHOLE, Settings
 from .texts import say
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BAR = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
+_MORE = {
+    "tile": ", default 192; bounds memory, changes no pixel",
+    "reduce": ", default 1; how many times a soft photo is averaged down first, sizes still count from the input",
+}
+"""What the help says of a setting beside its range."""
 _END_SECONDS = 8.0
 """How long tidying up may hold up the end."""
 
@@ -146,8 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
     run.add_argument("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
     for name, (low, high) in RANGES.items():
-        more = ", default 192; bounds memory, changes no pixel" if name == "tile" else ""
-        run.add_argument(f"--{name}", type=int if name == "tile" else float, help=f"{low:g} to {high:g}{more}")
+        kind = int if name in WHOLE else float
+        run.add_argument(f"--{name}", type=kind, help=f"{low:g} to {high:g}{_MORE.get(name, '')}")
     run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
     run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
     run.add_argument(

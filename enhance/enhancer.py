@@ -23,7 +23,7 @@ from .info import Result, RunRecord, located_of, settings_in
 from .output.formats import Encoding, hand_out, notes_of
 from .output.resample import result_size
 from .output.result import ResultRows
-from .picture import Picture, read_picture, warm_up
+from .picture import Picture, read_picture, reduced_size, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
 from .preview import MARGIN, Cell, Comparison, Preview, choose_box, compare, render
 from .scenes.faces import Portraits
@@ -238,10 +238,9 @@ class Enhancer:
         """
         info = self.tasks.finished(task_id)
         picture = picture or read_picture(self._upload(info))
-        settings = settings_in(info)
-        record = RunRecord(picture, settings, located_of(info), info["precision"], info["device"], 0.0)
+        record = RunRecord(picture, settings_in(info), located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
-            yield pipeline.finished_rows(picture, settings, output, pipeline.find_scene(record, self._portraits))
+            yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._portraits))
 
     def report(
         self,
@@ -295,10 +294,11 @@ class Enhancer:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
         settings = settings_of(settings)
         megapixels = math.prod(result_size(settings, height, width)) / 1e6
-        return self.engine.estimate(settings.model, height, width, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
+        seen = reduced_size(height, width, settings.reduce)
+        return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
-    def hints(self, picture: Picture) -> tuple[str, ...]:
-        """The scenes that may suit the picture, `dehaze` and `face`: to be said, never done without being asked."""
+    def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
+        """The presets and the reduction that may suit the picture: to be said, never done without being asked."""
         detector = models.locate(_DETECTOR)
         return scenes.hints(picture, detector.path if detector else None)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,11 @@ class RunRecord:
     def signature(self) -> str:
         """Equal for two runs exactly where their results are."""
         return signature(self.picture.sha256, self.settings, self.located.sha256, self.precision)
+
+    @cached_property
+    def seen(self) -> Picture:
+        """What is enlarged of the picture: the picture itself, or its averages."""
+        return self.picture.reduced(self.settings.reduce)
 
     @property
     def network_key(self) -> str:

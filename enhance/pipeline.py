@@ -29,7 +29,7 @@ from .output.formats import Encoding, origin_of
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
 from .picture import FLAWLESS, Box, Flaws, Picture, read_picture
-from .preview import MARGIN, Piece, Preview, agreement_db, render
+from .preview import Piece, Preview, agreement_db, render, surroundings
 from .scenes.dehaze import Haze, clear_part, find_haze
 from .scenes.faces import Faces, Portraits
 from .settings import Settings
@@ -193,13 +193,12 @@ def make(
     record: RunRecord, target: Target, workshop: Workshop, others: Onlookers, preview: Preview | None = None
 ) -> dict[str, Any]:
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
-    settings = record.settings
     record.watch_memory(reset=True)
     scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
-        rows = finished_rows(record.picture, settings, output, scene)
+        rows = finished_rows(record, output, scene)
         rendition = others.watch.finished(rows) if others.watch else None
-        smaller = any(after < before for after, before in zip(rows.size, record.picture.rgb.shape, strict=False))
+        smaller = any(after < before for after, before in zip(rows.size, record.seen.rgb.shape, strict=False))
         meter = None if smaller else FidelityMeter(rows)
         written, seconds = write_png(
             rows,
@@ -230,30 +229,34 @@ def make_preview(
     from `known`, by the network's key, with the seconds that it took.
     """
     record.watch_memory(reset=False)
-    outer = box.grown(MARGIN, record.picture.width, record.picture.height)
-    scene = find_scene(record, workshop.portraits, others.turn(urgent=urgent), outer)
+    settings = record.settings
+    outer = surroundings(box, record.picture.width, record.picture.height, settings)
+    seen_outer = outer.reduced(settings.reduce)
+    scene = find_scene(record, workshop.portraits, others.turn(urgent=urgent), seen_outer)
     part, earlier = record.picture.cut(outer), (known or {}).get(record.network_key)
+    seen = part.reduced(settings.reduce)
     if earlier is None:
-        with network_output(record, scene, workshop.engine, others, part=part, box=outer, urgent=urgent) as output:
+        with network_output(record, scene, workshop.engine, others, part=seen, box=seen_outer, urgent=urgent) as output:
             network = output.rows(0, output.height)
     else:
         network = earlier.piece.network
         record.spent({"network": earlier.info["seconds"]["network"]})
     patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(part, record.settings, record.picture.flaws, outer)
+    photo = scene.photo(seen, settings, record.seen.flaws, seen_outer)
     whole = record.picture.height, record.picture.width
     piece = Piece(part, photo, network, box, outer, whole, record.network_key, patches)
-    before, after = render(piece, record.settings)
+    before, after = render(piece, settings)
     record.stage("tuning")
     record.add(preview=asdict(box), **scene.describe())
     return Preview(before, after, piece, record.info())
 
 
 def find_scene(record: RunRecord, portraits: Portraits, turn: Turn | None = None, box: Box | None = None) -> Scene:
-    """Step 3: what the preset's scene finds in the whole picture (of faces, those that show in `box`)."""
-    picture, scene = record.picture, record.settings.scene
+    """Step 3: what the preset's scene finds in all that is enlarged (of faces, those that show in `box`)."""
+    scene = record.settings.scene
     if scene is None:
         return Scene()
+    picture = record.seen
     haze = find_haze(picture.rgb) if scene == "dehaze" else None
     faces = portraits.faces(picture, box, turn) if scene == "face" else None
     record.stage("scene")
@@ -274,10 +277,10 @@ def network_output(
 ) -> Iterator[NetworkOutput]:
     """Step 4: the network's output, the one that is kept if there is one, else made, and kept where the target says so.
 
-    A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of the picture, which
-    lies at `box`, the output is that of the part alone, and no run is waited for.
+    A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of what is enlarged,
+    which lies at `box`, the output is that of the part alone, and no run is waited for.
     """
-    picture = part or record.picture
+    picture = part or record.seen
     with _kept(target) or _empty(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
             record.ran = True
@@ -291,11 +294,11 @@ def network_output(
         yield output
 
 
-def finished_rows(picture: Picture, settings: Settings, output: NetworkOutput, scene: Scene) -> ResultRows:
+def finished_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> ResultRows:
     """Step 5: the finished picture as rows on demand."""
-    patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(picture, settings, picture.flaws if settings.tuning else FLAWLESS)
-    return ResultRows(picture, output.rows, settings, photo, faces_over(patches, settings))
+    settings, patches = record.settings, scene.faces.patches if scene.faces else ()
+    photo = scene.photo(record.seen, settings, record.seen.flaws if settings.tuning else FLAWLESS)
+    return ResultRows(record.picture, output.rows, settings, photo, faces_over(patches, settings))
 
 
 def _kept(target: Target | None) -> NetworkOutput | None:

@@ -83,6 +83,11 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     return Box(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
 
 
+def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
+    """The square with its margin, made of whole averages, in a picture of `width` x `height`."""
+    return box.grown(MARGIN * settings.reduce, width, height).on_grid(settings.reduce, width, height)
+
+
 def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
     result = _rows_of(piece, settings)
@@ -96,7 +101,8 @@ def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
 def fidelity_db(piece: Piece, settings: Settings) -> float:
     """How well the result of the square alone explains the photo, in dB."""
     box, outer, result = piece.box, piece.outer, _rows_of(piece, settings)
-    meter = FidelityMeter(result, Box(box.left - outer.left, box.top - outer.top, box.width, box.height))
+    inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
+    meter = FidelityMeter(result, inside.reduced(settings.reduce))
     meter.add(result.rows(0, result.size[0]))
     return meter.decibels()
 
@@ -119,7 +125,8 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
 
 def _rows_of(piece: Piece, settings: Settings) -> ResultRows:
     """The result of the square with its margin."""
-    faces = faces_over(piece.patches, settings, (piece.outer.top, piece.outer.left))
+    seen = piece.outer.reduced(settings.reduce)
+    faces = faces_over(piece.patches, settings, (seen.top, seen.left))
     cut = Cut(piece.outer, *piece.whole)
     return ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces, cut)
 

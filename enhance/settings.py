@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import weights
 
@@ -84,7 +85,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "saturation": (0, 2),
     "contrast": (0.5, 1.5),
     "tile": (64, 1024),
+    "reduce": (1, 4),
 }
+
+WHOLE = ("tile", "reduce", "long_side")
+"""The settings that are whole numbers."""
 
 NEUTRAL = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
 """The slider positions at which tuning changes nothing."""
@@ -115,7 +120,8 @@ class Settings:
     `strength` is the network's share of it, the rest is the photo without its noise, enlarged; `fidelity` how far it is
     brought to agree with the photo. The result is `scale` times as large as the input, or its longer side has
     `long_side` pixels, or it has so many `megapixels`; where none of the three is given it is as large as the network
-    makes it, and never larger (`output.resample.result_size`). `tile` bounds memory and changes no pixel.
+    makes it, and never larger (`output.resample.result_size`). Before the network the photo is
+    averaged down `reduce` times; the size counts from the photo itself. `tile` bounds memory and changes no pixel.
     """
 
     preset: str = DEFAULT_PRESET
@@ -128,6 +134,7 @@ class Settings:
     saturation: float = 1.0
     contrast: float = 1.0
     tile: int = 192
+    reduce: int = 1
     long_side: int | None = None
     megapixels: float | None = None
 
@@ -138,7 +145,11 @@ class Settings:
             raise SettingsError("setting_one_size", given=", ".join(sizes))
         if not isinstance(self.tuning, bool):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        ranges = {"scale": (1, largest_scale(self)), "long_side": (1, _MOST), "megapixels": (0.0001, _MOST)}
+        object.__setattr__(self, "reduce", _number("reduce", self.reduce, *RANGES["reduce"]))
+        largest = largest_scale(self)
+        if self.reduce > 1 and isinstance(self.scale, int | float) and self.scale > largest:
+            raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
+        ranges = {"scale": (min(1, largest), largest), "long_side": (1, _MOST), "megapixels": (0.0001, _MOST)}
         for name, (low, high) in ({name: ranges[name] for name in sizes} | RANGES).items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
 
@@ -196,7 +207,10 @@ class Settings:
         return own.changed(**changes)
 
     def changed(self, **values: object) -> Settings:
-        """The same settings with the given ones replaced; None leaves one as it is."""
+        """The same settings with the given ones replaced; None leaves one as it is.
+
+        With another `reduce` alone the largest scale stays the largest, and another one is cut down to that.
+        """
         known = {field.name for field in fields(self)}
         for name in values:
             if name not in known:
@@ -204,9 +218,12 @@ class Settings:
         given = {name: value for name, value in values.items() if value is not None}
         if given.keys() & set(SIZES):
             given = dict.fromkeys(SIZES) | given  # one way to say the size takes the place of another
+        elif "reduce" in given and self.scale is not None:
+            largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))  # type: ignore[arg-type]
+            given["scale"] = None if self.scale == largest_scale(self) else min(self.scale, largest)
         return replace(self, **given)  # type: ignore[arg-type]
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def in_words(self, language: str) -> str:
@@ -218,6 +235,8 @@ class Settings:
             words.append(say(language, "untuned"))
         if self.denoises:
             words.append(f"{say(language, 'denoise')} {self.denoise:g}")
+        if self.reduce > 1:
+            words.append(say(language, "reduced_first", reduce=self.reduce))
         return " · ".join(words)
 
     def size_in_words(self, language: str) -> str:
@@ -226,7 +245,7 @@ class Settings:
             return say(language, "long_side_of", pixels=self.long_side)
         if self.megapixels is not None:
             return say(language, "megapixels_of", number=f"{self.megapixels:g}")
-        return f"{self.scale or largest_scale(self):g}×"
+        return f"{self.scale or largest_scale(self):.3g}×"
 
 
 def settings_of(given: Settings | str | None) -> Settings:
@@ -239,7 +258,13 @@ def settings_of(given: Settings | str | None) -> Settings:
 
 def largest_scale(settings: Settings) -> float:
     """How many times larger than its picture a result can be at most."""
-    return settings.factor
+    return settings.factor if settings.reduce == 1 else settings.factor / settings.reduce
+
+
+def scales(settings: Settings) -> list[float]:
+    """The whole scales that a result can have, and the largest."""
+    largest = largest_scale(settings)
+    return sorted({*range(1, int(largest) + 1), largest})
 
 
 def find_preset(name: str) -> Preset:
@@ -281,7 +306,7 @@ def _size_key(settings: Settings) -> dict[str, object]:
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     scale = float(settings.scale or largest_scale(settings))
-    return {"scale": scale} if scale == settings.factor else {"scale": scale, "resized": "area"}
+    return {"scale": scale} if scale == largest_scale(settings) else {"scale": scale, "resized": "area"}
 
 
 def network_key(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
@@ -293,6 +318,7 @@ def network_key(input_sha256: str, settings: Settings, model_sha256: str, precis
         precision=precision,
         denoise=settings.denoise if settings.denoises else None,
         dehaze=settings.strength if settings.scene == "dehaze" else None,
+        reduce=settings.reduce,
     )
 
 
@@ -305,7 +331,7 @@ def _number(name: str, value: object, low: float, high: float) -> float | int:
     said = {"setting": name, "low": f"{low:g}", "high": f"{high:g}", "value": repr(value)}
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise SettingsError("setting_range", **said)
-    if name not in ("tile", "long_side"):
+    if name not in WHOLE:
         return float(value) + 0.0  # -0.0 and 0.0 are one setting
     if value != int(value):
         raise SettingsError("setting_whole", **said)

@@ -333,7 +333,7 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
 
     One of a given longer side is called photo-3000px.png, and one of so many megapixels photo-12mp.png.
     """
-    size = f"{settings.scale or largest_scale(settings):g}x"
+    size = f"{settings.scale or largest_scale(settings):.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"
     elif settings.megapixels is not None:

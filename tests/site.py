@@ -26,6 +26,7 @@ SETTINGS = {
     "contrast": None,
     "tile": 192,
     "fidelity": None,
+    "reduce": 1,
     "long_side": None,
     "megapixels": None,
     "format": "png",

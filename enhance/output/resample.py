@@ -115,7 +115,7 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     def enlarged(a: int, b: int) -> np.ndarray:
         return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], grid.factor, a, b)
 
-    return rounded(grid.rows(enlarged, first, last), np.iinfo(plane.dtype).max)
+    return rounded(grid.rows_of_input(enlarged, first, last), np.iinfo(plane.dtype).max)
 
 
 def enlarge_part(picture: np.ndarray, size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
@@ -167,11 +167,13 @@ class Cut:
 class Grid:
     """Where the pixels of a result of `whole` (height, width) lie over what the network makes of its picture.
 
-    The network's output is `factor` times as large as the picture; where it is that of a part alone, so is the result,
-    on the same pixels as in the whole.
+    The network's output is `factor` times as large as the picture averaged down by `reduce`; what the last averages
+    have beyond the picture is cut off. Where it is that of a part alone, which begins with whole averages, so is the
+    result, on the same pixels as in the whole.
     """
 
     factor: int
+    reduce: int
     cut: Cut
     whole: tuple[int, int]
 
@@ -179,12 +181,12 @@ class Grid:
     def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
         """That of a picture of `height` x `width`, which may be cut out of a larger one. Raises SettingsError."""
         cut = cut or Cut(Box(0, 0, width, height), height, width)
-        return cls(settings.factor, cut, result_size(settings, cut.height, cut.width))
+        return cls(settings.factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
 
     @property
     def resizes(self) -> bool:
         """Whether the result has another size than the network's output."""
-        return self.whole != (self.factor * self.cut.height, self.factor * self.cut.width)
+        return self.whole != _scaled(self.cut.height, self.cut.width, self.factor / self.reduce)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -197,6 +199,8 @@ class Grid:
         """The rows and the columns of the whole result that are wholly or partly made from the part."""
         cut, box = self.cut, self.cut.box
         down, across = self.whole[0] / cut.height, self.whole[1] / cut.width
+        if not self.resizes:
+            down = across = self.factor / self.reduce
         return (
             _around(box.top * down, (box.top + box.height) * down, self.whole[0]),
             _around(box.left * across, (box.left + box.width) * across, self.whole[1]),
@@ -215,11 +219,20 @@ class Grid:
         Each pixel is the mean of what it covers: no edge rings, and nothing is left out.
         """
         if not self.resizes:
-            return source(first, last)
+            return source(first, last)[:, : self.size[1]]
+        return self._resampled(source, first, last, self.reduce)
+
+    def rows_of_input(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
+        """The same from what is `factor` times as large as the picture itself, not averaged down before."""
+        if self.reduce == 1:
+            return self.rows(source, first, last)
+        return self._resampled(source, first, last, 1)
+
+    def _resampled(self, source: Callable[[int, int], np.ndarray], first: int, last: int, reduce: int) -> np.ndarray:
         (top, _), _ = self._spans
-        down = self._taps(0, (top + first, top + last))
-        across = self._taps(1, self._spans[1])
-        step = max(1, _SOURCE_ROWS * self.whole[0] // (self.factor * self.cut.height))
+        down = self._taps(0, (top + first, top + last), reduce)
+        across = self._taps(1, self._spans[1], reduce)
+        step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
         made = []
         for start in range(0, last - first, step):  # few rows of a source at a time, however much smaller the result is
             places, weights = (one[start : start + step] for one in down)
@@ -228,12 +241,13 @@ class Grid:
             made.append(_weighted(_weighted(taken, places - low, weights, 0), *across, 1))
         return made[0] if len(made) == 1 else np.concatenate(made)
 
-    def _taps(self, axis: int, span: Span) -> tuple[np.ndarray, np.ndarray]:
+    def _taps(self, axis: int, span: Span, reduce: int) -> tuple[np.ndarray, np.ndarray]:
         """For rows (or columns) of the whole result the ones of the source that they cover, and their weights."""
         cut, box = self.cut, self.cut.box
         length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
-        places, weights = _covering(self.factor * length, self.whole[axis])
-        places = np.clip(places[slice(*span)] - self.factor * start, 0, self.factor * part - 1)
+        places, weights = _covering(self.factor * length / reduce, self.whole[axis])
+        there = self.factor * -(-part // reduce)
+        places = np.clip(places[slice(*span)] - self.factor * start // reduce, 0, there - 1)
         return places, weights[slice(*span)]
 
 
@@ -260,11 +274,13 @@ def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: i
 class Averages:
     """Averages a picture of `height` rows, strip by strip, to `new_height` x `new_width`, neither of them larger.
 
-    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far.
+    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far. Where
+    the last pixels are only partly averaged, `height` and `width` have a fraction.
     """
 
-    def __init__(self, height: int, new_height: int, new_width: int):
+    def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
         self.finished = 0
+        self._covered = width
         self._length, self._width, self._ratio = new_height, new_width, height / new_height
         self._taken = 0
         self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next row
@@ -272,8 +288,9 @@ class Averages:
     def add(self, rows: np.ndarray) -> np.ndarray:
         """The new rows that are whole with these `rows` [n, W, C] of the picture, float32 [m, new_width, C]."""
         first, last = self._taken, self._taken + len(rows)
-        size = (self._width, len(rows))
-        narrow = cv2.resize(rows.astype(np.float32), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+        across = self._width / (self._covered or rows.shape[1])
+        narrow = cv2.resize(rows.astype(np.float32), None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        narrow = narrow.reshape(len(rows), self._width, -1)
         end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
         borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
         sums = np.diff(_integral(narrow, borders), axis=0)
@@ -294,7 +311,7 @@ def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _covering(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+def _covering(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     """For every new place the old ones it covers, [new_length, taps], and their weights, which sum to 1."""
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
@@ -303,4 +320,4 @@ def _covering(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     weights = np.clip(np.minimum(places + 1, high) - np.maximum(places, low), 0, None)
     weights[weights < _ROUNDING] = 0
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.clip(places, 0, length - 1), weights
+    return np.clip(places, 0, math.ceil(length) - 1), weights

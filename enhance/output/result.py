@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ class ResultRows:
 
     @cached_property
     def tuning(self) -> Tuning:
-        return Tuning(self.network, self.photo, self.settings, self.overlay, self.cut)
+        before = self.picture.height, self.picture.width
+        return Tuning(self.network, self.photo, self.settings, self.overlay, self.cut, before)
 
     @property
     def grid(self) -> Grid:
@@ -87,16 +89,20 @@ class ResultRows:
 class FidelityMeter:
     """Measures how well a result explains its photo, seen as soft as the photo is, while the result's rows pass by.
 
-    That of a result which is not smaller than its photo.
-
-
-    With a `box`, in pixels of the photo, only what lies in it counts.
+    The result is not smaller than the photo, which is what the network saw. With a `box`, in pixels of the photo, only
+    what lies in it counts.
     """
 
     def __init__(self, result: ResultRows, box: Box | None = None):
         self._photo = photo = result.photo
         self._box = box or Box(0, 0, photo.width, photo.height)
-        self._averages = Averages(result.size[0], photo.height, photo.width)
+        # where the photo's last averages reach beyond the input, the result's border is taken to go on there
+        reduce, of = result.settings.reduce, result.picture
+        height = result.size[0] * reduce * photo.height / of.height
+        width = result.size[1] * reduce * photo.width / of.width
+        self._averages = Averages(height, photo.height, photo.width, width)
+        self._left, self._below = result.size[0], math.ceil(height) - result.size[0]
+        self._beside = math.ceil(width) - result.size[1]
         self._known = np.empty((0, photo.width, 3), np.float32)  # averages from row `_first` on
         self._first = self._measured = 0
         self._squares = 0.0
@@ -104,6 +110,10 @@ class FidelityMeter:
     def add(self, rows: np.ndarray) -> None:
         """Take the result's next rows, uint8 or uint16 [n, W, C] of 1 to 4 channels."""
         colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
+        self._left -= len(rows)
+        below = 0 if self._left else self._below
+        if below or self._beside:
+            colour = cv2.copyMakeBorder(colour, 0, below, 0, self._beside, cv2.BORDER_REPLICATE)
         averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
         self._known = np.concatenate([self._known, averages])
         end = self._averages.finished

@@ -39,11 +39,12 @@ class Tuning:
     settings: Settings
     overlay: Overlay | None = None
     cut: Cut | None = None
+    size_before: tuple[int, int] | None = None
 
     @cached_property
     def grid(self) -> Grid:
         """Where the result's pixels lie over the network's."""
-        return Grid.of(self.settings, self.photo.height, self.photo.width, self.cut)
+        return Grid.of(self.settings, *(self.size_before or (self.photo.height, self.photo.width)), self.cut)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +54,7 @@ class Tuning:
     def rows(self, first: int, last: int) -> np.ndarray:
         """The result's rows [first, last), rounded to the nearest level."""
         if not self.grid.resizes and not self._tunes:
-            return self._overlaid(self.network(first, last), first)
+            return self._overlaid(self.network(first, last), first)[:, : self.size[1]]
         height, _ = self.size
         halo = _SHARPEN_HALO if self._sharpens else 0
         low, high = max(first - halo, 0), min(last + halo, height)

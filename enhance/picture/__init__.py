@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import SettingsError
 from .metadata import CHOICES, Metadata
-from .picture import FLAWLESS, Box, Facts, Flaws, Picture
+from .picture import FLAWLESS, Box, Facts, Flaws, Picture, reduced_size
 from .worker import inspect, read_picture, warm_up
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "inspect",
     "list_pictures",
     "read_picture",
+    "reduced_size",
     "warm_up",
 ]
 

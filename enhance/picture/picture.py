@@ -60,6 +60,17 @@ class Box:
         right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
         return Box(left, top, right - left, bottom - top)
 
+    def on_grid(self, step: int, width: int, height: int) -> Box:
+        """The box grown to whole blocks of `step` x `step`, or to the border of a picture of `width` x `height`."""
+        left, top = self.left // step * step, self.top // step * step
+        right, bottom = (-(-end // step) * step for end in (self.left + self.width, self.top + self.height))
+        return Box(left, top, min(right, width) - left, min(bottom, height) - top)
+
+    def reduced(self, factor: int) -> Box:
+        """The blocks that the box touches, of a picture averaged down by `factor`."""
+        height, width = reduced_size(self.height, self.width, factor)
+        return Box(self.left // factor, self.top // factor, width, height)
+
 
 @dataclass(frozen=True)
 class Flaws:
@@ -156,3 +167,33 @@ class Picture:
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
         return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
+
+    def reduced(self, factor: int) -> Picture:
+        """The means of blocks of `factor` x `factor` pixels, in the picture's own type; the facts of the file stay."""
+        if factor == 1:
+            return self
+        alpha = None if self.alpha is None else _averaged(self.alpha, factor)
+        return replace(self, rgb=_averaged(self.rgb, factor), alpha=alpha)
+
+
+def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Height and width after averaging down: what is left of a block at the right and lower border counts too."""
+    return -(-height // factor), -(-width // factor)
+
+
+def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """The mean of each block, at the right and lower border of as much of it as there is."""
+    height, width = pixels.shape[:2]
+    means = np.empty((*reduced_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
+    for rows, down in _whole_and_rest(height, factor):
+        for columns, across in _whole_and_rest(width, factor):
+            part = means[down, across]
+            part[...] = cv2.resize(pixels[rows, columns], part.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return means
+
+
+def _whole_and_rest(length: int, factor: int) -> list[tuple[slice, slice]]:
+    """The pixels of the whole blocks and what is left after them, none of it empty, and which means that makes."""
+    blocks, rest = divmod(length, factor)
+    whole, left = (slice(blocks * factor), slice(blocks)), (slice(blocks * factor, length), slice(blocks, blocks + 1))
+    return [one for one, there in ((whole, blocks), (left, rest)) if there]

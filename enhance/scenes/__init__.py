@@ -1,10 +1,12 @@
 """What a scene adds around the network: haze is taken off before it, faces are restored after it.
 
-A picture may look as if a scene would suit it. That is said to the person, and never done without being asked.
+A picture may look as if a scene would suit it, or another preset, or a reduction. That is said to the person, and never
+done without being asked.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,17 +14,37 @@ if TYPE_CHECKING:
 
     from ..picture import Picture
 
+NOISY, COMPRESSED = 5.0, 1.5
+"""From this noise, and from these steps between JPEG's blocks, a picture looks noisy, or heavily compressed."""
+SUITED: dict[str, str | None] = {"dehaze": "dehaze", "face": "face", "noisy": None, "compressed": None}
+"""The preset that measures best for a picture that looks like this; None where none is better than the usual one."""
 
-def hints(picture: Picture, detector: Path | None) -> tuple[str, ...]:
-    """The scenes that may suit it: `dehaze` where it looks hazy, `face` where `detector` (its file, if here) sees one.
+
+@dataclass(frozen=True)
+class Hint:
+    """What a picture looks like (dehaze, face, noisy, compressed, soft), and the preset or the reduction for it."""
+
+    looks: str
+    preset: str | None = None
+    reduce: int = 1
+
+
+def hints(picture: Picture, detector: Path | None) -> tuple[Hint, ...]:
+    """What may suit it: `dehaze` where it looks hazy, `face` where `detector` (its file, if here) sees one, and so on.
 
     Takes up to a second for a large picture.
     """
     # only here, so that one scene can be imported without what the others need
+    from ..picture.degradation import degradation_of
     from .dehaze import HAZY, haze_amount
     from .face_detection import find_faces
 
-    found = ["dehaze"] if haze_amount(picture.rgb) >= HAZY else []
-    if detector is not None and find_faces(picture.rgb, detector, precise=False):
-        found.append("face")
-    return tuple(found)
+    known = degradation_of(picture)
+    looks = {
+        "dehaze": haze_amount(picture.rgb) >= HAZY,
+        "face": detector is not None and bool(find_faces(picture.rgb, detector, precise=False)),
+        "noisy": known.noise >= NOISY,
+        "compressed": known.blocks >= COMPRESSED,
+    }
+    found = [Hint(look, SUITED[look]) for look, so in looks.items() if so and SUITED[look]]
+    return (*found, Hint("soft", reduce=known.softness)) if known.softness > 1 else tuple(found)

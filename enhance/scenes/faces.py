@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,14 @@ class Portraits:
     def __init__(self, detector: Callable[[], Path], restore: Restore):
         self._detector, self._restore = detector, restore
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
 
     def faces(self, picture: Picture, box: Box | None = None, turn: Any = None) -> Faces:
         """The faces of the whole picture, or those that show inside `box`, restored all in one go.
 
         Raises WeightsError when the detector, or with a face to restore the face network, cannot be had; Cancelled.
         """
-        known = self._remembered(picture.sha256)
+        known = self._remembered((picture.sha256, picture.width, picture.height))
         with known.lock:
             if known.faces is None:
                 known.faces = find_faces(picture.rgb, self._detector())
@@ -102,11 +102,11 @@ class Portraits:
             known.patches.update(zip(missing, patches, strict=True))
             return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
 
-    def _remembered(self, sha256: str) -> _Known:
+    def _remembered(self, picture: Hashable) -> _Known:
         """What is known of a picture; each has a lock of its own, so that one does not wait for another's faces."""
         with self._lock:
-            known = self._known.pop(sha256, None) or _Known()
-            self._known[sha256] = known
+            known = self._known.pop(picture, None) or _Known()
+            self._known[picture] = known
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
             return known

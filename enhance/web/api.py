@@ -52,6 +52,7 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        reduce: float = 1,
         long_side: float | None = None,
         megapixels: float | None = None,
         format: str = "png",
@@ -66,15 +67,17 @@ class Endpoints:
         give one of the three, or none for the largest that the network makes. `tuning` False gives the network's output
         as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to 1 how far the result is brought to agree
         with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5
-        take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel. `format` is png,
-        jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the file that is given, and its `notes` say what
-        the format could not hold: on_white (transparency), eight_bits. `metadata` is keep, no-location, or none, which
-        leaves colour profile and resolution. The job's progress counts rows; cancelling it stops the engine.
+        take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel. `reduce` 1 to 4
+        averages a soft picture down first; sizes still count from the picture, so `scale` is at most the network's,
+        divided by it. `format` is png, jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the file that is
+        given, and its `notes` say what the format could not hold: on_white (transparency), eight_bits. `metadata` is
+        keep, no-location, or none, which leaves colour profile and resolution. The job's progress counts rows;
+        cancelling it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(
                 *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
-                *(long_side, megapixels),
+                *(reduce, long_side, megapixels),
             )
             encoding = encoding_called(format, quality, metadata)
             picture = uploaded(image)
@@ -114,6 +117,7 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        reduce: float = 1,
         long_side: float | None = None,
         megapixels: float | None = None,
         format: str = "png",
@@ -129,7 +133,7 @@ class Endpoints:
         with self._services.told(request):
             settings = settings_called(
                 *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
-                *(long_side, megapixels),
+                *(reduce, long_side, megapixels),
             )
             encoding_called(format, quality, metadata)
             path = uploaded(image)
@@ -182,6 +186,7 @@ class Endpoints:
         contrast: float | None = None,
         tile: float = 192,
         fidelity: float | None = None,
+        reduce: float = 1,
         long_side: float | None = None,
         megapixels: float | None = None,
         format: str = "png",
@@ -199,7 +204,7 @@ class Endpoints:
         with self._services.told(request):
             settings = settings_called(
                 *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
-                *(long_side, megapixels),
+                *(reduce, long_side, megapixels),
             )
             encoding = encoding_called(format, quality, metadata)
             if not images:
@@ -295,7 +300,9 @@ def _setting_components() -> list[Component]:
         gr.Checkbox(usual.tuning, label="tuning"),
         *(gr.Number(value=None, label=name) for name in optional),
         gr.Number(usual.tile, label="tile"),
-        *(gr.Number(value=None, label=name) for name in ("fidelity", "long_side", "megapixels")),
+        gr.Number(value=None, label="fidelity"),
+        gr.Number(usual.reduce, label="reduce"),
+        *(gr.Number(value=None, label=name) for name in ("long_side", "megapixels")),
         gr.Textbox("png", label="format"),
         gr.Number(92, label="quality"),
         gr.Textbox("keep", label="metadata"),

@@ -215,9 +215,10 @@ def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandl
     cards = parts(page.controls, page.result, page.run)
     changed = named["preset"].input(controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
     _follow(changed, page, upload, controls)
-    _follow(page.upload.faster.click(controls.faster, values, cards, **_LIGHT), page, upload, controls)
     _follow(page.controls.reset.click(controls.preset, values, cards, **_LIGHT), page, upload, controls)
-    moved = [part.input for name, part in named.items() if name not in ("preset", "tile")]  # type: ignore[attr-defined]
+    _follow(page.upload.tips.select(controls.take, values, cards, **_LIGHT), page, upload, controls)
+    _follow(named["reduce"].input(controls.reduce, values, cards, **_LIGHT), page, upload, controls)  # type: ignore[attr-defined]
+    moved = [part.input for name, part in named.items() if name not in ("preset", "tile", "reduce")]  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
     gr.on(moved, controls.tune, values, _touched(page), **tuning)
     named["tuning"].input(controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import gradio as gr
 
 from ..errors import SettingsError
 from ..output.formats import Encoding
-from ..settings import Settings
+from ..settings import PRESETS, Settings
 from ..texts import name_of, say
 from . import fragments
 from .history import show_history
@@ -26,6 +26,7 @@ from .views import (
     show_all,
     show_changed,
     show_preview,
+    show_reduction,
     show_result_chip,
     shown_controls,
 )
@@ -73,9 +74,10 @@ def faster_than(preset: str) -> str:
 
 
 def settings_to_start(name: str | None, values: Sequence[object] | None = None) -> Settings:
-    """The settings of the preset called `name`, keeping the scale and the tile that the controls show."""
+    """The settings of the preset called `name`, keeping the scale, the tile and the reduction that are shown."""
     shown = dict(zip(CONTROLS, values, strict=True)) if values else {}
-    return Settings.from_preset(name or Settings().preset, scale=shown.get("scale"), tile=shown.get("tile"))
+    kept = {key: shown.get(key) for key in ("scale", "tile", "reduce")}
+    return Settings.from_preset(name or Settings().preset, **kept)
 
 
 def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings:
@@ -96,12 +98,15 @@ def _value_in_link(text: str) -> object:
 
 
 def settings_remembered(kept: object, available: Collection[str]) -> Settings:
-    """The settings that a browser kept of the last visit; the usual ones where they cannot be had any more."""
+    """The settings that a browser kept of the last visit, but for the reduction, which is for each picture to choose.
+
+    The usual ones where they cannot be had any more.
+    """
     try:
         settings = Settings(**{name: kept[name] for name in CONTROLS})  # type: ignore[index]
     except (SettingsError, TypeError, KeyError):
         return Settings()
-    return settings if settings.preset in available else Settings()
+    return settings.changed(reduce=1) if settings.preset in available else Settings()
 
 
 def settings_called(
@@ -115,6 +120,7 @@ def settings_called(
     contrast: float | None,
     tile: float | None,
     fidelity: float | None,
+    reduce: float | None = None,
     long_side: float | None = None,
     megapixels: float | None = None,
 ) -> Settings:
@@ -128,8 +134,9 @@ def settings_called(
     }
     given = any(value is not None for value in sliders.values())
     switch = False if tuning is False else (True if given else None)
+    more = {"denoise": denoise, "tile": tile, "reduce": reduce}
     sizes = {"scale": scale, "long_side": long_side, "megapixels": megapixels}
-    return Settings.from_preset(preset, tuning=switch, denoise=denoise, tile=tile, **sliders, **sizes)
+    return Settings.from_preset(preset, tuning=switch, **more, **sliders, **sizes)
 
 
 def encoding_called(format: str | None, quality: float | None, metadata: str | None) -> Encoding:
@@ -188,16 +195,33 @@ class ControlHandlers:
         visitor, language = self._services.asker(request)
         return self._preset(visitor, str(values[0]), values, language)
 
-    def faster(self, request: gr.Request, *values: object) -> Updates:
-        """The preset that takes less time, chosen by the button that offers it."""
+    def take(self, event: gr.EventData, request: gr.Request, *values: object) -> Updates:
+        """What a hint offers, chosen by its button: a preset, or a reduction, or none any more."""
         visitor, language = self._services.asker(request)
-        name = faster_than(str(values[0]))
-        return self.choose(visitor, name, values, language)
+        kind, _, what = str(event.index).partition(":")
+        if kind == "preset" and what in PRESETS:
+            return self.choose(visitor, what, values, language)
+        return self.reduce(request, *values[:-1], int(what) if what.isdigit() else values[-1])
 
     def choose(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:
         """The preset called `name`, which was chosen elsewhere than on its card."""
         changed = self._preset(visitor, name, (name, *values[1:]), language)
         return {self._page.controls.controls["preset"]: name, **changed}
+
+    def reduce(self, request: gr.Request, *values: object) -> Updates:
+        """Another reduction: the sizes to choose from follow, and the largest stays the largest."""
+        visitor, language = self._services.asker(request)
+        card, shown = self._page.controls, dict[str, Any](zip(CONTROLS, values, strict=True))
+        try:
+            settings = Settings(**dict(shown, reduce=visitor.controls.reduce)).changed(reduce=shown["reduce"])
+        except SettingsError as error:
+            return {card.problem: fragments.problem(self._services.reason(language, error, "A reduction failed"))}
+        visitor.controls = settings
+        return {
+            **show_reduction(self._page, settings),
+            self._page.result.chip: show_result_chip(visitor, language),
+            **show_changed(self._page, visitor, language),
+        }
 
     def copied(self, request: gr.Request) -> None:
         gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)

@@ -42,9 +42,10 @@ def note(sentence: str, outcome: str = "") -> str:
     return f'<p class="note {outcome}">{escape(sentence)}</p>' if sentence else ""
 
 
-def hint(sentence: str) -> str:
-    """Something that may help, and is left to the person."""
-    return f'<p class="hint tip" role="note">{escape(sentence)}</p>'
+def hint(sentence: str, words: str = "", what: str = "") -> str:
+    """Something that may help, and is left to the person; with the `words` of a button that takes `what` is offered."""
+    button = f'<button type="button" class="take" data-take="{escape(what)}">{escape(words)}</button>' if what else ""
+    return f'<p class="hint tip" role="note">{escape(sentence)}{button}</p>'
 
 
 def photo(language: str, upload: Upload, box: Box, places: Sequence[Place]) -> str:

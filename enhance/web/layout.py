@@ -10,14 +10,15 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..settings import DEFAULT_PRESET, PRESETS, RANGES, Settings
+from ..picture.degradation import REDUCTIONS
+from ..settings import PRESETS, RANGES, Settings, scales
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
 STEPS = {"contrast": 0.01, "tile": 64}
 """Those of the sliders that do not move by 0.05."""
 TUNED = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 """The sliders that rest while tuning is off."""
-CONTROLS = ("preset", "scale", "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile")
+CONTROLS = ("preset", "scale", "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile", "reduce")
 """The controls in the order in which every handler of the page gets their values."""
 
 Words = Callable[[str], Any]
@@ -35,8 +36,6 @@ class UploadCard:
     facts: gr.HTML
     estimate: gr.HTML
     tips: gr.HTML
-    offers: gr.Row
-    faster: gr.Button
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def build_page(words: Words, login: bool = False) -> Page:
         gr.Textbox(visible=False) for _ in range(3)
     ]  # tab's name, browser's key, earlier server
     remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")  # random ones end with the server
-    upload, result = UploadCard(*chosen, *strip, estimate, *tips), ResultCard(*stage, *home, made, facts, past, listed)
+    upload, result = UploadCard(*chosen, *strip, estimate, tips), ResultCard(*stage, *home, made, facts, past, listed)
     return Page(upload, controls, preview, run, result, batch, link, browser, remembered)
 
 
@@ -214,20 +213,16 @@ def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
     return photo, facts
 
 
-def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]]:
-    start: dict[str, Any] = Settings().as_dict()
-    controls: dict[str, Component] = {}
+def _rail(words: Words) -> tuple[ControlsCard, gr.HTML]:
+    controls, start = dict[str, Component](), Settings().as_dict()
     with gr.Row(elem_classes="titled"):
         _title(words, "preset")
         changed = gr.HTML(elem_id="changed")
         reset = gr.Button(words("reset"), elem_id="reset", size="sm", visible=False)
     choices = [(words(f"preset_{name}"), name) for name in PRESETS]
-    bare: dict[str, Any] = {"show_label": False, "container": False, "elem_id": "preset"}
-    controls["preset"] = gr.Radio(choices, value=start["preset"], label=words("preset"), **bare)
-    about, problem, tips = (gr.HTML(elem_id=name) for name in ("about", "preset-problem", "tips"))
-    with gr.Row(visible=False, elem_id="offers") as offers:
-        _hint(words, "slow_offer")
-        faster = gr.Button(size="sm", elem_id="faster")
+    controls["preset"] = _choice(words, "preset", choices, start["preset"], show_label=False, container=False)
+    about, problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
+    tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
     with gr.Column(elem_id="first-sliders"):
         controls |= {name: _slider(words, name, start[name]) for name in TUNED[:2]}
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
@@ -235,10 +230,11 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.Row, gr.Button]
         told: dict[str, Any] = {"label": words("tuning"), "info": words("tuning_info"), "elem_id": "tuning"}
         controls["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **told)
         controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
-    look: dict[str, Any] = {"label": words("scale"), "elem_id": "scale", "elem_classes": "bare"}
-    most = PRESETS[DEFAULT_PRESET].scale
-    controls["scale"] = gr.Radio([(f"{one}×", one) for one in range(1, most + 1)], value=most, **look)
-    return ControlsCard(controls, problem, about, changed, reset), (tips, offers, faster)
+        reductions = [(words("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
+        controls["reduce"] = _choice(words, "reduce", reductions, 1, info=words("reduce_info"))
+    sizes = scales(Settings())
+    controls["scale"] = _choice(words, "scale", [(f"{scale}×", scale) for scale in sizes], sizes[-1])
+    return ControlsCard(controls, problem, about, changed, reset), tips
 
 
 def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]]:
@@ -293,6 +289,10 @@ def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> g
     info = words(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
     look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
     return gr.Slider(*RANGES[name], value=value, step=STEPS.get(name, 0.05), label=words(name), info=info, **look)
+
+
+def _choice(words: Words, name: str, choices: list[tuple[Any, Any]], value: Any, **more: Any) -> gr.Radio:
+    return gr.Radio(choices, value=value, label=words(name), elem_id=name, elem_classes="bare", **more)
 
 
 def _compare(name: str) -> gr.ImageSlider:

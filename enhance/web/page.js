@@ -66,6 +66,8 @@
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
     const removed = event.target.closest?.(".file .remove");
     if (removed) window.enhanceCards("select", { index: removed.dataset.file, value: null });
+    const taken = event.target.closest?.("[data-take]");
+    if (taken) window.enhanceTips("select", { index: taken.dataset.take, value: null });
   });
 
   window.enhanceCopyLink = async (names, values) => {

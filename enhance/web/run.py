@@ -20,7 +20,7 @@ from ..info import Result
 from ..output.formats import Encoding
 from ..output.rendition import icc_for_screen
 from ..output.result import GrowingPicture
-from ..picture import Picture
+from ..picture import Picture, reduced_size
 from ..preview import look
 from ..settings import Settings
 from ..tasks import Entry
@@ -148,7 +148,8 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
     settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
-    picture = GrowingPicture(upload.facts.width, upload.facts.height, settings.factor, pixels)
+    height, width = reduced_size(upload.facts.height, upload.facts.width, settings.reduce)
+    picture = GrowingPicture(width, height, settings.factor, pixels)
     entry = begin(tasks, visitor, upload, settings, pixels)
 
     def do(run: PageRun) -> Finished:

@@ -19,6 +19,7 @@ from ..batch import Batch, plan
 from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
+from ..scenes import Hint
 from ..settings import Settings
 from .line import Background, ToldRun
 from .page_files import Many, Packed, asker_of
@@ -99,7 +100,7 @@ class Visitor:
         self.box: Box | None = None
         self.places: tuple[Place, ...] = ()
         self.choice = 0
-        self.hints: tuple[str, ...] | None = None
+        self.hints: tuple[Hint, ...] | None = None
         self.controls = Settings()
         self.preview: Preview | None = None
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them

@@ -13,8 +13,10 @@ import gradio as gr
 
 from ..batch import Item, measured
 from ..errors import EnhanceError
-from ..picture import inspect
+from ..output.resample import result_size
+from ..picture import inspect, reduced_size
 from ..preview import choose_box
+from ..scenes import Hint
 from ..settings import Settings
 from ..tasks import Entry
 from ..texts import say, say_time
@@ -27,7 +29,7 @@ from .page_files import Many, check_together
 from .preview import SIZE
 from .run import restored
 from .state import MOST_PLACES, Upload, Visitor
-from .views import Services, Updates, show_all, show_bar, show_photo, show_view, take_picture
+from .views import Services, Updates, show_all, show_bar, show_photo, show_reduction, show_view, take_picture
 
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
@@ -54,7 +56,8 @@ class UploadHandlers:
         visitor, language = self._services.asker(request)
         self._services.previews.forget(visitor.upload)
         visitor.start_over()
-        return self._empty(visitor, language, "")
+        visitor.controls = visitor.controls.changed(reduce=1)
+        return self._empty(visitor, language, "") | show_reduction(self._page, visitor.controls)
 
     def move(self, event: gr.SelectData, request: gr.Request) -> Updates:
         """The square around the place that was pointed at."""
@@ -78,22 +81,23 @@ class UploadHandlers:
         return {self._card.photo: show_photo(visitor, language)}
 
     def estimate(self, request: gr.Request, *values: object) -> Updates:
-        """The time of a whole run here, and faster presets when it is long."""
+        """The time of a whole run here, and what the picture could do with, a faster preset among it."""
         visitor, language = self._services.asker(request)
         card, upload = self._card, visitor.upload
-        hidden: Updates = {card.offers: gr.Row(visible=False)}
         if upload is None:
-            return hidden
+            return {card.tips: ""}
         try:
             settings = settings_from(values)
             shown: Updates = {card.facts: fragments.facts_of_upload(language, upload.facts, settings)}
-            seconds = self._seconds(upload, settings)
+            found = self._found(visitor, upload)
+            seconds = self._seconds(upload, settings)  # last: all times that are said come from the same speed
         except EnhanceError as error:
-            return hidden | {card.estimate: fragments.note(error.sentence(language))}
+            return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
         shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
-        shown[card.tips] = self._hints(visitor, upload, settings, language)
-        return shown | (self._offers(upload, settings, seconds, language) if seconds > LONG_SECONDS else hidden)
+        tips = [self._tip(one, upload, settings, language) for one in found]
+        shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, language)])
+        return shown
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
         visitor, language = self._services.asker(request)
@@ -103,6 +107,8 @@ class UploadHandlers:
             return
         try:
             settings = settings_from(values)
+            if visitor.upload is not None:
+                settings = settings.changed(reduce=1)  # the one chosen before suited that picture
             facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
             picture = self._services.previews.picture(path)
             upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)
@@ -117,6 +123,7 @@ class UploadHandlers:
             self._card.facts: fragments.facts_of_upload(language, facts, settings),
             self._card.photo: show_photo(visitor, language),
             self._card.estimate: fragments.estimate(language, None),
+            **show_reduction(self._page, settings),
         }
 
     def _refuse(self, visitor: Visitor, language: str, why: str) -> Updates:
@@ -134,7 +141,6 @@ class UploadHandlers:
             card.facts: "",
             card.estimate: "",
             card.tips: "",
-            card.offers: gr.Row(visible=False),
             preview.slider: None,
             preview.chip: fragments.chip(language, "none"),
             preview.where: fragments.note(say(language, "preview_none")),
@@ -154,29 +160,53 @@ class UploadHandlers:
             **show_bar(page, visitor, language),
         }
 
-    def _hints(self, visitor: Visitor, upload: Upload, settings: Settings, language: str) -> str:
-        """What the picture could do with and the preset does not do: looked for once, only ever said."""
+    def _found(self, visitor: Visitor, upload: Upload) -> tuple[Hint, ...]:
+        """What the picture could do with: looked for once, only ever said and offered."""
         found = visitor.hints
         if found is None:
             found = self._services.enhancer.hints(self._services.previews.picture(upload.path))
             with visitor.lock:
                 if visitor.upload is upload:
                     visitor.hints = found
-        return "".join(fragments.hint(say(language, f"hint_{name}")) for name in found if name != settings.scene)
+        return found
 
     def _seconds(self, upload: Upload, settings: Settings) -> float:
         return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
 
-    def _offers(self, upload: Upload, settings: Settings, seconds: float, language: str) -> Updates:
+    def _tip(self, hint: Hint, upload: Upload, settings: Settings, language: str) -> str:
+        """A hint with its button; nothing where the settings do it already."""
+        if hint.preset is None:
+            return self._soft(upload, settings, hint.reduce, language)
+        if hint.preset == settings.preset:
+            return ""
+        said, name = say(language, f"hint_{hint.looks}"), say(language, f"preset_{hint.preset}")
+        here = hint.preset in self._services.available()
+        return fragments.hint(said, say(language, "use_instead", name=name), f"preset:{hint.preset}" if here else "")
+
+    def _soft(self, upload: Upload, settings: Settings, softness: int, language: str) -> str:
+        """That the picture holds no more than a smaller one, with both times; once it is reduced, the way back."""
+        taken, facts = settings.reduce > 1, upload.facts
+        reduced = settings if taken else settings.changed(reduce=softness)
+        as_it_is = settings.changed(reduce=1)
+        held = reduced_size(facts.height, facts.width, reduced.reduce)
+        result = result_size(reduced, facts.height, facts.width)
+        height, width, high, wide = (f"{side:,}" for side in (*held, *result))
+        less, time = (say_time(language, self._seconds(upload, one)) for one in (reduced, as_it_is))
+        sizes = {"width": width, "height": height, "wide": wide, "high": high, "less": less, "time": time}
+        if taken:
+            return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
+        return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
+
+    def _faster(self, upload: Upload, settings: Settings, seconds: float, language: str) -> str:
+        """A preset that takes less than half the time, where that is long."""
         name = faster_than(settings.preset)
-        if name == settings.preset or name not in self._services.available():
-            return {self._card.offers: gr.Row(visible=False)}
-        other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale))
-        words = {"name": say(language, f"preset_{name}"), "time": say_time(language, other)}
-        return {
-            self._card.faster: gr.Button(say(language, "use_preset", **words)),
-            self._card.offers: gr.Row(visible=other < seconds / 2),
-        }
+        if seconds <= LONG_SECONDS or name == settings.preset or name not in self._services.available():
+            return ""
+        other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale, reduce=settings.reduce))
+        if other >= seconds / 2:
+            return ""
+        words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))
+        return fragments.hint(say(language, "slow_offer"), words, f"preset:{name}")
 
 
 class FilesHandlers:

@@ -21,7 +21,7 @@ from ..output.resample import result_size
 from ..output.result import WholePicture
 from ..picture import Facts, Picture
 from ..preview import choose_box
-from ..settings import Settings, largest_scale, signature
+from ..settings import Settings, largest_scale, scales, signature
 from ..tasks import download_name
 from ..texts import say, say_time, straight
 from . import fragments
@@ -153,12 +153,21 @@ def shown_controls(settings: Settings) -> dict[str, object]:
     """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
     values: dict[str, Any] = settings.as_dict()
     return {
-        "scale": settings.scale or largest_scale(settings),
+        "scale": gr.Radio(
+            choices=[(f"{one:.3g}×", one) for one in scales(settings)], value=settings.scale or largest_scale(settings)
+        ),
         "tuning": settings.tuning,
         "denoise": gr.Slider(value=settings.denoise, visible=settings.denoises),
         "tile": settings.tile,
+        "reduce": settings.reduce,
         **{name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED},
     }
+
+
+def show_reduction(page: Page, settings: Settings) -> Updates:
+    """The reduction, and the sizes that it leaves to choose from."""
+    shown = shown_controls(settings)
+    return {page.controls.controls[name]: shown[name] for name in ("scale", "reduce")}
 
 
 def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
@@ -178,7 +187,8 @@ def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
 def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
     """Whether the sliders are still where the preset has them, and the way back."""
     controls = visitor.controls
-    own = Settings.from_preset(controls.preset, scale=controls.scale, tile=controls.tile)
+    kept = {"scale": controls.scale, "tile": controls.tile, "reduce": controls.reduce}
+    own = Settings.from_preset(controls.preset, **kept)
     return {
         page.controls.changed: fragments.changed(language, controls != own),
         page.controls.reset: gr.Button(visible=controls != own),

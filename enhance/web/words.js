@@ -81,7 +81,8 @@
   // The part that had the focus may be put away or made anew: the focus then goes to what stands in its place.
   const HOMES = {
     "#retry": "#retry",
-    "#reset, #offers": "#preset input:checked",
+    "#reset": "#preset input:checked",
+    "#tips": "#tips .take, #rail:not(:has(.take)) #preset input:checked",
     "#comparison": "#preset input:checked",
     "#acts": "#cancel, #download, #enhance",
     ".places": "#photo .pin, #photo .place[aria-pressed=true]",

@@ -71,6 +71,19 @@ def test_a_longer_side_or_megapixels_say_the_size_and_the_name(site, client):
     assert Image.open(after).size == (25, 25)
 
 
+def test_a_reduced_picture_has_the_size_that_counts_from_it(site, client):
+    path = site.photo("reduced.png", 41, 30)
+    given = {"image": handle_file(path), "preset": "anime-fast", "reduce": 4}
+
+    result, info = client.predict(**given, api_name="/enhance")
+    before, after, told = client.predict(**given, size=20, api_name="/preview")
+
+    assert Image.open(result).size == (30, 41)
+    assert (info["settings"]["reduce"], info["settings"]["scale"]) == (4, 1)
+    assert Image.open(before).size == Image.open(after).size == (20, 20)
+    assert told["signature"] == info["signature"]
+
+
 def test_a_slider_turns_tuning_on_for_a_preset_that_does_not_tune(site, client):
     file = handle_file(site.photo("tuned.png", 20, 20))
     _, info = client.predict(image=file, preset="original", contrast=1.2, api_name="/enhance")
@@ -170,6 +183,7 @@ def test_two_callers_at_once_get_their_own_pictures(site, connect):
         ({"scale": 9}, "scale takes a number from 1 to 4"),
         ({"scale": 2, "long_side": 16}, "Give only one of scale, long_side and megapixels"),
         ({"long_side": 33}, "long_side 33 is more than the network makes .*: 32 is the most"),
+        ({"scale": 2, "reduce": 3}, "scale is at most 1.33"),
         ({"tile": 1}, "tile takes a number from 64 to 1024"),
     ],
 )

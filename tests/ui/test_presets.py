@@ -84,6 +84,38 @@ def test_a_clear_picture_gets_no_tip(site: Site, open_page):
     expect(page.locator("#tips .tip")).to_have_count(0)
 
 
+def test_a_soft_photo_is_offered_its_reduction_and_it_is_taken_back_as_easily(site: Site, open_page):
+    path = site.files / "soft.png"
+    Image.fromarray(photo(150, 160)).resize((320, 300), Image.Resampling.BICUBIC).save(path)
+    page = open_page("?preset=anime-fast")
+    choose(page, path)
+
+    tip, sizes = page.locator("#tips .tip"), page.locator("#scale label")
+    expect(tip).to_contain_text("holds the detail of about 160 × 150 px", timeout=PATIENCE)
+    expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px")
+    expect(sizes).to_have_count(4)
+
+    tip.locator("button").click()
+    expect(tip).to_contain_text("Reduced to 160 × 150 px first", timeout=PATIENCE)
+    expect(page.locator("#why")).to_contain_text("640 × 600 px", timeout=PATIENCE)
+    expect(sizes).to_have_text(["1×", "2×"])
+    wait_for_chip(page, "matches")
+    page.locator("#enhance").click()
+    expect(page.locator("#progress .finished")).to_have_count(1, timeout=PATIENCE)
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches")
+
+    tip.locator("button").click()
+    expect(tip).to_contain_text("holds the detail", timeout=PATIENCE)
+    expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px", timeout=PATIENCE)
+    expect(sizes).to_have_count(4)
+
+    tip.locator("button").click()
+    expect(tip).to_contain_text("Reduced to", timeout=PATIENCE)
+    choose(page, site.photo("another.png", 60, 70))  # a reduction is for one picture
+    expect(page.locator("#facts")).to_contain_text("another.png", timeout=PATIENCE)
+    expect(sizes).to_have_count(4)
+
+
 @pytest.mark.parametrize(
     ("preset", "faster"),
     [("gentle", "fast"), ("face", "fast"), ("anime", "anime-fast"), ("fast", "fast"), ("anime-fast", "anime-fast")],

@@ -55,7 +55,7 @@ def test_json_is_one_object_of_facts(photo_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["PHOTO", "-o", "sheet.jpg"], 2, "end in .png"),
+        (["PHOTO", "-o", "sheet.jpg"], 2, "ends in .png"),
         (["PHOTO", "-o", "OUT", "--size", "0"], 2, "size takes"),
         (["PHOTO", "-o", "OUT", "--x", "nan"], 2, "x and y take numbers"),
         (["PHOTO", "-o", "OUT", "--precision", "fp8"], 2, "Unknown precision “fp8”"),

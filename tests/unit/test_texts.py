@@ -23,7 +23,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "preset_{}": tuple(PRESETS),
     "about_{}": tuple(PRESETS),
     "fidelity_{}": ("very", "good", "free"),
-    "hint_{}": ("dehaze", "face"),
+    "hint_{}": ("dehaze", "face", "noisy", "compressed"),
     "view_{}": ("preview", "whole", "close"),
     "chip_{}": ("none", "matches", "outdated", "running", "failed"),
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
@@ -41,7 +41,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
 
 COMPOSED: dict[str, tuple[str, ...]] = {
-    "{}": TUNED,  # a slider is called as its setting is
+    "{}": (*TUNED, "reduce"),  # a control is called as its setting is
     "{}_title": ("preset", "batch"),
     "{}_info": ("strength", "fidelity", "denoise", "tile"),
     "preset_{}": tuple(PRESETS),
