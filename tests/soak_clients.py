@@ -30,6 +30,8 @@ from .site import SETTINGS
 SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
 SQUARE = 24
 USUAL: dict[str, Any] = {**SETTINGS, "preset": "anime-fast"}
+OUTWARD = ("format", "quality", "metadata")
+"""What says how a result is handed out, and changes none of its pixels."""
 TUNED: tuple[dict[str, Any], ...] = (
     {"contrast": 1.3},
     {"saturation": 0.4, "sharpen": 0.6},
@@ -66,7 +68,8 @@ def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True
         path = folder / f"known-{number}.png"
         path.write_bytes(one.file())
         for changes in ({}, *TUNED, *([GENTLE] if gentle and number == 0 else [])):
-            settings = settings_called(**(USUAL | changes))
+            asked = {name: value for name, value in (USUAL | changes).items() if name not in OUTWARD}
+            settings = settings_called(**asked)
             one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
             one.squares[json.dumps(changes)] = enhancer.preview(path, settings, size=SQUARE).after
         known.append(one)

@@ -19,6 +19,9 @@ NOISY, COMPRESSED = 5.0, 1.5
 SUITED: dict[str, str | None] = {"dehaze": "dehaze", "face": "face", "noisy": None, "compressed": None}
 """The preset that measures best for a picture that looks like this; None where none is better than the usual one."""
 
+BEST_REDUCTION = 2
+"""The most that is offered: it measures best for a photo that is softer still too, docs/soft.md."""
+
 
 @dataclass(frozen=True)
 class Hint:
@@ -47,4 +50,5 @@ def hints(picture: Picture, detector: Path | None) -> tuple[Hint, ...]:
         "compressed": known.blocks >= COMPRESSED,
     }
     found = [Hint(look, SUITED[look]) for look, so in looks.items() if so and SUITED[look]]
-    return (*found, Hint("soft", reduce=known.softness)) if known.softness > 1 else tuple(found)
+    reduce = min(known.softness, BEST_REDUCTION)
+    return (*found, Hint("soft", reduce=reduce)) if reduce > 1 else tuple(found)

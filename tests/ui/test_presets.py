@@ -91,7 +91,7 @@ def test_a_soft_photo_is_offered_its_reduction_and_it_is_taken_back_as_easily(si
     choose(page, path)
 
     tip, sizes = page.locator("#tips .tip"), page.locator("#scale label")
-    expect(tip).to_contain_text("holds the detail of about 160 × 150 px", timeout=PATIENCE)
+    expect(tip).to_contain_text("holds the detail of no more than 160 × 150 px", timeout=PATIENCE)
     expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px")
     expect(sizes).to_have_count(4)
 

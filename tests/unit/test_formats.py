@@ -18,6 +18,7 @@ from enhance.output import formats
 from enhance.output.formats import FORMATS, Origin, hand_out, origin_of
 from enhance.output.png import PngFormat, PngWriter
 from enhance.picture import Metadata
+from enhance.tasks import Entry
 
 from ..conftest import psnr
 
@@ -332,15 +333,22 @@ def test_a_disk_that_is_full_before_the_jpeg_is_begun_is_told_by_its_name(enhanc
     assert [path.name for path in tmp_path.glob("*.*")] == [photo_file.name]
 
 
+def listed(result) -> Entry:
+    """The result as a list has it."""
+    source = result.info["input"]
+    about = (source["name"], source["sha256"], source["width"], source["height"], result.info["settings"], "", "")
+    return Entry("0" * 64, result.info["task_id"], "done", "", *about, task_id=result.info["task_id"])
+
+
 def test_a_run_that_is_asked_for_twice_is_encoded_once_and_goes_with_its_task(enhancer, photo_file, fresh_store):
     first, again = (enhancer.run(photo_file, RAW, encoding=Encoding("jpeg", 80)) for _ in range(2))
 
     assert (first.path, again.info["cached"]) == (again.path, True)
     assert first.path.stat().st_size == first.info["output"]["bytes"]
     assert enhancer.tasks.info(first.info["task_id"])["output"]["path"].endswith(".png")
-    enhancer.tasks.remove(first.info["task_id"], with_input=False)
+    enhancer.tasks.remove([listed(first)])
     assert first.path.exists()
-    enhancer.tasks.remove(again.info["task_id"], with_input=False)
+    enhancer.tasks.remove([listed(again)])
     assert not first.path.exists()
 
 

@@ -103,7 +103,8 @@ def test_heavy_compression_shows_in_blocks_and_light_one_does_not(name):
 
 def test_a_soft_photo_gets_its_reduction_and_others_only_the_presets_that_measure_best(monkeypatch):
     sharp = photo("camera")
-    assert hints(picture_of(softened(sharp, 2)), None) == (Hint("soft", reduce=2),)
+    for factor in (2, 4):
+        assert hints(picture_of(softened(sharp, factor)), None) == (Hint("soft", reduce=2),)
     spoilt = picture_of(noisy(as_jpeg(sharp, 20), 0)), picture_of(noisy(sharp, 12))
     assert [hints(one, None) for one in spoilt] == [(), ()]
 
