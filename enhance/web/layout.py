@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..picture.degradation import REDUCTIONS
+from ..scenes import REDUCTIONS
 from ..settings import PRESETS, RANGES, Settings, scales
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))

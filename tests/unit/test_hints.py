@@ -11,8 +11,7 @@ from skimage import data
 
 from enhance import scenes
 from enhance.picture import Picture, read_picture
-from enhance.picture.degradation import degradation_of
-from enhance.scenes import Hint, hints
+from enhance.scenes import Hint, degradation_of, hints
 
 OTHERS = ["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"]
 """Photos that the thresholds were not chosen on."""
