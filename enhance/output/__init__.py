@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import os
 import re
+import secrets
 import threading
 import unicodedata
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from ..files import explained, file_sha256, is_at_work, runs_here, this_process
 from .formats import Origin, origin_of
 
-_CLAIMS = ".enhance-claims"
+_CLAIMS, _FRESH = ".enhance-claims", ".fresh"
 _HEARTBEAT_SECONDS = 20.0
 _SILENT_SECONDS = 300.0
 """A process of another machine that has not touched its claims for so long is taken for gone."""
@@ -153,7 +154,10 @@ class Claims:
         self._closed.set()
         self.release()
         with suppress(OSError):
-            for key in {path.name.partition(".")[0] for path in self._folder.iterdir()}:
+            for path in self._folder.glob(f"*{_FRESH}"):
+                if not self._is_alive(path):
+                    path.unlink(missing_ok=True)
+            for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
                 self._take(key)
         self.release()
         with suppress(OSError):
@@ -177,10 +181,11 @@ class Claims:
 
     def _create(self, path: Path) -> bool:
         """Make the file; False where it is there."""
+        fresh = self._folder / f"{secrets.token_hex(8)}{_FRESH}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x") as file:
-                file.write(this_process())
+            fresh.write_text(this_process(), "utf-8")
+            self._name(fresh, path)
         except FileExistsError as error:
             if not self._folder.is_dir():
                 raise explained(self._folder, error) from error
@@ -191,7 +196,21 @@ class Claims:
             return self._create(path)
         except OSError as error:
             raise explained(path, error) from error
+        finally:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
         return True
+
+    @staticmethod
+    def _name(fresh: Path, path: Path) -> None:
+        """Give a whole file the claim's name, if nothing has it: one without its content would be nobody's."""
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without links
+            with path.open("x") as file:
+                file.write(this_process())
 
     def _is_alive(self, path: Path) -> bool:
         try:

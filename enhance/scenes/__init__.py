@@ -28,7 +28,7 @@ BEST_REDUCTION = 2
 """The most that is offered: it measures best for a photo that is softer still too, docs/soft.md."""
 REDUCTIONS = (2, 3, 4)
 
-# Chosen on photos that were sharp, made soft by 2, 3 and 4, noisy and compressed; the tests judge others by them.
+# Chosen on photos that were sharp, made soft by 2, 3 and 4, noisy and compressed: docs/soft.md.
 _LOST = 0.27
 _SHARPEST = 0.9
 

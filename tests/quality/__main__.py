@@ -1,4 +1,4 @@
-"""How near to the truth the presets come: `make quality`, tables for docs/fidelity.md and a short one for README.
+"""How near to the truth the presets come: `make quality`, tables for the pages of docs/ and a short one for README.
 
 Photos are made four times smaller by averaging, spoilt and enlarged again. The presets' values were chosen on some
 photos (`--tuning`); the tables are of others. `--docs` puts them between the marks in both files. What a network made
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
     parser.add_argument("--tuning", action="store_true", help="the photos that the values were chosen on")
-    parser.add_argument("--only", metavar="TRIAL", help="presets, fast, haze or drawings")
+    parser.add_argument("--only", metavar="TRIAL", help="presets, fast, haze, drawings or soft")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     options = parser.parse_args(arguments)
     if options.docs:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 sys.stdout.write(f"\n{short_table(table)}\n\n{verdict(table)}\n")
             sys.stdout.flush()
             if options.docs:
-                put_between_marks(ROOT / "docs" / "fidelity.md", trial.name, text)
+                put_between_marks(ROOT / "docs" / trial.page, trial.name, text)
                 if trial.name == "presets":
                     put_between_marks(ROOT / "README.md", "short", short_table(table))
 

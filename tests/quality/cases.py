@@ -81,10 +81,10 @@ class Made:
 
 def finished(case: Case, settings: Settings, networks: Networks) -> Made:
     """The result of a case with these settings, as the program makes it; faces are not restored."""
-    picture = case.picture
-    scene = Scene(find_haze(picture.rgb) if settings.scene == "dehaze" else None)
-    photo = scene.photo(picture, settings, picture.flaws)
-    network = networks.output(photo.rows(0, picture.height), settings)
+    picture, seen = case.picture, case.picture.reduced(settings.reduce)
+    scene = Scene(find_haze(seen.rgb) if settings.scene == "dehaze" else None)
+    photo = scene.photo(seen, settings, seen.flaws)
+    network = networks.output(photo.rows(0, seen.height), settings)
     result = ResultRows(picture, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), FidelityMeter(result)
     meter.add(rows)
@@ -93,4 +93,4 @@ def finished(case: Case, settings: Settings, networks: Networks) -> Made:
 
 def bicubic(case: Case) -> Made:
     """What is given, enlarged without a network."""
-    return Made(cv2.resize(case.given, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC))
+    return Made(cv2.resize(case.given, case.truth.shape[1::-1], interpolation=cv2.INTER_CUBIC))

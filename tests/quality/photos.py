@@ -73,6 +73,17 @@ def truth_of(source: Source) -> Pixels:
     return np.ascontiguousarray(pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4])
 
 
-def made_small(truth: Pixels) -> Pixels:
-    """The averages of blocks of four by four pixels."""
-    return cv2.resize(truth, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+def made_small(truth: Pixels, factor: int = 4) -> Pixels:
+    """The averages of blocks of `factor` x `factor` pixels."""
+    return cv2.resize(truth, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+
+
+def middle(source: Source, side: int = 160) -> Source:
+    """The middle of a photo."""
+
+    def cut() -> Pixels:
+        pixels = source()
+        top, left = ((length - side) // 2 for length in pixels.shape[:2])
+        return pixels[top : top + side, left : left + side]
+
+    return cut

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -66,3 +67,20 @@ OF_DRAWINGS = (
     Degradation("soft: blur 0.6 / 1.0", (lambda x: blurred(x, 0.6), lambda x: blurred(x, 1.0))),
     Degradation("JPEG 60 / 40", (lambda x: as_jpeg(x, 60), lambda x: as_jpeg(x, 40))),
 )
+
+
+def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
+    """Made smaller by averaging and enlarged again; where it is `moved`, on another grid than the picture's."""
+    height, width = (-(-(side + moved) // factor) * factor for side in pixels.shape[:2])
+    around = (moved, height - moved - pixels.shape[0], moved, width - moved - pixels.shape[1])
+    padded = cv2.copyMakeBorder(pixels, *around, cv2.BORDER_REFLECT)
+    small = cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    soft = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(soft[moved : moved + pixels.shape[0], moved : moved + pixels.shape[1]])
+
+
+SOFT = tuple(
+    Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, moved=1)))
+    for factor in (2, 4)
+)
+"""On the picture's own grid, and on another one."""

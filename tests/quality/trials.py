@@ -10,9 +10,9 @@ import numpy as np
 from enhance import Settings
 
 from .cases import Case, Networks, bicubic, finished
-from .measures import ALL, QUICK, Measure
-from .photos import DRAWN, GREY, REPORTED, TUNING, Source, made_small, truth_of
-from .spoiling import DEGRADATIONS, HAZE, OF_DRAWINGS, Degradation
+from .measures import ALL, FSIM, GMSD, HAARPSI, MDSI, PSNR, QUICK, SSIM, Measure
+from .photos import DRAWN, GREY, REPORTED, TUNING, Source, made_small, middle, truth_of
+from .spoiling import DEGRADATIONS, HAZE, OF_DRAWINGS, SOFT, Degradation
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,10 @@ class Trial:
     degradations: tuple[Degradation, ...]
     ways: Mapping[str, Settings]
     measures: tuple[Measure, ...]
+    factor: int = 4
+    """How many times smaller than the truth what is given is."""
+    page: str = "fidelity.md"
+    """The page of docs/ that has the table."""
 
     @property
     def models(self) -> set[str]:
@@ -42,7 +46,9 @@ def examine(trial: Trial, networks: Networks) -> Table:
     truths = [truth_of(source) for source in trial.sources.values()]
     table: Table = {}
     for degradation in trial.degradations:
-        strengths = [[Case(truth, spoil(made_small(truth))) for truth in truths] for spoil in degradation.strengths]
+        strengths = [
+            [Case(truth, spoil(made_small(truth, trial.factor))) for truth in truths] for spoil in degradation.strengths
+        ]
         for way in ("bicubic", *trial.ways):
             settings = trial.ways.get(way)
             means = [_means(cases, settings, trial.measures, networks) for cases in strengths]
@@ -91,7 +97,14 @@ def drawn_trial() -> Trial:
     return Trial("drawings", DRAWN, OF_DRAWINGS, ways, QUICK)
 
 
+def soft_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
+    """Soft photos at their own size, averaged down before the network or not."""
+    pieces = {name: middle(source) for name, source in list(sources.items())[:4]}
+    ways = {f"reduce {reduce}": _preset("gentle", reduce=reduce, scale=1) for reduce in (1, 2, 4)}
+    return Trial("soft", pieces, SOFT, ways, (PSNR, SSIM, HAARPSI, FSIM, GMSD, MDSI), factor=1, page="soft.md")
+
+
 def trials(*, tuning: bool = False) -> tuple[Trial, ...]:
     """All of them, on the photos that are reported or on those that values are chosen on."""
     sources = TUNING if tuning else REPORTED
-    return main_trial(sources), fast_trial(sources), haze_trial(sources), drawn_trial()
+    return main_trial(sources), fast_trial(sources), haze_trial(sources), drawn_trial(), soft_trial(sources)
