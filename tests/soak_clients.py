@@ -204,7 +204,7 @@ class Visitor:
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
             asked = {
-                "data": [session, secrets.token_hex(16), ""],
+                "data": [session, secrets.token_hex(16), "", None],
                 "fn_index": load["id"],
                 "session_hash": session,
                 "trigger_id": None,

@@ -62,7 +62,7 @@ def _about(language: str, preset: Mapping[str, Any]) -> str:
 def settings_from(values: Sequence[object]) -> Settings:
     """The settings that the controls show. Raises SettingsError for what no control can give."""
     chosen = dict(zip(CONTROLS, values, strict=True))
-    missing = [name for name, value in chosen.items() if value is None]
+    missing = [name for name, value in chosen.items() if value is None and name != "scale"]
     if missing:
         raise SettingsError("control_empty", name=missing[0])
     return Settings(**chosen)  # type: ignore[arg-type]

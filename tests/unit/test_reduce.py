@@ -8,11 +8,12 @@ from PIL import Image
 from skimage import data
 
 from enhance import PRESETS, Settings, SettingsError, signature
+from enhance.output.resample import result_size
 from enhance.output.result import FidelityMeter, ResultRows
 from enhance.picture import Box, Picture, read_picture
 from enhance.pipeline import Scene
 from enhance.preview import agreement_db, surroundings
-from enhance.settings import network_key
+from enhance.settings import largest_scale, network_key
 from tests.conftest import psnr
 
 FAST = Settings.from_preset("anime-fast", strength=0.65, fidelity=1, sharpen=0.2, saturation=1.2)
@@ -171,8 +172,8 @@ def test_another_reduction_needs_a_new_preview_and_the_sliders_do_not(enhancer, 
 
 
 def test_the_largest_scale_follows_the_reduction():
-    assert [Settings.from_preset("gentle", reduce=reduce).scale for reduce in (1, 2, 3, 4)] == [4, 2, 4 / 3, 1]
-    assert Settings(reduce=4).scale == 1
+    assert [largest_scale(Settings(reduce=reduce)) for reduce in (1, 2, 3, 4)] == [4, 2, 4 / 3, 1]
+    assert result_size(Settings(reduce=4), 30, 41) == (30, 41)
     assert Settings().changed(reduce=4).changed(reduce=1) == Settings()
     assert Settings(scale=1.5).changed(reduce=2).scale == 1.5
 
@@ -218,5 +219,5 @@ def test_the_noise_is_that_of_the_averages(enhancer, tmp_path):
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
 
     picture = read_picture(path)
-    assert preview.piece.photo.noise == picture.reduced(2).noise < 0.8 * picture.noise
+    assert preview.piece.photo.flaws.noise == picture.reduced(2).noise < 0.8 * picture.noise
     assert replace(picture).reduced(1).noise == picture.noise
