@@ -82,7 +82,9 @@ def beyond(page: Page, width: int, height: int) -> Iterator[str]:
     desk = width > 900 and page.locator("#tab-one").is_visible()
     parts = ["#bar"] if page.locator("#bar").is_visible() else []
     if desk:
-        parts += ["#rail", "#preset"] + (["#stage", "#panes", "#strip"] if page.locator("#stage").is_visible() else [])
+        tuning = page.locator("#tuning-sheet > .open").count()  # the rail scrolls by itself then
+        parts += ["#rail", *([] if tuning else ["#preset"])]
+        parts += ["#stage", "#panes", "#strip"] if page.locator("#stage").is_visible() else []
     for part in parts:
         box = page.locator(part).bounding_box()
         assert box is not None, part
