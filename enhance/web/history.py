@@ -21,7 +21,7 @@ from PIL import Image
 from ..batch import Batch, Item
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, this_process
-from ..info import Result, timestamp
+from ..info import Result, settings_in, timestamp
 from ..output.png_rows import PngRows
 from ..output.rendition import small_size
 from ..output.result import whole_of
@@ -245,7 +245,7 @@ class HistoryHandlers:
             path, name = self._services.enhancer.report(info["task_id"], language), report_name(info)
         else:
             path = self._tasks.result_path(info["task_id"])
-            name = download_name(entry.name, info["settings"]["scale"])
+            name = download_name(entry.name, settings_in(info))
         return self._services.outbox.link(path, name)
 
     def _archive(self, entries: Sequence[Entry], language: str) -> Path:
