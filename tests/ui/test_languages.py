@@ -10,6 +10,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
 
+from enhance.output.formats import FORMATS
 from enhance.web.layout import CONTROLS
 
 from .journey import PATIENCE, choose, enhance, how_it_was_made, wait_for_chip
@@ -57,7 +58,9 @@ def test_a_button_copies_the_link(site, open_page):
     expect(page.get_by_text("链接已复制到剪贴板。")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     asked = dict(parse_qsl(urlsplit(link).query))
-    assert list(asked) == [*CONTROLS, "lang"]
+    one_size = [name for name in CONTROLS if name not in ("size", "long_side", "megapixels", "paper")]
+    assert list(asked) == [*one_size, "lang"]
+    assert (asked["format"], asked["metadata"]) == ("png", "keep")
     assert (asked["preset"], asked["tuning"], asked["tile"], asked["lang"]) == ("original", "false", "192", "zh-CN")
 
 
@@ -94,4 +97,5 @@ def _english_left(page: Page) -> list[str]:
 
 
 def _is_neutral(text: str) -> bool:
-    return not any(letter.isalpha() for letter in text.replace("px", ""))
+    names = {"px", *(form.name for form in FORMATS.values())}
+    return text.strip() in names or not any(letter.isalpha() for letter in text.replace("px", ""))
