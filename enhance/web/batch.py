@@ -11,12 +11,13 @@ import gradio as gr
 
 from ..batch import Batch, Item, titles
 from ..errors import EnhanceError, StorageError
+from ..output.formats import ENDINGS, FORMATS, Encoding
 from ..output.rendition import save_small, save_small_result
 from ..settings import Settings
 from ..tasks import Entry
 from ..texts import say, say_measured, say_time
 from . import fragments
-from .controls import settings_from
+from .controls import encoding_from, settings_from
 from .fragments import escape, file_address, size
 from .history import begin_file, end_of, show_history, small_of
 from .language import language_of
@@ -39,10 +40,19 @@ _MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
 class PageBatch(BatchWork):
     """A batch of a page, whether or not that is open: each result is listed, and can be had, as soon as it is there."""
 
-    def __init__(self, services: Services, request: gr.Request, visitor: Visitor, settings: Settings, turn: LinePlace):
+    def __init__(
+        self,
+        services: Services,
+        request: gr.Request,
+        visitor: Visitor,
+        settings: Settings,
+        turn: LinePlace,
+        encoding: Encoding,
+    ):
         self._request, self._visitor, self._many = request, visitor, visitor.many
         self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
-        super().__init__(services, visitor.many.items, settings, language_of(request), visitor.folder, turn)
+        language = language_of(request)
+        super().__init__(services, visitor.many.items, settings, language, visitor.folder, turn, encoding)
 
     def enter(self, items: Iterable[Item], first: int) -> None:
         """Put files that wait on the visitor's list; the place of the first is told."""
@@ -98,18 +108,27 @@ class BatchHandlers:
 
     def settings(self, request: gr.Request, *values: object) -> Updates:
         """The settings of the first tab in words, where they are used."""
-        _, language = self._services.asker(request)
+        visitor, language = self._services.asker(request)
         try:
-            words = settings_from(values).in_words(language)
+            visitor.encoding = encoding = encoding_from(values)
+            words = [settings_from(values).in_words(language), encoding.form.name]
         except EnhanceError as error:
             return {self._card.settings: fragments.problem(error.sentence(language))}
-        return {self._card.settings: fragments.note(say(language, "batch_settings", settings=words))}
+        if not encoding.lossless:
+            words.append(f"{say(language, 'quality')} {encoding.quality}")
+        said = say(language, "batch_settings", settings=" · ".join(words))
+        return {
+            self._card.settings: fragments.note(said),
+            self._card.metadata: encoding.metadata == "keep",
+            self._run.why: _why(visitor, language),
+        }
 
     def ask(self, request: gr.Request, *values: object) -> Updates:
         """Begin a batch; what an earlier one did with the same settings is not done again."""
         visitor, language = self._services.asker(request)
         with visitor.lock:
             try:
+                visitor.encoding = encoding_from(values)
                 self.begin(request, visitor, settings_from(values))
             except EnhanceError as error:
                 why = self._services.reason(language, error, "A batch was refused")
@@ -123,8 +142,8 @@ class BatchHandlers:
         visitor.settle()
         if visitor.many.items:
             turn = self._services.line.enter(asker_of(request), "batch")
-            visitor.many.begin(settings)
-            work = PageBatch(self._services, request, visitor, settings, turn)
+            visitor.many.begin(settings, visitor.encoding)
+            work = PageBatch(self._services, request, visitor, settings, turn, visitor.encoding)
             visitor.batch, visitor.many.running = work, work.running
 
     def again(self, request: gr.Request) -> Updates:
@@ -187,7 +206,7 @@ class BatchHandlers:
                 visible=not busy, interactive=some, variant="secondary" if archive else "primary"
             ),
             self._run.cancel: gr.Button(visible=busy, interactive=work is None or not work.stop.is_set()),
-            self._run.why: fragments.note(say(language, "why_batch" if some else "why_no_files")),
+            self._run.why: _why(visitor, language),
         }
 
     def _said(self, work: PageBatch, language: str) -> str:
@@ -215,6 +234,13 @@ class BatchHandlers:
         elif batch.seconds_left is not None:
             words.append(say(language, "left", time=say_time(language, batch.seconds_left)))
         return fragments.progress(" · ".join(words), batch.share, state_of_running(language, batch))
+
+
+def _why(visitor: Visitor, language: str) -> str:
+    """What a ZIP will hold, or what is missing for one."""
+    if not visitor.files.items:
+        return fragments.note(say(language, "why_no_files"))
+    return fragments.note(say(language, "why_batch", format=visitor.encoding.form.name))
 
 
 def cards_of(language: str, batch: Batch, many: Many, fixed: bool = False) -> str:
@@ -257,9 +283,9 @@ def state_of_running(language: str, batch: Batch) -> str:
 def _taking(language: str, item: Item, file: Path | None) -> str:
     if file is None or item.state != "done":
         return ""
-    words = f"{say(language, 'download')}: {file.name}"
+    words, form = f"{say(language, 'act_download')}: {file.name}", FORMATS[ENDINGS[file.suffix]].name
     link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
-    return f"<a {link}>PNG</a>"
+    return f"<a {link}>{form}</a>"
 
 
 def _removing(language: str, item: Item) -> str:

@@ -18,7 +18,7 @@ from .compare import COMPARISONS, CompareHandlers
 from .controls import ControlHandlers
 from .history import HistoryHandlers
 from .language import page_texts
-from .layout import Page, build_page
+from .layout import SIZED, TAKEN, Page, build_page
 from .line import WaitingLine
 from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
@@ -27,6 +27,7 @@ from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import (
     BROWSER,
     COPY_LINK,
+    FETCH_FILE,
     FETCH_REPORT,
     LOOK_AT_BATCH,
     LOOK_AT_LISTED,
@@ -218,11 +219,20 @@ def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandl
     _follow(page.controls.reset.click(controls.preset, values, cards, **_LIGHT), page, upload, controls)
     _follow(page.upload.tips.select(controls.take, values, cards, **_LIGHT), page, upload, controls)
     _follow(named["reduce"].input(controls.reduce, values, cards, **_LIGHT), page, upload, controls)  # type: ignore[attr-defined]
-    moved = [part.input for name, part in named.items() if name not in ("preset", "tile", "reduce")]  # type: ignore[attr-defined]
+    moved = [part.input for name, part in named.items() if name not in ("preset", "size", *TAKEN, "tile", "reduce")]  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
     gr.on(moved, controls.tune, values, _touched(page), **tuning)
     named["tuning"].input(controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
-    named["scale"].input(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)  # type: ignore[attr-defined]
+    sized = [named[name].input for name in SIZED]  # type: ignore[attr-defined]
+    estimated = {**_LIGHT, "trigger_mode": "always_last"}
+    gr.on(sized, upload.estimate, values, parts(page.upload, page.run, page.result), **estimated)
+    said = named["size"].input(controls.size, values, cards, **_LIGHT)  # type: ignore[attr-defined]
+    said.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
+    said.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    said.then(controls.tune, values, _touched(page), **tuning)
+    taken = [named[name].input for name in TAKEN]  # type: ignore[attr-defined]
+    gr.on(taken, controls.taking, values, cards, **{**_LIGHT, "trigger_mode": "always_last"})
+    gr.on(taken, None, values, page.remembered, js=REMEMBER, **_QUIET)
     page.preview.retry.click(controls.preview, values, _touched(page), **_SUPERSEDING)
     gr.on([*moved, named["tile"].input], None, values, page.remembered, js=REMEMBER, **_QUIET)  # type: ignore[attr-defined]
     copied = page.link.click(None, values, None, js=COPY_LINK, **_QUIET)
@@ -250,12 +260,19 @@ def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
         result.report, None, parts(page.result), api_visibility="private", concurrency_limit=1, **waiting
     )
     made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
+    waiting["show_progress_on"] = [page.result.taken]
+    handed: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, **waiting}
+    made = page.result.download.click(result.hand_out, page.controls.in_order, parts(page.result), **handed)
+    made.then(None, None, None, js=FETCH_FILE, **_QUIET)
 
 
 def _connect_batch(page: Page, batch: BatchHandlers, files: FilesHandlers, opened: Any) -> None:
     """The second tab, which is there again and goes on when the page is `opened` anew."""
     card, values, outputs = page.batch, page.controls.in_order, [*parts(page.batch), *parts(page.result)]
     card.tab.select(batch.settings, values, outputs, **_LIGHT)
+    switch = page.controls.controls["metadata"]
+    switched = card.metadata.input(None, card.metadata, switch, js="(keep) => keep", **_QUIET)
+    switched.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
     added = card.files.upload(files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
     begun = card.run.enhance.click(batch.ask, values, outputs, **_LIGHT)
     for event in (opened, begun):

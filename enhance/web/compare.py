@@ -26,7 +26,7 @@ from .controls import ControlHandlers, settings_to_start
 from .layout import Page
 from .line import LinePlace, RunState, ToldRun
 from .page_files import asker_of
-from .preview import Shown, save_png, state_of
+from .preview import Shown, fitting, save_png, state_of
 from .state import Upload, Visitor
 from .views import Services, Updates, said, show_preview
 
@@ -164,7 +164,8 @@ class CompareHandlers:
     def _begin(self, request: gr.Request, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
         """Raises EnhanceError where too many wait."""
         available = self._services.available()
-        wanted = [settings_to_start(name, values) for name in PRESETS if name in available]
+        starts = [settings_to_start(name, values, visitor.shape) for name in PRESETS if name in available]
+        wanted = [fitting(settings, visitor) for settings in starts]
         turn = self._services.comparisons.enter(asker_of(request))
         comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
         self._open.add(comparison)

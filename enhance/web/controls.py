@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 
 from ..errors import SettingsError
 from ..output.formats import Encoding
-from ..settings import PRESETS, Settings
+from ..output.resample import result_size
+from ..settings import PRESETS, Settings, largest_scale
 from ..texts import name_of, say
 from . import fragments
 from .history import show_history
 from .language import language_of
-from .layout import CONTROLS, TUNED, Page
+from .layout import CONTROLS, SIZED, TAKEN, TUNED, Page
 from .page_files import list_of
-from .preview import Shown
-from .state import Visitor
+from .preview import Shown, fitting
+from .state import Visitor, side_of_print
 from .views import (
     Services,
     Updates,
     show_all,
+    show_bar,
     show_changed,
     show_preview,
-    show_reduction,
     show_result_chip,
+    show_size,
     shown_controls,
 )
 
@@ -35,37 +36,48 @@ FASTER = {"anime": "anime-fast"}
 """The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
 
 
-EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
+METADATA = ("keep", "no-location")
+"""What the page's switch can say of what is kept of a photo's details."""
 
 
-def about_presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
-    """What each preset is for, with its time and an example; the page shows the one that is chosen or pointed at."""
-    return "".join(_about(language, preset) for preset in presets)
+def settings_from(values: Sequence[object], shape: tuple[int, int] | None = None) -> Settings:
+    """The settings that the controls show, for a picture of this height and width, which says the size of a print.
 
-
-def _about(language: str, preset: Mapping[str, Any]) -> str:
-    name, share = preset["name"], preset["relative_time"]
-    lines = [preset["summary"]]
-    if not preset["available"]:
-        lines.append(say(language, "unavailable", reason=preset["reason"]))
-    elif share is not None and share < 1:
-        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
-    example = ""
-    if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
-        words = fragments.escape(say(language, "preset_example"))
-        example = f'<img alt="{words}" src="presets/{quote(name)}.jpg" loading="lazy">'
-    text, here = fragments.escape(" ".join(lines)), str(preset["available"]).lower()
-    caption = f"{example}<figcaption>{text}</figcaption>"
-    return f'<figure data-preset="{fragments.escape(name)}" data-here="{here}">{caption}</figure>'
-
-
-def settings_from(values: Sequence[object]) -> Settings:
-    """The settings that the controls show. Raises SettingsError for what no control can give."""
-    chosen = dict(zip(CONTROLS, values, strict=True))
-    missing = [name for name, value in chosen.items() if value is None and name != "scale"]
+    Raises SettingsError for what no control can give.
+    """
+    chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
+    plain = {name: value for name, value in chosen.items() if name not in ("size", *SIZED, *TAKEN)}
+    given = plain | _size_in(chosen, shape)
+    missing = [name for name, value in given.items() if value is None and name != "scale"]
     if missing:
         raise SettingsError("control_empty", name=missing[0])
-    return Settings(**chosen)  # type: ignore[arg-type]
+    return Settings(**given)
+
+
+def _size_in(chosen: Mapping[str, Any], shape: tuple[int, int] | None) -> dict[str, Any]:
+    """The setting of the size as it is said, None where its field is empty."""
+    if chosen["size"] == "paper":
+        return {"long_side": side_of_print(str(chosen["paper"]), shape)}
+    return {chosen["size"]: chosen[chosen["size"]]}
+
+
+def paper_from(values: Sequence[object]) -> str:
+    """The paper of the print that the controls ask for; empty where the size is said otherwise."""
+    chosen = dict(zip(CONTROLS, values, strict=True))
+    return str(chosen["paper"]) if chosen["size"] == "paper" else ""
+
+
+def encoding_from(values: Sequence[object]) -> Encoding:
+    """How a result is handed out by what the controls show. Raises SettingsError."""
+    chosen = dict(zip(CONTROLS, values, strict=True))
+    return _encoding(chosen["format"], chosen["quality"], "keep" if chosen["metadata"] else "no-location")
+
+
+def _encoding(format: object, quality: object, metadata: object) -> Encoding:
+    """Raises SettingsError; a page keeps the details of a photo, or all but the location."""
+    if metadata not in METADATA:
+        raise SettingsError("metadata_unknown", value=metadata, choices=", ".join(METADATA))
+    return Encoding(str(format), quality, str(metadata))  # type: ignore[arg-type]
 
 
 def faster_than(preset: str) -> str:
@@ -73,10 +85,12 @@ def faster_than(preset: str) -> str:
     return preset if preset in FASTER.values() else FASTER.get(preset, "fast")
 
 
-def settings_to_start(name: str | None, values: Sequence[object] | None = None) -> Settings:
-    """The settings of the preset called `name`, keeping the scale, the tile and the reduction that are shown."""
-    shown = dict(zip(CONTROLS, values, strict=True)) if values else {}
-    kept = {key: shown.get(key) for key in ("scale", "tile", "reduce")}
+def settings_to_start(
+    name: str | None, values: Sequence[object] | None = None, shape: tuple[int, int] | None = None
+) -> Settings:
+    """The settings of the preset called `name`, keeping the size, the tile and the reduction that are shown."""
+    shown = dict[str, Any](zip(CONTROLS, values, strict=True)) if values else {}
+    kept = {key: shown.get(key) for key in ("tile", "reduce")} | (_size_in(shown, shape) if shown else {})
     return Settings.from_preset(name or Settings().preset, **kept)
 
 
@@ -86,7 +100,19 @@ def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings
     Raises SettingsError for what cannot be set.
     """
     start = Settings.from_preset(query["preset"]) if "preset" in query else remembered
-    return start.changed(**{name: _value_in_link(query[name]) for name in CONTROLS[1:] if name in query})
+    known = [name for name in CONTROLS[1:] if name not in ("size", "paper", *TAKEN)]
+    given = {name: _value_in_link(query[name]) for name in known if name in query}
+    if "paper" in query:
+        given["long_side"] = side_of_print(query["paper"], None)
+    return start.changed(**given)
+
+
+def encoding_of_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:
+    """How a link asks for results to be handed out. Raises SettingsError."""
+    given = {name: getattr(remembered, name) for name in TAKEN} | {
+        name: _value_in_link(query[name]) for name in TAKEN if name in query
+    }
+    return _encoding(**given)
 
 
 def _value_in_link(text: str) -> object:
@@ -103,10 +129,24 @@ def settings_remembered(kept: object, available: Collection[str]) -> Settings:
     The usual ones where they cannot be had any more.
     """
     try:
-        settings = Settings(**{name: kept[name] for name in CONTROLS})  # type: ignore[index]
+        chosen: dict[str, Any] = {"size": "scale", **kept}  # type: ignore[dict-item]
+        plain = {name: chosen[name] for name in CONTROLS if name not in ("size", *SIZED, *TAKEN)}
+        settings = Settings(**plain | _size_in(chosen, None))
     except (SettingsError, TypeError, KeyError):
         return Settings()
     return settings.changed(reduce=1) if settings.preset in available else Settings()
+
+
+def encoding_remembered(kept: object) -> Encoding:
+    """How the results of a browser's last visit were handed out; the usual way where that cannot be had any more."""
+    try:
+        return encoding_from([kept.get(name) for name in CONTROLS])  # type: ignore[attr-defined]
+    except (SettingsError, TypeError, AttributeError):
+        return Encoding()
+
+
+def _paper_in(kept: object) -> str:
+    return str(kept.get("paper", "")) if isinstance(kept, dict) and kept.get("size") == "paper" else ""
 
 
 def settings_called(
@@ -169,16 +209,20 @@ class ControlHandlers:
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
         problem = ""
         if visitor.upload is None:
+            query, encoding = request.query_params or {}, encoding_remembered(kept)
+            visitor.paper = query.get("paper") or _paper_in(kept)
             try:
-                visitor.controls = settings_of_link(request.query_params or {}, remembered)
+                visitor.controls = settings_of_link(query, remembered)
+                visitor.encoding = encoding_of_link(query, encoding)
             except SettingsError as error:
-                visitor.controls, problem = remembered, error.sentence(language)
+                visitor.controls, visitor.encoding, problem = remembered, encoding, error.sentence(language)
+                visitor.paper = _paper_in(kept)
         return {
             **show_all(page, visitor, language),
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
             page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
             page.controls.problem: fragments.problem(problem),
-            page.controls.about: about_presets(language, presets),
+            page.controls.about: fragments.about_presets(language, presets),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
@@ -211,17 +255,44 @@ class ControlHandlers:
     def reduce(self, request: gr.Request, *values: object) -> Updates:
         """Another reduction: the sizes to choose from follow, and the largest stays the largest."""
         visitor, language = self._services.asker(request)
-        card, shown = self._page.controls, dict[str, Any](zip(CONTROLS, values, strict=True))
+        card = self._page.controls
         try:
-            settings = Settings(**dict(shown, reduce=visitor.controls.reduce)).changed(reduce=shown["reduce"])
+            before = settings_from((*values[:-1], visitor.controls.reduce), visitor.shape)
+            visitor.controls = before.changed(reduce=values[-1])
         except SettingsError as error:
-            return {card.problem: fragments.problem(self._services.reason(language, error, "A reduction failed"))}
-        visitor.controls = settings
+            return {card.problem: fragments.problem(error.sentence(language))}
         return {
-            **show_reduction(self._page, settings),
+            **show_size(self._page, visitor),
             self._page.result.chip: show_result_chip(visitor, language),
             **show_changed(self._page, visitor, language),
         }
+
+    def size(self, request: gr.Request, *values: object) -> Updates:
+        """Another way to say the size: its field, with the size that the result has now."""
+        visitor, language = self._services.asker(request)
+        chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
+        now, kind = fitting(visitor.controls, visitor), chosen["size"]
+        height, width = result_size(now, *(visitor.shape or (600, 800)))  # it stands for a picture that is to come
+        megapixels = height * width / 1e6
+        own = {
+            "scale": largest_scale(now),
+            "long_side": max(height, width),
+            "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
+            "paper": str(chosen["paper"]),
+        }[kind]
+        visitor.paper = paper_from(values)
+        visitor.controls = now.changed(**_size_in({"size": kind, kind: own}, visitor.shape))
+        return show_size(self._page, visitor) | show_changed(self._page, visitor, language)
+
+    def taking(self, request: gr.Request, *values: object) -> Updates:
+        """Another format, quality or choice of what is kept: what the bar gives is that, without a new run."""
+        visitor, language = self._services.asker(request)
+        try:
+            visitor.encoding = encoding_from(values)
+        except SettingsError as error:
+            return {self._page.result.taken: fragments.problem(error.sentence(language))}
+        quality = self._page.controls.controls["quality"]
+        return {quality: gr.Slider(visible=visitor.encoding.format != "png"), **show_bar(self._page, visitor, language)}
 
     def copied(self, request: gr.Request) -> None:
         gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)
@@ -251,20 +322,18 @@ class ControlHandlers:
         how: Callable[[Visitor, Settings, str], Iterator[Shown]],
     ) -> Iterator[Updates]:
         try:
-            shown: Iterable[Shown] = how(visitor, settings_from(values), language)
+            shown: Iterable[Shown] = how(visitor, settings_from(values, visitor.shape), language)
         except SettingsError as error:
             shown = (Shown("failed", problem=error.sentence(language)),)
         for one in shown:
             yield show_preview(self._page, visitor, one, language)
 
     def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...] | None, language: str) -> Updates:
-        settings = settings_to_start(name, values)
-        visitor.controls = settings
-        reasons = {preset["name"]: preset["reason"] for preset in self._services.enhancer.presets(language)}
-        reason = reasons.get(name)
+        visitor.controls = settings_to_start(name, values, visitor.shape)
+        reason = {one["name"]: one["reason"] for one in self._services.enhancer.presets(language)}.get(name)
         card = self._page.controls
         return {
-            **{card.controls[name]: update for name, update in shown_controls(settings).items()},
+            **{card.controls[name]: update for name, update in shown_controls(visitor).items()},
             card.problem: fragments.problem(say(language, "unavailable", reason=reason) if reason else ""),
             self._page.result.chip: show_result_chip(visitor, language),
             **show_changed(self._page, visitor, language),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from html import escape as _escape
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+from ..errors import SettingsError
 from ..files import place_whole
 from ..info import faithfulness, settings_in
 from ..output.resample import result_size
@@ -25,6 +27,7 @@ from ..texts import PixelCount, name_of, say, say_measured, say_print, say_time,
 from .state import MOST_PLACES, Place, Upload
 
 _FEW = 3
+EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
 
 
 def escape(text: str) -> str:
@@ -46,6 +49,27 @@ def hint(sentence: str, words: str = "", what: str = "") -> str:
     """Something that may help, and is left to the person; with the `words` of a button that takes `what` is offered."""
     button = f'<button type="button" class="take" data-take="{escape(what)}">{escape(words)}</button>' if what else ""
     return f'<p class="hint tip" role="note">{escape(sentence)}{button}</p>'
+
+
+def about_presets(language: str, presets: Sequence[Mapping[str, Any]]) -> str:
+    """What each preset is for, with its time and an example; the page shows the one that is chosen or pointed at."""
+    return "".join(_about(language, preset) for preset in presets)
+
+
+def _about(language: str, preset: Mapping[str, Any]) -> str:
+    name, share = preset["name"], preset["relative_time"]
+    lines = [preset["summary"]]
+    if not preset["available"]:
+        lines.append(say(language, "unavailable", reason=preset["reason"]))
+    elif share is not None and share < 1:
+        lines.append(say(language, "time_share", percent=max(1, round(100 * share))))
+    example = ""
+    if (EXAMPLES_OF_PRESETS / f"{name}.jpg").exists():
+        words = escape(say(language, "preset_example"))
+        example = f'<img alt="{words}" src="presets/{quote(name)}.jpg" loading="lazy">'
+    text, here = escape(" ".join(lines)), str(preset["available"]).lower()
+    caption = f"{example}<figcaption>{text}</figcaption>"
+    return f'<figure data-preset="{escape(name)}" data-here="{here}">{caption}</figure>'
 
 
 def photo(language: str, upload: Upload, box: Box, places: Sequence[Place]) -> str:
@@ -106,7 +130,6 @@ def _chip(state: str, text: str) -> str:
 
 def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     """What the file's header says, and the size of what will come of it."""
-    height, width = result_size(settings, facts.height, facts.width)
     depth = "bits_alpha" if facts.has_alpha else "bits"
     turned = "upright" if facts.orientation == 1 else "turned"
     form = facts.format if facts.frames == 1 else say(language, "frames", format=facts.format, frames=facts.frames)
@@ -118,9 +141,11 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
         "fact_orientation": say(language, turned, orientation=facts.orientation),
         "fact_profile": facts.profile or say(language, "no_profile"),
         "fact_disk": _bytes(facts.bytes),
-        "fact_print": say_print(language, width, height, short=True),
-        "fact_result": _size(language, width, height),
     }
+    with suppress(SettingsError):  # a size that cannot be had is told where it is chosen
+        height, width = result_size(settings, facts.height, facts.width)
+        rows |= {"fact_print": say_print(language, width, height, short=True)}
+        rows |= {"fact_result": _size(language, width, height)}
     if facts.has_location:
         rows["fact_location"] = say(language, "carries_location")
     return _rows(language, rows, "cards")

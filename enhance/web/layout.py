@@ -10,15 +10,19 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from ..output.formats import FORMATS, Encoding
+from ..output.resample import PAPERS
 from ..scenes import REDUCTIONS
-from ..settings import PRESETS, RANGES, Settings, scales
+from ..settings import PRESETS, RANGES, SIZES, Settings, scales
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
-STEPS = {"contrast": 0.01, "tile": 64}
-"""Those of the sliders that do not move by 0.05."""
+STEPS = {"contrast": 0.01, "tile": 64}  # the other sliders move by 0.05
 TUNED = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 """The sliders that rest while tuning is off."""
-CONTROLS = ("preset", "scale", "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile", "reduce")
+SIZED = (*SIZES, "paper")
+"""The ways to say the size of the result, each by a field of its own; a print is that of its longer side in pixels."""
+TAKEN = ("format", "quality", "metadata")
+CONTROLS = ("preset", "size", *SIZED, *TAKEN, "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile", "reduce")
 """The controls in the order in which every handler of the page gets their values."""
 
 Words = Callable[[str], Any]
@@ -36,6 +40,7 @@ class UploadCard:
     facts: gr.HTML
     estimate: gr.HTML
     tips: gr.HTML
+    size_problem: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class ResultCard:
     problem: gr.HTML
     chip: gr.HTML
     download: gr.DownloadButton
+    taken: gr.HTML
     report: gr.Button
     again: gr.Button
     report_file: gr.DownloadButton
@@ -105,6 +111,7 @@ class BatchCard:
     tab: gr.Tab
     files: gr.File
     settings: gr.HTML
+    metadata: gr.Checkbox
     problem: gr.HTML
     cards: gr.HTML
     run: RunCard
@@ -138,7 +145,7 @@ def build_page(words: Words, login: bool = False) -> Page:
                     preview, stage = _stage(words)
                     strip = _strip(words)
                 with gr.Column(elem_id="rail", elem_classes="card", min_width=0):
-                    controls, tips = _rail(words)
+                    controls, told = _rail(words)
             estimate, run, home = _bar(words)
             with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
                 facts = gr.HTML(elem_id="result-facts")
@@ -149,7 +156,7 @@ def build_page(words: Words, login: bool = False) -> Page:
         gr.Textbox(visible=False) for _ in range(3)
     ]  # tab's name, browser's key, earlier server
     remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")  # random ones end with the server
-    upload, result = UploadCard(*chosen, *strip, estimate, tips), ResultCard(*stage, *home, made, facts, past, listed)
+    upload, result = UploadCard(*chosen, *strip, estimate, *told), ResultCard(*stage, *home, made, facts, past, listed)
     return Page(upload, controls, preview, run, result, batch, link, browser, remembered)
 
 
@@ -213,14 +220,16 @@ def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
     return photo, facts
 
 
-def _rail(words: Words) -> tuple[ControlsCard, gr.HTML]:
+def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.HTML]]:
+    """The controls, and what is said among them of the picture: tips, and why it cannot have its size."""
     controls, start = dict[str, Component](), Settings().as_dict()
     with gr.Row(elem_classes="titled"):
         _title(words, "preset")
         changed = gr.HTML(elem_id="changed")
         reset = gr.Button(words("reset"), elem_id="reset", size="sm", visible=False)
     choices = [(words(f"preset_{name}"), name) for name in PRESETS]
-    controls["preset"] = _choice(words, "preset", choices, start["preset"], show_label=False, container=False)
+    look: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "bare"}
+    controls["preset"] = _choice(words, "preset", choices, start["preset"], **look)
     about, problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
     tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
     with gr.Column(elem_id="first-sliders"):
@@ -232,27 +241,57 @@ def _rail(words: Words) -> tuple[ControlsCard, gr.HTML]:
         controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
         reductions = [(words("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
         controls["reduce"] = _choice(words, "reduce", reductions, 1, info=words("reduce_info"))
-    sizes = scales(Settings())
-    controls["scale"] = _choice(words, "scale", [(f"{scale}×", scale) for scale in sizes], sizes[-1])
-    return ControlsCard(controls, problem, about, changed, reset), tips
+    sizes, size_problem = _sizes(words), gr.HTML(elem_id="size-problem")
+    return ControlsCard(controls | sizes | _taking(words), problem, about, changed, reset), (tips, size_problem)
 
 
-def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any]]:
+def _sizes(words: Words) -> dict[str, Component]:
+    """How the size is said, and a field for each way, of which one is shown."""
+    scaled, papers = scales(Settings()), [(words(f"paper_{name}"), name) for name in PAPERS]
+    hidden: dict[str, Any] = {"show_label": False, "container": False, "visible": False}
+    return {
+        "size": _choice(words, "size", [(words(f"size_{kind}"), kind) for kind in SIZED], SIZED[0]),
+        "scale": _choice(
+            words, "scale", [(f"{scale}×", scale) for scale in scaled], scaled[-1], **hidden | {"visible": True}
+        ),
+        "long_side": gr.Number(label=words("long_side"), precision=0, elem_id="long_side", **hidden),
+        "megapixels": gr.Number(label=words("size_megapixels"), elem_id="megapixels", **hidden),
+        "paper": _choice(words, "paper", papers, next(iter(PAPERS)), **hidden),
+    }
+
+
+def _taking(words: Words) -> dict[str, Component]:
+    """The format of what is taken home, its quality where it has one, and whether it tells where a photo was taken."""
+    look: dict[str, Any] = {"visible": False, "elem_id": "quality", "elem_classes": "bare", "buttons": []}
+    return {
+        "format": _choice(words, "format", [(form.name, name) for name, form in FORMATS.items()], Encoding().format),
+        "quality": gr.Slider(1, 100, value=Encoding().quality, step=1, label=words("quality"), **look),
+        "metadata": _location(words, "metadata", visible=False),
+    }
+
+
+def _location(words: Words, name: str, **more: Any) -> gr.Checkbox:
+    return gr.Checkbox(True, label=words("keep_location"), container=False, elem_id=name, elem_classes="bare", **more)
+
+
+def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any, Any]]:
     """What is to come or under way, and what can be done next; always in sight."""
     with gr.Row(elem_id="bar", elem_classes="bar", equal_height=True):
         with gr.Column(elem_id="said", elem_classes="tells", min_width=0):
             with gr.Row(elem_id="said-first"):
                 why, estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
-            progress, report_problem = gr.HTML(elem_id="progress"), gr.HTML(elem_id="report-problem")
+            told = (gr.HTML(elem_id=name) for name in ("progress", "taken", "report-problem"))
+            progress, taken, report_problem = told
         with gr.Row(elem_id="acts", elem_classes="acts"):
             hidden: dict[str, Any] = {"visible": False, "size": "lg"}
             again = gr.Button(words("new_picture"), elem_id="again", **hidden)
             report = gr.Button(words("report"), elem_id="report", **hidden)
             report_file = gr.DownloadButton(words("report"), elem_id="report-file", elem_classes="unseen")
-            download = gr.DownloadButton(words("download"), elem_id="download", variant="primary", **hidden)
+            download = gr.DownloadButton("PNG", elem_id="download", variant="primary", **hidden)
             cancel = gr.Button(words("cancel"), elem_id="cancel", **hidden)
             enhance = gr.Button(words("enhance"), variant="primary", elem_id="enhance", size="lg", interactive=False)
-    return estimate, RunCard(enhance, cancel, why, progress), (download, report, again, report_file, report_problem)
+    run, taking = RunCard(enhance, cancel, why, progress), (download, taken, report, again, report_file, report_problem)
+    return estimate, run, taking
 
 
 def _batch(words: Words) -> BatchCard:
@@ -262,7 +301,8 @@ def _batch(words: Words) -> BatchCard:
             _hint(words, "batch_hint")
             files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
             gr.Markdown(words("batch_files"), elem_id="batch-words")
-            settings, problem = gr.HTML(elem_id="batch-settings"), gr.HTML(elem_id="batch-problem")
+            settings, metadata = gr.HTML(elem_id="batch-settings"), _location(words, "batch-metadata")
+            problem = gr.HTML(elem_id="batch-problem")
             cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
         with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
             with gr.Column(elem_classes="tells", min_width=0):
@@ -274,7 +314,8 @@ def _batch(words: Words) -> BatchCard:
                 download = gr.DownloadButton(words("batch_download"), elem_id="batch-download", **main)
                 cancel = gr.Button(words("cancel"), elem_id="batch-cancel", **large)
                 enhance = gr.Button(words("batch_enhance"), elem_id="batch-enhance", **main)
-    return BatchCard(tab, files, settings, problem, cards, RunCard(enhance, cancel, why, progress), clear, download)
+    shown = (settings, metadata, problem, cards, RunCard(enhance, cancel, why, progress))
+    return BatchCard(tab, files, *shown, clear, download)
 
 
 def _title(words: Words, key: str) -> None:
@@ -292,7 +333,8 @@ def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> g
 
 
 def _choice(words: Words, name: str, choices: list[tuple[Any, Any]], value: Any, **more: Any) -> gr.Radio:
-    return gr.Radio(choices, value=value, label=words(name), elem_id=name, elem_classes="bare", **more)
+    look: dict[str, Any] = {"elem_classes": ["bare", "pills"], **more}
+    return gr.Radio(choices, value=value, label=words(name), elem_id=name, **look)
 
 
 def _compare(name: str) -> gr.ImageSlider:

@@ -70,10 +70,15 @@
     if (taken) window.enhanceTips("select", { index: taken.dataset.take, value: null });
   });
 
-  window.enhanceCopyLink = async (names, values) => {
+  // A link has one way to say the size, and calls what is kept of a photo as the API does.
+  window.enhanceCopyLink = async (names, values, sizes) => {
     const url = new URL(location.href);
     url.search = "";
-    names.forEach((name, place) => url.searchParams.set(name, values[place]));
+    const told = Object.fromEntries(names.map((name, place) => [name, values[place]]));
+    told.metadata = told.metadata ? "keep" : "no-location";
+    for (const name of names) {
+      if (name !== "size" && (!sizes.includes(name) || name === told.size)) url.searchParams.set(name, told[name]);
+    }
     url.searchParams.set("lang", document.documentElement.lang);
     try {
       await navigator.clipboard.writeText(url.href);
@@ -90,7 +95,8 @@
 
   window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());
 
-  // The report is made first, then its hidden download button is pressed.
+  // The report, or a file of another format, is made first, then its hidden download button is pressed.
+  window.enhanceFetchFile = () => { if (!one("#taken .problem")) one("#report-file")?.click(); };
   window.enhanceFetchReport = () => {
     if (!one("#report-problem .problem")) one("#report-file")?.click();
   };

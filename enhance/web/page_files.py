@@ -24,6 +24,7 @@ from ..config import Config
 from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import OwnFolders, explained, link_or_copy
 from ..info import settings_in, timestamp
+from ..output.formats import Encoding
 from ..settings import Settings
 from ..tasks import download_name
 
@@ -161,6 +162,7 @@ class Many:
 
     `running` is that batch, `id` what a list of results calls them together. `pictures` are thumbnails by the file's
     key and whether it is the result's, `results` finished pictures by the key, `archives` the ZIPs of ended batches.
+    What is done was handed out by `encoding`.
     """
 
     items: tuple[Item, ...] = ()
@@ -170,20 +172,24 @@ class Many:
     results: dict[str, Path] = field(default_factory=dict)
     archives: list[Path | None] = field(default_factory=list)
 
-    def begin(self, settings: Settings) -> None:
-        """Make the files ready for a batch; what is done with these settings, or is no picture, stays as it is.
+    encoding: Encoding = field(default_factory=Encoding)
 
-        A file that is done with others becomes another one, so that a list keeps both results.
+    def begin(self, settings: Settings, encoding: Encoding) -> None:
+        """Make the files ready for a batch; what is done just so, or is no picture, stays as it is.
+
+        A file that is done with other settings becomes another one, so that a list keeps both results.
         """
-        self.items = tuple(self._ready(item, settings) for item in self.items)
+        same, self.encoding = encoding == self.encoding, encoding
+        self.items = tuple(self._ready(item, settings, same) for item in self.items)
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
 
-    def _ready(self, item: Item, settings: Settings) -> Item:
+    def _ready(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
         there = item.result is not None and item.result.exists()
-        if (there and item.info and settings_in(item.info) == settings) or (item.error and not item.pixels):
+        same = bool(there and item.info and settings_in(item.info) == settings)
+        if (same and same_encoding) or (item.error and not item.pixels):
             return item
-        key = secrets.token_hex(16) if there else item.key
+        key = secrets.token_hex(16) if there and not same else item.key
         if (item.key, False) in self.pictures:
             self.pictures[key, False] = self.pictures.pop((item.key, False))
         self.pictures.pop((item.key, True), None)

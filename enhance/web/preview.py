@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from ..errors import Cancelled, SettingsError
 from ..files import place_whole
 from ..output.png import encode_png
 from ..output.rendition import icc_for_screen, save_for_screen, small_size, to_screen, whole_picture
+from ..output.resample import result_size
 from ..picture import Box, Picture, read_picture
 from ..preview import Preview
-from ..settings import Settings, network_key, signature
+from ..settings import Settings, largest_scale, network_key, signature
 from ..texts import say
 from .language import reason
 from .metrics import Metrics
@@ -97,7 +99,7 @@ class Previews:
             yield Shown(state_of(visitor))  # the preview on its way takes the sliders as it finds them
             return
         try:
-            yield self._adopt(visitor, preview, self._enhancer.retune(preview, settings))
+            yield self._adopt(visitor, preview, self._enhancer.retune(preview, fitting(settings, visitor)))
         except SettingsError:
             yield from self.make(visitor, settings, language)
         except Exception as error:
@@ -135,7 +137,7 @@ class Previews:
             x, y = box.left + box.width / 2, box.top + box.height / 2
             preview = self.run(
                 self.picture(upload.path),
-                settings,
+                fitting(settings, visitor),
                 x=x,
                 y=y,
                 size=max(box.width, box.height),
@@ -160,7 +162,7 @@ class Previews:
                     return Shown(state_of(visitor))
                 controls = visitor.controls
                 if preview.info["signature"] != signature_wanted(visitor, preview):
-                    preview = self._tuned(preview, controls)
+                    preview = self._tuned(preview, fitting(controls, visitor))
             pair = _saved(visitor, preview)
             with visitor.lock:
                 if visitor.asked is not asked:
@@ -213,9 +215,18 @@ def state_of(visitor: Visitor) -> str:
         return "matches" if current else "outdated"
 
 
+def fitting(settings: Settings, visitor: Visitor) -> Settings:
+    """The same, at the largest size where the visitor's picture cannot have theirs: a square of it is shown anyway."""
+    with suppress(SettingsError):
+        if visitor.shape is not None:
+            result_size(settings, *visitor.shape)
+        return settings
+    return settings.changed(scale=largest_scale(settings))
+
+
 def signature_wanted(visitor: Visitor, preview: Preview) -> str | None:
     """The signature of what the controls ask for, by the model and precision of `preview`; None for another model."""
-    info, controls = preview.info, visitor.controls
+    info, controls = preview.info, fitting(visitor.controls, visitor)
     if visitor.upload is None or controls.model != info["model"]["name"]:
         return None
     return signature(visitor.upload.sha256, controls, info["model"]["sha256"], info["precision"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,18 @@ from PIL import Image
 
 from ..batch import Batch, Item, Running, plan, titles
 from ..errors import Cancelled, EnhanceError, PictureError
-from ..info import Result
+from ..info import Result, settings_in
 from ..output.formats import Encoding
 from ..output.rendition import icc_for_screen
+from ..output.resample import result_size
 from ..output.result import GrowingPicture
 from ..picture import Picture, reduced_size
 from ..preview import look
 from ..settings import Settings
-from ..tasks import Entry
+from ..tasks import Entry, download_name
 from ..texts import say, say_measured
 from . import fragments
-from .controls import settings_from
+from .controls import encoding_from, settings_from
 from .history import begin, item_of, recorded, show_history
 from .layout import Page
 from .line import Background, LinePlace, RunState, ToldRun
@@ -190,7 +191,8 @@ class RunHandlers:
                 return {progress: fragments.problem(say(language, "too_late"))}
             if not visitor.busy:
                 try:
-                    visitor.controls = settings_from(values)
+                    visitor.controls = settings_from(values, visitor.shape)
+                    result_size(visitor.controls, upload.facts.height, upload.facts.width)
                     if result_is_current(visitor) and visitor.finished and visitor.finished.download.exists():
                         return {progress: fragments.note(say(language, "same"))}
                     turn = self._services.line.enter(asker_of(request))
@@ -268,6 +270,26 @@ class ResultHandlers:
             why = self._services.reason(language, error, "A place of a result could not be shown")
             return {self._card.problem: fragments.problem(why)}
         return {self._card.closely: (str(pair[0]), str(pair[1])), self._card.problem: ""}
+
+    def hand_out(self, request: gr.Request, *values: object) -> Updates:
+        """Make the file of the chosen format and hand it to the browser; the stored PNG it has already."""
+        visitor, language = self._services.asker(request)
+        finished, enhancer, nothing = visitor.finished, self._services.enhancer, gr.DownloadButton(value=None)
+        if finished is None:
+            return {self._card.report_file: nothing, self._card.taken: fragments.problem(say(language, "too_late"))}
+        try:
+            visitor.encoding = encoding = encoding_from(values)
+            if encoding.is_stored:
+                return {self._card.report_file: nothing}
+            png = enhancer.tasks.result_path(finished.info["task_id"])
+            with ExitStack() as hold:
+                made = enhancer.hand_out(Result(png, finished.info, png), encoding, hold=hold)
+                name = download_name(finished.upload.name, settings_in(finished.info), encoding.form.ending)
+                path = self._services.outbox.link(made.path, name)
+        except Exception as error:
+            why = self._services.reason(language, error, "A file of another format could not be made")
+            return {self._card.report_file: nothing, self._card.taken: fragments.problem(why)}
+        return {self._card.report_file: gr.DownloadButton(value=str(path)), self._card.report_problem: ""}
 
     def report(self, request: gr.Request) -> Updates:
         """Write the report and hand it to the browser."""

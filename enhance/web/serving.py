@@ -25,10 +25,10 @@ from ..errors import EnhanceError
 from ..inference.turns import DEVICE_THREAD
 from ..settings import Settings
 from ..texts import LANGUAGES, say
-from .controls import EXAMPLES_OF_PRESETS
+from .fragments import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
 from .language import LanguageOfLinks, page_texts
-from .layout import CONTROLS
+from .layout import CONTROLS, SIZED
 from .metrics import METRICS, Metrics, asked_from_here
 from .page_files import Limits, PageFolder, limits_of
 from .state import MOST_VISITORS
@@ -58,9 +58,10 @@ LOOK_AT_BATCH = "() => window.enhanceLookAt('batch', 'many')"
 NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
 BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 RUN_ENDED = "() => window.enhanceLookAt('end')"
+FETCH_FILE = "() => window.enhanceFetchFile()"
 FETCH_REPORT = "() => window.enhanceFetchReport()"
 _CONTROLS = json.dumps(CONTROLS)
-COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values)"
+COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
 REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _KNOWN_ADDRESSES = 1000
 _TALKERS = ("httpx", "httpcore", "uvicorn.access", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub", "filelock")

@@ -16,11 +16,14 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..batch import Batch, plan
+from ..errors import SettingsError
+from ..output.formats import Encoding
+from ..output.resample import PAPERS, long_side_on
 from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
 from ..scenes import Hint
-from ..settings import Settings
+from ..settings import SIZES, Settings
 from .line import Background, ToldRun
 from .page_files import Many, Packed, asker_of
 
@@ -102,6 +105,8 @@ class Visitor:
         self.choice = 0
         self.hints: tuple[Hint, ...] | None = None
         self.controls = Settings()
+        self.paper = ""  # the print that gives their size, if one does
+        self.encoding = Encoding()  # how results are handed out
         self.preview: Preview | None = None
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
         self.asked: Asked | None = None
@@ -115,6 +120,18 @@ class Visitor:
         self.unfolded = ""  # the batch of their list of which each file is shown
         self.away: float | None = None  # when the page was closed, in monotonic seconds
         self._files = 0
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width of the picture."""
+        return None if self.upload is None else (self.upload.facts.height, self.upload.facts.width)
+
+    @property
+    def sized_by(self) -> str:
+        """What says the size of the result: scale, long_side, megapixels, or the paper of a print."""
+        if self.paper and self.controls.long_side == side_of_print(self.paper, self.shape):
+            return "paper"
+        return next((name for name in SIZES if getattr(self.controls, name) is not None), SIZES[0])
 
     @property
     def works(self) -> bool:
@@ -212,6 +229,17 @@ class Visitor:
                 return False
             self.upload, self.box, self.controls = upload, box, controls
             return True
+
+
+def side_of_print(paper: str, shape: tuple[int, int] | None) -> int:
+    """The pixels of the longer side of a print: of a picture of this height and width, or of one that fills the paper.
+
+    Raises SettingsError for a paper that there is not.
+    """
+    if paper not in PAPERS:
+        raise SettingsError("paper_unknown", value=paper, papers=", ".join(PAPERS))
+    high, wide = PAPERS[paper]
+    return long_side_on(paper, *(shape or (round(10 * high), round(10 * wide))))
 
 
 class Visitors:

@@ -12,24 +12,24 @@ from typing import Any
 import gradio as gr
 
 from ..batch import Item, measured
-from ..errors import EnhanceError
+from ..errors import EnhanceError, SettingsError
 from ..output.resample import result_size
 from ..picture import inspect, reduced_size
 from ..preview import choose_box
 from ..scenes import Hint
-from ..settings import Settings
+from ..settings import SIZES, Settings
 from ..tasks import Entry
 from ..texts import say, say_time
 from . import fragments
 from .batch import BatchHandlers, depict, lacking, work_of
-from .controls import faster_than, settings_from
+from .controls import faster_than, paper_from, settings_from
 from .history import asked_for, show_history
 from .layout import EXAMPLES, Page
 from .page_files import Many, check_together
-from .preview import SIZE
+from .preview import SIZE, fitting
 from .run import restored
 from .state import MOST_PLACES, Upload, Visitor
-from .views import Services, Updates, show_all, show_bar, show_photo, show_reduction, show_view, take_picture
+from .views import Services, Updates, show_all, show_bar, show_photo, show_size, show_view, take_picture
 
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
@@ -57,7 +57,7 @@ class UploadHandlers:
         self._services.previews.forget(visitor.upload)
         visitor.start_over()
         visitor.controls = visitor.controls.changed(reduce=1)
-        return self._empty(visitor, language, "") | show_reduction(self._page, visitor.controls)
+        return self._empty(visitor, language, "") | show_size(self._page, visitor)
 
     def move(self, event: gr.SelectData, request: gr.Request) -> Updates:
         """The square around the place that was pointed at."""
@@ -85,17 +85,24 @@ class UploadHandlers:
         visitor, language = self._services.asker(request)
         card, upload = self._card, visitor.upload
         if upload is None:
-            return {card.tips: ""}
+            return {card.tips: "", card.size_problem: ""}
         try:
-            settings = settings_from(values)
+            visitor.paper = paper_from(values)
+            settings = settings_from(values, visitor.shape)
+            result_size(settings, upload.facts.height, upload.facts.width)
             shown: Updates = {card.facts: fragments.facts_of_upload(language, upload.facts, settings)}
             found = self._found(visitor, upload)
             seconds = self._seconds(upload, settings)  # last: all times that are said come from the same speed
+        except SettingsError as error:
+            why = {card.size_problem: fragments.problem(error.sentence(language)), card.tips: "", card.estimate: ""}
+            facts = fragments.facts_of_upload(language, upload.facts, visitor.controls)
+            return {card.facts: facts, **show_bar(self._page, visitor, language), **why}
         except EnhanceError as error:
             return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
+        shown[card.size_problem] = ""
         shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
-        tips = [self._tip(one, upload, settings, language) for one in found]
+        tips = [self._tip(one, visitor, settings, language) for one in found]
         shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, language)])
         return shown
 
@@ -106,10 +113,10 @@ class UploadHandlers:
             yield self.put_away(request)
             return
         try:
-            settings = settings_from(values)
+            facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
+            settings, visitor.paper = settings_from(values, (facts.height, facts.width)), paper_from(values)
             if visitor.upload is not None:
                 settings = settings.changed(reduce=1)  # the one chosen before suited that picture
-            facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
             picture = self._services.previews.picture(path)
             upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)
         except Exception as error:
@@ -123,7 +130,7 @@ class UploadHandlers:
             self._card.facts: fragments.facts_of_upload(language, facts, settings),
             self._card.photo: show_photo(visitor, language),
             self._card.estimate: fragments.estimate(language, None),
-            **show_reduction(self._page, settings),
+            **show_size(self._page, visitor),
         }
 
     def _refuse(self, visitor: Visitor, language: str, why: str) -> Updates:
@@ -141,6 +148,7 @@ class UploadHandlers:
             card.facts: "",
             card.estimate: "",
             card.tips: "",
+            card.size_problem: "",
             preview.slider: None,
             preview.chip: fragments.chip(language, "none"),
             preview.where: fragments.note(say(language, "preview_none")),
@@ -173,21 +181,22 @@ class UploadHandlers:
     def _seconds(self, upload: Upload, settings: Settings) -> float:
         return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
 
-    def _tip(self, hint: Hint, upload: Upload, settings: Settings, language: str) -> str:
+    def _tip(self, hint: Hint, visitor: Visitor, settings: Settings, language: str) -> str:
         """A hint with its button; nothing where the settings do it already."""
         if hint.preset is None:
-            return self._soft(upload, settings, hint.reduce, language)
+            return self._soft(visitor, settings, hint.reduce, language)
         if hint.preset == settings.preset:
             return ""
         said, name = say(language, f"hint_{hint.looks}"), say(language, f"preset_{hint.preset}")
         here = hint.preset in self._services.available()
         return fragments.hint(said, say(language, "use_instead", name=name), f"preset:{hint.preset}" if here else "")
 
-    def _soft(self, upload: Upload, settings: Settings, softness: int, language: str) -> str:
+    def _soft(self, visitor: Visitor, settings: Settings, softness: int, language: str) -> str:
         """That the picture holds no more than a smaller one, with both times; once it is reduced, the way back."""
-        taken, facts = settings.reduce > 1, upload.facts
-        reduced = settings if taken else settings.changed(reduce=softness)
-        as_it_is = settings.changed(reduce=1)
+        assert visitor.upload is not None
+        taken, upload, facts = settings.reduce > 1, visitor.upload, visitor.upload.facts
+        as_it_is, reduced = settings.changed(reduce=1), settings if taken else settings.changed(reduce=softness)
+        reduced = fitting(reduced, visitor)
         held = reduced_size(facts.height, facts.width, reduced.reduce)
         result = result_size(reduced, facts.height, facts.width)
         height, width, high, wide = (f"{side:,}" for side in (*held, *result))
@@ -202,7 +211,8 @@ class UploadHandlers:
         name = faster_than(settings.preset)
         if seconds <= LONG_SECONDS or name == settings.preset or name not in self._services.available():
             return ""
-        other = self._seconds(upload, Settings.from_preset(name, scale=settings.scale, reduce=settings.reduce))
+        same = {one: getattr(settings, one) for one in (*SIZES, "reduce")}
+        other = self._seconds(upload, Settings.from_preset(name, **same))
         if other >= seconds / 2:
             return ""
         words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))

@@ -14,6 +14,7 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 
 from ..enhancer import Enhancer
+from ..errors import EnhanceError, SettingsError
 from ..files import explained, link_or_copy
 from ..info import Result, settings_in
 from ..output.rendition import save_for_screen
@@ -21,7 +22,7 @@ from ..output.resample import result_size
 from ..output.result import WholePicture
 from ..picture import Facts, Picture
 from ..preview import choose_box
-from ..settings import Settings, largest_scale, scales, signature
+from ..settings import SIZES, Settings, largest_scale, scales, signature
 from ..tasks import download_name
 from ..texts import say, say_time, straight
 from . import fragments
@@ -140,7 +141,7 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
 
 def show_all(page: Page, visitor: Visitor, language: str) -> Updates:
     """All that there is of a visitor, on a page that shows another's, or nothing yet."""
-    controls = shown_controls(visitor.controls)
+    controls = shown_controls(visitor)
     return {
         **{page.controls.controls[name]: update for name, update in controls.items()},
         **show_again(page, visitor, language),
@@ -149,13 +150,15 @@ def show_all(page: Page, visitor: Visitor, language: str) -> Updates:
     }
 
 
-def shown_controls(settings: Settings) -> dict[str, object]:
-    """Updates for the controls beside the preset, by their names: values, and which sliders can move."""
+def shown_controls(visitor: Visitor) -> dict[str, object]:
+    """Updates for the controls beside the preset, by their names: values, and which are there and can move."""
+    settings, encoding = visitor.controls, visitor.encoding
     values: dict[str, Any] = settings.as_dict()
     return {
-        "scale": gr.Radio(
-            choices=[(f"{one:.3g}×", one) for one in scales(settings)], value=settings.scale or largest_scale(settings)
-        ),
+        **_shown_size(visitor),
+        "format": encoding.format,
+        "quality": gr.Slider(value=encoding.quality, visible=encoding.format != "png"),
+        "metadata": _shown_location(visitor),
         "tuning": settings.tuning,
         "denoise": gr.Slider(value=settings.denoise, visible=settings.denoises),
         "tile": settings.tile,
@@ -164,10 +167,28 @@ def shown_controls(settings: Settings) -> dict[str, object]:
     }
 
 
-def show_reduction(page: Page, settings: Settings) -> Updates:
-    """The reduction, and the sizes that it leaves to choose from."""
-    shown = shown_controls(settings)
-    return {page.controls.controls[name]: shown[name] for name in ("scale", "reduce")}
+def _shown_size(visitor: Visitor) -> dict[str, Any]:
+    """How the size is said, the field for that, and no other."""
+    settings, kind = visitor.controls, visitor.sized_by
+    scale, choices = settings.scale or largest_scale(settings), [(f"{one:.3g}×", one) for one in scales(settings)]
+    return {
+        "size": kind,
+        "scale": gr.Radio(visible=kind == "scale", choices=choices, value=scale),
+        "long_side": gr.Number(visible=kind == "long_side", value=settings.long_side),
+        "megapixels": gr.Number(visible=kind == "megapixels", value=settings.megapixels),
+        "paper": gr.Radio(visible=True, value=visitor.paper) if kind == "paper" else gr.Radio(visible=False),
+    }
+
+
+def _shown_location(visitor: Visitor) -> gr.Checkbox:
+    upload, kept = visitor.upload, visitor.encoding.metadata == "keep"
+    return gr.Checkbox(value=kept, visible=upload is not None and upload.facts.has_location)
+
+
+def show_size(page: Page, visitor: Visitor) -> Updates:
+    """The size, the reduction, which leaves some sizes to choose from, and the switch for the picture's location."""
+    shown = _shown_size(visitor) | {"reduce": visitor.controls.reduce, "metadata": _shown_location(visitor)}
+    return {page.controls.controls[name]: update for name, update in shown.items()}
 
 
 def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
@@ -187,7 +208,7 @@ def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
 def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
     """Whether the sliders are still where the preset has them, and the way back."""
     controls = visitor.controls
-    kept = {"scale": controls.scale, "tile": controls.tile, "reduce": controls.reduce}
+    kept = {name: getattr(controls, name) for name in (*SIZES, "tile", "reduce")}
     own = Settings.from_preset(controls.preset, **kept)
     return {
         page.controls.changed: fragments.changed(language, controls != own),
@@ -214,8 +235,7 @@ def show_view(page: Page, visitor: Visitor, language: str, view: str = "preview"
 
 def show_result_chip(visitor: Visitor, language: str) -> str:
     """Whether the finished picture is that of the controls; nothing while there is none."""
-    finished = visitor.finished
-    return "" if finished is None else fragments.result_chip(language, result_is_current(visitor))
+    return fragments.result_chip(language, result_is_current(visitor)) if visitor.finished else ""
 
 
 def result_is_current(visitor: Visitor) -> bool:
@@ -223,35 +243,49 @@ def result_is_current(visitor: Visitor) -> bool:
     finished, upload, controls = visitor.finished, visitor.upload, visitor.controls
     if finished is None or upload is None:
         return False
-    model, precision = finished.info["model"], finished.info["precision"]
-    if controls.model != model["name"]:
-        return False
-    return finished.info["signature"] == signature(upload.sha256, controls, model["sha256"], precision)
+    info, model = finished.info, finished.info["model"]
+    same = info["signature"] == signature(upload.sha256, controls, model["sha256"], info["precision"])
+    return same and controls.model == model["name"]
 
 
 def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
     """What can be done next, what will come of it, and why something cannot be done."""
-    upload, running, finished = visitor.upload, visitor.busy, visitor.finished is not None
+    upload, running, finished, able = visitor.upload, visitor.busy, visitor.finished is not None, True
     current = finished and result_is_current(visitor)
     if upload is None:
-        why = say(language, "why_no_picture")
+        why, able = say(language, "why_no_picture"), False
     else:
-        height, width = result_size(visitor.controls, upload.facts.height, upload.facts.width)
-        why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
+        try:
+            height, width = result_size(visitor.controls, upload.facts.height, upload.facts.width)
+            why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
+        except SettingsError:  # what the most is stands where it is chosen
+            why, able = say(language, "why_size"), False
     result, ready = page.result, finished and not running
     return {
-        page.run.enhance: gr.Button(interactive=upload is not None, visible=not running and not current),
+        page.run.enhance: gr.Button(interactive=able, visible=not running and not current),
         page.run.cancel: gr.Button(visible=running, interactive=True),
         page.run.why: fragments.note(why),
-        result.download: _download(visitor.finished, ready, current),
+        **_show_download(page, visitor, ready, current, language),
         result.report: gr.Button(visible=ready),
         result.again: gr.Button(visible=ready),
     }
 
 
-def _download(finished: Finished | None, ready: bool, current: bool) -> gr.DownloadButton:
-    value = str(finished.download) if finished else None
-    return gr.DownloadButton(value=value, visible=ready, variant="primary" if current else "secondary")
+def _show_download(page: Page, visitor: Visitor, ready: bool, current: bool, language: str) -> Updates:
+    """The button that gives the stored PNG at once, or another file once it is pressed; what that loses, or why not."""
+    finished, encoding, said = visitor.finished, visitor.encoding, ""
+    look: dict[str, Any] = {"visible": ready, "variant": "primary" if current else "secondary", "interactive": True}
+    value = str(finished.download) if finished and encoding.is_stored else None
+    if finished and ready:
+        output, facts = finished.info["output"], finished.upload.facts
+        try:
+            encoding.check(output["width"], output["height"])
+            notes = encoding.notes(alpha=facts.has_alpha, bits=facts.bits)
+            said = "".join(fragments.note(say(language, f"note_{one}", format=encoding.form.name)) for one in notes)
+        except EnhanceError as error:
+            said, look["interactive"] = fragments.problem(error.sentence(language)), False
+    label = say(language, "download_as", format=encoding.form.name)
+    return {page.result.download: gr.DownloadButton(label, value=value, **look), page.result.taken: said}
 
 
 def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:

@@ -31,7 +31,8 @@ from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
 
 FAST = Settings.from_preset("anime-fast").as_dict()
-VALUES = [FAST[name] for name in CONTROLS]
+SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": True}
+VALUES = [SHOWN[name] for name in CONTROLS]
 
 
 def session(name: str, user: str | None = None) -> gr.Request:

@@ -57,7 +57,9 @@ def test_a_button_copies_the_link(site, open_page):
     expect(page.get_by_text("链接已复制到剪贴板。")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     asked = dict(parse_qsl(urlsplit(link).query))
-    assert list(asked) == [*CONTROLS, "lang"]
+    one_size = [name for name in CONTROLS if name not in ("size", "long_side", "megapixels", "paper")]
+    assert list(asked) == [*one_size, "lang"]
+    assert (asked["format"], asked["metadata"]) == ("png", "keep")
     assert (asked["preset"], asked["tuning"], asked["tile"], asked["lang"]) == ("original", "false", "192", "zh-CN")
 
 

@@ -79,13 +79,13 @@ def test_a_value_that_cannot_be_set_is_named(open_page):
     assert value_of(page, "strength") == "0.65"
 
 
-@pytest.mark.parametrize("kept", [None, {}, [], "gentle", {**Settings().as_dict(), "preset": "gone"}])
+@pytest.mark.parametrize("kept", [None, {}, [], "gentle", {**Settings(scale=4).as_dict(), "preset": "gone"}])
 def test_what_another_version_kept_is_passed_over(kept):
     assert settings_remembered(kept, PRESETS) == Settings()
 
 
 def test_a_preset_whose_weights_are_gone_is_not_begun_with():
-    kept = Settings.from_preset("anime").as_dict()
+    kept = Settings.from_preset("anime", scale=4).as_dict()
     assert settings_remembered(kept, ["gentle", "anime"]) == Settings.from_preset("anime")
     assert settings_remembered(kept, ["gentle"]) == Settings()
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import enhance.errors
 import weights.errors
 from enhance import PRESETS
+from enhance.output.resample import PAPERS
 from enhance.report import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, say_time
 from enhance.web.language import page_texts
-from enhance.web.layout import TUNED
+from enhance.web.layout import SIZED, TUNED
 from enhance.web.page_files import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
 
 COMPOSED: dict[str, tuple[str, ...]] = {
-    "{}": (*TUNED, "reduce"),  # a control is called as its setting is
+    "{}": (*TUNED, "reduce", "size", "scale", "paper", "format"),  # a control is called as its setting is
+    "size_{}": SIZED,
+    "paper_{}": tuple(PAPERS),
     "{}_title": ("preset", "batch"),
     "{}_info": ("strength", "fidelity", "denoise", "tile"),
     "preset_{}": tuple(PRESETS),
