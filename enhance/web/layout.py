@@ -152,9 +152,7 @@ def build_page(words: Words, login: bool = False) -> Page:
         batch = _batch(words)
     with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
         listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
-    browser: list[Component] = [
-        gr.Textbox(visible=False) for _ in range(3)
-    ]  # tab's name, browser's key, earlier server
+    browser: list[Component] = [gr.Textbox(visible=False) for _ in range(3)]  # tab's name, key, earlier server
     remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")  # random ones end with the server
     upload, result = UploadCard(*chosen, *strip, estimate, *told), ResultCard(*stage, *home, made, facts, past, listed)
     return Page(upload, controls, preview, run, result, batch, link, browser, remembered)

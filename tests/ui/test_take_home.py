@@ -1,0 +1,153 @@
+"""What a person takes home: in which format and size, and whether it tells where the photo was taken."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from enhance import Settings
+from enhance.errors import SettingsError
+from enhance.output.formats import Encoding
+from enhance.web.controls import encoding_of_link, settings_from, settings_of_link
+from enhance.web.layout import CONTROLS
+from enhance.web.state import side_of_print
+
+from ..site import Site, photo
+from .journey import PATIENCE, choose, download, enhance, wait_for_chip
+from .test_handlers import SHOWN
+
+PLACE = {1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 20.0, 0.0)}
+_GPS = 0x8825
+
+
+def photo_of_a_place(site: Site, name: str) -> Path:
+    """A photo of 20 x 24 pixels that tells where it was taken."""
+    exif, path = Image.Exif(), site.files / name
+    exif[_GPS] = PLACE
+    Image.fromarray(photo(24, 20)).save(path, exif=exif)
+    return path
+
+
+def pick(page: Page, control: str, value: str) -> None:
+    page.locator(f"#{control} label:has(input[value={value}])").click()
+
+
+def kept_location(path: Path) -> dict:
+    with Image.open(path) as image:
+        return dict(image.getexif().get_ifd(_GPS))
+
+
+def test_format_and_location_are_chosen_after_the_run_and_make_no_new_one(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast")
+    choose(page, photo_of_a_place(site, "place.jpg"))
+    wait_for_chip(page, "matches")
+    enhance(page)
+    runs, button = site.enhancer.runs, page.locator("#download")
+    expect(button).to_have_text("Download PNG")
+    assert kept_location(download(page, tmp_path))
+
+    page.locator("#metadata input").uncheck()
+    pick(page, "format", "jpeg")
+    expect(button).to_have_text("Download JPEG", timeout=PATIENCE)
+    expect(page.locator("#quality")).to_be_visible()
+    taken = download(page, tmp_path)
+
+    with Image.open(taken) as image:
+        assert (taken.name, image.format, image.size) == ("place-4x.jpg", "JPEG", (80, 96))
+    assert kept_location(taken) == {}
+    assert site.enhancer.runs == runs
+
+    again = page.context.new_page()
+    again.goto(site.url)
+    expect(again.locator("#format input[value=jpeg]")).to_be_checked(timeout=PATIENCE)
+    again.close()
+
+
+def test_a_longer_side_gives_the_size_and_one_that_is_too_long_is_named_where_it_is_chosen(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.photo("sized.png", 24, 20))
+    expect(page.locator("#why")).to_contain_text("80 × 96 px", timeout=PATIENCE)
+    expect(page.locator("#metadata")).to_be_hidden()
+
+    pick(page, "size", "long_side")
+    field = page.locator("#long_side input")
+    expect(field).to_have_value("96", timeout=PATIENCE)
+    expect(page.locator("#scale")).to_be_hidden()
+    field.fill("48")
+    expect(page.locator("#why")).to_contain_text("40 × 48 px", timeout=PATIENCE)
+    field.fill("4800")
+    expect(page.locator("#size-problem .problem")).to_contain_text("96 is the most", timeout=PATIENCE)
+    expect(page.locator("#enhance")).to_be_disabled(timeout=PATIENCE)
+
+    pick(page, "size", "scale")
+    expect(page.locator("#why")).to_contain_text("80 × 96 px", timeout=PATIENCE)
+    expect(page.locator("#size-problem .problem")).to_have_count(0)
+    expect(page.locator("#enhance")).to_be_enabled()
+
+
+def test_the_zip_of_many_pictures_holds_the_chosen_format_without_the_locations(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast&format=webp&quality=80")
+    page.locator("#tab-many-button").click()
+    expect(page.locator("#batch-settings")).to_contain_text("WebP · Quality 80", timeout=PATIENCE)
+    page.locator("#batch-metadata input").uncheck()
+    page.locator("#batch-files input[type=file]").set_input_files(photo_of_a_place(site, "one of many.jpg"))
+    expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
+    page.locator("#batch-enhance").click()
+    expect(page.locator("#batch-download")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".file .does a")).to_have_text("WebP")
+    with page.expect_download() as coming:
+        page.locator("#batch-download").click()
+
+    with zipfile.ZipFile(coming.value.path()) as archive:
+        archive.extract("one of many.webp", tmp_path)
+    with Image.open(tmp_path / "one of many.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (80, 96))
+    assert kept_location(tmp_path / "one of many.webp") == {}
+
+
+def test_a_print_is_as_long_as_the_paper_of_the_pictures_own_shape():
+    shown = SHOWN | {"size": "paper", "paper": "10x15"}
+    values = [shown[name] for name in CONTROLS]
+    assert settings_from(values, (400, 600)).long_side == side_of_print("10x15", (400, 600)) == 1795
+    assert settings_from(values, (500, 500)).long_side == 1205
+    assert settings_from(values).long_side == 1795
+
+
+def test_only_the_field_of_the_chosen_way_counts():
+    shown = SHOWN | {"size": "megapixels", "megapixels": 2, "long_side": None, "scale": None}
+    settings = settings_from([shown[name] for name in CONTROLS])
+    assert (settings.scale, settings.long_side, settings.megapixels) == (None, None, 2)
+    with pytest.raises(SettingsError, match="long_side has no value"):
+        settings_from([(shown | {"size": "long_side"})[name] for name in CONTROLS])
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"format": "gif"}, "“gif” is no format"),
+        ({"quality": "0"}, "from 1 to 100"),
+        ({"quality": "fine"}, "from 1 to 100"),
+        ({"metadata": "some"}, "“some” is no choice"),
+        ({"paper": "a9"}, "“a9” is no paper"),
+        ({"long_side": "long"}, "long_side"),
+        ({"long_side": "300", "scale": "2"}, "only one of"),
+    ],
+)
+def test_a_link_with_a_value_that_cannot_be_is_answered_by_a_sentence(query, named):
+    of_what = encoding_of_link if query.keys() & {"format", "quality", "metadata"} else settings_of_link
+    start = Encoding() if of_what is encoding_of_link else Settings()
+    with pytest.raises(SettingsError, match=named):
+        of_what(query, start)  # type: ignore[arg-type]
+
+
+def test_a_link_says_what_is_taken_home():
+    link = {"preset": "anime", "paper": "a4", "format": "avif", "quality": "50", "metadata": "no-location"}
+    assert settings_of_link(link, Settings()) == Settings.from_preset("anime", long_side=3508)
+    assert encoding_of_link(link, Encoding()) == Encoding("avif", 50, "no-location")
