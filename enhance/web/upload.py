@@ -28,7 +28,7 @@ from .layout import EXAMPLES, Page
 from .page_files import Many, check_together
 from .preview import SIZE, fitting
 from .run import restored
-from .state import MOST_PLACES, Upload, Visitor
+from .state import MOST_PLACES, Upload, Visitor, side_of_print
 from .views import Services, Updates, show_all, show_bar, show_photo, show_size, show_view, take_picture
 
 LONG_SECONDS = 120
@@ -55,8 +55,9 @@ class UploadHandlers:
         """No picture any more: everything that was made of it goes too."""
         visitor, language = self._services.asker(request)
         self._services.previews.forget(visitor.upload)
+        side = side_of_print(visitor.paper, None) if visitor.sized_by == "paper" else None
         visitor.start_over()
-        visitor.controls = visitor.controls.changed(reduce=1)
+        visitor.controls = visitor.controls.changed(reduce=1, long_side=side)
         return self._empty(visitor, language, "") | show_size(self._page, visitor)
 
     def move(self, event: gr.SelectData, request: gr.Request) -> Updates:

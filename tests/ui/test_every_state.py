@@ -124,7 +124,13 @@ def states(page: Page, site: Site) -> Iterator[str]:
     press(page, "contrast", "ArrowRight")
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "outdated", timeout=PATIENCE)
     wait_for_chip(page, "matches")
+    for control, value in (("size", "long_side"), ("format", "jpeg")):
+        page.locator(f"#{control} label:has(input[value={value}])").click()
+    expect(page.locator("#download")).to_have_text(re.compile("JPEG"), timeout=PATIENCE)
+    expect(page.locator("#long_side")).to_be_visible(timeout=PATIENCE)
     yield "changed since, with the tuning open"
+    page.locator("#size label:has(input[value=scale])").click()
+    expect(page.locator("#long_side")).to_be_hidden(timeout=PATIENCE)
     page.locator("#tuning-sheet > button").click()
     page.locator("#made > button").click()
     page.evaluate("scrollTo(0, 0)")  # it alone may lie below the screen

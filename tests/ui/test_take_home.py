@@ -13,15 +13,22 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance import Settings
+from enhance.batch import Item
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
-from enhance.web.controls import encoding_of_link, settings_from, settings_of_link
+from enhance.web.controls import ControlHandlers, encoding_of_link, settings_from, settings_of_link
 from enhance.web.layout import CONTROLS
+from enhance.web.layout import Page as Parts
+from enhance.web.page_files import Many
+from enhance.web.run import ResultHandlers
 from enhance.web.state import side_of_print
+from enhance.web.views import Services
 
 from ..site import Site, photo
 from .journey import PATIENCE, choose, download, enhance, wait_for_chip
-from .test_handlers import SHOWN
+from .test_handlers import REQUEST, SHOWN, page, run, services, take, visitor
+
+__all__ = ["page", "services", "visitor"]
 
 PLACE = {1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 20.0, 0.0)}
 _GPS = 0x8825
@@ -110,6 +117,49 @@ def test_the_zip_of_many_pictures_holds_the_chosen_format_without_the_locations(
     with Image.open(tmp_path / "one of many.webp") as image:
         assert (image.format, image.size) == ("WEBP", (80, 96))
     assert kept_location(tmp_path / "one of many.webp") == {}
+
+
+def told_of(page: Parts, services: Services, **chosen: object) -> dict:
+    """What the page is told when one of the controls of what is taken home is touched."""
+    return ControlHandlers(page, services).taking(REQUEST, *[(SHOWN | chosen)[name] for name in CONTROLS])
+
+
+def test_what_a_format_loses_or_cannot_hold_is_said_beside_its_button(page, services, tmp_path):
+    path = tmp_path / "glass.png"
+    Image.fromarray(photo(8, 8)).convert("RGBA").save(path)
+    visitor, card = services.visitors.of(REQUEST), page.result
+    take(services, visitor, path)
+    run(page, services)
+
+    assert "what was transparent is on white now" in told_of(page, services, format="jpeg")[card.taken]
+    assert told_of(page, services, format="webp")[card.taken] == ""
+    assert visitor.finished is not None
+    visitor.finished.info["output"]["width"] = 16_384
+    told = told_of(page, services, format="webp")
+    assert "WebP holds at most 16,383 pixels a side" in told[card.taken]
+    assert not told[card.download].interactive
+    assert told_of(page, services)[card.taken] == ""
+
+
+def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services, visitor):
+    run(page, services)
+    services.enhancer.tasks.result_path(visitor.finished.info["task_id"]).unlink()
+    values = [(SHOWN | {"format": "jpeg"})[name] for name in CONTROLS]
+
+    told = ResultHandlers(page, services).hand_out(REQUEST, *values)
+
+    assert 'class="problem"' in told[page.result.taken]
+    assert told[page.result.report_file].value is None
+
+
+def test_the_same_files_are_handed_out_in_another_format_without_a_second_entry(photo_file):
+    info = {"preset": "anime-fast", "settings": {}, "tile": 192, "output": {"path": str(photo_file)}}
+    settings, done = Settings.from_preset("anime-fast"), Item(photo_file, Path("a.png"), state="done", info=info)
+    many = Many((done,))
+    many.begin(settings, Encoding())
+    assert many.items == (done,)
+    many.begin(settings, Encoding("jpeg"))
+    assert [(item.state, item.key) for item in many.items] == [("waiting", done.key)]
 
 
 def test_a_print_is_as_long_as_the_paper_of_the_pictures_own_shape():
