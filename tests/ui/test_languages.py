@@ -10,6 +10,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
 
+from enhance.output.formats import FORMATS
 from enhance.web.layout import CONTROLS
 
 from .journey import PATIENCE, choose, enhance, how_it_was_made, wait_for_chip
@@ -96,4 +97,5 @@ def _english_left(page: Page) -> list[str]:
 
 
 def _is_neutral(text: str) -> bool:
-    return not any(letter.isalpha() for letter in text.replace("px", ""))
+    names = {"px", *(form.name for form in FORMATS.values())}
+    return text.strip() in names or not any(letter.isalpha() for letter in text.replace("px", ""))
