@@ -128,6 +128,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
         page.locator(f"#{control} label:has(input[value={value}])").click()
     expect(page.locator("#download")).to_have_text(re.compile("JPEG"), timeout=PATIENCE)
     expect(page.locator("#long_side")).to_be_visible(timeout=PATIENCE)
+    page.locator("#rail").evaluate("(rail) => rail.scrollTo(0, 0)")  # it went to what was touched
     yield "changed since, with the tuning open"
     page.locator("#size label:has(input[value=scale])").click()
     expect(page.locator("#long_side")).to_be_hidden(timeout=PATIENCE)
