@@ -128,13 +128,12 @@ def states(page: Page, site: Site) -> Iterator[str]:
         page.locator(f"#{control} label:has(input[value={value}])").click()
     expect(page.locator("#download")).to_have_text(re.compile("JPEG"), timeout=PATIENCE)
     expect(page.locator("#long_side")).to_be_visible(timeout=PATIENCE)
-    page.locator("#rail").evaluate("(rail) => rail.scrollTo(0, 0)")  # it went to what was touched
     yield "changed since, with the tuning open"
     page.locator("#size label:has(input[value=scale])").click()
     expect(page.locator("#long_side")).to_be_hidden(timeout=PATIENCE)
     page.locator("#tuning-sheet > button").click()
     page.locator("#made > button").click()
-    page.evaluate("scrollTo(0, 0)")  # it alone may lie below the screen
+    page.evaluate("scrollTo(0, 0), document.querySelector('#rail').scrollTo(0, 0)")  # it alone may lie below the screen
     yield "how it was made"
     page.locator("#tab-many-button").click()
     expect(page.locator("#batch-settings")).not_to_be_empty()
