@@ -133,7 +133,7 @@ def states(page: Page, site: Site) -> Iterator[str]:
     expect(page.locator("#long_side")).to_be_hidden(timeout=PATIENCE)
     page.locator("#tuning-sheet > button").click()
     page.locator("#made > button").click()
-    page.evaluate("scrollTo(0, 0)")  # it alone may lie below the screen
+    page.evaluate("scrollTo(0, 0), document.querySelector('#rail').scrollTo(0, 0)")  # it alone may lie below the screen
     yield "how it was made"
     page.locator("#tab-many-button").click()
     expect(page.locator("#batch-settings")).not_to_be_empty()
