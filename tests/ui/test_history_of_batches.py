@@ -17,6 +17,7 @@ from PIL import Image
 from enhance.inference.turns import Turn
 from enhance.web.batch import BatchHandlers
 from enhance.web.history import HistoryHandlers, show_history
+from enhance.web.layout import CONTROLS
 from enhance.web.page_files import list_of
 from enhance.web.upload import FilesHandlers
 
@@ -294,7 +295,8 @@ def test_other_settings_are_another_entry_and_the_first_results_stay(bench):
     bench.enhance()
     first = {entry.task_id for entry in bench.runs[0]}
 
-    bench.enhance(VALUES[0], 2, *VALUES[2:])
+    place = CONTROLS.index("scale")
+    bench.enhance(*VALUES[:place], 2, *VALUES[place + 1 :])
 
     assert [len(run) for run in bench.runs] == [2, 2]
     assert first <= {entry.task_id for run in bench.runs for entry in run}
