@@ -5,7 +5,6 @@ Needs what the browser tests need, and takes the time of two runs.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def show(page: Page, url: str, language: str, file: Path) -> None:
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible(timeout=LONG)
     expect(page.locator("#compare [data-testid=imageslider-image]")).to_have_count(2, timeout=LONG)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function("[...document.images].every((image) => image.complete || !image.checkVisibility())")
     page.screenshot(path=file)
 
 
@@ -45,7 +44,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for language, name in (("en", "page.png"), ("zh-CN", "page-zh.png")):
             page = browser.new_context(locale=language, viewport=SIZE).new_page()  # type: ignore[arg-type]
-            show(page, re.sub(r"/?$", "/", url), language, DOCS / name)
+            show(page, f"{url.rstrip('/')}/", language, DOCS / name)
             page.close()
         browser.close()
         demo.close()
