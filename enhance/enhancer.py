@@ -25,7 +25,7 @@ from .output.resample import result_size
 from .output.result import ResultRows
 from .picture import Picture, read_picture, reduced_size, warm_up
 from .pipeline import Onlookers, Order, Target, Watcher, Workshop
-from .preview import MARGIN, Cell, Comparison, Preview, choose_box, compare, render
+from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
 from .scenes.faces import Portraits
 from .settings import Settings, settings_of
 from .tasks import TaskStore, count_as_used
@@ -200,7 +200,6 @@ class Enhancer:
         started, workshop = time.perf_counter(), self._workshop()
         picture = pipeline.decode(self._order(source, None, max_pixels, max_bytes))
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
-        outer = box.grown(MARGIN, picture.width, picture.height)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
             others = Onlookers(told, stop, caller=caller)
@@ -208,7 +207,8 @@ class Enhancer:
             return pipeline.make_preview(record, box, workshop, others, known=known, urgent=False)
 
         def expected(settings: Settings) -> float:
-            return self.engine.estimate(settings.model, outer.height, outer.width, picture.bits)
+            seen = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
+            return self.engine.estimate(settings.model, seen.height, seen.width, picture.bits)
 
         here = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
         cells = compare(wanted or here or [Settings()], make, expected, progress, arrived)
@@ -416,7 +416,7 @@ class Enhancer:
                 error.values |= {"name": output.name} if "name" in error.values else {}
                 raise
             hand_out(png, output, encoding, others.stop, marked=True)
-            return Result(png, info | task, png).handed_out(output, encoding, pipeline.notes_of(record, encoding))
+            return Result(png, info | task, png).handed_out(output, encoding, notes_of(png, encoding))
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""

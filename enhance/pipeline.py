@@ -180,13 +180,9 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
         return None
     output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
-        output = output_handed_out(output, path, encoding, notes_of(record, encoding))
+        notes = encoding.notes(alpha=record.picture.alpha is not None, bits=record.picture.bits)
+        output = output_handed_out(output, path, encoding, notes)
     return record.info(output, cached=True)
-
-
-def notes_of(record: RunRecord, encoding: Encoding) -> list[str]:
-    """What the result loses by being handed out so."""
-    return encoding.notes(alpha=record.picture.alpha is not None, bits=record.picture.bits)
 
 
 def make(

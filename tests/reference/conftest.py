@@ -1,10 +1,25 @@
-"""basicsr cannot be imported beside a current torchvision without the module that this supplies."""
+"""What the tests against other implementations share; basicsr needs a module that torchvision no longer has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
 
 from enhance.bench import supply_functional_tensor
 
 with suppress(ImportError):
     supply_functional_tensor()
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A weights folder of the test's own; one thread is quickest for networks as small as these."""
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path / "weights"
+    torch.set_num_threads(before)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from skimage import data
 
 import weights
@@ -94,13 +93,7 @@ def everything_by_itself() -> Written:
 NETWORKS = {made.__name__: made for made in (rrdb_3x, doubled_twice, compact_3x, span_2x, everything_by_itself)}
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path / "weights"
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def ncnns(param: Path, rgb: np.ndarray) -> np.ndarray:

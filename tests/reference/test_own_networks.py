@@ -17,13 +17,7 @@ from weights.adding import add
 SIZES = [(1, 1), (1, 9), (7, 2), (13, 10), (11, 14)]
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path / "weights"
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def picture(height: int, width: int) -> np.ndarray:
