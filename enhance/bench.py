@@ -23,8 +23,7 @@ import torch
 from PIL import Image
 
 from .inference import models
-from .inference.device import PRECISIONS
-from .inference.engine import Engine
+from .inference.engine import PRECISIONS, Engine
 from .inference.models import known_graph
 from .inference.turns import DEVICE_THREAD
 from .info import PeakMemory
@@ -55,11 +54,13 @@ def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
     }
     enlarged = np.empty(0)
     for name in dict.fromkeys(("fp32", automatic.precision())):
+        expected = Engine(device, name).estimate(MODEL, SIDE, SIDE)
         engine = automatic if name == automatic.precision() else Engine(device, name)
         seconds, memory, enlarged = _run(engine, picture)
         reached = known_graph(MODEL).work * SIDE**2 / seconds / 1e9
         figures["engine"][name] = {
             "seconds": round(seconds, 2),
+            "expected_seconds": round(expected, 2),
             "share_of_peak": round(reached / figures["peak"][name], 3),
             "peak_memory_mb": round(memory),
         }
@@ -77,7 +78,7 @@ def table(figures: dict[str, Any]) -> str:
     for name, one in figures["engine"].items():
         lines.append(
             f"row streaming {name:<11} {one['seconds']:8.2f} s   {one['share_of_peak']:4.0%} of peak   "
-            f"{one['peak_memory_mb']} MB at most"
+            f"{one['peak_memory_mb']} MB at most   {one['expected_seconds']:.2f} s expected before it ran"
         )
     busy = figures["busy_page"]
     times = f"{busy['ratio']} times that of one run alone"

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from . import pipeline, scenes
 from .config import Config, read_config
 from .errors import PictureError, SettingsError, StorageError, memory_told
 from .files import part_of, try_place
 from .inference import models
-from .inference.network_output import NetworkOutput
+from .inference.network_output import IN_MEMORY, NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import Result, RunRecord, located_of, settings_in
 from .output.formats import Encoding, hand_out, notes_of
@@ -296,6 +297,19 @@ class Enhancer:
         megapixels = math.prod(result_size(settings, height, width)) / 1e6
         seen = reduced_size(height, width, settings.reduce)
         return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
+
+    def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
+        """The megabytes that such a run takes here at most, as `peak_memory_mb` of its info says it afterwards."""
+        settings = settings_of(settings)
+        seen = reduced_size(height, width, settings.reduce)
+        network = self.engine.memory(settings.model, *seen, bits, settings.tile)
+        if self.engine.device.type == "cuda":
+            return network / 1e6
+        _, held = self.engine.loaded() or ("", 0)  # leaves, or is what the network's own bytes count
+        channels = 3 * bits // 8
+        output = min(math.prod(seen) * settings.factor**2 * channels, IN_MEMORY)
+        process = psutil.Process().memory_info().rss - held
+        return (process + network + output + width * height * channels) / 1e6
 
     def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
         """The presets and the reduction that may suit the picture: to be said, never done without being asked."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Collection, Generator, Hashable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from ..errors import Cancelled, EnhanceError, MemoryShortError
+from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError
 from ..settings import Recipe
-from .device import PRECISIONS, Speedometer, check_precision, pick_device, pick_precision
+from .estimates import Clock, Speedometer, stream_bytes, weight_bytes
 from .kernels import RowNetwork
 from .models import known_graph
 from .network_output import streams_columns
-from .rows import Steps, Stream, is_out_of_memory
+from .rows import Steps, Stream, is_out_of_memory, strip_rows
 from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
 
@@ -32,8 +33,8 @@ class HeldModel(Protocol):
     def precisions(self) -> tuple[str, ...]: ...
 
 
-_EXPECTED_SECONDS = 3.0
-"""How many seconds of work what was expected of a run counts for while it goes on."""
+_TYPES = ("cpu", "cuda", "mps")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Held = TypeVar("Held", bound=HeldModel)
 Made = TypeVar("Made")
@@ -59,6 +60,12 @@ class Engine:
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """The seconds that the network called `model` will take for a picture of this size on this machine."""
         return self._speed.seconds(model, PRECISIONS[self.precision(bits, model)], height * width)
+
+    def memory(self, model: str, height: int, width: int, bits: int = 8, tile: int = 192) -> int:
+        """The bytes that the network called `model` will take for a picture of this size, its weights among them."""
+        graph, dtype = known_graph(model), PRECISIONS[self.precision(bits, model)]
+        across = -(-min(height, width) // graph.unshuffle)
+        return weight_bytes(graph, dtype) + stream_bytes(graph, across, strip_rows(across, tile, self.device), dtype)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """The precision at which `model` (any) runs a picture of `bits` bits a channel here."""
@@ -186,7 +193,7 @@ class Engine:
             return strip
 
         run = DEVICE_THREAD.do(begin, turn)
-        clock = _Clock(picture.shape[0], self._speed.seconds(recipe.model, dtype, picture.shape[0] * picture.shape[1]))
+        clock = Clock(picture.shape[0], self._speed.seconds(recipe.model, dtype, picture.shape[0] * picture.shape[1]))
         while not run.stream.finished:
             if turn.stopped:
                 raise Cancelled("stopped")
@@ -221,26 +228,58 @@ class Engine:
             torch.cuda.empty_cache()
 
 
-class _Clock:
-    """Turns the share of the work that is done into rows and seconds left.
-
-    What was expected counts like some seconds of work, so that the first steps, slow or quick, do not rule the rest.
-    """
-
-    def __init__(self, rows: int, expected: float):
-        self._rows, self._expected = rows, max(expected, 1e-3)
-        self._weight = min(_EXPECTED_SECONDS, self._expected / 3)
-        self._started = time.perf_counter()
-
-    def read(self, share: float) -> tuple[int, int, float | None]:
-        elapsed = time.perf_counter() - self._started
-        whole = (elapsed + self._weight) / (share + self._weight / self._expected)
-        return min(self._rows, int(share * self._rows + 1e-6)), self._rows, whole * (1 - share)
-
-
 def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:
     def rows(first: int, last: int) -> torch.Tensor:
         part = np.ascontiguousarray(picture[first:last], dtype=np.float32)
         return torch.from_numpy(part).to(device).div_(levels)
 
     return rows
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`; `auto` takes CUDA, then Apple's MPS, then the processor.
+
+    Raises SettingsError for a device that this machine or this build of PyTorch does not have.
+    """
+    return DEVICE_THREAD.do(lambda: _find_device(name), Turn(urgent=True))
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in _TYPES:
+            raise ValueError(f"{name} computes nothing")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise SettingsError("device_missing", device=name) from error
+    return device
+
+
+def check_precision(name: str) -> None:
+    """Raises SettingsError unless `name` is auto or a precision."""
+    if name not in (*PRECISIONS, "auto"):
+        raise SettingsError("precision_unknown", precision=name, known=", ".join(PRECISIONS))
+
+
+def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Collection[str] = PRECISIONS) -> str:
+    """`fp32`, `bf16` or `fp16`: the fastest that leaves no visible trace on a picture of `bits` bits a channel.
+
+    `supported` are those that the network declares: another one gives way to fp32.
+    """
+    if bits > 8:
+        return "fp32"
+    if name == "auto":
+        fast = {"cuda": "fp16", "cpu": "bf16"}.get(device.type, "fp32")
+        name = "fp32" if device.type == "cpu" and not _multiplies_bf16() else fast
+    return name if name in supported else "fp32"
+
+
+@cache
+def _multiplies_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself; where it does not, bf16 is slower than fp32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return DEVICE_THREAD.do(lambda: any(getattr(torch.cpu, probe, bool)() for probe in probes), Turn(urgent=True))

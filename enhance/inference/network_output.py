@@ -22,7 +22,8 @@ import numpy as np
 from ..errors import StorageError
 from ..files import PartFile, check_room, explained
 
-_IN_MEMORY = 256 << 20
+IN_MEMORY = 256 << 20
+"""The bytes up to which an output is kept in memory, not on the disk."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -85,7 +86,7 @@ class NetworkOutput:
             part = PartFile(path).prepare()
             check_room(path.parent, shape.bytes)
             return cls(shape, part.open("x+b"), part)
-        if shape.bytes <= _IN_MEMORY:
+        if shape.bytes <= IN_MEMORY:
             return cls(shape)
         folder = folder or Path(tempfile.gettempdir())
         try:

@@ -149,7 +149,7 @@ class Stream:
     def _advance(self, place: int, kernels: Mapping[int, Ready], rows: int, look: Look) -> None:
         node, window = self.graph.nodes[place], self._windows[place]
         target = min(self._available(node), window.end + rows * node.scale)
-        block = max(node.enlarge if isinstance(node, Conv) else 1, rows // node.scale)
+        block = chunk_rows(node, rows)
         while window.end < target:
             look()
             first = window.end
@@ -289,14 +289,24 @@ def _mirrored(place: int, length: int) -> int:
     return max(0, 2 * (length - 1) - place)
 
 
+def chunk_rows(node: Node, rows: int) -> int:
+    """How many rows of a node's output are made at once in a step of `rows` rows: fewer where they are longer."""
+    unit = node.enlarge if isinstance(node, Conv) else node.factor if isinstance(node, Nearest | Shuffle) else 1
+    return unit * max(1, rows // node.scale // unit)
+
+
+def strip_rows(width: int, tile: int, device: torch.device) -> int:
+    """How many rows a step of a picture `width` pixels wide takes: the smallest strip, or `tile` x `tile` pixels."""
+    pixels = tile * tile if device.type != "cpu" else min(tile * tile, _CACHED_PIXELS)
+    return max(SMALLEST_STRIP, pixels // width)
+
+
 class Steps:
     """One picture's steps: how high they are, and what happens when one fails."""
 
     def __init__(self, stream: Stream, tile: int, dtype: torch.dtype):
         self.stream, self.dtype = stream, dtype
-        self.rows = max(SMALLEST_STRIP, tile * tile // stream.width)
-        if stream.device.type == "cpu":
-            self.rows = min(self.rows, max(SMALLEST_STRIP, _CACHED_PIXELS // stream.width))
+        self.rows = strip_rows(stream.width, tile, stream.device)
 
     def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""

@@ -151,11 +151,11 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     return _rows(language, rows, "cards")
 
 
-def estimate(language: str, seconds: float | None, ahead: int = 0) -> str:
-    """How long the whole run takes here, and how many others come before it; None while that is being measured."""
+def estimate(language: str, seconds: float | None, megabytes: float = 0, ahead: int = 0) -> str:
+    """What the whole run takes here, and how many others come before it; None while that is being measured."""
     if seconds is None:
         return note(say(language, "measuring"))
-    about = say(language, "about", time=say_time(language, seconds))
+    about = say(language, "about_memory", time=say_time(language, seconds), gigabytes=f"{megabytes / 1000:.1f}")
     return note(say(language, "about_after", about=about, ahead=ahead) if ahead else about)
 
 

@@ -102,7 +102,9 @@ class UploadHandlers:
             return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
         shown[card.size_problem] = ""
-        shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
+        shown[card.estimate] = fragments.estimate(
+            language, seconds, self._megabytes(upload, settings), len(self._services.line)
+        )
         tips = [self._tip(one, visitor, settings, language) for one in found]
         shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, language)])
         return shown
@@ -181,6 +183,10 @@ class UploadHandlers:
 
     def _seconds(self, upload: Upload, settings: Settings) -> float:
         return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
+
+    def _megabytes(self, upload: Upload, settings: Settings) -> float:
+        facts = upload.facts
+        return self._services.enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
 
     def _tip(self, hint: Hint, visitor: Visitor, settings: Settings, language: str) -> str:
         """A hint with its button; nothing where the settings do it already."""

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.inference.device import pick_device, pick_precision
-from enhance.inference.engine import Engine
+from enhance.inference.engine import Engine, pick_device, pick_precision
 from enhance.inference.kernels import Kernel
 from enhance.inference.models import known_graph
 from enhance.inference.rows import SMALLEST_STRIP

@@ -11,7 +11,8 @@ import torch
 import weights
 from enhance import Enhancer, Settings
 from enhance.errors import Cancelled, MemoryShortError
-from enhance.inference import device, kernels, rows
+from enhance.inference import engine as engine_module
+from enhance.inference import kernels, rows
 from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel, RowNetwork
 from enhance.inference.turns import Waiting
@@ -213,7 +214,7 @@ def test_all_of_pytorch_works_on_one_thread_that_is_not_the_main_one(photo, phot
     ):
         told(owner, name)
     kernels._fused_convolution.cache_clear()
-    device._multiplies_bf16.cache_clear()
+    engine_module._multiplies_bf16.cache_clear()
 
     enhancer = Enhancer("cpu", data=photo_file.parent / "data")
     settings = Settings.from_preset("anime-fast")

@@ -112,7 +112,7 @@ def test_a_large_output_lies_beside_the_result_while_it_is_tuned(enhancer, photo
         folders.append(options["dir"])
         return temporary(**options)
 
-    monkeypatch.setattr("enhance.inference.network_output._IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
     monkeypatch.setattr("enhance.inference.network_output.tempfile.TemporaryFile", recorded)
     enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
 

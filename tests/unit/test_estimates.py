@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 import torch
 
-from enhance.inference.device import Speedometer
-from enhance.inference.engine import _Clock
+from enhance.inference.estimates import Clock, Speedometer, stream_bytes
 from enhance.inference.models import known_graph
+from enhance.inference.rows import Stream, strip_rows
+from weights.graphs import Conv, Graph
+from weights.networks import rrdbnet, span, srvgg
 
 MODEL, DTYPE = "realesrgan-x4plus", torch.float32
 
@@ -20,11 +23,80 @@ def speed() -> Speedometer:
     return Speedometer(torch.device("cpu"))
 
 
-def test_a_model_that_never_ran_takes_as_long_as_its_work_says(speed):
-    small, large = (speed.seconds(name, DTYPE, 1e6) for name in ("realesr-animevideov3", MODEL))
-    assert large / small == pytest.approx(known_graph(MODEL).work / known_graph("realesr-animevideov3").work)
-    speed.record(MODEL, DTYPE, 1e6, 50.0)
-    assert speed.seconds("realesr-animevideov3", DTYPE, 1e6) < 50.0
+def test_a_model_that_never_ran_takes_as_long_as_its_nodes_tried_by_themselves(speed, monkeypatch):
+    graph = known_graph(MODEL)
+    monkeypatch.setattr(Speedometer, "_try", lambda _, node, taken, __: 1e-9 * _multiply_adds(node, taken))
+    assert speed.seconds(MODEL, DTYPE, 1e6) == pytest.approx(graph.work * 1e-3)
+
+
+def test_a_network_on_a_coarser_grid_is_tried_there(speed, monkeypatch, tmp_path):
+    folded, plain = rrdbnet(2, 8, 4, unshuffle=2), rrdbnet(2, 8, 4)
+    monkeypatch.setattr("enhance.inference.estimates.known_graph", {"folded": folded, "plain": plain}.get)
+    monkeypatch.setattr(Speedometer, "_try", lambda _, node, taken, __: 1e-9 * _multiply_adds(node, taken))
+    assert speed.seconds("folded", DTYPE, 1e6) == pytest.approx(folded.work * 1e-3)
+    assert speed.seconds("folded", DTYPE, 1e6) < speed.seconds("plain", DTYPE, 1e6) / 3
+
+
+@pytest.mark.parametrize("graph", [rrdbnet(1, 8, 4, plus=True, unshuffle=2), srvgg(1, 8), span(8), srvgg(1, 8, 1, 1)])
+def test_every_kind_of_node_can_be_tried(speed, monkeypatch, graph):
+    monkeypatch.setattr("enhance.inference.estimates.known_graph", {"one": graph}.get)
+    assert 0 < speed.seconds("one", DTYPE, 1e4) < 60
+
+
+def test_a_busy_machine_is_busy_for_a_model_that_never_ran_too(speed):
+    alone = speed.seconds("realesr-animevideov3", DTYPE, 1e6)
+    speed.record(MODEL, DTYPE, 1e6, 3 * speed.seconds(MODEL, DTYPE, 1e6))
+    assert speed.seconds("realesr-animevideov3", DTYPE, 1e6) == pytest.approx(3 * alone)
+
+
+@pytest.mark.parametrize(("model", "width"), [("realesrgan-x4plus-anime", 256), ("realesr-animevideov3", 700)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_a_stream_holds_as_many_bytes_as_its_graph_says(model, width, dtype):
+    rows = strip_rows(width, 192, torch.device("cpu"))
+    graph = known_graph(model)
+    assert stream_bytes(graph, width, rows, dtype) == pytest.approx(_held(graph, width, rows, dtype), rel=0.2)
+
+
+def _multiply_adds(node, taken: int) -> float:
+    return node.size**2 * taken * node.channels if isinstance(node, Conv) else 0.0
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """A kernel that gives rows of the right shape and computes nothing."""
+
+    node: Conv
+    dtype: torch.dtype
+    bytes: int = 0
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        height = (rows.shape[0] - self.node.size // 2 * 2) * self.node.enlarge
+        width = rows.shape[1] * self.node.enlarge
+        return torch.empty(height, width, self.node.channels, dtype=self.dtype, device="meta")
+
+
+class Counted(Stream):
+    """A stream that counts the most bytes that lie in its feature maps and buffers."""
+
+    most = 0
+
+    def _advance(self, place, kernels, rows, look) -> None:
+        super()._advance(place, kernels, rows, look)
+        held = [chunk for window in self._windows for chunk in window.chunks] + [*self._scratch.values()]
+        storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in held}
+        self.most = max(self.most, sum(storages.values()))
+
+
+def _held(graph: Graph, width: int, rows: int, dtype: torch.dtype) -> int:
+    stream = Counted(graph, 4000, width, lambda first, last: torch.empty(last - first, width, 3, device="meta"))
+    kernels = {
+        place: Shapes(node, torch.float32 if node.precise else dtype)
+        for place, node in enumerate(graph.nodes)
+        if isinstance(node, Conv)
+    }
+    for _ in range(60):
+        stream.step(kernels, rows)
+    return stream.most
 
 
 def test_the_first_run_replaces_the_guess(speed):
@@ -51,7 +123,7 @@ def test_a_machine_that_gets_busy_is_believed_within_two_long_runs(speed):
 def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    clock, said = _Clock(1000, expected=40.0), []
+    clock, said = Clock(1000, expected=40.0), []
     share = 0.0
     for step in range(40):
         now[0] += 1.0

@@ -33,7 +33,7 @@ def picture(request) -> np.ndarray:
 @pytest.mark.parametrize("place", ["memory", "file", "kept"])
 def test_rows_come_back_as_the_strips_went_in(picture, columns, place, tmp_path, monkeypatch):
     if place == "file":
-        monkeypatch.setattr("enhance.inference.network_output._IN_MEMORY", 0)
+        monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
     path = tmp_path / "output.raw" if place == "kept" else None
 
     with filled(made(picture.dtype, columns, path), picture) as output:
@@ -85,7 +85,7 @@ def no_temporary_files(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    monkeypatch.setattr("enhance.inference.network_output._IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
 
 
 def test_a_large_kept_output_is_opened_again_without_any_room_of_its_own(picture, tmp_path, no_temporary_files):
