@@ -73,6 +73,7 @@ PRESETS: dict[str, Preset] = {
             denoise=0.5,
             sharpen=0.05,
         ),
+        Preset("precise", "span-x4", strength=0.8, fidelity=1.0),
     )
 }
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""

@@ -40,6 +40,15 @@ def real_weights():
         os.environ["HF_HUB_OFFLINE"] = before
 
 
+@pytest.fixture(scope="session")
+def span_weights(real_weights) -> weights.Located:
+    """Those of the preset `precise`, which pip brings."""
+    try:
+        return weights.ensure("span-x4")
+    except weights.ModelFileError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def photo() -> np.ndarray:
     """A detailed piece of a real photo, uint8 [40, 56, 3]: an astronaut's eye."""

@@ -20,6 +20,8 @@ from .own import forget, own_models
 from .store import Holding, Store, ensure, inspect, verify
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
+WELCOME = ("span-x4",)
+"""What is fetched with those, and no failure where it cannot be had: its preset says what is missing."""
 
 _REDRAW_SECONDS = 0.2
 
@@ -54,9 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Lists, fetches, verifies, adds and removes the model files in ENHANCE_WEIGHTS.",
     )
     commands = parser.add_subparsers(required=True, metavar="list | fetch | verify | add | remove")
+    usual = ", ".join((*DEFAULT_SET, *WELCOME))
     parts = [
         ("list", _list, "every model, whether it is here, and what it is for"),
-        ("fetch", _fetch, f"get models; without NAME the set that every installation needs: {', '.join(DEFAULT_SET)}"),
+        ("fetch", _fetch, f"get models; without NAME those that suit every machine: {usual}"),
         ("verify", _verify, "read every file that is here again and set aside what is corrupt"),
         ("add", _add, "make a model of your own a preset: ESRGAN, Compact, SPAN, or Upscayl's .param with its .bin"),
         ("remove", _remove, "take a model of your own away, with its file in the weights folder"),
@@ -92,15 +95,16 @@ def _all_names(store: Store) -> list[str]:
 
 
 def _fetch(chosen: argparse.Namespace, store: Store) -> Outcome:
-    names = list(store.models) if chosen.all else chosen.names or list(DEFAULT_SET)
+    names = list(store.models) if chosen.all else chosen.names
+    optional = () if names else WELCOME
     records, status = [], 0
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(names or [*DEFAULT_SET, *WELCOME]):
         line = _ProgressLine(name)
         error = None
         try:
             ensure(name, line, store)
         except ModelFileError as failure:
-            error, status = str(failure), 1
+            error, status = str(failure), status if name in optional else 1
         line.close()
         if error:
             print(error, file=sys.stderr)

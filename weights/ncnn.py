@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import ModelFileError
 from .graphs import Graph
-from .networks import rrdbnet, srvgg
+from .networks import SPAN_RANGE, rrdbnet, span, srvgg
 
 _MAGIC = "7767517"
 _FP16_TAG = 0x01306B47
@@ -44,12 +44,12 @@ class Layer:
 
 
 def read_ncnn(network: str, param: str, data: bytes) -> Tensors:
-    """The float32 tensors of an `rrdbnet` or `srvgg`, by official name, in the order of the layers.
+    """The float32 tensors of an `rrdbnet`, `srvgg` or `span`, by official name, in the order of the layers.
 
     Convolution weights are [out, in, 3, 3], biases and PReLU slopes [channels]; fp16 values are widened. Raises
     ModelFileError when the layers are not those of the network, or `data` is shorter or longer than they need.
     """
-    layers = [layer for layer in read_layers(param) if layer.kind in ("Convolution", "PReLU")]
+    layers = [layer for layer in read_layers(param) if layer.kind in ("Convolution", "PReLU", "MemoryData")]
     reader = BinReader(data)
     names = iter(_official_graph(network, len(layers)).shapes().items())
     tensors: Tensors = {}
@@ -59,13 +59,17 @@ def read_ncnn(network: str, param: str, data: bytes) -> Tensors:
             if values.shape != shape:
                 found, right = str(list(values.shape)), str(list(shape))
                 raise ModelFileError("ncnn_odd_shape", line=layer.line, found=found, tensor=name, right=right)
-            tensors[name] = values
+            tensors[name] = values if layer.kind != "MemoryData" else -SPAN_RANGE * values  # a mean, to be subtracted
+    if next(names, None):
+        raise ModelFileError("ncnn_layer_count")
     reader.finish()
     return tensors
 
 
 def _official_graph(network: str, layers: int) -> Graph:
     """The graph of an official network that has so many layers with weights."""
+    if network == "span":
+        return span()
     outside, in_each = (6, 15) if network == "rrdbnet" else (3, 2)
     if layers < outside + in_each or (layers - outside) % in_each:
         raise ModelFileError("ncnn_layer_count")
@@ -101,7 +105,7 @@ def _layer(number: int, fields: list[str]) -> Layer:
 def weights_of(layer: Layer, reader: BinReader) -> Iterator[np.ndarray]:
     """The tensors of a Convolution [out, in, k, k] and its bias, a PReLU's slopes, or a MemoryData's values."""
     try:
-        channels = int(layer.settings["0"])
+        channels = int(layer.settings["2" if layer.kind == "MemoryData" else "0"])
         if layer.kind != "Convolution":
             yield reader.take("<f4", (channels,))
             return

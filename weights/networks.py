@@ -111,4 +111,5 @@ SHIPPED: dict[str, Callable[[], Graph]] = {
     "realesr-general-x4v3": lambda: srvgg(32),
     "realesr-general-wdn-x4v3": lambda: srvgg(32),
     "realesr-animevideov3": lambda: srvgg(16),
+    "span-x4": span,
 }

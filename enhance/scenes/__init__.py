@@ -21,7 +21,15 @@ from ..picture import Picture
 
 NOISY, COMPRESSED = 5.0, 1.5
 """From this noise, and from these steps between JPEG's blocks, a picture looks noisy, or heavily compressed."""
-SUITED: dict[str, str | None] = {"dehaze": "dehaze", "face": "face", "noisy": None, "compressed": None}
+CLEAN_NOISE, CLEAN_BLOCKS, CLEAN_SOFTNESS = 2.0, 1.12, 0.3
+"""Below all three of these a picture looks clean: less noise than 3 levels, no JPEG 75, no blur of 0.6 px."""
+SUITED: dict[str, str | None] = {
+    "dehaze": "dehaze",
+    "face": "face",
+    "noisy": None,
+    "compressed": None,
+    "clean": "precise",
+}
 """The preset that measures best for a picture that looks like this; None where none is better than the usual one."""
 
 BEST_REDUCTION = 2
@@ -49,7 +57,7 @@ _LEAST_STEP = 0.1
 
 @dataclass(frozen=True)
 class Hint:
-    """What a picture looks like (dehaze, face, noisy, compressed, soft), and the preset or the reduction for it."""
+    """What a picture looks like (dehaze, face, noisy, compressed, clean, soft), and the preset or reduction for it."""
 
     looks: str
     preset: str | None = None
@@ -66,11 +74,13 @@ def hints(picture: Picture, detector: Path | None) -> tuple[Hint, ...]:
     from .face_detection import find_faces
 
     known = degradation_of(picture)
+    hazy = haze_amount(picture.rgb) >= HAZY
     looks = {
-        "dehaze": haze_amount(picture.rgb) >= HAZY,
+        "dehaze": hazy,
         "face": detector is not None and bool(find_faces(picture.rgb, detector, precise=False)),
         "noisy": known.noise >= NOISY,
         "compressed": known.blocks >= COMPRESSED,
+        "clean": not hazy and known.is_clean and picture.softness < CLEAN_SOFTNESS,
     }
     found = [Hint(look, SUITED[look]) for look, so in looks.items() if so and SUITED[look]]
     reduce = min(known.softness, BEST_REDUCTION)
@@ -89,6 +99,10 @@ class Degradation:
     softness: int
     noise: float
     blocks: float
+
+    @property
+    def is_clean(self) -> bool:
+        return self.softness == 1 and self.noise < CLEAN_NOISE and self.blocks < CLEAN_BLOCKS
 
 
 def degradation_of(picture: Picture) -> Degradation:

@@ -32,7 +32,7 @@ from .views import (
     shown_controls,
 )
 
-FASTER = {"anime": "anime-fast"}
+FASTER = {"anime": "anime-fast", "precise": "precise"}
 """The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
 
 

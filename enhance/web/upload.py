@@ -102,11 +102,11 @@ class UploadHandlers:
             return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
         shown[card.size_problem] = ""
-        shown[card.estimate] = fragments.estimate(
-            language, seconds, self._megabytes(upload, settings), len(self._services.line)
-        )
-        tips = [self._tip(one, visitor, settings, language) for one in found]
-        shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, language)])
+        memory = self._services.enhancer.estimate_memory(upload.facts.width, upload.facts.height, settings)
+        shown[card.estimate] = fragments.estimate(language, seconds, memory, len(self._services.line))
+        clean = next((one.preset for one in found if one.looks == "clean"), None)
+        tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
+        shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, clean, language)])
         return shown
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
@@ -184,10 +184,6 @@ class UploadHandlers:
     def _seconds(self, upload: Upload, settings: Settings) -> float:
         return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
 
-    def _megabytes(self, upload: Upload, settings: Settings) -> float:
-        facts = upload.facts
-        return self._services.enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
-
     def _tip(self, hint: Hint, visitor: Visitor, settings: Settings, language: str) -> str:
         """A hint with its button; nothing where the settings do it already."""
         if hint.preset is None:
@@ -213,17 +209,19 @@ class UploadHandlers:
             return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
         return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
 
-    def _faster(self, upload: Upload, settings: Settings, seconds: float, language: str) -> str:
-        """A preset that takes less than half the time, where that is long."""
-        name = faster_than(settings.preset)
-        if seconds <= LONG_SECONDS or name == settings.preset or name not in self._services.available():
+    def _faster(self, upload: Upload, settings: Settings, seconds: float, clean: str | None, language: str) -> str:
+        """A preset that takes less than half the time, where that is long; for a clean picture, `clean` is its own."""
+        available = self._services.available()
+        clean = clean if clean in available and settings.scene is None else None
+        name = clean or faster_than(settings.preset)
+        if seconds <= LONG_SECONDS or name == settings.preset or name not in available:
             return ""
         same = {one: getattr(settings, one) for one in (*SIZES, "reduce")}
         other = self._seconds(upload, Settings.from_preset(name, **same))
         if other >= seconds / 2:
             return ""
         words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))
-        return fragments.hint(say(language, "slow_offer"), words, f"preset:{name}")
+        return fragments.hint(say(language, "clean_offer" if clean else "slow_offer"), words, f"preset:{name}")
 
 
 class FilesHandlers:

@@ -20,7 +20,7 @@ from enhance import Enhancer
 from tests.fast_network import STEMS, fast_states, standing_in
 
 from .cases import Networks
-from .spoiling import DEGRADATIONS
+from .spoiling import DEGRADATIONS, SHARP
 from .tables import put_between_marks, short_table, table_of, values_table, verdict
 from .trials import examine, trials
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
     parser.add_argument("--tuning", action="store_true", help="the photos that the values were chosen on")
-    parser.add_argument("--only", metavar="TRIAL", help="presets, fast, haze, drawings or soft")
+    parser.add_argument("--only", metavar="TRIAL", help="presets, fast, precise, haze, drawings or soft")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     options = parser.parse_args(arguments)
     if options.docs:
@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 put_between_marks(ROOT / "docs" / trial.page, trial.name, text)
                 if trial.name == "presets":
                     put_between_marks(ROOT / "README.md", "short", short_table(table))
+                if trial.name == "precise":
+                    clean = {key: means for key, means in table.items() if key[0] == SHARP.name}
+                    put_between_marks(ROOT / "README.md", "clean", short_table(clean, "clean photos"))
 
 
 if __name__ == "__main__":

@@ -38,12 +38,12 @@ def wide_table(table: Table, measure: Measure, others: tuple[Measure, ...]) -> s
     return "\n".join(lines)
 
 
-def short_table(table: Table) -> str:
+def short_table(table: Table, of: str = "mean of all") -> str:
     """The means over all degradations and strengths."""
     arrows = {1: " ↑", -1: " ↓"}
     shown = (*COMPARED, KEEP)
     names = (f"{one.name}{', dB ↑' if one is KEEP else arrows[one.better]}" for one in shown)
-    lines = [_row("mean of all", *names), _rule(1, len(shown))]
+    lines = [_row(of, *names), _rule(1, len(shown))]
     for way in dict.fromkeys(way for _, way in table):
         lines.append(_row(way, *(format(_mean(table, way, one), one.form) for one in shown)))
     return "\n".join(lines)

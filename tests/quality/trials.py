@@ -10,7 +10,7 @@ import numpy as np
 from enhance import Settings
 
 from .cases import Case, Networks, bicubic, finished
-from .measures import ALL, FSIM, GMSD, HAARPSI, MDSI, PSNR, QUICK, SSIM, Measure
+from .measures import ALL, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, PSNR, QUICK, SSIM, Measure
 from .photos import DRAWN, GREY, REPORTED, TUNING, Source, made_small, middle, truth_of
 from .spoiling import DEGRADATIONS, HAZE, OF_DRAWINGS, SOFT, Degradation
 
@@ -86,6 +86,13 @@ def fast_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
     return Trial("fast", sources, DEGRADATIONS, ways, QUICK)
 
 
+def precise_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
+    ways = {name: _preset(name) for name in ("original", "gentle")}
+    ways["precise's network"] = _preset("precise", strength=1.0, fidelity=0.0)
+    ways["precise"] = _preset("precise")
+    return Trial("precise", sources, DEGRADATIONS, ways, (PSNR, HAARPSI, FSIM, GMSD, MDSI, KEEP, FLAT))
+
+
 def haze_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
     sources = {name: source for name, source in sources.items() if name not in GREY}
     ways = {"gentle": _preset("gentle"), "dehaze, strength 0.5": _preset("dehaze", strength=0.5)}
@@ -93,7 +100,7 @@ def haze_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
 
 
 def drawn_trial() -> Trial:
-    ways = {name: _preset(name) for name in ("gentle", "anime", "anime-fast")}
+    ways = {name: _preset(name) for name in ("gentle", "anime", "anime-fast", "precise")}
     return Trial("drawings", DRAWN, OF_DRAWINGS, ways, QUICK)
 
 
@@ -107,4 +114,5 @@ def soft_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
 def trials(*, tuning: bool = False) -> tuple[Trial, ...]:
     """All of them, on the photos that are reported or on those that values are chosen on."""
     sources = TUNING if tuning else REPORTED
-    return main_trial(sources), fast_trial(sources), haze_trial(sources), drawn_trial(), soft_trial(sources)
+    photos = (main_trial, fast_trial, precise_trial, haze_trial)
+    return *(made(sources) for made in photos), drawn_trial(), soft_trial(sources)

