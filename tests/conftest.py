@@ -15,6 +15,9 @@ import weights
 from tests import fast_network
 from tests.fast_network import States
 
+# No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
+os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
+
 FAST = "realesr-animevideov3"
 """A real network that is quick enough for tests of everything around it."""
 
