@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from skimage import data
 import weights
 from tests import fast_network
 from tests.fast_network import States
+from weights.files import digest
 
 # No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
@@ -41,6 +44,33 @@ def real_weights():
     os.environ.pop("HF_HUB_OFFLINE")
     if before is not None:
         os.environ["HF_HUB_OFFLINE"] = before
+
+
+@pytest.fixture(scope="session")
+def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, weights.Model]:
+    """A file like the authors' RealESRGAN_x2plus.pth, of random tensors, and the model with its checksum."""
+    import torch
+
+    from tests.own_models import random_tensors
+    from weights.networks import SHIPPED
+
+    model = weights.manifest()["realesrgan-x2plus"]
+    file = tmp_path_factory.mktemp("x2plus") / model.file
+    torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
+    sums = {"bytes": file.stat().st_size, "sha256": digest(file)}
+    return file, replace(model, **sums, release=replace(model.release, **sums))  # type: ignore[type-var]
+
+
+@pytest.fixture
+def with_x2plus(x2plus, tmp_path, monkeypatch) -> Path:
+    """Those weights lie in the weights folder, put there by hand."""
+    file, model = x2plus
+    monkeypatch.setitem(cast(dict[str, weights.Model], weights.manifest()), model.name, model)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / file.name).hardlink_to(file)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
+    return folder / file.name
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_original_bypasses_the_tuning():
 
 
 def test_all_presets_make_settings():
-    assert list(PRESETS) == ["gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast"]
+    assert list(PRESETS) == ["gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "gentle-2x"]
     for name in PRESETS:
         assert Settings.from_preset(name).preset == name
 
