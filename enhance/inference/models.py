@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import weights
@@ -140,7 +141,13 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     if not all(files):
         return say(language, "weights_missing", names=" ".join(missing))
     told = " · ".join(say(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)
-    return say(language, "weights_missing_by_hand", names=" ".join(missing), folder=store.folder, files=told)
+    return say(language, "weights_missing_by_hand", names=" ".join(missing), folder=_told(store.folder), files=told)
+
+
+def _told(folder: Path) -> Path:
+    """The weights folder as strangers may read it: where the program itself lies is not said."""
+    program = Path(weights.__file__).parents[1]
+    return folder.relative_to(program) if folder.is_relative_to(program) else folder
 
 
 def _relative_time(preset: Preset) -> float:

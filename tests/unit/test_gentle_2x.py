@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Enhancer, Settings, SettingsError
+from enhance import Enhancer, Settings, SettingsError, WeightsError
 from enhance.__main__ import main
 from enhance.output.resample import result_size
 from enhance.settings import scales
@@ -85,6 +85,24 @@ def test_the_presets_tell_its_scale_and_its_time(enhancer: Enhancer):
     described = next(one for one in enhancer.presets() if one["name"] == NAME)
     assert (described["available"], described["scale"], described["model"]) == (True, 2, MODEL)
     assert described["relative_time"] == 0.25
+
+
+def test_without_its_file_it_cannot_be_chosen_and_with_another_under_its_name_neither(enhancer, with_x2plus, odd_photo):
+    content = with_x2plus.read_bytes()
+    with_x2plus.unlink()
+    assert not available(enhancer)
+    with_x2plus.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert not available(enhancer)
+    enhancer.engine.release()
+    with pytest.raises(WeightsError, match="The authors' release on GitHub: was not asked"):
+        enhancer.run(odd_photo, NAME)
+    assert with_x2plus.with_name(f"{with_x2plus.name}.corrupt").exists()
+    with_x2plus.write_bytes(content)
+    assert available(enhancer)
+
+
+def available(enhancer: Enhancer) -> bool:
+    return next(one["available"] for one in enhancer.presets() if one["name"] == NAME)
 
 
 def test_the_command_line_runs_it(odd_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
