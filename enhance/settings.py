@@ -37,7 +37,7 @@ class Preset:
     scene: str | None = None
     """What is done around the network: `face`, `dehaze` or nothing."""
     scale: int = 4
-    """How many times larger the network makes a picture; 4 with those that ship."""
+    """How many times larger the network makes a picture."""
     partner: str | None = None
     """The model that `denoise` 0 stands for, where the network has two ends; `model` is that of 1."""
     tuning: bool = True
@@ -74,6 +74,7 @@ PRESETS: dict[str, Preset] = {
             sharpen=0.05,
         ),
         Preset("precise", "span-x4", strength=0.8, fidelity=1.0),
+        Preset("gentle-2x", "realesrgan-x2plus", scale=2, strength=0.65, fidelity=1.0, sharpen=0.05),
     )
 }
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,6 +16,10 @@ from skimage import data
 import weights
 from tests import fast_network
 from tests.fast_network import States
+from weights.files import digest
+
+# No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
+os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
 
 FAST = "realesr-animevideov3"
 """A real network that is quick enough for tests of everything around it."""
@@ -47,6 +53,33 @@ def span_weights(real_weights) -> weights.Located:
         return weights.ensure("span-x4")
     except weights.ModelFileError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, weights.Model]:
+    """A file like the authors' RealESRGAN_x2plus.pth, of random tensors, and the model with its checksum."""
+    import torch
+
+    from tests.own_models import random_tensors
+    from weights.networks import SHIPPED
+
+    model = weights.manifest()["realesrgan-x2plus"]
+    file = tmp_path_factory.mktemp("x2plus") / model.file
+    torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
+    sums = {"bytes": file.stat().st_size, "sha256": digest(file)}
+    return file, replace(model, **sums, release=replace(model.release, **sums))  # type: ignore[type-var]
+
+
+@pytest.fixture
+def with_x2plus(x2plus, tmp_path, monkeypatch) -> Path:
+    """Those weights lie in the weights folder, put there by hand."""
+    file, model = x2plus
+    monkeypatch.setitem(cast(dict[str, weights.Model], weights.manifest()), model.name, model)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / file.name).hardlink_to(file)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
+    return folder / file.name
 
 
 @pytest.fixture

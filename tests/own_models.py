@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +49,17 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 
 def random_state(network: torch.nn.Module, seed: int = 0) -> State:
     """Weights that neither fade nor burst on the way through, and an output in the middle of the range."""
+    return random_tensors({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, seed)
+
+
+def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> State:
+    """The same for a network of which the tensors' names and shapes are known."""
     generator = torch.Generator().manual_seed(seed)
-    state = network.state_dict()
-    for name, tensor in state.items():
-        fan = tensor[0].numel() if tensor.ndim == 4 else 16
+    state = {}
+    for name, shape in shapes.items():
+        fan = math.prod(shape[1:]) if len(shape) == 4 else 16
         spread = 0.2 if "upsampler" in name else 1.0
-        state[name] = torch.randn(tensor.shape, generator=generator) * spread / fan**0.5
+        state[name] = torch.randn(shape, generator=generator) * spread / fan**0.5
     if "conv_1.sk.weight" in state and "no_norm" not in state:
         for name in ("conv_1.sk", "conv_1.conv.0"):
             state[f"{name}.weight"] /= 255

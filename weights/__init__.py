@@ -7,10 +7,11 @@ Importing this package loads neither torch nor huggingface_hub.
 
 from .errors import ModelFileError, WeightsFolderError
 from .files import is_writable
-from .models import Model, manifest
+from .models import Located, Model, manifest
 from .own import own_models
+from .sources import by_hand
 from .state import graph_of, read_state_dict
-from .store import Located, Store, ensure, folder, is_convertible, locate
+from .store import Store, ensure, folder, is_convertible, locate
 
 __all__ = [
     "Located",
@@ -18,6 +19,7 @@ __all__ = [
     "ModelFileError",
     "Store",
     "WeightsFolderError",
+    "by_hand",
     "ensure",
     "folder",
     "graph_of",

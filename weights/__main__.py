@@ -12,11 +12,16 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from .errors import ModelFileError, WeightsFolderError
 from .files import forget_digests
+from .models import Model
 from .own import forget, own_models
+from .records import attempts
+from .sources import by_hand
 from .store import Holding, Store, ensure, inspect, verify
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
@@ -86,8 +91,30 @@ Outcome = tuple[Records, Callable[[Records], str], int]
 
 
 def _list(chosen: argparse.Namespace, store: Store) -> Outcome:
-    records = [_record(inspect(name, store)) for name in _all_names(store)]
-    return records, lambda records: _table(records, ("name", "size", "status", "source", "purpose")), 0
+    records = [_record(inspect(name, store), store.folder) for name in _all_names(store)]
+
+    def show(records: Records) -> str:
+        table = _table(records, ("name", "size", "status", "source", "purpose"))
+        missing = [record for record in records if record.get("by_hand") or record.get("tried")]
+        return "\n\n".join([table, *([_missing(missing, store.folder)] if missing else [])])
+
+    return records, show, 0
+
+
+def _missing(records: Records, folder: Path) -> str:
+    """How to bring what is not here, and what was tried the last time, by source."""
+    lines = [
+        "What is not here `python -m weights fetch NAME` brings where there is a network; "
+        f"a file put into {folder} by hand under its name is used too:"
+    ]
+    for record in records:
+        by_hand: Any = record["by_hand"]
+        lines.append(
+            f"  {record['name']}: {by_hand['file']} from {by_hand['url']}" if by_hand else f"  {record['name']}"
+        )
+        tried: Any = record["tried"]
+        lines += [f"    tried {one['source']}: {one['error']}" for one in tried]
+    return "\n".join(lines)
 
 
 def _all_names(store: Store) -> list[str]:
@@ -108,7 +135,7 @@ def _fetch(chosen: argparse.Namespace, store: Store) -> Outcome:
         line.close()
         if error:
             print(error, file=sys.stderr)
-        records.append({**_record(inspect(name, store)), "error": error})
+        records.append({**_record(inspect(name, store), store.folder), "error": error})
     return records, lambda records: _table(records, ("name", "size", "status", "source")), status
 
 
@@ -121,7 +148,7 @@ def _verify(chosen: argparse.Namespace, store: Store) -> Outcome:
         status = 1 if aside or lost else status
         if held.located or aside or lost:
             state = "corrupt" if aside else held.status
-            records.append({**_record(held), "status": state, "set_aside": [str(path) for path in aside]})
+            records.append({**_record(held, store.folder), "status": state, "set_aside": [str(path) for path in aside]})
 
     def show(records: Records) -> str:
         if not records:
@@ -146,7 +173,7 @@ def _add(chosen: argparse.Namespace, store: Store) -> Outcome:
             print(error, file=sys.stderr)
             status = 1
         else:
-            records.append(_record(inspect(model.name, store)))
+            records.append(_record(inspect(model.name, store), store.folder))
     return records, lambda records: _table(records, ("name", "scale", "size", "network", "source")), status
 
 
@@ -155,7 +182,7 @@ def _remove(chosen: argparse.Namespace, store: Store) -> Outcome:
     return [{"name": model.name, "file": model.file}], lambda records: f"{model.name} is removed.", 0
 
 
-def _record(held: Holding) -> dict[str, object]:
+def _record(held: Holding, folder: Path) -> dict[str, object]:
     model, located = held.model, held.located
     return {
         "name": model.name,
@@ -168,6 +195,16 @@ def _record(held: Holding) -> dict[str, object]:
         "licence": model.licence,
         "purpose": model.purpose or f"Your own: {model.network}, {model.scale}x, from {model.origin}.",
         **({"own": True, "scale": model.scale} if model.own else {}),
+        **({} if located or model.own else _ways(model, folder)),
+    }
+
+
+def _ways(model: Model, folder: Path) -> dict[str, object]:
+    """Why a model is not here as far as it was tried, and the file that can be put there by hand."""
+    file = by_hand(model)
+    return {
+        "tried": [asdict(attempt) for attempt in attempts(folder, model.name)],
+        "by_hand": {**asdict(file), "folder": str(folder)} if file else None,
     }
 
 

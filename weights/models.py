@@ -33,7 +33,29 @@ class HubSource:
 
 
 NOWHERE = HubSource("", "", "")
-"""The source of a model that no hub has: one's own, or one that only a package carries."""
+"""The source of a model of one's own, and of one that no repository there has."""
+
+
+@dataclass(frozen=True)
+class ReleaseSource:
+    """A file that the authors attached to a release on GitHub."""
+
+    repo: str
+    tag: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"GitHub {self.repo} {self.tag}"
+
+
+@dataclass(frozen=True)
+class Download:
+    """A model's official file as one source has it: its name in the weights folder, its size and its checksum."""
+
+    source: HubSource | ReleaseSource
+    file: str
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,7 @@ class Model:
     sha256: str
     licence: str
     hub: HubSource = NOWHERE
+    release: Download | None = None
     package: PackageSource | None = None
     own: bool = False
     """Whether whoever runs the program has added it."""
@@ -70,6 +93,22 @@ class Model:
     """How many times larger it makes a picture, where it is one's own."""
     origin: str = ""
     """The name of the file that it was added from, where it is one's own."""
+
+    @property
+    def downloads(self) -> tuple[Download, ...]:
+        """The official file from each source that has it, in the order in which they are asked."""
+        hub = Download(self.hub, self.file, self.bytes, self.sha256)
+        return (*([] if self.hub == NOWHERE else [hub]), *([self.release] if self.release else []))
+
+
+@dataclass(frozen=True)
+class Located:
+    """A verified weight file: where it lies, the SHA-256 of what will be loaded, and where it came from, for people."""
+
+    name: str
+    path: Path
+    sha256: str
+    source: str
 
 
 @cache
@@ -80,12 +119,19 @@ def manifest(path: Path = _MANIFEST) -> Mapping[str, Model]:
 
 
 def _model(name: str, table: dict) -> Model:
-    package = table.get("package")
+    package, release = table.get("package"), table.get("release")
     return Model(
         **{
             **table,
             "name": name,
             "hub": HubSource(**table["hub"]) if "hub" in table else NOWHERE,
+            "release": _release(release, table) if release else None,
             "package": PackageSource(**package) if package else None,
         }
     )
+
+
+def _release(release: dict, table: dict) -> Download:
+    """The release's file; where its size and checksum are not given they are those of the model."""
+    source = ReleaseSource(release["repo"], release["tag"], release["file"])
+    return Download(source, source.file, *(release.get(field, table[field]) for field in ("bytes", "sha256")))

@@ -108,6 +108,7 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
 SHIPPED: dict[str, Callable[[], Graph]] = {
     "realesrgan-x4plus": lambda: rrdbnet(23),
     "realesrgan-x4plus-anime": lambda: rrdbnet(6),
+    "realesrgan-x2plus": lambda: rrdbnet(23, unshuffle=2),
     "realesr-general-x4v3": lambda: srvgg(32),
     "realesr-general-wdn-x4v3": lambda: srvgg(32),
     "realesr-animevideov3": lambda: srvgg(16),

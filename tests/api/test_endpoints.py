@@ -221,3 +221,18 @@ def test_a_name_in_a_message_is_text_where_gradio_shows_messages_as_html(site, c
         with pytest.raises(AppError) as told:
             client.predict(image=given, api_name="/enhance")
         assert said in str(told.value).replace("%22", '"')
+
+
+@pytest.mark.usefixtures("with_x2plus")
+def test_a_preset_of_another_scale_has_it_everywhere(site, client):
+    file = handle_file(site.photo("twice.png", 21, 27))
+
+    path, info = client.predict(image=file, preset="gentle-2x", api_name="/enhance")
+    _, after, _ = client.predict(image=file, preset="gentle-2x", size=12, api_name="/preview")
+
+    assert path.endswith("twice-2x.png")
+    assert Image.open(path).size == (info["output"]["width"], info["output"]["height"]) == (54, 42)
+    assert Image.open(after).size == (24, 24)
+    assert next(one["scale"] for one in client.predict(api_name="/presets") if one["name"] == "gentle-2x") == 2
+    with pytest.raises(AppError, match="scale takes a number from 1 to 2"):
+        client.predict(image=file, preset="gentle-2x", scale=3, api_name="/enhance")

@@ -240,14 +240,14 @@ def hub(site, monkeypatch) -> Iterator[HubServer]:
     name = "realesr-animevideov3"
     content = (weights.folder() / f"{name}.safetensors").read_bytes()
     sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    model = replace(weights.manifest()[name], package=None, file="official.safetensors", **sums)
+    model = replace(weights.manifest()[name], release=None, package=None, file="official.safetensors", **sums)
     monkeypatch.setitem(cast(dict[str, Any], weights.manifest()), name, model)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("weights.hub.PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("weights.hub.ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr("weights.hub.SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr("weights.download.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("weights.download.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("weights.download.SILENCE_SECONDS", 1.0)
     with HubServer() as server:
         server.offer(model, content)
         monkeypatch.setenv("HF_ENDPOINT", server.address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -46,6 +48,9 @@ def test_a_preset_without_its_weights_cannot_be_chosen_and_says_what_would_bring
     said = page.locator("#about figure:visible")
     expect(said).to_contain_text("Not available")
     expect(said).to_contain_text("python -m weights fetch")
+    expect(said).to_contain_text("GFPGANv1.4.pth (https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGAN")
+    expect(said).to_contain_text(f"Or put into the folder {os.environ['ENHANCE_WEIGHTS']} by hand: ")
+    assert said.evaluate("figure => figure.scrollWidth <= figure.clientWidth"), "a long address stays within the card"
     assert str(site.files.parent) not in said.inner_text()
 
 

@@ -1,4 +1,4 @@
-"""A Hugging Face of one's own on the loopback interface, whose files, failures and pace a test decides."""
+"""A Hugging Face or GitHub of one's own on the loopback interface, whose files, failures and pace a test decides."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
+from weights import hub, releases
 from weights.models import HubSource, Model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -43,8 +44,10 @@ class HubServer:
 
     files: dict[str, bytes] = field(default_factory=dict)
     redirect_to: str | None = None  # another server's address: every question is sent there
+    signed: str = ""  # what a redirection puts behind the path, as in ?signature=…
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)  # the next answers break off after so many bytes
+    lengths: list[int] = field(default_factory=list)  # the next answers say that they are so many bytes long
     stalls: list[int] = field(default_factory=list)  # the next answers fall silent after so many bytes
     statuses: list[int] = field(default_factory=list)  # the next answers are these errors
     release: threading.Event = field(default_factory=threading.Event)  # no answer until it is set
@@ -56,7 +59,10 @@ class HubServer:
         self.release.set()
 
     def offer(self, model: Model, content: bytes) -> None:
-        self.files[f"/{model.hub.repo}/resolve/{model.hub.revision}/{model.hub.path}"] = content
+        """Has the file that either site would have, at its address there."""
+        for one in model.downloads:
+            path = hub.url(one.source, "") if isinstance(one.source, HubSource) else releases.url(one.source, "")
+            self.files[path] = content
 
     @property
     def address(self) -> str:
@@ -93,9 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
         hub.asked.append(asked)
         hub.question.set()
         hub.release.wait()
-        content = hub.files.get(self.path)
+        content = hub.files.get(self.path.partition("?")[0])
         if hub.redirect_to:
-            self._head(302, 0, {"Location": hub.redirect_to + self.path})
+            self._head(302, 0, {"Location": hub.redirect_to + self.path + hub.signed})
         elif hub.statuses or content is None:
             self._head(hub.statuses.pop(0) if hub.statuses else 404, 0)
         else:
@@ -113,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         body = content[start:]
-        self._head(206 if start else 200, len(body), headers)
+        self._head(206 if start else 200, hub.lengths.pop(0) if hub.lengths else len(body), headers)
         if hub.stalls:
             self.wfile.write(body[: hub.stalls.pop(0)])
             hub.over.wait()
@@ -123,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         self.wfile.write(body)
+        self.close_connection = True
         return None
 
     def _head(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:

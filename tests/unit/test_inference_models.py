@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -63,6 +65,36 @@ def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
     for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
         assert not presets[name]["available"]
         assert f"python -m weights fetch {model}" in presets[name]["reason"]
+
+
+def reason(preset: str, language: str = "en") -> str:
+    return next(one["reason"] for one in Enhancer().presets(language) if one["name"] == preset)
+
+
+def test_a_preset_without_its_weights_names_the_command_the_files_their_addresses_and_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+    released = "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth"
+    detector = "face_detection_yunet_2026may.onnx"
+    on_hub = f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{detector}"
+
+    assert reason("face") == (
+        "The weights are not here yet; where there is a network, `python -m weights fetch gfpgan-v1.4 yunet` brings "
+        f"them. Or put into the folder {tmp_path} by hand: GFPGANv1.4.pth ({released}) · {detector} ({on_hub})."
+    )
+    assert f"放入文件夹 {tmp_path}：GFPGANv1.4.pth（{released}）" in reason("face", "zh-CN")
+
+
+def test_where_the_program_lies_is_not_told_with_the_folder(monkeypatch):
+    program = Path(weights.__file__).parents[1]
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
+    assert "into the folder no-such-folder by hand" in reason("gentle-2x")
+
+
+def test_a_model_that_no_file_brings_is_told_by_its_command_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+    nowhere = replace(weights.manifest()["realesrgan-x2plus"], release=None)
+    monkeypatch.setitem(cast(dict[str, weights.Model], weights.manifest()), nowhere.name, nowhere)
+    assert reason("gentle-2x").endswith("`python -m weights fetch realesrgan-x2plus` brings them.")
 
 
 def test_presets_say_how_long_they_take_beside_the_default():

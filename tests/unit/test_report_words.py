@@ -14,7 +14,9 @@ from enhance.batch import Batch, Item, lines_of
 from enhance.report import Line, make_report, summary, table
 from enhance.report.sheet import date_in_words
 from enhance.settings import PRESETS, RANGES
-from enhance.texts import LANGUAGES, catalogue, name_of
+from enhance.texts import LANGUAGES, catalogue, name_of, source_in_words
+from weights import manifest
+from weights.records import UNRECORDED
 
 from .report_runs import info_of, run_of, text_of
 
@@ -89,6 +91,19 @@ def test_a_long_batch_takes_several_pages(tmp_path):
     document = summary([Line(f"{n}.png", "waiting") for n in range(80)], "")
 
     assert "Page 3 of 3" in text_of(document, tmp_path)
+
+
+def test_where_a_copy_came_from_is_said_in_the_language_and_names_stay():
+    hub = str(manifest()["yunet"].hub)
+    said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNRECORDED, "my-model.pth"]
+    assert [source_in_words("en", source) for source in said] == said
+    assert [source_in_words("zh-CN", source) for source in said] == [
+        hub,
+        f"{hub}（本机缓存）",
+        "PyPI some-package 1.0（半精度）",
+        "官方文件（来源未记录）",
+        "my-model.pth",
+    ]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -35,7 +35,8 @@ def test_original_bypasses_the_tuning():
 
 
 def test_all_presets_make_settings():
-    assert list(PRESETS) == ["gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise"]
+    names = ["gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise", "gentle-2x"]
+    assert list(PRESETS) == names
     for name in PRESETS:
         assert Settings.from_preset(name).preset == name
 

