@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError, PictureError, StorageError
 from .output import ResultNames
-from .output.formats import Encoding, origin_of
+from .output.finished import origin_of
+from .output.formats import Encoding
 from .picture import Picture, Shard, inspect, list_pictures, read_picture
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, straight

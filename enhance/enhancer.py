@@ -268,7 +268,7 @@ class Enhancer:
         self, result: Result, source: Path | str | Picture, path: Path | str, language: str = DEFAULT_LANGUAGE
     ) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
-        from .output.png_rows import PngRows
+        from .output.finished import PngRows
         from .report import write_report
 
         picture = source if isinstance(source, Picture) else read_picture(source)

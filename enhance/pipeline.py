@@ -25,7 +25,8 @@ from .inference.network_output import NetworkOutput, OutputShape, streams_column
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_handed_out, output_of
 from .output.fidelity import Photo
-from .output.formats import Encoding, origin_of
+from .output.finished import origin_of
+from .output.formats import Encoding
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
 from .picture import FLAWLESS, Box, Flaws, Picture, read_picture
@@ -180,7 +181,8 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
         return None
     output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
-        notes = encoding.notes(alpha=record.picture.alpha is not None, bits=record.picture.bits)
+        of = record.picture
+        notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, told=of.metadata)
         output = output_handed_out(output, path, encoding, notes)
     return record.info(output, cached=True)
 

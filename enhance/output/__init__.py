@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..files import explained, file_sha256, is_at_work, runs_here, this_process
-from .formats import Origin, origin_of
+from .finished import Origin, origin_of
 
 _CLAIMS, _FRESH = ".enhance-claims", ".fresh"
 _HEARTBEAT_SECONDS = 20.0

@@ -7,11 +7,11 @@ and AVIF are coded whole: the memory that this takes is reckoned before, and one
 
 from __future__ import annotations
 
+import hashlib
 import io
-import logging
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,23 +23,13 @@ from PIL import Image, ImageCms, features
 from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, place_whole
 from ..picture import Metadata
-from ..picture.chunks import (
-    SIGNATURE,
-    chunk_content,
-    entries,
-    main_directory,
-    order_of,
-    resource_of,
-    riff_chunks,
-    scan_chunks,
-)
-from ..picture.metadata import CHOICES
+from ..picture.chunks import resource_of
+from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg
 from ..picture.worker import free_memory
+from ..picture.xmp import split_xmp
 from ..texts import PixelCount
-from .png import MARK, read_carried, take_png
-from .png_rows import PngRows
-
-log = logging.getLogger(__name__)
+from .finished import MARK_BOX, MARK_CHUNK, MARK_SEGMENT, ORIGIN_TEXTS, Origin, PngRows, origin_of
+from .png import read_carried, take_png
 
 FINE = 90
 """From this quality on colour is kept at the resolution of brightness (4:4:4), where the format can."""
@@ -48,12 +38,6 @@ _PROGRESSIVE_PIXELS = 16_000_000
 """Up to here a JPEG is progressive, which makes it 3 % smaller and takes the whole picture's memory."""
 _THOROUGH_PIXELS = 10_000_000
 """Up to here an AVIF is coded at speed 6, beyond at 8: 2.6 times as fast, 12 % larger."""
-_MOST_IN_SEGMENT = 65_533
-_MARK = "Enhance "
-ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding")
-"""The keywords under which a PNG tells its origin."""
-_MARK_SEGMENT = 0xE9
-_MARK_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 _WHOLE = threading.Lock()
 
 
@@ -133,10 +117,20 @@ class Encoding:
     def __str__(self) -> str:
         return "-".join([self.format, *([] if self.lossless else [str(self.quality)]), self.metadata])
 
-    def notes(self, *, alpha: bool, bits: int) -> list[str]:
-        """What such a picture loses in the format: "on_white" its transparency, "eight_bits" its finer steps."""
+    def notes(self, *, alpha: bool, bits: int, told: Metadata) -> list[str]:
+        """What such a picture loses in the format: "on_white" its transparency, "eight_bits" its finer steps.
+
+        And what of the metadata it has no room for, as `in_jpeg` and `in_blocks` note it.
+        """
         lost = {"on_white": alpha and not self.form.alpha, "eight_bits": bits > 8 and self.format != "png"}
-        return [note for note, is_lost in lost.items() if is_lost]
+        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(told.kept(self.metadata))[1]
+
+    def fitted(self, told: Metadata) -> tuple[Metadata, list[str]]:
+        """What the format has room for, where it has room for it, and notes of what it has not."""
+        if self.format == "png":
+            return told, []
+        others = replace(told, texts=tuple(text for text in told.texts if text[0] not in ORIGIN_TEXTS))
+        return in_jpeg(others) if self.format == "jpeg" else in_blocks(others)
 
     def check(self, width: int, height: int) -> None:
         """Find out before any work whether a picture of this size can be had so.
@@ -155,29 +149,6 @@ class Encoding:
         needed, free = 0 if self.format == "png" else width * height * each, free_memory()
         if needed > free:
             raise MemoryShortError("format_memory", needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}", **size)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a finished file tells of where it comes from; None where it does not tell.
-
-    `signature` is that of its settings and input, `input_sha256` that of the input's bytes, `encoding` how it was
-    handed out, which a PNG does not tell.
-    """
-
-    signature: str | None = None
-    input_sha256: str | None = None
-    encoding: str | None = None
-
-    def texts(self) -> tuple[tuple[str, str], ...]:
-        """As a PNG carries it: keywords and values."""
-        values = (self.signature, self.input_sha256, self.encoding)
-        return tuple((name, value) for name, value in zip(ORIGIN_TEXTS, values, strict=True) if value is not None)
-
-    def mark(self) -> bytes | None:
-        """As the other formats carry it."""
-        words = (f"{name.removeprefix(_MARK)}={value}" for name, value in self.texts())
-        return (_MARK + " ".join(words)).encode("latin-1") if self.signature else None
 
 
 def hand_out(
@@ -199,46 +170,71 @@ def hand_out(
     with PngRows(png) as rows:
         height, width = rows.size
         encoding.check(width, height)
-        (icc, told), mark = read_carried(png, encoding.metadata), origin.mark()
+        icc, told = read_carried(png, encoding.metadata)
+        source = _Source(rows, encoding, icc, encoding.fitted(told)[0], origin.mark(), stop)
         write = _write_jpeg if encoding.format == "jpeg" else _write_whole
 
         def written(temporary: Path) -> None:
             with temporary.open("xb") as file:
-                write(file, rows, encoding, (icc, told), mark, stop)
+                write(file, source)
 
         place_whole(place, written)
 
 
 def notes_of(png: Path, encoding: Encoding) -> list[str]:
     """The notes of `Encoding.notes` for a finished PNG. Raises PictureError."""
+    if encoding.format == "png":
+        return []
     with PngRows(png) as rows:
-        return encoding.notes(alpha=rows.channels in (2, 4), bits=rows.bits)
+        return encoding.notes(alpha=rows.channels in (2, 4), bits=rows.bits, told=read_carried(png)[1])
 
 
-def _write_jpeg(
-    file: BinaryIO,
-    rows: PngRows,
-    encoding: Encoding,
-    carried: tuple[bytes | None, Metadata],
-    mark: bytes | None,
-    stop: threading.Event | None,
-) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """What is to be written: the rows of a finished PNG, how, and what goes along with them."""
+
+    rows: PngRows
+    encoding: Encoding
+    icc: bytes | None
+    told: Metadata
+    mark: bytes | None
+    stop: threading.Event | None
+
+    def strips(self, step: int, tones: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Strips of uint8 [n, W, C] as the format takes them; grey becomes RGB by its `tones`, uint8 [256]."""
+        height, _ = self.rows.size
+        for first in range(0, height, step):
+            if self.stop is not None and self.stop.is_set():
+                raise Cancelled("stopped")
+            values = self.rows.rows(first, min(first + step, height))
+            if values.shape[2] in (2, 4) and not self.encoding.form.alpha:
+                values = _on_white(values)
+            elif values.dtype == np.uint16:
+                values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+            if tones is not None:
+                colour = np.repeat(tones[values[..., :1]], 3, axis=2)
+                values = np.concatenate([colour, values[..., 1:]], axis=2)
+            yield values
+
+
+def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     """Progressive where that is cheap; else strips of whole blocks, each one restart interval."""
+    rows, quality = source.rows, source.encoding.quality
     height, width = rows.size
     whole = height * width <= _PROGRESSIVE_PIXELS
     step = height if whole else _STRIP * max(1, min(_STRIP_BYTES // (_STRIP * rows.row_bytes), 64))
-    fine = encoding.quality >= FINE
-    options: dict[str, Any] = {"quality": encoding.quality, "subsampling": "4:4:4" if fine else "4:2:0"}
+    fine = quality >= FINE
+    options: dict[str, Any] = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
     options |= {"progressive": True} if whole else {}
-    options |= {"dpi": carried[1].dpi} if carried[1].dpi else {}
+    options |= {"dpi": source.told.dpi} if source.told.dpi else {}
     block = 8 if fine or rows.channels < 3 else 16
     interval = 0 if whole else -(-width // block) * (step // block)
-    for number, strip in enumerate(_strips(rows, step, encoding, stop)):
+    for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
         Image.fromarray(_squeezed(strip)).save(coded, "JPEG", **options)
         head, scans = _split_jpeg(coded.getvalue())
         if number == 0:
-            file.write(_jpeg_head(head, height, interval, _segments(*carried, mark)))
+            file.write(_jpeg_head(head, height, interval, _segments(source)))
         else:
             file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]))
         file.write(scans)
@@ -270,54 +266,60 @@ def _jpeg_head(head: bytes, height: int, interval: int, segments: bytes) -> byte
     return b"".join(parts)
 
 
-def _segments(icc: bytes | None, told: Metadata, mark: bytes | None) -> bytes:
-    """Metadata as the segments of a JPEG; a block that is too large for one is left out."""
-    parts = []
-    if told.exif:
-        parts.append(_segment(0xE1, b"Exif\0\0" + told.exif))
-    if told.xmp:
-        parts.append(_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + told.xmp))
-    if icc:
-        pieces = [icc[first : first + 65_519] for first in range(0, len(icc), 65_519)]
-        heads = (b"ICC_PROFILE\0" + bytes([number + 1, len(pieces)]) for number in range(len(pieces)))
-        parts += [_segment(0xE2, head + piece) for head, piece in zip(heads, pieces, strict=True)]
-    if told.iptc:
-        parts.append(_segment(0xED, b"Photoshop 3.0\0" + resource_of(told.iptc)))
-    if mark:
-        parts.append(_segment(_MARK_SEGMENT, mark))
+def _segments(source: _Source) -> bytes:
+    """What goes along as the segments of a JPEG; what is longer than one goes on in the next of its kind."""
+    told = source.told
+    main, extension = split_xmp(told.xmp, MOST_XMP) if told.xmp else (b"", b"")
+    name = hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode()
+    parts = [
+        *_segmented(0xE1, b"Exif\0\0", told.exif or b""),
+        *_segmented(0xE1, b"http://ns.adobe.com/xap/1.0/\0", main),
+        *_segmented(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + name, extension, _place_in_extension),
+        *_segmented(0xE2, b"ICC_PROFILE\0", source.icc or b"", _number_of_profile),
+        *_segmented(0xED, b"Photoshop 3.0\0", resource_of(told.iptc) if told.iptc else b""),
+        *(_segment(0xFE, value.encode("utf-8")) for _, value in told.texts),
+        *_segmented(MARK_SEGMENT, b"", source.mark or b""),
+    ]
     return b"".join(parts)
 
 
+def _segmented(
+    marker: int, head: bytes, content: bytes, place: Callable[[int, int, int], bytes] = lambda *_: b""
+) -> Iterator[bytes]:
+    """The content in segments that begin with `head` and what `place` says of (first byte, bytes of each, of all)."""
+    room = SEGMENT - len(head) - len(place(0, 1, 1))
+    for first in range(0, len(content), room):
+        yield _segment(marker, head + place(first, room, len(content)) + content[first : first + room])
+
+
+def _place_in_extension(first: int, _: int, whole: int) -> bytes:
+    return struct.pack(">II", whole, first)
+
+
+def _number_of_profile(first: int, each: int, whole: int) -> bytes:
+    return bytes([1 + first // each, -(-whole // each)])
+
+
 def _segment(marker: int, content: bytes) -> bytes:
-    if len(content) > _MOST_IN_SEGMENT:
-        log.info("%d bytes of metadata do not fit into a JPEG and were left out", len(content))
-        return b""
     return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
 
 
-def _write_whole(
-    file: BinaryIO,
-    rows: PngRows,
-    encoding: Encoding,
-    carried: tuple[bytes | None, Metadata],
-    mark: bytes | None,
-    stop: threading.Event | None,
-) -> None:
+def _write_whole(file: BinaryIO, source: _Source) -> None:
     """WebP and AVIF: in one piece, one picture at a time, because the memory of several was not reckoned."""
+    rows, encoding, told, icc, mark = source.rows, source.encoding, source.told, source.icc, source.mark
     height, width = rows.size
     grey = encoding.format == "avif" and rows.channels == 1
-    icc, told = carried
     tones = None if rows.channels > 2 or grey else _tones(icc)
     icc = icc if tones is None else None
     with _WHOLE:
         encoding.check(width, height)
         mode = "L" if grey else ("RGB" if rows.channels in (1, 3) else "RGBA")
         image, top = Image.new(mode, (width, height)), 0
-        for strip in _strips(rows, max(1, _STRIP_BYTES // rows.row_bytes), encoding, stop, tones):
+        for strip in source.strips(max(1, _STRIP_BYTES // rows.row_bytes), tones):
             image.paste(Image.fromarray(_squeezed(strip)), (0, top))
             top += len(strip)
         options: dict[str, Any] = {"quality": encoding.quality, "icc_profile": icc, "xmp": told.xmp or b""}
-        options["exif"] = _exif_with_resolution(told) or b""
+        options["exif"] = told.exif or b""
         if encoding.format == "webp":
             options |= {"lossless": True, "exact": True} if encoding.lossless else {"method": 4}
         else:
@@ -330,7 +332,7 @@ def _write_whole(
         file.write(data)
     elif encoding.format == "avif":
         file.write(data)
-        file.write(struct.pack(">I", 4 + len(_MARK_BOX) + len(mark)) + _MARK_BOX + mark)
+        file.write(struct.pack(">I", 4 + len(MARK_BOX) + len(mark)) + MARK_BOX + mark)
     else:
         _write_webp(file, data, mark, (width, height), alpha=mode == "RGBA")
 
@@ -342,34 +344,11 @@ def _write_webp(file: BinaryIO, data: memoryview, mark: bytes, size: tuple[int, 
     if chunks != b"VP8X":
         width, height = ((side - 1).to_bytes(3, "little") for side in size)
         extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if alpha else 0) + width + height
-    more = struct.pack("<4sI", b"ENHA", len(mark)) + mark + bytes(len(mark) % 2)
+    more = struct.pack("<4sI", MARK_CHUNK, len(mark)) + mark + bytes(len(mark) % 2)
     length = 4 + len(extended) + len(data) - 12 + len(more)
     file.write(b"RIFF" + struct.pack("<I", length) + b"WEBP" + extended)
     file.write(data[12:])
     file.write(more)
-
-
-def _strips(
-    rows: PngRows,
-    step: int,
-    encoding: Encoding,
-    stop: threading.Event | None,
-    tones: np.ndarray | None = None,
-) -> Iterator[np.ndarray]:
-    """Strips of uint8 [n, W, C] as the format takes them; grey becomes RGB by its `tones`, uint8 [256]."""
-    height, _ = rows.size
-    for first in range(0, height, step):
-        if stop is not None and stop.is_set():
-            raise Cancelled("stopped")
-        values = rows.rows(first, min(first + step, height))
-        if values.shape[2] in (2, 4) and not encoding.form.alpha:
-            values = _on_white(values)
-        elif values.dtype == np.uint16:
-            values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        if tones is not None:
-            colour = np.repeat(tones[values[..., :1]], 3, axis=2)
-            values = np.concatenate([colour, values[..., 1:]], axis=2)
-        yield values
 
 
 def _on_white(values: np.ndarray) -> np.ndarray:
@@ -395,95 +374,3 @@ def _tones(icc: bytes | None) -> np.ndarray:
 
 def _squeezed(values: np.ndarray) -> np.ndarray:
     return values[..., 0] if values.shape[2] == 1 else values
-
-
-def _exif_with_resolution(told: Metadata) -> bytes | None:
-    """The EXIF block for a format that has no other place for the resolution, and whose readers turn by themselves.
-
-    A new directory at its end takes the place of the first: nothing else moves, as makers' notes need it.
-    """
-    block = told.exif or (b"II*\0" + struct.pack("<IHI", 8, 0, 0) if told.dpi else None)
-    if block is None:
-        return None
-    order = order_of(block)
-    own = {tag: block[place - 8 : place + 4] for tag, _, place in entries(block, main_directory(block))}
-    own.pop(0x0112, None)
-    block += bytes(len(block) % 2)
-    if told.dpi:
-        across, down = (_ratio(one) for one in told.dpi)
-        place = len(block)
-        block += struct.pack(order + "4I", *across, *down)
-        own[0x011A] = struct.pack(order + "HHII", 0x011A, 5, 1, place)
-        own[0x011B] = struct.pack(order + "HHII", 0x011B, 5, 1, place + 8)
-        own[0x0128] = struct.pack(order + "HHIHH", 0x0128, 3, 1, 2, 0)
-    directory = struct.pack(order + "H", len(own)) + b"".join(own[tag] for tag in sorted(own)) + bytes(4)
-    return block[:4] + struct.pack(order + "I", len(block)) + block[8:] + directory
-
-
-def _ratio(number: float) -> tuple[int, int]:
-    """A fraction of two whole numbers; what lies a rounding of pHYs (dots a metre) beside one is that whole number."""
-    nearest = round(number)
-    return (nearest, 1) if abs(number - nearest) < 0.02 else (round(1000 * number), 1000)
-
-
-def origin_of(path: Path) -> Origin:
-    """What a finished file tells of its origin; nothing for any other file, or none."""
-    with suppress(OSError, ValueError, EOFError, struct.error), path.open("rb") as file:
-        told = _told_by(file)
-        return Origin(*map(told.get, ORIGIN_TEXTS))
-    return Origin()
-
-
-def _told_by(file: BinaryIO) -> dict[str, str]:
-    head = file.read(16)
-    if head.startswith(SIGNATURE):
-        chunks = [one for one in scan_chunks(file) if one.length < 999]
-        marks = [chunk_content(file, one) for one in chunks if one.kind == MARK]
-        texts = (chunk_content(file, one) for one in chunks if one.kind == b"tEXt")
-        pairs = (text.decode("latin-1").split("\0", 1) for text in texts)
-        return _words(marks[0]) if marks else {key: value for key, value in pairs if key in ORIGIN_TEXTS}
-    return _words(next(_marks_in(file, head), b""))
-
-
-def _words(mark: bytes) -> dict[str, str]:
-    """What a mark says, under the names of ORIGIN_TEXTS."""
-    words = (word.partition("=") for word in mark.decode("latin-1").removeprefix(_MARK).split())
-    return {_MARK + name: value for name, _, value in words}
-
-
-def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
-    """What this program said of itself in a JPEG, a WebP or an AVIF."""
-    if head[:2] == b"\xff\xd8":
-        found = _segments_of_marks(file)
-    elif head[8:12] == b"WEBP":
-        found = (chunk_content(file, one) for one in riff_chunks(file) if one.kind == b"ENHA")
-    elif head[4:8] == b"ftyp":
-        found = _boxes(file)
-    else:
-        return
-    yield from (mark for mark in found if mark.startswith(_MARK.encode()))
-
-
-def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:
-    """The content of the segments before a JPEG's pixels that may be of this program's own."""
-    file.seek(2)
-    while (head := file.read(4)) and head[0] == 0xFF and head[1] != 0xDA:
-        length = int.from_bytes(head[2:], "big") - 2
-        if head[1] == _MARK_SEGMENT:
-            yield file.read(length)
-        else:
-            file.seek(length, 1)
-
-
-def _boxes(file: BinaryIO) -> Iterator[bytes]:
-    """The content of boxes of this program's own at the top of an AVIF."""
-    place, end = 0, file.seek(0, 2)
-    while place + 8 <= end:
-        file.seek(place)
-        head = file.read(8 + 16)
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] == _MARK_BOX:
-            yield file.read(length - len(head))
-        if length < 8:  # up to the end, or longer than any picture here
-            return
-        place += length

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont
 
 from ..picture import Picture, read_picture
 from ..texts import broken
-from .png_rows import PngRows
+from .finished import PngRows
 from .resample import Averages
 
 LIMIT = 2560

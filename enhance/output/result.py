@@ -19,9 +19,8 @@ from ..picture import Box, Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import Settings
 from .fidelity import DIFFERENCE_HALO, Photo, Rows, difference
-from .formats import ORIGIN_TEXTS, Origin
+from .finished import ORIGIN_TEXTS, FinishedRows, Origin
 from .png import PngFormat, PngWriter
-from .png_rows import FinishedRows
 from .rendition import Rendition, icc_for_screen, reduce, whole_picture
 from .resample import Averages, Cut, Grid, enlarge
 from .tuning import Overlay, Tuning

@@ -253,37 +253,6 @@ def _palette_size(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def order_of(block: bytes | bytearray) -> str:
-    """The byte order of a TIFF structure, as `struct` writes it; ValueError if it is none."""
-    if block[:4] == b"II*\0":
-        return "<"
-    if block[:4] == b"MM\0*":
-        return ">"
-    raise ValueError("no TIFF header")
-
-
-def number_at(block: bytes | bytearray, layout: str, place: int) -> int:
-    """One number of a TIFF structure; ValueError beyond its end."""
-    if place + struct.calcsize(layout) > len(block):
-        raise ValueError("an offset points beyond the end")
-    return struct.unpack_from(order_of(block) + layout, block, place)[0]
-
-
-def main_directory(block: bytes | bytearray) -> int:
-    """Where the first directory of a TIFF structure starts; ValueError if there is none."""
-    return number_at(block, "I", 4)
-
-
-def entries(block: bytes | bytearray, directory: int) -> Iterator[tuple[int, int, int]]:
-    """(tag, type, place of the value) of each entry of a directory; ValueError where it goes beyond the end."""
-    end = directory + 2 + 12 * number_at(block, "H", directory)
-    if end > len(block):
-        raise ValueError("a directory goes beyond the end")
-    for place in range(directory + 2, end, 12):
-        tag, kind = struct.unpack_from(order_of(block) + "HH", block, place)
-        yield tag, kind, place + 8
-
-
 def iptc_in(resources: bytes) -> bytes | None:
     """The IPTC data sets among Photoshop's image resources; what begins as data sets do is given back."""
     place = 0

@@ -42,16 +42,9 @@ from .chunks import (
     unpacked,
     webp_size,
 )
-from .metadata import (
-    Metadata,
-    bare_block,
-    dpi_of_exif,
-    joined_extension,
-    plain_xmp,
-    plausible_aspect,
-    plausible_dpi,
-    read_orientation,
-)
+from .exif import bare_block, dpi_of_exif, plausible_dpi, read_orientation
+from .metadata import Metadata, plausible_aspect
+from .xmp import joined_extension, plain_xmp
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +75,7 @@ _LARGEST_TEXT, _LARGEST_TEXTS = 1 << 20, 8 << 20
 _INCH = 0.0254
 _RAW_PROFILE = "Raw profile type "
 _XMP_KEYWORD = "XML:com.adobe.xmp"
-_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENDED_XMP, _RESOURCES = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
 
 # The tags of a TIFF file that tell about the photo; the others tell how its pixels are stored.
 _ABOUT_THE_PHOTO = (
@@ -336,14 +329,19 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     info: dict[Any, Any] = image.info
     exif = bare_block(_bounded("EXIF", info.get("exif")))
     xmp = plain_xmp(_bounded("XMP", info.get("xmp")))
-    segments = [content for name, content in getattr(image, "applist", ()) if name == "APP1"]
+    named = getattr(image, "applist", ())
+    segments = [content for _, content in named]
     extended = [one[len(_EXTENDED_XMP) :] for one in segments if one.startswith(_EXTENDED_XMP)]
+    resources = b"".join(one[len(_RESOURCES) :] for one in segments if one.startswith(_RESOURCES))
     if xmp and extended and _bounded("XMP", b"".join(extended)):
         xmp = joined_extension(xmp, extended)
-    resources = info.get("photoshop") or {}
-    iptc = resources.get(0x0404) if isinstance(resources, dict) else None
+    iptc = iptc_in(_bounded("IPTC", resources) or b"")
     dpi, aspect = _density(image)
-    return Metadata(exif, xmp, iptc or None, _comments(info.get("comment")), dpi or dpi_of_exif(exif), aspect)
+    comments = [content for name, content in named if name == "COM"]
+    if not comments or sum(map(len, comments)) > _LARGEST_TEXTS:
+        comments = [info.get("comment")]
+    texts = tuple(text for one in comments for text in _comment(one))
+    return Metadata(exif, xmp, iptc, texts, dpi or dpi_of_exif(exif), aspect)
 
 
 def _density(image: ImageFile.ImageFile) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
@@ -359,7 +357,7 @@ def _density(image: ImageFile.ImageFile) -> tuple[tuple[float, float] | None, tu
     return None, None
 
 
-def _comments(comment: object) -> tuple[tuple[str, str], ...]:
+def _comment(comment: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(comment, bytes) or not 0 < len(comment) <= _LARGEST_TEXT:
         return ()
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import place_whole
-from ..output.png_rows import FinishedRows
+from ..output.finished import FinishedRows
 from ..picture import Picture
 from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
 from .facts_page import at, draw_facts, finished_at

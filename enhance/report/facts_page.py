@@ -19,8 +19,22 @@ from ..settings import Settings, all_presets
 from ..tasks import download_name
 from ..texts import PixelCount, name_of, say_print, source_in_words
 from .findings import Findings
-from .plots import draw_histograms, draw_legend, draw_seconds, draw_settings
-from .sheet import BODY, GREY, LEAD, LEFT, NOTE, WIDTH, Sheet, column, draw_heading, leading
+from .sheet import (
+    BODY,
+    GREY,
+    LEAD,
+    LEFT,
+    NOTE,
+    WIDTH,
+    Sheet,
+    column,
+    draw_heading,
+    draw_histograms,
+    draw_legend,
+    draw_seconds,
+    draw_settings,
+    leading,
+)
 
 _START = 25.0
 _ROW = 6.0

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..output.png_rows import FinishedRows
+from ..output.finished import FinishedRows
 from ..output.rendition import Rendition, alpha_of, grey_of, reduce, seen_of, to_screen
 from ..output.resample import enlarge_part
 from ..picture import Picture
-from .plots import Histogram
 
 _STRIP_PIXELS = 1 << 18
 _MEASURED_PIXELS = 1 << 24  # of a larger result only every second, third... strip is measured
@@ -25,6 +24,25 @@ _APART = 0.75  # of its own size a place keeps from the others
 _WINDOW, _SIGMA = 11, 1.5  # of SSIM
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _BAND = 512
+BINS = 128
+
+
+class Histogram:
+    """Counts the seen pixels of strips: brightness, and unless `grey` red, green and blue."""
+
+    def __init__(self, grey: bool) -> None:
+        self._counts = np.zeros((1 if grey else 4, BINS))
+
+    def add(self, strip: np.ndarray) -> None:
+        """Take uint8 RGB or RGBA [n, W, C]."""
+        seen = seen_of(strip)
+        for row, plane in enumerate((grey_of(strip), *cv2.split(strip))[: len(self._counts)]):
+            self._counts[row] += cv2.calcHist([plane], [0], seen, [BINS], [0, 256]).ravel()
+
+    @property
+    def shares(self) -> np.ndarray:
+        """[1 or 4, BINS]; every row sums to 1, or to 0 if nothing was seen."""
+        return self._counts / np.maximum(self._counts.sum(axis=1, keepdims=True), 1)
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ class Endpoints:
         take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel. `reduce` 1 to 4
         averages a soft picture down first; sizes still count from the picture, so `scale` is at most the network's,
         divided by it. `format` is png, jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the file that is
-        given, and its `notes` say what the format could not hold: on_white (transparency), eight_bits. `metadata` is
-        keep, no-location, or none, which leaves colour profile and resolution. The job's progress counts rows;
-        cancelling it stops the engine.
+        given, and its `notes` say what the format could not hold: on_white (transparency), eight_bits, exif_short,
+        xmp_left, iptc_left, texts_left. `metadata` is keep, no-location, or none, which leaves colour profile and
+        resolution. The job's progress counts rows; cancelling it stops the engine.
         """
         with self._services.told(request):
             settings = settings_called(

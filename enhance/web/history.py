@@ -22,7 +22,7 @@ from ..batch import Batch, Item
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, this_process
 from ..info import Result, settings_in, timestamp
-from ..output.png_rows import PngRows
+from ..output.finished import PngRows
 from ..output.rendition import small_size
 from ..output.result import whole_of
 from ..picture import Facts, inspect

@@ -17,6 +17,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError
 from ..files import explained, link_or_copy
 from ..info import Result, settings_in
+from ..output.formats import notes_of
 from ..output.rendition import save_for_screen
 from ..output.resample import result_size
 from ..output.result import WholePicture
@@ -277,11 +278,10 @@ def _show_download(page: Page, visitor: Visitor, ready: bool, current: bool, lan
     look: dict[str, Any] = {"visible": ready, "variant": "primary" if current else "secondary", "interactive": True}
     value = str(finished.download) if finished and encoding.is_stored else None
     if finished and ready:
-        output, facts = finished.info["output"], finished.upload.facts
         try:
-            encoding.check(output["width"], output["height"])
-            notes = encoding.notes(alpha=facts.has_alpha, bits=facts.bits)
-            said = "".join(fragments.note(say(language, f"note_{one}", format=encoding.form.name)) for one in notes)
+            encoding.check(*(finished.info["output"][side] for side in ("width", "height")))
+            for one in notes_of(finished.download, encoding):
+                said += fragments.note(say(language, f"note_{one}", format=encoding.form.name))
         except EnhanceError as error:
             said, look["interactive"] = fragments.problem(error.sentence(language)), False
     label = say(language, "download_as", format=encoding.form.name)

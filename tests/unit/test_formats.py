@@ -15,7 +15,8 @@ from PIL import Image, ImageCms, IptcImagePlugin
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
 from enhance.output import formats
-from enhance.output.formats import FORMATS, Origin, hand_out, origin_of
+from enhance.output.finished import Origin, origin_of
+from enhance.output.formats import FORMATS, hand_out
 from enhance.output.png import PngFormat, PngWriter
 from enhance.picture import Metadata
 from enhance.tasks import Entry

@@ -10,8 +10,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from enhance.output.resample import enlarge_part
-from enhance.report.findings import Sharpness, Wanted, choose_places, examine, psnr, ssim
-from enhance.report.plots import BINS, Histogram
+from enhance.report.findings import BINS, Histogram, Sharpness, Wanted, choose_places, examine, psnr, ssim
 from enhance.settings import Settings
 
 from .report_runs import run_of, whole

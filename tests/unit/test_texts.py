@@ -34,7 +34,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "report_month_{}": tuple(map(str, range(1, 13))),
     "report_place_{}": ("detailed", "even", "middle"),
     "report_stage_{}": ("wait", "decode", "scene", "network", "tuning", "encode"),
-    "note_{}": ("on_white", "eight_bits"),
+    "note_{}": ("on_white", "eight_bits", "texts_left", "exif_short", "xmp_left", "iptc_left"),
     "table_{}": (*COLUMNS, "waiting", "running", "done", "failed", "cancelled"),
     "summary_column_{}": ("file", "result", "size", "time"),
     "summary_state_{}": ("waiting", "running", "failed", "cancelled"),

@@ -1,21 +1,29 @@
-"""The finished picture as rows on demand, from a run in memory or from the PNG on disk."""
+"""A finished picture: its rows on demand, from a run in memory or from its PNG, and what a file says of its origin."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..picture.chunks import SIGNATURE, chunk_content, scan_chunks
+from ..picture.chunks import SIGNATURE, chunk_content, riff_chunks, scan_chunks
+from .png import MARK
 
 _CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}
 _NONE, _SUB, _UP = 0, 1, 2
 _PIECE = 1 << 20
+_MARK = "Enhance "
+ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding")
+"""The keywords under which a PNG tells its origin."""
+MARK_SEGMENT, MARK_CHUNK, MARK_BOX = 0xE9, b"ENHA", b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
+"""Where a JPEG, a WebP and an AVIF tell it."""
 
 
 class FinishedRows(Protocol):
@@ -147,3 +155,89 @@ class PngRows:
 
     def _refused(self, key: str, **values: str) -> PictureError:
         return PictureError(key, name=self._path.name, **values)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a finished file tells of where it comes from; None where it does not tell.
+
+    `signature` is that of its settings and input, `input_sha256` that of the input's bytes, `encoding` how it was
+    handed out, which a PNG does not tell.
+    """
+
+    signature: str | None = None
+    input_sha256: str | None = None
+    encoding: str | None = None
+
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """As a PNG carries it: keywords and values."""
+        values = (self.signature, self.input_sha256, self.encoding)
+        return tuple((name, value) for name, value in zip(ORIGIN_TEXTS, values, strict=True) if value is not None)
+
+    def mark(self) -> bytes | None:
+        """As the other formats carry it."""
+        words = (f"{name.removeprefix(_MARK)}={value}" for name, value in self.texts())
+        return (_MARK + " ".join(words)).encode("latin-1") if self.signature else None
+
+
+def origin_of(path: Path) -> Origin:
+    """What a finished file tells of its origin; nothing for any other file, or none."""
+    with suppress(OSError, ValueError, EOFError, struct.error), path.open("rb") as file:
+        told = _told_by(file)
+        return Origin(*map(told.get, ORIGIN_TEXTS))
+    return Origin()
+
+
+def _told_by(file: BinaryIO) -> dict[str, str]:
+    head = file.read(16)
+    if head.startswith(SIGNATURE):
+        chunks = [one for one in scan_chunks(file) if one.length < 999]
+        marks = [chunk_content(file, one) for one in chunks if one.kind == MARK]
+        texts = (chunk_content(file, one) for one in chunks if one.kind == b"tEXt")
+        pairs = (text.decode("latin-1").split("\0", 1) for text in texts)
+        return _words(marks[0]) if marks else {key: value for key, value in pairs if key in ORIGIN_TEXTS}
+    return _words(next(_marks_in(file, head), b""))
+
+
+def _words(mark: bytes) -> dict[str, str]:
+    """What a mark says, under the names of ORIGIN_TEXTS."""
+    words = (word.partition("=") for word in mark.decode("latin-1").removeprefix(_MARK).split())
+    return {_MARK + name: value for name, _, value in words}
+
+
+def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """What this program said of itself in a JPEG, a WebP or an AVIF."""
+    if head[:2] == b"\xff\xd8":
+        found = _segments_of_marks(file)
+    elif head[8:12] == b"WEBP":
+        found = (chunk_content(file, one) for one in riff_chunks(file) if one.kind == MARK_CHUNK)
+    elif head[4:8] == b"ftyp":
+        found = _boxes(file)
+    else:
+        return
+    yield from (mark for mark in found if mark.startswith(_MARK.encode()))
+
+
+def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:
+    """The content of the segments before a JPEG's pixels that may be of this program's own."""
+    file.seek(2)
+    while (head := file.read(4)) and head[0] == 0xFF and head[1] != 0xDA:
+        length = int.from_bytes(head[2:], "big") - 2
+        if head[1] == MARK_SEGMENT:
+            yield file.read(length)
+        else:
+            file.seek(length, 1)
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """The content of boxes of this program's own at the top of an AVIF."""
+    place, end = 0, file.seek(0, 2)
+    while place + 8 <= end:
+        file.seek(place)
+        head = file.read(8 + 16)
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == MARK_BOX:
+            yield file.read(length - len(head))
+        if length < 8:  # up to the end, or longer than any picture here
+            return
+        place += length
