@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, PictureError, StorageError
+from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError
 from .output import ResultNames
 from .output.finished import origin_of
 from .output.formats import Encoding
+from .output.resample import long_side_on, result_size
 from .picture import Picture, Shard, inspect, list_pictures, read_picture
 from .settings import Settings
-from .texts import DEFAULT_LANGUAGE, straight
+from .texts import DEFAULT_LANGUAGE, say, straight
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
@@ -39,7 +41,10 @@ class Item:
     """Below the folder that it was found in (its name, if it was named by itself)."""
     output: Path | None = None
     state: str = "waiting"
-    pixels: int = 0
+    size: tuple[int, int] | None = None
+    """Height and width, once its header was looked at."""
+    settings: Settings | None = None
+    """Its own, where they are not those of the batch."""
     info: dict[str, Any] | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -51,6 +56,10 @@ class Item:
     @property
     def name(self) -> str:
         return self.place.name
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.size) if self.size else 0
 
     @property
     def result(self) -> Path | None:
@@ -157,8 +166,8 @@ class Running:
         self._started = time.perf_counter()
         with self._lock:
             for place, item in enumerate(self.batch.items):
-                if item.state == "waiting" and not item.pixels:
-                    self._put(place, measured(item, self._pixels, self._bytes))
+                if item.state == "waiting":
+                    self._put(place, self._judged(item))
         with self.batch.names or nullcontext() as names:
             while (place := self._next()) is not None:
                 self._one(place)
@@ -171,9 +180,22 @@ class Running:
         with self._lock:
             if self._over or self.stop.is_set():
                 return False
-            self.batch = replace(self.batch, items=(*self.batch.items, *items))
+            self.batch = replace(self.batch, items=(*self.batch.items, *map(self._judged, items)))
             self.changed(self.batch)
         return True
+
+    def _judged(self, item: Item) -> Item:
+        """The file after a look at its header; one that cannot have the size or the format asked for fails at once."""
+        if not item.size:
+            item = measured(item, self._pixels, self._bytes)
+        if item.size and item.state == "waiting":
+            try:
+                self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
+            except (PictureError, SettingsError) as error:
+                return replace(item, state="failed", error=error)
+            except MemoryShortError:  # there may be more when its turn comes
+                pass
+        return item
 
     def remove(self, key: str) -> None:
         """Take a file out, if it still waits."""
@@ -239,7 +261,7 @@ class Running:
         picture = self._decoded(item) if self.report else None
         result = self.enhancer.run(
             item.source,
-            self.settings,
+            item.settings or self.settings,
             name=item.name,
             picture=picture,
             output=item.output,
@@ -301,7 +323,14 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
         facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
     except EnhanceError as error:
         return replace(item, state="failed", error=error)
-    return replace(item, pixels=facts.width * facts.height)
+    return replace(item, size=(facts.height, facts.width))
+
+
+def settings_for(item: Item, settings: Settings, paper: str) -> Settings | None:
+    """The settings of its own that a file needs to fill a print on this paper; None where it needs none."""
+    if not paper or not item.size:
+        return None
+    return settings.changed(long_side=long_side_on(paper, *item.size))
 
 
 def titles(batch: Batch) -> dict[Item, str]:
@@ -323,7 +352,8 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     """The finished files, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
     from .report import write_zip
 
-    return write_zip(path, lines_of(batch, language), settings.in_words(language), language=language)
+    size = say(language, "sizes_own") if any(item.settings for item in batch.items) else None
+    return write_zip(path, lines_of(batch, language), settings.in_words(language, size), language=language)
 
 
 def lines_of(batch: Batch, language: str) -> list[Line]:

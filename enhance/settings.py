@@ -228,9 +228,9 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def in_words(self, language: str) -> str:
-        """One line for a person: the preset's name, the size, the sliders that count."""
-        words = [name_of(language, "preset", self.preset), self.size_in_words(language)]
+    def in_words(self, language: str, size: str | None = None) -> str:
+        """One line for a person: the preset's name, the size, or the words for it, and the sliders that count."""
+        words = [name_of(language, "preset", self.preset), size or self.size_in_words(language)]
         if self.tuning:
             words += [f"{say(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:

@@ -15,12 +15,12 @@ from ..output.formats import ENDINGS, FORMATS, Encoding
 from ..output.rendition import save_small, save_small_result
 from ..settings import Settings
 from ..tasks import Entry
-from ..texts import say, say_measured, say_time
+from ..texts import name_of, say, say_measured, say_time
 from . import fragments
-from .controls import encoding_from, settings_from
+from .controls import encoding_from, paper_from, settings_from
 from .fragments import escape, file_address, size
 from .history import begin_file, end_of, show_history, small_of
-from .language import language_of
+from .language import language_of, on_page
 from .layout import Page
 from .line import LinePlace
 from .page_files import Many, asker_of
@@ -59,7 +59,8 @@ class PageBatch(BatchWork):
         for number, item in enumerate(items, first):
             if item.state == "waiting" and not self.stopped_by:
                 small = self._many.pictures.get((item.key, False))
-                entry = begin_file(self._tasks, self._visitor, item, self.running.settings, number, small)
+                settings = item.settings or self.running.settings
+                entry = begin_file(self._tasks, self._visitor, item, settings, number, small)
                 if entry is not None:
                     self._entries[item.key] = entry
 
@@ -111,15 +112,17 @@ class BatchHandlers:
         visitor, language = self._services.asker(request)
         try:
             visitor.encoding = encoding = encoding_from(values)
-            words = [settings_from(values).in_words(language), encoding.form.name]
+            paper = paper_from(values)
+            size = f"{say(language, 'size_paper')} {name_of(language, 'paper', paper)}" if paper else None
+            words = [settings_from(values).in_words(language, size), encoding.form.name]
         except EnhanceError as error:
-            return {self._card.settings: fragments.problem(error.sentence(language))}
+            return {self._card.settings: fragments.problem(on_page(language, error))}
         if not encoding.lossless:
             words.append(f"{say(language, 'quality')} {encoding.quality}")
         said = say(language, "batch_settings", settings=" · ".join(words))
         return {
             self._card.settings: fragments.note(said),
-            self._card.metadata: encoding.metadata == "keep",
+            self._card.metadata: encoding.metadata,
             self._run.why: _why(visitor, language),
         }
 
@@ -129,20 +132,20 @@ class BatchHandlers:
         with visitor.lock:
             try:
                 visitor.encoding = encoding_from(values)
-                self.begin(request, visitor, settings_from(values))
+                self.begin(request, visitor, settings_from(values), paper_from(values))
             except EnhanceError as error:
                 why = self._services.reason(language, error, "A batch was refused")
                 return self.show(visitor, language) | {self._run.progress: fragments.problem(why)}
         return self.show(visitor, language) | {self._card.problem: ""}
 
-    def begin(self, request: gr.Request, visitor: Visitor, settings: Settings) -> None:
+    def begin(self, request: gr.Request, visitor: Visitor, settings: Settings, paper: str | None = None) -> None:
         """Begin a batch of the visitor's files, unless one goes on. Raises EnhanceError where there is no place."""
         if visitor.batch_busy:
             return
         visitor.settle()
         if visitor.many.items:
             turn = self._services.line.enter(asker_of(request), "batch")
-            visitor.many.begin(settings, visitor.encoding)
+            visitor.many.begin(settings, visitor.encoding, paper)
             work = PageBatch(self._services, request, visitor, settings, turn, visitor.encoding)
             visitor.batch, visitor.many.running = work, work.running
 
@@ -264,7 +267,8 @@ def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> s
         parts = (size(language, output), say_measured(language, seconds))
         figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
     state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
-    reason = f'<p class="reason">{escape(item.error.sentence(language))}</p>' if item.error else ""
+    why = on_page(language, item.error, many.paper if item.settings else "") if item.error else ""
+    reason = f'<p class="reason">{escape(why)}</p>' if item.error else ""
     does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
     return (
         f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'

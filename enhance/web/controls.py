@@ -15,7 +15,7 @@ from ..settings import PRESETS, Settings, largest_scale
 from ..texts import name_of, say
 from . import fragments
 from .history import show_history
-from .language import language_of
+from .language import language_of, on_page
 from .layout import CONTROLS, SIZED, TAKEN, TUNED, Page
 from .page_files import list_of
 from .preview import Shown, fitting
@@ -34,10 +34,6 @@ from .views import (
 
 FASTER = {"anime": "anime-fast", "precise": "precise"}
 """The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
-
-
-METADATA = ("keep", "no-location")
-"""What the page's switch can say of what is kept of a photo's details."""
 
 
 def settings_from(values: Sequence[object], shape: tuple[int, int] | None = None) -> Settings:
@@ -70,14 +66,7 @@ def paper_from(values: Sequence[object]) -> str:
 def encoding_from(values: Sequence[object]) -> Encoding:
     """How a result is handed out by what the controls show. Raises SettingsError."""
     chosen = dict(zip(CONTROLS, values, strict=True))
-    return _encoding(chosen["format"], chosen["quality"], "keep" if chosen["metadata"] else "no-location")
-
-
-def _encoding(format: object, quality: object, metadata: object) -> Encoding:
-    """Raises SettingsError; a page keeps the details of a photo, or all but the location."""
-    if metadata not in METADATA:
-        raise SettingsError("metadata_unknown", value=metadata, choices=", ".join(METADATA))
-    return Encoding(str(format), quality, str(metadata))  # type: ignore[arg-type]
+    return Encoding(**{name: chosen[name] for name in TAKEN})
 
 
 def faster_than(preset: str) -> str:
@@ -109,10 +98,10 @@ def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings
 
 def encoding_of_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:
     """How a link asks for results to be handed out. Raises SettingsError."""
-    given = {name: getattr(remembered, name) for name in TAKEN} | {
+    given: dict[str, Any] = {name: getattr(remembered, name) for name in TAKEN} | {
         name: _value_in_link(query[name]) for name in TAKEN if name in query
     }
-    return _encoding(**given)
+    return Encoding(**given)
 
 
 def _value_in_link(text: str) -> object:
@@ -140,7 +129,9 @@ def settings_remembered(kept: object, available: Collection[str]) -> Settings:
 def encoding_remembered(kept: object) -> Encoding:
     """How the results of a browser's last visit were handed out; the usual way where that cannot be had any more."""
     try:
-        return encoding_from([kept.get(name) for name in CONTROLS])  # type: ignore[attr-defined]
+        told = {name: kept.get(name) for name in TAKEN}  # type: ignore[attr-defined]
+        told["metadata"] = {True: "keep", False: "no-location"}.get(told["metadata"], told["metadata"])
+        return Encoding(**told)
     except (SettingsError, TypeError, AttributeError):
         return Encoding()
 
@@ -260,7 +251,7 @@ class ControlHandlers:
             before = settings_from((*values[:-1], visitor.controls.reduce), visitor.shape)
             visitor.controls = before.changed(reduce=values[-1])
         except SettingsError as error:
-            return {card.problem: fragments.problem(error.sentence(language))}
+            return {card.problem: fragments.problem(on_page(language, error))}
         return {
             **show_size(self._page, visitor),
             self._page.result.chip: show_result_chip(visitor, language),
@@ -290,7 +281,7 @@ class ControlHandlers:
         try:
             visitor.encoding = encoding_from(values)
         except SettingsError as error:
-            return {self._page.result.taken: fragments.problem(error.sentence(language))}
+            return {self._page.result.taken: fragments.problem(on_page(language, error))}
         quality = self._page.controls.controls["quality"]
         return {quality: gr.Slider(visible=visitor.encoding.format != "png"), **show_bar(self._page, visitor, language)}
 
@@ -324,7 +315,7 @@ class ControlHandlers:
         try:
             shown: Iterable[Shown] = how(visitor, settings_from(values, visitor.shape), language)
         except SettingsError as error:
-            shown = (Shown("failed", problem=error.sentence(language)),)
+            shown = (Shown("failed", problem=on_page(language, error, paper_from(values))),)
         for one in shown:
             yield show_preview(self._page, visitor, one, language)
 

@@ -166,7 +166,7 @@ def asked_for(
 def item_of(tasks: TaskStore, entry: Entry) -> Item:
     """A run of a list as a file of a batch once more: done, or waiting."""
     place, source, info = Path(entry.name), entry.input(tasks), tasks.info(entry.task_id or "")
-    known: dict[str, Any] = {"pixels": entry.width * entry.height, "key": entry.id}
+    known: dict[str, Any] = {"size": (entry.height, entry.width), "key": entry.id}
     if info is not None:
         info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # the folder may lie elsewhere by now
         known |= {"state": "done", "info": info}

@@ -8,10 +8,14 @@ import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError, is_memory_short
-from ..texts import DEFAULT_LANGUAGE, LANGUAGES, PixelCount, say, sentences_in, spoken
+from ..settings import RANGES, SIZES
+from ..texts import DEFAULT_LANGUAGE, LANGUAGES, PixelCount, catalogue, name_of, say, sentences_in, spoken
 from .page_files import Limits
 
 log = logging.getLogger(__name__)
+
+_SIZES = {"long_side": ("long_side_of", "pixels"), "megapixels": ("megapixels_of", "number")}
+"""What says a size of this kind, and the place of its number in that."""
 
 
 def language_of(request: gr.Request | None) -> str:
@@ -37,6 +41,24 @@ def reason(language: str, error: Exception, what: str) -> str:
         return say(language, "memory_out")
     log.error(what, exc_info=error)
     return say(language, "unexpected")
+
+
+def on_page(language: str, error: EnhanceError, paper: str = "") -> str:
+    """The sentence of an error in the words of the page's controls; `paper` is that of a print that gives the size."""
+    key, values = error.key, error.values
+    if key in ("size_large", "size_small") and (way := _SIZES.get(values["setting"])):
+        phrase, place = way
+        limit = values["largest" if key == "size_large" else "smallest"]
+        wanted, bound = (say(language, phrase, **{place: number}) for number in (values["value"], limit))
+        if paper:
+            wanted = f"{say(language, 'size_paper')} {name_of(language, 'paper', paper)} ({wanted})"
+        sizes = {"wanted": wanted[0].upper() + wanted[1:], "width": values["width"], "height": values["height"]}
+        return say(language, "too_large_here" if key == "size_large" else "too_small_here", bound=bound, **sizes)
+    for field in ("setting", "name") if key in ("setting_range", "setting_whole", "control_empty") else ():
+        if values.get(field) in (*SIZES, *RANGES):
+            called = f"size_{values[field]}" if values[field] in _SIZES else values[field]
+            values = values | {field: catalogue()[called][language]}
+    return say(language, key, **values)
 
 
 def page_texts(limits: Limits) -> gr.I18n:

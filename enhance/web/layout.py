@@ -12,6 +12,7 @@ from gradio.components import Component
 
 from ..output.formats import FORMATS, Encoding
 from ..output.resample import PAPERS
+from ..picture import CHOICES
 from ..scenes import REDUCTIONS
 from ..settings import PRESETS, RANGES, SIZES, Settings, scales
 
@@ -111,7 +112,7 @@ class BatchCard:
     tab: gr.Tab
     files: gr.File
     settings: gr.HTML
-    metadata: gr.Checkbox
+    metadata: gr.Radio
     problem: gr.HTML
     cards: gr.HTML
     run: RunCard
@@ -259,17 +260,17 @@ def _sizes(words: Words) -> dict[str, Component]:
 
 
 def _taking(words: Words) -> dict[str, Component]:
-    """The format of what is taken home, its quality where it has one, and whether it tells where a photo was taken."""
+    """The format of what is taken home, its quality where it has one, and what it tells of a photo."""
     look: dict[str, Any] = {"visible": False, "elem_id": "quality", "elem_classes": "bare", "buttons": []}
     return {
         "format": _choice(words, "format", [(form.name, name) for name, form in FORMATS.items()], Encoding().format),
         "quality": gr.Slider(1, 100, value=Encoding().quality, step=1, label=words("quality"), **look),
-        "metadata": _location(words, "metadata", visible=False),
+        "metadata": _kept(words, "metadata"),
     }
 
 
-def _location(words: Words, name: str, **more: Any) -> gr.Checkbox:
-    return gr.Checkbox(True, label=words("keep_location"), container=False, elem_id=name, elem_classes="bare", **more)
+def _kept(words: Words, name: str) -> gr.Radio:
+    return _choice(words, "metadata", [(words(f"metadata_{one}"), one) for one in CHOICES], "keep", elem_id=name)
 
 
 def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any, Any]]:
@@ -299,7 +300,7 @@ def _batch(words: Words) -> BatchCard:
             _hint(words, "batch_hint")
             files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
             gr.Markdown(words("batch_files"), elem_id="batch-words")
-            settings, metadata = gr.HTML(elem_id="batch-settings"), _location(words, "batch-metadata")
+            settings, metadata = gr.HTML(elem_id="batch-settings"), _kept(words, "batch-metadata")
             problem = gr.HTML(elem_id="batch-problem")
             cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
         with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
@@ -331,8 +332,8 @@ def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> g
 
 
 def _choice(words: Words, name: str, choices: list[tuple[Any, Any]], value: Any, **more: Any) -> gr.Radio:
-    look: dict[str, Any] = {"elem_classes": ["bare", "pills"], **more}
-    return gr.Radio(choices, value=value, label=words(name), elem_id=name, **look)
+    look: dict[str, Any] = {"elem_id": name, "elem_classes": ["bare", "pills"], **more}
+    return gr.Radio(choices, value=value, label=words(name), **look)
 
 
 def _compare(name: str) -> gr.ImageSlider:

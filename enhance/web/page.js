@@ -70,12 +70,11 @@
     if (taken) window.enhanceTips("select", { index: taken.dataset.take, value: null });
   });
 
-  // A link has one way to say the size, and calls what is kept of a photo as the API does.
+  // A link has one way to say the size.
   window.enhanceCopyLink = async (names, values, sizes) => {
     const url = new URL(location.href);
     url.search = "";
     const told = Object.fromEntries(names.map((name, place) => [name, values[place]]));
-    told.metadata = told.metadata ? "keep" : "no-location";
     for (const name of names) {
       if (name !== "size" && (!sizes.includes(name) || name === told.size)) url.searchParams.set(name, told[name]);
     }

@@ -19,7 +19,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, Running, pack, titles
+from ..batch import Batch, Item, Running, pack, settings_for, titles
 from ..config import Config
 from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import OwnFolders, explained, link_or_copy
@@ -173,14 +173,20 @@ class Many:
     archives: list[Path | None] = field(default_factory=list)
 
     encoding: Encoding = field(default_factory=Encoding)
+    paper: str = ""
+    """That of the prints that they are made for."""
 
-    def begin(self, settings: Settings, encoding: Encoding) -> None:
-        """Make the files ready for a batch; what is done just so, or is no picture, stays as it is.
+    def begin(self, settings: Settings, encoding: Encoding, paper: str | None = "") -> None:
+        """Make the files ready for a batch, or for prints on a `paper`; None leaves each what it has of its own.
 
-        A file that is done with other settings becomes another one, so that a list keeps both results.
+        What is done just so, or is no picture, stays as it is. A file that is done with other settings becomes another
+        one, so that a list keeps both results.
         """
         same, self.encoding = encoding == self.encoding, encoding
-        self.items = tuple(self._ready(item, settings, same) for item in self.items)
+        if paper is not None:
+            self.paper = paper
+            self.items = tuple(replace(item, settings=settings_for(item, settings, paper)) for item in self.items)
+        self.items = tuple(self._ready(item, item.settings or settings, same) for item in self.items)
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
 

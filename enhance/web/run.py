@@ -139,7 +139,8 @@ def restored(services: Services, entries: Sequence[Entry]) -> tuple[Many, list[E
             small = fragments.out_of_page(entry.thumbnail, outbox.place("small.jpg"))
             many.pictures[item.key, False] = small
         source = item.source if item.info else outbox.link(item.source, entry.name)
-        many.items += (replace(item, source=source),)
+        own = Settings(**entry.settings) if entry.settings != entries[0].settings else None
+        many.items += (replace(item, source=source, settings=own),)
     for item, title in titles(plan(many.items)).items():
         many.results[item.key] = outbox.link(item.result or item.source, title)
     return many, lost

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..batch import Item, measured
+from ..batch import Item, measured, settings_for
 from ..errors import EnhanceError, SettingsError
 from ..output.resample import result_size
 from ..picture import inspect, reduced_size
@@ -24,6 +25,7 @@ from . import fragments
 from .batch import BatchHandlers, depict, lacking, work_of
 from .controls import faster_than, paper_from, settings_from
 from .history import asked_for, show_history
+from .language import on_page
 from .layout import EXAMPLES, Page
 from .page_files import Many, check_together
 from .preview import SIZE, fitting
@@ -95,7 +97,8 @@ class UploadHandlers:
             found = self._found(visitor, upload)
             seconds = self._seconds(upload, settings)  # last: all times that are said come from the same speed
         except SettingsError as error:
-            why = {card.size_problem: fragments.problem(error.sentence(language)), card.tips: "", card.estimate: ""}
+            said = fragments.problem(on_page(language, error, visitor.paper))
+            why = {card.size_problem: said, card.tips: "", card.estimate: ""}
             facts = fragments.facts_of_upload(language, upload.facts, visitor.controls)
             return {card.facts: facts, **show_bar(self._page, visitor, language), **why}
         except EnhanceError as error:
@@ -313,6 +316,8 @@ class FilesHandlers:
         check_together([*(item.source for item in visitor.files.items), *paths], limits)
         items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
         if work is not None and not work.over:
+            running = work.running.settings
+            items = [replace(item, settings=settings_for(item, running, visitor.many.paper)) for item in items]
             work.enter(items, len(visitor.files.items))
             if work.running.add(items):
                 return

@@ -159,7 +159,7 @@ def shown_controls(visitor: Visitor) -> dict[str, object]:
         **_shown_size(visitor),
         "format": encoding.format,
         "quality": gr.Slider(value=encoding.quality, visible=encoding.format != "png"),
-        "metadata": _shown_location(visitor),
+        "metadata": encoding.metadata,
         "tuning": settings.tuning,
         "denoise": gr.Slider(value=settings.denoise, visible=settings.denoises),
         "tile": settings.tile,
@@ -181,14 +181,9 @@ def _shown_size(visitor: Visitor) -> dict[str, Any]:
     }
 
 
-def _shown_location(visitor: Visitor) -> gr.Checkbox:
-    upload, kept = visitor.upload, visitor.encoding.metadata == "keep"
-    return gr.Checkbox(value=kept, visible=upload is not None and upload.facts.has_location)
-
-
 def show_size(page: Page, visitor: Visitor) -> Updates:
-    """The size, the reduction, which leaves some sizes to choose from, and the switch for the picture's location."""
-    shown = _shown_size(visitor) | {"reduce": visitor.controls.reduce, "metadata": _shown_location(visitor)}
+    """The size, and the reduction, which leaves some sizes to choose from."""
+    shown = _shown_size(visitor) | {"reduce": visitor.controls.reduce}
     return {page.controls.controls[name]: update for name, update in shown.items()}
 
 

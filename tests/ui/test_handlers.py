@@ -34,7 +34,7 @@ from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
 
 FAST = Settings.from_preset("anime-fast").as_dict()
-SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": True}
+SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": "keep"}
 VALUES = [SHOWN[name] for name in CONTROLS]
 
 

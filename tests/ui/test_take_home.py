@@ -60,7 +60,7 @@ def test_format_and_location_are_chosen_after_the_run_and_make_no_new_one(site: 
     expect(button).to_have_text("Download PNG")
     assert kept_location(download(page, tmp_path))
 
-    page.locator("#metadata input").uncheck()
+    pick(page, "metadata", "no-location")
     pick(page, "format", "jpeg")
     expect(button).to_have_text("Download JPEG", timeout=PATIENCE)
     expect(page.locator("#quality")).to_be_visible()
@@ -81,7 +81,6 @@ def test_a_longer_side_gives_the_size_and_one_that_is_too_long_is_named_where_it
     page = open_page("?preset=anime-fast")
     choose(page, site.photo("sized.png", 24, 20))
     expect(page.locator("#why")).to_contain_text("80 × 96 px", timeout=PATIENCE)
-    expect(page.locator("#metadata")).to_be_hidden()
 
     pick(page, "size", "long_side")
     field = page.locator("#long_side input")
@@ -90,7 +89,7 @@ def test_a_longer_side_gives_the_size_and_one_that_is_too_long_is_named_where_it
     field.fill("48")
     expect(page.locator("#why")).to_contain_text("40 × 48 px", timeout=PATIENCE)
     field.fill("4800")
-    expect(page.locator("#size-problem .problem")).to_contain_text("96 is the most", timeout=PATIENCE)
+    expect(page.locator("#size-problem .problem")).to_contain_text("The most is longer side 96 px.", timeout=PATIENCE)
     expect(page.locator("#enhance")).to_be_disabled(timeout=PATIENCE)
 
     pick(page, "size", "scale")
@@ -103,7 +102,7 @@ def test_the_zip_of_many_pictures_holds_the_chosen_format_without_the_locations(
     page = open_page("?preset=anime-fast&format=webp&quality=80")
     page.locator("#tab-many-button").click()
     expect(page.locator("#batch-settings")).to_contain_text("WebP · Quality 80", timeout=PATIENCE)
-    page.locator("#batch-metadata input").uncheck()
+    pick(page, "batch-metadata", "no-location")
     page.locator("#batch-files input[type=file]").set_input_files(photo_of_a_place(site, "one of many.jpg"))
     expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
     page.locator("#batch-enhance").click()

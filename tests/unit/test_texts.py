@@ -11,6 +11,7 @@ import enhance.errors
 import weights.errors
 from enhance import PRESETS
 from enhance.output.resample import PAPERS
+from enhance.picture import CHOICES
 from enhance.report import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, say_time
 from enhance.web.language import page_texts
@@ -45,6 +46,7 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "{}": (*TUNED, "reduce", "size", "scale", "paper", "format"),  # a control is called as its setting is
     "size_{}": SIZED,
     "paper_{}": tuple(PAPERS),
+    "metadata_{}": CHOICES,
     "{}_title": ("preset", "batch"),
     "{}_info": ("strength", "fidelity", "denoise", "tile"),
     "preset_{}": tuple(PRESETS),
