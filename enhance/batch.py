@@ -326,11 +326,10 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
     return replace(item, size=(facts.height, facts.width))
 
 
-def settings_for(item: Item, settings: Settings, paper: str) -> Settings | None:
-    """The settings of its own that a file needs to fill a print on this paper; None where it needs none."""
-    if not paper or not item.size:
-        return None
-    return settings.changed(long_side=long_side_on(paper, *item.size))
+def for_print(item: Item, settings: Settings, paper: str) -> Item:
+    """The file with settings of its own, by which it fills a print on this paper; with none where there is no paper."""
+    own = settings.changed(long_side=long_side_on(paper, *item.size)) if paper and item.size else None
+    return item if item.settings == own else replace(item, settings=own)
 
 
 def titles(batch: Batch) -> dict[Item, str]:

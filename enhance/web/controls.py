@@ -65,7 +65,7 @@ def paper_from(values: Sequence[object]) -> str:
 
 def encoding_from(values: Sequence[object]) -> Encoding:
     """How a result is handed out by what the controls show. Raises SettingsError."""
-    chosen = dict(zip(CONTROLS, values, strict=True))
+    chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
     return Encoding(**{name: chosen[name] for name in TAKEN})
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..output.formats import FORMATS, Encoding
+from ..output.formats import CHOICES, FORMATS, Encoding
 from ..output.resample import PAPERS
-from ..picture import CHOICES
 from ..scenes import REDUCTIONS
 from ..settings import PRESETS, RANGES, SIZES, Settings, scales
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, Running, pack, settings_for, titles
+from ..batch import Batch, Item, Running, for_print, pack, titles
 from ..config import Config
 from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import OwnFolders, explained, link_or_copy
@@ -185,7 +185,7 @@ class Many:
         same, self.encoding = encoding == self.encoding, encoding
         if paper is not None:
             self.paper = paper
-            self.items = tuple(replace(item, settings=settings_for(item, settings, paper)) for item in self.items)
+            self.items = tuple(for_print(item, settings, paper) for item in self.items)
         self.items = tuple(self._ready(item, item.settings or settings, same) for item in self.items)
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)

@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..batch import Item, measured, settings_for
+from ..batch import Item, for_print, measured
 from ..errors import EnhanceError, SettingsError
 from ..output.resample import result_size
 from ..picture import inspect, reduced_size
@@ -317,7 +316,7 @@ class FilesHandlers:
         items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
         if work is not None and not work.over:
             running = work.running.settings
-            items = [replace(item, settings=settings_for(item, running, visitor.many.paper)) for item in items]
+            items = [for_print(item, running, visitor.many.paper) for item in items]
             work.enter(items, len(visitor.files.items))
             if work.running.add(items):
                 return

@@ -4,6 +4,7 @@ import csv
 import io
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings, StorageError
-from enhance.batch import Item, Running, apart, find_pictures, lines_of, pack, plan
+from enhance.batch import Item, Running, apart, find_pictures, for_print, lines_of, pack, plan
 from enhance.inference.turns import Turn
+from enhance.output.resample import result_size
 from enhance.output.result import write_png
 from enhance.picture import read_picture
 from enhance.report import table
@@ -61,6 +63,48 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
     assert [row["state"] for row in rows] == ["done", "failed", "done", "done"]
     assert rows[3]["height"] == "480"
     assert rows[1]["reason"] == str(batch.items[1].error)
+
+
+def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(enhancer, sources, tmp_path):
+    seen = []
+    settings = RAW.changed(long_side=460)  # 2.png has 120 rows, which become 480 at most
+
+    batch = Running(enhancer, settings, planned(sources, tmp_path / "out"), changed=seen.append).run()
+
+    assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
+    assert "224 is the most" in str(batch.items[0].error)
+    begun = next(one for one in seen if one.count("running"))
+    assert begun.count("failed") == 3
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["2.png"]
+
+
+def test_what_a_format_cannot_hold_is_refused_from_the_header_too(enhancer, tmp_path):
+    Image.new("L", (4200, 1)).save(tmp_path / "long.png")
+    batch = planned([tmp_path / "long.png"], tmp_path / "out", ["long.png"])
+    done = Running(enhancer, RAW, batch, encoding=Encoding("webp")).run()
+    assert done.items[0].state == "failed"
+    assert "WebP holds at most 16,383" in str(done.items[0].error)
+
+
+def test_a_print_fills_its_paper_whatever_the_shape_of_each_file(tmp_path):
+    shapes = {"wide": (400, 600), "high": (600, 400), "square": (500, 500), "long": (200, 800)}
+    for name, size in shapes.items():
+        item = for_print(Item(tmp_path, Path(name), size=size), RAW, "10x15")
+        assert item.settings is not None
+        high, wide = result_size(item.settings, *size)
+        assert max(high, wide) in (1795, 1205)  # 15.2 and 10.2 cm at 300 dpi
+        assert min(high, wide) <= 1205
+        assert max(high, wide) == 1795 or min(high, wide) == 1205
+    assert for_print(item, RAW, "").settings is None
+
+
+def test_a_file_with_settings_of_its_own_gets_those(enhancer, sources, tmp_path):
+    items = [Item(path, Path(path.name)) for path in (sources[0], sources[2])]
+    items[1] = replace(items[1], settings=RAW.changed(long_side=90))
+
+    batch = Running(enhancer, RAW.changed(long_side=60), plan(items, tmp_path / "out")).run()
+
+    assert [Image.open(item.result).size for item in batch.items] == [(60, 43), (63, 90)]
 
 
 def test_a_failure_that_nobody_foresaw_stops_nothing(enhancer, sources, tmp_path, monkeypatch, caplog):
