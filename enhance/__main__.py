@@ -326,9 +326,11 @@ class _Reporter:
 
     def _note(self, item: Item) -> None:
         """Say what the format could not hold."""
+        from .output.formats import FORMATS
+
         output = item.info["output"] if item.info else {}
         for note in output.get("notes", ()):
-            said = say(terminal_language(), f"note_{note}", format=output["format"].upper())
+            said = say(terminal_language(), f"note_{note}", format=FORMATS[output["format"]].name)
             print(f"enhance: {item.source}: {said}", file=sys.stderr)
 
 

@@ -16,7 +16,15 @@ from enhance import Settings
 from enhance.batch import Item
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
-from enhance.web.controls import ControlHandlers, encoding_of_link, settings_from, settings_of_link
+from enhance.output.resample import result_size
+from enhance.web.controls import (
+    ControlHandlers,
+    encoding_of_link,
+    encoding_remembered,
+    settings_from,
+    settings_of_link,
+)
+from enhance.web.language import on_page
 from enhance.web.layout import CONTROLS
 from enhance.web.layout import Page as Parts
 from enhance.web.page_files import Many
@@ -194,6 +202,35 @@ def test_a_link_with_a_value_that_cannot_be_is_answered_by_a_sentence(query, nam
     start = Encoding() if of_what is encoding_of_link else Settings()
     with pytest.raises(SettingsError, match=named):
         of_what(query, start)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("choice", ["keep", "no-location", "none"])
+def test_a_link_may_ask_for_each_choice_of_what_a_photo_tells_and_a_browser_remembers_it(choice):
+    assert encoding_of_link({"metadata": choice}, Encoding()).metadata == choice
+    assert encoding_remembered({"format": "jpeg", "quality": 90, "metadata": choice}).metadata == choice
+
+
+def test_who_had_switched_the_location_off_before_there_were_three_choices_keeps_it_off():
+    assert encoding_remembered({"format": "png", "quality": 92, "metadata": False}).metadata == "no-location"
+    assert encoding_remembered({"format": "png", "quality": 92, "metadata": True}).metadata == "keep"
+
+
+def test_a_size_that_cannot_be_is_said_in_the_words_of_the_page():
+    settings = Settings.from_preset("anime-fast")
+    for changes, paper, english, chinese in (
+        ({"long_side": 1506}, "", "Longer side 1506 px is more than the network", "长边 1506 像素超出了"),
+        ({"long_side": 4961}, "a3", "Print A3 (longer side 4961 px) is more", "打印 A3 纸 (长边 4961 像素)超出了"),
+        ({"long_side": 2}, "", "The least is longer side 24 px.", "最小为长边 24 像素"),
+        ({"megapixels": 40}, "", "40 megapixels is more than", "百万像素"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            result_size(settings.changed(**changes), 282, 376)
+        said = on_page("en", caught.value, paper)
+        assert english in said
+        assert chinese in on_page("zh-CN", caught.value, paper)
+        assert "long_side" not in said
+        assert "_side" in str(caught.value) or "megapixels 40" in str(caught.value)
+    assert on_page("en", SettingsError("control_empty", name="long_side")).startswith("Long side has no value")
 
 
 def test_a_link_says_what_is_taken_home():

@@ -43,7 +43,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
 
 COMPOSED: dict[str, tuple[str, ...]] = {
-    "{}": (*TUNED, "reduce", "size", "scale", "paper", "format"),  # a control is called as its setting is
+    "{}": (*TUNED, "reduce", "size", "scale", "paper", "format", "metadata"),  # a control is called as its setting is
     "size_{}": SIZED,
     "paper_{}": tuple(PAPERS),
     "metadata_{}": CHOICES,
