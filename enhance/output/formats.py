@@ -230,15 +230,23 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     block = 8 if fine or rows.channels < 3 else 16
     interval = 0 if whole else -(-width // block) * (step // block)
     for number, strip in enumerate(source.strips(step)):
-        coded = io.BytesIO()
-        Image.fromarray(_squeezed(strip)).save(coded, "JPEG", **options)
-        head, scans = _split_jpeg(coded.getvalue())
+        head, scans = _split_jpeg(_coded_jpeg(strip, options))
         if number == 0:
             file.write(_jpeg_head(head, height, interval, _segments(source)))
         else:
             file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]))
         file.write(scans)
     file.write(b"\xff\xd9")
+
+
+def _coded_jpeg(strip: np.ndarray, options: dict[str, Any]) -> bytes:
+    image, coded = Image.fromarray(_squeezed(strip)), io.BytesIO()
+    try:
+        image.save(coded, "JPEG", **options)
+    except OSError:  # Pillow gives a progressive one a byte or two for a pixel, and noise takes more
+        coded = io.BytesIO()
+        image.save(coded, "JPEG", **options | {"progressive": False})
+    return coded.getvalue()
 
 
 def _split_jpeg(data: bytes) -> tuple[bytes, bytes]:

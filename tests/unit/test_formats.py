@@ -99,6 +99,14 @@ def test_a_jpeg_keeps_full_colour_from_90_up(finished, photo):
     assert [sampling(taken(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
 
 
+@pytest.mark.parametrize("quality", [92, 100])
+def test_noise_that_fills_a_jpeg_beyond_what_is_usual_is_written_too(finished, quality):
+    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    made = taken(finished(noise), "jpg", quality)
+    assert made.stat().st_size > 300 * 400
+    assert psnr(pixels(made), noise) > 25
+
+
 def test_a_webp_of_100_is_lossless_with_its_transparency(finished, photo):
     values = np.dstack([photo, np.tile(np.arange(56, dtype=np.uint8) * 4, (40, 1))])
 
