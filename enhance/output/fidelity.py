@@ -7,18 +7,24 @@ in levels of 8 bits whatever the picture's type:
     result = y + fidelity * up(C)                    C, what the photo says that y does not
 
 This is iterative back-projection (Irani and Peleg 1991) made deaf to the photo's noise and blind to its blur.
+
+And `Tuning`, which does that and what the other sliders say, row by row, without running the network again. Every row
+can be asked for by itself, and is the same to the bit however it is asked for: the rows that a filter needs above and
+below are read with it, and what keeps running sums is computed in fixed blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
 
 from ..picture import FLAWLESS, Flaws
+from ..settings import Settings
+from .resample import Cut, Grid, enlarge_rows, rounded
 
 Rows = Callable[[int, int], np.ndarray]
 """Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
@@ -186,3 +192,120 @@ def _variance(pixels: np.ndarray, radius: int) -> np.ndarray:
 def _grey(pixels: np.ndarray) -> np.ndarray:
     """The mean of the channels, [n, W]."""
     return cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(pixels.shape[:2])
+
+
+Overlay = Callable[[np.ndarray, int], np.ndarray]
+"""Gives rows of the network's size, the first of them numbered, with what a scene puts over them."""
+
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
+_SHARPEN_SIGMA = 1.5
+_SHARPEN_HALO = 6
+_SHARPEN_GAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One picture's way from the network's output to the result, as rows on demand.
+
+    `network` gives rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
+    both uint16 (65535), which may be cut out of a larger one. The result is of the same type, `size` large.
+    """
+
+    network: Rows
+    photo: Photo
+    settings: Settings
+    overlay: Overlay | None = None
+    cut: Cut | None = None
+    size_before: tuple[int, int] | None = None
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Where the result's pixels lie over the network's."""
+        return Grid.of(self.settings, *(self.size_before or (self.photo.height, self.photo.width)), self.cut)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the result."""
+        return self.grid.size
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The result's rows [first, last), rounded to the nearest level."""
+        if not self.grid.resizes and not self._tunes:
+            return self._overlaid(self.network(first, last), first)[:, : self.size[1]]
+        height, _ = self.size
+        halo = _SHARPEN_HALO if self._sharpens else 0
+        low, high = max(first - halo, 0), min(last + halo, height)
+        rows = self.grid.rows(self._mixed, low, high)
+        if self._tunes:
+            rows = _coloured(rows, self.settings, self.photo.levels)
+        return rounded(rows[first - low : last - low], self.photo.levels)
+
+    @property
+    def _tunes(self) -> bool:
+        one = self.settings
+        return one.tuning and (one.blend, one.fidelity, one.sharpen, one.saturation, one.contrast) != (1, 0, 0, 1, 1)
+
+    @property
+    def _sharpens(self) -> bool:
+        return self.settings.tuning and self.settings.sharpen > 0
+
+    @cached_property
+    def _ground(self) -> Ground | None:
+        one = self.settings
+        mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
+        return Ground(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+
+    def _mixed(self, first: int, last: int) -> np.ndarray:
+        """Rows of the network's share and of what it stands on, float32 in the picture's own levels."""
+        rows = self.network(first, last).astype(np.float32)
+        if self._ground is not None:
+            ground = enlarge_rows(self._ground.rows, self.photo.height, self.settings.factor, first, last)
+            rows = cv2.addWeighted(rows, self.settings.blend, ground, self.photo.levels / 255, 0, dst=rows)
+        return self._overlaid(rows, first)
+
+    def _overlaid(self, rows: np.ndarray, first: int) -> np.ndarray:
+        return rows if self.overlay is None else self.overlay(rows, first)
+
+
+def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
+    """Contrast, saturation and sharpness; the first two bring no value to an end that was not there before.
+
+    Sharpness is an unsharp mask on the luma alone, so that edges gain no coloured rims.
+    """
+    coloured = rows
+    if (settings.contrast, settings.saturation) != (1, 1):
+        shares = np.clip(rows, 0, levels)
+        shares /= np.float32(levels)
+        coloured = _saturated(_contrasted(shares, settings.contrast), settings.saturation)
+        coloured *= np.float32(levels)
+        np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1), out=coloured)
+    if settings.sharpen > 0:
+        light = cv2.transform(rows, _LUMA[None])
+        blurred = cv2.GaussianBlur(light, (0, 0), _SHARPEN_SIGMA, borderType=cv2.BORDER_REPLICATE)
+        detail = cv2.subtract(light, blurred)
+        detail *= np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
+        coloured = cv2.add(coloured, cv2.merge([detail] * 3))
+    return coloured
+
+
+def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
+    """Colour of 0..1 with `contrast` as the slope at middle grey; above 1 an S that never reaches beyond the ends."""
+    if contrast <= 1:
+        return contrast * colour + np.float32((1 - contrast) / 2)
+    from_middle = 2 * colour - 1
+    slope = np.float32(contrast) - np.float32(contrast - 1) * cv2.multiply(from_middle, from_middle)
+    return (cv2.multiply(from_middle, slope) + 1) / 2
+
+
+def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
+    """Colour of 0..1 with its distance from grey stretched; above 1 the less, the nearer it is to the gamut's edge."""
+    light = cv2.transform(colour, _LUMA[None]).reshape(colour.shape[:2])
+    grey = cv2.merge([light] * 3)
+    chroma = cv2.subtract(colour, grey)
+    if saturation <= 1:
+        return grey + saturation * chroma
+    channels, tiny = cv2.split(chroma), np.float32(1e-6)
+    highest, lowest = cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2])
+    edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))  # 1: on the gamut's edge
+    gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
+    return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))

@@ -18,12 +18,11 @@ from ..inference.network_output import streams_columns
 from ..picture import Box, Picture
 from ..scenes.faces import FacePatch, apply
 from ..settings import Settings
-from .fidelity import DIFFERENCE_HALO, Photo, Rows, difference
+from .fidelity import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 from .finished import ORIGIN_TEXTS, FinishedRows, Origin
 from .png import PngFormat, PngWriter
 from .rendition import Rendition, icc_for_screen, reduce, whole_picture
 from .resample import Averages, Cut, Grid, enlarge
-from .tuning import Overlay, Tuning
 
 _STRIP = 64
 LIVE = 720

@@ -6,9 +6,8 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from enhance.output.fidelity import Ground, Photo, difference
+from enhance.output.fidelity import Ground, Photo, Tuning, difference
 from enhance.output.result import FidelityMeter, ResultRows
-from enhance.output.tuning import Tuning
 from enhance.picture import Flaws, Picture
 from enhance.settings import Settings
 from tests.conftest import psnr

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from enhance.output.fidelity import Photo
+from enhance.output.fidelity import Photo, Tuning
 from enhance.output.resample import Cut, Grid, enlarge_rows
-from enhance.output.tuning import Tuning
 from enhance.picture import Box, Flaws
 from enhance.settings import Settings
 from tests.conftest import psnr
