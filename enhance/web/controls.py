@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -81,17 +82,48 @@ def _encoding(format: object, quality: object, metadata: object) -> Encoding:
 
 
 def faster_than(preset: str) -> str:
-    """The preset that does the same kind of picture in less time; the same one where there is none."""
-    return preset if preset in FASTER.values() else FASTER.get(preset, "fast")
+    """The preset that does the same kind of picture in less time; the same one where none is known."""
+    return preset if preset in FASTER.values() or preset not in PRESETS else FASTER.get(preset, "fast")
 
 
-def settings_to_start(
-    name: str | None, values: Sequence[object] | None = None, shape: tuple[int, int] | None = None
-) -> Settings:
-    """The settings of the preset called `name`, keeping the size, the tile and the reduction that are shown."""
-    shown = dict[str, Any](zip(CONTROLS, values, strict=True)) if values else {}
-    kept = {key: shown.get(key) for key in ("tile", "reduce")} | (_size_in(shown, shape) if shown else {})
-    return Settings.from_preset(name or Settings().preset, **kept)
+@dataclass(frozen=True)
+class Start:
+    """What a preset that is chosen begins with."""
+
+    settings: Settings
+    wished: dict[str, Any]
+    """The size that its network cannot make, which comes back with the first that can."""
+    lowered: bool
+    """Whether its largest size has taken the place of a larger one."""
+
+
+def settings_to_start(name: str, values: Sequence[object], visitor: Visitor) -> Start:
+    """The settings of the preset called `name`, with the tile, the reduction and the size that the controls show.
+
+    The largest size stays the largest, and one that its network cannot make becomes that. Raises SettingsError.
+    """
+    shown, largest = dict[str, Any](zip(CONTROLS, values, strict=True)), largest_scale(visitor.controls)
+    start = Settings.from_preset(name, tile=shown["tile"], reduce=shown["reduce"])
+    size = _size_in(shown, visitor.shape)
+    scale = size.get("scale") or 0
+    if scale >= largest:
+        size = visitor.wished
+    try:
+        sized = start.changed(**size)
+        _check_most(sized, visitor.shape)
+    except SettingsError:
+        return Start(start, size, lowered=True)
+    return Start(sized, {}, scale > largest_scale(sized))
+
+
+def _check_most(settings: Settings, shape: tuple[int, int] | None) -> None:
+    """Raises SettingsError where a picture of this height and width cannot be made as large as that."""
+    try:
+        if shape is not None:
+            result_size(settings, *shape)
+    except SettingsError as error:
+        if error.key != "size_small":  # what is too small is so with every network
+            raise
 
 
 def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings:
@@ -203,14 +235,14 @@ class ControlHandlers:
         language = language_of(request)
         visitor = self._services.visitors.reopen(request, tab if isinstance(tab, str) else "")
         visitor.listed = list_of(request, key)
-        known = visitor.upload is not None
+        known, gone = visitor.upload is not None, self._services.missing(visitor)
         page, presets = self._page, self._services.enhancer.presets(language)
-        choices = [(name_of(language, "preset", preset["name"]), preset["name"]) for preset in presets]
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
-        problem = ""
+        problem = gone.sentence(language) if gone else ""
         if visitor.upload is None:
             query, encoding = request.query_params or {}, encoding_remembered(kept)
             visitor.paper = query.get("paper") or _paper_in(kept)
+            problem = "" if "preset" in query else _why_not(kept, presets, language)
             try:
                 visitor.controls = settings_of_link(query, remembered)
                 visitor.encoding = encoding_of_link(query, encoding)
@@ -220,9 +252,8 @@ class ControlHandlers:
         return {
             **show_all(page, visitor, language),
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
-            page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
+            **self._offered(visitor, language, presets),
             page.controls.problem: fragments.problem(problem),
-            page.controls.about: fragments.about_presets(language, presets),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
@@ -280,7 +311,7 @@ class ControlHandlers:
             "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
             "paper": str(chosen["paper"]),
         }[kind]
-        visitor.paper = paper_from(values)
+        visitor.paper, visitor.wished = paper_from(values), {}
         visitor.controls = now.changed(**_size_in({"size": kind, kind: own}, visitor.shape))
         return show_size(self._page, visitor) | show_changed(self._page, visitor, language)
 
@@ -328,13 +359,58 @@ class ControlHandlers:
         for one in shown:
             yield show_preview(self._page, visitor, one, language)
 
-    def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...] | None, language: str) -> Updates:
-        visitor.controls = settings_to_start(name, values, visitor.shape)
-        reason = {one["name"]: one["reason"] for one in self._services.enhancer.presets(language)}.get(name)
-        card = self._page.controls
+    def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:
+        card, presets = self._page.controls, self._services.enhancer.presets(language)
+        try:
+            start = settings_to_start(name, values, visitor)
+            visitor.controls, visitor.wished, offered = start.settings, start.wished, {}
+            said = fragments.problem(_unavailable(name, presets, language)) or _lowered(start, language)
+        except SettingsError as error:  # its model was removed since the page was opened
+            said, offered = fragments.problem(error.sentence(language)), self._offered(visitor, language, presets)
         return {
+            **offered,
             **{card.controls[name]: update for name, update in shown_controls(visitor).items()},
-            card.problem: fragments.problem(say(language, "unavailable", reason=reason) if reason else ""),
+            card.problem: said,
             self._page.result.chip: show_result_chip(visitor, language),
             **show_changed(self._page, visitor, language),
         }
+
+    def _offered(self, visitor: Visitor, language: str, presets: Sequence[Mapping[str, Any]]) -> Updates:
+        """The presets to choose from, one's own models among them, and what each is for."""
+        choices = [(_label(preset, language), preset["name"]) for preset in presets]
+        return {
+            self._page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
+            self._page.controls.about: fragments.about_presets(language, presets),
+        }
+
+
+def _label(preset: Mapping[str, Any], language: str) -> str:
+    """What a preset is called among the others: one's own model with its scale and its kind of network."""
+    if not preset["own"]:
+        return name_of(language, "preset", preset["name"])
+    return f"{preset['name']} · {preset['scale']}× {preset['network']}"
+
+
+def _unavailable(name: str, presets: Sequence[Mapping[str, Any]], language: str) -> str:
+    """Why a preset cannot be chosen; empty where it can. Raises SettingsError for one that there is not."""
+    reasons = {one["name"]: one["reason"] for one in presets}
+    if name not in reasons:
+        raise SettingsError("preset_unknown", preset=name, known=", ".join(reasons))
+    return say(language, "unavailable", reason=reasons[name]) if reasons[name] else ""
+
+
+def _why_not(kept: object, presets: Sequence[Mapping[str, Any]], language: str) -> str:
+    """Why what a browser kept is not begun with, where its preset is not here any more."""
+    if not isinstance(kept, dict) or "preset" not in kept:
+        return ""
+    try:
+        return _unavailable(str(kept["preset"]), presets, language)
+    except SettingsError as error:
+        return error.sentence(language)
+
+
+def _lowered(start: Start, language: str) -> str:
+    """That the network cannot make the size that was shown."""
+    largest = largest_scale(start.settings)
+    words = say(language, "size_followed_1x" if largest == 1 else "size_followed", largest=f"{largest:.3g}")
+    return fragments.note(words) if start.lowered else ""

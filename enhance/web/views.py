@@ -22,7 +22,7 @@ from ..output.resample import result_size
 from ..output.result import WholePicture
 from ..picture import Facts, Picture
 from ..preview import choose_box
-from ..settings import SIZES, Settings, largest_scale, scales, signature
+from ..settings import SIZES, Settings, find_preset, largest_scale, scales, signature
 from ..tasks import download_name
 from ..texts import say, say_time, straight
 from . import fragments
@@ -59,7 +59,20 @@ class Services:
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""
-        return self.visitors.of(request), language_of(request)
+        visitor = self.visitors.of(request)
+        self.missing(visitor)
+        return visitor, language_of(request)
+
+    def missing(self, visitor: Visitor) -> SettingsError | None:
+        """Why the visitor's preset is not here any more, if it is not: the usual one has its place from now on."""
+        controls = visitor.controls
+        try:
+            if find_preset(controls.preset).scale != controls.factor:  # another model of that name
+                visitor.controls = Settings.from_preset(controls.preset)
+        except SettingsError as error:
+            visitor.controls = Settings()
+            return error
+        return None
 
     def available(self) -> set[str]:
         """The names of the presets that can be chosen here."""
