@@ -22,13 +22,14 @@ from ..preview import Cell, Comparison, Preview
 from ..settings import Settings, all_presets
 from ..texts import name_of, say
 from . import fragments
-from .controls import ControlHandlers, settings_to_start
+from .controls import ControlHandlers
 from .layout import Page
-from .line import LinePlace, RunState, ToldRun
+from .line import LinePlace, RunState, ToldRun, said
 from .page_files import asker_of
 from .preview import Shown, fitting, save_png, state_of
 from .state import Upload, Visitor
-from .views import Services, Updates, said, show_preview
+from .views import Services, Updates, show_preview
+from .wishes import settings_to_start
 
 COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": None}
 """One at a time, the page's and the API's together: the others wait in a line of the program's own."""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from ..errors import SettingsError
-from ..output.formats import Encoding
 from ..output.resample import result_size
 from ..settings import PRESETS, Settings, largest_scale
 from ..texts import name_of, say
 from . import fragments
 from .history import show_history
-from .language import language_of
-from .layout import CONTROLS, SIZED, TAKEN, TUNED, Page
+from .layout import Page
 from .page_files import list_of
 from .preview import Shown, fitting
-from .state import Visitor, side_of_print
+from .state import Visitor
 from .views import (
     Services,
     Updates,
@@ -32,190 +29,30 @@ from .views import (
     show_size,
     shown_controls,
 )
+from .wishes import (
+    CONTROLS,
+    TUNED,
+    Start,
+    encoding_from,
+    encoding_of_link,
+    encoding_remembered,
+    language_of,
+    paper_from,
+    paper_in,
+    settings_from,
+    settings_of_link,
+    settings_remembered,
+    settings_to_start,
+    size_in,
+)
 
 FASTER = {"anime": "anime-fast", "precise": "precise"}
 """The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
 
 
-METADATA = ("keep", "no-location")
-"""What the page's switch can say of what is kept of a photo's details."""
-
-
-def settings_from(values: Sequence[object], shape: tuple[int, int] | None = None) -> Settings:
-    """The settings that the controls show, for a picture of this height and width, which says the size of a print.
-
-    Raises SettingsError for what no control can give.
-    """
-    chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
-    plain = {name: value for name, value in chosen.items() if name not in ("size", *SIZED, *TAKEN)}
-    given = plain | _size_in(chosen, shape)
-    missing = [name for name, value in given.items() if value is None and name != "scale"]
-    if missing:
-        raise SettingsError("control_empty", name=missing[0])
-    return Settings(**given)
-
-
-def _size_in(chosen: Mapping[str, Any], shape: tuple[int, int] | None) -> dict[str, Any]:
-    """The setting of the size as it is said, None where its field is empty."""
-    if chosen["size"] == "paper":
-        return {"long_side": side_of_print(str(chosen["paper"]), shape)}
-    return {chosen["size"]: chosen[chosen["size"]]}
-
-
-def paper_from(values: Sequence[object]) -> str:
-    """The paper of the print that the controls ask for; empty where the size is said otherwise."""
-    chosen = dict(zip(CONTROLS, values, strict=True))
-    return str(chosen["paper"]) if chosen["size"] == "paper" else ""
-
-
-def encoding_from(values: Sequence[object]) -> Encoding:
-    """How a result is handed out by what the controls show. Raises SettingsError."""
-    chosen = dict(zip(CONTROLS, values, strict=True))
-    return _encoding(chosen["format"], chosen["quality"], "keep" if chosen["metadata"] else "no-location")
-
-
-def _encoding(format: object, quality: object, metadata: object) -> Encoding:
-    """Raises SettingsError; a page keeps the details of a photo, or all but the location."""
-    if metadata not in METADATA:
-        raise SettingsError("metadata_unknown", value=metadata, choices=", ".join(METADATA))
-    return Encoding(str(format), quality, str(metadata))  # type: ignore[arg-type]
-
-
 def faster_than(preset: str) -> str:
     """The preset that does the same kind of picture in less time; the same one where none is known."""
     return preset if preset in FASTER.values() or preset not in PRESETS else FASTER.get(preset, "fast")
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a preset that is chosen begins with."""
-
-    settings: Settings
-    wished: dict[str, Any]
-    """The size that its network cannot make, which comes back with the first that can."""
-    lowered: bool
-    """Whether its largest size has taken the place of a larger one."""
-
-
-def settings_to_start(name: str, values: Sequence[object], visitor: Visitor) -> Start:
-    """The settings of the preset called `name`, with the tile, the reduction and the size that the controls show.
-
-    The largest size stays the largest, and one that its network cannot make becomes that. Raises SettingsError.
-    """
-    shown, largest = dict[str, Any](zip(CONTROLS, values, strict=True)), largest_scale(visitor.controls)
-    start = Settings.from_preset(name, tile=shown["tile"], reduce=shown["reduce"])
-    size = _size_in(shown, visitor.shape)
-    scale = size.get("scale") or 0
-    if scale >= largest:
-        size = visitor.wished
-    try:
-        sized = start.changed(**size)
-        _check_most(sized, visitor.shape)
-    except SettingsError:
-        return Start(start, size, lowered=True)
-    return Start(sized, {}, scale > largest_scale(sized))
-
-
-def _check_most(settings: Settings, shape: tuple[int, int] | None) -> None:
-    """Raises SettingsError where a picture of this height and width cannot be made as large as that."""
-    try:
-        if shape is not None:
-            result_size(settings, *shape)
-    except SettingsError as error:
-        if error.key != "size_small":  # what is too small is so with every network
-            raise
-
-
-def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings:
-    """The settings that a link asks for: its preset, else what is `remembered`, with its values for the controls.
-
-    Raises SettingsError for what cannot be set.
-    """
-    start = Settings.from_preset(query["preset"]) if "preset" in query else remembered
-    known = [name for name in CONTROLS[1:] if name not in ("size", "paper", *TAKEN)]
-    given = {name: _value_in_link(query[name]) for name in known if name in query}
-    if "paper" in query:
-        given["long_side"] = side_of_print(query["paper"], None)
-    return start.changed(**given)
-
-
-def encoding_of_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:
-    """How a link asks for results to be handed out. Raises SettingsError."""
-    given = {name: getattr(remembered, name) for name in TAKEN} | {
-        name: _value_in_link(query[name]) for name in TAKEN if name in query
-    }
-    return _encoding(**given)
-
-
-def _value_in_link(text: str) -> object:
-    """The number or the switch that stands in a link; the text itself where it is neither."""
-    try:
-        return {"true": True, "false": False}[text] if text in ("true", "false") else float(text)
-    except ValueError:
-        return text
-
-
-def settings_remembered(kept: object, available: Collection[str]) -> Settings:
-    """The settings that a browser kept of the last visit, but for the reduction, which is for each picture to choose.
-
-    The usual ones where they cannot be had any more.
-    """
-    try:
-        chosen: dict[str, Any] = {"size": "scale", **kept}  # type: ignore[dict-item]
-        plain = {name: chosen[name] for name in CONTROLS if name not in ("size", *SIZED, *TAKEN)}
-        settings = Settings(**plain | _size_in(chosen, None))
-    except (SettingsError, TypeError, KeyError):
-        return Settings()
-    return settings.changed(reduce=1) if settings.preset in available else Settings()
-
-
-def encoding_remembered(kept: object) -> Encoding:
-    """How the results of a browser's last visit were handed out; the usual way where that cannot be had any more."""
-    try:
-        return encoding_from([kept.get(name) for name in CONTROLS])  # type: ignore[attr-defined]
-    except (SettingsError, TypeError, AttributeError):
-        return Encoding()
-
-
-def _paper_in(kept: object) -> str:
-    return str(kept.get("paper", "")) if isinstance(kept, dict) and kept.get("size") == "paper" else ""
-
-
-def settings_called(
-    preset: str,
-    scale: float | None,
-    tuning: bool | None,
-    strength: float | None,
-    denoise: float | None,
-    sharpen: float | None,
-    saturation: float | None,
-    contrast: float | None,
-    tile: float | None,
-    fidelity: float | None,
-    reduce: float | None = None,
-    long_side: float | None = None,
-    megapixels: float | None = None,
-) -> Settings:
-    """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
-    sliders = {
-        "strength": strength,
-        "fidelity": fidelity,
-        "sharpen": sharpen,
-        "saturation": saturation,
-        "contrast": contrast,
-    }
-    given = any(value is not None for value in sliders.values())
-    switch = False if tuning is False else (True if given else None)
-    more = {"denoise": denoise, "tile": tile, "reduce": reduce}
-    sizes = {"scale": scale, "long_side": long_side, "megapixels": megapixels}
-    return Settings.from_preset(preset, tuning=switch, **more, **sliders, **sizes)
-
-
-def encoding_called(format: str | None, quality: float | None, metadata: str | None) -> Encoding:
-    """How a result is to be handed out. Raises SettingsError."""
-    usual = Encoding()
-    quality = usual.quality if quality is None else quality
-    return Encoding(format or usual.format, quality, metadata or usual.metadata)  # type: ignore[arg-type]
 
 
 class ControlHandlers:
@@ -238,22 +75,22 @@ class ControlHandlers:
         known, gone = visitor.upload is not None, self._services.missing(visitor)
         page, presets = self._page, self._services.enhancer.presets(language)
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
-        problem = gone.sentence(language) if gone else ""
+        query = request.query_params or {}
+        problem = "" if "preset" in query else _why_not(kept, presets, language)
         if visitor.upload is None:
-            query, encoding = request.query_params or {}, encoding_remembered(kept)
-            visitor.paper = query.get("paper") or _paper_in(kept)
-            problem = "" if "preset" in query else _why_not(kept, presets, language)
+            encoding = encoding_remembered(kept)
+            visitor.paper = query.get("paper") or paper_in(kept)
             try:
                 visitor.controls = settings_of_link(query, remembered)
                 visitor.encoding = encoding_of_link(query, encoding)
             except SettingsError as error:
                 visitor.controls, visitor.encoding, problem = remembered, encoding, error.sentence(language)
-                visitor.paper = _paper_in(kept)
+                visitor.paper = paper_in(kept)
         return {
             **show_all(page, visitor, language),
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
             **self._offered(visitor, language, presets),
-            page.controls.problem: fragments.problem(problem),
+            page.controls.problem: fragments.problem(gone.sentence(language) if gone else problem),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
@@ -312,7 +149,7 @@ class ControlHandlers:
             "paper": str(chosen["paper"]),
         }[kind]
         visitor.paper, visitor.wished = paper_from(values), {}
-        visitor.controls = now.changed(**_size_in({"size": kind, kind: own}, visitor.shape))
+        visitor.controls = now.changed(**size_in({"size": kind, kind: own}, visitor.shape))
         return show_size(self._page, visitor) | show_changed(self._page, visitor, language)
 
     def taking(self, request: gr.Request, *values: object) -> Updates:

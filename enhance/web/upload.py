@@ -22,7 +22,7 @@ from ..tasks import Entry
 from ..texts import say, say_time
 from . import fragments
 from .batch import BatchHandlers, depict, lacking, work_of
-from .controls import faster_than, paper_from, settings_from, settings_to_start
+from .controls import faster_than
 from .history import asked_for, show_history
 from .layout import EXAMPLES, Page
 from .page_files import Many, check_together
@@ -30,6 +30,7 @@ from .preview import SIZE, fitting
 from .run import restored
 from .state import MOST_PLACES, Upload, Visitor, side_of_print
 from .views import Services, Updates, show_all, show_bar, show_photo, show_size, show_view, take_picture
+from .wishes import paper_from, settings_from, settings_to_start
 
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}

@@ -24,22 +24,19 @@ from ..picture import Facts, Picture
 from ..preview import choose_box
 from ..settings import SIZES, Settings, find_preset, largest_scale, scales, signature
 from ..tasks import download_name
-from ..texts import say, say_time, straight
+from ..texts import say, straight
 from . import fragments
-from .language import language_of, reason
-from .layout import TUNED, Page, RunCard
-from .line import RunState, WaitingLine
+from .layout import Page, RunCard
+from .line import PREVIEWS_ON_THE_WAY, RunState, WaitingLine, said
 from .metrics import Metrics
 from .page_files import Limits, Outbox, Owners
 from .preview import SIZE, Previews, Shown, save_thumbnail, state_of
 from .state import Finished, Upload, Visitor, Visitors
+from .wishes import TUNED, language_of, reason
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
-PREVIEWS_ON_THE_WAY = 16
-"""How many previews clients may have on the way, a quarter of them one alone, and how many
-comparisons may wait; the page's previews replace each other."""
 
 
 @dataclass(frozen=True)
@@ -336,18 +333,3 @@ def keep_for_page(visitor: Visitor, upload: Upload, whole: WholePicture, result:
     except OSError as error:
         raise explained(download, error) from error
     return Finished(upload, result.info, download, before, after)
-
-
-def said(language: str, state: RunState) -> tuple[str, float | None]:
-    """How far a run is in words, and as a share of 1."""
-    if state.ahead:
-        return say(language, "waiting_place", ahead=state.ahead), None
-    if state.total == 0:
-        return say(language, "starting"), None
-    if state.writing:
-        return say(language, "writing"), 1.0
-    share = state.done / state.total
-    words = [say(language, "share_done", percent=int(100 * share))]
-    if state.left is not None:
-        words.append(say(language, "left", time=say_time(language, state.left)))
-    return " · ".join(words), share
