@@ -232,7 +232,7 @@ def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
 
 def settings_in(info: dict[str, Any]) -> Settings:
     """The settings that a finished task ran with, also where its model was removed since, or replaced by another."""
-    settings, (before, after) = info["settings"], (info[name].get("width", 1) for name in ("input", "output"))
+    settings, (before, after) = info["settings"], (info.get(name, {}).get("width", 1) for name in ("input", "output"))
     factor = max(1, math.ceil(after / before * settings.get("reduce", 1)))
     return Settings.of_earlier({**settings, "preset": info["preset"], "tile": info["tile"]}, factor)
 

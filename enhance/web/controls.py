@@ -76,7 +76,7 @@ class ControlHandlers:
         page, presets = self._page, self._services.enhancer.presets(language)
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
         query = request.query_params or {}
-        problem = "" if "preset" in query else _why_not(kept, presets, language)
+        problem = "" if "preset" in query and not known else _why_not(kept, presets, language)
         if visitor.upload is None:
             encoding = encoding_remembered(kept)
             visitor.paper = query.get("paper") or paper_in(kept)

@@ -112,7 +112,7 @@ class UploadHandlers:
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
         visitor, language = self._services.asker(request)
-        limits, begun = self._services.limits, visitor.choose()
+        limits, begun, controls = self._services.limits, visitor.choose(), visitor.controls
         if path is None:
             yield self.put_away(request)
             return
@@ -122,6 +122,7 @@ class UploadHandlers:
             if visitor.upload is not None:
                 settings = settings.changed(reduce=1)  # the one chosen before suited that picture
             picture = self._services.previews.picture(path)
+            settings = settings if visitor.controls == controls else visitor.controls  # a preset chosen meanwhile
             upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)
         except Exception as error:
             why = self._services.reason(language, error, "A picture could not be taken")

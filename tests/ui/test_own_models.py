@@ -33,6 +33,7 @@ def test_ones_own_models_stand_below_the_presets_and_the_size_follows_them(site,
     page.evaluate(AXE + ";0")
     assert list(faults(page, "en")) == []
     choose(page, site.photo("own.png", 40, 48))
+    wait_for_chip(page, "matches")
     expect(page.locator("#scale input[value='4']")).to_be_checked(timeout=PATIENCE)
 
     mine.first.click()

@@ -160,6 +160,23 @@ def test_a_size_that_it_can_make_stays_and_so_does_one_that_is_too_small(control
     assert (told["scale"].value, told["said"]) == (1, "")
 
 
+def test_a_preset_that_is_chosen_while_the_picture_is_read_stays_with_its_size(
+    page, services, visitor, controls, monkeypatch
+):
+    path, read, values = visitor.upload.path, services.previews.picture, shown(visitor)
+
+    def read_and_choose(path):
+        choose(controls, visitor, "compact-2x")
+        return read(path)
+
+    monkeypatch.setattr(services.previews, "picture", read_and_choose)
+
+    told = list(UploadHandlers(page, services).upload(REQUEST, str(path), *values))[-1]
+
+    assert visitor.controls.preset == "compact-2x"
+    assert told[page.controls.controls["scale"]].value == 2
+
+
 @pytest.mark.parametrize("kind", ["esrgan-1x", "esrgan-8x"])
 def test_every_way_to_say_the_size_begins_with_what_the_network_makes(controls, page, visitor, kind):
     choose(controls, visitor, kind)
