@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from .errors import StorageError
+from .errors import SettingsError, StorageError
 from .files import file_sha256
 from .inference.models import Located
 from .inference.turns import Waiting
@@ -231,8 +231,13 @@ def output_of(written: Written, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def settings_in(info: dict[str, Any]) -> Settings:
-    """The settings that a finished task ran with."""
-    return Settings.from_preset(info["preset"], **info["settings"], tile=info["tile"])
+    """The settings that a finished task ran with, also where its model was removed since, or replaced by another."""
+    name, values = info["preset"], {**info["settings"], "tile": info["tile"]}
+    try:
+        return Settings.from_preset(name, **values)
+    except SettingsError:
+        times = info["output"]["width"] / info["input"]["width"] * values["reduce"]
+        return Settings.of_earlier({**values, "preset": name}, max(1, math.ceil(times)))
 
 
 def located_of(info: dict[str, Any]) -> Located:

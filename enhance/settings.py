@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -224,6 +225,23 @@ class Settings:
             largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))  # type: ignore[arg-type]
             given["scale"] = None if self.scale == largest_scale(self) else min(self.scale, largest)
         return replace(self, **given)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_earlier(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:
+        """Those of an earlier run, also where its own model was removed since, or has another scale than `factor` now.
+
+        Such ones are to be read; whatever is made of them is refused. Raises SettingsError as all settings do.
+        """
+        try:
+            return cls(**values)
+        except SettingsError:
+            name, usual = values.get("preset"), cls(**{**values, "preset": DEFAULT_PRESET, "scale": None})
+            if not isinstance(name, str) or name in PRESETS:
+                raise
+        usual.__dict__.update(
+            preset=name, scale=values.get("scale"), _preset=Preset(name, name, scale=factor, own=True)
+        )
+        return usual
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -296,7 +296,7 @@ class TaskStore:
             if path.name.startswith(whose):
                 with suppress(OSError, ValueError, TypeError, EnhanceError):
                     entry = Entry(**json.loads(path.read_text("utf-8")))
-                    Settings(**entry.settings)
+                    Settings.of_earlier(entry.settings)
                     if entry.path(self) == path:
                         yield entry
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ from spandrel.__helpers.size_req import pad_tensor
 from spandrel.architectures.Compact import Compact
 from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.SPAN import SPAN
+
+import weights
+from weights.adding import add
+from weights.own import forget
 
 State = dict[str, torch.Tensor]
 
@@ -66,6 +72,19 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> Stat
     last = [name for name in state if name.endswith(".bias")][-1]
     state[last] = torch.full_like(state[last], 0.5)
     return state
+
+
+@contextmanager
+def added(*kinds: str) -> Iterator[None]:
+    """Models of these kinds are one's own, each called as its kind is, in the weights folder of the program."""
+    with TemporaryDirectory() as place:
+        for kind in kinds:
+            torch.save(random_state(NETWORKS[kind]()), file := Path(place) / f"{kind}.pth")
+            add(file, kind, weights.folder())
+    yield
+    for kind in kinds:
+        if kind in weights.own_models(weights.folder()):
+            forget(kind, weights.folder())
 
 
 def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:

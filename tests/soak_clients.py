@@ -23,7 +23,7 @@ from PIL import Image, PngImagePlugin
 from skimage import data
 
 from enhance import Enhancer
-from enhance.web.controls import settings_called
+from enhance.web.wishes import settings_called
 
 from .site import SETTINGS
 

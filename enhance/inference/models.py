@@ -110,6 +110,7 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "own": preset.own,
         "summary": _summary(preset, language),
         "model": preset.model,
+        "network": _called(weights.Store().find(preset.model).network),
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "scale": preset.scale,
@@ -123,7 +124,13 @@ def _summary(preset: Preset, language: str) -> str:
     if not preset.own:
         return say(language, f"about_{preset.name}")
     model = weights.Store().find(preset.model)
-    return say(language, "about_own", network=model.network, scale=preset.scale, file=model.origin)
+    about = "about_own" if preset.scale > 1 else "about_own_1x"
+    return say(language, about, network=_called(model.network), scale=preset.scale, file=model.origin)
+
+
+def _called(network: str) -> str:
+    """What the community calls a kind of network."""
+    return {"rrdbnet": "ESRGAN", "srvgg": "Compact", "span": "SPAN"}.get(network, network)
 
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _PROFILE.tobytes()
 """The ICC profile of sRGB."""
 _FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
-_NARROWEST, _GAP = 260, 24
+_NARROWEST, _WIDEST, _GAP = 260, 2048, 24
 _INK, _GREY, _PAPER, _EMPTY = (28, 30, 34), (98, 102, 110), (255, 255, 255), (236, 237, 240)
 
 
@@ -198,7 +198,9 @@ def draw_sheet(cells: Sequence[Labelled], icc: bytes | None = None) -> np.ndarra
     """The pictures in a grid on white, pixel for pixel, with their words below them: uint8 [H, W, 3] in sRGB.
 
     `icc` is the profile of them all. In place of a picture that there is none of is an empty one as large as the first.
+    One of more than 2,048 px a side is brought to that: a network of 16x makes more of a square than a sheet can hold.
     """
+    cells = [replace(cell, pixels=None if cell.pixels is None else _bounded(cell.pixels)) for cell in cells]
     sizes = [cell.pixels.shape[:2] for cell in cells if cell.pixels is not None]
     high, wide = max(size[0] for size in sizes), max(_NARROWEST, *(size[1] for size in sizes))
     large, small = _font(wide // 16), _font(wide // 22)
@@ -216,6 +218,12 @@ def draw_sheet(cells: Sequence[Labelled], icc: bytes | None = None) -> np.ndarra
         for line, words in enumerate(lines[number]):
             draw.text((left, top + high + 1.7 * large.size + 1.4 * small.size * line), words, _GREY, small)
     return np.asarray(sheet)
+
+
+def _bounded(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as they are, or with the longest side that a sheet takes."""
+    height, width = pixels.shape[:2]
+    return pixels if max(height, width) <= _WIDEST else reduce(pixels, small_size(width, height, _WIDEST))
 
 
 def _in_srgb(pixels: np.ndarray, icc: bytes | None) -> Image.Image:

@@ -19,13 +19,12 @@ from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES
 from .compare import COMPARISONS, Comparing
-from .controls import encoding_called, settings_called
-from .language import language_of
 from .line import Attention, RunState
 from .page_files import Packed, asker_of, check_together, report_name, uploaded, whole_number
 from .preview import icc_for_screen, save_png
 from .run import RUNS, BatchWork, Run
 from .views import Services
+from .wishes import encoding_called, language_of, settings_called
 
 _LOOK_SECONDS = 0.1
 _COUNTED: dict[str, Any] = {"concurrency_limit": None}

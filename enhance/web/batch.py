@@ -17,16 +17,15 @@ from ..settings import Settings
 from ..tasks import Entry
 from ..texts import name_of, say, say_measured, say_time
 from . import fragments
-from .controls import encoding_from, paper_from, settings_from
 from .fragments import escape, file_address, size
 from .history import begin_file, end_of, show_history, small_of
-from .language import language_of, on_page
 from .layout import Page
 from .line import LinePlace
 from .page_files import Many, asker_of
 from .run import BatchWork
 from .state import Visitor
 from .views import Services, Updates
+from .wishes import encoding_from, language_of, on_page, paper_from, settings_from
 
 BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""

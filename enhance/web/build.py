@@ -17,8 +17,7 @@ from .batch import BATCHES, BatchHandlers
 from .compare import COMPARISONS, CompareHandlers
 from .controls import ControlHandlers
 from .history import HistoryHandlers
-from .language import page_texts
-from .layout import SIZED, TAKEN, Page, build_page
+from .layout import Page, build_page
 from .line import WaitingLine
 from .metrics import Metrics
 from .page_files import Outbox, Owners, limits_of
@@ -40,6 +39,7 @@ from .serving import (
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
+from .wishes import SIZED, TAKEN, page_texts
 
 log = logging.getLogger(__name__)
 

@@ -19,16 +19,17 @@ import numpy as np
 from ..errors import Cancelled, EnhanceError
 from ..output.rendition import icc_for_screen, to_screen
 from ..preview import Cell, Comparison, Preview
-from ..settings import PRESETS, Settings
+from ..settings import Settings, all_presets
 from ..texts import name_of, say
 from . import fragments
-from .controls import ControlHandlers, settings_to_start
+from .controls import ControlHandlers
 from .layout import Page
-from .line import LinePlace, RunState, ToldRun
+from .line import LinePlace, RunState, ToldRun, said
 from .page_files import asker_of
 from .preview import Shown, fitting, save_png, state_of
 from .state import Upload, Visitor
-from .views import Services, Updates, said, show_preview
+from .views import Services, Updates, show_preview
+from .wishes import settings_to_start
 
 COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": None}
 """One at a time, the page's and the API's together: the others wait in a line of the program's own."""
@@ -164,7 +165,7 @@ class CompareHandlers:
     def _begin(self, request: gr.Request, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
         """Raises EnhanceError where too many wait."""
         available = self._services.available()
-        starts = [settings_to_start(name, values, visitor.shape) for name in PRESETS if name in available]
+        starts = [settings_to_start(name, values, visitor).settings for name in all_presets() if name in available]
         wanted = [fitting(settings, visitor) for settings in starts]
         turn = self._services.comparisons.enter(asker_of(request))
         comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
@@ -251,7 +252,8 @@ def _cell(language: str, name: str, visitor: Visitor, comparison: OpenComparison
     does = fragments.escape(say(language, "compare_take", name=called, about=about))
     current = ' aria-current="true"' if name == visitor.controls.preset else ""
     within = _picture(comparison.pictures.get(name)) + _words(called, about)
-    return f'<button type="button" class="cell" data-preset="{name}" aria-label="{does}"{current}>{within}</button>'
+    taken = f'data-preset="{fragments.escape(name)}" aria-label="{does}"{current}'
+    return f'<button type="button" class="cell" {taken}>{within}</button>'
 
 
 def _picture(path: Path | None) -> str:

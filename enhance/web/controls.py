@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from ..errors import SettingsError
-from ..output.formats import Encoding
 from ..output.resample import result_size
 from ..settings import PRESETS, Settings, largest_scale
 from ..texts import name_of, say
 from . import fragments
 from .history import show_history
-from .language import language_of, on_page
-from .layout import CONTROLS, SIZED, TAKEN, TUNED, Page
+from .layout import Page
 from .page_files import list_of
 from .preview import Shown, fitting
-from .state import Visitor, side_of_print
+from .state import Visitor
 from .views import (
     Services,
     Updates,
@@ -31,150 +29,31 @@ from .views import (
     show_size,
     shown_controls,
 )
+from .wishes import (
+    CONTROLS,
+    TUNED,
+    Start,
+    encoding_from,
+    encoding_of_link,
+    encoding_remembered,
+    language_of,
+    on_page,
+    paper_from,
+    paper_in,
+    settings_from,
+    settings_of_link,
+    settings_remembered,
+    settings_to_start,
+    size_in,
+)
 
 FASTER = {"anime": "anime-fast", "precise": "precise"}
 """The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
 
 
-def settings_from(values: Sequence[object], shape: tuple[int, int] | None = None) -> Settings:
-    """The settings that the controls show, for a picture of this height and width, which says the size of a print.
-
-    Raises SettingsError for what no control can give.
-    """
-    chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
-    plain = {name: value for name, value in chosen.items() if name not in ("size", *SIZED, *TAKEN)}
-    given = plain | _size_in(chosen, shape)
-    missing = [name for name, value in given.items() if value is None and name != "scale"]
-    if missing:
-        raise SettingsError("control_empty", name=missing[0])
-    return Settings(**given)
-
-
-def _size_in(chosen: Mapping[str, Any], shape: tuple[int, int] | None) -> dict[str, Any]:
-    """The setting of the size as it is said, None where its field is empty."""
-    if chosen["size"] == "paper":
-        return {"long_side": side_of_print(str(chosen["paper"]), shape)}
-    return {chosen["size"]: chosen[chosen["size"]]}
-
-
-def paper_from(values: Sequence[object]) -> str:
-    """The paper of the print that the controls ask for; empty where the size is said otherwise."""
-    chosen = dict(zip(CONTROLS, values, strict=True))
-    return str(chosen["paper"]) if chosen["size"] == "paper" else ""
-
-
-def encoding_from(values: Sequence[object]) -> Encoding:
-    """How a result is handed out by what the controls show. Raises SettingsError."""
-    chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
-    return Encoding(**{name: chosen[name] for name in TAKEN})
-
-
 def faster_than(preset: str) -> str:
-    """The preset that does the same kind of picture in less time; the same one where there is none."""
-    return preset if preset in FASTER.values() else FASTER.get(preset, "fast")
-
-
-def settings_to_start(
-    name: str | None, values: Sequence[object] | None = None, shape: tuple[int, int] | None = None
-) -> Settings:
-    """The settings of the preset called `name`, keeping the size, the tile and the reduction that are shown."""
-    shown = dict[str, Any](zip(CONTROLS, values, strict=True)) if values else {}
-    kept = {key: shown.get(key) for key in ("tile", "reduce")} | (_size_in(shown, shape) if shown else {})
-    return Settings.from_preset(name or Settings().preset, **kept)
-
-
-def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings:
-    """The settings that a link asks for: its preset, else what is `remembered`, with its values for the controls.
-
-    Raises SettingsError for what cannot be set.
-    """
-    start = Settings.from_preset(query["preset"]) if "preset" in query else remembered
-    known = [name for name in CONTROLS[1:] if name not in ("size", "paper", *TAKEN)]
-    given = {name: _value_in_link(query[name]) for name in known if name in query}
-    if "paper" in query:
-        given["long_side"] = side_of_print(query["paper"], None)
-    return start.changed(**given)
-
-
-def encoding_of_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:
-    """How a link asks for results to be handed out. Raises SettingsError."""
-    given: dict[str, Any] = {name: getattr(remembered, name) for name in TAKEN} | {
-        name: _value_in_link(query[name]) for name in TAKEN if name in query
-    }
-    return Encoding(**given)
-
-
-def _value_in_link(text: str) -> object:
-    """The number or the switch that stands in a link; the text itself where it is neither."""
-    try:
-        return {"true": True, "false": False}[text] if text in ("true", "false") else float(text)
-    except ValueError:
-        return text
-
-
-def settings_remembered(kept: object, available: Collection[str]) -> Settings:
-    """The settings that a browser kept of the last visit, but for the reduction, which is for each picture to choose.
-
-    The usual ones where they cannot be had any more.
-    """
-    try:
-        chosen: dict[str, Any] = {"size": "scale", **kept}  # type: ignore[dict-item]
-        plain = {name: chosen[name] for name in CONTROLS if name not in ("size", *SIZED, *TAKEN)}
-        settings = Settings(**plain | _size_in(chosen, None))
-    except (SettingsError, TypeError, KeyError):
-        return Settings()
-    return settings.changed(reduce=1) if settings.preset in available else Settings()
-
-
-def encoding_remembered(kept: object) -> Encoding:
-    """How the results of a browser's last visit were handed out; the usual way where that cannot be had any more."""
-    try:
-        told = {name: kept.get(name) for name in TAKEN}  # type: ignore[attr-defined]
-        told["metadata"] = {True: "keep", False: "no-location"}.get(told["metadata"], told["metadata"])
-        return Encoding(**told)
-    except (SettingsError, TypeError, AttributeError):
-        return Encoding()
-
-
-def _paper_in(kept: object) -> str:
-    return str(kept.get("paper", "")) if isinstance(kept, dict) and kept.get("size") == "paper" else ""
-
-
-def settings_called(
-    preset: str,
-    scale: float | None,
-    tuning: bool | None,
-    strength: float | None,
-    denoise: float | None,
-    sharpen: float | None,
-    saturation: float | None,
-    contrast: float | None,
-    tile: float | None,
-    fidelity: float | None,
-    reduce: float | None = None,
-    long_side: float | None = None,
-    megapixels: float | None = None,
-) -> Settings:
-    """The settings asked for. A preset that does not tune by itself does so only when one of its sliders is given."""
-    sliders = {
-        "strength": strength,
-        "fidelity": fidelity,
-        "sharpen": sharpen,
-        "saturation": saturation,
-        "contrast": contrast,
-    }
-    given = any(value is not None for value in sliders.values())
-    switch = False if tuning is False else (True if given else None)
-    more = {"denoise": denoise, "tile": tile, "reduce": reduce}
-    sizes = {"scale": scale, "long_side": long_side, "megapixels": megapixels}
-    return Settings.from_preset(preset, tuning=switch, **more, **sliders, **sizes)
-
-
-def encoding_called(format: str | None, quality: float | None, metadata: str | None) -> Encoding:
-    """How a result is to be handed out. Raises SettingsError."""
-    usual = Encoding()
-    quality = usual.quality if quality is None else quality
-    return Encoding(format or usual.format, quality, metadata or usual.metadata)  # type: ignore[arg-type]
+    """The preset that does the same kind of picture in less time; the same one where none is known."""
+    return preset if preset in FASTER.values() or preset not in PRESETS else FASTER.get(preset, "fast")
 
 
 class ControlHandlers:
@@ -194,26 +73,25 @@ class ControlHandlers:
         language = language_of(request)
         visitor = self._services.visitors.reopen(request, tab if isinstance(tab, str) else "")
         visitor.listed = list_of(request, key)
-        known = visitor.upload is not None
+        known, gone = visitor.upload is not None, self._services.missing(visitor)
         page, presets = self._page, self._services.enhancer.presets(language)
-        choices = [(name_of(language, "preset", preset["name"]), preset["name"]) for preset in presets]
         remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
-        problem = ""
+        query = request.query_params or {}
+        problem = "" if "preset" in query and not known else _why_not(kept, presets, language)
         if visitor.upload is None:
-            query, encoding = request.query_params or {}, encoding_remembered(kept)
-            visitor.paper = query.get("paper") or _paper_in(kept)
+            encoding = encoding_remembered(kept)
+            visitor.paper = query.get("paper") or paper_in(kept)
             try:
                 visitor.controls = settings_of_link(query, remembered)
                 visitor.encoding = encoding_of_link(query, encoding)
             except SettingsError as error:
                 visitor.controls, visitor.encoding, problem = remembered, encoding, error.sentence(language)
-                visitor.paper = _paper_in(kept)
+                visitor.paper = paper_in(kept)
         return {
             **show_all(page, visitor, language),
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
-            page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
-            page.controls.problem: fragments.problem(problem),
-            page.controls.about: fragments.about_presets(language, presets),
+            **self._offered(visitor, language, presets),
+            page.controls.problem: fragments.problem(gone.sentence(language) if gone else problem),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
@@ -271,8 +149,8 @@ class ControlHandlers:
             "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
             "paper": str(chosen["paper"]),
         }[kind]
-        visitor.paper = paper_from(values)
-        visitor.controls = now.changed(**_size_in({"size": kind, kind: own}, visitor.shape))
+        visitor.paper, visitor.wished = paper_from(values), {}
+        visitor.controls = now.changed(**size_in({"size": kind, kind: own}, visitor.shape))
         return show_size(self._page, visitor) | show_changed(self._page, visitor, language)
 
     def taking(self, request: gr.Request, *values: object) -> Updates:
@@ -319,13 +197,58 @@ class ControlHandlers:
         for one in shown:
             yield show_preview(self._page, visitor, one, language)
 
-    def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...] | None, language: str) -> Updates:
-        visitor.controls = settings_to_start(name, values, visitor.shape)
-        reason = {one["name"]: one["reason"] for one in self._services.enhancer.presets(language)}.get(name)
-        card = self._page.controls
+    def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:
+        card, presets = self._page.controls, self._services.enhancer.presets(language)
+        try:
+            start = settings_to_start(name, values, visitor)
+            visitor.controls, visitor.wished, offered = start.settings, start.wished, {}
+            said = fragments.problem(_unavailable(name, presets, language)) or _lowered(start, language)
+        except SettingsError as error:  # its model was removed since the page was opened
+            said, offered = fragments.problem(error.sentence(language)), self._offered(visitor, language, presets)
         return {
+            **offered,
             **{card.controls[name]: update for name, update in shown_controls(visitor).items()},
-            card.problem: fragments.problem(say(language, "unavailable", reason=reason) if reason else ""),
+            card.problem: said,
             self._page.result.chip: show_result_chip(visitor, language),
             **show_changed(self._page, visitor, language),
         }
+
+    def _offered(self, visitor: Visitor, language: str, presets: Sequence[Mapping[str, Any]]) -> Updates:
+        """The presets to choose from, one's own models among them, and what each is for."""
+        choices = [(_label(preset, language), preset["name"]) for preset in presets]
+        return {
+            self._page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
+            self._page.controls.about: fragments.about_presets(language, presets),
+        }
+
+
+def _label(preset: Mapping[str, Any], language: str) -> str:
+    """What a preset is called among the others: one's own model with its scale and its kind of network."""
+    if not preset["own"]:
+        return name_of(language, "preset", preset["name"])
+    return f"{preset['name']} · {preset['scale']}× {preset['network']}"
+
+
+def _unavailable(name: str, presets: Sequence[Mapping[str, Any]], language: str) -> str:
+    """Why a preset cannot be chosen; empty where it can. Raises SettingsError for one that there is not."""
+    reasons = {one["name"]: one["reason"] for one in presets}
+    if name not in reasons:
+        raise SettingsError("preset_unknown", preset=name, known=", ".join(reasons))
+    return say(language, "unavailable", reason=reasons[name]) if reasons[name] else ""
+
+
+def _why_not(kept: object, presets: Sequence[Mapping[str, Any]], language: str) -> str:
+    """Why what a browser kept is not begun with, where its preset is not here any more."""
+    if not isinstance(kept, dict) or "preset" not in kept:
+        return ""
+    try:
+        return _unavailable(str(kept["preset"]), presets, language)
+    except SettingsError as error:
+        return error.sentence(language)
+
+
+def _lowered(start: Start, language: str) -> str:
+    """That the network cannot make the size that was shown."""
+    largest = largest_scale(start.settings)
+    words = say(language, "size_followed_1x" if largest == 1 else "size_followed", largest=f"{largest:.3g}")
+    return fragments.note(words) if start.lowered else ""

@@ -69,7 +69,8 @@ def _about(language: str, preset: Mapping[str, Any]) -> str:
         example = f'<img alt="{words}" src="presets/{quote(name)}.jpg" loading="lazy">'
     text, here = escape(" ".join(lines)), str(preset["available"]).lower()
     caption = f"{example}<figcaption>{text}</figcaption>"
-    return f'<figure data-preset="{escape(name)}" data-here="{here}">{caption}</figure>'
+    group = f' data-group="{escape(say(language, "own_models"))}"' if preset["own"] else ""
+    return f'<figure data-preset="{escape(name)}" data-here="{here}"{group}>{caption}</figure>'
 
 
 def photo(language: str, upload: Upload, box: Box, places: Sequence[Place]) -> str:
@@ -242,15 +243,14 @@ def _bytes(count: int) -> str:
 
 def history_item(language: str, entry: Entry, standing: str, acts: Sequence[str], of_batch: bool = False) -> str:
     """A line of a visitor's list: the picture, what it is called, what became of it, and what can be done with it."""
-    settings = Settings(**entry.settings)
-    height, width = result_size(settings, entry.height, entry.width)
-    about = _size(language, width, height)
+    about = [name_of(language, "preset", entry.settings["preset"])]
     if of_batch:  # that says the rest
-        entry = replace(entry, began="")
-    else:
-        about += f" · {name_of(language, 'preset', settings.preset)}"
+        about, entry = [], replace(entry, began="")
+    with suppress(SettingsError):  # a model that was removed since has taken its scale with it
+        height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
+        about.insert(0, _size(language, width, height))
     said = [say(language, f"history_{standing}")] if standing != "done" else []
-    return _history_line(language, entry, entry.name, about, standing, said, acts)
+    return _history_line(language, entry, entry.name, " · ".join(about), standing, said, acts)
 
 
 def history_batch(

@@ -20,10 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..files import FULL
-from .language import language_asked
 from .line import LISTENERS
 from .metrics import Metrics
 from .page_files import Limits, discard_upload
+from .wishes import language_asked
 
 _API = "/gradio_api"
 _TOOLS_FACTOR = 20

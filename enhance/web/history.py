@@ -251,7 +251,7 @@ class HistoryHandlers:
     def _archive(self, entries: Sequence[Entry], language: str) -> Path:
         with self._tasks.using(*(self._tasks.result_path(entry.task_id or "") for entry in entries)):
             batch = Batch(tuple(item_of(self._tasks, entry) for entry in entries))
-            made = packed(self._services.outbox, batch, Settings(**entries[0].settings), language)
+            made = packed(self._services.outbox, batch, Settings.of_earlier(entries[0].settings), language)
         if made.archive is None:
             raise made.error or EnhanceError("result_gone")
         return made.archive

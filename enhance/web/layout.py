@@ -13,18 +13,11 @@ from gradio.components import Component
 from ..output.formats import CHOICES, FORMATS, Encoding
 from ..output.resample import PAPERS
 from ..scenes import REDUCTIONS
-from ..settings import PRESETS, RANGES, SIZES, Settings, scales
+from ..settings import PRESETS, RANGES, Settings, scales
+from .wishes import CONTROLS, SIZED, TUNED
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
 STEPS = {"contrast": 0.01, "tile": 64}  # the other sliders move by 0.05
-TUNED = ("strength", "fidelity", "sharpen", "saturation", "contrast")
-"""The sliders that rest while tuning is off."""
-SIZED = (*SIZES, "paper")
-"""The ways to say the size of the result, each by a field of its own; a print is that of its longer side in pixels."""
-TAKEN = ("format", "quality", "metadata")
-CONTROLS = ("preset", "size", *SIZED, *TAKEN, "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile", "reduce")
-"""The controls in the order in which every handler of the page gets their values."""
-
 Words = Callable[[str], Any]
 """Gives a component the text of a key, which the browser puts in by itself."""
 

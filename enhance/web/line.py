@@ -14,12 +14,15 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from ..errors import EnhanceError
+from ..texts import say, say_time
 from .page_files import Asker
 
 T = TypeVar("T")
 UNHEARD_SECONDS = 30.0
 """How long what waits for its turn keeps its place while nobody listens to what will come of it."""
-
+PREVIEWS_ON_THE_WAY = 16
+"""How many previews clients may have on the way, a quarter of them one alone, and how many
+comparisons may wait; the page's previews replace each other."""
 
 _GOING: set[Background[Any]] = set()
 """All that goes on in the background, for the end of the server."""
@@ -261,3 +264,18 @@ class WaitingLine:
             if turn.began is not None:
                 self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
             self._changed.notify_all()
+
+
+def said(language: str, state: RunState) -> tuple[str, float | None]:
+    """How far a run is in words, and as a share of 1."""
+    if state.ahead:
+        return say(language, "waiting_place", ahead=state.ahead), None
+    if state.total == 0:
+        return say(language, "starting"), None
+    if state.writing:
+        return say(language, "writing"), 1.0
+    share = state.done / state.total
+    words = [say(language, "share_done", percent=int(100 * share))]
+    if state.left is not None:
+        words.append(say(language, "left", time=say_time(language, state.left)))
+    return " · ".join(words), share

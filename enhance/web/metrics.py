@@ -128,7 +128,8 @@ class _Counts:
         memory.set_function(lambda: psutil.Process().memory_info().rss)
 
     def ended(self, kind: str, preset: str, outcome: str, info: Mapping[str, Any] | None) -> None:
-        self._pictures.labels(kind, preset if preset in PRESETS else "other", outcome).inc()
+        known = preset in PRESETS or kind == "comparison"  # all presets together; one's own models count as one
+        self._pictures.labels(kind, preset if known else "own", outcome).inc()
         if info is None or info["cached"]:
             return  # a stored result has the seconds of the run that made it, which was counted then
         for stage in _STAGES:

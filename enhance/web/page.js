@@ -154,7 +154,10 @@
       input.setAttribute("aria-describedby", figure.id);
       const here = figure.dataset.here === "true";
       if (input.disabled === here) input.disabled = !here;
-      input.closest("label").classList.toggle("away", !here);
+      const [label, group] = [input.closest("label"), figure.dataset.group];
+      label.classList.toggle("away", !here);
+      label.classList.toggle("own", Boolean(group));
+      if (group && label.parentElement.dataset.group !== group) label.parentElement.dataset.group = group;
     }
   };
   const point = (event) => {

@@ -26,10 +26,10 @@ from ..picture import Box, Picture, read_picture
 from ..preview import Preview
 from ..settings import Settings, largest_scale, network_key, signature
 from ..texts import say
-from .language import reason
 from .metrics import Metrics
 from .page_files import Limits
 from .state import Asked, Upload, Visitor
+from .wishes import reason
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""

@@ -27,10 +27,9 @@ from ..settings import Settings
 from ..tasks import Entry, download_name
 from ..texts import say, say_measured
 from . import fragments
-from .controls import encoding_from, settings_from
 from .history import begin, item_of, recorded, show_history
 from .layout import Page
-from .line import Background, LinePlace, RunState, ToldRun
+from .line import Background, LinePlace, RunState, ToldRun, said
 from .page_files import Many, Packed, asker_of, packed, report_name
 from .preview import save_pair
 from .state import Finished, PageRun, Upload, Visitor
@@ -39,12 +38,12 @@ from .views import (
     Updates,
     keep_for_page,
     result_is_current,
-    said,
     show_bar,
     show_progress,
     show_result,
     show_view,
 )
+from .wishes import encoding_from, settings_from
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""

@@ -27,11 +27,10 @@ from ..settings import Settings
 from ..texts import LANGUAGES, say
 from .fragments import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
-from .language import LanguageOfLinks, page_texts
-from .layout import CONTROLS, SIZED
 from .metrics import METRICS, Metrics, asked_from_here
 from .page_files import Limits, PageFolder, limits_of
 from .state import MOST_VISITORS
+from .wishes import CONTROLS, SIZED, LanguageOfLinks, page_texts
 
 log = logging.getLogger(__name__)
 

@@ -106,6 +106,7 @@ class Visitor:
         self.hints: tuple[Hint, ...] | None = None
         self.controls = Settings()
         self.paper = ""  # the print that gives their size, if one does
+        self.wished: dict[str, Any] = {}  # the size that was chosen before a network came that cannot make it
         self.encoding = Encoding()  # how results are handed out
         self.preview: Preview | None = None
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them

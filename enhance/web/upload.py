@@ -17,20 +17,20 @@ from ..output.resample import result_size
 from ..picture import inspect, reduced_size
 from ..preview import choose_box
 from ..scenes import Hint
-from ..settings import SIZES, Settings
+from ..settings import Settings, find_preset
 from ..tasks import Entry
 from ..texts import say, say_time
 from . import fragments
 from .batch import BatchHandlers, depict, lacking, work_of
-from .controls import faster_than, paper_from, settings_from
+from .controls import faster_than
 from .history import asked_for, show_history
-from .language import on_page
 from .layout import EXAMPLES, Page
 from .page_files import Many, check_together
 from .preview import SIZE, fitting
 from .run import restored
 from .state import MOST_PLACES, Upload, Visitor, side_of_print
 from .views import Services, Updates, show_all, show_bar, show_photo, show_size, show_view, take_picture
+from .wishes import on_page, paper_from, settings_from, settings_to_start
 
 LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
@@ -108,12 +108,12 @@ class UploadHandlers:
         shown[card.estimate] = fragments.estimate(language, seconds, memory, len(self._services.line))
         clean = next((one.preset for one in found if one.looks == "clean"), None)
         tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
-        shown[card.tips] = "".join([*tips, self._faster(upload, settings, seconds, clean, language)])
+        shown[card.tips] = "".join([*tips, self._faster(visitor, values, seconds, clean, language)])
         return shown
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
         visitor, language = self._services.asker(request)
-        limits, begun = self._services.limits, visitor.choose()
+        limits, begun, controls = self._services.limits, visitor.choose(), visitor.controls
         if path is None:
             yield self.put_away(request)
             return
@@ -123,6 +123,7 @@ class UploadHandlers:
             if visitor.upload is not None:
                 settings = settings.changed(reduce=1)  # the one chosen before suited that picture
             picture = self._services.previews.picture(path)
+            settings = settings if visitor.controls == controls else visitor.controls  # a preset chosen meanwhile
             upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)
         except Exception as error:
             why = self._services.reason(language, error, "A picture could not be taken")
@@ -211,15 +212,17 @@ class UploadHandlers:
             return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
         return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
 
-    def _faster(self, upload: Upload, settings: Settings, seconds: float, clean: str | None, language: str) -> str:
+    def _faster(
+        self, visitor: Visitor, values: tuple[object, ...], seconds: float, clean: str | None, language: str
+    ) -> str:
         """A preset that takes less than half the time, where that is long; for a clean picture, `clean` is its own."""
-        available = self._services.available()
-        clean = clean if clean in available and settings.scene is None else None
-        name = clean or faster_than(settings.preset)
-        if seconds <= LONG_SECONDS or name == settings.preset or name not in available:
+        available, preset = self._services.available(), find_preset(str(values[0]))
+        clean = clean if clean in available and preset.scene is None and not preset.own else None
+        name = clean or faster_than(preset.name)
+        if seconds <= LONG_SECONDS or name == preset.name or name not in available:
             return ""
-        same = {one: getattr(settings, one) for one in (*SIZES, "reduce")}
-        other = self._seconds(upload, Settings.from_preset(name, **same))
+        assert visitor.upload is not None
+        other = self._seconds(visitor.upload, settings_to_start(name, values, visitor).settings)
         if other >= seconds / 2:
             return ""
         words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))

@@ -23,24 +23,21 @@ from ..output.resample import result_size
 from ..output.result import WholePicture
 from ..picture import Facts, Picture
 from ..preview import choose_box
-from ..settings import SIZES, Settings, largest_scale, scales, signature
+from ..settings import SIZES, Settings, find_preset, largest_scale, scales, signature
 from ..tasks import download_name
-from ..texts import say, say_time, straight
+from ..texts import say, straight
 from . import fragments
-from .language import language_of, reason
-from .layout import TUNED, Page, RunCard
-from .line import RunState, WaitingLine
+from .layout import Page, RunCard
+from .line import PREVIEWS_ON_THE_WAY, RunState, WaitingLine, said
 from .metrics import Metrics
 from .page_files import Limits, Outbox, Owners
 from .preview import SIZE, Previews, Shown, save_thumbnail, state_of
 from .state import Finished, Upload, Visitor, Visitors
+from .wishes import TUNED, language_of, reason
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
-PREVIEWS_ON_THE_WAY = 16
-"""How many previews clients may have on the way, a quarter of them one alone, and how many
-comparisons may wait; the page's previews replace each other."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,20 @@ class Services:
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
         """Who sent the request, and the language that they read."""
-        return self.visitors.of(request), language_of(request)
+        visitor = self.visitors.of(request)
+        self.missing(visitor)
+        return visitor, language_of(request)
+
+    def missing(self, visitor: Visitor) -> SettingsError | None:
+        """Why the visitor's preset is not here any more, if it is not: the usual one has its place from now on."""
+        controls = visitor.controls
+        try:
+            if find_preset(controls.preset).scale != controls.factor:  # another model of that name
+                visitor.controls = Settings.from_preset(controls.preset)
+        except SettingsError as error:
+            visitor.controls = Settings()
+            return error
+        return None
 
     def available(self) -> set[str]:
         """The names of the presets that can be chosen here."""
@@ -318,18 +328,3 @@ def keep_for_page(visitor: Visitor, upload: Upload, whole: WholePicture, result:
     except OSError as error:
         raise explained(download, error) from error
     return Finished(upload, result.info, download, before, after)
-
-
-def said(language: str, state: RunState) -> tuple[str, float | None]:
-    """How far a run is in words, and as a share of 1."""
-    if state.ahead:
-        return say(language, "waiting_place", ahead=state.ahead), None
-    if state.total == 0:
-        return say(language, "starting"), None
-    if state.writing:
-        return say(language, "writing"), 1.0
-    share = state.done / state.total
-    words = [say(language, "share_done", percent=int(100 * share))]
-    if state.left is not None:
-        words.append(say(language, "left", time=say_time(language, state.left)))
-    return " · ".join(words), share

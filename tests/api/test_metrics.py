@@ -91,7 +91,7 @@ def test_no_label_has_a_visitors_word(site):
     labels = [label for family in families for sample in family.samples for label in sample.labels.items()]
     values = {name: {value for label, value in labels if label == name} for name, _ in labels}
     assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason"}
-    assert values["preset"] <= PRESETS.keys() | {"other"}  # a model of one's own, or all of them side by side
+    assert values["preset"] <= PRESETS.keys() | {"own", "all"}  # a model of one's own, or all presets side by side
     assert values["reason"] <= catalogue().keys()
 
 

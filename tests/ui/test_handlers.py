@@ -24,14 +24,14 @@ from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
 from enhance.web.batch import BatchHandlers
 from enhance.web.controls import ControlHandlers
-from enhance.web.language import page_texts
-from enhance.web.layout import CONTROLS, Page, build_page
+from enhance.web.layout import Page, build_page
 from enhance.web.page_files import Asker, Limits, Outbox, Owners, PageFolder, asker_of
 from enhance.web.preview import SIZE, Previews, save_thumbnail
 from enhance.web.run import ResultHandlers, RunHandlers
 from enhance.web.state import Upload, Visitor, Visitors
 from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
+from enhance.web.wishes import CONTROLS, page_texts
 
 FAST = Settings.from_preset("anime-fast").as_dict()
 SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": "keep"}

@@ -11,10 +11,11 @@ import pytest
 
 from enhance.settings import Settings
 from enhance.tasks import Entry, TaskStore
-from enhance.web.controls import ControlHandlers, settings_from
+from enhance.web.controls import ControlHandlers
 from enhance.web.history import HistoryHandlers
 from enhance.web.page_files import Asker, list_of
 from enhance.web.run import ResultHandlers, RunHandlers
+from enhance.web.wishes import settings_from
 
 from .test_handlers import REQUEST, VALUES, page, run, services, session, visitor
 

@@ -17,9 +17,9 @@ from PIL import Image
 from enhance.inference.turns import Turn
 from enhance.web.batch import BatchHandlers
 from enhance.web.history import HistoryHandlers, show_history
-from enhance.web.layout import CONTROLS
 from enhance.web.page_files import list_of
 from enhance.web.upload import FilesHandlers
+from enhance.web.wishes import CONTROLS
 
 from ..site import photo
 from .test_handlers import REQUEST, VALUES, page, services, session

@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance.output.formats import FORMATS
-from enhance.web.layout import CONTROLS
+from enhance.web.wishes import CONTROLS
 
 from .journey import PATIENCE, choose, enhance, how_it_was_made, wait_for_chip
 

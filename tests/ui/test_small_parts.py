@@ -17,9 +17,9 @@ from enhance.config import Config
 from enhance.picture import inspect, read_picture
 from enhance.settings import Settings
 from enhance.tasks import download_name
-from enhance.web.language import language_of, reason
 from enhance.web.page_files import Limits, Outbox, PageFolder, limits_of
 from enhance.web.preview import KeptPictures
+from enhance.web.wishes import language_of, reason
 
 
 @pytest.mark.parametrize(

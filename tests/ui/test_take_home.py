@@ -17,20 +17,13 @@ from enhance.batch import Item
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
 from enhance.output.resample import result_size
-from enhance.web.controls import (
-    ControlHandlers,
-    encoding_of_link,
-    encoding_remembered,
-    settings_from,
-    settings_of_link,
-)
-from enhance.web.language import on_page
-from enhance.web.layout import CONTROLS
+from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page as Parts
 from enhance.web.page_files import Many
 from enhance.web.run import ResultHandlers
 from enhance.web.state import side_of_print
 from enhance.web.views import Services
+from enhance.web.wishes import CONTROLS, encoding_of_link, encoding_remembered, on_page, settings_from, settings_of_link
 
 from ..site import Site, photo
 from .journey import PATIENCE, choose, download, enhance, wait_for_chip

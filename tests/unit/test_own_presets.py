@@ -21,7 +21,7 @@ SCALES = {"esrgan-1x": 1, "compact-2x": 2, "compact-3x": 3, "esrgan-8x": 8}
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_store: None) -> Path:
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     return tmp_path / "weights"
 
@@ -100,7 +100,7 @@ def test_it_is_listed_after_the_presets_that_ship_as_ones_own(own_folder: Path, 
         "denoises": False,
     }
     assert mine["settings"]["strength"], mine["settings"]["fidelity"] == (1.0, 0.0)
-    assert mine["summary"].startswith("Your own model from model.pth: srvgg, 2× as large")
+    assert mine["summary"].startswith("Your own model from model.pth: Compact, 2× as large")
     assert enhancer.presets("zh-CN")[-1]["summary"].startswith("您自己的模型")
     assert 0 <= mine["relative_time"] < 0.01
 

@@ -14,9 +14,8 @@ from enhance.output.resample import PAPERS
 from enhance.picture import CHOICES
 from enhance.report import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, say_time
-from enhance.web.language import page_texts
-from enhance.web.layout import SIZED, TUNED
 from enhance.web.page_files import Limits
+from enhance.web.wishes import SIZED, TUNED, page_texts
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT / "app.py", *(ROOT / "enhance").rglob("*.py"), *(ROOT / "weights").rglob("*.py")]
