@@ -88,22 +88,26 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.grown(MARGIN * settings.reduce, width, height).on_grid(settings.reduce, width, height)
 
 
-def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
+def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone.
+
+    The third is how well that explains the photo, in dB; None where it is smaller than the photo.
+    """
     result = _rows_of(piece, settings)
-    height, _ = result.size
-    after = result.rows(0, height)
-    before = enlarge(_channels(piece.picture), result.grid, 0, height)
-    window = result.grid.window(piece.box)
-    return before[window], after[window]
+    rows, window = result.rows(0, result.size[0]), result.grid.window(piece.box)
+    down, across = window
+    before = enlarge(_channels(piece.picture), result.grid, down.start, down.stop)[:, across]
+    return before, rows[window], _fidelity_db(piece, result, rows)
 
 
-def fidelity_db(piece: Piece, settings: Settings) -> float:
-    """How well the result of the square alone explains the photo, in dB."""
-    box, outer, result = piece.box, piece.outer, _rows_of(piece, settings)
+def _fidelity_db(piece: Piece, result: ResultRows, rows: np.ndarray) -> float | None:
+    """How well the square alone explains the photo, in dB, by all rows of the result; None where that is smaller."""
+    box, outer = piece.box, piece.outer
+    if result.is_smaller:
+        return None
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
-    meter = FidelityMeter(result, inside.reduced(settings.reduce))
-    meter.add(result.rows(0, result.size[0]))
+    meter = FidelityMeter(result, inside.reduced(result.settings.reduce))
+    meter.add(rows)
     return meter.decibels()
 
 
@@ -116,7 +120,7 @@ def look(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
 
 def agreement_db(preview: Preview, rows: ResultRows) -> float:
     """The PSNR in dB between a preview and the finished pixels of its square; equal pixels count as 99 dB."""
-    _, previewed = render(preview.piece, rows.settings)
+    _, previewed, _ = render(preview.piece, rows.settings)
     down, across = rows.grid.window(preview.piece.box)
     final = rows.rows(down.start, down.stop)[:, across]
     error = np.mean((previewed.astype(np.float64) - final) ** 2)
@@ -223,7 +227,7 @@ def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) 
             known.setdefault(preview.piece.network_key, preview)
             spent = preview.info["seconds"]
             seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
-            return Cell(settings, preview, seconds, fidelity_db(preview.piece, settings))
+            return Cell(settings, preview, seconds, preview.info["fidelity_db"])
     except Cancelled:
         raise
     except EnhanceError as error:

@@ -77,7 +77,7 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     kept = np.maximum(share(var(grey, 2), noise), share(var(x, 2), 3 * noise))
     clean = box(kept, 2) * x + box((1 - kept) * box(x, 2), 2)
     detail = clean - ndimage.gaussian_filter(clean, (0.8, 0.8, 0), mode="mirror", radius=3)
-    clean = np.clip(clean + 1.75 * flaws.softness * detail, 0, 255) if flaws.softness else clean
+    clean = np.clip(clean + 2 * flaws.softness * detail, 0, 255) if flaws.softness else clean
     y = strength * network + (1 - strength) * up(clean)
     d = averaged(y)
     differences = [
@@ -88,7 +88,7 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     missing = (np.array(differences) * weights[..., None]).sum(0) / weights.sum(0)[..., None]
     eps = max(25, (1.5 * flaws.noise) ** 2)
     v = var(d, 2).mean(2, keepdims=True)
-    w = v / (v + eps / 2)
+    w = v / (v + eps / 4)
     return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
 
 
