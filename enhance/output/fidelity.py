@@ -147,7 +147,7 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     """C, what of the difference D is to be put in: its structure where the result has some, else its broad tone."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
     spread = _grey(_variance(averages, _TEXTURE_RADIUS))
-    textured = cv2.merge([spread / (spread + smoothness / 4)] * 3)
+    textured = cv2.merge([spread / (spread + smoothness / 2)] * 3)
     tone = _mean(missing, _BROAD_RADIUS)
     return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
 

@@ -82,5 +82,5 @@ def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
 SOFT = tuple(
     Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, moved=1)))
     for factor in (2, 4)
-)
-"""On the picture's own grid, and on another one."""
+) + (Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),)
+"""Made smaller and enlarged on the picture's own grid, and on another one; and blurred."""

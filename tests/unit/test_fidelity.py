@@ -88,7 +88,7 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     missing = (np.array(differences) * weights[..., None]).sum(0) / weights.sum(0)[..., None]
     eps = max(25, (1.5 * flaws.noise) ** 2)
     v = var(d, 2).mean(2, keepdims=True)
-    w = v / (v + eps / 4)
+    w = v / (v + eps / 2)
     return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
 
 
