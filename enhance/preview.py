@@ -20,7 +20,7 @@ from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, memory
 from .files import place_whole
 from .inference.turns import Progress
 from .info import faithfulness, output_of, timestamp
-from .output.fidelity import Photo
+from .output.fidelity import DIFFERENCE_HALO, Photo
 from .output.png import encode_png
 from .output.rendition import SRGB, Labelled, draw_sheet, icc_for_screen
 from .output.resample import Cut, enlarge
@@ -94,17 +94,21 @@ def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray, fl
     The third is how well that explains the photo, in dB; None where it is smaller than the photo.
     """
     result = _rows_of(piece, settings)
-    rows, window = result.rows(0, result.size[0]), result.grid.window(piece.box)
-    down, across = window
+    height, width = result.size
+    down, across = result.grid.window(piece.box)
+    halo = math.ceil((DIFFERENCE_HALO + 2) * height / piece.photo.height)
+    low, high = max(down.start - halo, 0), min(down.stop + halo, height)
+    rows = result.rows(low, high)
     before = enlarge(_channels(piece.picture), result.grid, down.start, down.stop)[:, across]
-    return before, rows[window], _fidelity_db(piece, result, rows)
+    after = rows[down.start - low : down.stop - low, across]
+    around = np.zeros((height, width, result.channels), rows.dtype)
+    around[low:high] = rows
+    return before, after, None if result.is_smaller else _fidelity_db(piece, result, around)
 
 
-def _fidelity_db(piece: Piece, result: ResultRows, rows: np.ndarray) -> float | None:
-    """How well the square alone explains the photo, in dB, by all rows of the result; None where that is smaller."""
+def _fidelity_db(piece: Piece, result: ResultRows, rows: np.ndarray) -> float:
+    """How well the square alone explains the photo, in dB; of the `rows` only those in and near it count."""
     box, outer = piece.box, piece.outer
-    if result.is_smaller:
-        return None
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = FidelityMeter(result, inside.reduced(result.settings.reduce))
     meter.add(rows)

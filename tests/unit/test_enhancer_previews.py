@@ -140,6 +140,7 @@ def test_a_preview_has_the_fidelity_of_its_square_and_the_sliders_change_it(enha
     smaller = enhancer.retune(whole, RAW.changed(long_side=30))
 
     assert whole.info["fidelity_db"] == pytest.approx(run, abs=0.01)
+    assert smaller.before.shape == smaller.after.shape != whole.before.shape
     assert faithful.info["fidelity_db"] > run + 1
     assert smaller.info["fidelity_db"] is None
 
