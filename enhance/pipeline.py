@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -184,7 +184,8 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
         of = record.picture
         notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, told=of.metadata)
         output = output_handed_out(output, path, encoding, notes)
-    record.add(fidelity_db=origin.fidelity_db and float(origin.fidelity_db))
+    with suppress(ValueError):  # what somebody else has written there
+        record.add(fidelity_db=origin.fidelity_db and float(origin.fidelity_db))
     return record.info(output, cached=True)
 
 

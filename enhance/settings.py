@@ -74,7 +74,7 @@ PRESETS: dict[str, Preset] = {
             sharpen=0.05,
         ),
         Preset("precise", "span-x4", strength=0.8, fidelity=1.0),
-        Preset("gentle-2x", "realesrgan-x2plus", scale=2, strength=0.65, fidelity=1.0, sharpen=0.05),
+        Preset("gentle-2x", "realesrgan-x2plus", scale=2, strength=0.6, fidelity=1.0, sharpen=0.05),
     )
 }
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""
