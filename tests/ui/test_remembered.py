@@ -39,7 +39,7 @@ def test_the_next_visit_begins_with_the_settings_of_the_last(open_page, site):
 
     expect(again.locator("#scale input[value='2']")).to_be_checked(timeout=PATIENCE)
     expect(again.locator("#changed")).to_contain_text("changed", timeout=PATIENCE)
-    assert value_of(again, "strength") == "0.7"
+    assert value_of(again, "strength") == "0.65"
     again.locator("#reset").click()
     expect(again.locator("#strength input[type=range]")).to_have_value("0.6", timeout=PATIENCE)
     again.close()
