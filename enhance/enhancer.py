@@ -228,7 +228,8 @@ class Enhancer:
             raise SettingsError("new_preview", preset=settings.preset)
         changed = record.info()
         info = info | {name: changed[name] for name in ("signature", "preset", "settings", "tile")}
-        return Preview(*render(preview.piece, settings), preview.piece, info)
+        before, after, decibels = render(preview.piece, settings)
+        return Preview(before, after, preview.piece, info | {"fidelity_db": decibels})
 
     @contextmanager
     def result_rows(self, task_id: str, picture: Picture | None = None) -> Iterator[ResultRows]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -184,6 +184,8 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
         of = record.picture
         notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, told=of.metadata)
         output = output_handed_out(output, path, encoding, notes)
+    with suppress(ValueError):  # what somebody else has written there
+        record.add(fidelity_db=origin.fidelity_db and float(origin.fidelity_db))
     return record.info(output, cached=True)
 
 
@@ -196,8 +198,7 @@ def make(
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record, output, scene)
         rendition = others.watch.finished(rows) if others.watch else None
-        smaller = any(after < before for after, before in zip(rows.size, record.seen.rgb.shape, strict=False))
-        meter = None if smaller else FidelityMeter(rows)
+        meter = None if rows.is_smaller else FidelityMeter(rows)
         written, seconds = write_png(
             rows,
             target.path,
@@ -243,9 +244,9 @@ def make_preview(
     photo = scene.photo(seen, settings, record.seen.flaws, seen_outer)
     whole = record.picture.height, record.picture.width
     piece = Piece(part, photo, network, box, outer, whole, record.network_key, patches)
-    before, after = render(piece, settings)
+    before, after, decibels = render(piece, settings)
     record.stage("tuning")
-    record.add(preview=asdict(box), **scene.describe())
+    record.add(preview=asdict(box), fidelity_db=decibels, **scene.describe())
     return Preview(before, after, piece, record.info())
 
 

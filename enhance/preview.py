@@ -20,7 +20,7 @@ from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, memory
 from .files import place_whole
 from .inference.turns import Progress
 from .info import faithfulness, output_of, timestamp
-from .output.fidelity import Photo
+from .output.fidelity import DIFFERENCE_HALO, Photo
 from .output.png import encode_png
 from .output.rendition import SRGB, Labelled, draw_sheet, icc_for_screen
 from .output.resample import Cut, enlarge
@@ -88,22 +88,30 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.grown(MARGIN * settings.reduce, width, height).on_grid(settings.reduce, width, height)
 
 
-def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone."""
+def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """Before (the input enlarged bicubically) and after (the tuned network output) of the square alone.
+
+    The third is how well that explains the photo, in dB; None where it is smaller than the photo.
+    """
     result = _rows_of(piece, settings)
-    height, _ = result.size
-    after = result.rows(0, height)
-    before = enlarge(_channels(piece.picture), result.grid, 0, height)
-    window = result.grid.window(piece.box)
-    return before[window], after[window]
+    height, width = result.size
+    down, across = result.grid.window(piece.box)
+    halo = math.ceil((DIFFERENCE_HALO + 2) * height / piece.photo.height)
+    low, high = max(down.start - halo, 0), min(down.stop + halo, height)
+    rows = result.rows(low, high)
+    before = enlarge(_channels(piece.picture), result.grid, down.start, down.stop)[:, across]
+    after = rows[down.start - low : down.stop - low, across]
+    around = np.zeros((height, width, result.channels), rows.dtype)
+    around[low:high] = rows
+    return before, after, None if result.is_smaller else _fidelity_db(piece, result, around)
 
 
-def fidelity_db(piece: Piece, settings: Settings) -> float:
-    """How well the result of the square alone explains the photo, in dB."""
-    box, outer, result = piece.box, piece.outer, _rows_of(piece, settings)
+def _fidelity_db(piece: Piece, result: ResultRows, rows: np.ndarray) -> float:
+    """How well the square alone explains the photo, in dB; of the `rows` only those in and near it count."""
+    box, outer = piece.box, piece.outer
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
-    meter = FidelityMeter(result, inside.reduced(settings.reduce))
-    meter.add(result.rows(0, result.size[0]))
+    meter = FidelityMeter(result, inside.reduced(result.settings.reduce))
+    meter.add(rows)
     return meter.decibels()
 
 
@@ -116,7 +124,7 @@ def look(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
 
 def agreement_db(preview: Preview, rows: ResultRows) -> float:
     """The PSNR in dB between a preview and the finished pixels of its square; equal pixels count as 99 dB."""
-    _, previewed = render(preview.piece, rows.settings)
+    _, previewed, _ = render(preview.piece, rows.settings)
     down, across = rows.grid.window(preview.piece.box)
     final = rows.rows(down.start, down.stop)[:, across]
     error = np.mean((previewed.astype(np.float64) - final) ** 2)
@@ -223,7 +231,7 @@ def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) 
             known.setdefault(preview.piece.network_key, preview)
             spent = preview.info["seconds"]
             seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
-            return Cell(settings, preview, seconds, fidelity_db(preview.piece, settings))
+            return Cell(settings, preview, seconds, preview.info["fidelity_db"])
     except Cancelled:
         raise
     except EnhanceError as error:

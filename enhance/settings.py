@@ -18,7 +18,7 @@ from .texts import name_of, say
 log = logging.getLogger(__name__)
 
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
-PIPELINE = 3
+PIPELINE = 4
 
 _MOST = 999_999
 """More pixels along a side, and more megapixels, than any picture has."""
@@ -59,7 +59,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("gentle", "realesrgan-x4plus", strength=0.65, fidelity=1.0, sharpen=0.05),
+        Preset("gentle", "realesrgan-x4plus", strength=0.6, fidelity=1.0, sharpen=0.05),
         Preset("original", "realesrgan-x4plus", tuning=False),
         Preset("anime", "realesrgan-x4plus-anime"),
         Preset("anime-fast", "realesr-animevideov3"),
@@ -69,13 +69,13 @@ PRESETS: dict[str, Preset] = {
             "fast",
             "realesr-general-x4v3",
             partner="realesr-general-wdn-x4v3",
-            strength=0.65,
+            strength=0.6,
             fidelity=1.0,
             denoise=0.5,
             sharpen=0.05,
         ),
         Preset("precise", "span-x4", strength=0.8, fidelity=1.0),
-        Preset("gentle-2x", "realesrgan-x2plus", scale=2, strength=0.65, fidelity=1.0, sharpen=0.05),
+        Preset("gentle-2x", "realesrgan-x2plus", scale=2, strength=0.6, fidelity=1.0, sharpen=0.05),
     )
 }
 """By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""
@@ -130,7 +130,7 @@ class Settings:
     preset: str = DEFAULT_PRESET
     scale: float | None = None
     tuning: bool = True
-    strength: float = 0.65
+    strength: float = 0.6
     fidelity: float = 1.0
     denoise: float = 0.0
     sharpen: float = 0.05

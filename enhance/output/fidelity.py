@@ -32,7 +32,7 @@ Rows = Callable[[int, int], np.ndarray]
 _BLURS = (0.6, 1.2)
 _BLUR_TAPS = 11
 _CLEANED_RADIUS, _CORRECTED_RADIUS, _TEXTURE_RADIUS, _BROAD_RADIUS = 2, 1, 2, 7
-_DEBLUR_SIGMA, _DEBLUR_TAPS, _DEBLUR_GAIN = 0.8, 7, 1.75
+_DEBLUR_SIGMA, _DEBLUR_TAPS, _DEBLUR_GAIN = 0.8, 7, 2.0
 _NOISE_OF_A_CHANNEL = 3.0  # grain that differs from channel to channel is weaker in the grey that it is measured on
 DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
 """Rows above and below that a difference depends on."""

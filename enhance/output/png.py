@@ -10,7 +10,7 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,12 +102,14 @@ class PngEncoder:
             self._write_block(rows[first : first + step])
         self.rows += len(rows)
 
-    def finish(self) -> None:
-        """Write what is left; ValueError if rows are missing."""
+    def finish(self, texts: Sequence[tuple[str, str]] = ()) -> None:
+        """Write what is left, and texts behind the pixels; ValueError if rows are missing."""
         if self.rows < self.height:
             raise ValueError(f"only {self.rows} of {self.height} rows were written")
         self._pack(self._deflate.flush())
         self._push_packed()
+        for key, value in texts:
+            self._push(_text_chunk(key, value))
         self._push(make_chunk(b"IEND", b""))
 
     def _write_block(self, rows: np.ndarray) -> None:
@@ -162,6 +164,8 @@ class PngWriter:
         self.path, self._form = Path(path), form
         self.sha256 = ""
         self.bytes_written = 0
+        self.texts_behind: list[tuple[str, str]] = []
+        """Keywords and values that are known only when the rows are written."""
         self._part = PartFile(self.path)
 
     def __enter__(self) -> PngWriter:
@@ -187,7 +191,7 @@ class PngWriter:
             if rows < height:
                 raise StorageError("rows_missing", name=self.path.name, rows=rows, height=height)
             with self._part.explained():
-                self._encoder.finish()
+                self._encoder.finish(self.texts_behind)
                 self._file.close()
             self._part.keep()
         self.sha256 = self._encoder.sha256.hexdigest()

@@ -289,7 +289,13 @@ class Averages:
         """The new rows that are whole with these `rows` [n, W, C] of the picture, float32 [m, new_width, C]."""
         first, last = self._taken, self._taken + len(rows)
         across = self._width / (self._covered or rows.shape[1])
-        narrow = cv2.resize(rows.astype(np.float32), None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        rows = rows.astype(np.float32)
+        if first % self._ratio == last % self._ratio == 0:  # whole blocks need no sums
+            self._taken, self.finished = last, round(last / self._ratio)
+            size = None if self._covered else (self._width, self.finished - round(first / self._ratio))
+            means = cv2.resize(rows, size, fx=across, fy=1 / self._ratio, interpolation=cv2.INTER_AREA)
+            return means.reshape(-1, self._width, rows.shape[2])
+        narrow = cv2.resize(rows, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
         narrow = narrow.reshape(len(rows), self._width, -1)
         end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
         borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first

@@ -69,6 +69,11 @@ class ResultRows:
         return self.tuning.size
 
     @property
+    def is_smaller(self) -> bool:
+        """Whether the result is smaller than the photo: then there is no telling how well it explains that."""
+        return self.size[0] < self.photo.height or self.size[1] < self.photo.width
+
+    @property
     def channels(self) -> int:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
         return (1 if self.picture.grey else 3) + (0 if self.picture.alpha is None else 1)
@@ -120,11 +125,15 @@ class FidelityMeter:
             self._measure(end, end if whole else end - DIFFERENCE_HALO)
 
     def _measure(self, end: int, last: int) -> None:
-        missing = difference(self._photo.part(self._first, end), self._known)
-        box = self._box
-        top, bottom = max(self._measured, box.top), max(self._measured, min(last, box.top + box.height))
-        seen = missing[top - self._first : bottom - self._first, box.left : box.left + box.width]
-        self._squares += float(np.square(seen).sum(dtype=float))
+        box, halo = self._box, DIFFERENCE_HALO
+        top, bottom = max(self._measured, box.top), min(last, box.top + box.height)
+        if top < bottom:
+            low, high, left = max(top - halo, 0), min(bottom + halo, end), max(box.left - halo, 0)
+            columns = slice(left, box.left + box.width + halo)
+            known = self._known[low - self._first : high - self._first, columns]
+            missing = difference(self._photo.part(low, high)[:, columns], known)
+            seen = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
+            self._squares += float(np.square(seen).sum(dtype=float))
         first, self._measured = max(last - DIFFERENCE_HALO, 0), last
         self._known, self._first = self._known[first - self._first :], first
 
@@ -219,8 +228,8 @@ def write_png(
 ) -> tuple[Written, dict[str, float]]:
     """Write the result to `path`, whole or not at all; gives the file, and the seconds of `tuning` and of `encode`.
 
-    The file carries `signature` and the input's checksum, so that it is known again; what is in `passing` takes the
-    same rows. Raises StorageError, or Cancelled when `stop` is set.
+    The file carries `signature` and the input's checksum, so that it is known again, and what a meter among those in
+    `passing` has measured; they take the same rows. Raises StorageError, or Cancelled when `stop` is set.
     """
     height, width = result.size
     picture = result.picture
@@ -242,4 +251,6 @@ def write_png(
             writer.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
+        measured = [one.decibels() for one in passing if isinstance(one, FidelityMeter)]
+        writer.texts_behind += [text for db in measured for text in Origin(fidelity_db=f"{db:g}").texts()]
     return Written(path, writer.sha256, writer.bytes_written), seconds

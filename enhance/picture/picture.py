@@ -169,11 +169,30 @@ class Picture:
         return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
 
     def reduced(self, factor: int) -> Picture:
-        """The means of blocks of `factor` x `factor` pixels, in the picture's own type; the facts of the file stay."""
+        """The means of blocks of `factor` x `factor` pixels, in the picture's own type; the facts of the file stay.
+
+        The last one is kept with the picture: every preview asks for it, and for its flaws.
+        """
         if factor == 1:
             return self
-        alpha = None if self.alpha is None else _averaged(self.alpha, factor)
-        return replace(self, rgb=_averaged(self.rgb, factor), alpha=alpha)
+        kept = self._last_reduced.get(factor)
+        if kept is None:
+            alpha = None if self.alpha is None else _averaged(self.alpha, factor)
+            kept = replace(self, rgb=_averaged(self.rgb, factor), alpha=alpha)
+            self._last_reduced.clear()
+            self._last_reduced[factor] = kept
+        return kept
+
+    @cached_property
+    def _last_reduced(self) -> dict[int, Picture]:
+        """By its factor, the one that was asked for last."""
+        return {}
+
+    @property
+    def kept_bytes(self) -> int:
+        """What its pixels take in memory, those of the reduced one with them."""
+        own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+        return own + sum(one.kept_bytes for one in list(self._last_reduced.values()))
 
 
 def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:

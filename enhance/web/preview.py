@@ -262,7 +262,7 @@ class KeptPictures:
         with self._lock:
             kept = self._kept.pop(key, None)
         picture = kept.picture if kept else read()
-        if _bytes(picture) <= self._most_bytes:
+        if picture.kept_bytes <= self._most_bytes:
             self._keep(key, picture)
         return picture
 
@@ -280,12 +280,8 @@ class KeptPictures:
         with self._lock:
             self._kept.pop(key, None)
             self._kept[key] = _Kept(picture, time.monotonic() + self._seconds)
-            while sum(_bytes(kept.picture) for kept in self._kept.values()) > self._most_bytes:
+            while sum(kept.picture.kept_bytes for kept in self._kept.values()) > self._most_bytes:
                 self._kept.pop(next(iter(self._kept)))
-
-
-def _bytes(picture: Picture) -> int:
-    return picture.rgb.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)
 
 
 def save_thumbnail(visitor: Visitor, picture: Picture) -> tuple[Path, tuple[int, int]]:

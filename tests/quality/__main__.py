@@ -20,6 +20,7 @@ from enhance import Enhancer
 from tests.fast_network import STEMS, fast_states, standing_in
 
 from .cases import Networks
+from .costs import costs_table
 from .spoiling import DEGRADATIONS, SHARP
 from .tables import put_between_marks, short_table, table_of, values_table, verdict
 from .trials import examine, trials
@@ -43,7 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tuning", action="store_true", help="the photos that the values were chosen on")
     parser.add_argument("--only", metavar="TRIAL", help="presets, fast, precise, haze, drawings or soft")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
+    parser.add_argument("--costs", action="store_true", help="only what the networks and the sliders cost here")
     options = parser.parse_args(arguments)
+    if options.costs:
+        table = costs_table(Enhancer("cpu"))
+        sys.stdout.write(f"{table}\n")
+        if options.docs:
+            put_between_marks(ROOT / "docs" / "fidelity.md", "costs", table)
+        return
     if options.docs:
         put_between_marks(ROOT / "docs" / "fidelity.md", "values", values_table())
     networks = Networks(Enhancer("cpu"))

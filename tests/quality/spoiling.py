@@ -79,8 +79,11 @@ def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
     return np.ascontiguousarray(soft[moved : moved + pixels.shape[0], moved : moved + pixels.shape[1]])
 
 
-SOFT = tuple(
-    Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, moved=1)))
-    for factor in (2, 4)
+SOFT = (
+    *(
+        Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, moved=1)))
+        for factor in (2, 4)
+    ),
+    Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
 )
-"""On the picture's own grid, and on another one."""
+"""Made smaller and enlarged on the picture's own grid, and on another one; and blurred."""

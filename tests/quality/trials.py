@@ -108,6 +108,7 @@ def soft_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
     """Soft photos at their own size, averaged down before the network or not."""
     pieces = {name: middle(source) for name, source in list(sources.items())[:4]}
     ways = {f"reduce {reduce}": _preset("gentle", reduce=reduce, scale=1) for reduce in (1, 2, 4)}
+    ways |= {f"network alone, reduce {reduce}": _preset("original", reduce=reduce, scale=1) for reduce in (1, 2)}
     return Trial("soft", pieces, SOFT, ways, (PSNR, SSIM, HAARPSI, FSIM, GMSD, MDSI), factor=1, page="soft.md")
 
 

@@ -95,7 +95,7 @@ def test_a_preset_that_fails_says_why_where_its_picture_would_be(handlers, servi
 
 
 def test_where_every_preset_fails_the_page_says_why_and_shows_its_preview(handlers, services, visitor, monkeypatch):
-    monkeypatch.setattr("enhance.preview.fidelity_db", lambda *_: [][0])
+    monkeypatch.setattr("enhance.pipeline.render", lambda *_: [][0])
 
     told = list(handlers.toggle(REQUEST, *VALUES))[-1]
 

@@ -69,6 +69,7 @@ def test_a_cell_is_the_preview_of_its_preset_and_as_faithful_as_the_run(enhancer
 
     for cell in made.cells:
         assert np.array_equal(cell.preview.after, enhancer.preview(photo_file, cell.settings).after)
+        assert cell.preview.info["fidelity_db"] == cell.fidelity_db
         assert cell.fidelity_db == pytest.approx(enhancer.run(photo_file, cell.settings).info["fidelity_db"], abs=0.01)
         assert cell.facts("en")["signature"] == enhancer.run(photo_file, cell.settings).info["signature"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import EnhanceError, Settings, SettingsError
+from enhance import Encoding, EnhanceError, Settings, SettingsError
 from enhance.info import RunRecord
 from enhance.output.rendition import reduce
 from enhance.output.resample import result_size
@@ -118,6 +118,31 @@ def test_the_fidelity_of_a_result_that_was_there_is_told_again(enhancer, photo_f
 
     assert again["cached"]
     assert again["fidelity_db"] == first["fidelity_db"] > 20
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("metadata", ["keep", "none"])
+def test_a_file_tells_its_fidelity_when_it_is_found_again(enhancer, photo_file, tmp_path, ending, metadata):
+    place = tmp_path / f"result.{ending}"
+    encoding = Encoding.of_file(place, metadata=metadata)
+
+    first, again = (enhancer.run(photo_file, RAW, output=place, encoding=encoding).info for _ in range(2))
+
+    assert again["cached"]
+    assert again["fidelity_db"] == first["fidelity_db"] > 20
+
+
+def test_a_preview_has_the_fidelity_of_its_square_and_the_sliders_change_it(enhancer, photo_file):
+    run = enhancer.run(photo_file, RAW).info["fidelity_db"]
+
+    whole = enhancer.preview(photo_file, RAW)
+    faithful = enhancer.retune(whole, RAW.changed(fidelity=1))
+    smaller = enhancer.retune(whole, RAW.changed(long_side=30))
+
+    assert whole.info["fidelity_db"] == pytest.approx(run, abs=0.01)
+    assert smaller.before.shape == smaller.after.shape != whole.before.shape
+    assert faithful.info["fidelity_db"] > run + 1
+    assert smaller.info["fidelity_db"] is None
 
 
 def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp_path):

@@ -77,7 +77,7 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     kept = np.maximum(share(var(grey, 2), noise), share(var(x, 2), 3 * noise))
     clean = box(kept, 2) * x + box((1 - kept) * box(x, 2), 2)
     detail = clean - ndimage.gaussian_filter(clean, (0.8, 0.8, 0), mode="mirror", radius=3)
-    clean = np.clip(clean + 1.75 * flaws.softness * detail, 0, 255) if flaws.softness else clean
+    clean = np.clip(clean + 2 * flaws.softness * detail, 0, 255) if flaws.softness else clean
     y = strength * network + (1 - strength) * up(clean)
     d = averaged(y)
     differences = [

@@ -17,6 +17,8 @@ from tests.own_models import NETWORKS, random_state
 from weights import locate, own
 from weights.adding import add
 
+pytestmark = pytest.mark.usefixtures("fresh_store")
+
 SCALES = {"esrgan-1x": 1, "compact-2x": 2, "compact-3x": 3, "esrgan-8x": 8}
 
 

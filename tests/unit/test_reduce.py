@@ -56,6 +56,20 @@ def test_a_reduced_picture_is_the_mean_of_its_blocks(factor, dtype, size):
     assert np.abs(reduced.rgb - averages(rgb, factor)).max() < 0.501
 
 
+def test_a_picture_keeps_the_averages_asked_for_last_and_no_others():
+    picture = picture_of(piece(40, 30))
+    own = picture.rgb.nbytes
+
+    halves = picture.reduced(2)
+
+    assert picture.reduced(2) is halves
+    assert picture.kept_bytes == own + halves.rgb.nbytes
+    thirds = picture.reduced(3)
+    assert picture.kept_bytes == own + thirds.rgb.nbytes
+    assert picture.reduced(2) is not halves
+    assert picture.cut(Box(0, 0, 9, 9)).kept_bytes == 9 * 9 * 3
+
+
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (2, 1.5), (3, 4 / 3), (4, 1)])
 def test_the_result_is_that_of_the_averages_to_the_bit(enhancer, tmp_path, reduce, scale):
     photo = piece(96, 84)

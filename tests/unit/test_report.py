@@ -65,7 +65,7 @@ def test_the_report_tells_all_there_is_to_tell(english, tmp_path):
         *("0123456789abcdef0123456789abcdef", "5" * 32, "7" * 32, "3" * 32),
         *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB", "39.5 dB · very faithful"),
         *("0.012 megapixels of input a second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.01 s"),
-        *("Strength", "0.65", "Fidelity", "1.00", "0.05", "Saturation", "Contrast"),
+        *("Strength", "0.60", "Fidelity", "1.00", "0.05", "Saturation", "Contrast"),
         *("Most detailed", "Most even", "Middle", "Brightness", "Red", "Green", "Blue"),
         *("PSNR", "SSIM", "Laplacian", "61.2 dB"),
     ):

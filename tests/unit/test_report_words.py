@@ -71,7 +71,7 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     text = text_of(states, tmp_path) + text_of(results, tmp_path) + table([*waiting, *lines], "zh-CN")
     assert english_in(text) == set()
     assert "柔和 · 4× · 不调整" in text
-    assert "快速 · 4× · 强度 0.65 · 忠实度 1 · 锐化 0.05" in text
+    assert "快速 · 4× · 强度 0.6 · 忠实度 1 · 锐化 0.05" in text
     assert "失败：two.png 已损坏。" in text
     assert "1,360 × 960" in text
 
@@ -83,7 +83,7 @@ def test_the_summary_says_how_many_and_how(tmp_path):
 
     text = text_of(document, tmp_path)
     assert "1 of 2 pictures done, 1 failed, 12.3 s in all" in text
-    assert "Gentle · 4× · Strength 0.65 · Fidelity 1 · Sharpen 0.05 · Saturation 1 · Contrast 1" in text
+    assert "Gentle · 4× · Strength 0.6 · Fidelity 1 · Sharpen 0.05 · Saturation 1 · Contrast 1" in text
     assert "failed: It is damaged." in text
 
 

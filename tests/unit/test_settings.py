@@ -24,7 +24,7 @@ def test_gentle_is_the_default():
 def test_gentle_is_gentle():
     gentle = Settings()
 
-    assert (gentle.strength, gentle.fidelity) == (0.65, 1)  # docs/fidelity.md
+    assert (gentle.strength, gentle.fidelity) == (0.6, 1)  # docs/fidelity.md
     assert 0 < gentle.sharpen <= 0.3
     assert (gentle.saturation, gentle.contrast) == (1, 1)
     assert (gentle.scale, gentle.tile, gentle.tuning) == (None, 192, True)

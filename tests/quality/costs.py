@@ -1,0 +1,85 @@
+"""What networks and sliders cost: processor seconds for a megapixel of the photo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from skimage import data
+
+import weights
+from enhance import PRESETS, Enhancer, Settings
+from enhance.output.result import FidelityMeter, ResultRows
+from enhance.picture import Picture
+from enhance.pipeline import Scene
+
+_TIMES = 7
+_ROWS = 64
+
+
+def of_sliders() -> dict[str, float]:
+    """Processor seconds a megapixel, by what is done; the least of a few times."""
+    photo = np.ascontiguousarray(np.tile(data.astronaut(), (2, 2, 1)))
+    network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    picture = Picture("photo", "0" * 64, 0, "PNG", "RGB", photo, None, False, None)
+    plain = Settings.from_preset("gentle", strength=1.0, fidelity=0.0)
+
+    def result(settings: Settings) -> ResultRows:
+        seen = Scene().photo(picture, settings, picture.flaws)
+        return ResultRows(picture, lambda first, last: network[first:last], settings, seen)
+
+    def tuned(settings: Settings) -> Callable[[], object]:
+        return lambda: [*map(result(settings).rows, *zip(*_strips(4 * len(photo)), strict=True))]
+
+    rows = result(plain).rows(0, 4 * len(photo))
+    works = {
+        "tuning without either": tuned(plain),
+        "tuning with strength below 1": tuned(plain.changed(strength=0.6)),
+        "tuning with fidelity": tuned(plain.changed(fidelity=1)),
+        "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
+        "measuring `fidelity_db`": lambda: _measure(result(plain), rows),
+        "the photo's noise and softness, once": lambda: replace(picture).flaws,
+    }
+    rounds = [
+        [_spent(work) for work in works.values()] for _ in range(_TIMES)
+    ]  # one after the other: a machine's pace varies
+    megapixels = photo.shape[0] * photo.shape[1] / 1e6
+    return {what: min(spent) / megapixels for what, spent in zip(works, zip(*rounds, strict=True), strict=True)}
+
+
+def of_networks(enhancer: Enhancer) -> dict[str, float]:
+    """The same of each preset's network whose weights are here, at the precision that it runs at."""
+    photo, spent = np.ascontiguousarray(data.astronaut()[:128, :192]), {}
+    for model in dict.fromkeys(preset.model for preset in PRESETS.values()):
+        if weights.locate(model) is not None:
+            enhancer.upscale(photo[:16, :16], model)
+            seconds = min(_spent(lambda model=model: enhancer.upscale(photo, model)) for _ in range(3))
+            spent[f"network, {model} at {enhancer.engine.precision(8, model)}"] = seconds
+    return {what: 1e6 * seconds / (photo.shape[0] * photo.shape[1]) for what, seconds in spent.items()}
+
+
+def costs_table(enhancer: Enhancer) -> str:
+    """Networks and sliders in Markdown."""
+    lines = ["| | seconds |", "| --- | ---: |"]
+    told = of_networks(enhancer) | of_sliders()
+    return "\n".join([*lines, *(f"| {what} | {float(f'{spent:.2g}'):g} |" for what, spent in told.items())])
+
+
+def _measure(result: ResultRows, rows: np.ndarray) -> None:
+    meter = FidelityMeter(result)
+    for first, last in _strips(len(rows)):
+        meter.add(rows[first:last])
+    meter.decibels()
+
+
+def _strips(height: int) -> list[tuple[int, int]]:
+    return [(first, min(first + _ROWS, height)) for first in range(0, height, _ROWS)]
+
+
+def _spent(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
