@@ -1,5 +1,6 @@
 # make run    the page on port 7860          make test   all tests, their set-up included
 # make check  lint, format, types, audit     make bench  what this machine makes of the engine
+# make bench BENCH=--docs writes its figures into docs/ and README
 # make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
 # make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
 # make quality  how near to the truth the presets come, on photos spoilt in seven ways; QUALITY="--quick"
@@ -36,7 +37,7 @@ fuzz: .venv/.test-ready
 	ENHANCE_FUZZ=$(SECONDS) $(BIN)/python -m pytest -s tests/unit/test_fuzz.py
 
 bench: .venv/.test-ready fetch
-	$(BIN)/python -m enhance bench
+	$(BIN)/python -m docs.make_bench $(BENCH)
 
 soak: .venv/.test-ready fetch
 	$(BIN)/python -m tests.soak $(SOAK)
@@ -49,7 +50,7 @@ lock: .venv/.test-ready
 		--no-config --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .quality
+	rm -rf .venv .pytest_cache .ruff_cache .quality .bench
 
 .venv/bin/python:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv

@@ -50,7 +50,7 @@ def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
         "machine": _machine(automatic),
         "picture": f"{SIDE} x {SIDE}",
         "peak": {
-            name: round(_matrix_peak(kind, automatic.device) / 1e9, 1)
+            name: round(matrix_peak(kind, automatic.device) / 1e9, 1)
             for name, kind in PRECISIONS.items()
             if name in {"fp32", automatic.precision()}
         },
@@ -193,7 +193,7 @@ def _in_threads(works: Sequence[Callable[[], object]]) -> None:
         thread.join()
 
 
-def _matrix_peak(kind: torch.dtype, device: torch.device) -> float:
+def matrix_peak(kind: torch.dtype, device: torch.device) -> float:
     size = 2048
 
     def multiply() -> float:

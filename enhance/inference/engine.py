@@ -18,7 +18,7 @@ from .estimates import Clock, Speedometer, stream_bytes, weight_bytes
 from .kernels import RowNetwork
 from .models import known_graph
 from .network_output import streams_columns
-from .rows import Steps, Stream, is_out_of_memory, strip_rows
+from .rows import Steps, Stream, Threads, is_out_of_memory, strip_rows
 from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
 
@@ -65,7 +65,8 @@ class Engine:
         """The bytes that the network called `model` will take for a picture of this size, its weights among them."""
         graph, dtype = known_graph(model), PRECISIONS[self.precision(bits, model)]
         across = -(-min(height, width) // graph.unshuffle)
-        return weight_bytes(graph, dtype) + stream_bytes(graph, across, strip_rows(across, tile, self.device), dtype)
+        rows = strip_rows(across, tile, self.device, _threads(dtype))
+        return weight_bytes(graph, dtype) + stream_bytes(graph, across, rows, dtype)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """The precision at which `model` (any) runs a picture of `bits` bits a channel here."""
@@ -283,3 +284,8 @@ def _multiplies_bf16() -> bool:
     """Whether the processor multiplies bfloat16 by itself; where it does not, bf16 is slower than fp32."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return DEVICE_THREAD.do(lambda: any(getattr(torch.cpu, probe, bool)() for probe in probes), Turn(urgent=True))
+
+
+@cache
+def _threads(dtype: torch.dtype) -> Threads:
+    return DEVICE_THREAD.do(lambda: Threads.here(dtype), Turn(urgent=True))

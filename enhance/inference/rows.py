@@ -41,8 +41,12 @@ Feed = Callable[[int, int], torch.Tensor]
 Look = Callable[[], object]
 """Called before every piece of a layer; what it raises ends the step."""
 SMALLEST_STRIP = 8
-# A strip of this many pixels keeps a convolution's input in a processor's cache: larger ones are slower there.
-_CACHED_PIXELS = 12_288
+_PIXELS_OF_A_THREAD = 6_144
+"""A strip's share for each thread: more would leave the cache, less would be ruled by what a call costs by itself."""
+_WITH_TILES = 3
+"""That many times more where bf16 has matrix tiles, which need larger convolutions to be kept busy."""
+_FEW_ROWS = 16
+"""In wide pictures strips are no lower than this, as each convolution takes two more rows than it gives."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey pictures are trained
 
 
@@ -295,10 +299,30 @@ def chunk_rows(node: Node, rows: int) -> int:
     return unit * max(1, rows // node.scale // unit)
 
 
-def strip_rows(width: int, tile: int, device: torch.device) -> int:
-    """How many rows a step of a picture `width` pixels wide takes: the smallest strip, or `tile` x `tile` pixels."""
-    pixels = tile * tile if device.type != "cpu" else min(tile * tile, _CACHED_PIXELS)
-    return max(SMALLEST_STRIP, pixels // width)
+@dataclass(frozen=True)
+class Threads:
+    """The cores that share each step, and whether they have matrix tiles (AMX) for its precision."""
+
+    count: int
+    tiles: bool = False
+
+    @classmethod
+    def here(cls, dtype: torch.dtype) -> Threads:
+        """Those of this process; only to be asked on the device's thread."""
+        probe = getattr(torch.cpu, "_is_amx_tile_supported", bool)
+        return cls(torch.get_num_threads(), dtype == torch.bfloat16 and bool(probe()))
+
+
+def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) -> int:
+    """How many rows a step of a picture `width` pixels wide takes, never of more than `tile` x `tile` pixels.
+
+    A graphics card takes as much as that; processors as much as keeps every core busy within its cache.
+    """
+    most = tile * tile // width
+    if device.type == "cpu":
+        cached = _PIXELS_OF_A_THREAD * threads.count * (_WITH_TILES if threads.tiles else 1)
+        most = min(most, max(cached // width, _FEW_ROWS))
+    return max(SMALLEST_STRIP, most)
 
 
 class Steps:
@@ -306,7 +330,7 @@ class Steps:
 
     def __init__(self, stream: Stream, tile: int, dtype: torch.dtype):
         self.stream, self.dtype = stream, dtype
-        self.rows = strip_rows(stream.width, tile, stream.device)
+        self.rows = strip_rows(stream.width, tile, stream.device, Threads.here(dtype))
 
     def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""

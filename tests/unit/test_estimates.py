@@ -11,7 +11,7 @@ import torch
 
 from enhance.inference.estimates import Clock, Speedometer, stream_bytes
 from enhance.inference.models import known_graph
-from enhance.inference.rows import Stream, strip_rows
+from enhance.inference.rows import Stream, Threads, strip_rows
 from weights.graphs import Conv, Graph
 from weights.networks import rrdbnet, span, srvgg
 
@@ -52,7 +52,7 @@ def test_a_busy_machine_is_busy_for_a_model_that_never_ran_too(speed):
 @pytest.mark.parametrize(("model", "width"), [("realesrgan-x4plus-anime", 256), ("realesr-animevideov3", 700)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def test_a_stream_holds_as_many_bytes_as_its_graph_says(model, width, dtype):
-    rows = strip_rows(width, 192, torch.device("cpu"))
+    rows = strip_rows(width, 192, torch.device("cpu"), Threads(2))
     graph = known_graph(model)
     assert stream_bytes(graph, width, rows, dtype) == pytest.approx(_held(graph, width, rows, dtype), rel=0.2)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from enhance.errors import Cancelled, WeightsError
 from enhance.inference.kernels import Kernel, prepare
 from enhance.inference.models import checked_graph
-from enhance.inference.rows import Stream
+from enhance.inference.rows import SMALLEST_STRIP, Stream, Threads, strip_rows
 from weights.graphs import Conv, Graph
 from weights.networks import rrdbnet, srvgg
 
@@ -213,3 +213,28 @@ def test_a_step_looks_up_before_every_piece_of_every_layer_and_ends_where_it_is_
     stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
     with pytest.raises(Cancelled):
         stream.step(kernels, 8, lambda: (_ for _ in ()).throw(Cancelled("stopped")))
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("width", [64, 256, 384, 1000, 2000, 4000, 10_000])
+@pytest.mark.parametrize("threads", [Threads(1), Threads(2), Threads(2, tiles=True), Threads(16), Threads(64)])
+def test_no_strip_has_more_pixels_than_a_tile_unless_it_is_the_smallest(width, threads):
+    rows = strip_rows(width, 192, CPU, threads)
+    assert rows == SMALLEST_STRIP or rows * width <= 192 * 192
+    assert strip_rows(width, 64, CPU, threads) <= rows <= strip_rows(width, 1024, CPU, threads)
+
+
+def test_a_strip_gives_every_thread_its_share_until_the_tile_ends_it():
+    assert [strip_rows(384, 192, CPU, Threads(count)) for count in (1, 2, 4, 16)] == [16, 32, 64, 96]
+    assert [strip_rows(384, 1024, CPU, Threads(count)) for count in (16, 64)] == [256, 1024]
+    assert strip_rows(384, 192, CPU, Threads(2, tiles=True)) == 96
+
+
+def test_strips_of_wide_pictures_are_not_so_low_that_their_borders_rule():
+    assert [strip_rows(width, 192, CPU, Threads(2)) for width in (1500, 2000, 4000)] == [16, 16, 9]
+
+
+def test_a_graphics_card_takes_whole_tiles():
+    assert strip_rows(384, 192, torch.device("cuda"), Threads(2)) == 96
