@@ -36,15 +36,16 @@ def rrdbnet(
     `channels` of the picture become `output`; `plus` is ESRGAN+, with a 1x1 convolution in each dense block.
     """
     graph = Graph(PRECISIONS)
-    first = graph.conv("conv_first", graph.input(channels * unshuffle**2, unshuffle), channels=features)
-    trunk = first
+    picture = graph.input(channels * unshuffle**2, unshuffle)
+    trunk = graph.conv("conv_first", picture, channels=features)
     for block in range(blocks):
         entry = trunk
         for dense in (1, 2, 3):
             trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, features, growth, plus)
         trunk = graph.add(trunk, entry, _RESIDUAL)
     body = graph.conv("conv_body", trunk, channels=features)
-    up = graph.add(body, first)
+    # Made anew where it is added: the picture's rows that wait meanwhile are a twentieth of its own, hundreds of them.
+    up = graph.add(body, graph.conv("conv_first", picture, channels=features))
     for number in range(1, ups + 1):
         up = graph.conv(f"conv_up{number}", up, channels=features, enlarge=2, activation=_LEAKY)
     fine = graph.conv("conv_hr", up, channels=features, activation=_LEAKY)

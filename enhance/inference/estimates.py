@@ -16,7 +16,7 @@ from weights.graphs import Conv, Graph, Input, Nearest, Node, Shuffle, sources_o
 from ..settings import Recipe
 from .kernels import RowNetwork
 from .models import known_graph
-from .rows import Steps, Stream, chunk_rows
+from .rows import Steps, Stream, chunk_rows, leaders
 from .turns import DEVICE_THREAD, Turn
 
 _TRIAL_SIZE = 96, 256
@@ -155,14 +155,14 @@ def weight_bytes(graph: Graph, dtype: torch.dtype) -> int:
 
 def _rows_kept(graph: Graph) -> list[float]:
     """How many rows of each node's output wait between two steps for a reader."""
-    behind, kept = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes)
+    behind, kept, led = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
     for place, node in enumerate(graph.nodes):
         factor = node.enlarge if isinstance(node, Conv) else node.factor if isinstance(node, Nearest | Shuffle) else 1
         half = node.size // 2 if isinstance(node, Conv) else 0
         needs = max((behind[source] for source in sources_of(node)), default=0.0) + half
-        behind[place] = needs * factor
+        behind[place] = max([needs * factor, *([min(behind[one] for one in led[place])] if led[place] else [])])
         for source in sources_of(node):
-            kept[source] = max(kept[source], needs + half - behind[source])
+            kept[source] = max(kept[source], behind[place] / factor + half - behind[source])
     return kept
 
 

@@ -112,6 +112,7 @@ class Stream:
         for place, sources in enumerate(self._sources):
             for source in sources:
                 self._readers[source].append(place)
+        self._leaders = leaders(graph)
         self._place = 0
         self._scratch: dict[torch.dtype, torch.Tensor] = {}
 
@@ -153,6 +154,8 @@ class Stream:
     def _advance(self, place: int, kernels: Mapping[int, Ready], rows: int, look: Look) -> None:
         node, window = self.graph.nodes[place], self._windows[place]
         target = min(self._available(node), window.end + rows * node.scale)
+        if self._leaders[place]:
+            target = min(target, max(self._windows[leader].end for leader in self._leaders[place]))
         block = chunk_rows(node, rows)
         while window.end < target:
             look()
@@ -291,6 +294,24 @@ class PictureRows:
 def _mirrored(place: int, length: int) -> int:
     """Which pixel stands for the one at `place` beyond the last; the first one where the picture is too short."""
     return max(0, 2 * (length - 1) - place)
+
+
+def leaders(graph: Graph) -> list[tuple[int, ...]]:
+    """For each node those that it need not be ahead of: what comes before it wherever it is added or multiplied.
+
+    What is quickly made from the picture, far ahead of where it is used, then waits as the picture's few channels.
+    """
+    readers: list[list[int]] = [[] for _ in graph.nodes]
+    for place, node in enumerate(graph.nodes):
+        for source in sources_of(node):
+            readers[source].append(place)
+    found: list[tuple[int, ...]] = []
+    for place, reading in enumerate(readers):
+        nodes = [graph.nodes[reader] for reader in reading]
+        others = [[one for one in sources_of(node) if one < place] for node in nodes]
+        paired = all(isinstance(node, Add | Multiply | Gate) for node in nodes) and all(others)
+        found.append(tuple(one for several in others for one in several) if paired else ())
+    return found
 
 
 def chunk_rows(node: Node, rows: int) -> int:
