@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from enhance.__main__ import program
@@ -22,8 +23,8 @@ def build_demo(enhancer: Enhancer | None = None, metrics: Metrics | None = None)
 
 
 def main() -> None:
-    """Serve the page until it is stopped."""
-    program(["app"])
+    """Serve the page until it is stopped; takes the arguments of `python -m enhance app`."""
+    program(["app", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
     app = commands.add_parser("app", help="serve the page", description="Serve the page at port 7860.")
     app.set_defaults(command=_app)
+    app.add_argument("--share", action="store_true", help="also at a public address of gradio.live, for a week at most")
     commands.add_parser("weights", help="list, fetch, verify, add and remove model files; see `weights --help`")
     return parser
 
@@ -388,7 +389,7 @@ def _app(options: argparse.Namespace) -> int:
     enhancer.tasks.clean()
     from .web import serve
 
-    serve(enhancer)
+    serve(enhancer, share=options.share)
     return 0
 
 

@@ -35,7 +35,7 @@ from .texts import DEFAULT_LANGUAGE, spoken
 if TYPE_CHECKING:
     import torch
 
-    from .inference.engine import Engine
+    from .inference.engine import Engine, Lend
 
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
@@ -62,6 +62,7 @@ class Enhancer:
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
+        self.lend: Lend | None = None  # set before the first picture where the device is only lent
         self._engine: Engine | None = None
         self._portraits = Portraits(_detector, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
@@ -354,7 +355,7 @@ class Enhancer:
         if self._engine is None:
             from .inference.engine import Engine
 
-            self._engine = Engine(self._device, self._precision)
+            self._engine = Engine(self._device, self._precision, lend=self.lend)
         return self._engine
 
     def _upload(self, info: dict[str, Any]) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Hashable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +34,31 @@ class HeldModel(Protocol):
     def precisions(self) -> tuple[str, ...]: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Loan:
+    """All of one run of a network, for a device that is lent to another process for one call: what `stream` takes.
+
+    `seconds` is how long it is expected to take there.
+    """
+
+    rgb: np.ndarray
+    recipe: Recipe
+    tile: int
+    precision: str
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class LentStep:
+    """A strip that comes back of a loan, how far that is as `Progress` takes it, and the seconds until then."""
+
+    strip: np.ndarray
+    told: tuple[int, int, float | None]
+    seconds: float
+
+
+Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
+
 _TYPES = ("cpu", "cuda", "mps")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -44,22 +70,26 @@ class Engine:
     """Runs networks on one device; safe to call from several threads, all of whose steps the device's thread does.
 
     The model stays in memory for the next picture. Who serves for long calls `release_if_idle` now and then, which lets
-    it go after `idle_seconds` without one; others `release` it.
+    it go after `idle_seconds` without one; others `release` it. Where the device is only lent, `lend` runs networks on
+    it, and the rest is done by the processor.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300):
+    def __init__(
+        self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300, lend: Lend | None = None
+    ):
         self.device = pick_device(device)
+        self._lend, self._own = lend, torch.device("cpu") if lend else self.device
         check_precision(precision)
         self._precision = precision
         self._runs = Runs()
-        self._speed = Speedometer(self.device)
+        self._speed = Speedometer(self._own)
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
         self._model: HeldModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """The seconds that the network called `model` will take for a picture of this size on this machine."""
-        return self._speed.seconds(model, PRECISIONS[self.precision(bits, model)], height * width)
+        return self._speed.seconds(model, self._paced_at(self.precision(bits, model)), height * width)
 
     def memory(self, model: str, height: int, width: int, bits: int = 8, tile: int = 192) -> int:
         """The bytes that the network called `model` will take for a picture of this size, its weights among them."""
@@ -92,7 +122,7 @@ class Engine:
             held = self._model
             if held is None or held.name != name:
                 self._drop()
-                held = self._model = load(self.device)
+                held = self._model = load(self._own)
             try:
                 return work(held)  # type: ignore[arg-type]
             except Exception as error:
@@ -150,8 +180,9 @@ class Engine:
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
+        strips = self._strips if self._lend is None else self._lent_strips
         with nullcontext() if urgent or aside else self._runs.run(turn, place):
-            yield from self._strips(rgb, recipe, tile, progress, turn)
+            yield from strips(rgb, recipe, tile, progress, turn)
 
     def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:
         """The network's whole output [H * scale, W * scale, 3]; arguments, types and errors are those of `stream`."""
@@ -205,6 +236,28 @@ class Engine:
                 yield strip.transpose(1, 0, 2) if columns else strip
         self._speed.record(recipe.model, dtype, picture.shape[0] * picture.shape[1], busy)
 
+    def _lent_strips(
+        self, rgb: np.ndarray, recipe: Recipe, tile: int, progress: Progress | None, turn: Turn
+    ) -> Generator[np.ndarray, None, None]:
+        """The same by one call of the lender; it takes no turns, and is stopped by leaving it."""
+        assert self._lend is not None
+        precision = self.precision(8 * rgb.itemsize, recipe.model)
+        paced, pixels = (recipe.model, self._paced_at(precision)), rgb.shape[0] * rgb.shape[1]
+        loan, busy = Loan(rgb, recipe, tile, precision, self._speed.seconds(*paced, pixels)), 0.0
+        with closing(_in_own_words(self._lend(loan))) as steps:
+            for step in steps:
+                if turn.stopped:
+                    raise Cancelled("stopped")
+                busy = step.seconds
+                if progress is not None:
+                    progress(*step.told)
+                yield step.strip
+        self._speed.record(*paced, pixels, busy)
+
+    def _paced_at(self, precision: str) -> torch.dtype:
+        """At what the speed is tried: a processor is no measure of a lent card's fast types."""
+        return PRECISIONS[precision if self._lend is None else "fp32"]
+
     def _to_pixels(self, rows: torch.Tensor, levels: int) -> np.ndarray:
         """Rows in 0..1 rounded to the nearest of 0..`levels`."""
         if not torch.isfinite(rows).all():
@@ -225,8 +278,21 @@ class Engine:
 
     def _drop(self) -> None:
         self._model = None
-        if self.device.type == "cuda":
+        if self._own.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _in_own_words(lent: Generator[LentStep | EnhanceError, None, None]) -> Generator[LentStep, None, None]:
+    with closing(lent):
+        try:
+            for step in lent:
+                if isinstance(step, EnhanceError):
+                    raise step
+                yield step
+        except EnhanceError:
+            raise
+        except Exception as error:  # the lender's own: no device is free, or the visitor's share is used up
+            raise EnhanceError("device_not_lent", reason=str(error)) from error
 
 
 def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:

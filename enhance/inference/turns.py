@@ -7,6 +7,7 @@ teams there are more threads than cores, they wait for each other asleep, and ev
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections import deque
@@ -313,3 +314,5 @@ DEVICE_THREAD = DeviceThread()
 """The process's own: OpenMP's threads are counted for all of it, whatever number of engines there are."""
 # A thread inside PyTorch while the interpreter goes away would take the process down with it.
 atexit.register(DEVICE_THREAD.leave)
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and whatever they held stays locked
+    os.register_at_fork(after_in_child=DEVICE_THREAD.__init__)

@@ -4,28 +4,84 @@
 `controls`, `compare`, `run` and `batch` have the handlers of one card each, `api` the endpoints. They share `state`,
 all that is held for each open page, `history`, what is kept of it on the disk, `preview`, the previews of all visitors,
 `views`, what several of them show, and `metrics`, what is told of all this to who runs the server.
+
+A ZeroGPU Space lends a graphics card to one call at a time, which runs in another process: there `lent_steps` is that
+call, one for each run of a network, and all else stays in this process.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 import threading
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Generator
+from contextlib import closing
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from ..errors import StorageError
+from ..errors import EnhanceError, StorageError
 
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
+    from ..inference.engine import Engine, Lend, LentStep, Loan
 
 _END_SECONDS = 3.0
 """How long the runs on their way have to let go of their files at the end."""
 
+_LENT_FOR = 10, 1.5, 120
+"""Seconds to start and to load the model, then so many times what the run is expected to take; and at most."""
 
-def serve(enhancer: Enhancer) -> None:
+
+def lent_seconds(loan: Loan) -> int:
+    """For how long the card is asked for; whoever asks for less is served sooner."""
+    start, times, most = _LENT_FOR
+    return min(most, math.ceil(start + times * loan.seconds))
+
+
+def lent_steps(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
+    """One run of a network where the card is, which may be another process: what comes and goes can be pickled."""
+    from ..inference.engine import LentStep
+
+    started, told = time.perf_counter(), (0, 0, None)
+
+    def progress(*now: Any) -> None:
+        nonlocal told
+        told = now
+
+    try:
+        engine = _engine_that_is_lent(loan.precision)
+        with closing(engine.stream(loan.rgb, loan.recipe, tile=loan.tile, progress=progress)) as strips:
+            for strip in strips:
+                yield LentStep(strip, told, time.perf_counter() - started)
+    except EnhanceError as error:
+        yield error  # raised, it would arrive as the lender's own
+
+
+@cache
+def _engine_that_is_lent(precision: str) -> Engine:
+    from ..inference.engine import Engine
+
+    return Engine(precision=precision)
+
+
+def _lender() -> Lend | None:
+    """What lends a card for one call, on a ZeroGPU Space; None elsewhere. To be asked before PyTorch is used."""
+    if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "true"):
+        return None
+    import spaces
+
+    return spaces.GPU(duration=lent_seconds)(lent_steps)
+
+
+def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     """Serve the page until an exception such as KeyboardInterrupt ends it; then what runs is stopped first.
 
-    Raises StorageError where the address cannot be had.
+    With `share` also at a public address of Gradio's, which ends with it. Raises StorageError where the address cannot
+    be had.
     """
+    enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
     from .line import stop_all
     from .metrics import Metrics
@@ -36,7 +92,7 @@ def serve(enhancer: Enhancer) -> None:
     demo = build(enhancer, metrics)
     try:
         try:
-            demo.launch(**launch_options(config, metrics), prevent_thread_lock=True)
+            demo.launch(**launch_options(config, metrics), share=share, prevent_thread_lock=True)
         except OSError as error:
             address = f"{config.host or '127.0.0.1'}:{config.port}"
             raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error

@@ -6,7 +6,7 @@ A refusal is JSON with one sentence in the reader's language; Gradio and the han
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -98,7 +98,7 @@ class Guard:
         if path.startswith(_CLOSED):
             raise Refused(404, EnhanceError("nothing_here"))
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            self._check_origin(Headers(scope=scope))
+            self._check_origin(Headers(scope=scope), {self._public, _shared_name(scope)} - {None, ""})
         if path.startswith(f"{_API}/file=") and path.removeprefix(f"{_API}/file=").lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
         if scope["method"] == "POST" and path == f"{_API}/upload":
@@ -113,14 +113,14 @@ class Guard:
         with LISTENERS.listening(name) if name else nullcontext():
             await self._app(scope, receive, send)
 
-    def _check_origin(self, headers: Headers) -> None:
-        """Let a page of another address change nothing here. Raises Refused."""
+    def _check_origin(self, headers: Headers, public: Collection[str | None]) -> None:
+        """Let a page of another address change nothing here; it has the `public` names. Raises Refused."""
         host, origin = headers.get("host", "").lower(), headers.get("origin")
-        if not (_is_near(_name_in(host)) or _name_in(host) == self._public):
+        if not (_is_near(_name_in(host)) or _name_in(host) in public):
             raise Refused(403, EnhanceError("host_unknown", host=_name_in(host)))
         if origin is not None:
             place = origin.lower().partition("://")[2]
-            if not place or (place != host and _name_in(place) != self._public):
+            if not place or (place != host and _name_in(place) not in public):
                 raise Refused(403, EnhanceError("origin_foreign"))
 
     def _read(self, path: str, body: bytes) -> None:
@@ -184,6 +184,12 @@ def _headers(policy: str) -> list[tuple[bytes, bytes]]:
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"same-origin"),
     ]
+
+
+def _shared_name(scope: Scope) -> str:
+    """The host name of Gradio's tunnel to the page, if there is one."""
+    address = getattr(getattr(scope.get("app"), "blocks", None), "share_url", None) or ""
+    return _name_in(address.lower().partition("://")[2])
 
 
 def _name_in(authority: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections import Counter
@@ -49,7 +50,9 @@ class Background(Generic[T]):
         self._result: list[T] = []
         self._error: BaseException | None = None
         _GOING.add(self)
-        self._thread = threading.Thread(target=self._work, args=(do,), name=name, daemon=True)
+        # a Space's lender finds in the context whose request it is, and counts it as that visitor's
+        work = contextvars.copy_context().run
+        self._thread = threading.Thread(target=work, args=(self._work, do), name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from enhance.web.guard import Guard
+from enhance.web.metrics import Metrics
+from enhance.web.page_files import Limits
 
 from ..site import SETTINGS
 from .test_endpoints_surface import answer_to
@@ -85,6 +97,20 @@ def test_the_pages_own_address_is_let_through(site):
         assert answer.status_code == 200
     local = {"host": "localhost:7860", "origin": "http://localhost:7860"}
     assert httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}, headers=local).status_code == 200
+
+
+def test_a_shared_page_is_reached_by_the_name_of_its_tunnel_and_by_no_other():
+    async def changed(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("changed")
+
+    guard = Middleware(Guard, limits=Limits(), metrics=Metrics())
+    app: Any = Starlette(routes=[Route("/change", changed, methods=["POST"])], middleware=[guard])
+    tunnel = TestClient(app, base_url="https://a1b2.gradio.live", headers={"origin": "https://a1b2.gradio.live"})
+    assert tunnel.post("/change").status_code == 403
+    app.blocks = SimpleNamespace(share_url="https://a1b2.gradio.live")
+    assert tunnel.post("/change").text == "changed"
+    assert tunnel.post("/change", headers={"host": "c3d4.gradio.live"}).status_code == 403
+    assert tunnel.post("/change", headers={"origin": "https://c3d4.gradio.live"}).status_code == 403
 
 
 def test_no_path_of_the_server_is_told_beside_gradios_own_addresses_of_files(site):
