@@ -4,6 +4,7 @@
 # make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
 # make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
 # make quality  how near to the truth the presets come, on photos spoilt in seven ways; QUALITY="--quick"
+# make space REPO=owner/name  this folder as a Space; SPACE=--dry-run says what would be sent
 # make lock   requirements.lock anew, of the newest releases that requirements.txt takes
 #
 # Where no NVIDIA card is seen, PyTorch comes without 2.8 GB of CUDA. TORCH=cu130 takes another build, TORCH=pip that of
@@ -14,7 +15,7 @@ TORCH ?= auto
 BIN := .venv/bin
 DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl poppler-utils libgl1
 
-.PHONY: run test check bench fuzz soak quality lock fetch debian clean
+.PHONY: run test check bench fuzz soak quality space lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -44,6 +45,9 @@ soak: .venv/.test-ready fetch
 
 quality: .venv/.test-ready fetch
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.quality $(QUALITY)
+
+space: .venv/.run-ready
+	$(BIN)/python docs/make_space.py $(REPO) $(SPACE)
 
 lock: .venv/.test-ready
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --python-platform linux \

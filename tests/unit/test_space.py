@@ -1,0 +1,101 @@
+"""The folder as a Space: its front matter, and what is sent there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+import weights
+
+ROOT = Path(__file__).parents[2]
+HEAD = yaml.safe_load((ROOT / "README.md").read_text("utf-8").split("---\n")[1])
+BRANCH = "main"
+
+
+def dry_run(repo: str) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, str(ROOT / "docs" / "make_space.py"), repo, "--dry-run"]
+    return subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_weight_that_hugging_face_has_is_there_before_the_space_starts():
+    wanted = defaultdict[tuple[str, ...], list[str]](list)
+    for model in weights.manifest().values():
+        if model.hub.repo:
+            pinned = () if model.hub.revision == BRANCH else (model.hub.revision,)
+            wanted[(model.hub.repo, *pinned)].append(model.hub.path)
+    preloaded = {(repo, *pinned): files.split(",") for repo, files, *pinned in map(str.split, HEAD["preload_from_hub"])}
+    assert preloaded == wanted
+    assert HEAD["models"] == list(dict.fromkeys(repo for repo, *_ in wanted))
+
+
+def test_the_front_matter_says_what_spaces_ask_for():
+    pinned = re.findall(r"^gradio>=([\d.]+),", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+    assert [HEAD["sdk"], HEAD["app_file"], HEAD["python_version"], HEAD["license"]] == [
+        "gradio",
+        "app.py",
+        "3.12",
+        "mit",
+    ]
+    assert HEAD["sdk_version"].startswith(f"{pinned[0]}.")
+    assert len(HEAD["short_description"]) <= 60, "Spaces refuse a longer one"
+    assert {HEAD["colorFrom"], HEAD["colorTo"]} <= {
+        "red",
+        "yellow",
+        "green",
+        "blue",
+        "indigo",
+        "purple",
+        "pink",
+        "gray",
+    }
+    assert len(HEAD["tags"]) > 1
+
+
+def test_a_dry_run_shows_what_is_sent_and_what_stays():
+    told = dry_run("someone/enhance")
+    names = [line.split()[-1] for line in told.stdout.splitlines()[:-2]]
+    for needed in (
+        "app.py",
+        "README.md",
+        "requirements.txt",
+        "packages.txt",
+        "enhance/texts/page.toml",
+        "docs/page.png",
+    ):
+        assert needed in names
+    assert "weights/manifest.toml" in names
+    assert [
+        name for name in names if name.startswith(("tests/", ".ci/", "data/")) or name.endswith(".safetensors")
+    ] == []
+    assert "https://huggingface.co/spaces/someone/enhance" in told.stdout.splitlines()[-2]
+
+
+def test_what_git_does_not_keep_is_not_sent():
+    private = ROOT / "docs" / "private.part"  # ignored or not, it was never added
+    private.write_text("a password")
+    try:
+        assert "private" not in dry_run("someone/enhance").stdout
+    finally:
+        private.unlink()
+
+
+def test_a_name_that_no_space_has_is_refused_before_anything_is_sent():
+    told = dry_run("enhance")
+    assert told.returncode == 2
+    assert "a Space is called owner/name" in told.stderr
+
+
+def test_the_readme_that_is_sent_has_the_spaces_own_picture():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        from make_space import readme_of  # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.pop(0)
+    head = yaml.safe_load(readme_of("someone/enhance").split("---\n")[1])
+    assert head["thumbnail"] == "https://huggingface.co/spaces/someone/enhance/resolve/main/docs/page.png"
+    assert {name: value for name, value in head.items() if name != "thumbnail"} == HEAD
