@@ -11,8 +11,10 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -124,6 +126,11 @@ def test_the_packages_are_those_of_the_lock_and_cuda_only_where_it_is_wanted(tmp
     assert list(tmp_path.glob("kept-*")) == [], "nothing stays in the layer"
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.mark.slow
 def test_the_image_brings_its_weights_serves_the_page_and_says_that_it_is_well(copied):
     known = environment(copied) | {"GRADIO_SERVER_PORT": "17860", "GRADIO_SERVER_NAME": "127.0.0.1"}
@@ -137,9 +144,9 @@ def test_the_image_brings_its_weights_serves_the_page_and_says_that_it_is_well(c
     asks[-1] = asks[-1].replace(":7860/", ":17860/")
     with subprocess.Popen(json.loads(the("CMD", "app.py")), cwd=copied, env=known) as page:
         try:
-            well, tried = False, 0
-            while not well and page.poll() is None and (tried := tried + 1) < 400:
-                well = subprocess.run(asks, env=known, check=False, capture_output=True).returncode == 0
+            while page.poll() is None and not answers(17860):
+                time.sleep(0.2)
+            well = subprocess.run(asks, env=known, check=False, capture_output=True).returncode == 0
             assert well
         finally:
             page.terminate()

@@ -1,0 +1,56 @@
+"""The snippets of README and docs/ as they stand, with a small photo and the address of the tests' own page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from PIL import Image
+
+from ..site import Site, photo
+from ..unit.test_documents import DOCUMENTS, RUN, blocks
+
+PAGE = "http://127.0.0.1:7860"
+
+
+def shown(begins: str) -> list[str]:
+    """The blocks of all documents that begin so, each once."""
+    found = {block: None for document in DOCUMENTS for block in blocks(document) if block.startswith(begins)}
+    assert found, begins
+    return list(found)
+
+
+@pytest.fixture(autouse=True)
+def with_a_photo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo(20, 24)).save("photo.jpg")
+
+
+@pytest.mark.parametrize("snippet", shown(RUN[0]))
+def test_the_library_does_what_its_snippet_says(snippet, tmp_path, capsys):
+    exec(compile(snippet, "README", "exec"), {})
+    assert capsys.readouterr().out.split()[0].endswith(".png")
+    with Image.open(tmp_path / "photo-4x.jpg") as image:
+        assert image.size == (96, 80)
+
+
+@pytest.mark.parametrize("snippet", shown(RUN[1]))
+def test_the_client_does_what_its_snippet_says(site: Site, snippet):
+    made: dict = {}
+    exec(compile(snippet.replace(PAGE, site.url.rstrip("/")), "README", "exec"), made)
+    assert made["info"]["output"]["width"] == 96
+    with Image.open(made["png"]) as image:
+        assert image.size == (96, 80)
+
+
+@pytest.mark.parametrize("snippet", shown(RUN[2]))
+def test_curl_does_what_its_snippet_says(site: Site, snippet):
+    text = snippet.replace(f"{PAGE}/", site.url)
+    enhance, report = text[: text.index("call report")], 'call report "[\\"$TASK\\"]"\n'
+    told = subprocess.run(["bash", "-c", enhance], capture_output=True, text=True, timeout=60, check=True).stdout
+    _, info = json.loads(told.partition("event: complete\ndata: ")[2].partition("\n")[0])
+    known = text[: text.index("path=")] + f"TASK={info['task_id']}\n{report}"
+    told = subprocess.run(["bash", "-c", known], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "event: complete" in told
+    assert ".pdf" in told

@@ -1,0 +1,193 @@
+"""README and docs/: every command is one that there is, every snippet is Python, every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enhance.__main__ import _parser as enhance_parser
+from enhance.settings import PRESETS
+from weights.__main__ import _parser as weights_parser
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+READMES = ("README.md", "README.zh-CN.md")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
+SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+RUN = ("from enhance import", "from gradio_client import", "api=http://")
+"""What the blocks begin with that tests/api/test_snippets.py runs as they stand."""
+NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ")
+"""What a block begins with that is run there, an output, or a tree."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a document, without its comment, and the variables that are set before it."""
+
+    words: tuple[str, ...]
+    variables: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        return " ".join((*self.variables, *self.words))
+
+
+def blocks(document: Path) -> list[str]:
+    """The fenced blocks of a document."""
+    text = document.read_text("utf-8")
+    return [block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+def commands(document: Path) -> Iterator[Command]:
+    """What a document tells to type, in blocks and between backticks."""
+    lines = [line for block in blocks(document) if not block.startswith(NO_COMMANDS) for line in block.splitlines()]
+    text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines += [
+        one for one in re.findall(r"`([^`\n]+)`", text) if re.match(r"([A-Z_]+=\S+ )?(make|python3?|pip) \S", one)
+    ]
+    for line in filter(None, (one.strip() for one in lines)):
+        for part in line.split(" && "):
+            words = shlex.split(part, comments=True)
+            count = next(place for place, word in enumerate(words) if not re.match(r"[A-Z_]+=", word))
+            yield Command(tuple(words[count:]), tuple(words[:count]))
+
+
+def check_make(words: tuple[str, ...]) -> None:
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    names = [word for word in words if "=" not in word]
+    assert set(names) <= set(targets.split())
+    for variable in (word.partition("=")[0] for word in words if "=" in word):
+        assert f"$({variable})" in MAKEFILE
+
+
+def check_python(words: tuple[str, ...]) -> None:
+    if words[:2] == ("-m", "weights"):
+        weights_parser().parse_args(words[2:])
+    elif words[:2] == ("-m", "enhance"):
+        check_enhance(words[2:])
+    elif words[:1] == ("app.py",):
+        check_enhance(("app", *words[1:]))
+    elif words[:1] == ("-m",):
+        module = ROOT / words[1].replace(".", "/")
+        assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
+    else:
+        assert (ROOT / words[0]).is_file()
+
+
+def check_enhance(words: tuple[str, ...]) -> None:
+    if words[:1] == ("weights",):
+        weights_parser().parse_args(words[1:])
+    else:
+        assert getattr(enhance_parser().parse_args(words), "preset", "gentle") in PRESETS
+
+
+def check_pip(words: tuple[str, ...]) -> None:
+    """pip itself is not run: it would change what the tests run in."""
+    assert words[0] == "install"
+    for name, after in pairwise(words):
+        if name == "-r":
+            assert (ROOT / after).is_file()
+        if found := re.fullmatch(r"\.\[(\w+)\]", after):
+            assert f"\n{found[1]} = [" in PYPROJECT
+
+
+def check_docker(words: tuple[str, ...]) -> None:
+    """Docker itself is not run: it needs an engine, which a test machine need not have."""
+    if words[0] == "compose":
+        assert words[1:3] == ("up", "-d")
+        assert set(words[3:]) <= set(SERVICES)
+    else:
+        assert words[0] in ("build", "run")
+
+
+def check_curl(words: tuple[str, ...]) -> None:
+    """The address is that of the page; tests/api asks it."""
+    assert re.fullmatch(r"http://127\.0\.0\.1:7860/(metrics|healthz)", words[-1])
+
+
+def check_debian(words: tuple[str, ...]) -> None:
+    """Debian's packages are not installed: that needs root, and changes the machine."""
+    assert words[0] == "install"
+
+
+CHECKS = {
+    "make": check_make,
+    "python": check_python,
+    "enhance": check_enhance,
+    "pip": check_pip,
+    "docker": check_docker,
+    "curl": check_curl,
+    "apt-get": check_debian,
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_is_one_that_there_is(document):
+    told = list(commands(document))
+    for command in told:
+        try:
+            CHECKS[command.words[0]](command.words[1:])
+        except (AssertionError, SystemExit, KeyError) as error:
+            pytest.fail(f"{command.line}: {error!r}")
+    if document.name in (*READMES, "files.md", "operating.md"):
+        assert len(told) > 5
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
+        if not target.startswith(("https://", "#")):
+            assert (document.parent / target.partition("#")[0]).is_file(), target
+
+
+def test_every_document_is_reached_from_the_readme():
+    seen, to_read = set[Path](), [ROOT / "README.md"]
+    while to_read:
+        document = to_read.pop()
+        if document not in seen:
+            seen.add(document)
+            links = re.findall(r"\]\(([^)\s]+\.md)\)", document.read_text("utf-8"))
+            to_read += [(document.parent / link).resolve() for link in links]
+    assert set(DOCUMENTS) - seen == set()
+
+
+def test_the_chinese_readme_tells_the_same_commands_and_figures():
+    english, chinese = ([re.sub(r" *#.*", "", block) for block in blocks(ROOT / name)] for name in READMES)
+    assert chinese == english
+
+
+def test_the_readme_is_read_in_three_minutes():
+    text = (ROOT / "README.md").read_text("utf-8").split("---\n", 2)[2]
+    prose = re.sub(r"^```.*?^```$|^\|.*$|<!--.*?-->", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(prose.split()) < 3 * 220, "words that most people read in three minutes"
+    assert text.lstrip().startswith("# Enhance\n\n```\nmake run ")
+
+
+def test_the_drawing_is_the_one_that_its_script_makes():
+    code = "import make_drawing; print(make_drawing.drawing(), end='')"
+    made = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "docs", text=True)
+    assert made == (ROOT / "docs" / "streaming.svg").read_text("utf-8")
+    assert "prefers-color-scheme: dark" in made
+
+
+def test_every_variable_that_is_read_is_described():
+    read = set(
+        re.findall(r'"(ENHANCE_[A-Z_]+)"', "".join(path.read_text("utf-8") for path in ROOT.glob("enhance/*.py")))
+    )
+    read |= set(
+        re.findall(r'"(ENHANCE_[A-Z_]+)"', "".join(path.read_text("utf-8") for path in ROOT.glob("weights/*.py")))
+    )
+    described = set(
+        re.findall(r"^\| `(ENHANCE_[A-Z_]+)`", (ROOT / "docs/operating.md").read_text("utf-8"), re.MULTILINE)
+    )
+    assert described == read
