@@ -28,6 +28,7 @@ class Config:
     is how long inputs and results are kept, `max_disk` their bytes in all (None: no limit). `queue` runs may wait.
     `page_folder` is GRADIO_TEMP_DIR where that is set. `public_host` is the name at which browsers reach the page, and
     pages of `frame_ancestors` may show it in a frame; on Spaces both are known. `metrics`: what is done is counted.
+    `zero_gpu`: a Space lends a graphics card for one call at a time.
     """
 
     data: Path = Path("data")
@@ -44,6 +45,7 @@ class Config:
     public_host: str | None = None
     frame_ancestors: str = "'self'"
     metrics: bool = False
+    zero_gpu: bool = False
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -68,6 +70,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
         or (_SPACES if variables.text("SPACE_HOST") else usual.frame_ancestors),
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
+        zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package spaces reads it
     )
 
 

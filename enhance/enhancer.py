@@ -305,7 +305,7 @@ class Enhancer:
         settings = settings_of(settings)
         seen = reduced_size(height, width, settings.reduce)
         network = self.engine.memory(settings.model, *seen, bits, settings.tile)
-        if self.engine.device.type == "cuda":
+        if self.engine.own.type == "cuda":
             return network / 1e6
         _, held = self.engine.loaded() or ("", 0)  # leaves, or is what the network's own bytes count
         channels = 3 * bits // 8

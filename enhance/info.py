@@ -99,9 +99,9 @@ class RunRecord:
         """Equal for two runs exactly where the network's outputs are."""
         return network_key(self.picture.sha256, self.settings, self.located.sha256, self.precision)
 
-    def watch_memory(self, *, reset: bool) -> None:
-        """Look at the memory from now on; only a long run may `reset` what CUDA counts for the whole process."""
-        self.memory = PeakMemory(self._device.partition(":")[0], reset=reset)
+    def watch_memory(self, device_type: str, *, reset: bool) -> None:
+        """Look at the device's memory from now on; only a long run may `reset` what CUDA counts for the process."""
+        self.memory = PeakMemory(device_type, reset=reset)
 
     def stage(self, name: str) -> None:
         """Count the time since the last stage's end as stage `name`, without what was spent waiting for a turn."""

@@ -193,7 +193,7 @@ def make(
     record: RunRecord, target: Target, workshop: Workshop, others: Onlookers, preview: Preview | None = None
 ) -> dict[str, Any]:
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
-    record.watch_memory(reset=True)
+    record.watch_memory(workshop.engine.own.type, reset=True)
     scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record, output, scene)
@@ -227,7 +227,7 @@ def make_preview(
     An `urgent` one goes before the steps of whatever is not. What the network made of the same square before is taken
     from `known`, by the network's key, with the seconds that it took.
     """
-    record.watch_memory(reset=False)
+    record.watch_memory(workshop.engine.own.type, reset=False)
     settings = record.settings
     outer = surroundings(box, record.picture.width, record.picture.height, settings)
     seen_outer = outer.reduced(settings.reduce)

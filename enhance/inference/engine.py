@@ -71,18 +71,18 @@ class Engine:
 
     The model stays in memory for the next picture. Who serves for long calls `release_if_idle` now and then, which lets
     it go after `idle_seconds` without one; others `release` it. Where the device is only lent, `lend` runs networks on
-    it, and the rest is done by the processor.
+    it, and the rest is done by the processor: that is the `own` device of this process then, else `device`.
     """
 
     def __init__(
         self, device: str = "auto", precision: str = "auto", *, idle_seconds: float = 300, lend: Lend | None = None
     ):
         self.device = pick_device(device)
-        self._lend, self._own = lend, torch.device("cpu") if lend else self.device
+        self._lend, self.own = lend, torch.device("cpu") if lend else self.device
         check_precision(precision)
         self._precision = precision
         self._runs = Runs()
-        self._speed = Speedometer(self._own)
+        self._speed = Speedometer(self.own)
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
         self._model: HeldModel | None = None
@@ -122,7 +122,7 @@ class Engine:
             held = self._model
             if held is None or held.name != name:
                 self._drop()
-                held = self._model = load(self._own)
+                held = self._model = load(self.own)
             try:
                 return work(held)  # type: ignore[arg-type]
             except Exception as error:
@@ -278,7 +278,7 @@ class Engine:
 
     def _drop(self) -> None:
         self._model = None
-        if self._own.type == "cuda":
+        if self.own.type == "cuda":
             torch.cuda.empty_cache()
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Generator
@@ -66,11 +65,9 @@ def _engine_that_is_lent(precision: str) -> Engine:
     return Engine(precision=precision)
 
 
-def _lender() -> Lend | None:
-    """What lends a card for one call, on a ZeroGPU Space; None elsewhere. To be asked before PyTorch is used."""
-    if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "true"):
-        return None
-    import spaces
+def _lender() -> Lend:
+    """What lends a card for one call on a ZeroGPU Space; to be asked before PyTorch is used."""
+    import spaces  # is there on such a Space, and needed on no other
 
     return spaces.GPU(duration=lent_seconds)(lent_steps)
 
@@ -81,7 +78,8 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     With `share` also at a public address of Gradio's, which ends with it. Raises StorageError where the address cannot
     be had.
     """
-    enhancer.lend = _lender()
+    if enhancer.config.zero_gpu:
+        enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
     from .line import stop_all
     from .metrics import Metrics

@@ -33,15 +33,15 @@ def test_a_preview_does_not_reset_the_memory_peak_of_a_run(enhancer, photo_file,
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5_000_000)
     record = RunRecord(cast(Any, None), RAW, cast(Any, None), "fp16", "cuda:0", 0)
 
-    record.watch_memory(reset=False)
+    record.watch_memory("cuda", reset=False)
     assert resets == []
     assert record.memory
     assert record.memory.look() == 5.0
-    record.watch_memory(reset=True)
+    record.watch_memory("cuda", reset=True)
     assert resets == ["reset"]
 
     asked = []
-    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, *, reset: asked.append(reset))
+    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, device, *, reset: asked.append(reset))
     enhancer.preview(photo_file, RAW, size=16)
     enhancer.run(photo_file, RAW)
     assert asked == [False, True]

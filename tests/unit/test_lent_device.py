@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,7 +17,7 @@ import pytest
 from enhance import EnhanceError, Enhancer
 from enhance.errors import Cancelled
 from enhance.inference.engine import LentStep, Loan
-from enhance.web import lent_seconds, lent_steps
+from enhance.web import lent_seconds, lent_steps, serve
 
 PRESET = "anime-fast"
 Task = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
@@ -122,6 +124,18 @@ def test_the_card_is_asked_for_as_long_as_it_is_expected_to_take(picture, tmp_pa
     assert second.seconds < first.seconds
     asked = [lent_seconds(replace(first, seconds=seconds)) for seconds in (0.1, 20, 1e6)]
     assert asked == [11, 40, 120]
+
+
+def test_only_on_a_space_that_lends_a_card_it_is_asked_for_one(monkeypatch):
+    lent_by = SimpleNamespace(GPU=lambda duration: lambda steps: (duration, steps))
+    monkeypatch.setitem(sys.modules, "spaces", lent_by)
+    monkeypatch.setitem(sys.modules, "enhance.web.build", None)  # no page is built: that would come after
+    for said, lend in (("true", (lent_seconds, lent_steps)), ("", None)):
+        monkeypatch.setenv("SPACES_ZERO_GPU", said)
+        enhancer = Enhancer("cpu")
+        with pytest.raises(ImportError):
+            serve(enhancer)
+        assert enhancer.lend == lend
 
 
 def test_where_nothing_is_lent_the_package_of_spaces_changes_nothing(picture, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -327,3 +328,24 @@ def test_a_step_that_looks_ends_by_a_stop_and_by_the_end_of_the_thread():
         end()
         caller.join(5)
         assert not caller.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process forks here")
+def test_a_forked_process_has_a_device_thread_of_its_own_and_leaves_the_parents_steps_to_it():
+    """As on a Space that lends its card to a fork; in a process of its own, for a fork takes the tests along."""
+    code = """
+import os, threading
+from enhance.inference.turns import DEVICE_THREAD
+begun, end, done = threading.Event(), threading.Event(), []
+DEVICE_THREAD.hand_over(lambda: (begun.set(), end.wait(60)))
+DEVICE_THREAD.hand_over(lambda: done.append(os.getpid()))
+begun.wait(60)
+child = os.fork()
+if not child:
+    os._exit(0 if DEVICE_THREAD.do(lambda: not done) and DEVICE_THREAD.waiting() == 0 else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+end.set()
+print(status, DEVICE_THREAD.do(lambda: done == [os.getpid()]))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert told.stdout == "0 True\n"
