@@ -9,7 +9,6 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, fields
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -24,12 +23,11 @@ from gradio_client.utils import encode_file_path, is_file_obj_with_meta, travers
 
 from ..batch import Item
 from ..errors import PictureError
-from ..output.formats import FORMATS, Encoding
-from ..picture.metadata import CHOICES
-from ..preview import LARGEST, Preview
-from ..settings import RANGES, WHOLE, Settings, all_presets
+from ..output.formats import Encoding
+from ..preview import Preview
+from ..settings import Settings
 from ..tasks import download_name
-from ..texts import DEFAULT_LANGUAGE, say, straight
+from ..texts import straight
 from .batch import BATCHES
 from .compare import COMPARISONS, Comparing
 from .guard import handed_over
@@ -38,52 +36,27 @@ from .page_files import Packed, asker_of, check_together, report_name, uploaded,
 from .preview import icc_for_screen, save_png
 from .run import RUNS, BatchWork, Run
 from .views import Services
-from .wishes import encoding_called, language_of, settings_called
+from .wishes import CALLED, SQUARE, TAKEN, USUAL, encoding_called, language_of, parameter, settings_called
 
 Gives = Iterator[tuple[Any, Any]]
 _PROGRESS = gr.Progress()
 """By this default Gradio finds the parameter that it fills with a request's own."""
 _COUNTED: dict[str, Any] = {"concurrency_limit": None}
 """Counted by the program, not by Gradio's queue."""
-
 _SHOWN_BYTES = 1_000_000
 """The largest picture that an agent is shown: it reads every byte."""
 
-_SQUARE = ("x", "y", "size")
-_OF_FILE = tuple(field.name for field in fields(Encoding))
-_SETTINGS = (
-    *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
-    *("reduce", "long_side", "megapixels", *_OF_FILE),
-)
-_USUAL = {name: getattr(Settings(), name) for name in ("preset", "tuning", "tile", "reduce")}
-_USUAL |= asdict(Encoding()) | {"size": 128}
-"""What stands for a parameter that is left out; that of any other is for the preset or the picture to say."""
-_LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
-_KINDS = {str: ("string", gr.Textbox), bool: ("boolean", gr.Checkbox)}
-
-
-def _meaning(name: str) -> str:
-    low, high = _LIMITS.get(name, (0, 0))
-    return say(DEFAULT_LANGUAGE, f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
-
 
 def _part(name: str) -> Component:
-    """The component that takes a parameter, which its documentation describes in the words of JSON Schema."""
-    usual, meaning = _USUAL.get(name), _meaning(name)
-    whole = name in (*WHOLE, "size", "quality")
-    kind, made = _KINDS.get(str if name == "task_id" else type(usual), ("integer" if whole else "number", gr.Number))
+    """The component that takes a parameter, with what the documentation says of it."""
+    takes, made = parameter(name), {"string": gr.Textbox, "boolean": gr.Checkbox}
+    told = {"additional_description": takes["description"]}
     if name in ("image", "images"):
         part: Any = gr.File(label=name, file_count="single" if name == "image" else "multiple")
-        schema: dict[str, Any] = {**part.api_info()}
+        takes = part.api_info()
     else:
-        part, schema = made(usual, label=name), {"type": kind, "description": meaning}
-    if name in _LIMITS:
-        schema["minimum"], schema["maximum"] = _LIMITS[name]
-    choices = {"preset": all_presets(), "format": FORMATS, "metadata": CHOICES}
-    if name in choices:
-        schema["enum"] = [*choices[name]]
-    schema["additional_description"] = meaning
-    part.api_info_as_input = lambda: schema
+        part = made.get(takes["type"], gr.Number)(USUAL.get(name), label=name)
+    part.api_info_as_input = lambda: takes | told
     return part
 
 
@@ -93,7 +66,7 @@ def _with(*names: str) -> Callable[[Any], Any]:
     def shown(function: Any) -> Any:
         known = signature(function)
         own = [one for one in known.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        own += [Parameter(name, Parameter.KEYWORD_ONLY, default=_USUAL.get(name)) for name in names]
+        own += [Parameter(name, Parameter.KEYWORD_ONLY, default=USUAL.get(name)) for name in names]
         function.__signature__ = known.replace(parameters=own)
         return function
 
@@ -106,7 +79,7 @@ class Endpoints:
     def __init__(self, services: Services):
         self._services = services
 
-    @_with(*_SETTINGS)
+    @_with(*CALLED)
     def enhance(self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any) -> Gives:
         """Enhance a picture. Gives the file and `info`, the facts of the run with the task_id.
 
@@ -133,7 +106,7 @@ class Endpoints:
                     file = self._services.outbox.link(result.path, name)
             yield str(file), for_client(self._services.owners.remember(request, result.info))
 
-    @_with(*_SQUARE, *_SETTINGS)
+    @_with(*SQUARE, *CALLED)
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
@@ -150,7 +123,7 @@ class Endpoints:
             return str(before), str(after), made.info
         raise AssertionError("told() always raises what it catches")
 
-    @_with(*_SQUARE)
+    @_with(*SQUARE)
     def compare(self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any) -> Gives:
         """Show one square of a picture by every preset that is here. Gives a PNG sheet of them all, and `info`.
 
@@ -167,7 +140,7 @@ class Endpoints:
             sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
             yield str(sheet), for_client(made.save(sheet, language_of(request)))
 
-    @_with(*_SETTINGS)
+    @_with(*CALLED)
     def batch(
         self, request: gr.Request, images: list[str] | None, progress: gr.Progress = _PROGRESS, **given: Any
     ) -> Gives:
@@ -235,10 +208,10 @@ class Agents(GradioMCPServer):
         return server
 
     def get_input_schema(self, tool_name: str, parameters: Any = None) -> tuple[dict[str, Any], list[Any]]:
-        """What a tool takes, each with its meaning; None for what may be left out."""
+        """What a tool takes."""
         takes: Any = self.api_info["named_endpoints"][self.tool_to_endpoint[tool_name]]["parameters"]
         required = [one["parameter_name"] for one in takes if not one["parameter_has_default"]]
-        properties = {one["parameter_name"]: _for_agents(one) for one in takes}
+        properties = {one["parameter_name"]: parameter(one["parameter_name"]) for one in takes}
         return {"type": "object", "properties": properties, "required": required}, []
 
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
@@ -265,24 +238,12 @@ class Agents(GradioMCPServer):
         return content
 
 
-def _for_agents(takes: dict[str, Any]) -> dict[str, Any]:
-    """What Gradio knows of a parameter, in JSON Schema; a picture is a text."""
-    known, usual = takes["type"], takes["parameter_default"]
-    kind: Any = "string" if takes["component"] == "File" and known["type"] == "object" else known["type"]
-    schema = {name: known[name] for name in ("enum", "minimum", "maximum") if name in known}
-    if kind == "array":
-        schema["items"] = {"type": "string"}
-    elif takes["parameter_has_default"]:
-        kind, schema["default"] = ([kind, "null"] if usual is None else kind), usual
-    return {"type": kind, "description": takes["python_type"]["description"], **schema}
-
-
 def add_endpoints(services: Services) -> None:
     """Add the endpoints to the Blocks around, their components not shown, and make them the tools of agents."""
     gradio.mcp.GradioMCPServer = Agents  # the one that Gradio makes where GRADIO_MCP_SERVER asks for one
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
-        parts = {name: _part(name) for name in ("image", "images", *_SQUARE, *_SETTINGS, "task_id")}
+        parts = {name: _part(name) for name in ("image", "images", *SQUARE, *CALLED, "task_id")}
         result, before, after = gr.File(label="result"), gr.File(label="before"), gr.File(label="after")
         archive, pdf = gr.File(label="zip"), gr.File(label="pdf")
         info, answer = gr.JSON(label="info"), gr.JSON(label="answer")
@@ -292,24 +253,24 @@ def add_endpoints(services: Services) -> None:
         given: dict[str, Any] = {one: parts[one] for one in takes}
         button.click(getattr(endpoints, name), None, gives, inputs_kwargs=given, api_name=name, **how)
 
-    offer("enhance", ("image", *_SETTINGS), [result, info], **RUNS)
-    offer("preview", ("image", *_SQUARE, *_SETTINGS), [before, after, info], **_COUNTED)
-    offer("compare", ("image", *_SQUARE), [result, info], **COMPARISONS)
+    offer("enhance", ("image", *CALLED), [result, info], **RUNS)
+    offer("preview", ("image", *SQUARE, *CALLED), [before, after, info], **_COUNTED)
+    offer("compare", ("image", *SQUARE), [result, info], **COMPARISONS)
     for name in ("presets", "status"):
         offer(name, (), [answer], queue=False)
-    offer("batch", ("images", *_SETTINGS), [archive, info], **BATCHES)
+    offer("batch", ("images", *CALLED), [archive, info], **BATCHES)
     offer("report", ("task_id",), [pdf], concurrency_limit=1)
 
 
 def _square(given: dict[str, Any]) -> dict[str, Any]:
     """The square that is asked for, taken out of what is `given`. Raises SettingsError."""
-    x, y, size = (given.pop(name) for name in _SQUARE)
+    x, y, size = (given.pop(name) for name in SQUARE)
     return {"x": x, "y": y, "size": whole_number("size", size)}
 
 
 def _asked(given: dict[str, Any]) -> tuple[Settings, Encoding]:
     """The settings that are asked for, and how the result is to be handed out. Raises SettingsError."""
-    taken = [given.pop(name) for name in _OF_FILE]
+    taken = [given.pop(name) for name in TAKEN]
     return settings_called(**given), encoding_called(*taken)
 
 
