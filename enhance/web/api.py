@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -19,13 +21,12 @@ import gradio.mcp
 from gradio.components import Component
 from gradio.data_classes import FileData
 from gradio.mcp import GradioMCPServer
+from gradio_client import Client
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
 
 from ..batch import Item
 from ..errors import PictureError
-from ..output.formats import Encoding
 from ..preview import Preview
-from ..settings import Settings
 from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES
@@ -36,13 +37,14 @@ from .page_files import Packed, asker_of, check_together, report_name, uploaded,
 from .preview import icc_for_screen, save_png
 from .run import RUNS, BatchWork, Run
 from .views import Services
-from .wishes import CALLED, SQUARE, TAKEN, USUAL, encoding_called, language_of, parameter, settings_called
+from .wishes import CALLED, SQUARE, USUAL, called, language_of, parameter
 
 Gives = Iterator[tuple[Any, Any]]
 _PROGRESS = gr.Progress()
 """By this default Gradio finds the parameter that it fills with a request's own."""
 _COUNTED: dict[str, Any] = {"concurrency_limit": None}
 """Counted by the program, not by Gradio's queue."""
+_MOST_AGENTS = 100
 _SHOWN_BYTES = 1_000_000
 """The largest picture that an agent is shown: it reads every byte."""
 
@@ -89,7 +91,7 @@ class Endpoints:
         engine.
         """
         with self._services.told(request):
-            settings, encoding = _asked(given)
+            settings, encoding = called(given)
             picture = uploaded(image)
             attention = Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
@@ -114,7 +116,7 @@ class Endpoints:
         that of the whole run, with its signature, as far as it can be known before.
         """
         with self._services.told(request):
-            square, (settings, _) = _square(given), _asked(given)
+            square, (settings, _) = _square(given), called(given)
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture = self._services.previews.picture(path)
@@ -152,7 +154,7 @@ class Endpoints:
         itself as `file`.
         """
         with self._services.told(request):
-            settings, encoding = _asked(given)
+            settings, encoding = called(given)
             if not images:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
@@ -200,6 +202,9 @@ class Endpoints:
 class Agents(GradioMCPServer):
     """Gradio's MCP server for agents, whose pictures come as text, and who get addresses and facts as JSON."""
 
+    _clients: OrderedDict[tuple[str, str], Client] = OrderedDict()  # noqa: RUF012 - of all servers
+    _opening = Lock()
+
     @staticmethod
     def Server(name: str) -> Any:  # noqa: N802 - Gradio's name
         """The protocol, without checks by schema: the program's own sentences say better what is wrong."""
@@ -217,6 +222,21 @@ class Agents(GradioMCPServer):
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
         """The arguments of a call as Gradio's client takes them. Raises EnhanceError for what is no picture."""
         return {name: handed_over(name, given) for name, given in value.items()}
+
+    def _get_or_create_client(self) -> Client:
+        """A client, and by it a session, for each agent: an address, or where there is a login a user's cookie."""
+        asked: Any = self.mcp_server.request_context.request
+        cookie = asked.headers.get("cookie", "") if self.blocks.app.auth is not None else ""
+        agent = (str(self.local_url), cookie or asked.client.host)
+        with self._opening:
+            if agent not in self._clients:
+                told: dict[str, Any] = {"headers": {"x-gradio-user": "mcp", "cookie": cookie}, "ssl_verify": False}
+                told |= {"download_files": False, "verbose": False, "analytics_enabled": False}
+                self._clients[agent] = Client(agent[0], _skip_components=False, **told)
+            self._clients.move_to_end(agent)
+            while len(self._clients) > _MOST_AGENTS:
+                self._clients.popitem(last=False)[1].close()
+            return self._clients[agent]
 
     async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
         (made,) = await super()._execute_tool_without_progress(job)
@@ -266,12 +286,6 @@ def _square(given: dict[str, Any]) -> dict[str, Any]:
     """The square that is asked for, taken out of what is `given`. Raises SettingsError."""
     x, y, size = (given.pop(name) for name in SQUARE)
     return {"x": x, "y": y, "size": whole_number("size", size)}
-
-
-def _asked(given: dict[str, Any]) -> tuple[Settings, Encoding]:
-    """The settings that are asked for, and how the result is to be handed out. Raises SettingsError."""
-    taken = [given.pop(name) for name in TAKEN]
-    return settings_called(**given), encoding_called(*taken)
 
 
 def for_client(info: dict[str, Any]) -> dict[str, Any]:

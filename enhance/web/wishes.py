@@ -203,11 +203,10 @@ def settings_called(preset: str, **given: object) -> Settings:
     return Settings.from_preset(preset, **given | {"tuning": False if given.get("tuning") is False else tuned or None})
 
 
-def encoding_called(format: str | None, quality: float | None, metadata: str | None) -> Encoding:
-    """How a result is to be handed out. Raises SettingsError."""
-    usual = Encoding()
-    quality = usual.quality if quality is None else quality
-    return Encoding(format or usual.format, quality, metadata or usual.metadata)  # type: ignore[arg-type]
+def called(given: Mapping[str, Any]) -> tuple[Settings, Encoding]:
+    """The settings that a program asks for, and how its result is to be handed out. Raises SettingsError."""
+    taken = {name: given[name] for name in TAKEN if given[name] is not None}
+    return settings_called(**{name: given[name] for name in CALLED if name not in TAKEN}), Encoding(**taken)
 
 
 def language_of(request: gr.Request | None) -> str:

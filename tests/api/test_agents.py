@@ -16,7 +16,7 @@ from PIL import Image
 
 from enhance.settings import RANGES, all_presets
 
-from ..site import SETTINGS, photo
+from ..site import SETTINGS, guarded_site, photo
 from .test_endpoints_surface import PUBLIC
 from .test_nothing_is_fetched import Elsewhere, elsewhere
 
@@ -43,14 +43,15 @@ def server(site) -> Iterator[str]:
     demo.close()
 
 
-def in_session(server: str, *steps: Any) -> list[Any]:
+def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
     """What an agent's client gets for each of these steps, in one session."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
     async def talk() -> list[Any]:
         async with (
-            streamable_http_client(f"{server}gradio_api/mcp/") as (read, write, _),
+            httpx.AsyncClient(headers=headers, timeout=60) as client,
+            streamable_http_client(f"{server}gradio_api/mcp/", http_client=client) as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
@@ -202,3 +203,32 @@ def test_nothing_is_fetched_for_an_agent(server, elsewhere, image):
     disguised = f"{elsewhere}?/gradio_api/file={elsewhere}"
     assert "no picture that was handed over" in refusal(server, "enhance", image=disguised)
     assert Elsewhere.asked == []
+
+
+def test_a_report_is_for_the_agent_that_made_the_run(site, server):
+    picture = as_data(site.photo("private.png", 10, 10))
+    *_, info = call(server, "enhance", image=picture, **FAST)
+
+    def report(session: Any) -> Any:
+        return session.call_tool("report", {"task_id": info["task_id"]})
+
+    (own,), (others,) = in_session(server, report), in_session(server, report, **{"x-forwarded-for": "203.0.113.7"})
+    assert not own.isError
+    assert others.isError
+    assert "no task of yours" in others.content[0].text
+
+
+def test_an_agent_that_is_logged_in_is_served_and_no_other(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
+    picture = as_data(site.photo("login.png", 10, 10))
+
+    def enhance(session: Any) -> Any:
+        return session.call_tool("enhance", {"image": picture, **FAST})
+
+    with guarded_site(tmp_path) as url:
+        assert httpx.post(f"{url}gradio_api/mcp/", json={}).status_code == 401
+        cookies = httpx.post(f"{url}login", data={"username": "ada", "password": "secret"}).cookies
+        cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        (answer,) = in_session(url, enhance, cookie=cookie)
+    assert not answer.isError, answer.content
+    assert read(answer)[-1]["status"] == "done"
