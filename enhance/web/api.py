@@ -25,7 +25,7 @@ from gradio_client import Client
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
 
 from ..batch import Item
-from ..errors import PictureError
+from ..errors import EnhanceError, PictureError
 from ..preview import Preview
 from ..tasks import download_name
 from ..texts import straight
@@ -33,11 +33,11 @@ from .batch import BATCHES
 from .compare import COMPARISONS, Comparing
 from .guard import handed_over
 from .line import LOOK_SECONDS, Attention, looked_after, tell_files
-from .page_files import Packed, asker_of, check_together, report_name, uploaded, whole_number
+from .page_files import Packed, asker_of, check_together, report_name, uploaded
 from .preview import icc_for_screen, save_png
 from .run import RUNS, BatchWork, Run
 from .views import Services
-from .wishes import CALLED, SQUARE, USUAL, called, language_of, parameter
+from .wishes import CALLED, SQUARE, USUAL, called, language_of, parameter, square_called
 
 Gives = Iterator[tuple[Any, Any]]
 _PROGRESS = gr.Progress()
@@ -92,8 +92,7 @@ class Endpoints:
         """
         with self._services.told(request):
             settings, encoding = called(given)
-            picture = uploaded(image)
-            attention = Attention(request)
+            picture, attention = uploaded(image), Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
                 for ahead in turn.looks(LOOK_SECONDS):
                     attention.check()
@@ -116,7 +115,7 @@ class Endpoints:
         that of the whole run, with its signature, as far as it can be known before.
         """
         with self._services.told(request):
-            square, (settings, _) = _square(given), called(given)
+            square, (settings, _) = square_called(given), called(given)
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture = self._services.previews.picture(path)
@@ -134,9 +133,8 @@ class Endpoints:
         """
         with self._services.told(request):
             path, attention = uploaded(image), Attention(request)
-            asked = _square(given) | {"caller": request.session_hash}
-            turn = self._services.comparisons.enter(asker_of(request))
-            with closing(Comparing(self._services, path, turn, **asked)) as work:
+            square, turn = square_called(given), self._services.comparisons.enter(asker_of(request))
+            with closing(Comparing(self._services, path, turn, **square, caller=request.session_hash)) as work:
                 yield from looked_after(work, attention, lambda: work.state.tell(progress))
                 made = work.result()
             sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
@@ -167,8 +165,8 @@ class Endpoints:
             ):
                 yield from looked_after(work, attention, lambda: tell_files(work.batch, progress))
                 packed = work.result()
-            remember = self._services.owners.remember
-            infos = {item: for_client(remember(request, item.info)) for item in packed.batch.items if item.info}
+            own, items = self._services.owners, packed.batch.items
+            infos = {item: for_client(own.remember(request, item.info)) for item in items if item.info}
             yield str(packed.archive) if packed.archive else None, _info(packed, infos, language)
 
     def report(self, request: gr.Request, task_id: str) -> str:
@@ -194,8 +192,8 @@ class Endpoints:
     def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
         icc, files = icc_for_screen(preview.piece.picture), []
         for side, pixels in (("before", preview.before), ("after", preview.after)):
-            path = self._services.outbox.place(f"{straight(source.stem)}-{side}.png")
-            files.append(save_png(pixels, path, icc))
+            name = f"{straight(source.stem)}-{side}.png"
+            files.append(save_png(pixels, self._services.outbox.place(name), icc))
         return files[0], files[1]
 
 
@@ -252,8 +250,7 @@ class Agents(GradioMCPServer):
                 picture = {"data": b64encode(path.read_bytes()).decode(), "mimeType": "image/png"}
                 content.append(self.types.ImageContent(type="image", **picture))  # type: ignore[attr-defined]
             told = traverse(part, lambda file: files + encode_file_path(file["path"]), is_file_obj_with_meta)
-            told = getattr(told, "root", told)
-            text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+            text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=lambda one: one.root)
             content.append(self.types.TextContent(type="text", text=text))  # type: ignore[attr-defined]
         return content
 
@@ -264,10 +261,9 @@ def add_endpoints(services: Services) -> None:
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
         parts = {name: _part(name) for name in ("image", "images", *SQUARE, *CALLED, "task_id")}
-        result, before, after = gr.File(label="result"), gr.File(label="before"), gr.File(label="after")
-        archive, pdf = gr.File(label="zip"), gr.File(label="pdf")
-        info, answer = gr.JSON(label="info"), gr.JSON(label="answer")
-        button = gr.Button()
+        files = [gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")]
+        info, answer, button = gr.JSON(label="info"), gr.JSON(label="answer"), gr.Button()
+    result, before, after, archive, pdf = files
 
     def offer(name: str, takes: tuple[str, ...], gives: list[Component], **how: Any) -> None:
         given: dict[str, Any] = {one: parts[one] for one in takes}
@@ -282,12 +278,6 @@ def add_endpoints(services: Services) -> None:
     offer("report", ("task_id",), [pdf], concurrency_limit=1)
 
 
-def _square(given: dict[str, Any]) -> dict[str, Any]:
-    """The square that is asked for, taken out of what is `given`. Raises SettingsError."""
-    x, y, size = (given.pop(name) for name in SQUARE)
-    return {"x": x, "y": y, "size": whole_number("size", size)}
-
-
 def for_client(info: dict[str, Any]) -> dict[str, Any]:
     """The facts without the path on this server, which is nobody else's business.
 
@@ -297,17 +287,13 @@ def for_client(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def _info(packed: Packed, infos: dict[Item, dict[str, Any]], language: str) -> dict[str, Any]:
+    def said(error: EnhanceError | None) -> str | None:
+        return error.sentence(language) if error else None
+
+    def file(item: Item) -> dict[str, Any]:
+        told = {"name": item.name, "state": item.state, "error": said(item.error), "info": infos.get(item)}
+        loose = packed.loose.get(item)
+        return told | {"file": FileData(path=str(loose), orig_name=loose.name).model_dump() if loose else None}
+
     counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
-    files = [_file(item, infos.get(item), packed.loose.get(item), language) for item in packed.batch.items]
-    error = packed.error.sentence(language) if packed.error else None
-    return counts | {"files": files, "error": error}
-
-
-def _file(item: Item, info: dict[str, Any] | None, loose: Path | None, language: str) -> dict[str, Any]:
-    return {
-        "name": item.name,
-        "state": item.state,
-        "error": item.error.sentence(language) if item.error else None,
-        "info": info,
-        "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
-    }
+    return counts | {"files": [file(item) for item in packed.batch.items], "error": said(packed.error)}

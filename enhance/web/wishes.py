@@ -18,7 +18,7 @@ from ..picture.metadata import CHOICES
 from ..preview import LARGEST
 from ..settings import DEFAULT_PRESET, RANGES, SIZES, WHOLE, Settings, all_presets, largest_scale
 from ..texts import DEFAULT_LANGUAGE, LANGUAGES, PixelCount, catalogue, name_of, say, sentences_in, spoken
-from .page_files import Limits
+from .page_files import Limits, whole_number
 from .state import Visitor, side_of_print
 
 log = logging.getLogger(__name__)
@@ -207,6 +207,11 @@ def called(given: Mapping[str, Any]) -> tuple[Settings, Encoding]:
     """The settings that a program asks for, and how its result is to be handed out. Raises SettingsError."""
     taken = {name: given[name] for name in TAKEN if given[name] is not None}
     return settings_called(**{name: given[name] for name in CALLED if name not in TAKEN}), Encoding(**taken)
+
+
+def square_called(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The square that a program asks for. Raises SettingsError."""
+    return {"x": given["x"], "y": given["y"], "size": whole_number("size", given["size"])}
 
 
 def language_of(request: gr.Request | None) -> str:
