@@ -1,234 +1,176 @@
-"""The public API: what `gradio_client` can call. No endpoint takes a path of the server: pictures are uploads."""
+"""The public API: what `gradio_client`, curl and an agent can call, and what stands in its documentation.
+
+No endpoint takes a path of the server: pictures are uploads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
+from inspect import Parameter, signature
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import gradio as gr
+import gradio.mcp
 from gradio.components import Component
 from gradio.data_classes import FileData
+from gradio.mcp import GradioMCPServer
+from gradio_client import Client
+from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
 
-from ..batch import Batch, Item
-from ..errors import PictureError
+from ..batch import Item
+from ..errors import EnhanceError, PictureError
 from ..preview import Preview
-from ..settings import Settings
 from ..tasks import download_name
 from ..texts import straight
 from .batch import BATCHES
 from .compare import COMPARISONS, Comparing
-from .line import Attention, RunState
-from .page_files import Packed, asker_of, check_together, report_name, uploaded, whole_number
+from .guard import handed_over
+from .line import LOOK_SECONDS, Attention, looked_after, tell_files
+from .page_files import Packed, asker_of, check_together, report_name, uploaded
 from .preview import icc_for_screen, save_png
 from .run import RUNS, BatchWork, Run
 from .views import Services
-from .wishes import encoding_called, language_of, settings_called
+from .wishes import CALLED, SQUARE, USUAL, called, language_of, parameter, square_called
 
-_LOOK_SECONDS = 0.1
+Gives = Iterator[tuple[Any, Any]]
+_PROGRESS = gr.Progress()
+"""By this default Gradio finds the parameter that it fills with a request's own."""
 _COUNTED: dict[str, Any] = {"concurrency_limit": None}
 """Counted by the program, not by Gradio's queue."""
+_MOST_AGENTS = 100
+_SHOWN_BYTES = 1_000_000
+"""The largest picture that an agent is shown: it reads every byte."""
+
+
+def _part(name: str) -> Component:
+    """The component that takes a parameter, with what the documentation says of it."""
+    takes, made = parameter(name), {"string": gr.Textbox, "boolean": gr.Checkbox}
+    told = {"additional_description": takes["description"]}
+    if name in ("image", "images"):
+        part: Any = gr.File(label=name, file_count="single" if name == "image" else "multiple")
+        takes = part.api_info()
+    else:
+        part = made.get(takes["type"], gr.Number)(USUAL.get(name), label=name)
+    part.api_info_as_input = lambda: takes | told
+    return part
+
+
+def _with(*names: str) -> Callable[[Any], Any]:
+    """Show Gradio, which reads signatures, these parameters in place of `**given`."""
+
+    def shown(function: Any) -> Any:
+        known = signature(function)
+        own = [one for one in known.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        own += [Parameter(name, Parameter.KEYWORD_ONLY, default=USUAL.get(name)) for name in names]
+        function.__signature__ = known.replace(parameters=own)
+        return function
+
+    return shown
 
 
 class Endpoints:
-    """The functions behind the API; their docstrings and parameter names are its documentation."""
+    """The functions behind the API; their docstrings are its documentation."""
 
     def __init__(self, services: Services):
         self._services = services
 
-    def enhance(
-        self,
-        request: gr.Request,
-        image: str | None,
-        preset: str = "gentle",
-        scale: float | None = None,
-        tuning: bool = True,
-        strength: float | None = None,
-        denoise: float | None = None,
-        sharpen: float | None = None,
-        saturation: float | None = None,
-        contrast: float | None = None,
-        tile: float = 192,
-        fidelity: float | None = None,
-        reduce: float = 1,
-        long_side: float | None = None,
-        megapixels: float | None = None,
-        format: str = "png",
-        quality: float = 92,
-        metadata: str = "keep",
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
-    ) -> Iterator[tuple[Any, Any]]:
+    @_with(*CALLED)
+    def enhance(self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any) -> Gives:
         """Enhance a picture. Gives the file and `info`, the facts of the run with the task_id.
 
-        `image` is an uploaded file. `preset` is gentle, original, anime, anime-fast, face, dehaze, fast, precise or
-        gentle-2x. The result is `scale` times as large, or its longer side has `long_side` pixels, or it has so many
-        `megapixels`:
-        give one of the three, or none for the largest that the network makes. `tuning` False gives the network's output
-        as it is. `strength` 0 to 1 is the network's share, `fidelity` 0 to 1 how far the result is brought to agree
-        with the photo, `denoise` 0 to 1 (preset fast), `sharpen` 0 to 1, `saturation` 0 to 2 and `contrast` 0.5 to 1.5
-        take the preset's value when left out. `tile` 64 to 1024 bounds memory and changes no pixel. `reduce` 1 to 4
-        averages a soft picture down first; sizes still count from the picture, so `scale` is at most the network's,
-        divided by it. `format` is png, jpeg, webp or avif, `quality` 1 to 100; `output` of `info` is the file that is
-        given, and its `notes` say what the format could not hold: on_white (transparency), eight_bits, exif_short,
-        xmp_left, iptc_left, texts_left. `metadata` is keep, no-location, or none, which leaves colour profile and
-        resolution. The job's progress counts rows; cancelling it stops the engine.
+        Give one of `scale`, `long_side` and `megapixels`, or none for the largest that the network makes. `output` of
+        `info` is the file that is given, and its `notes` say what the format could not hold: on_white (transparency),
+        eight_bits, exif_short, xmp_left, iptc_left, texts_left. The job's progress counts rows; cancelling it stops the
+        engine.
         """
         with self._services.told(request):
-            settings = settings_called(
-                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
-                *(reduce, long_side, megapixels),
-            )
-            encoding = encoding_called(format, quality, metadata)
-            picture = uploaded(image)
-            attention = Attention(request)
+            settings, encoding = called(given)
+            picture, attention = uploaded(image), Attention(request)
             with self._services.line.enter(asker_of(request)) as turn:
-                for ahead in turn.looks(_LOOK_SECONDS):
+                for ahead in turn.looks(LOOK_SECONDS):
                     attention.check()
                     progress(0, desc=f"waiting, {ahead} before it")
                     yield gr.skip(), gr.skip()
                 with ExitStack() as hold:
                     made = {"caller": request.session_hash, "encoding": encoding, "hold": hold}
                     run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
-                    for _ in run.looks(_LOOK_SECONDS):
-                        if run.state.ahead:
-                            attention.check()
-                        _tell_rows(run.state, progress)
-                        yield gr.skip(), gr.skip()
+                    yield from looked_after(run, attention, lambda: run.state.tell(progress))
                     result = run.result()
                     name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
                     file = self._services.outbox.link(result.path, name)
             yield str(file), for_client(self._services.owners.remember(request, result.info))
 
-    def preview(
-        self,
-        request: gr.Request,
-        image: str | None,
-        x: float | None = None,
-        y: float | None = None,
-        size: float = 128,
-        preset: str = "gentle",
-        scale: float | None = None,
-        tuning: bool = True,
-        strength: float | None = None,
-        denoise: float | None = None,
-        sharpen: float | None = None,
-        saturation: float | None = None,
-        contrast: float | None = None,
-        tile: float = 192,
-        fidelity: float | None = None,
-        reduce: float = 1,
-        long_side: float | None = None,
-        megapixels: float | None = None,
-        format: str = "png",
-        quality: float = 92,
-        metadata: str = "keep",
-    ) -> tuple[str, str, dict[str, Any]]:
+    @_with(*SQUARE, *CALLED)
+    def preview(self, request: gr.Request, image: str | None, **given: Any) -> tuple[str, str, dict[str, Any]]:
         """Enhance one square of a picture to see what will come. Gives before and after as PNG files, and `info`.
 
-        `x` and `y` are the square's centre in input pixels, the middle when left out; `size` its side, 1 to 512. The
-        other parameters are those of /enhance; `format` to `metadata` change nothing here. It is served between the
-        steps of longer runs, and `info` carries the signature that the whole run would have.
+        `format`, `quality` and `metadata` change nothing here. It is served between the steps of longer runs; `info` is
+        that of the whole run, with its signature, as far as it can be known before.
         """
         with self._services.told(request):
-            settings = settings_called(
-                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
-                *(reduce, long_side, megapixels),
-            )
-            encoding_called(format, quality, metadata)
+            square, (settings, _) = square_called(given), called(given)
             path = uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
-                picture, side = self._services.previews.picture(path), whole_number("size", size)
-                made = self._services.previews.run(picture, settings, x=x, y=y, size=side, caller=request.session_hash)
+                picture = self._services.previews.picture(path)
+                made = self._services.previews.run(picture, settings, **square, caller=request.session_hash)
             before, after = self._files(made, path)
             return str(before), str(after), made.info
         raise AssertionError("told() always raises what it catches")
 
-    def compare(
-        self,
-        request: gr.Request,
-        image: str | None,
-        x: float | None = None,
-        y: float | None = None,
-        size: float = 128,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
-    ) -> Iterator[tuple[Any, Any]]:
+    @_with(*SQUARE)
+    def compare(self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any) -> Gives:
         """Show one square of a picture by every preset that is here. Gives a PNG sheet of them all, and `info`.
 
-        `x`, `y` and `size` are those of /preview. `info` has for each of its `presets` the seconds, the fidelity in dB
-        and, where one failed, the error. Previews go first. Cancelling the job stops the engine.
+        `info` has for each of its `presets` the seconds, the fidelity in dB and, where one failed, the error. Previews
+        go first. Cancelling the job stops the engine.
         """
         with self._services.told(request):
             path, attention = uploaded(image), Attention(request)
-            asked = {"x": x, "y": y, "size": whole_number("size", size), "caller": request.session_hash}
-            turn = self._services.comparisons.enter(asker_of(request))
-            with closing(Comparing(self._services, path, turn, **asked)) as work:
-                for _ in work.looks(_LOOK_SECONDS):
-                    if work.state.ahead:
-                        attention.check()
-                    _tell_rows(work.state, progress)
-                    yield gr.skip(), gr.skip()
+            square, turn = square_called(given), self._services.comparisons.enter(asker_of(request))
+            with closing(Comparing(self._services, path, turn, **square, caller=request.session_hash)) as work:
+                yield from looked_after(work, attention, lambda: work.state.tell(progress))
                 made = work.result()
             sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
             yield str(sheet), for_client(made.save(sheet, language_of(request)))
 
+    @_with(*CALLED)
     def batch(
-        self,
-        request: gr.Request,
-        images: list[str] | None,
-        preset: str = "gentle",
-        scale: float | None = None,
-        tuning: bool = True,
-        strength: float | None = None,
-        denoise: float | None = None,
-        sharpen: float | None = None,
-        saturation: float | None = None,
-        contrast: float | None = None,
-        tile: float = 192,
-        fidelity: float | None = None,
-        reduce: float = 1,
-        long_side: float | None = None,
-        megapixels: float | None = None,
-        format: str = "png",
-        quality: float = 92,
-        metadata: str = "keep",
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by its default
-    ) -> Iterator[tuple[Any, Any]]:
+        self, request: gr.Request, images: list[str] | None, progress: gr.Progress = _PROGRESS, **given: Any
+    ) -> Gives:
         """Enhance several pictures. Gives a ZIP of the results with report.csv and summary.pdf, and `info`.
 
-        `images` is a list of uploaded files; the other parameters are those of /enhance. `info` counts the files that
-        are done, failed and cancelled, and has for each its name, state, error, and the facts of its run. A file that
-        cannot be read does not stop the others. Cancelling the job stops the engine. Where there is no room for a ZIP,
-        `error` says so, the ZIP is null, and each finished file is in `info` by itself as `file`.
+        `info` counts the files that are done, failed and cancelled, and has for each its name, state, error, and the
+        facts of its run. A file that cannot be read does not stop the others. Cancelling the job stops the engine.
+        Where there is no room for a ZIP, `error` says so, the ZIP is null, and each finished file is in `info` by
+        itself as `file`.
         """
         with self._services.told(request):
-            settings = settings_called(
-                *(preset, scale, tuning, strength, denoise, sharpen, saturation, contrast, tile, fidelity),
-                *(reduce, long_side, megapixels),
-            )
-            encoding = encoding_called(format, quality, metadata)
+            settings, encoding = called(given)
             if not images:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             check_together([item.source for item in items], self._services.limits)
-            attention = Attention(request)
-            given = self._services, items, settings, language_of(request), request.session_hash
+            attention, language = Attention(request), language_of(request)
+            asked = self._services, items, settings, language, request.session_hash
             with (
                 self._services.line.enter(asker_of(request), "batch"),
-                closing(BatchWork(*given, encoding=encoding)) as work,
+                closing(BatchWork(*asked, encoding=encoding)) as work,
             ):
-                for _ in work.looks(_LOOK_SECONDS):
-                    if work.batch.ahead:
-                        attention.check()
-                    self._tell(work.batch, progress)
-                    yield gr.skip(), gr.skip()
+                yield from looked_after(work, attention, lambda: tell_files(work.batch, progress))
                 packed = work.result()
-            remember = self._services.owners.remember
-            infos = {item: for_client(remember(request, item.info)) for item in packed.batch.items if item.info}
-            yield str(packed.archive) if packed.archive else None, _info(packed, infos, request)
+            own, items = self._services.owners, packed.batch.items
+            infos = {item: for_client(own.remember(request, item.info)) for item in items if item.info}
+            yield str(packed.archive) if packed.archive else None, _info(packed, infos, language)
 
     def report(self, request: gr.Request, task_id: str) -> str:
-        """Give the PDF report of a finished run. `task_id` is from the `info` of a run of your own."""
+        """Give the PDF report of a finished run."""
         with self._services.told(request):
             own, told = self._services.owners.check(request, task_id)
             report = self._services.enhancer.report(own, language_of(request), told=told)
@@ -250,63 +192,90 @@ class Endpoints:
     def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
         icc, files = icc_for_screen(preview.piece.picture), []
         for side, pixels in (("before", preview.before), ("after", preview.after)):
-            path = self._services.outbox.place(f"{straight(source.stem)}-{side}.png")
-            files.append(save_png(pixels, path, icc))
+            name = f"{straight(source.stem)}-{side}.png"
+            files.append(save_png(pixels, self._services.outbox.place(name), icc))
         return files[0], files[1]
 
-    def _tell(self, batch: Batch, progress: gr.Progress) -> None:
-        finished = sum(batch.count(state) for state in ("done", "failed"))
-        left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
-        left = f", waiting, {batch.ahead} before it" if batch.ahead else left
-        progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
+
+class Agents(GradioMCPServer):
+    """Gradio's MCP server for agents, whose pictures come as text, and who get addresses and facts as JSON."""
+
+    _clients: OrderedDict[tuple[str, str], Client] = OrderedDict()  # noqa: RUF012 - of all servers
+    _opening = Lock()
+
+    @staticmethod
+    def Server(name: str) -> Any:  # noqa: N802 - Gradio's name
+        """The protocol, without checks by schema: the program's own sentences say better what is wrong."""
+        server = GradioMCPServer.Server(name)  # type: ignore[attr-defined]
+        server.call_tool = partial(server.call_tool, validate_input=False)
+        return server
+
+    def get_input_schema(self, tool_name: str, parameters: Any = None) -> tuple[dict[str, Any], list[Any]]:
+        """What a tool takes."""
+        takes: Any = self.api_info["named_endpoints"][self.tool_to_endpoint[tool_name]]["parameters"]
+        required = [one["parameter_name"] for one in takes if not one["parameter_has_default"]]
+        properties = {one["parameter_name"]: parameter(one["parameter_name"]) for one in takes}
+        return {"type": "object", "properties": properties, "required": required}, []
+
+    def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
+        """The arguments of a call as Gradio's client takes them. Raises EnhanceError for what is no picture."""
+        return {name: handed_over(name, given) for name, given in value.items()}
+
+    def _get_or_create_client(self) -> Client:
+        """A client, and by it a session, for each agent: an address, or where there is a login a user's cookie."""
+        asked: Any = self.mcp_server.request_context.request
+        cookie = asked.headers.get("cookie", "") if self.blocks.app.auth is not None else ""
+        agent = (str(self.local_url), cookie or asked.client.host)
+        with self._opening:
+            if agent not in self._clients:
+                told: dict[str, Any] = {"headers": {"x-gradio-user": "mcp", "cookie": cookie}, "ssl_verify": False}
+                told |= {"download_files": False, "verbose": False, "analytics_enabled": False}
+                self._clients[agent] = Client(agent[0], _skip_components=False, **told)
+            self._clients.move_to_end(agent)
+            while len(self._clients) > _MOST_AGENTS:
+                self._clients.popitem(last=False)[1].close()
+            return self._clients[agent]
+
+    async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
+        (made,) = await super()._execute_tool_without_progress(job)
+        return [*made] if isinstance(made, list | tuple) else [made]
+
+    def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
+        """Facts as JSON and files as addresses; what is small enough to look at is shown too."""
+        content: list[Any] = []
+        files = f"{root_url}/gradio_api/file="
+        for part in data:
+            path = Path(part["path"]) if is_file_obj_with_meta(part) else None
+            if path and path.suffix == ".png" and path.stat().st_size <= _SHOWN_BYTES:
+                picture = {"data": b64encode(path.read_bytes()).decode(), "mimeType": "image/png"}
+                content.append(self.types.ImageContent(type="image", **picture))  # type: ignore[attr-defined]
+            told = traverse(part, lambda file: files + encode_file_path(file["path"]), is_file_obj_with_meta)
+            text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=lambda one: one.root)
+            content.append(self.types.TextContent(type="text", text=text))  # type: ignore[attr-defined]
+        return content
 
 
 def add_endpoints(services: Services) -> None:
-    """Add the endpoints to the Blocks around; their components are not shown."""
+    """Add the endpoints to the Blocks around, their components not shown, and make them the tools of agents."""
+    gradio.mcp.GradioMCPServer = Agents  # the one that Gradio makes where GRADIO_MCP_SERVER asks for one
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
-        image, settings = gr.File(label="image"), _setting_components()
-        square = [gr.Number(label="x", value=None), gr.Number(label="y", value=None), gr.Number(128, label="size")]
-        result, before, after = gr.File(label="result"), gr.File(label="before"), gr.File(label="after")
-        info, answer = gr.JSON(label="info"), gr.JSON(label="answer")
-        button = gr.Button()
-        button.click(endpoints.enhance, [image, *settings], [result, info], api_name="enhance", **RUNS)
-        button.click(
-            endpoints.preview, [image, *square, *settings], [before, after, info], api_name="preview", **_COUNTED
-        )
-        button.click(endpoints.compare, [image, *square], [result, info], api_name="compare", **COMPARISONS)
-        for name in ("presets", "status"):
-            button.click(getattr(endpoints, name), None, answer, api_name=name, queue=False)
-        images = gr.File(label="images", file_count="multiple")
-        archive, pdf, task_id = gr.File(label="zip"), gr.File(label="pdf"), gr.Textbox(label="task_id")
-        button.click(endpoints.batch, [images, *settings], [archive, info], api_name="batch", **BATCHES)
-        button.click(endpoints.report, task_id, pdf, api_name="report", concurrency_limit=1)
+        parts = {name: _part(name) for name in ("image", "images", *SQUARE, *CALLED, "task_id")}
+        files = [gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")]
+        info, answer, button = gr.JSON(label="info"), gr.JSON(label="answer"), gr.Button()
+    result, before, after, archive, pdf = files
 
+    def offer(name: str, takes: tuple[str, ...], gives: list[Component], **how: Any) -> None:
+        given: dict[str, Any] = {one: parts[one] for one in takes}
+        button.click(getattr(endpoints, name), None, gives, inputs_kwargs=given, api_name=name, **how)
 
-def _tell_rows(state: RunState, progress: gr.Progress) -> None:
-    if state.total:
-        left = "" if state.left is None else f", {state.left:.0f} s left"
-        progress((state.done, state.total), desc=f"rows{left}", unit="rows")
-    elif state.ahead:
-        progress(0, desc=f"waiting, {state.ahead} before it")
-
-
-def _setting_components() -> list[Component]:
-    usual = Settings()
-    optional = ("strength", "denoise", "sharpen", "saturation", "contrast")
-    return [
-        gr.Textbox(usual.preset, label="preset"),
-        gr.Number(value=None, label="scale"),
-        gr.Checkbox(usual.tuning, label="tuning"),
-        *(gr.Number(value=None, label=name) for name in optional),
-        gr.Number(usual.tile, label="tile"),
-        gr.Number(value=None, label="fidelity"),
-        gr.Number(usual.reduce, label="reduce"),
-        *(gr.Number(value=None, label=name) for name in ("long_side", "megapixels")),
-        gr.Textbox("png", label="format"),
-        gr.Number(92, label="quality"),
-        gr.Textbox("keep", label="metadata"),
-    ]
+    offer("enhance", ("image", *CALLED), [result, info], **RUNS)
+    offer("preview", ("image", *SQUARE, *CALLED), [before, after, info], **_COUNTED)
+    offer("compare", ("image", *SQUARE), [result, info], **COMPARISONS)
+    for name in ("presets", "status"):
+        offer(name, (), [answer], queue=False)
+    offer("batch", ("images", *CALLED), [archive, info], **BATCHES)
+    offer("report", ("task_id",), [pdf], concurrency_limit=1)
 
 
 def for_client(info: dict[str, Any]) -> dict[str, Any]:
@@ -317,18 +286,14 @@ def for_client(info: dict[str, Any]) -> dict[str, Any]:
     return info | {"output": info["output"] | {"path": None}}
 
 
-def _info(packed: Packed, infos: dict[Item, dict[str, Any]], request: gr.Request) -> dict[str, Any]:
+def _info(packed: Packed, infos: dict[Item, dict[str, Any]], language: str) -> dict[str, Any]:
+    def said(error: EnhanceError | None) -> str | None:
+        return error.sentence(language) if error else None
+
+    def file(item: Item) -> dict[str, Any]:
+        told = {"name": item.name, "state": item.state, "error": said(item.error), "info": infos.get(item)}
+        loose = packed.loose.get(item)
+        return told | {"file": FileData(path=str(loose), orig_name=loose.name).model_dump() if loose else None}
+
     counts = {state: packed.batch.count(state) for state in ("done", "failed", "cancelled")}
-    files = [_file(item, infos.get(item), packed.loose.get(item), request) for item in packed.batch.items]
-    error = packed.error.sentence(language_of(request)) if packed.error else None
-    return counts | {"files": files, "error": error}
-
-
-def _file(item: Item, info: dict[str, Any] | None, loose: Path | None, request: gr.Request) -> dict[str, Any]:
-    return {
-        "name": item.name,
-        "state": item.state,
-        "error": item.error.sentence(language_of(request)) if item.error else None,
-        "info": info,
-        "file": None if loose is None else FileData(path=str(loose), orig_name=loose.name).model_dump(),
-    }
+    return counts | {"files": [file(item) for item in packed.batch.items], "error": said(packed.error)}

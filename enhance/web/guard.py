@@ -6,25 +6,32 @@ A refusal is JSON with one sentence in the reader's language; Gradio and the han
 from __future__ import annotations
 
 import json
+import os
+from base64 import b64decode
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from mimetypes import guess_extension
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from gradio_client import handle_file
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import EnhanceError
+from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
 from .line import LISTENERS
 from .metrics import Metrics
 from .page_files import Limits, discard_upload
 from .wishes import language_asked
 
+T = TypeVar("T")
 _API = "/gradio_api"
 _TOOLS_FACTOR = 20
 """A model's tools cannot upload: they send a picture as a data: URL, so they may say more at once."""
@@ -130,7 +137,7 @@ class Guard:
         except (ValueError, RecursionError):
             return  # Gradio says what is wrong with it
         files = 0
-        for one in _dicts(given):
+        for one in _inside(given, dict):
             files += "path" in one or "url" in one
             if files > self._limits.files:
                 raise Refused(413, EnhanceError("too_many_files", limit=self._limits.files))
@@ -139,7 +146,7 @@ class Guard:
             if _is_remote(one.get("path")) or (_is_remote(one.get("url")) and not _is_own(one)):
                 raise Refused(403, EnhanceError("fetch_refused"))
             called = one.get("arguments")
-            if path.startswith(f"{_API}/mcp") and any(map(_is_remote, _strings(called))):
+            if path.startswith(f"{_API}/mcp") and any(_is_foreign(text) for text in _inside(called, str)):
                 raise Refused(403, EnhanceError("fetch_refused"))
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -240,6 +247,46 @@ def language_of_scope(scope: Scope) -> str:
     return language_asked(page.get("lang", [""])[0] or headers.get("accept-language", ""))
 
 
+def handed_over(name: str, given: Any) -> Any:
+    """What an agent gives for the parameter `name`, for Gradio's client: a picture as a file that was uploaded here.
+
+    That client would send any file of this server that a value names. Raises PictureError and SettingsError.
+    """
+    if name == "images" and isinstance(given, list):
+        return [_picture(one) for one in given]
+    if name in ("image", "images"):
+        return _picture(given)
+    if isinstance(given, dict | list):
+        raise SettingsError("agent_no_value", name=name)
+    return given
+
+
+def _picture(given: object) -> Any:
+    """The file of a data: URL, or the one that an upload answered with. Raises EnhanceError."""
+    root, text = Path(os.environ["GRADIO_TEMP_DIR"]).resolve(), given if isinstance(given, str) else ""
+    try:
+        if text.startswith("data:"):
+            return handle_file(_kept(root / token_hex(32), *text.removeprefix("data:").split(",", 1)))
+        path = Path(unquote(text.rpartition(f"{_API}/file=")[2])).resolve()
+        if path.is_relative_to(root) and path.is_file():
+            return handle_file(path)
+    except (ValueError, TypeError, OSError) as error:
+        if getattr(error, "errno", None) in FULL:
+            raise EnhanceError("upload_no_room") from error
+    raise PictureError("agent_no_picture")
+
+
+def _kept(folder: Path, head: str, body: str) -> Path:
+    """The file that a data: URL makes, called as its `name=` says."""
+    kind, *more = head.split(";")
+    names = [unquote(one.removeprefix("name=")) for one in more if one.startswith("name=")]
+    path = folder / (Path(*names[:1]).name or f"picture{guess_extension(kind) or ''}")
+    data = b64decode(body)
+    folder.mkdir(parents=True)
+    path.write_bytes(data)
+    return path
+
+
 def _is_remote(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower().startswith(_REMOTE)
 
@@ -250,27 +297,20 @@ def _is_own(file: dict[str, Any]) -> bool:
     return isinstance(path, str) and unquote(file["url"]).endswith(f"{_API}/file={path}")
 
 
-def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+def _is_foreign(text: str) -> bool:
+    """Whether it is an address, and not that of an upload, of which the path alone is read."""
+    return _is_remote(text) and f"{_API}/file=" not in text
+
+
+def _inside(value: Any, kind: type[T]) -> Iterator[T]:
+    """What is of this kind in JSON, however deep it lies."""
     left = [value]
     while left:
         one = left.pop()
-        if isinstance(one, dict):
+        if isinstance(one, kind):
             yield one
-            left.extend(one.values())
-        elif isinstance(one, list):
-            left.extend(one)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    left = [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            left.extend(one.values())
-        elif isinstance(one, list):
-            left.extend(one)
+        if isinstance(one, dict | list):
+            left.extend(one.values() if isinstance(one, dict) else one)
 
 
 async def _bounded(scope: Scope, receive: Receive, most: int) -> bytes:

@@ -14,11 +14,13 @@ from typing import Any, Generic, Literal, TypeVar
 import gradio as gr
 from gradio.context import LocalContext
 
+from ..batch import Batch
 from ..errors import EnhanceError
 from ..texts import say, say_time
 from .page_files import Asker
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.1
 UNHEARD_SECONDS = 30.0
 """How long what waits for its turn keeps its place while nobody listens to what will come of it."""
 PREVIEWS_ON_THE_WAY = 16
@@ -136,6 +138,15 @@ class RunState:
     left: float | None = None
     writing: bool = False
     ahead: int = 0
+
+    def tell(self, progress: gr.Progress) -> int:
+        """Tell a client; gives how many runs come before."""
+        if self.total:
+            left = "" if self.left is None else f", {self.left:.0f} s left"
+            progress((self.done, self.total), desc=f"rows{left}", unit="rows")
+        elif self.ahead:
+            progress(0, desc=f"waiting, {self.ahead} before it")
+        return self.ahead
 
 
 class ToldRun(Background[T]):
@@ -282,3 +293,20 @@ def said(language: str, state: RunState) -> tuple[str, float | None]:
     if state.left is not None:
         words.append(say(language, "left", time=say_time(language, state.left)))
     return " · ".join(words), share
+
+
+def tell_files(batch: Batch, progress: gr.Progress) -> int:
+    """Tell a client how far a batch is; gives how many runs come before it."""
+    finished = sum(batch.count(state) for state in ("done", "failed"))
+    left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
+    left = f", waiting, {batch.ahead} before it" if batch.ahead else left
+    progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
+    return batch.ahead
+
+
+def looked_after(work: Background[Any], attention: Attention, tell: Callable[[], int]) -> Iterator[tuple[Any, Any]]:
+    """Nothing new for a client until the work ends; `tell` tells how far it is, and gives how many come before it."""
+    for _ in work.looks(LOOK_SECONDS):
+        if tell():
+            attention.check()
+        yield gr.skip(), gr.skip()

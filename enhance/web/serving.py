@@ -63,7 +63,10 @@ _CONTROLS = json.dumps(CONTROLS)
 COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
 REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _KNOWN_ADDRESSES = 1000
-_TALKERS = ("httpx", "httpcore", "uvicorn.access", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub", "filelock")
+_TALKERS = (
+    *("httpx", "httpcore", "uvicorn.access", "mcp", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub"),
+    "filelock",
+)
 
 _SESSIONS = MOST_VISITORS
 """Gradio copies its parts for each page and call of the API, 0.2 MB and more; a copy that is gone is made anew."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError, SettingsError, is_memory_short
-from ..output.formats import Encoding
+from ..output.formats import FORMATS, Encoding
 from ..output.resample import result_size
-from ..settings import RANGES, SIZES, Settings, largest_scale
+from ..picture.metadata import CHOICES
+from ..preview import LARGEST
+from ..settings import DEFAULT_PRESET, RANGES, SIZES, WHOLE, Settings, all_presets, largest_scale
 from ..texts import DEFAULT_LANGUAGE, LANGUAGES, PixelCount, catalogue, name_of, say, sentences_in, spoken
-from .page_files import Limits
+from .page_files import Limits, whole_number
 from .state import Visitor, side_of_print
 
 log = logging.getLogger(__name__)
@@ -28,9 +30,20 @@ SIZED = (*SIZES, "paper")
 TAKEN = ("format", "quality", "metadata")
 CONTROLS = ("preset", "size", *SIZED, *TAKEN, "tuning", *TUNED[:2], "denoise", *TUNED[2:], "tile", "reduce")
 """The controls in the order in which every handler of the page gets their values."""
-_MORE = ("reduce", "long_side", "megapixels")
-CALLED = ("scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity", *_MORE)
-"""The settings beside the preset in the order in which the API takes them."""
+CALLED = (
+    *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
+    *("reduce", "long_side", "megapixels", *TAKEN),
+)
+"""What a program says of how a picture is enhanced, in the order in which the API takes it."""
+SQUARE = ("x", "y", "size")
+"""What it says of the square that is shown."""
+USUAL: dict[str, Any] = {"tile": Settings().tile, "reduce": Settings().reduce, "tuning": True, "size": 128}
+USUAL |= {"preset": DEFAULT_PRESET, **asdict(Encoding())}
+"""What stands for a parameter that is left out; that of any other is for the preset or the picture to say."""
+_LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
+_KINDS: dict[str, str] = dict.fromkeys(("image", "task_id", "preset", "format", "metadata"), "string")
+_KINDS |= {"images": "array", "tuning": "boolean"}
+"""The parameters that are no numbers."""
 _SIZES = {"long_side": ("long_side_of", "pixels"), "megapixels": ("megapixels_of", "number")}
 """What says a size of this kind, and the place of its number in that."""
 
@@ -165,21 +178,40 @@ def paper_in(kept: object) -> str:
     return str(kept.get("paper", "")) if isinstance(kept, dict) and kept.get("size") == "paper" else ""
 
 
-def settings_called(preset: str, *values: object, **named: object) -> Settings:
-    """The settings asked for, in the order of CALLED or by their names; None stands for the preset's own.
+def parameter(name: str) -> dict[str, Any]:
+    """What a parameter of the API takes, in the words of JSON Schema; a picture is a text there."""
+    low, high = _LIMITS.get(name, (0, 0))
+    kind = _KINDS.get(name, "integer" if name in (*WHOLE, "size", "quality") else "number")
+    meaning = say(DEFAULT_LANGUAGE, f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
+    choices: dict[str, Iterable[str]] = {"preset": all_presets(), "format": FORMATS, "metadata": CHOICES}
+    return {
+        "type": kind,
+        "description": meaning,
+        **({"items": {"type": "string"}} if kind == "array" else {}),
+        **({"minimum": low, "maximum": high} if name in _LIMITS else {}),
+        **({"enum": [*choices[name]]} if name in choices else {}),
+        **({"default": USUAL[name]} if name in USUAL else {}),
+    }
+
+
+def settings_called(preset: str, **given: object) -> Settings:
+    """The settings asked for by their names; None stands for the preset's own.
 
     A preset that does not tune by itself does so only when one of its sliders is given. Raises SettingsError.
     """
-    given = dict(zip(CALLED, values, strict=False)) | named
     tuned = any(given.get(name) is not None for name in TUNED)
     return Settings.from_preset(preset, **given | {"tuning": False if given.get("tuning") is False else tuned or None})
 
 
-def encoding_called(format: str | None, quality: float | None, metadata: str | None) -> Encoding:
-    """How a result is to be handed out. Raises SettingsError."""
-    usual = Encoding()
-    quality = usual.quality if quality is None else quality
-    return Encoding(format or usual.format, quality, metadata or usual.metadata)  # type: ignore[arg-type]
+def called(given: Mapping[str, Any]) -> tuple[Settings, Encoding]:
+    """The settings that a program asks for, and how its result is to be handed out. Raises SettingsError."""
+    taken = {name: given[name] for name in TAKEN if given[name] is not None}
+    return settings_called(**{name: given[name] for name in CALLED if name not in TAKEN}), Encoding(**taken)
+
+
+def square_called(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The square that a program asks for. Raises SettingsError."""
+    return {"x": given["x"], "y": given["y"], "size": whole_number("size", given["size"])}
 
 
 def language_of(request: gr.Request | None) -> str:

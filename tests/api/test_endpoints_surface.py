@@ -10,8 +10,16 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import torch
 from gradio_client import Client, handle_file
 
+import weights
+from app import build_demo
+from enhance import PRESETS
+from weights import own
+from weights.adding import add
+
+from ..own_models import NETWORKS, random_state
 from ..site import SETTINGS, Site
 
 PUBLIC = {"/enhance", "/preview", "/compare", "/batch", "/report", "/presets", "/status"}
@@ -45,6 +53,37 @@ def test_parameters_have_their_promised_names_and_defaults(client, endpoint, own
     ]
     assert {one["parameter_name"]: one.get("parameter_default") for one in parameters[1:]} == own | SETTINGS
     assert all(one["parameter_has_default"] for one in parameters[1:])
+
+
+def test_the_documents_of_the_api_say_what_every_parameter_means(site, client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    paths = httpx.get(f"{site.url}gradio_api/openapi.json").json()["paths"]
+    told = client.view_api(return_format="str")
+    for endpoint, described in endpoints.items():
+        path = next(one for name, one in paths.items() if name.endswith(endpoint))
+        shown = path["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        for one in described["parameters"]:
+            name, meaning = one["parameter_name"], one["python_type"]["description"]
+            assert meaning in told, (endpoint, name)
+            if name not in ("image", "images"):  # of a file Gradio tells how it is sent
+                assert shown[name]["description"] == meaning
+    assert shown_range(endpoints, "contrast") == (0.5, 1.5)
+    assert "Literal['gentle', 'original', " in told
+
+
+def shown_range(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
+    takes = next(one["type"] for one in endpoints["/enhance"]["parameters"] if one["parameter_name"] == name)
+    return takes["minimum"], takes["maximum"]
+
+
+def test_a_model_of_ones_own_is_among_the_presets_to_choose(site, tmp_path):
+    torch.save(random_state(NETWORKS["compact-2x"]()), tmp_path / "mine.pth")
+    add(tmp_path / "mine.pth", "mine-2x", weights.folder())
+    try:
+        takes = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
+    finally:
+        own.forget("mine-2x", weights.folder())
+    assert takes[1]["type"]["enum"] == [*PRESETS, "mine-2x"]
 
 
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "batch"])

@@ -17,7 +17,7 @@ from .test_endpoints_surface import SETTINGS
 META = {"_type": "gradio.FileData"}
 
 
-class _Elsewhere(BaseHTTPRequestHandler):
+class Elsewhere(BaseHTTPRequestHandler):
     asked: list[str] = []  # noqa: RUF012 - one server in these tests
 
     def do_GET(self) -> None:
@@ -40,9 +40,9 @@ def elsewhere(monkeypatch) -> Iterator[str]:
         raise ValueError("fetched")
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    _Elsewhere.asked.clear()
+    Elsewhere.asked.clear()
     yield f"http://127.0.0.1:{server.server_port}/picture.png"
     server.shutdown()
     server.server_close()
@@ -82,7 +82,7 @@ def test_an_address_in_place_of_a_file_is_refused(site, elsewhere, file, shape):
         answer = httpx.post(f"{site.url}gradio_api/{way}", json=body)
         assert answer.status_code == 403, way
         assert answer.json()["detail"].startswith("This server fetches nothing from an address")
-    assert _Elsewhere.asked == []
+    assert Elsewhere.asked == []
 
 
 def test_the_refusal_is_said_in_the_callers_language(site):
@@ -95,7 +95,7 @@ def test_the_refusal_is_said_in_the_callers_language(site):
 def test_the_route_of_files_fetches_nothing(site, elsewhere, name):
     given = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
     assert httpx.get(f"{site.url}gradio_api/file={given}").status_code == 403
-    assert _Elsewhere.asked == []
+    assert Elsewhere.asked == []
 
 
 def test_an_upload_is_taken_with_the_address_that_the_server_gives_it(site, client):

@@ -64,9 +64,9 @@ def run(installed: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_it_asks_for_what_requirements_ask_for_and_leaves_the_faces_to_an_extra():
+def test_it_asks_for_what_requirements_ask_for_and_leaves_faces_and_agents_to_extras():
     extras = PROJECT["optional-dependencies"]
-    assert {*PROJECT["dependencies"], *extras["faces"]} == wanted("requirements.txt")
+    assert {*PROJECT["dependencies"], *extras["faces"], *extras["mcp"]} == wanted("requirements.txt")
     assert {part.partition(">")[0] for part in extras["faces"]} == {"spandrel", "torchvision"}
     assert set(extras["reference"]) <= wanted("tests/requirements.txt")
 

@@ -17,6 +17,8 @@ from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, sa
 from enhance.web.page_files import Limits
 from enhance.web.wishes import SIZED, TUNED, page_texts
 
+from ..site import SETTINGS
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT / "app.py", *(ROOT / "enhance").rglob("*.py"), *(ROOT / "weights").rglob("*.py")]
 
@@ -37,6 +39,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "note_{}": ("on_white", "eight_bits", "texts_left", "exif_short", "xmp_left", "iptc_left"),
     "table_{}": (*COLUMNS, "waiting", "running", "done", "failed", "cancelled"),
     "summary_column_{}": ("file", "result", "size", "time"),
+    "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS),
     "summary_state_{}": ("waiting", "running", "failed", "cancelled"),
 }
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""

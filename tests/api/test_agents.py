@@ -1,0 +1,234 @@
+"""What an agent can rely on: the endpoints as tools of the Model Context Protocol, by its own client."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.settings import RANGES, all_presets
+
+from ..site import SETTINGS, guarded_site, photo
+from .test_endpoints_surface import PUBLIC
+from .test_nothing_is_fetched import Elsewhere, elsewhere
+
+pytest.importorskip("mcp", reason="the package mcp is not installed: agents cannot be served")
+
+__all__ = ["elsewhere"]
+
+FAST = {"preset": "anime-fast"}
+
+
+@pytest.fixture(scope="module")
+def server(site) -> Iterator[str]:
+    """The address of the same app once more, served for agents too."""
+    from app import build_demo
+    from enhance.config import Config
+    from enhance.web.serving import launch_options
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("GRADIO_MCP_SERVER", "True")
+        demo = build_demo(site.enhancer)
+        options = launch_options(Config()) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+        _, url, _ = demo.launch(**options)
+    yield url
+    demo.close()
+
+
+def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
+    """What an agent's client gets for each of these steps, in one session."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def talk() -> list[Any]:
+        async with (
+            httpx.AsyncClient(headers=headers, timeout=60) as client,
+            streamable_http_client(f"{server}gradio_api/mcp/", http_client=client) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            return [await step(session) for step in steps]
+
+    return asyncio.run(talk())
+
+
+def call(server: str, tool: str, **arguments: Any) -> list[Any]:
+    """What a tool gives: addresses and sentences as text, facts as objects, pictures as their bytes."""
+    (answer,) = in_session(server, lambda session: session.call_tool(tool, arguments))
+    assert not answer.isError, answer.content
+    return read(answer)
+
+
+def read(answer: Any) -> list[Any]:
+    return [
+        base64.b64decode(part.data)
+        if part.type == "image"
+        else (json.loads(part.text) if part.text[:1] in "{[" else part.text)
+        for part in answer.content
+    ]
+
+
+def refusal(server: str, tool: str, **arguments: Any) -> str:
+    (answer,) = in_session(server, lambda session: session.call_tool(tool, arguments))
+    assert answer.isError, answer.content
+    return answer.content[0].text
+
+
+def as_data(path: Path, name: str = "") -> str:
+    head = f"data:image/png;name={name}" if name else "data:image/png"
+    return f"{head};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def test_every_tool_and_every_parameter_is_described_with_its_range(server):
+    (listed,) = in_session(server, lambda session: session.list_tools())
+    tools = {tool.name: tool for tool in listed.tools}
+    assert {f"/{name}" for name in tools} == PUBLIC
+    for tool in tools.values():
+        assert tool.description, tool.name
+        for name, schema in tool.inputSchema["properties"].items():
+            assert schema["description"], (tool.name, name)
+    takes = tools["enhance"].inputSchema["properties"]
+    assert list(takes) == ["image", *SETTINGS]
+    assert tools["enhance"].inputSchema["required"] == ["image"]
+    for name, limits in RANGES.items():
+        assert (takes[name]["minimum"], takes[name]["maximum"]) == limits
+        assert "{:g} to {:g}".format(*limits) in takes[name]["description"]
+    assert takes["preset"]["enum"] == list(all_presets())
+    assert takes["format"]["enum"] == ["png", "jpeg", "webp", "avif"]
+    assert (takes["scale"]["type"], takes["tile"]["type"], takes["tile"]["default"]) == ("number", "integer", 192)
+    assert tools["batch"].inputSchema["properties"]["images"]["items"] == {"type": "string"}
+
+
+def test_an_agent_learns_what_is_here(server):
+    (presets,) = call(server, "presets")
+    (status,) = call(server, "status")
+    assert [one["name"] for one in presets] == list(all_presets())
+    assert status["device"] == "cpu"
+
+
+def test_a_preview_of_a_data_url_is_shown_with_its_addresses(site, server):
+    picture = as_data(site.photo("agent.png", 40, 48), "my%20cat.png")
+    before, first, after, second, info = call(server, "preview", image=picture, size=16, **FAST)
+    for shown, address, name in ((before, first, "my%20cat-before.png"), (after, second, "my%20cat-after.png")):
+        assert address.startswith(f"{server}gradio_api/file=")
+        assert address.endswith(name)
+        assert httpx.get(address).content == shown
+    assert info["preview"] == {"left": 16, "top": 12, "width": 16, "height": 16}
+    assert str(site.files.parent) not in json.dumps(info)
+
+
+def test_an_uploaded_picture_is_enhanced_and_reported(site, server):
+    file = site.photo("by agent.png", 20, 24)
+    upload = httpx.post(f"{server}gradio_api/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
+    expected = site.enhancer.upscale(photo(20, 24), model="realesr-animevideov3")
+    for given in (upload, f"{server}gradio_api/file={upload.replace(' ', '%20')}"):
+        shown, address, info = call(server, "enhance", image=given, scale=None, **FAST)
+        assert address.endswith("by%20agent-4x.png")
+        made = site.files / "taken.png"
+        made.write_bytes(httpx.get(address).content)
+        assert np.array_equal(np.asarray(Image.open(made)), expected)
+        assert shown == made.read_bytes()
+        assert (info["status"], info["output"]["path"], info["output"]["width"]) == ("done", None, 96)
+    (report,) = call(server, "report", task_id=info["task_id"])
+    assert report.endswith("by%20agent-4x-report.pdf")
+    assert httpx.get(report).content.startswith(b"%PDF")
+
+
+def test_a_client_that_asks_for_progress_gets_the_same(site, server):
+    picture, heard = as_data(site.photo("progress.png", 20, 24)), []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(progress)
+
+    arguments = {"image": picture, "format": "jpeg", **FAST}
+    asked = in_session(server, lambda session: session.call_tool("enhance", arguments, progress_callback=hear))
+    address, info = read(asked[0])
+    assert heard
+    assert address.endswith("picture-4x.jpg")
+    assert (info["status"], info["input"]["name"]) == ("done", "picture.png")
+
+
+def test_a_batch_and_a_comparison_come_as_files_with_facts(site, server):
+    pictures = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
+    archive, info = call(server, "batch", images=pictures, **FAST)
+    assert httpx.get(archive).content.startswith(b"PK")
+    assert (info["done"], [one["name"] for one in info["files"]]) == (2, ["1.png", "2.png"])
+    sheet, address, info = call(server, "compare", image=pictures[0], size=8)
+    assert httpx.get(address).content == sheet
+    assert len(info["presets"]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"preset": "sharper"}, "Unknown preset “sharper”; choose from gentle, "),
+        ({"strength": 3}, "strength takes a number from 0 to 1, not 3."),
+        ({"image": "data:image/png;base64,AAAA"}, "picture.png is not a picture that can be read here"),
+        ({"image": "data:image/png"}, "This is no picture that was handed over"),
+        ({"image": "data:image/png;base64,A"}, "This is no picture that was handed over"),
+        ({"image": None}, "This is no picture that was handed over"),
+    ],
+)
+def test_what_cannot_be_done_comes_back_as_a_sentence(site, server, given, said):
+    picture = as_data(site.photo("bad.png", 8, 8))
+    assert refusal(server, "enhance", **{"image": picture, **given}).startswith(said)
+
+
+@pytest.mark.parametrize("shape", ["{}", "file={}", "/gradio_api/file={}", {"path": "{}"}, ["{}"]])
+def test_an_agent_gets_at_no_file_of_the_server(site, server, shape):
+    secret, runs = site.photo("../secret.png", 16, 16), site.enhancer.runs
+    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    image = shape.format(secret) if isinstance(shape, str) else (file if isinstance(shape, dict) else [str(secret)])
+    assert "no picture that was handed over" in refusal(server, "enhance", image=image)
+    assert "takes a single value" in refusal(server, "enhance", image=as_data(secret), preset=file)
+    assert site.enhancer.runs == runs
+
+
+@pytest.mark.parametrize("image", ["{}", " {}", ["{}"]])
+def test_nothing_is_fetched_for_an_agent(server, elsewhere, image):
+    image = json.loads(json.dumps(image).replace("{}", elsewhere))
+    params = {"name": "enhance", "arguments": {"image": image}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {"accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{server}gradio_api/mcp/", json=body, headers=headers)
+    assert answer.status_code == 403
+    disguised = f"{elsewhere}?/gradio_api/file={elsewhere}"
+    assert "no picture that was handed over" in refusal(server, "enhance", image=disguised)
+    assert Elsewhere.asked == []
+
+
+def test_a_report_is_for_the_agent_that_made_the_run(site, server):
+    picture = as_data(site.photo("private.png", 10, 10))
+    *_, info = call(server, "enhance", image=picture, **FAST)
+
+    def report(session: Any) -> Any:
+        return session.call_tool("report", {"task_id": info["task_id"]})
+
+    (own,), (others,) = in_session(server, report), in_session(server, report, **{"x-forwarded-for": "203.0.113.7"})
+    assert not own.isError
+    assert others.isError
+    assert "no task of yours" in others.content[0].text
+
+
+def test_an_agent_that_is_logged_in_is_served_and_no_other(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
+    picture = as_data(site.photo("login.png", 10, 10))
+
+    def enhance(session: Any) -> Any:
+        return session.call_tool("enhance", {"image": picture, **FAST})
+
+    with guarded_site(tmp_path) as url:
+        assert httpx.post(f"{url}gradio_api/mcp/", json={}).status_code == 401
+        cookies = httpx.post(f"{url}login", data={"username": "ada", "password": "secret"}).cookies
+        cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        (answer,) = in_session(url, enhance, cookie=cookie)
+    assert not answer.isError, answer.content
+    assert read(answer)[-1]["status"] == "done"

@@ -1,0 +1,86 @@
+"""Every snippet of docs/api.md does what it says, as it stands there but for the address and a quicker preset."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from PIL import Image
+
+from .test_agents import server
+
+__all__ = ["server"]
+
+TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+
+
+def snippets(language: str, address: str) -> list[str]:
+    """The blocks of a language, for the server at this address, with a preset whose weights the tests have."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    fast = [block.replace('"fast', '"anime-fast').replace('\\"fast', '\\"anime-fast') for block in blocks]
+    return [block.replace("http://127.0.0.1:7860", address.rstrip("/")) for block in fast]
+
+
+@pytest.fixture(autouse=True)
+def folder(site, tmp_path: Path, monkeypatch) -> Path:
+    """A folder with the snippets' pictures, where they run."""
+    with Image.open(site.photo("cookbook.png", 72, 80)) as photo:
+        photo.save(tmp_path / "photo.jpg")
+        photo.crop((0, 0, 16, 16)).save(tmp_path / "other.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*command: str, seconds: float = 60) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_python_snippets_run_one_after_the_other(site, goodbyes):
+    *cookbook, _ = snippets("python", site.url)
+    names: dict[str, Any] = {}
+    for block in cookbook:
+        exec(compile(block, "docs/api.md", "exec"), names)
+    client = names["client"]
+    assert isinstance(client, Client)
+    goodbyes.submit(client.close)
+    assert Path(names["report"]).read_bytes().startswith(b"%PDF")
+    assert Path(names["before"]).stat().st_size > 0
+    assert names["file"].endswith("photo-4x.png")
+    assert (names["info"]["done"], names["archive"].endswith(".zip")) == (2, True)
+
+
+def test_the_commands_give_the_result_and_its_report(site):
+    by_name, with_session = snippets("bash", site.url)
+    assert "photo-2x.png" in run("bash", "-eu", "-c", by_name)
+    assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_session)
+
+
+def test_the_javascript_runs_in_node(site, folder):
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    options = ("--silent", "--prefer-offline", "--no-audit", "--no-fund", "--fetch-retries=0")
+    try:
+        subprocess.run(["npm", "install", *options, "@gradio/client"], check=True, timeout=60, capture_output=True)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip("npm cannot fetch @gradio/client here")
+    (folder / "cookbook.mjs").write_text(snippets("javascript", site.url)[0])
+    address, width = run("node", "cookbook.mjs").split()
+    assert address.startswith(site.url)
+    assert width == "160"
+
+
+def test_an_agent_finds_the_server_where_the_settings_say(server, capsys):
+    (settings,), agent = snippets("json", server), snippets("python", server)[-1]
+    assert json.loads(settings)["mcpServers"]["enhance"]["url"] in agent
+    exec(compile(agent, "docs/api.md", "exec"), {})
+    address, width = capsys.readouterr().out.split()
+    assert address.endswith("photo-2x.png")
+    assert width == "160"
