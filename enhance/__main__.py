@@ -249,9 +249,9 @@ def _runner(options: argparse.Namespace, reporter: _Reporter) -> Iterator[Callab
     if options.ray is None:
         yield Running
         return
-    from .cluster import Spread, Wanted, reach
+    from .cluster import Spread, Staffing, reach
 
-    wanted = Wanted(options.device, options.precision, options.ray_workers, options.ray_cores)
+    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores)
     with reach(options.ray) as ray:
         yield partial(Spread, ray=ray, wanted=wanted, told=reporter.warn)
 

@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 _MOST_CORES = 8
 """Of one worker, where nothing else is asked for: beyond these a second picture gains more than a faster first one."""
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
-"""What Ray reads when it is imported: nobody is told of its use, and its own notes are not among our lines."""
 _LOOK_SECONDS = 0.5
 _CONNECT_SECONDS = 5.0
 _STOP_SECONDS = 4.0
@@ -47,7 +45,7 @@ _STORE_BYTES = 80 << 20
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Staffing:
     """What is asked of the cluster: so many workers at most (None: as many as fit), and the cores of each."""
 
     device: str = "auto"
@@ -70,7 +68,7 @@ class Crew:
     cards: int
 
     @classmethod
-    def on(cls, machines: Sequence[Mapping[str, float]], wanted: Wanted, files: int) -> Crew:
+    def on(cls, machines: Sequence[Mapping[str, float]], wanted: Staffing, files: int) -> Crew:
         """A worker for each card where there are cards, else for each group of cores. Raises EnhanceError."""
         cores = [int(machine.get("CPU", 0)) for machine in machines]
         cards = [int(machine.get("GPU", 0)) for machine in machines]
@@ -97,10 +95,10 @@ def reach(address: str) -> Iterator[Any]:
     found = _ADDRESS.fullmatch(address)
     if not found and address not in ("auto", "local"):
         raise SettingsError("cluster_address", value=address)
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of its use; read by the import
     try:
         import ray
+        from ray.exceptions import RayError
     except ImportError as error:
         raise SettingsError("cluster_no_ray") from error
     handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
@@ -114,7 +112,7 @@ def reach(address: str) -> Iterator[Any]:
             ray.init(**options)
             _take_back(handlers)
             yield ray
-    except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
         if ray.is_initialized():
             raise
         raise EnhanceError("cluster_unreached", address=address, reason=_reason(error)) from error
@@ -133,7 +131,7 @@ def _take_back(handlers: Mapping[signal.Signals, Any]) -> None:
 class Maker:
     """What runs in a worker: one `Enhancer`, which makes files that it is told the paths of."""
 
-    def __init__(self, wanted: Wanted, data: Path, environment: Mapping[str, str]):
+    def __init__(self, wanted: Staffing, data: Path, environment: Mapping[str, str]):
         for name, value in environment.items():
             os.environ.setdefault(name, value)
         self._enhancer = Enhancer(wanted.device, wanted.precision, data=data)
@@ -177,7 +175,7 @@ class WorkerLost(Exception):
 class Worker:
     """A `Maker` on some machine of the cluster, as this process sees it. What it is asked raises WorkerLost."""
 
-    def __init__(self, ray: Any, crew: Crew, wanted: Wanted, data: Path):
+    def __init__(self, ray: Any, crew: Crew, wanted: Staffing, data: Path):
         self._ray = ray
         environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
         kind = ray.remote(num_cpus=crew.cores, num_gpus=crew.cards, max_concurrency=4, max_restarts=0)(Maker)
@@ -221,7 +219,7 @@ class Spread(Running):
     """
 
     ray: Any = None
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: Staffing = field(default_factory=Staffing)
     told: Callable[[EnhanceError], object] = lambda error: None
 
     def __post_init__(self) -> None:
@@ -338,5 +336,6 @@ class Spread(Running):
 
 
 def _reason(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    """The line that tells it: the last of a trace that came from a worker, else the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1 if "ray::" in lines[0] else 0]
