@@ -25,7 +25,7 @@ from typing import Any
 from .batch import Batch, Item, Running
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
-from .files import part_of, place_whole
+from .files import part_of, place_whole, sweep
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -227,6 +227,7 @@ class Spread(Running):
         self._deaths: Counter[str] = Counter()
         self._unfit: list[EnhanceError] = []
         self._said: set[str] = set()
+        self._left_in: set[Path] = set()
         self._working = 0
 
     def _work(self) -> None:
@@ -245,6 +246,9 @@ class Spread(Running):
             except BaseException:
                 self.stop.set()
                 raise
+            finally:
+                for folder in self._left_in:
+                    sweep(folder)
         for one in served:
             one.result()
         if self.stop.is_set():
@@ -320,6 +324,7 @@ class Spread(Running):
             made = worker.make(sent, self.settings, options, told=lambda share: self._tell(item, share), stop=self.stop)
         except WorkerLost:
             self._deaths[item.key] += 1
+            self._left_in |= {item.output.parent} if item.output else set()
             if self._deaths[item.key] < _MOST_DEATHS:
                 self._put(place, replace(item, state="waiting"))
                 self.told(EnhanceError("cluster_lost", name=item.name))
