@@ -296,20 +296,25 @@ class Spread(Running):
             self._working += workers
 
     def _engaged(self) -> Worker | None:
-        """A worker that is ready; None where it cannot work, or nothing waits any more."""
-        worker = Worker(self.ray, self._crew, self.wanted, self.enhancer.tasks.folder)
+        """A worker that is ready; None where none can work here, or nothing waits any more."""
 
         def needed() -> bool:
             return not self.stop.is_set() and bool(self._places("waiting"))
 
-        try:
-            answer = worker.ask("look", self._seen_by, self._secret, self._folders, meanwhile=needed)
-        except (WorkerLost, self.ray.exceptions.RayError) as lost:
-            answer = EnhanceError("cluster_no_start", reason=_reason(lost))
-        if isinstance(answer, str):
-            self._count(1)
-            return worker
-        worker.dismiss()
+        answer = None
+        for _ in range(_MOST_DEATHS):  # at its start one may be killed for want of memory that is there again later
+            worker = Worker(self.ray, self._crew, self.wanted, self.enhancer.tasks.folder)
+            try:
+                answer = worker.ask("look", self._seen_by, self._secret, self._folders, meanwhile=needed)
+            except (WorkerLost, self.ray.exceptions.RayError) as lost:
+                worker.dismiss()
+                answer = EnhanceError("cluster_no_start", reason=_reason(lost))
+                continue
+            if isinstance(answer, str):
+                self._count(1)
+                return worker
+            worker.dismiss()
+            break
         if answer is not None:
             self._unfit.append(answer)
         return None
