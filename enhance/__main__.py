@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,7 +26,7 @@ from .settings import PRESETS, RANGES, SIZES, WHOLE, Settings
 from .texts import say
 
 if TYPE_CHECKING:
-    from .batch import Batch, Item
+    from .batch import Batch, Item, Running
     from .output.formats import Encoding
     from .picture import Shard
 
@@ -163,6 +164,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_device(run)
     run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
+    run.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="let the workers of a Ray cluster make the files: host:port of its head, auto for this machine's own, "
+        "or local for one of this machine alone; all machines see the folders at the same paths",
+    )
+    run.add_argument(
+        "--ray-workers", type=int, metavar="N", help="how many at most (default: as many as there is room)"
+    )
+    run.add_argument(
+        "--ray-cores",
+        type=int,
+        metavar="N",
+        help="of each worker (default: 1 beside a graphics card, else at most 8)",
+    )
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
     compare = commands.add_parser(
@@ -204,7 +220,6 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
     settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
-    from .batch import Running
     from .enhancer import Enhancer
     from .picture import Shard
 
@@ -212,16 +227,33 @@ def _run(options: argparse.Namespace) -> int:
     if not batch.listed and not batch.items:
         raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)
-    enhancer.check()
+    if options.ray is None:
+        enhancer.check()
     if options.output is None:
         enhancer.tasks.check()
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
-    with _Reporter(batch, as_json=options.json) as reporter:
-        ended = Running(enhancer, settings, batch, changed=reporter.look, report=language, encoding=encoding).run()
+    with _Reporter(batch, as_json=options.json) as reporter, _runner(options, reporter) as running:
+        told = {"changed": reporter.look, "report": language, "encoding": encoding}
+        ended = running(enhancer, settings, batch, **told).run()
         reporter.conclude(ended)
     enhancer.release()
     return 1 if ended.count("failed") else 0
+
+
+@contextmanager
+def _runner(options: argparse.Namespace, reporter: _Reporter) -> Iterator[Callable[..., Running]]:
+    """What runs a batch: this process, or a cluster that it is connected to."""
+    from .batch import Running
+
+    if options.ray is None:
+        yield Running
+        return
+    from .cluster import Spread, Staffing, reach
+
+    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores)
+    with reach(options.ray) as ray:
+        yield partial(Spread, ray=ray, wanted=wanted, told=reporter.warn)
 
 
 def _planned(options: argparse.Namespace, shard: Shard) -> tuple[Batch, Encoding]:
@@ -262,7 +294,7 @@ class _Reporter:
     def __init__(self, batch: Batch, *, as_json: bool):
         from tqdm import tqdm
 
-        self._json = as_json
+        self._json, self._out = as_json, sys.stdout
         self._said: set[int] = set()
         self._bar = tqdm(total=100, file=sys.stderr, leave=False, bar_format=_BAR)
 
@@ -290,6 +322,11 @@ class _Reporter:
         self._bar.n = round(100 * batch.share, 1)
         self._bar.refresh()
 
+    def warn(self, error: EnhanceError) -> None:
+        """Say what hinders, while it goes on."""
+        self._bar.clear()
+        _complain(error)
+
     def conclude(self, batch: Batch) -> None:
         """Say what was not taken: it was hidden, no picture, or is being made by another process."""
         elsewhere = [item for item in batch.items if item.state == "elsewhere"]
@@ -299,7 +336,7 @@ class _Reporter:
             if batch.hidden or batch.others:
                 facts.append({"status": "passed over", "hidden": batch.hidden, "others": batch.others})
             for one in facts:
-                print(json.dumps(one, ensure_ascii=False), flush=True)
+                print(json.dumps(one, ensure_ascii=False), file=self._out, flush=True)
             return
         if elsewhere:
             _tell("made_elsewhere", count=len(elsewhere))
@@ -315,15 +352,15 @@ class _Reporter:
             if self._json:
                 error = item.error.sentence(terminal_language())
                 failed = {"status": "failed", "input": _named(item), "error": error}
-                print(json.dumps(failed, ensure_ascii=False), flush=True)
+                print(json.dumps(failed, ensure_ascii=False), file=self._out, flush=True)
         elif self._json:
-            print(json.dumps(item.info, ensure_ascii=False), flush=True)
+            print(json.dumps(item.info, ensure_ascii=False), file=self._out, flush=True)
         else:
             if item.error is not None:
                 _complain(item.error, item.source)
             output, seconds = item.info["output"], item.info["seconds"]["total"]
             done = "was there already" if item.info["cached"] else f"{seconds:.1f} s"
-            print(f"{item.result}  {output['width']} x {output['height']}, {done}", flush=True)
+            print(f"{item.result}  {output['width']} x {output['height']}, {done}", file=self._out, flush=True)
 
     def _note(self, item: Item) -> None:
         """Say what the format could not hold."""

@@ -155,6 +155,7 @@ class Running:
         self._lock = threading.RLock()
         self._over = False
         self._worked = 0
+        self._begun: dict[str, float] = {}
         self._pixels = self.max_pixels or self.enhancer.max_pixels
         self._bytes = self.max_bytes or self.enhancer.max_bytes
 
@@ -168,12 +169,13 @@ class Running:
             for place, item in enumerate(self.batch.items):
                 if item.state == "waiting":
                     self._put(place, self._judged(item))
-        with self.batch.names or nullcontext() as names:
-            while (place := self._next()) is not None:
-                self._one(place)
-                if names:
-                    names.release()
+        with self.batch.names or nullcontext():
+            self._work()
         return self.batch
+
+    def _work(self) -> None:
+        while (place := self._next()) is not None:
+            self._one(place)
 
     def add(self, items: Iterable[Item]) -> bool:
         """Let more files join at the end; False where it is over or stopped, and then none has joined."""
@@ -208,7 +210,7 @@ class Running:
         """The place of the next file, which has begun; None when it is over, and from then on nothing can join."""
         with self._lock:
             while not self.stop.is_set():
-                if not self._places("waiting") and not self._looked_again:
+                if not self._places("waiting") and not self._places("running") and not self._looked_again:
                     self._looked_again = True
                     self._set("elsewhere", "waiting")
                 place = next(iter(self._places("waiting")), None)
@@ -226,7 +228,7 @@ class Running:
         try:
             output = names.give(item.source, item.place) if names and item.output is None else item.output
         except StorageError as error:
-            self._put(place, replace(item, state="failed", error=error))
+            self._end(place, replace(item, state="failed", error=error))
             return False
         elsewhere = names is not None and output is None
         self._put(place, replace(item, state="elsewhere" if elsewhere else "running", output=output))
@@ -245,16 +247,23 @@ class Running:
             with ExitStack() as until_reported:
                 result, error = self._made(item, until_reported)
         except Cancelled:
-            self._put(place, replace(item, state="cancelled"))
+            self._end(place, replace(item, state="cancelled"))
         except EnhanceError as error:
-            self._put(place, replace(item, state="failed", error=error))
+            self._end(place, replace(item, state="failed", error=error))
         except Exception:
             log.exception("A file of a batch failed")
-            self._put(place, replace(item, state="failed", error=EnhanceError("unexpected")))
+            self._end(place, replace(item, state="failed", error=EnhanceError("unexpected")))
         else:
-            self._put(place, replace(item, state="done", info=result.info, error=error, png=result.png))
-            self._worked += 0 if result.info["cached"] else item.pixels
-        self._tell(0, 0.0)
+            self._end(place, replace(item, state="done", info=result.info, error=error, png=result.png))
+
+    def _end(self, place: int, item: Item) -> None:
+        """The file came to this end; what it had claimed is free."""
+        with self._lock:
+            self._put(place, item)
+            self._worked += item.pixels if item.info and not item.info["cached"] else 0
+            self._tell(item, 0.0)
+        if self.batch.names:
+            self.batch.names.release(item.source)
 
     def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
         """The result of a file, and why its report could not be written, which takes nothing from the result."""
@@ -265,7 +274,7 @@ class Running:
             name=item.name,
             picture=picture,
             output=item.output,
-            progress=lambda done, total, left: self._tell(item.pixels, done / total),
+            progress=lambda done, total, left: self._tell(item, done / total),
             stop=self.stop,
             max_pixels=self._pixels,
             max_bytes=self._bytes,
@@ -304,12 +313,14 @@ class Running:
                 self.batch = replace(self.batch, ahead=ahead)
                 self.changed(self.batch)
 
-    def _tell(self, pixels: int, share: float) -> None:
-        """Count the pixels done, of the file at work a `share`, and reckon the time from those that took time."""
+    def _tell(self, item: Item, share: float) -> None:
+        """Count the pixels done, of a file at work its `share`, and reckon the time from those that took time."""
         with self._lock:
+            self._begun[item.key] = item.pixels * share
+            begun = sum(self._begun.values())
             total = sum(item.pixels for item in self.batch.items if item.state not in ("failed", "elsewhere")) or 1
             finished = sum(item.pixels for item in self.batch.items if item.state == "done")
-            done, worked = finished + pixels * share, self._worked + pixels * share
+            done, worked = finished + begun, self._worked + begun
             elapsed = time.perf_counter() - self._started
             left = elapsed / worked * max(total - done, 0) if worked else None
             told = {"share": min(1.0, done / total), "share_of_file": share, "seconds_left": left, "ahead": 0}

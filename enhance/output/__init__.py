@@ -12,6 +12,7 @@ import re
 import secrets
 import threading
 import unicodedata
+from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,34 +53,34 @@ class ResultNames:
         None where another process is making it. Raises StorageError where nothing can be claimed.
         """
         sha256 = _content(source)
-        if not self._claims.take(f"{_folded(place.as_posix())} {sha256}"):
+        if not self._claims.take(f"{_folded(place.as_posix())} {sha256}", source):
             return None
         folder = self.folder / place.parent
         return self._earlier(source, folder, sha256) or self._free(source, folder, sha256)
 
-    def release(self) -> None:
-        """What was given is made, or is not to be."""
-        self._claims.release()
+    def release(self, source: Path) -> None:
+        """What was given for it is made, or is not to be."""
+        self._claims.release(source)
 
     def _earlier(self, source: Path, folder: Path, sha256: str | None) -> Path | None:
         """Where a result of this source lies already."""
         own = [path for path, one in self._results(folder).items() if one.input_sha256 == sha256 is not None]
         own = [path for path in own if _folded(path.name) in _names(source, path.stem, self.ending)]
         plain_first = sorted(own, key=lambda path: (len(path.name), path.name))
-        return next((path for path in plain_first if self._take(path)), None)
+        return next((path for path in plain_first if self._take(path, source)), None)
 
     def _free(self, source: Path, folder: Path, sha256: str | None) -> Path:
         """The first name that no file has but a result of this source, and that no other source was given."""
         for number in itertools.count(1):
             path = folder / _name(source, number, self.ending)
             # looked at again when it is claimed: another process may have made a file there before
-            if _is_free(path, sha256) and self._take(path) and _is_free(path, sha256):
+            if _is_free(path, sha256) and self._take(path, source) and _is_free(path, sha256):
                 return path
         raise AssertionError("count() does not end")
 
-    def _take(self, path: Path) -> bool:
+    def _take(self, path: Path, source: Path) -> bool:
         key = _folded(str(path.absolute()))
-        if key in self._given or not self._claims.take(_folded(path.relative_to(self.folder).as_posix())):
+        if key in self._given or not self._claims.take(_folded(path.relative_to(self.folder).as_posix()), source):
             return False
         self._given.add(key)
         return True
@@ -131,20 +132,21 @@ class Claims:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._held: dict[str, int] = {}
+        self._held: dict[str, tuple[int, Hashable]] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def take(self, what: str) -> bool:
+    def take(self, what: str, purpose: Hashable = None) -> bool:
         """Claim `what`; False where another process has it. Raises StorageError where no file can be made."""
-        return self._take(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32])
+        return self._take(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32], purpose)
 
-    def release(self) -> None:
-        """Give up all that is claimed."""
+    def release(self, purpose: Hashable = None) -> None:
+        """Give up all that is claimed, or only what was for one purpose."""
         with self._lock:
-            held, self._held = self._held, {}
-        for key, number in held.items():
+            held = {key: one for key, one in self._held.items() if purpose in (None, one[1])}
+            self._held = {key: one for key, one in self._held.items() if key not in held}
+        for key, (number, _) in held.items():
             for one in range(number + 1):  # the last one last: until then nobody else can have it
                 with suppress(OSError):
                     self._path(key, one).unlink(missing_ok=True)
@@ -166,14 +168,14 @@ class Claims:
     def _path(self, key: str, number: int) -> Path:
         return self._folder / f"{key}.{number}"
 
-    def _take(self, key: str) -> bool:
+    def _take(self, key: str, purpose: Hashable = None) -> bool:
         number = 0
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):
                 return False
             number += path.exists()  # where it was given up just now, the same number is anybody's
         with self._lock:
-            self._held[key] = number
+            self._held[key] = number, purpose
         if self._heart is None and not self._closed.is_set():
             self._heart = threading.Thread(target=self._beat, name="enhance-claims", daemon=True)
             self._heart.start()
@@ -235,6 +237,6 @@ class Claims:
         while not self._closed.wait(_HEARTBEAT_SECONDS):
             with self._lock:
                 held = dict(self._held)
-            for key, number in held.items():
+            for key, (number, _) in held.items():
                 with suppress(OSError):
                     os.utime(self._path(key, number))

@@ -46,8 +46,7 @@ _CHANNELS: tuple[tuple[str, Colour], ...] = (
     ("blue", (52, 96, 186)),
 )
 _ROW = 6.2  # mm from one bar to the next
-_LABEL, _VALUE = 23.0, 15.0
-_THICK = 1.7
+_LABEL, _VALUE, _THICK = 23.0, 15.0, 1.7
 _SLIDERS = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 _MOST_STAGES = 8
@@ -239,17 +238,14 @@ def draw_histograms(
         # black borders and burnt-out skies are spikes at the ends that would flatten all the rest
         inner = max(filled[2:-2].max(), line[2:-2].max())
         highest = 1.05 * (inner or max(filled.max(), line.max(), 1e-9))
-        steps = np.linspace(x, x + width, len(filled))
-        outline, curve = (_points(steps, base - np.minimum(shares / highest, 1) * height) for shares in (filled, line))
+        steps = np.linspace(x, x + width, len(filled)).tolist()
+        rises = (base - np.minimum(shares / highest, 1) * height for shares in (filled, line))
+        outline, curve = (list(zip(steps, rise.tolist(), strict=True)) for rise in rises)
         sheet.area([(x, base), *outline, (x + width, base)], _FILL)
         sheet.line(curve, colour, 0.3)
         sheet.rule(x, base, width, GREY)
         for level, align in _TICKS:
             sheet.text(x + width * level / 255, base + 3.4, str(level), NOTE, colour=GREY, align=align)
-
-
-def _points(across: np.ndarray, down: np.ndarray) -> list[tuple[float, float]]:
-    return list(zip(across.tolist(), down.tolist(), strict=True))
 
 
 def draw_legend(sheet: Sheet, right: float, y: float) -> None:

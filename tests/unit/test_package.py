@@ -69,6 +69,7 @@ def test_it_asks_for_what_requirements_ask_for_and_leaves_faces_and_agents_to_ex
     assert {*PROJECT["dependencies"], *extras["faces"], *extras["mcp"]} == wanted("requirements.txt")
     assert {part.partition(">")[0] for part in extras["faces"]} == {"spandrel", "torchvision"}
     assert set(extras["reference"]) <= wanted("tests/requirements.txt")
+    assert set(extras["cluster"]) == wanted("requirements-cluster.txt") <= wanted("tests/requirements.txt")
 
 
 def test_wheel_and_source_have_all_texts_fonts_styles_examples_and_the_manifest(built: Path):

@@ -157,6 +157,36 @@ def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
     assert not upload.parent.exists()
 
 
+IN_USE_UNTIL_TOLD = """
+import sys
+from pathlib import Path
+from enhance.tasks import TaskStore
+store = TaskStore(sys.argv[1])
+with store.using(Path(sys.argv[2])):
+    print("in use", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_another_process_on_the_same_folder_uses_stays_as_long_as_it_lives(tmp_path, photo_file, killed):
+    store = made(tmp_path, max_disk=1)
+    upload = store.keep_upload(photo_file, read_picture(photo_file))
+    arguments = [sys.executable, "-c", IN_USE_UNTIL_TOLD, str(store.folder), str(upload)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "in use\n"
+        store.clean()
+        assert upload.exists()
+        if killed:
+            other.kill()
+        other.communicate("no longer\n")
+
+    store.clean()
+
+    assert not upload.exists()
+
+
 def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
     store.check()
     code = (
