@@ -24,9 +24,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from enhance.bench import MODEL, TILE, matrix_peak, measure, table
+from enhance.inference import known_graph
 from enhance.inference.engine import PRECISIONS, Engine
 from enhance.inference.kernels import RowNetwork
-from enhance.inference.models import known_graph
 from enhance.inference.rows import Steps, Stream, Threads, strip_rows
 from enhance.inference.turns import DEVICE_THREAD
 from enhance.settings import Recipe

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from . import pipeline, scenes
+from . import inference, pipeline, scenes
 from .config import Config, read_config
 from .errors import PictureError, SettingsError, StorageError, memory_told
 from .files import part_of, try_place
-from .inference import models
 from .inference.network_output import IN_MEMORY, NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import Result, RunRecord, located_of, settings_in
@@ -223,7 +222,7 @@ class Enhancer:
         Raises SettingsError when the settings need another network than the preview's.
         """
         info, picture, settings = preview.info, preview.piece.picture, settings_of(settings)
-        located = models.ensure(settings.model)
+        located = inference.ensure(settings.model)
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
         if record.network_key != preview.piece.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
@@ -315,12 +314,12 @@ class Enhancer:
 
     def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
         """The presets and the reduction that may suit the picture: to be said, never done without being asked."""
-        detector = models.locate(_DETECTOR)
+        detector = inference.locate(_DETECTOR)
         return scenes.hints(picture, detector.path if detector else None)
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return models.describe_presets(language)
+        return inference.describe_presets(language)
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
@@ -439,10 +438,10 @@ class Enhancer:
         from .scenes import gfpgan
 
         turn = turn or Turn()
-        located = models.ensure(gfpgan.NAME, turn.stop)
+        located = inference.ensure(gfpgan.NAME, turn.stop)
 
         def load(device: torch.device) -> gfpgan.FaceRestorer:
-            return gfpgan.FaceRestorer(models.state_dict(located), device)
+            return gfpgan.FaceRestorer(inference.state_dict(located), device)
 
         return self.engine.use(gfpgan.NAME, load, lambda restorer: restorer.restore(crops, turn.stop), turn)
 
@@ -454,4 +453,4 @@ def _encoding_at(output: Path, wanted: Encoding | None) -> Encoding:
 
 
 def _detector() -> Path:
-    return models.ensure(_DETECTOR).path
+    return inference.ensure(_DETECTOR).path

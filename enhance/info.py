@@ -15,7 +15,7 @@ import psutil
 
 from .errors import SettingsError, StorageError
 from .files import file_sha256
-from .inference.models import Located
+from .inference import Located
 from .inference.turns import Waiting
 from .output.formats import Encoding, hand_out, notes_of
 from .output.resample import result_size

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from . import inference
 from .errors import StorageError
 from .files import file_sha256
-from .inference import models
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_handed_out, output_of
@@ -135,7 +135,7 @@ class Scene:
 def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iterator[Onlookers]:
     """Before step 1 of a long run: its place near the device, waited for. Raises WeightsError, Cancelled."""
     for name in order.settings.recipe.models:
-        models.ensure(name, others.stop)  # a fetch, which may take minutes, keeps nobody from the device
+        inference.ensure(name, others.stop)  # a fetch, which may take minutes, keeps nobody from the device
     with workshop.engine.near(others.turn(urgent=False)) as place:
         yield replace(others, place=place)
 
@@ -155,7 +155,7 @@ def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
     """
     picture = decode(order)
     result_size(order.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
-    located, *_ = [models.ensure(name, others.stop) for name in order.settings.recipe.models]
+    located, *_ = [inference.ensure(name, others.stop) for name in order.settings.recipe.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
     return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.waiting)

@@ -15,9 +15,9 @@ import torch
 
 from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError
 from ..settings import Recipe
+from . import known_graph
 from .estimates import Clock, Speedometer, stream_bytes, weight_bytes
 from .kernels import RowNetwork
-from .models import known_graph
 from .network_output import streams_columns
 from .rows import Steps, Stream, Threads, is_out_of_memory, strip_rows
 from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting

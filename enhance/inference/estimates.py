@@ -14,8 +14,8 @@ import torch
 from weights.graphs import Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
 
 from ..settings import Recipe
+from . import known_graph
 from .kernels import RowNetwork
-from .models import known_graph
 from .rows import Steps, Stream, chunk_rows, leaders
 from .turns import DEVICE_THREAD, Turn
 

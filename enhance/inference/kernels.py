@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from weights.graphs import Activate, Activation, Affine, Conv, Graph
 
 from ..settings import Recipe
-from . import models
+from . import checked_graph, ensure, state_dict
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,8 @@ class RowNetwork:
     def load(cls, recipe: Recipe, *, transposed: bool) -> RowNetwork:
         """The recipe's network with its weights, those of two models mixed where it names two."""
         started = time.perf_counter()
-        states = [models.state_dict(models.ensure(name)) for name in recipe.models]
-        graph, *_ = [models.checked_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
+        states = [state_dict(ensure(name)) for name in recipe.models]
+        graph, *_ = [checked_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
         state = states[0]
         if recipe.partner is not None:
             share, other = recipe.share, states[1]

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from enhance import Enhancer, Settings
-from enhance.inference import models
+from enhance import Enhancer, Settings, inference
 from enhance.output.result import FidelityMeter, ResultRows
 from enhance.picture import Picture
 from enhance.pipeline import Scene
@@ -64,7 +63,7 @@ class Networks:
         recipe = settings.recipe
         told = {
             "recipe": asdict(recipe),
-            "weights": [models.ensure(name).sha256 for name in recipe.models],
+            "weights": [inference.ensure(name).sha256 for name in recipe.models],
             "precision": self.enhancer.engine.precision(8, recipe.model),
             "pixels": [*seen.shape, hashlib.sha256(seen.tobytes()).hexdigest()],
         }

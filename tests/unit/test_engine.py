@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
+from enhance.inference import known_graph
 from enhance.inference.engine import Engine, pick_device, pick_precision
 from enhance.inference.kernels import Kernel
-from enhance.inference.models import known_graph
 from enhance.inference.rows import SMALLEST_STRIP
 from weights.networks import SHIPPED
 

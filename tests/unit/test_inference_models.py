@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import weights
-from enhance import Enhancer, Settings, StorageError, WeightsError
-from enhance.inference import models
+from enhance import Enhancer, Settings, StorageError, WeightsError, inference
 from enhance.inference.engine import Engine
 from enhance.settings import Recipe
 from weights.networks import srvgg
@@ -115,17 +114,17 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
 
 def test_the_errors_of_the_model_files_become_the_products_own(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no model 'sd-x9'") as unknown:
-        models.locate("sd-x9")
+        inference.locate("sd-x9")
     assert isinstance(unknown.value.__cause__, weights.ModelFileError)
     assert unknown.value.sentence("zh-CN").startswith("没有名为 'sd-x9' 的模型")
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
     with pytest.raises(StorageError, match="let ENHANCE_WEIGHTS name a folder"):
-        models.ensure("realesr-animevideov3")
+        inference.ensure("realesr-animevideov3")
 
 
 def test_asking_for_models_loads_nothing_heavy():
-    code = "import sys, enhance.inference.models; print({'torch', 'huggingface_hub'} & set(sys.modules))"
+    code = "import sys, enhance.inference; print({'torch', 'huggingface_hub'} & set(sys.modules))"
     root = Path(__file__).parents[2]
     assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "set()\n"

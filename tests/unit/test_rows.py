@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from enhance.errors import Cancelled, WeightsError
+from enhance.inference import checked_graph
 from enhance.inference.kernels import Kernel, prepare
-from enhance.inference.models import checked_graph
 from enhance.inference.rows import SMALLEST_STRIP, Stream, Threads, strip_rows
 from weights.graphs import Conv, Graph
 from weights.networks import rrdbnet, srvgg

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
-from enhance.inference.models import known_graph
+from enhance.inference import known_graph
 from enhance.output.resample import long_side_on, print_size, result_size
 from enhance.settings import RANGES, network_key
 
