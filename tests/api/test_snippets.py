@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-
 import pytest
 from PIL import Image
 
@@ -42,15 +39,3 @@ def test_the_client_does_what_its_snippet_says(site: Site, snippet):
     assert made["info"]["output"]["width"] == 96
     with Image.open(made["png"]) as image:
         assert image.size == (96, 80)
-
-
-@pytest.mark.parametrize("snippet", shown(RUN[2]))
-def test_curl_does_what_its_snippet_says(site: Site, snippet):
-    text = snippet.replace(f"{PAGE}/", site.url)
-    enhance, report = text[: text.index("call report")], 'call report "[\\"$TASK\\"]"\n'
-    told = subprocess.run(["bash", "-c", enhance], capture_output=True, text=True, timeout=60, check=True).stdout
-    _, info = json.loads(told.partition("event: complete\ndata: ")[2].partition("\n")[0])
-    known = text[: text.index("path=")] + f"TASK={info['task_id']}\n{report}"
-    told = subprocess.run(["bash", "-c", known], capture_output=True, text=True, timeout=60, check=True).stdout
-    assert "event: complete" in told
-    assert ".pdf" in told
