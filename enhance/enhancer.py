@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from . import inference, pipeline, scenes
 from .config import Config, read_config
@@ -300,17 +299,15 @@ class Enhancer:
         return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
-        """The megabytes that such a run takes here at most, as `peak_memory_mb` of its info says it afterwards."""
+        """The megabytes that such a run takes at most, of the device or beside what the process holds anyway."""
         settings = settings_of(settings)
         seen = reduced_size(height, width, settings.reduce)
         network = self.engine.memory(settings.model, *seen, bits, settings.tile)
         if self.engine.own.type == "cuda":
             return network / 1e6
-        _, held = self.engine.loaded() or ("", 0)  # leaves, or is what the network's own bytes count
         channels = 3 * bits // 8
         output = min(math.prod(seen) * settings.factor**2 * channels, IN_MEMORY)
-        process = psutil.Process().memory_info().rss - held
-        return (process + network + output + width * height * channels) / 1e6
+        return (network + output + width * height * channels) / 1e6
 
     def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
         """The presets and the reduction that may suit the picture: to be said, never done without being asked."""

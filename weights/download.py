@@ -208,7 +208,9 @@ def _check_status(response: Any, address: Address, start: int) -> None:
 
 def _headers(address: Address, start: int) -> dict[str, str]:
     resumed = {"Range": f"bytes={start}-"} if start else {}
-    return {"User-Agent": "enhance-weights", "Accept-Encoding": "identity", **resumed, **address.headers}
+    plain = {"User-Agent": "enhance-weights", "Accept-Encoding": "identity"}
+    # A connection that is kept for the next question may be closed by the time that it is asked.
+    return {**plain, "Connection": "close", **resumed, **address.headers}
 
 
 def _size(path: Path) -> int:

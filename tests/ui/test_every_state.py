@@ -50,7 +50,7 @@ NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
     r"|PyPI [\w.-]+ [\d.]+|report\.csv"
     r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|NASA|CC0|EN|Enhance)\b"
-    r"|\b(px|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
+    r"|\b(px|GB|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
 )
 """What is called the same in every language: files, formats, units, models, people."""
 

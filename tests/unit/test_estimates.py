@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from enhance.inference import known_graph
+from enhance import Enhancer, Settings
 from enhance.inference.estimates import Clock, Speedometer, stream_bytes
 from enhance.inference.rows import Stream, Threads, strip_rows
 from weights.graphs import Conv, Graph
@@ -132,3 +133,11 @@ def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
     assert all(12 <= left <= 60 for left in said[:4])
     assert max(abs(after - before) for before, after in pairwise(said)) < 8
     assert said[-1] == pytest.approx(0, abs=0.2)
+
+
+def test_the_memory_of_a_run_counts_its_network_its_strips_and_its_pictures():
+    enhancer, fast = Enhancer("cpu", precision="fp32"), Settings.from_preset("anime-fast")
+    small, large = (enhancer.estimate_memory(side, side, fast) for side in (100, 400))
+    assert 49 * 300**2 / 1e6 * 0.9 < large - small < 60  # 3 bytes a pixel, once and sixteen times, and wider strips
+    assert enhancer.estimate_memory(400, 400, fast.changed(reduce=2, scale=1)) < large
+    assert enhancer.estimate_memory(400, 400, Settings.from_preset("anime")) > large + 2 * 17.9
