@@ -157,7 +157,7 @@ class Claims:
         self.release()
         with suppress(OSError):
             for path in self._folder.glob(f"*{_FRESH}"):
-                if not self._is_alive(path):
+                if not self._is_at_work(path.stem.rpartition("-")[0], path):  # its maker may have died before it wrote
                     path.unlink(missing_ok=True)
             for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
                 self._take(key)
@@ -183,7 +183,7 @@ class Claims:
 
     def _create(self, path: Path) -> bool:
         """Make the file; False where it is there."""
-        fresh = self._folder / f"{secrets.token_hex(8)}{_FRESH}"
+        fresh = self._folder / f"{this_process()}-{secrets.token_hex(8)}{_FRESH}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             fresh.write_text(this_process(), "utf-8")
@@ -216,14 +216,15 @@ class Claims:
 
     def _is_alive(self, path: Path) -> bool:
         try:
-            process = path.read_text("utf-8")
-            if runs_here(process):
-                return is_at_work(process)
-            return self._now() - path.stat().st_mtime < _SILENT_SECONDS
+            return self._is_at_work(path.read_text("utf-8"), path)
         except FileNotFoundError:
             return False
         except OSError:
             return True
+
+    def _is_at_work(self, process: str, file: Path) -> bool:
+        """Whether the process that `file` is of lives: on another machine, whether it has touched that lately."""
+        return is_at_work(process) if runs_here(process) else self._now() - file.stat().st_mtime < _SILENT_SECONDS
 
     def _now(self) -> float:
         """The time by the clock of the disk, which all machines share."""

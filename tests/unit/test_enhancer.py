@@ -135,14 +135,14 @@ def test_a_run_that_is_stopped_in_the_middle_leaves_no_half_of_a_file(enhancer, 
     def progress(done, total, left):
         steps.append(done / total)
         halves.extend(path.stat().st_size for path in enhancer.tasks.folder.rglob("*.part"))
-        if halves and halves[-1] > 0:
+        if any(halves):
             stop.set()
 
     with pytest.raises(Cancelled):
         enhancer.run(tmp_path / "tall.png", RAW, progress=progress, stop=stop)
 
     assert 0 < steps[-1] < 1
-    assert halves[-1] > 0, "nothing was half-written when it was stopped"
+    assert any(halves), "nothing was half-written when it was stopped"
     assert list(enhancer.tasks.folder.rglob("*.part")) == []
     assert list(enhancer.tasks.network.glob("*")) == list(enhancer.tasks.processed.glob("*")) == []
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from enhance.inference import known_graph
 from enhance import Enhancer, Settings
+from enhance.inference import known_graph
 from enhance.inference.estimates import Clock, Speedometer, stream_bytes
 from enhance.inference.rows import Stream, Threads, strip_rows
 from weights.graphs import Conv, Graph

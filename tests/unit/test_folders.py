@@ -195,6 +195,7 @@ def test_a_claim_holds_until_its_process_is_gone(tmp_path):
 def test_claims_of_dead_processes_go_with_the_folder_and_those_of_living_ones_stay(tmp_path):
     here, folder = this_process().split("-")[0], tmp_path / CLAIMS
     Elsewhere(folder).leave(f"{here}-999999999-1")
+    (folder / f"{here}-999999999-1-0a.fresh").touch()  # it died before it wrote who it was
     Claims(folder).close()
     assert not folder.exists()
 
