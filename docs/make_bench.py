@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from enhance.inference.engine import PRECISIONS, Engine
 from enhance.inference.kernels import RowNetwork
 from enhance.inference.rows import Steps, Stream, Threads, strip_rows
 from enhance.inference.turns import DEVICE_THREAD
+from enhance.info import PeakMemory
 from enhance.settings import Recipe
 from weights.networks import rrdbnet
 
@@ -96,8 +96,9 @@ def peaks() -> dict[int, int]:
 
 
 def _peak_of(height: int) -> int:
-    _drain(Engine("cpu").stream(_grain(height, 500), QUICK))
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+    memory = PeakMemory()  # of this process: what the system counts for a child begins with its parent's
+    _drain(Engine("cpu").stream(_grain(height, 500), QUICK, progress=lambda *_: memory.look()))
+    return round(memory.look())
 
 
 def _grain(height: int, width: int) -> np.ndarray:
@@ -213,11 +214,15 @@ def main() -> None:
         "threads": strips_by_threads(rate / DEVICE_THREAD.do(torch.get_num_threads)),
     }
     sys.stdout.write(f"{lines(figures)}\n")
-    folder = ROOT / ("docs" if "--docs" in sys.argv else ".bench")
+    record(figures, ROOT / ("docs" if "--docs" in sys.argv else ".bench"))
+
+
+def record(figures: dict[str, Any], folder: Path) -> None:
+    """Write the figures and the drawing into `folder`; where that is docs/, into README too."""
     folder.mkdir(exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     draw(figures, folder / "bench.svg")
-    if "--docs" in sys.argv:
+    if folder.name == "docs":
         readme = ROOT / "README.md"
         block = f"<!-- bench -->\n```\n{lines(figures)}\n```\n<!-- /bench -->"
         text = re.sub(r"<!-- bench -->.*?<!-- /bench -->", lambda _: block, readme.read_text("utf-8"), flags=re.DOTALL)
