@@ -156,7 +156,10 @@ def machine() -> dict[str, Any]:
 def lines(figures: dict[str, Any]) -> str:
     """The figures as README has them."""
     told, threads = figures["machine"], figures["threads"]
-    text = [f"{told['processor']}, PyTorch {told['torch']}, Python {told['python']}, commit {told['commit']}", ""]
+    text = [
+        f"{platform.machine()}, {told['processor']}, PyTorch {told['torch']}, Python {told['python']}, commit {told['commit']}",
+        "",
+    ]
     text += [table(figures["bench"]), ""]
     for precision, by_width in figures["shares"].items():
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
@@ -218,15 +221,16 @@ def main() -> None:
 
 
 def record(figures: dict[str, Any], folder: Path) -> None:
-    """Write the figures and the drawing into `folder`; where that is docs/, into README too."""
+    """Write the figures and the drawing into `folder`; where that is docs/, into both READMEs too."""
     folder.mkdir(exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     draw(figures, folder / "bench.svg")
     if folder.name == "docs":
-        readme = ROOT / "README.md"
         block = f"<!-- bench -->\n```\n{lines(figures)}\n```\n<!-- /bench -->"
-        text = re.sub(r"<!-- bench -->.*?<!-- /bench -->", lambda _: block, readme.read_text("utf-8"), flags=re.DOTALL)
-        readme.write_text(text, "utf-8")
+        for readme in (ROOT / "README.md", ROOT / "README.zh-CN.md"):
+            text = readme.read_text("utf-8")
+            text = re.sub(r"<!-- bench -->.*?<!-- /bench -->", lambda _: block, text, flags=re.DOTALL)
+            readme.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,8 @@ def estimate(language: str, seconds: float | None, megabytes: float = 0, ahead: 
     """What the whole run takes here, and how many others come before it; None while that is being measured."""
     if seconds is None:
         return note(say(language, "measuring"))
-    about = say(language, "about_memory", time=say_time(language, seconds), gigabytes=f"{megabytes / 1000:.1f}")
+    memory = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+    about = say(language, "about_memory", time=say_time(language, seconds), memory=memory)
     return note(say(language, "about_after", about=about, ahead=ahead) if ahead else about)
 
 
