@@ -156,10 +156,8 @@ def machine() -> dict[str, Any]:
 def lines(figures: dict[str, Any]) -> str:
     """The figures as README has them."""
     told, threads = figures["machine"], figures["threads"]
-    text = [
-        f"{platform.machine()}, {told['processor']}, PyTorch {told['torch']}, Python {told['python']}, commit {told['commit']}",
-        "",
-    ]
+    versions = f"PyTorch {told['torch']}, Python {told['python']}, commit {told['commit']}"
+    text = [f"{platform.machine()}, {told['processor']}, {versions}", ""]
     text += [table(figures["bench"]), ""]
     for precision, by_width in figures["shares"].items():
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
