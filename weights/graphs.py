@@ -139,6 +139,13 @@ def sources_of(node: Node) -> tuple[int, ...]:
     return () if isinstance(node, Input) else (node.source,)
 
 
+def enlargement_of(node: Node) -> int:
+    """How many times more rows and columns the node gives than it takes."""
+    if isinstance(node, Conv):
+        return node.enlarge
+    return node.factor if isinstance(node, Nearest | Shuffle) else 1
+
+
 @dataclass
 class Graph:
     """The nodes of one network; each method appends one and gives its place.
@@ -220,11 +227,17 @@ class Graph:
         """How many times larger than the picture the output is."""
         return self.nodes[-1].scale // self.unshuffle
 
+    def readers(self) -> list[list[int]]:
+        """For each node the places of those that read it; twice where one reads it twice."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for place, node in enumerate(self.nodes):
+            for source in sources_of(node):
+                readers[source].append(place)
+        return readers
+
     def costs(self) -> list[int]:
         """The multiply-adds of each node for one pixel of its own output."""
-        return [
-            node.size**2 * self._taken(node) * node.channels if isinstance(node, Conv) else 0 for node in self.nodes
-        ]
+        return [node.size**2 * self.taken(node) * node.channels if isinstance(node, Conv) else 0 for node in self.nodes]
 
     @property
     def work(self) -> float:
@@ -237,7 +250,7 @@ class Graph:
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             if isinstance(node, Conv):
-                shapes[f"{node.name}.weight"] = (node.channels, self._taken(node), node.size, node.size)
+                shapes[f"{node.name}.weight"] = (node.channels, self.taken(node), node.size, node.size)
                 if node.bias:
                     shapes[f"{node.name}.bias"] = (node.channels,)
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
@@ -262,7 +275,8 @@ class Graph:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("no graph") from error
 
-    def _taken(self, node: Conv) -> int:
+    def taken(self, node: Conv) -> int:
+        """The channels that a convolution takes, of all its sources together."""
         return sum(self.nodes[source].channels for source in node.sources)
 
     def _form(self, place: int) -> tuple[int, int]:

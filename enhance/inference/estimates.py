@@ -11,7 +11,7 @@ from math import prod
 
 import torch
 
-from weights.graphs import Conv, Graph, Input, Nearest, Node, Shuffle, sources_of
+from weights.graphs import Conv, Graph, Input, Node, enlargement_of, sources_of
 
 from ..settings import Recipe
 from . import known_graph
@@ -157,7 +157,7 @@ def _rows_kept(graph: Graph) -> list[float]:
     """How many rows of each node's output wait between two steps for a reader."""
     behind, kept, led = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
     for place, node in enumerate(graph.nodes):
-        factor = node.enlarge if isinstance(node, Conv) else node.factor if isinstance(node, Nearest | Shuffle) else 1
+        factor = enlargement_of(node)
         half = node.size // 2 if isinstance(node, Conv) else 0
         needs = max((behind[source] for source in sources_of(node)), default=0.0) + half
         behind[place] = max([needs * factor, *([min(behind[one] for one in led[place])] if led[place] else [])])
@@ -171,8 +171,7 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, dtype: torch.dtype) -> in
     sizes: dict[int, int] = {}
     for node in graph.nodes:
         if isinstance(node, Conv):
-            taken = sum(graph.nodes[source].channels for source in node.sources)
-            size = (rows + 2) * width * (node.scale // node.enlarge) * taken * _bytes(node, dtype)
+            size = (rows + 2) * width * (node.scale // node.enlarge) * graph.taken(node) * _bytes(node, dtype)
             sizes[_bytes(node, dtype)] = max(sizes.get(_bytes(node, dtype), 0), size)
     return sum(sizes.values())
 
@@ -185,9 +184,7 @@ def _alone(graph: Graph, node: Node) -> tuple[Node, int]:
     """The node as it is when all that it takes comes from one source, and the channels of that source."""
     if isinstance(node, Conv):
         slopes = node.activation and replace(node.activation, slopes=node.activation.slopes and "slopes")
-        taken = sum(graph.nodes[place].channels for place in node.sources)
-        return replace(node, sources=(0,), name="trial", scale=node.enlarge, activation=slopes), taken
-    scale = node.factor if isinstance(node, Nearest | Shuffle) else 1
+        return replace(node, sources=(0,), name="trial", scale=node.enlarge, activation=slopes), graph.taken(node)
     blank = {name: 0 for name in ("source", "trunk") if hasattr(node, name)}
     blank |= {name: name for name in ("gain", "shift") if isinstance(getattr(node, name, None), str)}
-    return replace(node, scale=scale, **blank), graph.nodes[sources_of(node)[0]].channels
+    return replace(node, scale=enlargement_of(node), **blank), graph.nodes[sources_of(node)[0]].channels

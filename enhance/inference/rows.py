@@ -27,6 +27,7 @@ from weights.graphs import (
     Nearest,
     Node,
     Shuffle,
+    enlargement_of,
     sources_of,
 )
 
@@ -108,10 +109,7 @@ class Stream:
         self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
         self._windows = [Window() for _ in graph.nodes]
         self._sources = [sources_of(node) for node in graph.nodes]
-        self._readers: list[list[int]] = [[] for _ in graph.nodes]
-        for place, sources in enumerate(self._sources):
-            for source in sources:
-                self._readers[source].append(place)
+        self._readers = graph.readers()
         self._leaders = leaders(graph)
         self._place = 0
         self._scratch: dict[torch.dtype, torch.Tensor] = {}
@@ -185,8 +183,9 @@ class Stream:
         height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
         above, below = first // node.enlarge - node.size // 2, -(-last // node.enlarge) + node.size // 2
         top, bottom = max(above, 0), min(below, height)
-        taken = sum(self.graph.nodes[source].channels for source in node.sources)
-        rows = self._buffer(kernel.dtype, below - above, width, taken)  # [n + 2, W, in], [n, W, in] for 1x1
+        rows = self._buffer(
+            kernel.dtype, below - above, width, self.graph.taken(node)
+        )  # [n + 2, W, in], [n, W, in] for 1x1
         if above < 0:
             rows[0].zero_()
         if below > height:
@@ -301,12 +300,8 @@ def leaders(graph: Graph) -> list[tuple[int, ...]]:
 
     What is quickly made from the picture, far ahead of where it is used, then waits as the picture's few channels.
     """
-    readers: list[list[int]] = [[] for _ in graph.nodes]
-    for place, node in enumerate(graph.nodes):
-        for source in sources_of(node):
-            readers[source].append(place)
     found: list[tuple[int, ...]] = []
-    for place, reading in enumerate(readers):
+    for place, reading in enumerate(graph.readers()):
         nodes = [graph.nodes[reader] for reader in reading]
         others = [[one for one in sources_of(node) if one < place] for node in nodes]
         paired = all(isinstance(node, Add | Multiply | Gate) for node in nodes) and all(others)
@@ -316,7 +311,7 @@ def leaders(graph: Graph) -> list[tuple[int, ...]]:
 
 def chunk_rows(node: Node, rows: int) -> int:
     """How many rows of a node's output are made at once in a step of `rows` rows: fewer where they are longer."""
-    unit = node.enlarge if isinstance(node, Conv) else node.factor if isinstance(node, Nearest | Shuffle) else 1
+    unit = enlargement_of(node)
     return unit * max(1, rows // node.scale // unit)
 
 

@@ -96,15 +96,15 @@ class UploadHandlers:
             found = self._found(visitor, upload)
             seconds = self._seconds(upload, settings)  # last: all times that are said come from the same speed
         except SettingsError as error:
-            said = fragments.problem(on_page(language, error, visitor.paper))
-            why = {card.size_problem: said, card.tips: "", card.estimate: ""}
             facts = fragments.facts_of_upload(language, upload.facts, visitor.controls)
-            return {card.facts: facts, **show_bar(self._page, visitor, language), **why}
+            why = {card.size_problem: fragments.problem(on_page(language, error, visitor.paper)), card.tips: ""}
+            return {card.facts: facts, **show_bar(self._page, visitor, language), **why, card.estimate: ""}
         except EnhanceError as error:
             return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
         shown |= show_bar(self._page, visitor, language)
         shown[card.size_problem] = ""
-        memory = self._services.enhancer.estimate_memory(upload.facts.width, upload.facts.height, settings)
+        facts = upload.facts
+        memory = self._services.enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
         shown[card.estimate] = fragments.estimate(language, seconds, memory, len(self._services.line))
         clean = next((one.preset for one in found if one.looks == "clean"), None)
         tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
