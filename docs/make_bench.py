@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,15 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from enhance.bench import MODEL, TILE, matrix_peak, measure, table
+from enhance.bench import TILE, matrix_peak, measure, table
 from enhance.inference import known_graph
 from enhance.inference.engine import PRECISIONS, Engine
-from enhance.inference.kernels import RowNetwork
-from enhance.inference.rows import Steps, Stream, Threads, strip_rows
+from enhance.inference.steps import Steps, Threads, strip_rows
+from enhance.inference.stream import Stream
 from enhance.inference.turns import DEVICE_THREAD
 from enhance.info import PeakMemory
 from enhance.settings import Recipe
+from weights.graphs import Conv, Graph
 from weights.networks import rrdbnet
 
 ROOT = Path(__file__).parents[1]
@@ -38,8 +40,9 @@ SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
 WIDTHS = (256, 384, 768, 1500, 2000)
 MEGAPIXELS = (0.1, 0.5, 1, 2, 4)
 HEIGHTS = (500, 1000, 2000, 4000)
-THREADS = (2, 8, 16, 64)
-_STEPS = 3
+CORES = (2, 8, 16, 64)
+_STEADY_PIXELS = 60_000
+_ASLEEP_SECONDS = 4.0
 
 
 def shares(precision: str) -> dict[int, float]:
@@ -56,10 +59,10 @@ def shares(precision: str) -> dict[int, float]:
             steps = Steps(Stream(network.graph, 10**6, width, _rows_of(width)), TILE, dtype)
             while not steps.step(network).numel():
                 pass
-            before, started = matrix_peak(dtype, engine.device), time.perf_counter()
-            for _ in range(_STEPS):
-                steps.step(network)
-            rate = network.graph.work * _STEPS * steps.rows * width / (time.perf_counter() - started)
+            before, started, rows = matrix_peak(dtype, engine.device), time.perf_counter(), 0
+            while rows * width < _STEADY_PIXELS:
+                rows += steps.step(network).shape[0] // network.graph.scale
+            rate = network.graph.work * rows * width / (time.perf_counter() - started)
             return rate / max(before, matrix_peak(dtype, engine.device))
 
         found[width] = round(max(DEVICE_THREAD.do(reach) for _ in range(2)), 3)
@@ -110,33 +113,47 @@ def _drain(strips: Iterator[np.ndarray]) -> None:
         pass
 
 
-def strips_by_threads(rate: float) -> dict[str, Any]:
-    """What calls cost by themselves with more threads, were each as quick as one here (`rate` multiply-adds a second).
+def more_cores(rate: float) -> dict[str, Any]:
+    """How much of their time so many cores would work, were each as quick as one here: `rate` multiply-adds a second.
 
-    The cost of a node is that of a network whose convolutions are too small to take time.
+    Their threads are here, and all that Python does for them; only the convolutions are slept instead of computed.
     """
-    hollow = rrdbnet(6, features=2, growth=1)
-    weights = {name: torch.zeros(shape) for name, shape in hollow.shapes().items()}
-    network = RowNetwork(Recipe("hollow"), False, hollow, weights, {})
+    return {str(count): DEVICE_THREAD.do(lambda count=count: _share_worked(Threads.of(count), rate)) for count in CORES}
 
-    def step() -> float:
-        steps = Steps(Stream(hollow, 10**6, 16, _rows_of(16)), 64, torch.float32)
-        steps.rows = 8
-        while not steps.step(network).numel():
-            pass
-        started = time.perf_counter()
-        for _ in range(20):
-            steps.step(network)
-        return (time.perf_counter() - started) / 20
 
-    node = DEVICE_THREAD.do(step) / len(hollow.nodes)
-    graph, found = known_graph(MODEL), dict[str, Any]()
-    for count in THREADS:
-        for tile in (192, 1024):
-            pixels = 384 * strip_rows(384, tile, torch.device("cpu"), Threads(count))
-            work = graph.work * pixels / (rate * count) / len(graph.nodes)
-            found[f"{count} threads, tile {tile}"] = {"pixels": pixels, "bookkeeping": round(node / (node + work), 3)}
-    return {"microseconds_a_node": round(1e6 * node, 1), "strips": found}
+def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
+    rows, graph = strip_rows(384, TILE, torch.device("cpu"), threads), rrdbnet(6, features=2, growth=1)
+    kernels, true = {place: _Asleep(node) for place, node in _convolutions(graph)}, known_graph(SMALLER)
+    stream = Stream(graph, 10**6, 16, _rows_of(16))
+    while not stream.step(kernels, rows, strips=threads.strips).numel():
+        pass
+    for place, node in _convolutions(true):
+        scale = node.scale
+        kernels[place].seconds = true.costs()[place] * scale * 384 / (rate * threads.cores)
+    started, made = time.perf_counter(), 0
+    while time.perf_counter() - started < _ASLEEP_SECONDS:
+        made += stream.step(kernels, rows, strips=threads.strips).shape[0] // graph.scale
+    worked = made * 384 * true.work / rate / (threads.strips * threads.cores)
+    return {"strips": threads.strips, "rows": rows, "worked": round(worked / (time.perf_counter() - started), 3)}
+
+
+def _convolutions(graph: Graph) -> list[tuple[int, Conv]]:
+    return [(place, node) for place, node in enumerate(graph.nodes) if isinstance(node, Conv)]
+
+
+@dataclass
+class _Asleep:
+    """A convolution that takes its time for each row of its output, and gives nothing of use."""
+
+    node: Conv
+    seconds: float = 0.0
+    bytes: int = 0
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        made = (len(rows) - 2) * self.node.enlarge
+        time.sleep(made * self.seconds)
+        return torch.empty(made, rows.shape[1] * self.node.enlarge, self.node.channels)
 
 
 def machine() -> dict[str, Any]:
@@ -155,7 +172,7 @@ def machine() -> dict[str, Any]:
 
 def lines(figures: dict[str, Any]) -> str:
     """The figures as README has them."""
-    told, threads = figures["machine"], figures["threads"]
+    told = figures["machine"]
     versions = f"PyTorch {told['torch']}, Python {told['python']}, commit {told['commit']}"
     text = [f"{platform.machine()}, {told['processor']}, {versions}", ""]
     text += [table(figures["bench"]), ""]
@@ -163,12 +180,8 @@ def lines(figures: dict[str, Any]) -> str:
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
     text.append("seconds a megapixel, by megapixels   " + _row(figures["paces"], "MP", "{:.2f}"))
     text.append("memory in MB, 500 px wide, by height " + _row(figures["peaks"], "px", "{}"))
-    text += [
-        "",
-        f"were there more threads: a node of the network costs {threads['microseconds_a_node']} µs by itself, so",
-    ]
-    for name, one in threads["strips"].items():
-        text.append(f"{name:<24} strips of {one['pixels']:>7,} px, {one['bookkeeping']:.0%} of the time")
+    worked = {count: one["worked"] for count, one in figures["cores"].items()}
+    text.append("were there more cores, each would work " + _row(worked, "cores", "{:.0%}"))
     return "\n".join(text)
 
 
@@ -212,7 +225,7 @@ def main() -> None:
         "shares": {precision: shares(precision) for precision in precisions},
         "paces": paces(fastest),
         "peaks": peaks(),
-        "threads": strips_by_threads(rate / DEVICE_THREAD.do(torch.get_num_threads)),
+        "cores": more_cores(rate / DEVICE_THREAD.do(torch.get_num_threads)),
     }
     sys.stdout.write(f"{lines(figures)}\n")
     record(figures, ROOT / ("docs" if "--docs" in sys.argv else ".bench"))

@@ -13,13 +13,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
+from weights.memory import stream_bytes, weight_bytes
+
 from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError
 from ..settings import Recipe
 from . import known_graph
-from .estimates import Clock, Speedometer, stream_bytes, weight_bytes
-from .kernels import RowNetwork
 from .network_output import streams_columns
-from .rows import Steps, Stream, Threads, is_out_of_memory, strip_rows
+from .steps import Clock, RowNetwork, Speedometer, Steps, Threads, is_out_of_memory, strip_rows
+from .stream import Stream
 from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
 
@@ -95,8 +96,9 @@ class Engine:
         """The bytes that the network called `model` will take for a picture of this size, its weights among them."""
         graph, dtype = known_graph(model), PRECISIONS[self.precision(bits, model)]
         across = -(-min(height, width) // graph.unshuffle)
-        rows = strip_rows(across, tile, self.device, _threads(dtype))
-        return weight_bytes(graph, dtype) + stream_bytes(graph, across, rows, dtype)
+        threads = _threads(self.device, dtype)
+        rows = strip_rows(across, tile, self.device, threads)
+        return weight_bytes(graph, dtype.itemsize) + stream_bytes(graph, across, rows, dtype.itemsize, threads.strips)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """The precision at which `model` (any) runs a picture of `bits` bits a channel here."""
@@ -353,5 +355,5 @@ def _multiplies_bf16() -> bool:
 
 
 @cache
-def _threads(dtype: torch.dtype) -> Threads:
-    return DEVICE_THREAD.do(lambda: Threads.here(dtype), Turn(urgent=True))
+def _threads(device: torch.device, dtype: torch.dtype) -> Threads:
+    return DEVICE_THREAD.do(lambda: Threads.here(device, dtype), Turn(urgent=True))

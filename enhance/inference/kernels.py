@@ -1,9 +1,8 @@
-"""A network in memory, and its weights made ready to run: one device, one precision, one direction of streaming."""
+"""What a network's nodes do with rows: its picture and its weights made ready for a device, precision and direction."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,10 +13,13 @@ import torch.nn.functional as F
 
 from weights.graphs import Activate, Activation, Affine, Conv, Graph
 
-from ..settings import Recipe
-from . import checked_graph, ensure, state_dict
-
 log = logging.getLogger(__name__)
+
+Feed = Callable[[int, int], torch.Tensor]
+"""Gives the picture's rows [first, last), [last - first, W, 3], float32 in 0..1."""
+_CHANNELS_AT_ONCE = 16
+"""As many float32 fit one of a processor's registers (AVX-512), or two (AVX2)."""
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey pictures are trained
 
 
 class Ready(Protocol):
@@ -33,20 +35,16 @@ class Ready(Protocol):
 
 @dataclass(frozen=True)
 class Kernel:
-    """One convolution, ready to run on a block of rows."""
+    """One convolution, ready to run on a block of rows; `padding` columns beyond either edge count as zero."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     activation: Pointwise | None
-    enlarge: int
+    padding: int
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Convolve rows [n + 2, W, in] (one more above and below than wanted) to [n, W, out], or twice as large.
-
-        The columns beyond the left and right edge count as zero. A 1x1 convolution takes just the rows [n, W, in].
-        """
-        result = self._convolve(rows.permute(2, 0, 1).unsqueeze(0))[0].permute(1, 2, 0)
-        return result if self.enlarge == 1 else _interleave(result)
+        """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m + 1, out]."""
+        return self._convolve(rows.permute(2, 0, 1).unsqueeze(0))[0].permute(1, 2, 0)
 
     @property
     def bytes(self) -> int:
@@ -58,7 +56,7 @@ class Kernel:
         return self.weight.dtype
 
     def _convolve(self, batch: torch.Tensor) -> torch.Tensor:
-        padding = [0, 1 if self.weight.shape[3] > 1 else 0]
+        padding = [0, self.padding]
         fusing = self.activation is not None and self.activation.fused is not None
         fused = _fused_convolution() if fusing and batch.device.type == "cpu" and batch.dtype != torch.float16 else None
         if fused is not None and self.activation is not None:
@@ -66,6 +64,59 @@ class Kernel:
             return fused(batch, self.weight, self.bias, padding, [1, 1], [1, 1], 1, name, scalars, "")
         result = F.conv2d(batch, self.weight, self.bias, padding=padding)
         return result if self.activation is None else self.activation(result)
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Nearest x2 and a 3x3 convolution in one: a kernel for the even rows of the output, and one for the odd ones.
+
+    Each [2 * out, in, 2, 2] gives the even columns and then the odd ones.
+    """
+
+    even: Kernel
+    odd: Kernel
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Convolve rows [n + 2, W, in] to [2 * n, 2 * W, out]."""
+        height, width, channels = len(rows) - 2, rows.shape[1], self.even.weight.shape[0] // 2
+        woven = rows.new_empty(height, 2, width, 2, channels)
+        for row, (kernel, source) in enumerate(((self.even, rows[:-1]), (self.odd, rows[1:]))):
+            phases = kernel(source)  # [n, W + 1, 2 * out]
+            for column in (0, 1):
+                part = phases[:, column : column + width, column * channels : (column + 1) * channels]
+                woven[:, row, :, column] = part
+        return woven.view(2 * height, 2 * width, channels)
+
+    @property
+    def bytes(self) -> int:
+        return self.even.bytes + self.odd.bytes
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.even.dtype
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """A 3x3 convolution to few channels: what its three columns give side by side [3 * out, in, 3, 1], added up.
+
+    A processor makes 16 channels at once, so three times as many cost no more.
+    """
+
+    columns: Kernel
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Convolve rows [n + 2, W, in] to [n, W, out]."""
+        left, middle, right = self.columns(rows).tensor_split(3, 2)  # [n, W + 2, out]
+        return (left[:, :-2] + middle[:, 1:-1]).add_(right[:, 2:])
+
+    @property
+    def bytes(self) -> int:
+        return self.columns.bytes
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.columns.dtype
 
 
 @dataclass(frozen=True)
@@ -130,50 +181,6 @@ def _fused_convolution() -> Callable[..., torch.Tensor] | None:
         return None
 
 
-@dataclass
-class RowNetwork:
-    """A network that streams by rows, in memory: its graph, its weights, and the kernels made ready so far."""
-
-    recipe: Recipe
-    transposed: bool
-    graph: Graph
-    state: dict[str, torch.Tensor]
-    kernels: dict[torch.dtype, dict[int, Ready]]
-
-    @classmethod
-    def load(cls, recipe: Recipe, *, transposed: bool) -> RowNetwork:
-        """The recipe's network with its weights, those of two models mixed where it names two."""
-        started = time.perf_counter()
-        states = [state_dict(ensure(name)) for name in recipe.models]
-        graph, *_ = [checked_graph(state, name) for state, name in zip(states, recipe.models, strict=True)]
-        state = states[0]
-        if recipe.partner is not None:
-            share, other = recipe.share, states[1]
-            state = {key: share * tensor + (1 - share) * other[key] for key, tensor in state.items()}
-        log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
-        return cls(recipe, transposed, graph, state, {})
-
-    def turn(self, *, transposed: bool) -> None:
-        """Serve pictures of this direction from now on: the kernels of the other one are of no use."""
-        if self.transposed != transposed:
-            self.transposed = transposed
-            self.kernels.clear()
-
-    @property
-    def name(self) -> str:
-        return self.recipe.model
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """The precisions that the network declares."""
-        return self.graph.precisions
-
-    @property
-    def bytes(self) -> int:
-        stored = sum(tensor.numel() * tensor.element_size() for tensor in [*self.state.values()])
-        return stored + sum(one.bytes for ready in [*self.kernels.values()] for one in ready.values())
-
-
 def prepare(
     graph: Graph, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, *, transposed: bool
 ) -> dict[int, Ready]:
@@ -199,17 +206,25 @@ def prepare(
 
 def _kernel(
     node: Conv, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, transposed: bool
-) -> Kernel:
+) -> Ready:
     weight = state[f"{node.name}.weight"].float()
     bias = state[f"{node.name}.bias"].float() if node.bias else None
-    phases = node.enlarge**2
     if transposed:
         weight = weight.transpose(2, 3)
-    if phases > 1:
-        weight, bias = _phases(weight), bias if bias is None else bias.repeat(phases)
-    activation = _pointwise(node.activation, state, device, dtype, phases) if node.activation else None
-    weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
-    return Kernel(weight, None if bias is None else bias.to(device, dtype), activation, node.enlarge)
+
+    def ready(weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> Kernel:
+        times = weight.shape[0] // node.channels
+        activation = _pointwise(node.activation, state, device, dtype, times) if node.activation else None
+        weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
+        return Kernel(weight, None if bias is None else bias.to(device, dtype), activation, padding)
+
+    if node.enlarge > 1:
+        twice = None if bias is None else bias.repeat(2)
+        return Doubling(*(ready(torch.cat(_phases(rows, 3)), twice, 1) for rows in _phases(weight, 2)))
+    if node.size == 3 and node.activation is None and 3 * node.channels <= _CHANNELS_AT_ONCE and device.type == "cpu":
+        once = None if bias is None else torch.cat([bias, bias.new_zeros(2 * node.channels)])
+        return Narrow(ready(torch.cat(weight.split(1, 3)), once, 1))
+    return ready(weight, bias, node.size // 2)
 
 
 def _pointwise(
@@ -217,33 +232,56 @@ def _pointwise(
     state: Mapping[str, torch.Tensor],
     device: torch.device,
     dtype: torch.dtype,
-    phases: int = 1,
+    times: int = 1,
 ) -> Pointwise:
-    slopes = state[activation.slopes].to(device, dtype).repeat(phases) if activation.slopes else None
+    slopes = state[activation.slopes].to(device, dtype).repeat(times) if activation.slopes else None
     return Pointwise(activation.kind, activation.slope, slopes)
 
 
-def _phases(weight: torch.Tensor) -> torch.Tensor:
-    """The four 2x2 kernels [4 * out, in, 2, 2] that equal nearest x2 followed by this 3x3 kernel.
+def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a kernel's three taps along `axis` are to the even and to the odd places of a source that is doubled there.
 
-    An even output row reads its source row twice and the one above once, an odd one the one below: taps that fall on
-    the same source pixel are summed.
+    An even one reads the one before once and its own twice, an odd one its own twice and the one after: taps that fall
+    on the same place are summed.
+    """
+    before, middle, after = kernel.unbind(axis)
+    return torch.stack((before, middle + after), axis), torch.stack((before + middle, after), axis)
+
+
+class PictureRows:
+    """The picture as a network takes it: grey where it knows only grey, several pixels as one where it unshuffles.
+
+    Then the picture is first continued to a multiple of those, mirrored at its last one.
     """
 
-    def fold(kernel: torch.Tensor, axis: int, odd: int) -> torch.Tensor:
-        first, middle, last = kernel.unbind(axis)
-        pair = (first + middle, last) if odd else (first, middle + last)
-        return torch.stack(pair, axis)
+    def __init__(self, graph: Graph, height: int, width: int, feed: Feed, transposed: bool):
+        self._feed, self._height, self._width, self._transposed = feed, height, width, transposed
+        self._grey, self._fold = graph.picture_channels == 1, graph.unshuffle
+        self.grid = -(-height // self._fold), -(-width // self._fold)
 
-    return torch.cat([fold(fold(weight, 2, row), 3, column) for row in (0, 1) for column in (0, 1)])
+    def rows(self, first: int, last: int) -> torch.Tensor:
+        """The rows [first, last) of the network's grid, float32 [n, W, C]."""
+        if self._fold == 1:
+            return self._coloured(self._feed(first, last))
+        fold = self._fold
+        rows = self._coloured(self._continued(first * fold, last * fold))  # [n * f, W * f, C]
+        rows = rows.unflatten(0, (-1, fold)).unflatten(2, (-1, fold))  # [n, row, W, column, C]
+        row, column = (3, 1) if self._transposed else (1, 3)
+        return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
+
+    def _coloured(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
+
+    def _continued(self, first: int, last: int) -> torch.Tensor:
+        parts = [self._feed(first, min(last, self._height))] if first < self._height else []
+        for row in range(max(first, self._height), last):
+            mirrored = _mirrored(row, self._height)
+            parts.append(self._feed(mirrored, mirrored + 1))
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # [n, W, 3]
+        beyond = [_mirrored(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
+        return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
 
 
-def _interleave(phases: torch.Tensor) -> torch.Tensor:
-    """Phases [n + 1, W + 1, 4 * C] of a doubled map woven to its rows [2 * n, 2 * W, C]."""
-    height, width, channels = phases.shape[0] - 1, phases.shape[1] - 1, phases.shape[2] // 4
-    woven = phases.new_empty(height, 2, width, 2, channels)
-    for row in (0, 1):
-        for column in (0, 1):
-            phase = (2 * row + column) * channels
-            woven[:, row, :, column] = phases[row : row + height, column : column + width, phase : phase + channels]
-    return woven.view(2 * height, 2 * width, channels)
+def _mirrored(place: int, length: int) -> int:
+    """Which pixel stands for the one at `place` beyond the last; the first one where the picture is too short."""
+    return max(0, 2 * (length - 1) - place)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from enhance import Cancelled, MemoryShortError, Settings, SettingsError, WeightsError
-from enhance.inference.kernels import RowNetwork
+from enhance.inference.steps import RowNetwork
 from enhance.inference.turns import DEVICE_THREAD, DeviceThread, Turn
 from enhance.output.rendition import Labelled, draw_sheet
 from tests.unit.picture_files import rgb_profile

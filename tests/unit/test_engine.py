@@ -11,7 +11,7 @@ from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.inference import known_graph
 from enhance.inference.engine import Engine, pick_device, pick_precision
 from enhance.inference.kernels import Kernel
-from enhance.inference.rows import SMALLEST_STRIP
+from enhance.inference.steps import SMALLEST_STRIP
 from weights.networks import SHIPPED
 
 FAST = "realesr-animevideov3"
