@@ -23,8 +23,7 @@ from PIL import Image, ImageCms, features
 from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, place_whole
 from ..picture import Metadata
-from ..picture.chunks import resource_of
-from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg
+from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg, resource_of
 from ..picture.worker import free_memory
 from ..picture.xmp import split_xmp
 from ..texts import PixelCount

@@ -22,8 +22,9 @@ from isal import isal_zlib
 from ..errors import PictureError, StorageError
 from ..files import PartFile
 from ..picture import Metadata
-from ..picture.chunks import SIGNATURE, Chunk, make_chunk, profile_text, resource_of, scan_chunks
-from ..picture.header import png_metadata, png_profile
+from ..picture.chunks import SIGNATURE, Chunk, make_chunk, png_profile, profile_text, scan_chunks
+from ..picture.header import png_metadata
+from ..picture.metadata import resource_of
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2
