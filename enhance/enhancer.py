@@ -409,13 +409,11 @@ class Enhancer:
         with_png: bool,
     ) -> Result:
         """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
-        if output.exists() and source.exists() and output.samefile(source):
-            raise StorageError("own_input", output=output)
         task = {"task_id": self.tasks.new_id()}
         there = pipeline.find_at(record, output, encoding) if encoding.is_stored or not with_png else None
         if there is not None:
             return Result(output, there | task, output if encoding.is_stored else None)
-        try_place(output)
+        try_place(output, source)
         if encoding.is_stored:
             return Result(output, pipeline.make(record, Target(output), workshop, others) | task, output)
         with ExitStack() as here:
