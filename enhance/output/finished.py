@@ -219,6 +219,23 @@ def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     yield from (mark for mark in found if mark.startswith(_MARK.encode()))
 
 
+def marked(data: memoryview, mark: bytes, size: tuple[int, int], *, alpha: bool) -> Iterator[bytes | memoryview]:
+    """The parts of a WebP or an AVIF of `size` (width, height) with a mark in it, which other readers pass over.
+
+    In a WebP it is one more chunk (WebP container specification, unknown chunks), in an AVIF a box at the end.
+    """
+    if data[8:12] != b"WEBP":
+        yield from (data, struct.pack(">I", 4 + len(MARK_BOX) + len(mark)), MARK_BOX, mark)
+        return
+    extended = b""
+    if data[12:16] != b"VP8X":
+        width, height = ((side - 1).to_bytes(3, "little") for side in size)
+        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if alpha else 0) + width + height
+    more = struct.pack("<4sI", MARK_CHUNK, len(mark)) + mark + bytes(len(mark) % 2)
+    length = 4 + len(extended) + len(data) - 12 + len(more)
+    yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, data[12:], more)
+
+
 def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:
     """The content of the segments before a JPEG's pixels that may be of this program's own."""
     file.seek(2)

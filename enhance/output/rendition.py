@@ -110,6 +110,15 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.shape[2] == 1 else pixels
 
 
+def on_white(values: np.ndarray) -> np.ndarray:
+    """Grey or colour over white as uint8 [n, W, 1 or 3], rounded once."""
+    levels = int(np.iinfo(values.dtype).max)
+    alpha = values[..., -1:].astype(np.uint64)
+    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels) * (levels - alpha)
+    divisor = np.uint64(levels * (levels // 255))
+    return ((mixed + divisor // 2) // divisor).astype(np.uint8)
+
+
 def reduce(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A whole picture brought to `size` (height, width) for the screen, whether that is smaller or larger."""
     smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
