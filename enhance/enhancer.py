@@ -112,7 +112,8 @@ class Enhancer:
             encoding = _encoding_at(Path(output), encoding)
         encoding = encoding or Encoding()
         workshop, source = self._workshop(), Path(source)
-        order = self._order(picture or source, settings, max_pixels, max_bytes, name)
+        limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
+        order = Order(picture or source, settings_of(settings), *limits, name)
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
@@ -161,8 +162,6 @@ class Enhancer:
         size: int = 128,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        max_pixels: int | None = None,
-        max_bytes: int | None = None,
         caller: Hashable = None,
     ) -> Preview:
         """Before and after of the square of `size` px around x, y (default the middle), by the same way as `run`.
@@ -172,7 +171,7 @@ class Enhancer:
         """
         workshop = self._workshop()
         others = Onlookers(progress, stop, caller=caller)
-        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, others)
+        record = pipeline.begin(self._order(source, settings), workshop, others)
         box = choose_box(record.picture.width, record.picture.height, x, y, size)
         return pipeline.make_preview(record, box, workshop, others)
 
@@ -188,8 +187,6 @@ class Enhancer:
         arrived: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        max_pixels: int | None = None,
-        max_bytes: int | None = None,
         caller: Hashable = None,
     ) -> Comparison:
         """The square of `preview` by every preset that can run here, or by the `wanted` settings, model after model.
@@ -198,7 +195,7 @@ class Enhancer:
         preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
         """
         started, workshop = time.perf_counter(), self._workshop()
-        picture = pipeline.decode(self._order(source, None, max_pixels, max_bytes))
+        picture = pipeline.decode(self._order(source, None))
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
@@ -358,19 +355,10 @@ class Enhancer:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
     def _workshop(self) -> Workshop:
-        return Workshop(self.engine, self._portraits, self.tasks)
+        return Workshop(self.engine, self._portraits)
 
-    def _order(
-        self,
-        source: Path | str | Picture,
-        settings: Settings | str | None,
-        max_pixels: int | None,
-        max_bytes: int | None,
-        name: str | None = None,
-    ) -> Order:
-        source = source if isinstance(source, Picture) else Path(source)
-        limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        return Order(source, settings_of(settings), *limits, name)
+    def _order(self, source: Path | str | Picture, settings: Settings | str | None) -> Order:
+        return Order(source, settings_of(settings), self.max_pixels, self.max_bytes)
 
     def _run_as_task(
         self,

@@ -24,15 +24,14 @@ from .files import file_sha256
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .info import RunRecord, output_handed_out, output_of
-from .output.fidelity import Photo
 from .output.finished import origin_of
 from .output.formats import Encoding
 from .output.resample import result_size
-from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
-from .picture import FLAWLESS, Box, Flaws, Picture, read_picture
+from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
+from .picture import FLAWLESS, Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render, surroundings
-from .scenes.dehaze import Haze, clear_part, find_haze
-from .scenes.faces import Faces, Portraits
+from .scenes.dehaze import find_haze
+from .scenes.faces import Portraits
 from .settings import Settings
 from .tasks import TaskStore, count_as_used
 
@@ -79,11 +78,10 @@ class Onlookers:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every run works with: the engine, the faces of the last pictures, and the store of tasks."""
+    """What every run works with: the engine, and the faces of the last pictures."""
 
     engine: Engine
     portraits: Portraits
-    tasks: TaskStore
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Order:
     `name` is what the picture is called, if not by its file name.
     """
 
-    source: Path | Picture
+    source: Path | str | Picture
     settings: Settings
     max_pixels: int | None = None
     max_bytes: int | None = None
@@ -106,29 +104,6 @@ class Target:
 
     path: Path
     keep: Path | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """What the preset adds around the network: haze to take off before it, restored faces to put in after it."""
-
-    haze: Haze | None = None
-    faces: Faces | None = None
-
-    def photo(self, picture: Picture, settings: Settings, flaws: Flaws = FLAWLESS, box: Box | None = None) -> Photo:
-        """What the network gets to see of the picture; `box` where the picture is only that part."""
-        top, left = (box.top, box.left) if box else (0, 0)
-
-        def rows(first: int, last: int) -> np.ndarray:
-            if self.haze is None:
-                return picture.rgb[first:last]
-            return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
-
-        return Photo(rows, picture.height, picture.width, picture.levels, flaws)
-
-    def describe(self) -> dict[str, Any]:
-        """The facts that only this scene has."""
-        return {"faces": self.faces.describe()} if self.faces else {}
 
 
 @contextmanager
