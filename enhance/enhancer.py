@@ -15,15 +15,14 @@ import numpy as np
 from . import inference, pipeline, scenes
 from .config import Config, read_config
 from .errors import PictureError, SettingsError, StorageError, memory_told
-from .files import part_of, try_place
 from .inference.network_output import IN_MEMORY, NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
-from .info import Result, RunRecord, located_of, settings_in
+from .info import Onlookers, Order, Result, RunRecord, Watcher, located_of, settings_in
 from .output.formats import Encoding, hand_out, notes_of
 from .output.resample import result_size
 from .output.result import ResultRows
 from .picture import Picture, read_picture, reduced_size, warm_up
-from .pipeline import Onlookers, Order, Target, Watcher, Workshop
+from .pipeline import Workshop
 from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
 from .scenes.faces import Portraits
 from .settings import Settings, settings_of
@@ -120,8 +119,9 @@ class Enhancer:
             height, width = record.size
             encoding.check(width, height)
             if output is not None:
-                return self._run_to(Path(output), source, record, workshop, others, encoding, hold, with_png)
-            result = self._run_as_task(source, record, workshop, others, preview, hold)
+                place = Path(output)
+                return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
+            result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
         return self.hand_out(result, encoding, stop=stop, hold=hold)
 
     @memory_told()
@@ -355,66 +355,10 @@ class Enhancer:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
     def _workshop(self) -> Workshop:
-        return Workshop(self.engine, self._portraits)
+        return Workshop(self.engine, self._portraits, self.tasks)
 
     def _order(self, source: Path | str | Picture, settings: Settings | str | None) -> Order:
         return Order(source, settings_of(settings), self.max_pixels, self.max_bytes)
-
-    def _run_as_task(
-        self,
-        source: Path,
-        record: RunRecord,
-        workshop: Workshop,
-        others: Onlookers,
-        preview: Preview | None,
-        hold: ExitStack | None,
-    ) -> Result:
-        """A run whose result goes to the store, together with its input and the network's output."""
-        tasks = self.tasks
-        tasks.prepare()
-        task_id = tasks.new_id()
-        path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
-        upload = tasks.upload_path(record.picture.sha256, record.picture.name)
-        if hold is not None:
-            hold.enter_context(tasks.using(path))
-        with tasks.using(upload, path, keep):
-            tasks.keep_upload(source, record.picture)
-            info = pipeline.find_stored(record, tasks, path) if others.watch is None else None
-            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
-            info |= {"task_id": task_id}
-            tasks.finish(task_id, info)
-        return Result(path, info, path)
-
-    def _run_to(
-        self,
-        output: Path,
-        source: Path,
-        record: RunRecord,
-        workshop: Workshop,
-        others: Onlookers,
-        encoding: Encoding,
-        hold: ExitStack | None,
-        with_png: bool,
-    ) -> Result:
-        """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
-        task = {"task_id": self.tasks.new_id()}
-        there = pipeline.find_at(record, output, encoding) if encoding.is_stored or not with_png else None
-        if there is not None:
-            return Result(output, there | task, output if encoding.is_stored else None)
-        try_place(output, source)
-        if encoding.is_stored:
-            return Result(output, pipeline.make(record, Target(output), workshop, others) | task, output)
-        with ExitStack() as here:
-            png = part_of(output)
-            (hold or here).callback(png.unlink, missing_ok=True)
-            info = pipeline.find_stored(record, self.tasks, png)
-            try:
-                info = info or pipeline.make(record, Target(png), workshop, others)
-            except StorageError as error:  # nobody knows the PNG's name
-                error.values |= {"name": output.name} if "name" in error.values else {}
-                raise
-            hand_out(png, output, encoding, others.stop, marked=True)
-            return Result(png, info | task, png).handed_out(output, encoding, notes_of(png, encoding))
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
