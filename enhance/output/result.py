@@ -23,8 +23,8 @@ from ..settings import Settings
 from .fidelity import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 from .finished import ORIGIN_TEXTS, FinishedRows, Origin
 from .png import PngFormat, PngWriter
-from .rendition import Rendition, icc_for_screen, reduce, whole_picture
-from .resample import Averages, Cut, Grid, enlarge
+from .rendition import Averages, Rendition, icc_for_screen, reduce, whole_picture
+from .resample import Cut, Grid, enlarge
 
 _STRIP = 64
 LIVE = 720
