@@ -18,7 +18,7 @@ from .errors import PictureError, SettingsError, StorageError, memory_told
 from .inference.network_output import IN_MEMORY, NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
 from .info import Onlookers, Order, Result, RunRecord, Watcher, located_of, settings_in
-from .output.formats import Encoding, hand_out, notes_of
+from .output.formats import Encoding, hand_out
 from .output.resample import result_size
 from .output.result import ResultRows
 from .picture import Picture, read_picture, reduced_size, warm_up
@@ -149,7 +149,7 @@ class Enhancer:
             else:
                 self.tasks.prepare()
                 hand_out(png, path, encoding, stop)
-            return result.handed_out(path, encoding, notes_of(png, encoding))
+            return result.handed_out(path, encoding)
 
     @memory_told()
     def preview(

@@ -238,13 +238,13 @@ class Result:
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(self.png)):
             hand_out(self.png, path, encoding)
-        return self.handed_out(path, encoding, notes_of(self.png, encoding))
+        return self.handed_out(path, encoding)
 
-    def handed_out(self, path: Path, encoding: Encoding, notes: list[str]) -> Result:
-        """The same, told as the file `path` that was made of it."""
+    def handed_out(self, path: Path, encoding: Encoding) -> Result:
+        """The same, told as the file `path` that was made of its PNG."""
         output = self.info["output"] | {"path": str(path)}
-        if not encoding.is_stored:
-            output = output_handed_out(output, path, encoding, notes)
+        if self.png is not None and not encoding.is_stored:
+            output = output_handed_out(output, path, encoding, notes_of(self.png, encoding))
         return Result(path, self.info | {"output": output}, self.png)
 
     def _is_input(self, path: Path) -> bool:

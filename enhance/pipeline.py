@@ -23,7 +23,7 @@ from .inference.network_output import NetworkOutput, OutputShape, streams_column
 from .inference.turns import Turn
 from .info import Onlookers, Order, Result, RunRecord, output_handed_out, output_of
 from .output.finished import origin_of
-from .output.formats import Encoding, hand_out, notes_of
+from .output.formats import Encoding, hand_out
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
 from .picture import FLAWLESS, Box, Picture, read_picture
@@ -328,4 +328,4 @@ def run_to(
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
         hand_out(png, output, encoding, others.stop, marked=True)
-        return Result(png, info | task, png).handed_out(output, encoding, notes_of(png, encoding))
+        return Result(png, info | task, png).handed_out(output, encoding)
