@@ -22,14 +22,13 @@ from PIL import Image, features
 from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, place_whole
 from ..picture import Metadata
-from ..picture.colour import grey_in_srgb
 from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg, resource_of
 from ..picture.worker import free_memory
 from ..picture.xmp import split_xmp
 from ..texts import PixelCount
 from .finished import MARK_SEGMENT, ORIGIN_TEXTS, Origin, PngRows, marked, origin_of
 from .png import read_carried, take_png
-from .rendition import on_white
+from .rendition import grey_in_srgb, on_white
 
 FINE = 90
 """From this quality on colour is kept at the resolution of brightness (4:4:4), where the format can."""

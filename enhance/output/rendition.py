@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -161,6 +162,17 @@ def on_white(values: np.ndarray) -> np.ndarray:
     mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels) * (levels - alpha)
     divisor = np.uint64(levels * (levels // 255))
     return ((mixed + divisor // 2) // divisor).astype(np.uint8)
+
+
+def grey_in_srgb(icc: bytes | None) -> np.ndarray:
+    """The tones of grey in sRGB, uint8 [256], seen through a grey profile: RGB files can carry no such profile."""
+    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
+    with suppress(ImageCms.PyCMSError, OSError):
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
+        seen = profile and ImageCms.profileToProfile(ramp, profile, _PROFILE, outputMode="RGB")
+        if seen:
+            return np.asarray(seen)[0, :, 1]
+    return np.asarray(ramp)[0]
 
 
 def reduce(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -200,17 +199,6 @@ def _grey_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     assert tones is not None
     table = list(tones.getchannel("G").tobytes())
     return image.point(table if image.mode == "L" else table + list(range(256)))
-
-
-def grey_in_srgb(icc: bytes | None) -> np.ndarray:
-    """The tones of grey in sRGB, uint8 [256], seen through a grey profile: RGB files can carry no such profile."""
-    ramp, profile = Image.frombytes("L", (256, 1), bytes(range(256))), _opened(icc)
-    if profile is not None:
-        with suppress(ImageCms.PyCMSError):
-            seen = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if seen is not None:
-                return np.asarray(seen)[0, :, 1]
-    return np.asarray(ramp)[0]
 
 
 def _decoded(data: bytes) -> np.ndarray:
