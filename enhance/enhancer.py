@@ -62,7 +62,7 @@ class Enhancer:
         self.lend: Lend | None = None  # set before the first picture where the device is only lent
         self._engine: Engine | None = None
         self._seconds: dict[str, float] = {}
-        self._portraits = Portraits(_detector, self._restore_faces)
+        self._portraits = Portraits(lambda: inference.ensure(_DETECTOR).path, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
@@ -127,12 +127,7 @@ class Enhancer:
 
     @memory_told()
     def hand_out(
-        self,
-        result: Result,
-        encoding: Encoding,
-        *,
-        stop: threading.Event | None = None,
-        hold: ExitStack | None = None,
+        self, result: Result, encoding: Encoding, *, stop: threading.Event | None = None, hold: ExitStack | None = None
     ) -> Result:
         """A finished task as a file of another format: made once, then found again as long as it is kept.
 
@@ -324,8 +319,7 @@ class Enhancer:
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
         engine = self._engine
-        loaded = engine.loaded() if engine else None
-        runs = engine.runs if engine else 0
+        loaded, runs = (engine.loaded(), engine.runs) if engine else (None, 0)
         return {
             "device": str(engine.device) if engine else self._device,
             "precision": engine.precision() if engine else self._precision,
@@ -383,7 +377,3 @@ def _encoding_at(output: Path, wanted: Encoding | None) -> Encoding:
     """That of a place by its name. Raises SettingsError where another is wanted."""
     wanted = wanted or Encoding.of_file(output)
     return Encoding.of_file(output, wanted.quality, wanted.metadata, wanted.format)
-
-
-def _detector() -> Path:
-    return inference.ensure(_DETECTOR).path
