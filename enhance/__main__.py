@@ -4,11 +4,9 @@ serves the page, `weights` keeps the model files.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,16 +14,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .config import terminal_language
-from .errors import Cancelled, EnhanceError, SettingsError, StorageError
-from .settings import PRESETS, RANGES, SIZES, WHOLE, Settings
+from .config import parse_arguments, terminal_language
+from .errors import Cancelled, EnhanceError, SettingsError
+from .settings import RANGES, SIZES, Settings
 from .texts import say
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from tqdm import tqdm
+
     from .batch import Batch, Item, Running
     from .output.formats import Encoding
     from .picture import Shard
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_BAR = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
-_MORE = {
-    "tile": ", default 192; bounds memory, changes no pixel",
-    "reduce": ", default 1; how many times a soft photo is averaged down first, sizes still count from the input",
-}
-"""What the help says of a setting beside its range."""
 _END_SECONDS = 8.0
 """How long tidying up may hold up the end."""
 
@@ -82,16 +77,16 @@ def main(arguments: list[str] | None = None) -> int:
         from weights.__main__ import main as keep_weights
 
         return keep_weights(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = parse_arguments(arguments)
     try:
         with _errors_in_one_line():
-            return options.command(options)
+            return _COMMANDS[options.command](options)
     except EnhanceError as error:
         _complain(error)
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt as end:
         number = end.args[0] if end.args else signal.SIGINT
-        if options.command is _app and number == signal.SIGTERM:
+        if options.command == "app" and number == signal.SIGTERM:
             return 0
         _complain(Cancelled("interrupted"))
         return 128 + number
@@ -100,9 +95,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
+def _tell(sentence: str, about: object = "") -> None:
+    print(f"enhance: {f'{about}: ' if about else ''}{sentence}", file=sys.stderr)
+
+
 def _complain(error: EnhanceError, about: object = "") -> None:
     """One sentence on standard error, in the terminal's language."""
-    print(f"enhance: {f'{about}: ' if about else ''}{error.sentence(terminal_language())}", file=sys.stderr)
+    _tell(error.sentence(terminal_language()), about)
 
 
 @contextmanager
@@ -128,96 +127,7 @@ class _OneLine(logging.Formatter):
         return "enhance: " + " ".join("".join(traceback.format_exception_only(*ei[:2])).split())
 
 
-def _parser() -> argparse.ArgumentParser:
-    name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
-    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures, exactly.")
-    parser.add_argument("--version", action="version", version=f"enhance {_version()}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")
-    run.set_defaults(command=_run)
-    run.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="picture files, or folders of them")
-    run.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        help="a file for one input (what lies there is replaced), else a folder (default: processed/)",
-    )
-    run.add_argument(
-        "--preset",
-        default="gentle",
-        help=f"one of {', '.join(PRESETS)}, or a model of your own (python -m weights list); default gentle",
-    )
-    run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
-    run.add_argument("--scale", type=float, help="times larger, 1 to what the network makes (default)")
-    run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
-    run.add_argument("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
-    for name, (low, high) in RANGES.items():
-        kind = int if name in WHOLE else float
-        run.add_argument(f"--{name}", type=kind, help=f"{low:g} to {high:g}{_MORE.get(name, '')}")
-    run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
-    run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
-    run.add_argument(
-        "--metadata",
-        default="keep",
-        help="keep (default); no-location: without the place where a photo was taken, in EXIF (GPS and makers' notes), "
-        "XMP, IPTC and texts; none: only colour profile and resolution",
-    )
-    _add_device(run)
-    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
-    run.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help="let the workers of a Ray cluster make the files: host:port of its head, auto for this machine's own, "
-        "or local for one of this machine alone; all machines see the folders at the same paths",
-    )
-    run.add_argument(
-        "--ray-workers", type=int, metavar="N", help="how many at most (default: as many as there is room)"
-    )
-    run.add_argument(
-        "--ray-cores",
-        type=int,
-        metavar="N",
-        help="of each worker (default: 1 beside a graphics card, else at most 8)",
-    )
-    run.add_argument("--report", action="store_true", help="a PDF report beside every result")
-    run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
-    compare = commands.add_parser(
-        "compare", help="a square by every preset", description="A square of a photo by every preset, on one sheet."
-    )
-    compare.set_defaults(command=_compare)
-    compare.add_argument("photo", type=Path, metavar="PHOTO", help="a picture file")
-    compare.add_argument("-o", "--output", type=Path, required=True, help="the sheet, a .png file; replaced if there")
-    for name in ("x", "y"):
-        compare.add_argument(f"--{name}", type=float, help="the square's centre in pixels, default the middle")
-    compare.add_argument("--size", type=int, default=128, help="the square's side in pixels, default 128")
-    _add_device(compare)
-    compare.add_argument("--json", action="store_true", help="the facts as one object on standard output")
-    bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
-    bench.set_defaults(command=_bench)
-    _add_device(bench)
-    bench.add_argument("--json", action="store_true", help="the figures as JSON")
-    app = commands.add_parser("app", help="serve the page", description="Serve the page at port 7860.")
-    app.set_defaults(command=_app)
-    app.add_argument("--share", action="store_true", help="also at a public address of gradio.live, for a week at most")
-    commands.add_parser("weights", help="list, fetch, verify, add and remove model files; see `weights --help`")
-    return parser
-
-
-def _version() -> str:
-    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
-    checkout = Path(__file__).parents[1] / "pyproject.toml"
-    if checkout.is_file():
-        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
-        return found
-    return metadata.version("enhance")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
-
-
-def _run(options: argparse.Namespace) -> int:
+def _run(options: Namespace) -> int:
     given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
     settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
     from .enhancer import Enhancer
@@ -242,7 +152,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _runner(options: argparse.Namespace, reporter: _Reporter) -> Iterator[Callable[..., Running]]:
+def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., Running]]:
     """What runs a batch: this process, or a cluster that it is connected to."""
     from .batch import Running
 
@@ -256,7 +166,7 @@ def _runner(options: argparse.Namespace, reporter: _Reporter) -> Iterator[Callab
         yield partial(Spread, ray=ray, wanted=wanted, told=reporter.warn)
 
 
-def _planned(options: argparse.Namespace, shard: Shard) -> tuple[Batch, Encoding]:
+def _planned(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     """What is to be done, where each result goes, and as what. Raises SettingsError where that is no usable place."""
     from .batch import Batch, Item, find_pictures
     from .files import sweep
@@ -283,20 +193,26 @@ def _named(item: Item) -> dict[str, str]:
     return {"name": item.name, "path": str(item.source)}
 
 
-def _tell(key: str, **values: object) -> None:
-    """One sentence that is no complaint on standard error, in the terminal's language."""
-    print(f"enhance: {say(terminal_language(), key, **values)}", file=sys.stderr)
+def _empty_bar() -> tqdm[NoReturn]:
+    from tqdm import tqdm
+
+    return tqdm(total=100, file=sys.stderr, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}")
+
+
+def _move(bar: tqdm[NoReturn], share: float, left: float | None) -> None:
+    """Show how much is done, 0 to 1, and how many seconds are left."""
+    bar.set_postfix_str("" if left is None else f" {left:.0f} s left", refresh=False)
+    bar.n = round(100 * share, 1)
+    bar.refresh()
 
 
 class _Reporter:
     """Says what happens: a bar on standard error, a line for every file that is done or failed."""
 
     def __init__(self, batch: Batch, *, as_json: bool):
-        from tqdm import tqdm
-
         self._json, self._out = as_json, sys.stdout
         self._said: set[int] = set()
-        self._bar = tqdm(total=100, file=sys.stderr, leave=False, bar_format=_BAR)
+        self._bar = _empty_bar()
 
     def __enter__(self) -> _Reporter:
         return self
@@ -317,10 +233,7 @@ class _Reporter:
                 self._say(item)
             if item.state == "running":
                 self._bar.set_description_str(f"{item.name} ({place + 1} of {len(batch.items)})", refresh=False)
-        left = "" if batch.seconds_left is None else f" {batch.seconds_left:.0f} s left"
-        self._bar.set_postfix_str(left, refresh=False)
-        self._bar.n = round(100 * batch.share, 1)
-        self._bar.refresh()
+        _move(self._bar, batch.share, batch.seconds_left)
 
     def warn(self, error: EnhanceError) -> None:
         """Say what hinders, while it goes on."""
@@ -330,51 +243,40 @@ class _Reporter:
     def conclude(self, batch: Batch) -> None:
         """Say what was not taken: it was hidden, no picture, or is being made by another process."""
         elsewhere = [item for item in batch.items if item.state == "elsewhere"]
+        passed_over = {"hidden": batch.hidden, "others": batch.others}
         self._bar.clear()
         if self._json:
-            facts = [{"status": "elsewhere", "input": _named(item)} for item in elsewhere]
-            if batch.hidden or batch.others:
-                facts.append({"status": "passed over", "hidden": batch.hidden, "others": batch.others})
-            for one in facts:
-                print(json.dumps(one, ensure_ascii=False), file=self._out, flush=True)
+            for item in elsewhere:
+                self._put({"status": "elsewhere", "input": _named(item)})
+            if any(passed_over.values()):
+                self._put({"status": "passed over", **passed_over})
             return
         if elsewhere:
-            _tell("made_elsewhere", count=len(elsewhere))
-        if batch.hidden or batch.others:
-            _tell("passed_over", hidden=batch.hidden, others=batch.others)
+            _tell(say(terminal_language(), "made_elsewhere", count=len(elsewhere)))
+        if any(passed_over.values()):
+            _tell(say(terminal_language(), "passed_over", **passed_over))
 
     def _say(self, item: Item) -> None:
-        self._bar.clear()
-        self._note(item)
-        if item.info is None:
-            assert item.error is not None
-            _complain(item.error, item.source)
-            if self._json:
-                error = item.error.sentence(terminal_language())
-                failed = {"status": "failed", "input": _named(item), "error": error}
-                print(json.dumps(failed, ensure_ascii=False), file=self._out, flush=True)
-        elif self._json:
-            print(json.dumps(item.info, ensure_ascii=False), file=self._out, flush=True)
-        else:
-            if item.error is not None:
-                _complain(item.error, item.source)
-            output, seconds = item.info["output"], item.info["seconds"]["total"]
-            done = "was there already" if item.info["cached"] else f"{seconds:.1f} s"
-            print(f"{item.result}  {output['width']} x {output['height']}, {done}", file=self._out, flush=True)
-
-    def _note(self, item: Item) -> None:
-        """Say what the format could not hold."""
         from .output.formats import FORMATS
 
-        output = item.info["output"] if item.info else {}
-        for note in output.get("notes", ()):
-            said = say(terminal_language(), f"note_{note}", format=FORMATS[output["format"]].name)
-            print(f"enhance: {item.source}: {said}", file=sys.stderr)
+        self._bar.clear()
+        language, output = terminal_language(), item.info["output"] if item.info else {}
+        for note in output.get("notes", ()):  # what the format could not hold
+            _tell(say(language, f"note_{note}", format=FORMATS[output["format"]].name), item.source)
+        if item.error is not None and not (item.info and self._json):
+            _complain(item.error, item.source)
+        if self._json:
+            error = item.error and item.error.sentence(language)
+            self._put(item.info or {"status": "failed", "input": _named(item), "error": error})
+        elif item.info:
+            done = "was there already" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
+            print(f"{item.result}  {output['width']} x {output['height']}, {done}", file=self._out, flush=True)
+
+    def _put(self, facts: dict[str, Any]) -> None:
+        print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
-def _compare(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
+def _compare(options: Namespace) -> int:
     from .enhancer import Enhancer
     from .files import sweep, try_place
     from .preview import Cell
@@ -382,18 +284,14 @@ def _compare(options: argparse.Namespace) -> int:
     photo, output, language = options.photo, options.output, terminal_language()
     if output.suffix.lower() != ".png":
         raise SettingsError("sheet_png_only", name=output.name)
-    if output.exists() and photo.exists() and output.samefile(photo):
-        raise StorageError("own_input", output=output)
     sweep(output.parent)
-    try_place(output)
+    try_place(output, photo)
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
-    with tqdm(total=100, file=sys.stderr, leave=False, bar_format=_BAR) as bar:
+    with _empty_bar() as bar:
 
         def progress(done: int, total: int, left: float | None) -> None:
-            bar.set_postfix_str("" if left is None else f" {left:.0f} s left", refresh=False)
-            bar.n = round(100 * done / total, 1)
-            bar.refresh()
+            _move(bar, done / total, left)
 
         def arrived(cell: Cell) -> None:
             bar.clear()
@@ -410,7 +308,7 @@ def _compare(options: argparse.Namespace) -> int:
     return 1 if any(cell.error for cell in made.cells) else 0
 
 
-def _bench(options: argparse.Namespace) -> int:
+def _bench(options: Namespace) -> int:
     from .bench import measure, table
 
     figures = measure(options.device, options.precision)
@@ -418,7 +316,7 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _app(options: argparse.Namespace) -> int:
+def _app(options: Namespace) -> int:
     from .enhancer import Enhancer
 
     enhancer = Enhancer()
@@ -428,6 +326,9 @@ def _app(options: argparse.Namespace) -> int:
 
     serve(enhancer, share=options.share)
     return 0
+
+
+_COMMANDS = {"run": _run, "compare": _compare, "bench": _bench, "app": _app}
 
 
 if __name__ == "__main__":

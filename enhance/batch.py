@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
 import threading
@@ -13,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError
-from .output import ResultNames
+from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError, foreseen
+from .output import ResultNames, apart
 from .output.finished import origin_of
 from .output.formats import Encoding
 from .output.resample import long_side_on, result_size
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from .enhancer import Enhancer
     from .info import Result
     from .report import Line
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,20 +113,6 @@ def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png"
     return Batch(tuple(items), names=ResultNames(folder, ending) if folder else None)
 
 
-def apart(names: Iterable[str]) -> list[str]:
-    """The names or paths, each one once: those that come again get a number before their suffix."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        path, candidate, number = Path(name), name, 1
-        while candidate.casefold() in taken:
-            number += 1
-            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
-        taken.add(candidate.casefold())
-        result.append(candidate)
-    return result
-
-
 @dataclass
 class Running:
     """A batch on its way. `run` does it; other threads may look at `batch`, and add and remove files that wait."""
@@ -182,8 +165,7 @@ class Running:
         with self._lock:
             if self._over or self.stop.is_set():
                 return False
-            self.batch = replace(self.batch, items=(*self.batch.items, *map(self._judged, items)))
-            self.changed(self.batch)
+            self._change(items=(*self.batch.items, *map(self._judged, items)))
         return True
 
     def _judged(self, item: Item) -> Item:
@@ -202,9 +184,8 @@ class Running:
     def remove(self, key: str) -> None:
         """Take a file out, if it still waits."""
         with self._lock:
-            kept = tuple(item for item in self.batch.items if item.key != key or item.state != "waiting")
-            self.batch = replace(self.batch, items=kept)
-            self.changed(self.batch)
+            items = self.batch.items
+            self._change(items=tuple(item for item in items if item.key != key or item.state != "waiting"))
 
     def _next(self) -> int | None:
         """The place of the next file, which has begun; None when it is over, and from then on nothing can join."""
@@ -248,11 +229,8 @@ class Running:
                 result, error = self._made(item, until_reported)
         except Cancelled:
             self._end(place, replace(item, state="cancelled"))
-        except EnhanceError as error:
-            self._end(place, replace(item, state="failed", error=error))
-        except Exception:
-            log.exception("A file of a batch failed")
-            self._end(place, replace(item, state="failed", error=EnhanceError("unexpected")))
+        except Exception as error:
+            self._end(place, replace(item, state="failed", error=foreseen(error, "A file of a batch failed")))
         else:
             self._end(place, replace(item, state="done", info=result.info, error=error, png=result.png))
 
@@ -267,7 +245,8 @@ class Running:
 
     def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
         """The result of a file, and why its report could not be written, which takes nothing from the result."""
-        picture = self._decoded(item) if self.report else None
+        limits: dict[str, Any] = {"max_pixels": self._pixels, "max_bytes": self._bytes}
+        picture = read_picture(item.source, **limits) if self.report else None
         result = self.enhancer.run(
             item.source,
             item.settings or self.settings,
@@ -276,8 +255,7 @@ class Running:
             output=item.output,
             progress=lambda done, total, left: self._tell(item, done / total),
             stop=self.stop,
-            max_pixels=self._pixels,
-            max_bytes=self._bytes,
+            **limits,
             hold=until_reported if item.output else self.held,
             caller=self.caller,
             queued=self._wait,
@@ -297,21 +275,20 @@ class Running:
             return error
         return None
 
-    def _decoded(self, item: Item) -> Picture:
-        return read_picture(item.source, max_pixels=self._pixels, max_bytes=self._bytes)
-
     def _put(self, place: int, item: Item) -> None:
         with self._lock:
-            items = list(self.batch.items)
-            items[place] = item
-            self.batch = replace(self.batch, items=tuple(items))
+            before = self.batch.items
+            self._change(items=(*before[:place], item, *before[place + 1 :]))
+
+    def _change(self, **facts: Any) -> None:
+        with self._lock:
+            self.batch = replace(self.batch, **facts)
             self.changed(self.batch)
 
     def _wait(self, ahead: int) -> None:
         with self._lock:
             if ahead != self.batch.ahead:
-                self.batch = replace(self.batch, ahead=ahead)
-                self.changed(self.batch)
+                self._change(ahead=ahead)
 
     def _tell(self, item: Item, share: float) -> None:
         """Count the pixels done, of a file at work its `share`, and reckon the time from those that took time."""
@@ -323,9 +300,7 @@ class Running:
             done, worked = finished + begun, self._worked + begun
             elapsed = time.perf_counter() - self._started
             left = elapsed / worked * max(total - done, 0) if worked else None
-            told = {"share": min(1.0, done / total), "share_of_file": share, "seconds_left": left, "ahead": 0}
-            self.batch = replace(self.batch, **told)
-            self.changed(self.batch)
+            self._change(share=min(1.0, done / total), share_of_file=share, seconds_left=left, ahead=0)
 
 
 def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:

@@ -1,14 +1,21 @@
-"""Every environment variable, read and checked in one place; the weight files' own are read by `weights`."""
+"""What whoever starts the program says: the command line's arguments, and every environment variable, read and checked.
+
+The variables of the weight files are read by `weights`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from .errors import SettingsError
+from .settings import PRESETS, RANGES, WHOLE
 from .texts import DEFAULT_LANGUAGE, spoken
 
 _LAST_PORT = 65_535
@@ -17,6 +24,11 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
 _SWITCH = re.compile("[01]")
 _SPACES = "'self' https://huggingface.co https://*.hf.space"
+_MORE = {
+    "tile": ", default 192; bounds memory, changes no pixel",
+    "reduce": ", default 1; how many times a soft photo is averaged down first, sizes still count from the input",
+}
+"""What the help says of a setting beside its range."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +156,92 @@ def _auth(text: str) -> tuple[str, str] | None:
     if not (user and colon and password):
         raise SettingsError("config_auth")
     return user, password
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the command line says, the name of the command as `command`; what it cannot say ends the program."""
+    name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
+    parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures, exactly.")
+    parser.add_argument("--version", action="version", version=f"enhance {_version()}")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders."))
+    compare = commands.add_parser(
+        "compare", help="a square by every preset", description="A square of a photo by every preset, on one sheet."
+    )
+    compare.add_argument("photo", type=Path, metavar="PHOTO", help="a picture file")
+    compare.add_argument("-o", "--output", type=Path, required=True, help="the sheet, a .png file; replaced if there")
+    for name in ("x", "y"):
+        compare.add_argument(f"--{name}", type=float, help="the square's centre in pixels, default the middle")
+    compare.add_argument("--size", type=int, default=128, help="the square's side in pixels, default 128")
+    _add_device(compare)
+    compare.add_argument("--json", action="store_true", help="the facts as one object on standard output")
+    bench = commands.add_parser("bench", help="measure this machine", description="Measure this machine.")
+    _add_device(bench)
+    bench.add_argument("--json", action="store_true", help="the figures as JSON")
+    app = commands.add_parser("app", help="serve the page", description="Serve the page at port 7860.")
+    app.add_argument("--share", action="store_true", help="also at a public address of gradio.live, for a week at most")
+    commands.add_parser("weights", help="list, fetch, verify, add and remove model files; see `weights --help`")
+    return parser.parse_args(arguments)
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="picture files, or folders of them")
+    run.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="a file for one input (what lies there is replaced), else a folder (default: processed/)",
+    )
+    run.add_argument(
+        "--preset",
+        default="gentle",
+        help=f"one of {', '.join(PRESETS)}, or a model of your own (python -m weights list); default gentle",
+    )
+    run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
+    run.add_argument("--scale", type=float, help="times larger, 1 to what the network makes (default)")
+    run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
+    run.add_argument("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
+    for name, (low, high) in RANGES.items():
+        kind = int if name in WHOLE else float
+        run.add_argument(f"--{name}", type=kind, help=f"{low:g} to {high:g}{_MORE.get(name, '')}")
+    run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
+    run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
+    run.add_argument(
+        "--metadata",
+        default="keep",
+        help="keep (default); no-location: without the place where a photo was taken, in EXIF (GPS and makers' notes), "
+        "XMP, IPTC and texts; none: only colour profile and resolution",
+    )
+    _add_device(run)
+    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
+    run.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="let the workers of a Ray cluster make the files: host:port of its head, auto for this machine's own, "
+        "or local for one of this machine alone; all machines see the folders at the same paths",
+    )
+    run.add_argument(
+        "--ray-workers", type=int, metavar="N", help="how many at most (default: as many as there is room)"
+    )
+    run.add_argument(
+        "--ray-cores",
+        type=int,
+        metavar="N",
+        help="of each worker (default: 1 beside a graphics card, else at most 8)",
+    )
+    run.add_argument("--report", action="store_true", help="a PDF report beside every result")
+    run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
+
+
+def _version() -> str:
+    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
+    checkout = Path(__file__).parents[1] / "pyproject.toml"
+    if checkout.is_file():
+        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
+        return found
+    return metadata.version("enhance")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")

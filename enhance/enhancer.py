@@ -15,15 +15,14 @@ import numpy as np
 from . import inference, pipeline, scenes
 from .config import Config, read_config
 from .errors import PictureError, SettingsError, StorageError, memory_told
-from .files import part_of, try_place
 from .inference.network_output import IN_MEMORY, NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
-from .info import Result, RunRecord, located_of, settings_in
-from .output.formats import Encoding, hand_out, notes_of
+from .info import Onlookers, Order, Result, RunRecord, Watcher, located_of, settings_in
+from .output.formats import Encoding, hand_out
 from .output.resample import result_size
 from .output.result import ResultRows
 from .picture import Picture, read_picture, reduced_size, warm_up
-from .pipeline import Onlookers, Order, Target, Watcher, Workshop
+from .pipeline import Workshop
 from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
 from .scenes.faces import Portraits
 from .settings import Settings, settings_of
@@ -62,7 +61,8 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self.lend: Lend | None = None  # set before the first picture where the device is only lent
         self._engine: Engine | None = None
-        self._portraits = Portraits(_detector, self._restore_faces)
+        self._seconds: dict[str, float] = {}
+        self._portraits = Portraits(lambda: inference.ensure(_DETECTOR).path, self._restore_faces)
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
@@ -112,25 +112,22 @@ class Enhancer:
             encoding = _encoding_at(Path(output), encoding)
         encoding = encoding or Encoding()
         workshop, source = self._workshop(), Path(source)
-        order = self._order(picture or source, settings, max_pixels, max_bytes, name)
+        limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
+        order = Order(picture or source, settings_of(settings), *limits, name)
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
             height, width = record.size
             encoding.check(width, height)
             if output is not None:
-                return self._run_to(Path(output), source, record, workshop, others, encoding, hold, with_png)
-            result = self._run_as_task(source, record, workshop, others, preview, hold)
+                place = Path(output)
+                return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
+            result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
         return self.hand_out(result, encoding, stop=stop, hold=hold)
 
     @memory_told()
     def hand_out(
-        self,
-        result: Result,
-        encoding: Encoding,
-        *,
-        stop: threading.Event | None = None,
-        hold: ExitStack | None = None,
+        self, result: Result, encoding: Encoding, *, stop: threading.Event | None = None, hold: ExitStack | None = None
     ) -> Result:
         """A finished task as a file of another format: made once, then found again as long as it is kept.
 
@@ -148,7 +145,7 @@ class Enhancer:
             else:
                 self.tasks.prepare()
                 hand_out(png, path, encoding, stop)
-            return result.handed_out(path, encoding, notes_of(png, encoding))
+            return result.handed_out(path, encoding)
 
     @memory_told()
     def preview(
@@ -161,8 +158,6 @@ class Enhancer:
         size: int = 128,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        max_pixels: int | None = None,
-        max_bytes: int | None = None,
         caller: Hashable = None,
     ) -> Preview:
         """Before and after of the square of `size` px around x, y (default the middle), by the same way as `run`.
@@ -172,7 +167,7 @@ class Enhancer:
         """
         workshop = self._workshop()
         others = Onlookers(progress, stop, caller=caller)
-        record = pipeline.begin(self._order(source, settings, max_pixels, max_bytes), workshop, others)
+        record = pipeline.begin(self._order(source, settings), workshop, others)
         box = choose_box(record.picture.width, record.picture.height, x, y, size)
         return pipeline.make_preview(record, box, workshop, others)
 
@@ -188,8 +183,6 @@ class Enhancer:
         arrived: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        max_pixels: int | None = None,
-        max_bytes: int | None = None,
         caller: Hashable = None,
     ) -> Comparison:
         """The square of `preview` by every preset that can run here, or by the `wanted` settings, model after model.
@@ -198,7 +191,7 @@ class Enhancer:
         preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
         """
         started, workshop = time.perf_counter(), self._workshop()
-        picture = pipeline.decode(self._order(source, None, max_pixels, max_bytes))
+        picture = pipeline.decode(self._order(source, None))
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
@@ -316,13 +309,17 @@ class Enhancer:
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return inference.describe_presets(language)
+        return inference.describe_presets(language, self._seconds)
+
+    def time_presets(self) -> None:
+        """Find out within seconds how long each preset takes here; from then on `presets` goes by that, not by sums."""
+        here = [preset["name"] for preset in self.presets() if preset["available"]]
+        self._seconds = {name: self.estimate(512, 512, name) for name in here}
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
         engine = self._engine
-        loaded = engine.loaded() if engine else None
-        runs = engine.runs if engine else 0
+        loaded, runs = (engine.loaded(), engine.runs) if engine else (None, 0)
         return {
             "device": str(engine.device) if engine else self._device,
             "precision": engine.precision() if engine else self._precision,
@@ -360,75 +357,8 @@ class Enhancer:
     def _workshop(self) -> Workshop:
         return Workshop(self.engine, self._portraits, self.tasks)
 
-    def _order(
-        self,
-        source: Path | str | Picture,
-        settings: Settings | str | None,
-        max_pixels: int | None,
-        max_bytes: int | None,
-        name: str | None = None,
-    ) -> Order:
-        source = source if isinstance(source, Picture) else Path(source)
-        limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        return Order(source, settings_of(settings), *limits, name)
-
-    def _run_as_task(
-        self,
-        source: Path,
-        record: RunRecord,
-        workshop: Workshop,
-        others: Onlookers,
-        preview: Preview | None,
-        hold: ExitStack | None,
-    ) -> Result:
-        """A run whose result goes to the store, together with its input and the network's output."""
-        tasks = self.tasks
-        tasks.prepare()
-        task_id = tasks.new_id()
-        path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
-        upload = tasks.upload_path(record.picture.sha256, record.picture.name)
-        if hold is not None:
-            hold.enter_context(tasks.using(path))
-        with tasks.using(upload, path, keep):
-            tasks.keep_upload(source, record.picture)
-            info = pipeline.find_stored(record, tasks, path) if others.watch is None else None
-            info = info or pipeline.make(record, Target(path, keep), workshop, others, preview)
-            info |= {"task_id": task_id}
-            tasks.finish(task_id, info)
-        return Result(path, info, path)
-
-    def _run_to(
-        self,
-        output: Path,
-        source: Path,
-        record: RunRecord,
-        workshop: Workshop,
-        others: Onlookers,
-        encoding: Encoding,
-        hold: ExitStack | None,
-        with_png: bool,
-    ) -> Result:
-        """A run whose result goes to a place of the caller's; no task, and nothing else is kept."""
-        if output.exists() and source.exists() and output.samefile(source):
-            raise StorageError("own_input", output=output)
-        task = {"task_id": self.tasks.new_id()}
-        there = pipeline.find_at(record, output, encoding) if encoding.is_stored or not with_png else None
-        if there is not None:
-            return Result(output, there | task, output if encoding.is_stored else None)
-        try_place(output)
-        if encoding.is_stored:
-            return Result(output, pipeline.make(record, Target(output), workshop, others) | task, output)
-        with ExitStack() as here:
-            png = part_of(output)
-            (hold or here).callback(png.unlink, missing_ok=True)
-            info = pipeline.find_stored(record, self.tasks, png)
-            try:
-                info = info or pipeline.make(record, Target(png), workshop, others)
-            except StorageError as error:  # nobody knows the PNG's name
-                error.values |= {"name": output.name} if "name" in error.values else {}
-                raise
-            hand_out(png, output, encoding, others.stop, marked=True)
-            return Result(png, info | task, png).handed_out(output, encoding, notes_of(png, encoding))
+    def _order(self, source: Path | str | Picture, settings: Settings | str | None) -> Order:
+        return Order(source, settings_of(settings), self.max_pixels, self.max_bytes)
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
@@ -447,7 +377,3 @@ def _encoding_at(output: Path, wanted: Encoding | None) -> Encoding:
     """That of a place by its name. Raises SettingsError where another is wanted."""
     wanted = wanted or Encoding.of_file(output)
     return Encoding.of_file(output, wanted.quality, wanted.metadata, wanted.format)
-
-
-def _detector() -> Path:
-    return inference.ensure(_DETECTOR).path

@@ -7,12 +7,15 @@ nothing else is an expected failure.
 from __future__ import annotations
 
 import errno
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .texts import DEFAULT_LANGUAGE, say
+
+log = logging.getLogger(__name__)
 
 
 class EnhanceError(Exception):
@@ -79,6 +82,14 @@ def memory_told() -> Iterator[None]:
         if isinstance(error, EnhanceError) or not is_memory_short(error):
             raise
         raise MemoryShortError("memory_out") from error
+
+
+def foreseen(error: Exception, what: str) -> EnhanceError:
+    """The error as a person is told of it; that `what` failed goes to the log where nobody foresaw the error."""
+    if isinstance(error, EnhanceError):
+        return error
+    log.error(what, exc_info=error)
+    return EnhanceError("unexpected")
 
 
 def _again(kind: type[EnhanceError], key: str, values: dict[str, Any]) -> EnhanceError:

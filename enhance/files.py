@@ -14,7 +14,9 @@ import re
 import secrets
 import shutil
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -141,8 +143,13 @@ def place_whole(path: Path, write: Callable[[Path], object]) -> None:
         file.keep()
 
 
-def try_place(path: Path) -> None:
-    """Find out now whether a file can be written at `path`; what is there stays. Raises StorageError."""
+def try_place(path: Path, source: Path | None = None) -> None:
+    """Find out now whether a file can be written at `path`; what is there stays.
+
+    Raises StorageError, also where it is the `source` itself that lies there.
+    """
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise StorageError("own_input", output=path)
     with PartFile(path) as file:
         file.open().close()
 
@@ -235,3 +242,44 @@ def _is_alive(pid: int, started: int) -> bool:
         return False
     except psutil.Error:  # somebody else's process, of which nothing is told
         return True
+
+
+class UsedFiles:
+    """Which files below `root` somebody uses, in this process or another one of the same folder.
+
+    The folder `marks` has a file for each that says which process uses it, and goes with that as its half-done files
+    do. Who cleans up holds the `lock`, so that nothing comes into use meanwhile.
+    """
+
+    def __init__(self, root: Path):
+        self.marks, self.lock = root / ".enhance-in-use", threading.Lock()
+        self._root = root
+        self._counts: Counter[Path] = Counter()
+
+    @contextmanager
+    def using(self, *paths: Path) -> Iterator[None]:
+        """Let these be used meanwhile."""
+        with self.lock:
+            for path in paths:
+                self._counts[path] += 1
+                with suppress(OSError):
+                    self.marks.mkdir(parents=True, exist_ok=True)
+                    self._mark(path, this_process()).touch()
+        try:
+            yield
+        finally:
+            with self.lock:
+                for path in paths:
+                    self._counts[path] -= 1
+                    if not self._counts[path]:
+                        del self._counts[path]
+                        with suppress(OSError):
+                            self._mark(path, this_process()).unlink(missing_ok=True)
+
+    def holds(self, path: Path) -> bool:
+        """Whether it is used."""
+        return path in self._counts or any(self.marks.glob(self._mark(path, "*").name))
+
+    def _mark(self, path: Path, process: str) -> Path:
+        digest = hashlib.sha256(os.fsencode(path.relative_to(self._root))).hexdigest()[:12]
+        return self.marks / f".enhance-{process}-{digest}.part"

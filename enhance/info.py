@@ -1,32 +1,83 @@
-"""The facts of a run, under the names that the API, the command line and the report share, collected in one place."""
+"""What is asked of a run, and the facts of it, under the names that the API, the command line and the report share."""
 
 from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
 from .errors import SettingsError, StorageError
 from .files import file_sha256
 from .inference import Located
-from .inference.turns import Waiting
+from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .output.formats import Encoding, hand_out, notes_of
 from .output.resample import result_size
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
-    from .output.result import Written
+    import numpy as np
+
+    from .output.rendition import Rendition
+    from .output.result import ResultRows, Written
     from .picture import Picture
 
 
 _FAITHFUL = {"very": 36.0, "good": 32.0, "free": -math.inf}
+
+
+@dataclass(frozen=True)
+class Order:
+    """One request: a picture file (or one that is decoded already), what is to be done with it, and its limits.
+
+    `name` is what the picture is called, if not by its file name.
+    """
+
+    source: Path | str | Picture
+    settings: Settings
+    max_pixels: int | None = None
+    max_bytes: int | None = None
+    name: str | None = None
+
+
+class Watcher(Protocol):
+    """Someone who looks on while a picture is made."""
+
+    def strip(self, strip: np.ndarray) -> None:
+        """The network's next strip, [n, W, 3], or [H, n, 3] where the picture is wider than high."""
+
+    def finished(self, rows: ResultRows) -> Rendition | None:
+        """Called before the result is written; what it gives is fed the finished rows."""
+
+
+@dataclass(frozen=True)
+class Onlookers:
+    """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers.
+
+    `queued` is told how many runs are before it while it waits, `waiting` counts that time since `asked`, a
+    `time.perf_counter`; `place` is a long run's near the device.
+    """
+
+    progress: Progress | None = None
+    stop: threading.Event | None = None
+    watch: Watcher | None = None
+    caller: Hashable = None
+    queued: Callable[[int], object] | None = None
+    place: RunPlace | None = None
+    asked: float = field(default_factory=time.perf_counter)
+    waiting: Waiting = field(default_factory=Waiting)
+
+    def turn(self, *, urgent: bool) -> Turn:
+        """How the run takes its turns on the device."""
+        return Turn(self.caller, urgent, self.stop, self.waiting, self.queued)
 
 
 class PeakMemory:
@@ -187,13 +238,13 @@ class Result:
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(self.png)):
             hand_out(self.png, path, encoding)
-        return self.handed_out(path, encoding, notes_of(self.png, encoding))
+        return self.handed_out(path, encoding)
 
-    def handed_out(self, path: Path, encoding: Encoding, notes: list[str]) -> Result:
-        """The same, told as the file `path` that was made of it."""
+    def handed_out(self, path: Path, encoding: Encoding) -> Result:
+        """The same, told as the file `path` that was made of its PNG."""
         output = self.info["output"] | {"path": str(path)}
-        if not encoding.is_stored:
-            output = output_handed_out(output, path, encoding, notes)
+        if self.png is not None and not encoding.is_stored:
+            output = output_handed_out(output, path, encoding, notes_of(self.png, encoding))
         return Result(path, self.info | {"output": output}, self.png)
 
     def _is_input(self, path: Path) -> bool:

@@ -8,73 +8,36 @@ near, so that none holds a picture while it waits.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import inference
 from .errors import StorageError
-from .files import file_sha256
+from .files import file_sha256, part_of, try_place
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
-from .inference.turns import Progress, RunPlace, Turn, Waiting
-from .info import RunRecord, output_handed_out, output_of
-from .output.fidelity import Photo
+from .inference.turns import Turn
+from .info import Onlookers, Order, Result, RunRecord, output_handed_out, output_of
 from .output.finished import origin_of
-from .output.formats import Encoding
+from .output.formats import Encoding, hand_out
 from .output.resample import result_size
-from .output.result import FidelityMeter, ResultRows, Written, faces_over, write_png
-from .picture import FLAWLESS, Box, Flaws, Picture, read_picture
+from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
+from .picture import FLAWLESS, Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render, surroundings
-from .scenes.dehaze import Haze, clear_part, find_haze
-from .scenes.faces import Faces, Portraits
-from .settings import Settings
+from .scenes.dehaze import find_haze
+from .scenes.faces import Portraits
 from .tasks import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .inference.engine import Engine
-    from .output.rendition import Rendition
 
 
 _OF_THE_MAKING = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
 """The facts of a result that was stored already which are those of the run that made it."""
-
-
-class Watcher(Protocol):
-    """Someone who looks on while a picture is made."""
-
-    def strip(self, strip: np.ndarray) -> None:
-        """The network's next strip, [n, W, 3], or [H, n, 3] where the picture is wider than high."""
-
-    def finished(self, rows: ResultRows) -> Rendition | None:
-        """Called before the result is written; what it gives is fed the finished rows."""
-
-
-@dataclass(frozen=True)
-class Onlookers:
-    """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers.
-
-    `queued` is told how many runs are before it while it waits, `waiting` counts that time since `asked`, a
-    `time.perf_counter`; `place` is a long run's near the device.
-    """
-
-    progress: Progress | None = None
-    stop: threading.Event | None = None
-    watch: Watcher | None = None
-    caller: Hashable = None
-    queued: Callable[[int], object] | None = None
-    place: RunPlace | None = None
-    asked: float = field(default_factory=time.perf_counter)
-    waiting: Waiting = field(default_factory=Waiting)
-
-    def turn(self, *, urgent: bool) -> Turn:
-        """How the run takes its turns on the device."""
-        return Turn(self.caller, urgent, self.stop, self.waiting, self.queued)
 
 
 @dataclass(frozen=True)
@@ -87,48 +50,11 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class Order:
-    """One request: a picture file (or one that is decoded already), what is to be done with it, and its limits.
-
-    `name` is what the picture is called, if not by its file name.
-    """
-
-    source: Path | Picture
-    settings: Settings
-    max_pixels: int | None = None
-    max_bytes: int | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True)
 class Target:
     """Where a result goes: `path`, and `keep` for the network's output where that is kept."""
 
     path: Path
     keep: Path | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """What the preset adds around the network: haze to take off before it, restored faces to put in after it."""
-
-    haze: Haze | None = None
-    faces: Faces | None = None
-
-    def photo(self, picture: Picture, settings: Settings, flaws: Flaws = FLAWLESS, box: Box | None = None) -> Photo:
-        """What the network gets to see of the picture; `box` where the picture is only that part."""
-        top, left = (box.top, box.left) if box else (0, 0)
-
-        def rows(first: int, last: int) -> np.ndarray:
-            if self.haze is None:
-                return picture.rgb[first:last]
-            return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
-
-        return Photo(rows, picture.height, picture.width, picture.levels, flaws)
-
-    def describe(self) -> dict[str, Any]:
-        """The facts that only this scene has."""
-        return {"faces": self.faces.describe()} if self.faces else {}
 
 
 @contextmanager
@@ -346,3 +272,60 @@ def _fill(
             output.add(strip)
             if others.watch is not None:
                 others.watch.strip(strip)
+
+
+def run_as_task(
+    record: RunRecord,
+    source: Path,
+    workshop: Workshop,
+    others: Onlookers,
+    preview: Preview | None = None,
+    hold: ExitStack | None = None,
+) -> Result:
+    """Steps 2 to 7 of a run whose result goes to the store, together with its input and the network's output."""
+    tasks = workshop.tasks
+    tasks.prepare()
+    task_id = tasks.new_id()
+    path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
+    upload = tasks.upload_path(record.picture.sha256, record.picture.name)
+    if hold is not None:
+        hold.enter_context(tasks.using(path))
+    with tasks.using(upload, path, keep):
+        tasks.keep_upload(source, record.picture)
+        info = find_stored(record, tasks, path) if others.watch is None else None
+        info = info or make(record, Target(path, keep), workshop, others, preview)
+        info |= {"task_id": task_id}
+        tasks.finish(task_id, info)
+    return Result(path, info, path)
+
+
+def run_to(
+    output: Path,
+    encoding: Encoding,
+    record: RunRecord,
+    source: Path,
+    workshop: Workshop,
+    others: Onlookers,
+    hold: ExitStack | None = None,
+    *,
+    with_png: bool = False,
+) -> Result:
+    """Steps 2 to 7 of a run whose result goes to a place of the caller's; no task, and nothing else is kept."""
+    task = {"task_id": workshop.tasks.new_id()}
+    there = find_at(record, output, encoding) if encoding.is_stored or not with_png else None
+    if there is not None:
+        return Result(output, there | task, output if encoding.is_stored else None)
+    try_place(output, source)
+    if encoding.is_stored:
+        return Result(output, make(record, Target(output), workshop, others) | task, output)
+    with ExitStack() as here:
+        png = part_of(output)
+        (hold or here).callback(png.unlink, missing_ok=True)
+        info = find_stored(record, workshop.tasks, png)
+        try:
+            info = info or make(record, Target(png), workshop, others)
+        except StorageError as error:  # nobody knows the PNG's name
+            error.values |= {"name": output.name} if "name" in error.values else {}
+            raise
+        hand_out(png, output, encoding, others.stop, marked=True)
+        return Result(png, info | task, png).handed_out(output, encoding)

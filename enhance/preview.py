@@ -7,7 +7,6 @@ square by several presets is a comparison: cells, and all of them on one sheet.
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, memory_told
+from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, foreseen, memory_told
 from .files import place_whole
 from .inference.turns import Progress
 from .info import faithfulness, output_of, timestamp
@@ -29,8 +28,6 @@ from .picture import Box, Picture
 from .scenes.faces import FacePatch
 from .settings import Recipe, Settings, network_key
 from .texts import DEFAULT_LANGUAGE, name_of, say, say_measured
-
-log = logging.getLogger(__name__)
 
 MARGIN = 48
 LARGEST = 512
@@ -234,11 +231,8 @@ def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) 
             return Cell(settings, preview, seconds, preview.info["fidelity_db"])
     except Cancelled:
         raise
-    except EnhanceError as error:
-        return Cell(settings, error=error)
-    except Exception:
-        log.exception("The preset %s could not be compared", settings.preset)
-        return Cell(settings, error=EnhanceError("unexpected"))
+    except Exception as error:
+        return Cell(settings, error=foreseen(error, f"The preset {settings.preset} could not be compared"))
 
 
 class _Way:

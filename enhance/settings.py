@@ -197,17 +197,8 @@ class Settings:
     def from_preset(cls, name: str = DEFAULT_PRESET, **changes: object) -> Settings:
         """The settings of the preset called `name`, with those of `changes` in place of its own (None: its own)."""
         preset = find_preset(name)
-        own = cls(
-            name,
-            tuning=preset.tuning,
-            strength=preset.strength,
-            fidelity=preset.fidelity,
-            denoise=preset.denoise,
-            sharpen=preset.sharpen,
-            saturation=preset.saturation,
-            contrast=preset.contrast,
-        )
-        return own.changed(**changes)
+        own = {one: getattr(preset, one) for one in ("tuning", "denoise", *NEUTRAL)}
+        return cls(name, **own).changed(**changes)
 
     def changed(self, **values: object) -> Settings:
         """The same settings with the given ones replaced; None leaves one as it is.

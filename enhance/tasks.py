@@ -9,7 +9,6 @@ in these folders and bears another name is never touched.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -18,13 +17,13 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import EnhanceError, PictureError, StorageError
-from .files import OwnFolders, file_sha256, is_at_work, link_or_copy, place_whole, sweep, this_process, try_place
+from .files import OwnFolders, UsedFiles, file_sha256, is_at_work, link_or_copy, place_whole, sweep, try_place
 from .info import settings_in
 from .output.formats import Encoding
 from .settings import Settings, largest_scale, network_key
@@ -39,8 +38,6 @@ _NAMES = {
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
     "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
 }
-_IN_USE = ".enhance-in-use"
-"""The folder of marks: each says which process uses which file, and goes with it as its half-done files do."""
 _LONGEST_NAME = 120
 _CLEAN_SECONDS = 600
 
@@ -106,9 +103,8 @@ class TaskStore:
         folders = (self.folder / name for name in _NAMES)
         self.uploads, self.processed, self.network, self.reports, self.lists, self.encoded = folders
         self._own = OwnFolders(self.folder, _NAMES)
-        self._marks = self.folder / _IN_USE
+        self._used = UsedFiles(self.folder)
         self._lock = threading.Lock()
-        self._in_use: dict[Path, int] = {}
         self._signatures: dict[Path, str | None] = {}
         self._cleaned = time.monotonic()
 
@@ -238,32 +234,9 @@ class TaskStore:
         network = [self.network_path(_network_key(info)) for info in infos if info["input"]["sha256"] in gone]
         self._remove_unused(*network, *(path for sha256 in gone for path in (self.uploads / sha256).glob("*")))
 
-    @contextmanager
-    def using(self, *paths: Path) -> Iterator[None]:
+    def using(self, *paths: Path) -> AbstractContextManager[None]:
         """Keep these files from being cleaned away meanwhile."""
-        with self._lock:
-            for path in paths:
-                self._in_use[path] = self._in_use.get(path, 0) + 1
-                with suppress(OSError):
-                    self._marks.mkdir(parents=True, exist_ok=True)
-                    self._mark(path, this_process()).touch()
-        try:
-            yield
-        finally:
-            with self._lock:
-                for path in paths:
-                    self._in_use[path] -= 1
-                    if not self._in_use[path]:
-                        del self._in_use[path]
-                        with suppress(OSError):
-                            self._mark(path, this_process()).unlink(missing_ok=True)
-
-    def _mark(self, path: Path, process: str) -> Path:
-        digest = hashlib.sha256(os.fsencode(path.relative_to(self.folder))).hexdigest()[:12]
-        return self._marks / f".enhance-{process}-{digest}.part"
-
-    def _is_used(self, path: Path) -> bool:
-        return path in self._in_use or any(self._marks.glob(self._mark(path, "*").name))
+        return self._used.using(*paths)
 
     def clean(self) -> None:
         """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
@@ -271,14 +244,14 @@ class TaskStore:
         for name in _NAMES:
             for folder in self._own.entries(name) if name == "uploads" else [self.folder / name]:
                 sweep(folder)
-        sweep(self._marks)
+        sweep(self._used.marks)
         oldest = time.time() - self._hours * 3600
         files = sorted(self._files(), key=lambda one: one[1].st_mtime)
         total = sum(stat.st_size for _, stat in files)
-        with self._lock:
+        with self._used.lock:
             for path, stat in files:
                 too_much = self._max_disk is not None and total > self._max_disk
-                if (too_much or stat.st_mtime < oldest) and not self._is_used(path):
+                if (too_much or stat.st_mtime < oldest) and not self._used.holds(path):
                     total -= stat.st_size
                     self._remove(path)
 
@@ -294,9 +267,9 @@ class TaskStore:
 
     def _remove_unused(self, *paths: Path) -> None:
         own = {path for name in _NAMES for path in self._own.entries(name)}
-        with self._lock:
+        with self._used.lock:
             for path in paths:
-                if (path in own or path.parent in own) and not self._is_used(path):
+                if (path in own or path.parent in own) and not self._used.holds(path):
                     self._remove(path)
 
     def _remove(self, path: Path) -> None:

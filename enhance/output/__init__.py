@@ -12,7 +12,7 @@ import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,6 +91,20 @@ class ResultNames:
             found = ((path, origin_of(path)) for path in folder.glob(f"*{self.ending}"))
             self._there[folder] = {path: origin for path, origin in found if origin.signature}
         return self._there[folder]
+
+
+def apart(names: Iterable[str]) -> list[str]:
+    """The names or paths, each one once: those that come again get a number before their suffix."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        path, candidate, number = Path(name), name, 1
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
+        taken.add(candidate.casefold())
+        result.append(candidate)
+    return result
 
 
 def _folded(name: str) -> str:

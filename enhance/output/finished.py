@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -13,8 +13,8 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..picture.chunks import SIGNATURE, chunk_content, riff_chunks, scan_chunks
-from .png import MARK
+from ..picture.chunks import SIGNATURE, Chunk, chunk_content, riff_chunks, scan_chunks
+from .png import MARK, scanned
 
 _CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}
 _NONE, _SUB, _UP = 0, 1, 2
@@ -48,18 +48,13 @@ class PngRows:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        try:
-            self._file = self._path.open("rb")
-        except OSError as error:
-            raise self._refused("png_unreadable", reason=error.strerror or str(error)) from error
-        try:
-            self._read_header()
-        except (EOFError, ValueError, KeyError, struct.error) as error:
-            self._file.close()
-            raise self._refused("png_foreign") from error
-        except BaseException:
-            self._file.close()
-            raise
+        with ExitStack() as unless_sound:
+            self._file, chunks = unless_sound.enter_context(scanned(self._path))
+            try:
+                self._read_header(chunks)
+            except (ValueError, KeyError, struct.error) as error:
+                raise self._refused("png_foreign") from error
+            self._open = unless_sound.pop_all()
 
     def __enter__(self) -> PngRows:
         return self
@@ -68,7 +63,7 @@ class PngRows:
         self.close()
 
     def close(self) -> None:
-        self._file.close()
+        self._open.close()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -87,10 +82,7 @@ class PngRows:
             self._next(min(first - self._position, max(1, _PIECE // self._stride)))
         return self._next(last - first)
 
-    def _read_header(self) -> None:
-        if self._file.read(len(SIGNATURE)) != SIGNATURE:
-            raise ValueError("no PNG signature")
-        chunks = scan_chunks(self._file)
+    def _read_header(self, chunks: list[Chunk]) -> None:
         width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunk_content(self._file, chunks[0]))
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
             raise ValueError("another kind of PNG")
@@ -153,8 +145,8 @@ class PngRows:
             self._row_above = out[-1]
         return plain.reshape(len(plain), self._width, self._pixel_bytes)
 
-    def _refused(self, key: str, **values: str) -> PictureError:
-        return PictureError(key, name=self._path.name, **values)
+    def _refused(self, key: str) -> PictureError:
+        return PictureError(key, name=self._path.name)
 
 
 @dataclass(frozen=True)
@@ -217,6 +209,23 @@ def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     else:
         return
     yield from (mark for mark in found if mark.startswith(_MARK.encode()))
+
+
+def marked(data: memoryview, mark: bytes, size: tuple[int, int], *, alpha: bool) -> Iterator[bytes | memoryview]:
+    """The parts of a WebP or an AVIF of `size` (width, height) with a mark in it, which other readers pass over.
+
+    In a WebP it is one more chunk (WebP container specification, unknown chunks), in an AVIF a box at the end.
+    """
+    if data[8:12] != b"WEBP":
+        yield from (data, struct.pack(">I", 4 + len(MARK_BOX) + len(mark)), MARK_BOX, mark)
+        return
+    extended = b""
+    if data[12:16] != b"VP8X":
+        width, height = ((side - 1).to_bytes(3, "little") for side in size)
+        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if alpha else 0) + width + height
+    more = struct.pack("<4sI", MARK_CHUNK, len(mark)) + mark + bytes(len(mark) % 2)
+    length = 4 + len(extended) + len(data) - 12 + len(more)
+    yield from (b"RIFF", struct.pack("<I", length), b"WEBP", extended, data[12:], more)
 
 
 def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:

@@ -12,24 +12,23 @@ import io
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, features
+from PIL import Image, features
 
 from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, place_whole
 from ..picture import Metadata
-from ..picture.chunks import resource_of
-from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg
+from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg, resource_of
 from ..picture.worker import free_memory
 from ..picture.xmp import split_xmp
 from ..texts import PixelCount
-from .finished import MARK_BOX, MARK_CHUNK, MARK_SEGMENT, ORIGIN_TEXTS, Origin, PngRows, origin_of
+from .finished import MARK_SEGMENT, ORIGIN_TEXTS, Origin, PngRows, marked, origin_of
 from .png import read_carried, take_png
+from .rendition import grey_in_srgb, on_white
 
 FINE = 90
 """From this quality on colour is kept at the resolution of brightness (4:4:4), where the format can."""
@@ -208,7 +207,7 @@ class _Source:
                 raise Cancelled("stopped")
             values = self.rows.rows(first, min(first + step, height))
             if values.shape[2] in (2, 4) and not self.encoding.form.alpha:
-                values = _on_white(values)
+                values = on_white(values)
             elif values.dtype == np.uint16:
                 values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
             if tones is not None:
@@ -230,12 +229,13 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     block = 8 if fine or rows.channels < 3 else 16
     interval = 0 if whole else -(-width // block) * (step // block)
     for number, strip in enumerate(source.strips(step)):
-        head, scans = _split_jpeg(_coded_jpeg(strip, options))
+        coded = _coded_jpeg(strip, options)
+        head = _head_of(coded)
         if number == 0:
-            file.write(_jpeg_head(head, height, interval, _segments(source)))
+            file.writelines(_whole_head(head, height, interval, _segments(source)))
         else:
             file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]))
-        file.write(scans)
+        file.write(coded[sum(len(segment) for _, segment in head) : -2])
     file.write(b"\xff\xd9")
 
 
@@ -249,29 +249,24 @@ def _coded_jpeg(strip: np.ndarray, options: dict[str, Any]) -> bytes:
     return coded.getvalue()
 
 
-def _split_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    """All before the first scan's data, and that without the mark of the end."""
-    place = 2
-    while True:
-        marker, length = struct.unpack_from(">xBH", data, place)
+def _head_of(coded: bytes) -> list[tuple[int, bytes]]:
+    """The segments of a JPEG before the first scan's data: the marker, and all of its bytes."""
+    found, place = [(0xD8, coded[:2])], 2
+    while found[-1][0] != 0xDA:
+        marker, length = struct.unpack_from(">xBH", coded, place)
+        found.append((marker, coded[place : place + 2 + length]))
         place += 2 + length
-        if marker == 0xDA:
-            return data[:place], data[place:-2]
+    return found
 
 
-def _jpeg_head(head: bytes, height: int, interval: int, segments: bytes) -> bytes:
-    """A JPEG's head with the height of all strips, a restart interval (0: none), and more segments after JFIF's."""
-    parts, place = [head[:2]], 2
-    while place < len(head):
-        marker, length = struct.unpack_from(">xBH", head, place)
-        segment = head[place : place + 2 + length]
+def _whole_head(head: list[tuple[int, bytes]], height: int, interval: int, more: bytes) -> Iterator[bytes]:
+    """The head with the height of all strips, a restart interval (0: none), and more segments after JFIF's."""
+    for marker, segment in head:
         if 0xC0 <= marker <= 0xC2:
             segment = segment[:5] + struct.pack(">H", height) + segment[7:]
         if marker == 0xDA and interval:
-            parts.append(_segment(0xDD, struct.pack(">H", interval)))
-        parts.append(segment + (segments if marker == 0xE0 else b""))
-        place += 2 + length
-    return b"".join(parts)
+            yield _segment(0xDD, struct.pack(">H", interval))
+        yield segment + (more if marker == 0xE0 else b"")
 
 
 def _segments(source: _Source) -> bytes:
@@ -279,11 +274,18 @@ def _segments(source: _Source) -> bytes:
     told = source.told
     main, extension = split_xmp(told.xmp, MOST_XMP) if told.xmp else (b"", b"")
     name = hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode()
+
+    def extension_place(first: int, _: int, whole: int) -> bytes:
+        return struct.pack(">II", whole, first)
+
+    def profile_number(first: int, each: int, whole: int) -> bytes:
+        return bytes([1 + first // each, -(-whole // each)])
+
     parts = [
         *_segmented(0xE1, b"Exif\0\0", told.exif or b""),
         *_segmented(0xE1, b"http://ns.adobe.com/xap/1.0/\0", main),
-        *_segmented(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + name, extension, _place_in_extension),
-        *_segmented(0xE2, b"ICC_PROFILE\0", source.icc or b"", _number_of_profile),
+        *_segmented(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + name, extension, extension_place),
+        *_segmented(0xE2, b"ICC_PROFILE\0", source.icc or b"", profile_number),
         *_segmented(0xED, b"Photoshop 3.0\0", resource_of(told.iptc) if told.iptc else b""),
         *(_segment(0xFE, value.encode("utf-8")) for _, value in told.texts),
         *_segmented(MARK_SEGMENT, b"", source.mark or b""),
@@ -300,14 +302,6 @@ def _segmented(
         yield _segment(marker, head + place(first, room, len(content)) + content[first : first + room])
 
 
-def _place_in_extension(first: int, _: int, whole: int) -> bytes:
-    return struct.pack(">II", whole, first)
-
-
-def _number_of_profile(first: int, each: int, whole: int) -> bytes:
-    return bytes([1 + first // each, -(-whole // each)])
-
-
 def _segment(marker: int, content: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
 
@@ -317,7 +311,7 @@ def _write_whole(file: BinaryIO, source: _Source) -> None:
     rows, encoding, told, icc, mark = source.rows, source.encoding, source.told, source.icc, source.mark
     height, width = rows.size
     grey = encoding.format == "avif" and rows.channels == 1
-    tones = None if rows.channels > 2 or grey else _tones(icc)
+    tones = None if rows.channels > 2 or grey else grey_in_srgb(icc)
     icc = icc if tones is None else None
     with _WHOLE:
         encoding.check(width, height)
@@ -336,48 +330,7 @@ def _write_whole(file: BinaryIO, source: _Source) -> None:
         coded = io.BytesIO()
         image.save(coded, encoding.form.name, **options)
     data = coded.getbuffer()
-    if mark is None:
-        file.write(data)
-    elif encoding.format == "avif":
-        file.write(data)
-        file.write(struct.pack(">I", 4 + len(MARK_BOX) + len(mark)) + MARK_BOX + mark)
-    else:
-        _write_webp(file, data, mark, (width, height), alpha=mode == "RGBA")
-
-
-def _write_webp(file: BinaryIO, data: memoryview, mark: bytes, size: tuple[int, int], *, alpha: bool) -> None:
-    """The RIFF file with one more chunk, which readers pass over (WebP container specification, unknown chunks)."""
-    chunks = bytes(data[12:16])
-    extended = b""
-    if chunks != b"VP8X":
-        width, height = ((side - 1).to_bytes(3, "little") for side in size)
-        extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x10 if alpha else 0) + width + height
-    more = struct.pack("<4sI", MARK_CHUNK, len(mark)) + mark + bytes(len(mark) % 2)
-    length = 4 + len(extended) + len(data) - 12 + len(more)
-    file.write(b"RIFF" + struct.pack("<I", length) + b"WEBP" + extended)
-    file.write(data[12:])
-    file.write(more)
-
-
-def _on_white(values: np.ndarray) -> np.ndarray:
-    """Grey or colour over white as uint8 [n, W, 1 or 3], rounded once."""
-    levels = int(np.iinfo(values.dtype).max)
-    alpha = values[..., -1:].astype(np.uint64)
-    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels) * (levels - alpha)
-    divisor = np.uint64(levels * (levels // 255))
-    return ((mixed + divisor // 2) // divisor).astype(np.uint8)
-
-
-def _tones(icc: bytes | None) -> np.ndarray:
-    """The tones of grey in sRGB, uint8 [256], seen through a grey profile: RGB files can carry no such profile."""
-    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    if icc:
-        with suppress(ImageCms.PyCMSError, OSError):
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            seen = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if seen is not None:
-                return np.asarray(seen)[0, :, 1]
-    return np.asarray(ramp)[0]
+    file.writelines(marked(data, mark, (width, height), alpha=mode == "RGBA") if mark else [data])
 
 
 def _squeezed(values: np.ndarray) -> np.ndarray:

@@ -22,8 +22,9 @@ from isal import isal_zlib
 from ..errors import PictureError, StorageError
 from ..files import PartFile
 from ..picture import Metadata
-from ..picture.chunks import SIGNATURE, Chunk, make_chunk, profile_text, resource_of, scan_chunks
-from ..picture.header import png_metadata, png_profile
+from ..picture.chunks import SIGNATURE, Chunk, make_chunk, png_profile, profile_text, scan_chunks
+from ..picture.header import png_metadata
+from ..picture.metadata import resource_of
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2
@@ -204,7 +205,7 @@ class PngWriter:
 
 def read_carried(path: Path, choice: str = "keep") -> tuple[bytes | None, Metadata]:
     """The colour profile of a finished PNG, and of its metadata what `choice` keeps. Raises PictureError."""
-    with _scanned(path) as (file, chunks):
+    with scanned(path) as (file, chunks):
         return png_profile(file, chunks), png_metadata(file, chunks).kept(choice)
 
 
@@ -218,7 +219,7 @@ def take_png(
     """
     _, told = read_carried(source, choice)
     told = replace(told, texts=(*(text for text in told.texts if text[0] not in dict(texts)), *texts))
-    with _scanned(source) as (file, chunks), PartFile(place) as part, part.explained():
+    with scanned(source) as (file, chunks), PartFile(place) as part, part.explained():
         with closing(part.open()) as sink:
             sink.write(SIGNATURE)
             for chunk in chunks:
@@ -232,7 +233,7 @@ def take_png(
 
 
 @contextmanager
-def _scanned(path: Path) -> Iterator[tuple[BinaryIO, list[Chunk]]]:
+def scanned(path: Path) -> Iterator[tuple[BinaryIO, list[Chunk]]]:
     """A finished PNG, open, and its chunks."""
     try:
         file = path.open("rb")

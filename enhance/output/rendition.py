@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,18 +20,63 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont
 from ..picture import Picture, read_picture
 from ..texts import broken
 from .finished import PngRows
-from .resample import Averages
 
 LIMIT = 2560
 """The longest side of a rendition in pixels."""
 
 _STRIP = 128
+_ROUNDING = 1e-6
 _PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _PROFILE.tobytes()
 """The ICC profile of sRGB."""
 _FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
 _NARROWEST, _WIDEST, _GAP = 260, 2048, 24
 _INK, _GREY, _PAPER, _EMPTY = (28, 30, 34), (98, 102, 110), (255, 255, 255), (236, 237, 240)
+
+
+class Averages:
+    """Averages a picture of `height` rows, strip by strip, to `new_height` x `new_width`, neither of them larger.
+
+    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far. Where
+    the last pixels are only partly averaged, `height` and `width` have a fraction.
+    """
+
+    def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
+        self.finished = 0
+        self._covered = width
+        self._length, self._width, self._ratio = new_height, new_width, height / new_height
+        self._taken = 0
+        self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next row
+
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """The new rows that are whole with these `rows` [n, W, C] of the picture, float32 [m, new_width, C]."""
+        first, last = self._taken, self._taken + len(rows)
+        across = self._width / (self._covered or rows.shape[1])
+        rows = rows.astype(np.float32)
+        if first % self._ratio == last % self._ratio == 0:  # whole blocks need no sums
+            self._taken, self.finished = last, round(last / self._ratio)
+            size = None if self._covered else (self._width, self.finished - round(first / self._ratio))
+            means = cv2.resize(rows, size, fx=across, fy=1 / self._ratio, interpolation=cv2.INTER_AREA)
+            return means.reshape(-1, self._width, rows.shape[2])
+        narrow = cv2.resize(rows, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        narrow = narrow.reshape(len(rows), self._width, -1)
+        end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
+        borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
+        sums = np.diff(_integral(narrow, borders), axis=0)
+        sums[0] += self._begun
+        whole = end if end * self._ratio <= last + _ROUNDING else end - 1
+        means = sums[: whole - self.finished] / np.float32(self._ratio)
+        self._taken, self.finished, self._begun = last, whole, sums[-1] if whole < end else 0.0
+        return means
+
+
+def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The sum of everything above each place: rows [n, ...], places 0..n with fractions; gives [len(places), ...]."""
+    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
+    np.cumsum(rows, axis=0, out=sums[1:])
+    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
+    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
+    return sums[whole] + share * rows[whole]
 
 
 class Rendition:
@@ -53,8 +99,7 @@ class Rendition:
         size: tuple[int, int] | None = None,
         exact: bool = False,
     ):
-        factor = max(1.0, max(height, width) / limit)
-        self.size = size or (max(1, round(height / factor)), max(1, round(width / factor)))
+        self.size = size or small_size(width, height, limit)
         self.pixels = np.zeros((*self.size, 4 if channels in (2, 4) else 3), np.uint8)
         self._columns, self._exact = columns, exact
         self._length, self._across = self.size[::-1] if columns else self.size
@@ -108,6 +153,26 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] == 2:
         return np.dstack([cv2.cvtColor(np.ascontiguousarray(pixels[..., 0]), cv2.COLOR_GRAY2RGB), pixels[..., 1]])
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.shape[2] == 1 else pixels
+
+
+def on_white(values: np.ndarray) -> np.ndarray:
+    """Grey or colour over white as uint8 [n, W, 1 or 3], rounded once."""
+    levels = int(np.iinfo(values.dtype).max)
+    alpha = values[..., -1:].astype(np.uint64)
+    mixed = values[..., :-1].astype(np.uint64) * alpha + np.uint64(levels) * (levels - alpha)
+    divisor = np.uint64(levels * (levels // 255))
+    return ((mixed + divisor // 2) // divisor).astype(np.uint8)
+
+
+def grey_in_srgb(icc: bytes | None) -> np.ndarray:
+    """The tones of grey in sRGB, uint8 [256], seen through a grey profile: RGB files can carry no such profile."""
+    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
+    with suppress(ImageCms.PyCMSError, OSError):
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
+        seen = profile and ImageCms.profileToProfile(ramp, profile, _PROFILE, outputMode="RGB")
+        if seen:
+            return np.asarray(seen)[0, :, 1]
+    return np.asarray(ramp)[0]
 
 
 def reduce(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

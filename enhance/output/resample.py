@@ -271,51 +271,6 @@ def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: i
     return result
 
 
-class Averages:
-    """Averages a picture of `height` rows, strip by strip, to `new_height` x `new_width`, neither of them larger.
-
-    A new pixel is the mean of just what it covers, whatever the strips; `finished` counts the new rows so far. Where
-    the last pixels are only partly averaged, `height` and `width` have a fraction.
-    """
-
-    def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
-        self.finished = 0
-        self._covered = width
-        self._length, self._width, self._ratio = new_height, new_width, height / new_height
-        self._taken = 0
-        self._begun: np.ndarray | float = 0.0  # the sum of what has arrived of the next row
-
-    def add(self, rows: np.ndarray) -> np.ndarray:
-        """The new rows that are whole with these `rows` [n, W, C] of the picture, float32 [m, new_width, C]."""
-        first, last = self._taken, self._taken + len(rows)
-        across = self._width / (self._covered or rows.shape[1])
-        rows = rows.astype(np.float32)
-        if first % self._ratio == last % self._ratio == 0:  # whole blocks need no sums
-            self._taken, self.finished = last, round(last / self._ratio)
-            size = None if self._covered else (self._width, self.finished - round(first / self._ratio))
-            means = cv2.resize(rows, size, fx=across, fy=1 / self._ratio, interpolation=cv2.INTER_AREA)
-            return means.reshape(-1, self._width, rows.shape[2])
-        narrow = cv2.resize(rows, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
-        narrow = narrow.reshape(len(rows), self._width, -1)
-        end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
-        borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
-        sums = np.diff(_integral(narrow, borders), axis=0)
-        sums[0] += self._begun
-        whole = end if end * self._ratio <= last + _ROUNDING else end - 1
-        means = sums[: whole - self.finished] / np.float32(self._ratio)
-        self._taken, self.finished, self._begun = last, whole, sums[-1] if whole < end else 0.0
-        return means
-
-
-def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The sum of everything above each place: rows [n, ...], places 0..n with fractions; gives [len(places), ...]."""
-    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
-    np.cumsum(rows, axis=0, out=sums[1:])
-    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
-    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
-    return sums[whole] + share * rows[whole]
-
-
 @lru_cache(maxsize=8)
 def _covering(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     """For every new place the old ones it covers, [new_length, taps], and their weights, which sum to 1."""

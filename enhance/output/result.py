@@ -9,20 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..errors import Cancelled
 from ..inference.network_output import streams_columns
-from ..picture import Box, Picture
-from ..scenes.faces import FacePatch, apply
+from ..picture import FLAWLESS, Box, Flaws, Picture
+from ..scenes.dehaze import Haze, clear_part
+from ..scenes.faces import FacePatch, Faces, apply
 from ..settings import Settings
 from .fidelity import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
 from .finished import ORIGIN_TEXTS, FinishedRows, Origin
 from .png import PngFormat, PngWriter
-from .rendition import Rendition, icc_for_screen, reduce, whole_picture
-from .resample import Averages, Cut, Grid, enlarge
+from .rendition import Averages, Rendition, icc_for_screen, reduce, whole_picture
+from .resample import Cut, Grid, enlarge
 
 _STRIP = 64
 LIVE = 720
@@ -36,6 +38,29 @@ class Written:
     path: Path
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What the preset adds around the network: haze to take off before it, restored faces to put in after it."""
+
+    haze: Haze | None = None
+    faces: Faces | None = None
+
+    def photo(self, picture: Picture, settings: Settings, flaws: Flaws = FLAWLESS, box: Box | None = None) -> Photo:
+        """What the network gets to see of the picture; `box` where the picture is only that part."""
+        top, left = (box.top, box.left) if box else (0, 0)
+
+        def rows(first: int, last: int) -> np.ndarray:
+            if self.haze is None:
+                return picture.rgb[first:last]
+            return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
+
+        return Photo(rows, picture.height, picture.width, picture.levels, flaws)
+
+    def describe(self) -> dict[str, Any]:
+        """The facts that only this scene has."""
+        return {"faces": self.faces.describe()} if self.faces else {}
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ caller adds it to their values as `name`.
 from __future__ import annotations
 
 import io
+import logging
 import mmap
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -19,7 +20,11 @@ from PIL import TiffImagePlugin
 
 from ..errors import PictureError
 
+logger = logging.getLogger(__name__)
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_BLOCK = 16 << 20
+"""Bytes of a profile or of metadata; what is larger is left out."""
 
 # What a decoder needs for the pixels. All else (text, times, animation frames) is never unpacked: a bomb in it costs
 # nothing.
@@ -89,7 +94,37 @@ def chunk_content(file: BinaryIO, chunk: Chunk) -> bytes:
     return file.read(chunk.length)
 
 
-def unpacked(packed: bytes, most: int) -> bytes:
+def first_of(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
+    """The first chunk of each kind."""
+    return {chunk.kind: chunk for chunk in reversed(chunks)}
+
+
+def block_in(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
+    """The content of a chunk, if there is any and it is within bounds."""
+    if chunk is None or chunk.length == 0:
+        return None
+    if chunk.length > LARGEST_BLOCK:
+        logger.info("a %s of %d bytes is too large and was left out", chunk.kind.decode("latin-1"), chunk.length)
+        return None
+    return chunk_content(file, chunk)
+
+
+def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
+    """The colour profile of a PNG; None if there is none or it is damaged."""
+    chunk = first_of(chunks).get(b"iCCP")
+    if chunk is None:
+        return None
+    name, _, rest = (block_in(file, chunk) or b"").partition(b"\0")
+    try:
+        if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
+            raise ValueError("its head is wrong")
+        return _unpacked(rest[1:], LARGEST_BLOCK)
+    except (ValueError, zlib.error) as error:
+        logger.info("the colour profile is damaged and was left out: %s", error)
+        return None
+
+
+def _unpacked(packed: bytes, most: int) -> bytes:
     """What was deflated; ValueError or zlib.error if it is damaged, cut off, or more than `most` bytes."""
     unpacker = zlib.decompressobj()
     content = unpacker.decompress(packed, most)
@@ -106,7 +141,7 @@ def text_in(kind: bytes, content: bytes, most: int) -> tuple[str, str]:
         value = value[1:]
     elif kind == b"iTXt":
         value = value[2:].split(b"\0", 2)[-1]
-    value = unpacked(value, most) if packed else value
+    value = _unpacked(value, most) if packed else value
     if len(value) > most or not 1 <= len(keyword) <= 79:
         raise ValueError("its keyword or its length is out of bounds")
     return keyword.decode("latin-1"), value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
@@ -251,39 +286,6 @@ def _gif_frames(data: mmap.mmap | memoryview) -> int:
 
 def _palette_size(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-def iptc_in(resources: bytes) -> bytes | None:
-    """The IPTC data sets among Photoshop's image resources; what begins as data sets do is given back."""
-    place = 0
-    while resources[place : place + 4] == b"8BIM" and place + 12 <= len(resources):
-        name = 2 + resources[place + 6] & ~1  # a letter count and letters, padded
-        (length,) = struct.unpack(">I", resources[place + 6 + name : place + 10 + name].rjust(4, b"\0"))
-        start = place + 10 + name
-        if resources[place + 4 : place + 6] == b"\4\4":
-            return resources[start : start + length] or None
-        place = start + length + length % 2
-    return resources if resources[:1] == b"\x1c" else None
-
-
-def resource_of(iptc: bytes) -> bytes:
-    """The data sets as an image resource of Photoshop, which is how JPEG and PNG carry them."""
-    return b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
-
-
-def iim_sets(iptc: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(record, number, all of its bytes) of each IPTC data set (IIM 4.2, 1.5), up to where they are damaged."""
-    place = 0
-    while iptc[place : place + 1] == b"\x1c" and place + 5 <= len(iptc):
-        record, number, length = struct.unpack_from(">BBH", iptc, place + 1)
-        start = place + 5
-        if length & 0x8000:  # so many bytes hold the length
-            start += length & 0x7FFF
-            length = int.from_bytes(iptc[place + 5 : start][:8], "big")
-        if start + length > len(iptc):
-            return
-        yield record, number, iptc[place : start + length]
-        place = start + length
 
 
 def tiff_tags(file: BinaryIO) -> dict[int, Any]:

@@ -6,11 +6,22 @@ that a rewrite would break. A block here is the bare structure, without the "Exi
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Collection, Iterator, Mapping
+from typing import BinaryIO
+
+from PIL import Image
+
+logger = logging.getLogger(__name__)
 
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0xA005, 0x927C
 _THUMBNAIL_PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))  # JPEG thumbnail, uncompressed thumbnail: (offset, length)
+# The tags of a TIFF file that tell about the photo; the others tell how its pixels are stored.
+_ABOUT_THE_PHOTO = (
+    *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x011D, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749),
+    *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
+)
 ASCII, SHORT, _LONG, RATIO, UNDEFINED = 2, 3, 4, 5, 7
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _PLACES_OF_GPS = {2, 4, 20, 22, 27, 28}  # the others tell of time, map and receiver
@@ -273,3 +284,22 @@ def _written(order: str, values: Mapping[int, Values]) -> bytes:
             places[tag] = _LONG, (_put_directory(data, None, {**values[tag], **inner}),)
     struct.pack_into(order + "I", data, 4, _put_directory(data, None, {**values[0], **places}))
     return bytes(data)
+
+
+def block_from_tiff(file: BinaryIO) -> bytes | None:
+    """An EXIF block made from what a TIFF file tells about its photo; None if it tells nothing."""
+    file.seek(0)
+    try:
+        source, kept = Image.Exif(), Image.Exif()
+        source.load_from_fp(file)
+        kept.update({tag: source[tag] for tag in _ABOUT_THE_PHOTO if tag in source})
+        for tag in (_EXIF_IFD, _GPS_IFD):
+            if tag in source:
+                kept.get_ifd(tag).update({key: v for key, v in source.get_ifd(tag).items() if key != _INTEROP_IFD})
+        if not kept and not kept.get_ifd(_EXIF_IFD) and not kept.get_ifd(_GPS_IFD):
+            return None
+        kept[_ORIENTATION] = 1
+        return bare_block(kept.tobytes())
+    except Exception as error:  # Pillow's TIFF reader raises whatever a strange tag makes its Python code raise
+        logger.info("the TIFF tags could not be carried over: %s", error)
+        return None

@@ -15,74 +15,51 @@ from __future__ import annotations
 import importlib
 import logging
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from ..errors import PictureError
 from ..texts import PixelCount
-from .chunks import SIGNATURE as PNG_SIGNATURE
 from .chunks import (
+    LARGEST_BLOCK,
     Chunk,
+    block_in,
     check_bytes,
     check_deflated,
     check_jpeg,
     check_packed,
     chunk_content,
     count_gif_frames,
-    iptc_in,
-    profile_in,
+    first_of,
+    png_profile,
     riff_chunks,
     scan_chunks,
-    text_in,
     tiff_tags,
-    unpacked,
     webp_size,
 )
-from .exif import bare_block, dpi_of_exif, plausible_dpi, read_orientation
-from .metadata import Metadata, plausible_aspect
+from .chunks import SIGNATURE as PNG_SIGNATURE
+from .exif import bare_block, block_from_tiff, dpi_of_exif, read_orientation
+from .metadata import LARGEST_TEXT, LARGEST_TEXTS, Density, Metadata, density, iptc_in, png_texts
 from .xmp import joined_extension, plain_xmp
 
 logger = logging.getLogger(__name__)
 
-_DECODERS = {
-    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
-    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
-    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIF": ("pillow_heif", "HeifImageFile"),
+_STARTS = {
+    b"\xff\xd8\xff": "JPEG",
+    PNG_SIGNATURE: "PNG",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+    **dict.fromkeys((b"GIF87a", b"GIF89a"), "GIF"),
 }
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_PNG_MODES = {
-    (1, 0): "1",
-    (16, 0): "I;16",
-    (16, 2): "RGB;16",
-    (16, 4): "LA;16",
-    (16, 6): "RGBA;16",
-}
 _PNG_COLOUR_TYPES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _TIFF_MODES = {1: "I", 3: "RGB", 4: "RGBA"}
 _DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}  # (bits, sample format) that OpenCV decodes
 _BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
-_LARGEST_PROFILE = _LARGEST_BLOCK = 16 << 20
-_LARGEST_TEXT, _LARGEST_TEXTS = 1 << 20, 8 << 20
 _INCH = 0.0254
-_RAW_PROFILE = "Raw profile type "
-_XMP_KEYWORD = "XML:com.adobe.xmp"
 _EXTENDED_XMP, _RESOURCES = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
-
-# The tags of a TIFF file that tell about the photo; the others tell how its pixels are stored.
-_ABOUT_THE_PHOTO = (
-    *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x011D, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749),
-    *(0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
-)
-_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 
 
 @dataclass(frozen=True)
@@ -90,8 +67,7 @@ class Header:
     """What a file says about its picture.
 
     `width` and `height` are as stored, `orientation` (1..8) is still to be applied to them. `bits` is 16 where a
-    channel holds more than 8 bits that can be kept, `deep` marks the pictures that Pillow cannot hold. `icc` and
-    `metadata` are as found, unchecked.
+    channel holds more than 8 bits that can be kept. `icc` and `metadata` are as found, unchecked.
     """
 
     format: str
@@ -99,12 +75,16 @@ class Header:
     width: int
     height: int
     bits: int = 8
-    deep: bool = False
     has_alpha: bool = False
     orientation: int = 1
     icc: bytes | None = None
     metadata: Metadata = field(default_factory=Metadata)
     frames: int = 1
+
+    @property
+    def deep(self) -> bool:
+        """Whether Pillow cannot hold the picture."""
+        return self.bits > 8
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -114,18 +94,13 @@ class Header:
 
 def recognise(start: bytes) -> str | None:
     """The format that a file's first 64 bytes announce, or None."""
-    if start.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if start.startswith(PNG_SIGNATURE):
-        return "PNG"
+    for known, kind in _STARTS.items():
+        if start.startswith(known):
+            return kind
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP"
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
     if start.startswith(b"BM") and start[14:15] in _BMP_HEADER_SIZES and start[15:18] == bytes(3):
         return "BMP"
-    if start[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF"
     if start[4:8] == b"ftyp":
         brands = {start[8:12], *(start[place : place + 4] for place in range(16, min(start[3], 64), 4))}
         if brands & {b"avif", b"avis"}:
@@ -136,15 +111,15 @@ def recognise(start: bytes) -> str | None:
 
 def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     """The file as a lazy Pillow image of exactly this format; PictureError if the format's library is missing."""
-    module, name = _DECODERS[kind]
+    name = "WebP" if kind == "WEBP" else kind.title()
     try:
-        decoder = getattr(importlib.import_module(module), name)
+        library = importlib.import_module("pillow_heif" if kind == "HEIF" else f"PIL.{name}ImagePlugin")
     except ImportError as error:
         if kind == "HEIF":
             raise PictureError("picture_library_missing", format=kind, library="pillow-heif") from error
         raise PictureError("picture_pillow_too_old", format=kind) from error
     file.seek(0)
-    return decoder(file, "")
+    return getattr(library, f"{name}ImageFile")(file, "")
 
 
 def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) -> Header:
@@ -161,7 +136,7 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
         check_size(*struct.unpack(">II", start[16:24]), max_pixels)
         header = _png_header(file)
     elif kind == "TIFF":
-        header = _tiff_header(file, max_pixels)
+        header = _tiff_header(file, max_pixels, count_frames)
     elif kind == "WEBP":
         check_size(*webp_size(start), max_pixels)
         header = _webp_header(file, start)
@@ -171,10 +146,6 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
         header = _other_header(kind, file, count_frames)
     check_size(header.width, header.height, max_pixels)
     check_bytes(kind, file.seek(0, 2), header.width, header.height)
-    if kind == "TIFF" and not header.deep:
-        with open_with_pillow(kind, file) as image:
-            frames = _frames(image) if count_frames else 1
-            header = replace(header, mode=image.mode, has_alpha=image.has_transparency_data, frames=frames)
     return header
 
 
@@ -217,16 +188,12 @@ def _frames(image: ImageFile.ImageFile) -> int:
 def _webp_header(file: BinaryIO, start: bytes) -> Header:
     """Without its decoder, which sets up two canvases when it opens the file (WebP container specification)."""
     chunks = riff_chunks(file)
-    first: dict[bytes, Chunk] = {}
-    for chunk in chunks:
-        first.setdefault(chunk.kind, chunk)
+    first = first_of(chunks)
     flags = start[20] if b"VP8X" in first else 0
-    frames = sum(chunk.kind == b"ANMF" for chunk in chunks)
     has_alpha = bool(flags & 0x10) or b"ALPH" in first
     if b"VP8L" in first:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
-    exif = bare_block(_block(file, first.get(b"EXIF")))
-    metadata = Metadata(exif, plain_xmp(_block(file, first.get(b"XMP "))), dpi=dpi_of_exif(exif))
+    exif = bare_block(block_in(file, first.get(b"EXIF")))
     width, height = webp_size(start)
     return Header(
         format="WEBP",
@@ -236,30 +203,27 @@ def _webp_header(file: BinaryIO, start: bytes) -> Header:
         has_alpha=has_alpha,
         orientation=read_orientation(exif),
         icc=(chunk_content(file, first[b"ICCP"]) or None) if b"ICCP" in first else None,
-        metadata=metadata,
-        frames=max(1, frames),
+        metadata=Metadata(exif, plain_xmp(block_in(file, first.get(b"XMP "))), dpi=dpi_of_exif(exif)),
+        frames=max(1, sum(chunk.kind == b"ANMF" for chunk in chunks)),
     )
 
 
 def _png_header(file: BinaryIO) -> Header:
     chunks = scan_chunks(file)
-    first = {}
-    for chunk in chunks:
-        first.setdefault(chunk.kind, chunk)
+    first = first_of(chunks)
     if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
         raise ValueError("not a PNG with pixels")
     width, height, depth, colour = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
-    metadata = png_metadata(file, chunks)
+    metadata, kind = png_metadata(file, chunks), _PNG_COLOUR_TYPES[colour] + (";16" if depth == 16 else "")
     if b"gAMA" in first and not {b"sRGB", b"iCCP"} & first.keys():
         logger.info("the PNG names a gamma but no profile; its pixels are taken as sRGB")
     check_deflated(chunks, width, height)
     return Header(
         format="PNG",
-        mode=_PNG_MODES.get((depth, colour)) or _PNG_COLOUR_TYPES[colour],
+        mode={(1, 0): "1", (16, 0): "I;16"}.get((depth, colour), kind),
         width=width,
         height=height,
         bits=16 if depth == 16 else 8,
-        deep=depth == 16,
         has_alpha=colour in (4, 6) or b"tRNS" in first,
         orientation=read_orientation(metadata.exif),
         icc=png_profile(file, chunks),
@@ -268,60 +232,17 @@ def _png_header(file: BinaryIO) -> Header:
     )
 
 
-def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
-    """The colour profile of a PNG; None if there is none or it is damaged."""
-    chunk = next((chunk for chunk in chunks if chunk.kind == b"iCCP"), None)
-    if chunk is None:
-        return None
-    name, _, rest = (_block(file, chunk) or b"").partition(b"\0")
-    try:
-        if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
-            raise ValueError("its head is wrong")
-        return unpacked(rest[1:], _LARGEST_PROFILE)
-    except (ValueError, zlib.error) as error:
-        logger.info("the colour profile is damaged and was left out: %s", error)
-        return None
-
-
 def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
     """What a PNG carries beside pixels and profile; what is damaged or out of bounds is left out."""
-    texts, blocks = _png_texts(file, chunks)
-    first: dict[bytes, Chunk] = {}
-    for chunk in chunks:
-        first.setdefault(chunk.kind, chunk)
-    exif = bare_block(_block(file, first.get(b"eXIf"))) or bare_block(blocks.get("exif") or blocks.get("APP1"))
-    dpi, aspect = dpi_of_exif(exif), None
+    texts, blocks = png_texts(file, chunks)
+    first = first_of(chunks)
+    exif = bare_block(block_in(file, first.get(b"eXIf"))) or bare_block(blocks.get("exif") or blocks.get("APP1"))
+    dpi, aspect = None, None
     if b"pHYs" in first and first[b"pHYs"].length == 9:
         across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
-        dpi = (plausible_dpi(across * _INCH, down * _INCH) if unit == 1 else None) or dpi
-        aspect = plausible_aspect(down, across) if unit == 0 else None  # dots to a length: the fewer, the wider
+        dpi, aspect = density(across, down, {0: None, 1: _INCH}.get(unit, 0.0))
     iptc = iptc_in(blocks.get("iptc") or blocks.get("8bim") or b"")
-    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi, aspect)
-
-
-def _png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    """The texts of a PNG, and the blocks that are written as such."""
-    texts: list[tuple[str, str]] = []
-    blocks: dict[str, bytes] = {}
-    room = _LARGEST_TEXTS
-    for chunk in chunks:
-        if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
-            continue
-        try:
-            content = _block(file, chunk) or b""
-            name = content.partition(b"\0")[0].decode("latin-1")
-            most = _LARGEST_BLOCK * (2 if name.startswith(_RAW_PROFILE) else name == _XMP_KEYWORD)
-            key, value = text_in(chunk.kind, content, most or min(_LARGEST_TEXT, room))
-            if key == _XMP_KEYWORD:
-                blocks["xmp"] = value.encode("utf-8")
-            elif key.startswith(_RAW_PROFILE):
-                blocks.setdefault(key.removeprefix(_RAW_PROFILE), profile_in(value))
-            else:
-                texts.append((key, value))
-                room -= len(value)
-        except (ValueError, zlib.error) as error:
-            logger.info("a text is damaged and was left out: %s", error)
-    return texts, blocks
+    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or dpi_of_exif(exif), aspect)
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
@@ -338,27 +259,25 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     iptc = iptc_in(_bounded("IPTC", resources) or b"")
     dpi, aspect = _density(image)
     comments = [content for name, content in named if name == "COM"]
-    if not comments or sum(map(len, comments)) > _LARGEST_TEXTS:
+    if not comments or sum(map(len, comments)) > LARGEST_TEXTS:
         comments = [info.get("comment")]
     texts = tuple(text for one in comments for text in _comment(one))
     return Metadata(exif, xmp, iptc, texts, dpi or dpi_of_exif(exif), aspect)
 
 
-def _density(image: ImageFile.ImageFile) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+def _density(image: ImageFile.ImageFile) -> Density:
     """Dots an inch, or the shape of a pixel, as JFIF and BMP say them."""
     if image.format == "BMP":
-        return plausible_dpi(*image.info.get("dpi", (0, 0))), None
+        across, down = image.info.get("dpi", (0, 0))
+        return density(across, down, 1.0)
     if image.format == "JPEG" and "jfif_density" in image.info:
         across, down = image.info["jfif_density"]
-        inch = {1: 1.0, 2: 2.54}.get(image.info["jfif_unit"])
-        if inch:
-            return plausible_dpi(across * inch, down * inch), None
-        return None, plausible_aspect(down, across)
+        return density(across, down, {1: 1.0, 2: 2.54}.get(image.info["jfif_unit"]))
     return None, None
 
 
 def _comment(comment: object) -> tuple[tuple[str, str], ...]:
-    if not isinstance(comment, bytes) or not 0 < len(comment) <= _LARGEST_TEXT:
+    if not isinstance(comment, bytes) or not 0 < len(comment) <= LARGEST_TEXT:
         return ()
     try:
         value = comment.decode("utf-8")
@@ -367,25 +286,15 @@ def _comment(comment: object) -> tuple[tuple[str, str], ...]:
     return (("Comment", value.replace("\0", "")),)
 
 
-def _block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
-    """The content of a chunk, if there is any and it is within bounds."""
-    if chunk is None or chunk.length == 0:
-        return None
-    if chunk.length > _LARGEST_BLOCK:
-        logger.info("a %s of %d bytes is too large and was left out", chunk.kind.decode("latin-1"), chunk.length)
-        return None
-    return chunk_content(file, chunk)
-
-
 def _bounded(what: str, block: object) -> bytes | None:
-    if not isinstance(block, bytes) or len(block) > _LARGEST_BLOCK:
+    if not isinstance(block, bytes) or len(block) > LARGEST_BLOCK:
         if block:
             logger.info("the %s block is too large and was left out", what)
         return None
     return block
 
 
-def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
+def _tiff_header(file: BinaryIO, max_pixels: int, count_frames: bool) -> Header:
     tags = tiff_tags(file)
     width, height = int(tags[256]), int(tags[257])
     check_size(width, height, max_pixels)
@@ -400,28 +309,29 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     check_packed(file.seek(0, 2), tags.get(259, 1), bits * samples, width, height)
     orientation, profile = tags.get(274, 1), tags.get(34675)
     mode = f"{_TIFF_MODES.get(samples)};{bits}" + ("F" if number == 3 else "")
-    return Header(
+    header = Header(
         format="TIFF",
         mode={"I;32": "I", "I;32F": "F"}.get(mode, mode),
         width=width,
         height=height,
         bits=16 if deep else 8,
-        deep=deep,
         has_alpha=samples == 4 and max(tags.get(338, (2,))) != 0,
         orientation=orientation if orientation in range(1, 9) else 1,
         icc=profile if isinstance(profile, bytes) else None,
         metadata=_tiff_metadata(file, tags),
     )
+    if deep:
+        return header
+    with open_with_pillow("TIFF", file) as image:
+        frames = _frames(image) if count_frames else 1
+        return replace(header, mode=image.mode, has_alpha=image.has_transparency_data, frames=frames)
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[int, Any]) -> Metadata:
-    unit = tags.get(296, 2)
     across, down = (float(tags.get(tag, 0) or 0) for tag in (282, 283))
-    inch = {2: 1.0, 3: 2.54}.get(unit)
-    dpi = plausible_dpi(across * inch, down * inch) if inch else None
-    aspect = plausible_aspect(round(down), round(across)) if unit == 1 else None
+    dpi, aspect = density(across, down, {1: None, 2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0))
     iptc = _packed(tags.get(33723), file) or _packed(tags.get(34377), file)
-    exif = _block_from_tiff(file)
+    exif = _bounded("EXIF", block_from_tiff(file))
     return Metadata(exif, plain_xmp(_packed(tags.get(700), file)), iptc_in(iptc or b""), (), dpi, aspect)
 
 
@@ -431,24 +341,3 @@ def _packed(value: object, file: BinaryIO) -> bytes | None:
         file.seek(0)
         value = struct.pack((">" if file.read(2) == b"MM" else "<") + f"{len(value)}I", *value)
     return _bounded("tag's", value)
-
-
-def _block_from_tiff(file: BinaryIO) -> bytes | None:
-    """An EXIF block made from what a TIFF file tells about its photo; None if it tells nothing."""
-    file.seek(0)
-    try:
-        source, kept = Image.Exif(), Image.Exif()
-        source.load_from_fp(file)
-        for tag in _ABOUT_THE_PHOTO:
-            if tag in source:
-                kept[tag] = source[tag]
-        for tag in (_EXIF_IFD, _GPS_IFD):
-            if tag in source:
-                kept.get_ifd(tag).update({key: v for key, v in source.get_ifd(tag).items() if key != _INTEROP_IFD})
-        if not kept and not kept.get_ifd(_EXIF_IFD) and not kept.get_ifd(_GPS_IFD):
-            return None
-        kept[_ORIENTATION] = 1
-        return _bounded("EXIF", bare_block(kept.tobytes()))
-    except Exception as error:  # Pillow's TIFF reader raises whatever a strange tag makes its Python code raise
-        logger.info("the TIFF tags could not be carried over: %s", error)
-        return None

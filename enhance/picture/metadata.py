@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 from xml.parsers import expat
 
-from .chunks import iim_sets
+from .chunks import LARGEST_BLOCK, Chunk, block_in, profile_in, text_in
 from .exif import (
     ASCII,
     EMPTY,
@@ -22,6 +24,7 @@ from .exif import (
     UNDEFINED,
     has_place,
     order_of,
+    plausible_dpi,
     shortened,
     tags_of,
     with_entries,
@@ -39,6 +42,9 @@ SEGMENT = 65_533
 """Bytes that a segment of a JPEG holds."""
 MOST_XMP = 65_502
 """Bytes of XMP in the first segment of a JPEG (Adobe XMP specification, part 3, 1.1.3)."""
+LARGEST_TEXT, LARGEST_TEXTS = 1 << 20, 8 << 20
+"""Letters of one text, and of all that a picture has; what is beyond is left out."""
+_RAW_PROFILE, _XMP_KEYWORD = "Raw profile type ", "XML:com.adobe.xmp"
 _MOST_EXIF = SEGMENT - len(b"Exif\0\0")
 
 _ORIENTATION, _USER_COMMENT = 0x0112, 0x9286
@@ -218,9 +224,16 @@ def _attempted(what: str, change: Callable[[bytes], Any], block: bytes | None) -
         return None
 
 
-def plausible_aspect(across: int, down: int) -> tuple[int, int] | None:
-    """The shape of pixels that are not square."""
-    return (across, down) if across > 0 and down > 0 and across != down else None
+Density = tuple[tuple[float, float] | None, tuple[int, int] | None]
+"""The `dpi` and the `aspect` of `Metadata`: one of them at most."""
+
+
+def density(across: float, down: float, inches: float | None) -> Density:
+    """What so many dots in so many inches say; in no unit (None) they give the shape of pixels that are not square."""
+    if inches is not None:
+        return plausible_dpi(across * inches, down * inches), None
+    shape = round(down), round(across)  # the fewer dots to a length, the wider
+    return None, shape if min(shape) > 0 and shape[0] != shape[1] else None
 
 
 def _is_of_a_place(name: str) -> bool:
@@ -235,3 +248,61 @@ def _without_places(iptc: bytes) -> bytes | None:
 
 def _tells_a_place(key: str, value: str) -> bool:
     return bool(_OF_A_PLACE.fullmatch(key.rpartition(":")[2]) or _COORDINATES.search(value))
+
+
+def iptc_in(resources: bytes) -> bytes | None:
+    """The IPTC data sets among Photoshop's image resources; what begins as data sets do is given back."""
+    place = 0
+    while resources[place : place + 4] == b"8BIM" and place + 12 <= len(resources):
+        name = 2 + resources[place + 6] & ~1  # a letter count and letters, padded
+        (length,) = struct.unpack(">I", resources[place + 6 + name : place + 10 + name].rjust(4, b"\0"))
+        start = place + 10 + name
+        if resources[place + 4 : place + 6] == b"\4\4":
+            return resources[start : start + length] or None
+        place = start + length + length % 2
+    return resources if resources[:1] == b"\x1c" else None
+
+
+def resource_of(iptc: bytes) -> bytes:
+    """The data sets as an image resource of Photoshop, which is how JPEG and PNG carry them."""
+    return b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+
+
+def iim_sets(iptc: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(record, number, all of its bytes) of each IPTC data set (IIM 4.2, 1.5), up to where they are damaged."""
+    place = 0
+    while iptc[place : place + 1] == b"\x1c" and place + 5 <= len(iptc):
+        record, number, length = struct.unpack_from(">BBH", iptc, place + 1)
+        start = place + 5
+        if length & 0x8000:  # so many bytes hold the length
+            start += length & 0x7FFF
+            length = int.from_bytes(iptc[place + 5 : start][:8], "big")
+        if start + length > len(iptc):
+            return
+        yield record, number, iptc[place : start + length]
+        place = start + length
+
+
+def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """The texts of a PNG, and the blocks that are written as such."""
+    texts: list[tuple[str, str]] = []
+    blocks: dict[str, bytes] = {}
+    room = LARGEST_TEXTS
+    for chunk in chunks:
+        if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        try:
+            content = block_in(file, chunk) or b""
+            name = content.partition(b"\0")[0].decode("latin-1")
+            most = LARGEST_BLOCK * (2 if name.startswith(_RAW_PROFILE) else name == _XMP_KEYWORD)
+            key, value = text_in(chunk.kind, content, most or min(LARGEST_TEXT, room))
+            if key == _XMP_KEYWORD:
+                blocks["xmp"] = value.encode("utf-8")
+            elif key.startswith(_RAW_PROFILE):
+                blocks.setdefault(key.removeprefix(_RAW_PROFILE), profile_in(value))
+            else:
+                texts.append((key, value))
+                room -= len(value)
+        except (ValueError, zlib.error) as error:
+            logger.info("a text is damaged and was left out: %s", error)
+    return texts, blocks

@@ -23,7 +23,6 @@ from ..config import Config
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
 from ..inference.turns import DEVICE_THREAD
-from ..settings import Settings
 from ..texts import LANGUAGES, say
 from .fragments import EXAMPLES_OF_PRESETS
 from .guard import Guard, Refused, path_of
@@ -140,7 +139,7 @@ def warm_up(enhancer: Enhancer) -> None:
 
     def load() -> None:
         try:
-            enhancer.estimate(512, 512, Settings())
+            enhancer.time_presets()
         except Exception as error:  # the first picture tells the visitor
             log.warning("The engine is not ready: %s", error)
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import cv2
 
 from enhance import Enhancer, Settings, inference
-from enhance.output.result import FidelityMeter, ResultRows
+from enhance.output.result import FidelityMeter, ResultRows, Scene
 from enhance.picture import Picture
-from enhance.pipeline import Scene
 from enhance.scenes.dehaze import find_haze
 
 from .photos import Pixels

@@ -12,9 +12,8 @@ from skimage import data
 
 import weights
 from enhance import PRESETS, Enhancer, Settings
-from enhance.output.result import FidelityMeter, ResultRows
+from enhance.output.result import FidelityMeter, ResultRows, Scene
 from enhance.picture import Picture
-from enhance.pipeline import Scene
 
 _TIMES = 7
 _ROWS = 64

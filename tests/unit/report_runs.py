@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from enhance.output.png import encode_png
-from enhance.output.result import ResultRows
+from enhance.output.result import ResultRows, Scene
 from enhance.picture import Picture, read_picture
-from enhance.pipeline import Scene
 from enhance.settings import Settings
 
 

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings, StorageError
-from enhance.batch import Item, Running, apart, find_pictures, for_print, lines_of, pack, plan
+from enhance.batch import Item, Running, find_pictures, for_print, lines_of, pack, plan
 from enhance.inference.turns import Turn
+from enhance.output import apart
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
 from enhance.picture import read_picture

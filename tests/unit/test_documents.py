@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from enhance.__main__ import _parser as enhance_parser
+from enhance.config import parse_arguments
 from enhance.settings import PRESETS
 from weights.__main__ import _parser as weights_parser
 
@@ -92,7 +92,7 @@ def check_enhance(words: tuple[str, ...]) -> None:
     if words[:1] == ("weights",):
         weights_parser().parse_args(words[1:])
     else:
-        assert getattr(enhance_parser().parse_args(words), "preset", "gentle") in PRESETS
+        assert getattr(parse_arguments(words), "preset", "gentle") in PRESETS
 
 
 def check_pip(words: tuple[str, ...]) -> None:

@@ -19,8 +19,9 @@ from enhance.output.finished import Origin
 from enhance.output.formats import hand_out, notes_of
 from enhance.output.png import PngFormat, PngWriter
 from enhance.picture import Metadata, read_picture
-from enhance.picture.chunks import iim_sets, make_chunk
+from enhance.picture.chunks import make_chunk
 from enhance.picture.exif import EMPTY, with_entries
+from enhance.picture.metadata import iim_sets
 from tests.unit import told_photos
 from tests.unit.picture_files import png, saved
 from tests.unit.told_photos import PLACE, XMP

@@ -21,7 +21,8 @@ from enhance.__main__ import main
 from enhance.errors import PictureError, StorageError
 from enhance.output.png import PngFormat, PngWriter, read_carried, take_png
 from enhance.picture import Metadata, inspect, read_picture
-from enhance.picture.chunks import iim_sets, make_chunk
+from enhance.picture.chunks import make_chunk
+from enhance.picture.metadata import iim_sets
 from tests.unit import told_photos
 from tests.unit.picture_files import png, rgb_profile, saved
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in

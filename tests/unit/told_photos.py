@@ -10,7 +10,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image, TiffImagePlugin
 
-from enhance.picture.chunks import make_chunk, profile_text, resource_of
+from enhance.picture.chunks import make_chunk, profile_text
+from enhance.picture.metadata import resource_of
 from tests.unit.picture_files import png, rgb_profile, saved
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
