@@ -298,7 +298,8 @@ class Running:
         return None
 
     def _decoded(self, item: Item) -> Picture:
-        return read_picture(item.source, max_pixels=self._pixels, max_bytes=self._bytes)
+        folder = item.output.parent if item.output else self.enhancer.tasks.folder
+        return read_picture(item.source, max_pixels=self._pixels, max_bytes=self._bytes, folder=folder)
 
     def _put(self, place: int, item: Item) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ class Enhancer:
         encoding = encoding or Encoding()
         workshop, source = self._workshop(), Path(source)
         order = self._order(picture or source, settings, max_pixels, max_bytes, name)
+        order = replace(order, folder=self.tasks.folder if output is None else Path(output).parent)
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
@@ -238,7 +240,7 @@ class Enhancer:
         there is no such task.
         """
         info = self.tasks.finished(task_id)
-        picture = picture or read_picture(self._upload(info))
+        picture = picture or read_picture(self._upload(info), folder=self.tasks.folder)
         record = RunRecord(picture, settings_in(info), located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
             yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._portraits))
@@ -271,7 +273,7 @@ class Enhancer:
         from .output.finished import PngRows
         from .report import write_report
 
-        picture = source if isinstance(source, Picture) else read_picture(source)
+        picture = source if isinstance(source, Picture) else read_picture(source, folder=Path(path).parent)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngRows(result.png) as rows:

@@ -90,7 +90,7 @@ class Workshop:
 class Order:
     """One request: a picture file (or one that is decoded already), what is to be done with it, and its limits.
 
-    `name` is what the picture is called, if not by its file name.
+    `name` is what the picture is called, if not by its file name; `folder` has room for the pixels of a large one.
     """
 
     source: Path | Picture
@@ -98,6 +98,7 @@ class Order:
     max_pixels: int | None = None
     max_bytes: int | None = None
     name: str | None = None
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,11 @@ def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iter
 
 
 def decode(order: Order) -> Picture:
-    """The picture of the order, as it is called there. Raises PictureError."""
+    """The picture of the order, as it is called there. Raises PictureError, StorageError."""
     picture = order.source
     if not isinstance(picture, Picture):
-        picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
+        limits = {"max_pixels": order.max_pixels, "max_bytes": order.max_bytes}
+        picture = read_picture(picture, **limits, folder=order.folder)
     return picture if order.name is None else replace(picture, name=order.name)
 
 

@@ -32,7 +32,7 @@ import ctypes, os, time
 import cv2
 import numpy as np
 from enhance.picture import decode
-usual_header, usual_pixels = decode.read_header, decode._pillow_pixels
+usual_header, usual_pixels = decode.read_header, decode.pillow_pixels
 decode._SECONDS = 1.5
 
 def read_header(file, **options):
@@ -42,7 +42,7 @@ def read_header(file, **options):
         time.sleep(600)
     return usual_header(file, **options)
 
-def pillow_pixels(header, data):
+def pillow_pixels(header, file):
     if name.startswith("stalls"):
         time.sleep(600)
     if name.startswith("crashes"):
@@ -51,9 +51,9 @@ def pillow_pixels(header, data):
         np.ones(3 << 30, np.uint8)
     if name.startswith("bloats"):
         cv2.resize(np.zeros((9, 9), np.uint8), (60_000, 60_000))
-    return usual_pixels(header, data)
+    return usual_pixels(header, file)
 
-decode.read_header, decode._pillow_pixels = read_header, pillow_pixels
+decode.read_header, decode.pillow_pixels = read_header, pillow_pixels
 decode.serve()
 """
 
