@@ -42,8 +42,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _ROOM = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)  # of address space: threads' stacks, allocators' reserves
 
-# At the peak, as measured for the worst of each kind: a progressive CMYK JPEG, lossless WebP, full colour AVIF, a TIFF in
-# one piece, of four numbers of 32 or 64 bits. PNGs come by rows, unless they are interlaced or to be turned.
+# At the peak, as measured for the worst of each kind: a progressive CMYK JPEG, a lossless WebP, an AVIF of full colour,
+# a TIFF in one piece, of four numbers of 32 or 64 bits. PNGs come by rows, unless they are interlaced or to be turned.
 _BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12}
 _OTHER_BYTES, _DEEP_PNG_BYTES, _DEEP_BYTES, _DEEPEST_BYTES = 10, 18, 34, 68
 _BLED_BYTES = 48  # a pixel of the rows in which colour is found for the transparent ones
@@ -289,6 +289,7 @@ def _answer(line: _Line, task: str, path: Path, max_pixels: int, max_bytes: int 
     line.answer((decoded.shape, decoded.dtype, decoded.facts))
     for strip in decoded.strips:
         line.answer(len(strip), strip)
+    line.answer(0)
 
 
 def _limit_memory(more: int) -> None:

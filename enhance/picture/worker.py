@@ -329,8 +329,7 @@ def _picture(announced: tuple[Any, ...], need: Need, child: _Child, folder: Path
     rgb = _Arriving((height, width, 3), dtype, folder)
     alpha = _Arriving((height, width), dtype, folder) if channels == 4 else None
     left = height
-    while left:
-        count = child.receive()
+    while count := child.receive():
         if isinstance(count, PictureError):
             return count
         if not 0 < count <= left:
@@ -340,7 +339,9 @@ def _picture(announced: tuple[Any, ...], need: Need, child: _Child, folder: Path
         rgb.add(strip[..., :3])
         if alpha is not None:
             alpha.add(strip[..., 3])
-    return Picture(**facts, rgb=rgb.filled(), alpha=alpha and alpha.filled())
+    if left:
+        raise ValueError(f"{left} rows are missing")
+    return Picture(**facts, rgb=rgb.filled(), alpha=alpha.filled() if alpha else None)
 
 
 def _widen(pipe: int) -> None:
