@@ -242,7 +242,7 @@ def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path
 
 
 def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
-    monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 40)  # enough for one at a time
+    monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 20)  # enough for one at a time
     widths: list[int] = []
     threads = [threading.Thread(target=lambda: widths.append(read_picture(small).width)) for _ in range(8)]
     for thread in threads:
