@@ -197,23 +197,15 @@ class FewRows:
         return b"".join(parts)
 
     def _inflate(self) -> Iterator[bytes]:
-        inflater, head = isal_zlib.decompressobj(-15), b""  # decoders stop before the check sum at the end
-        for packed in self._packed():
-            if len(head) < 2:
-                head += packed
-                packed = head[2:]
-                if packed and (int.from_bytes(head[:2], "big") % 31 or head[0] & 15 != 8 or head[1] & 32):
-                    raise ValueError("what is packed is no zlib stream")
-            while packed and not inflater.eof:
-                # bounded, because a flat picture unpacks to a thousand times its size
-                yield inflater.decompress(packed, _PIECE)
-                packed = inflater.unconsumed_tail
-
-    def _packed(self) -> Iterator[bytes]:
+        inflater = isal_zlib.decompressobj()
         for chunk in self._chunks:
-            if chunk.kind == b"IDAT":
-                content = _checked(self._view, chunk)[8:-4]
-                yield from (bytes(content[start : start + _PIECE]) for start in range(0, len(content), _PIECE))
+            content = _checked(self._view, chunk)[8:-4] if chunk.kind == b"IDAT" else b""
+            for start in range(0, len(content), _PIECE):
+                packed = bytes(content[start : start + _PIECE])
+                while packed and not inflater.eof:
+                    # bounded, because a flat picture unpacks to a thousand times its size
+                    yield inflater.decompress(packed, _PIECE)
+                    packed = inflater.unconsumed_tail
 
 
 def check_jpeg(file: BinaryIO) -> None:
