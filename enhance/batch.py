@@ -246,7 +246,8 @@ class Running:
     def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
         """The result of a file, and why its report could not be written, which takes nothing from the result."""
         limits: dict[str, Any] = {"max_pixels": self._pixels, "max_bytes": self._bytes}
-        picture = read_picture(item.source, **limits) if self.report else None
+        folder = item.output.parent if item.output else self.enhancer.tasks.folder
+        picture = read_picture(item.source, **limits, folder=folder) if self.report else None
         result = self.enhancer.run(
             item.source,
             item.settings or self.settings,

@@ -112,8 +112,9 @@ class Enhancer:
             encoding = _encoding_at(Path(output), encoding)
         encoding = encoding or Encoding()
         workshop, source = self._workshop(), Path(source)
+        folder = self.tasks.folder if output is None else Path(output).parent
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        order = Order(picture or source, settings_of(settings), *limits, name)
+        order = Order(picture or source, settings_of(settings), *limits, name, folder)
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
@@ -231,7 +232,7 @@ class Enhancer:
         there is no such task.
         """
         info = self.tasks.finished(task_id)
-        picture = picture or read_picture(self._upload(info))
+        picture = picture or read_picture(self._upload(info), folder=self.tasks.folder)
         record = RunRecord(picture, settings_in(info), located_of(info), info["precision"], info["device"], 0.0)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
             yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._portraits))
@@ -264,7 +265,7 @@ class Enhancer:
         from .output.finished import PngRows
         from .report import write_report
 
-        picture = source if isinstance(source, Picture) else read_picture(source)
+        picture = source if isinstance(source, Picture) else read_picture(source, folder=Path(path).parent)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngRows(result.png) as rows:

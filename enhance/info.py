@@ -38,7 +38,7 @@ _FAITHFUL = {"very": 36.0, "good": 32.0, "free": -math.inf}
 class Order:
     """One request: a picture file (or one that is decoded already), what is to be done with it, and its limits.
 
-    `name` is what the picture is called, if not by its file name.
+    `name` is what the picture is called, if not by its file name; `folder` has room for the pixels of a large one.
     """
 
     source: Path | str | Picture
@@ -46,6 +46,7 @@ class Order:
     max_pixels: int | None = None
     max_bytes: int | None = None
     name: str | None = None
+    folder: Path | None = None
 
 
 class Watcher(Protocol):

@@ -67,10 +67,11 @@ def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iter
 
 
 def decode(order: Order) -> Picture:
-    """The picture of the order, as it is called there. Raises PictureError."""
+    """The picture of the order, as it is called there. Raises PictureError, StorageError."""
     picture = order.source
     if not isinstance(picture, Picture):
-        picture = read_picture(picture, max_pixels=order.max_pixels, max_bytes=order.max_bytes)
+        limits = {"max_pixels": order.max_pixels, "max_bytes": order.max_bytes}
+        picture = read_picture(picture, **limits, folder=order.folder)
     return picture if order.name is None else replace(picture, name=order.name)
 
 

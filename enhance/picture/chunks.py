@@ -12,10 +12,11 @@ import mmap
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from isal import isal_zlib
 from PIL import TiffImagePlugin
 
 from ..errors import PictureError
@@ -30,6 +31,8 @@ LARGEST_BLOCK = 16 << 20
 # nothing.
 _PIXEL_KINDS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _MOST_CHUNKS = 1_000_000
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+_LONGEST_ROW, _PIECE = 1 << 28, 1 << 17
 
 # What real files keep far below: cameras write 10 scans or fewer, and 200 MB of full segments are 3,100.
 _MOST_SCANS = 100
@@ -163,23 +166,86 @@ def profile_text(name: str, content: bytes) -> str:
     return f"\n{name}\n{len(content):8d}\n" + "\n".join(lines) + "\n"
 
 
-def pixel_chunks(data: bytes, chunks: list[Chunk]) -> bytes:
+def pixel_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> bytes:
     """The same picture as a PNG with nothing but its pixels; ValueError if a check sum does not match."""
-    parts: list[bytes | memoryview] = [SIGNATURE]
-    view = memoryview(data)
-    for chunk in chunks:
-        if chunk.kind not in _PIXEL_KINDS:
-            continue
-        end = chunk.start + chunk.length
-        if zlib.crc32(view[chunk.start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-            raise ValueError(f"the check sum of a {chunk.kind.decode()} chunk does not match")
-        parts.append(view[chunk.start - 8 : end + 4])
-    return b"".join(parts)
+    view = memoryview(content_of(file))
+    return b"".join([SIGNATURE, *(_checked(view, chunk) for chunk in chunks if chunk.kind in _PIXEL_KINDS)])
+
+
+def _checked(view: memoryview, chunk: Chunk) -> memoryview:
+    """All bytes of a chunk; ValueError if its check sum does not match."""
+    end = chunk.start + chunk.length
+    if zlib.crc32(view[chunk.start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+        raise ValueError(f"the check sum of a {chunk.kind.decode()} chunk does not match")
+    return view[chunk.start - 8 : end + 4]
+
+
+class FewRows:
+    """The pixels of a PNG, from top to bottom, as small PNGs of a few rows each, which any decoder reads.
+
+    Rows stay filtered, and a filter may look at the row above: so all but the first small PNG begin with the row that
+    `go_on` was told of. `possible` says whether the file is of a kind that can be read so. Raises what `pixel_chunks`
+    does, EOFError where the pixels end too early, and what inflating raises where they are damaged.
+    """
+
+    def __init__(self, file: BinaryIO, chunks: Sequence[Chunk]):
+        self._view = memoryview(content_of(file))
+        header = chunk_content(file, chunks[0])
+        self._width, _, bits, kind, *_, interlaced = struct.unpack(">IIBBBBB", header)
+        self._rest, channels = header[8:], _CHANNELS.get(kind, 0)
+        self._stride = 1 + self._width * channels * bits // 8
+        self.possible = bits >= 8 and channels > 0 and not interlaced and self._stride < _LONGEST_ROW
+        self._chunks = [chunk for chunk in chunks[1:] if chunk.kind in _PIXEL_KINDS]
+        self._first = next(chunk for chunk in self._chunks if chunk.kind == b"IDAT")
+        self._inflated, self._left, self._above = self._inflate(), b"", b""
+
+    def take(self, count: int) -> bytes:
+        """The next `count` rows."""
+        wanted = count * self._stride
+        parts, length = [self._left], len(self._left)
+        while length < wanted:
+            piece = next(self._inflated, None)
+            if piece is None:
+                raise EOFError("the pixels end too early")
+            parts.append(piece)
+            length += len(piece)
+        joined = b"".join(parts)
+        self._left = joined[wanted:]
+        return self._png(self._above + joined[:wanted])
+
+    def go_on(self, row: bytes) -> None:
+        """What the last row is, without a filter and as a PNG stores it."""
+        self._above = b"\0" + row
+
+    def blank(self) -> bytes:
+        """One row of nothing in its place, to see what kind of picture it is."""
+        return self._png(bytes(self._stride))
+
+    def _png(self, rows: bytes) -> bytes:
+        header = struct.pack(">II", self._width, len(rows) // self._stride) + self._rest
+        parts: list[bytes | memoryview] = [SIGNATURE, make_chunk(b"IHDR", header)]
+        for chunk in self._chunks:
+            if chunk.kind != b"IDAT":
+                parts.append(_checked(self._view, chunk))
+            elif chunk is self._first:
+                parts.append(make_chunk(b"IDAT", zlib.compress(rows, 0)))
+        return b"".join(parts)
+
+    def _inflate(self) -> Iterator[bytes]:
+        inflater = isal_zlib.decompressobj()
+        for chunk in self._chunks:
+            content = _checked(self._view, chunk)[8:-4] if chunk.kind == b"IDAT" else b""
+            for start in range(0, len(content), _PIECE):
+                packed = bytes(content[start : start + _PIECE])
+                while packed and not inflater.eof:
+                    # bounded, because a flat picture unpacks to a thousand times its size
+                    yield inflater.decompress(packed, _PIECE)
+                    packed = inflater.unconsumed_tail
 
 
 def check_jpeg(file: BinaryIO) -> None:
     """PictureError for a JPEG that costs a decoder far more than its picture: by scans, segments, or padding."""
-    with _whole(file) as data:
+    with content_of(file) as data:
         _check_markers(data)
 
 
@@ -258,7 +324,7 @@ def webp_size(start: bytes) -> tuple[int, int]:
 
 def count_gif_frames(file: BinaryIO) -> int:
     """The pictures of a GIF, counted over its blocks; as many as there are up to where it is damaged, at least 1."""
-    with _whole(file) as data:
+    with content_of(file) as data:
         try:
             return max(1, _gif_frames(data))
         except IndexError:
@@ -300,6 +366,6 @@ def tiff_tags(file: BinaryIO) -> dict[int, Any]:
     return dict(directory)
 
 
-def _whole(file: BinaryIO) -> mmap.mmap | memoryview:
-    """The content, without a copy of it."""
+def content_of(file: BinaryIO) -> mmap.mmap | memoryview:
+    """The content of an open file, without a copy of it."""
     return file.getbuffer() if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

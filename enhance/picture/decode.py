@@ -2,12 +2,14 @@
 
 This is what the worker process does, because a made-up file can make a decoder hang, crash or fill the memory. The rest
 of the program calls `inspect` and `read_picture` of `worker`.
+
+The upright picture leaves by strips, and is never whole here in its final form. What a decoder makes is: Pillow takes
+one, three or four bytes a pixel for it. Only PNGs are decoded by rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import os
 import pickle
@@ -19,7 +21,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,10 +30,10 @@ import numpy as np
 import psutil
 
 from ..errors import PictureError, is_memory_short
-from .chunks import pixel_chunks, scan_chunks
-from .colour import Pixels, bleed, deep_pixels, pixels_from_pillow, profile_name, uninverted_cmyk
-from .header import Header, open_with_pillow, read_header
-from .picture import Facts, Picture
+from .chunks import content_of
+from .colour import BLOCK, Pixels, bled, deep_pixels, pillow_pixels, profile_name
+from .header import Header, read_header
+from .picture import Box, Facts
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +42,16 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _ROOM = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)  # of address space: threads' stacks, allocators' reserves
 
-# At the peak, as measured for each kind of file with alpha; Pillow keeps RGB in four bytes, and then it is copied.
-_BYTES_PER_PIXEL = {"JPEG": 18, "WEBP": 28, "AVIF": 26, "HEIF": 26}
-_OTHER_BYTES, _DEEP_BYTES, _DEEPEST_BYTES = 22, 70, 140
+# At the peak, as measured for the worst of each kind: a progressive CMYK JPEG, a lossless WebP, an AVIF of full colour,
+# a TIFF in one piece, of four numbers of 32 or 64 bits. PNGs come by rows, unless they are interlaced or to be turned.
+_BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12}
+_OTHER_BYTES, _DEEP_PNG_BYTES, _DEEP_BYTES, _DEEPEST_BYTES = 10, 18, 34, 68
+_BLED_BYTES = 48  # a pixel of the rows in which colour is found for the transparent ones
 
 # The slowest here, on one slow core: 0.15 s a megapixel of 8 bits, and 0.8 s of 64.
 _SECONDS, _SECONDS_PER_MEGAPIXEL, _DEEP_SECONDS_PER_MEGAPIXEL = 10.0, 0.5, 1.5
+
+_STRIP_PIXELS = 1 << 20
 
 _MOST_BYTES_PER_PIXEL = 8  # 16 bit RGBA without compression
 _ROOM_FOR_METADATA = 64 << 20
@@ -84,51 +90,86 @@ def look(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     )
 
 
-def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[Need], None]) -> Picture:
-    """The decoded picture; of an animation or a file with several pages, the first.
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture whose pixels are still to come, and what is known of it: all of a `Picture` but rgb and alpha.
+
+    `strips` gives [n, W, 3 or 4], uint8 or uint16, from top to bottom: RGB, and alpha if there is any.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: str
+    facts: dict[str, Any]
+    strips: Iterator[np.ndarray]
+
+
+def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[Need], None]) -> Decoded:
+    """The decoded picture by strips; of an animation or a file with several pages, the first.
 
     `begin` is told what it takes before any decoder is. `max_bytes` None is as many bytes as so many pixels can take.
-    Raises PictureError with one sentence for a person.
+    Raises PictureError with one sentence for a person, also while its strips are taken.
     """
-    with _one_sentence(path.name or str(path)):
-        with _opened(path, max_pixels, max_bytes) as (file, size):
-            header = read_header(file, max_pixels=max_pixels)
-            begin(_need(header, size))
-            file.seek(0)
-            data = file.read(size)
-        pixels = deep_pixels(header, data) if header.deep else _pillow_pixels(header, data)
-        if pixels.colour.shape[0] * pixels.colour.shape[1] != header.width * header.height:
-            raise ValueError(f"{pixels.colour.shape} came out, {header.width} x {header.height} was announced")
+    strips = _decoding(path, max_pixels, max_bytes, begin)
+    shape, dtype, facts = next(strips)
+    return Decoded(shape, dtype, facts, strips)
+
+
+def _decoding(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[Need], None]) -> Iterator[Any]:
+    """Shape, type and facts of the picture, and then its strips."""
+    with _one_sentence(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
+        before = os.fstat(file.fileno())
+        header = read_header(file, max_pixels=max_pixels)
+        begin(_need(header, size))
+        pixels = deep_pixels(header, file) if header.deep else pillow_pixels(header, file)
+        if pixels.height * pixels.width != header.width * header.height:
+            announced = f"{header.width} x {header.height} was announced"
+            raise ValueError(f"{pixels.width} x {pixels.height} came out, {announced}")
         # both TIFF decoders have turned it already
         orientation = 1 if header.format == "TIFF" else header.orientation
-        colour = _upright(pixels.colour, orientation)
-        alpha = None if pixels.alpha is None else _upright(pixels.alpha, orientation)
-        rgb = colour if colour.ndim == 3 else np.repeat(colour[..., None], 3, axis=2)
-        if alpha is not None:
-            rgb, alpha = np.require(rgb, requirements=["C", "W"]), np.ascontiguousarray(alpha)
-            bleed(rgb, alpha)
-        return Picture(
-            name=path.name,
-            sha256=hashlib.sha256(data).hexdigest(),
-            bytes=len(data),
-            format=header.format,
-            mode=header.mode,
-            rgb=np.ascontiguousarray(rgb),
-            alpha=alpha,
-            grey=colour.ndim == 2,
-            icc=pixels.icc,
-            metadata=header.metadata.upright(),
-        )
+        height, width = pixels.height, pixels.width
+        upright = (width, height) if orientation >= 5 else (height, width)
+        facts = {
+            "name": path.name,
+            "sha256": hashlib.sha256(content_of(file)).hexdigest(),
+            "bytes": size,
+            "format": header.format,
+            "mode": header.mode,
+            "grey": pixels.grey,
+            "icc": pixels.icc,
+            "metadata": header.metadata.upright(),
+        }
+        yield (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8", facts
+        strips = _upright_strips(pixels, orientation)
+        yield from bled(strips) if pixels.has_alpha else strips
+        after = os.fstat(file.fileno())
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise ValueError("it was changed while it was read")
+
+
+def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
+    """The picture's rows [n, W, 3 or 4] in order, turned as the EXIF orientation asks."""
+    height, width = (pixels.width, pixels.height) if orientation >= 5 else (pixels.height, pixels.width)
+    count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
+    for first in range(0, height, count):
+        last = min(first + count, height)
+        low, high = (height - last, height - first) if orientation in (3, 4, 7, 8) else (first, last)
+        columns = Box(low, 0, high - low, pixels.height)
+        box = columns if orientation >= 5 else Box(0, low, pixels.width, high - low)
+        values = _upright(pixels.part(box), orientation)
+        channels = [0, 0, 0, 1][: 4 if pixels.has_alpha else 3]
+        yield np.ascontiguousarray(values[..., channels] if pixels.grey else values)
 
 
 def _need(header: Header, size: int) -> Need:
     pixels = header.width * header.height
+    each = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
     if header.deep:
         each = _DEEPEST_BYTES if header.mode.endswith("64F") else _DEEP_BYTES
-    else:
-        each = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
+        each = _DEEP_PNG_BYTES if header.format == "PNG" else each
+    width, height = header.upright_size
+    bled = _BLED_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL
-    return Need(pixels, pixels * each + 2 * size, _SECONDS + pace * pixels / 1e6)
+    return Need(pixels, pixels * each + bled + 2 * size, _SECONDS + pace * pixels / 1e6)
 
 
 @contextmanager
@@ -174,19 +215,8 @@ def _one_sentence(name: str) -> Iterator[None]:
         raise PictureError("picture_damaged", name=name) from error
 
 
-def _pillow_pixels(header: Header, data: bytes) -> Pixels:
-    if header.format == "PNG":
-        data = pixel_chunks(data, scan_chunks(io.BytesIO(data)))
-    with open_with_pillow(header.format, io.BytesIO(data)) as image:
-        image.load()
-        if header.format != "TIFF" and image.size != (header.width, header.height):
-            raise ValueError(f"{image.size} came out, {header.width} x {header.height} was announced")
-        upright_cmyk = uninverted_cmyk(image) if (header.format, image.mode) == ("JPEG", "CMYK") else image
-        return pixels_from_pillow(upright_cmyk, header.icc)
-
-
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
-    """[H, W] or [H, W, C] turned and mirrored as the EXIF orientation asks (EXIF 2.32, tag 0x0112)."""
+    """[h, w, C] turned and mirrored as the EXIF orientation asks (EXIF 2.32, tag 0x0112)."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -208,14 +238,14 @@ class _Line:
         log.setLevel(logging.INFO)
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def answer(self, what: object, *arrays: np.ndarray) -> None:
+    def answer(self, what: object, pixels: np.ndarray | None = None) -> None:
         notes = []
         while not self._notes.empty():
             note = self._notes.get()
             notes.append((note.name, note.levelno, note.getMessage()))
         pickle.dump((what, notes), self._sink)
-        for values in arrays:
-            self._sink.write(values.reshape(-1).view(np.uint8).data)
+        if pixels is not None:
+            self._sink.write(pixels.reshape(-1).view(np.uint8).data)
         self._sink.flush()
 
     def hear(self) -> Any:
@@ -255,11 +285,11 @@ def _answer(line: _Line, task: str, path: Path, max_pixels: int, max_bytes: int 
     if task == "look":
         line.answer(look(path, max_pixels, max_bytes))
         return
-    picture = decode(path, max_pixels, max_bytes, begin)
-    arrays = {name: values for name in ("rgb", "alpha") if (values := getattr(picture, name)) is not None}
-    facts = {one.name: getattr(picture, one.name) for one in fields(picture) if one.name not in ("rgb", "alpha")}
-    facts |= {"alpha": None, "arrays": {name: (values.shape, values.dtype.str) for name, values in arrays.items()}}
-    line.answer(facts, *arrays.values())
+    decoded = decode(path, max_pixels, max_bytes, begin)
+    line.answer((decoded.shape, decoded.dtype, decoded.facts))
+    for strip in decoded.strips:
+        line.answer(len(strip), strip)
+    line.answer(0)
 
 
 def _limit_memory(more: int) -> None:

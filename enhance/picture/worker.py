@@ -1,9 +1,9 @@
 """Decoding happens in warm child processes with a budget of time and memory, so no file takes the program down with it.
 
 A conversation over the child's standard input and output, in pickles: the request; what decoding needs; leave to begin,
-once that memory is free; the facts of the picture, and its pixels as they are. They go through the pipe because that is
-as fast as shared memory (36 MB in 20 ms; a mapping costs that in page faults), and a pipe leaves nothing behind,
-whoever is killed.
+once that memory is free; the facts of the picture, and strip by strip its pixels as they are. They go through the pipe
+because that is as fast as shared memory (36 MB in 20 ms; a mapping costs that in page faults), and a pipe leaves
+nothing behind, whoever is killed.
 
 The child imports what decoding needs and nothing else. It is no `multiprocessing` child, since that would run the
 caller's script a second time.
@@ -14,20 +14,24 @@ from __future__ import annotations
 import atexit
 import io
 import logging
+import math
+import mmap
 import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import psutil
 
 from ..errors import PictureError
+from ..files import check_room, explained
 from .decode import Need
 from .picture import Facts, Picture
 
@@ -35,6 +39,8 @@ log = logging.getLogger(__name__)
 
 MOST_PIXELS = 400_000_000
 """The largest picture that is read where the caller names no other limit."""
+IN_MEMORY = 128 << 20
+"""The bytes up to which a picture's colour, or its alpha, is kept in memory, not in a file that is mapped."""
 
 _HEADER_SECONDS = 10
 _START_SECONDS = 60
@@ -55,14 +61,22 @@ def inspect(path: str | Path, *, max_pixels: int | None = MOST_PIXELS, max_bytes
     return WORKERS.inspect(Path(path), max_pixels, max_bytes)
 
 
-def read_picture(path: str | Path, *, max_pixels: int | None = MOST_PIXELS, max_bytes: int | None = None) -> Picture:
+def read_picture(
+    path: str | Path,
+    *,
+    max_pixels: int | None = MOST_PIXELS,
+    max_bytes: int | None = None,
+    folder: Path | None = None,
+) -> Picture:
     """The decoded picture; of an animation or a file with several pages, the first.
 
-    `max_pixels` None is the default; `max_bytes` None is as many bytes as so many pixels can take. Raises PictureError
-    with one sentence for a person: no such file, no picture, damaged or cut off, too large, of a kind that is not
-    supported, or one that takes more time or memory than its size calls for.
+    `max_pixels` None is the default; `max_bytes` None is as many bytes as so many pixels can take. The pixels of a
+    large one lie in a file without a name in `folder` (None: the system's own for such files) as long as anyone holds
+    them. Raises PictureError with one sentence for a person: no such file, no picture, damaged or cut off, too large,
+    of a kind that is not supported, or one that takes more time or memory than its size calls for; and StorageError
+    where that folder has no room.
     """
-    return WORKERS.read(Path(path), max_pixels, max_bytes)
+    return WORKERS.read(Path(path), max_pixels, max_bytes, folder)
 
 
 def warm_up() -> None:
@@ -88,8 +102,8 @@ class Workers:
     def inspect(self, path: Path, max_pixels: int | None, max_bytes: int | None) -> Facts:
         return self._asked("look", path, max_pixels, max_bytes)
 
-    def read(self, path: Path, max_pixels: int | None, max_bytes: int | None) -> Picture:
-        return self._asked("decode", path, max_pixels, max_bytes)
+    def read(self, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None) -> Picture:
+        return self._asked("decode", path, max_pixels, max_bytes, folder)
 
     def warm_up(self) -> None:
         with self._changed, suppress(OSError):  # the first picture tells
@@ -103,12 +117,14 @@ class Workers:
         for child in ending:
             child.end()
 
-    def _asked(self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None) -> Any:
+    def _asked(
+        self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None
+    ) -> Any:
         request = (task, path.absolute(), MOST_PIXELS if max_pixels is None else max_pixels, max_bytes)
         with self._seats[task]:
             child = self._take(path.name)
             try:
-                answer = self._conversation(child, request)
+                answer = self._conversation(child, request, folder)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise child.last_word(path.name) from error
             except MemoryError as error:
@@ -135,7 +151,7 @@ class Workers:
         except OSError as error:
             raise PictureError("picture_no_reader", name=name) from error
 
-    def _conversation(self, child: _Child, request: tuple[Any, ...]) -> Any:
+    def _conversation(self, child: _Child, request: tuple[Any, ...], folder: Path | None) -> Any:
         """The answer to a request: Facts, a Picture, or the PictureError that it failed with."""
         child.get_ready()
         child.send(request)
@@ -146,8 +162,8 @@ class Workers:
         with self._memory(answer) as granted:
             child.send(granted)
             with child.within(answer.seconds):
-                facts = child.receive()
-                return facts if isinstance(facts, PictureError) else _picture(facts, answer, child)
+                announced = child.receive()
+                return announced if isinstance(announced, PictureError) else _picture(announced, answer, child, folder)
 
     @contextmanager
     def _memory(self, need: Need) -> Iterator[bool]:
@@ -258,14 +274,74 @@ class _Child:
         self._process.kill()
 
 
-def _picture(facts: dict[str, Any], need: Need, child: _Child) -> Picture:
-    """The picture whose pixels follow, if they are as many as its header announced."""
-    for name, (shape, dtype) in facts.pop("arrays").items():
-        channels = (3,) if name == "rgb" else ()
-        if shape[2:] != channels or shape[0] * shape[1] != need.pixels:
-            raise ValueError(f"{name} {shape} is not what was announced")
-        facts[name] = child.receive_array(shape, np.dtype(dtype).name)
-    return Picture(**facts)
+class _Arriving:
+    """Rows [n, ...] of pixels on their way into an array: in memory, or where they are many in a file that is mapped.
+
+    The system may take back the memory of a mapped file. It has no name, and vanishes with the last who holds the
+    array, also when the process is killed. Raises StorageError.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, folder: Path | None):
+        self._shape, self._dtype, self._row = shape, dtype, 0
+        self._size = math.prod(shape) * np.dtype(dtype).itemsize
+        self._values, self._file = None, None
+        self._folder = folder or Path(tempfile.gettempdir())
+        if self._size <= IN_MEMORY:
+            self._values = np.empty(shape, dtype)
+            return
+        with self._explained():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            check_room(self._folder, self._size)
+            self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
+
+    def add(self, rows: np.ndarray) -> None:
+        if self._file is not None:
+            with self._explained():
+                self._file.write(np.ascontiguousarray(rows).data)
+        elif self._values is not None:
+            self._values[self._row : self._row + len(rows)] = rows
+            self._row += len(rows)
+
+    def filled(self) -> np.ndarray:
+        """The array, once it has all of its rows."""
+        if self._file is None:
+            assert self._values is not None
+            return self._values
+        with self._explained(), self._file as file:
+            file.flush()
+            # a private mapping: what is written into the array goes to memory, never to a disk that may be full
+            mapped = mmap.mmap(file.fileno(), self._size, access=mmap.ACCESS_COPY)
+        return np.frombuffer(mapped, self._dtype).reshape(self._shape)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explained(self._folder / "temporary", error) from error
+
+
+def _picture(announced: tuple[Any, ...], need: Need, child: _Child, folder: Path | None) -> Picture | PictureError:
+    """The picture whose pixels follow, if they are as many as its header announced, or what is said in their stead."""
+    (height, width, channels), dtype, facts = announced
+    if height * width != need.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
+        raise ValueError(f"{height} x {width} x {channels} is not what was announced")
+    rgb = _Arriving((height, width, 3), dtype, folder)
+    alpha = _Arriving((height, width), dtype, folder) if channels == 4 else None
+    left = height
+    while count := child.receive():
+        if isinstance(count, PictureError):
+            return count
+        if not 0 < count <= left:
+            raise ValueError(f"{count} rows are not what was announced")
+        left -= count
+        strip = child.receive_array((count, width, channels), dtype)
+        rgb.add(strip[..., :3])
+        if alpha is not None:
+            alpha.add(strip[..., 3])
+    if left:
+        raise ValueError(f"{left} rows are missing")
+    return Picture(**facts, rgb=rgb.filled(), alpha=alpha.filled() if alpha else None)
 
 
 def _widen(pipe: int) -> None:

@@ -57,8 +57,8 @@ class Previews:
 
     def picture(self, path: Path) -> Picture:
         """The decoded picture file, from memory if it is still there. Raises PictureError."""
-        limits = self._limits
-        return self._kept.picture(path, lambda: read_picture(path, max_pixels=limits.pixels, max_bytes=limits.bytes))
+        told = {"max_pixels": self._limits.pixels, "max_bytes": self._limits.bytes}
+        return self._kept.picture(path, lambda: read_picture(path, **told, folder=self._enhancer.tasks.folder))
 
     def run(self, picture: Picture, settings: Settings, **square: Any) -> Preview:
         """A preview as the enhancer makes it, told of. Raises EnhanceError."""

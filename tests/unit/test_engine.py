@@ -177,3 +177,37 @@ def test_the_kernels_of_one_direction_are_not_used_for_the_other(photo):
     enlarge(engine, portrait)
 
     assert np.array_equal(enlarge(engine, landscape), enlarge(other, landscape))
+
+
+def made_of(rows: np.ndarray) -> np.ndarray:
+    """A portrait that is these rows over and over."""
+    return np.ascontiguousarray(np.tile(rows, (160 // len(rows), 1, 1)))
+
+
+FLAT = made_of(np.full((1, 24, 3), (90, 140, 200), np.uint8))
+GRADIENT = made_of(np.linspace((20, 90, 200), (250, 100, 10), 24).astype(np.uint8)[None])
+TEXTURE = made_of(np.random.default_rng(3).integers(60, 190, (8, 24, 3), dtype=np.uint8))
+
+
+def steps(strips: list[np.ndarray], period: int) -> np.ndarray:
+    """How much each output row differs from the one that shows the same rows above it; not near the picture's ends."""
+    whole = np.concatenate(strips).astype(int)
+    return np.abs(whole[4 * period :] - whole[: -4 * period]).max((1, 2))[100:-100]
+
+
+@pytest.mark.parametrize("rows", [8, 13, 40])
+@pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
+def test_no_step_is_seen_where_strips_meet(engine, monkeypatch, picture, period, rows):
+    monkeypatch.setattr("enhance.inference.rows.strip_rows", lambda *_: rows)
+
+    strips = list(engine.stream(picture, FAST))
+
+    assert {len(strip) for strip in strips[1:-1]} == {4 * rows}
+    assert steps(strips, period).max() <= 1  # of rounding, as everywhere
+
+
+@pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
+def test_a_step_would_be_seen_if_strips_did_not_know_their_neighbours(engine, picture, period):
+    alone = [enlarge(engine, picture[first : first + 40]) for first in range(0, 160, 40)]
+
+    assert steps(alone, period).max() > 3

@@ -32,7 +32,7 @@ import ctypes, os, time
 import cv2
 import numpy as np
 from enhance.picture import decode
-usual_header, usual_pixels = decode.read_header, decode._pillow_pixels
+usual_header, usual_pixels = decode.read_header, decode.pillow_pixels
 decode._SECONDS = 1.5
 
 def read_header(file, **options):
@@ -42,7 +42,7 @@ def read_header(file, **options):
         time.sleep(600)
     return usual_header(file, **options)
 
-def pillow_pixels(header, data):
+def pillow_pixels(header, file):
     if name.startswith("stalls"):
         time.sleep(600)
     if name.startswith("crashes"):
@@ -51,9 +51,9 @@ def pillow_pixels(header, data):
         np.ones(3 << 30, np.uint8)
     if name.startswith("bloats"):
         cv2.resize(np.zeros((9, 9), np.uint8), (60_000, 60_000))
-    return usual_pixels(header, data)
+    return usual_pixels(header, file)
 
-decode.read_header, decode._pillow_pixels = read_header, pillow_pixels
+decode.read_header, decode.pillow_pixels = read_header, pillow_pixels
 decode.serve()
 """
 
@@ -242,7 +242,7 @@ def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path
 
 
 def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
-    monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 40)  # enough for one at a time
+    monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 20)  # enough for one at a time
     widths: list[int] = []
     threads = [threading.Thread(target=lambda: widths.append(read_picture(small).width)) for _ in range(8)]
     for thread in threads:

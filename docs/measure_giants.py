@@ -1,0 +1,116 @@
+"""What very large pictures cost: `.venv/bin/python docs/measure_giants.py` runs them by the command line.
+
+For each it prints the peak of memory of all its processes together: all of it, and what of it the system cannot take
+back (the rest is of files, as the libraries and a mapped picture are). The results are then read from top to bottom,
+and squares of them compared with previews of the same places. Sizes can be named: `--sizes 2000x40000 1x5000`.
+The largest takes many minutes, and 15 GB of the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from enhance.enhancer import Enhancer
+from enhance.output.finished import PngRows
+from enhance.picture import Picture, read_picture
+
+ROOT = Path(__file__).parents[1]
+SIZES = ("1x5000", "5000x1", "2000x40000", "10000x10000")
+_PRESET, _SQUARE = "anime-fast", 64
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description="Run very large pictures, and say what they cost.")
+    asked.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
+    asked.add_argument("--ending", default=".jpg", help="of the input: .jpg (default), .png or another")
+    asked.add_argument("--more", nargs="+", default=[], help="more options of `enhance run`, without their dashes")
+    asked.add_argument("--folder", type=Path, help="where the files lie meanwhile (default: the system's own place)")
+    options = asked.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for size in options.sizes:
+            width, height = map(int, size.split("x"))
+            source, result = Path(folder, f"input{options.ending}"), Path(folder, "result.png")
+            _draw(source, width, height)
+            more = [f"--{option}" for option in options.more]
+            command = [sys.executable, "-m", "enhance", "run", source, "-o", result, "--preset", _PRESET, *more]
+            peak, kept, seconds = _watched([str(word) for word in command])
+            worst = _largest_difference(source, result)
+            sys.stdout.write(
+                f"{size}{options.ending}: {peak / 1e6:,.0f} MB at the peak, {kept / 1e6:,.0f} MB of it not of files, "
+                f"{seconds:,.0f} s; off by {worst} of 255 at most\n"
+            )
+            sys.stdout.flush()
+            result.unlink()
+
+
+def _draw(path: Path, width: int, height: int) -> None:
+    """Soft spots of colour, as detailed as a photo from near by."""
+    small = max(1, height // 6), max(1, width // 6), 3
+    spots = np.random.default_rng(1).integers(0, 256, small, dtype=np.uint8)
+    Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=92)
+
+
+def _watched(command: Sequence[str]) -> tuple[int, int, float]:
+    """The peaks of memory of the process and its children, in bytes: all, and what is not of files; and the seconds."""
+    started, peak, kept = time.perf_counter(), 0, 0
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        parent = psutil.Process(process.pid)
+        while process.poll() is None:
+            taken = [0, 0]
+            for one in [parent, *_children(parent)]:
+                try:
+                    memory = one.memory_info()
+                except psutil.Error:
+                    continue
+                taken[0] += memory.rss
+                taken[1] += memory.rss - getattr(memory, "shared", 0)
+            peak, kept = max(peak, taken[0]), max(kept, taken[1])
+            time.sleep(0.05)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return peak, kept, time.perf_counter() - started
+
+
+def _children(parent: psutil.Process) -> list[psutil.Process]:
+    try:
+        return parent.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _largest_difference(source: Path, result: Path) -> int:
+    """Between the result and previews of squares of it, in levels; both must be of the same size."""
+    picture, enhancer = read_picture(source), Enhancer()
+    places = sorted((top, left) for top in _places(picture.height) for left in _places(picture.width))
+    with PngRows(result) as rows:
+        if rows.size != (4 * picture.height, 4 * picture.width):
+            raise ValueError(f"{rows.size} came out")
+        differences = [_difference(picture, enhancer, rows, *place) for place in places]
+    return max(differences)
+
+
+def _places(length: int) -> list[int]:
+    return sorted({0, max(0, length // 2 - _SQUARE), max(0, length - _SQUARE)})
+
+
+def _difference(picture: Picture, enhancer: Enhancer, rows: PngRows, top: int, left: int) -> int:
+    preview = enhancer.preview(picture, _PRESET, x=left + _SQUARE / 2, y=top + _SQUARE / 2, size=_SQUARE)
+    box = preview.piece.box
+    part = rows.rows(4 * box.top, 4 * (box.top + box.height))[:, 4 * box.left : 4 * (box.left + box.width)]
+    return int(np.abs(part.astype(int) - preview.after[..., :3]).max())
+
+
+if __name__ == "__main__":
+    main()

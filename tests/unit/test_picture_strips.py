@@ -1,0 +1,195 @@
+"""Pixels come by strips: the same as at once, in little memory, and in a file that vanishes where they are many."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from enhance.errors import PictureError, StorageError
+from enhance.picture import colour, decode, read_picture, worker
+from enhance.picture.chunks import make_chunk
+from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved, tiff
+
+PHOTO = Image.fromarray(skimage.data.astronaut()[100:161, 180:271])
+CLEAR = PHOTO.copy()
+CLEAR.putalpha(Image.fromarray((np.indices((61, 91)).sum(0) // 9 % 3 * 100).astype(np.uint8)))
+GREY = PHOTO.convert("L")
+DEEP = np.asarray(CLEAR).astype(np.uint16) * 257
+KEY = make_chunk(b"tRNS", np.asarray(DEEP[30, 40, :3], ">u2").tobytes())
+KINDS = {
+    "jpeg": saved(PHOTO, "JPEG"),
+    "grey jpeg": saved(GREY, "JPEG"),
+    "cmyk jpeg": saved(PHOTO.convert("CMYK"), "JPEG", icc_profile=cmyk_profile()),
+    "png": saved(PHOTO, "PNG"),
+    "png with alpha": saved(CLEAR, "PNG"),
+    "grey png": saved(GREY, "PNG"),
+    "grey png with alpha": saved(CLEAR.convert("LA"), "PNG"),
+    "grey png in colour": saved(GREY, "PNG", icc_profile=rgb_profile()),
+    "png with a transparent colour": saved(PHOTO, "PNG", transparency=PHOTO.getpixel((40, 30))),
+    "palette png": saved(PHOTO.quantize(40), "PNG", transparency=3),
+    "bits of a png": saved(PHOTO.convert("1"), "PNG"),
+    "deep png": png(DEEP[..., :3], 2),
+    "deep png with alpha": png(DEEP, 6),
+    "deep grey png with alpha": png(DEEP[..., [0, 3]], 4),
+    "deep png with a transparent colour": png(DEEP[..., :3], 2, before_pixels=KEY),
+    "webp": saved(CLEAR, "WEBP"),
+    "avif": saved(CLEAR, "AVIF"),
+    "gif": saved(PHOTO, "GIF"),
+    "bmp": saved(PHOTO, "BMP"),
+    "tiff": saved(CLEAR, "TIFF", compression="tiff_lzw"),
+    "cmyk tiff": saved(PHOTO.convert("CMYK"), "TIFF"),
+    "deep tiff": tiff(DEEP, 2, extra_sample=1),
+    "tiff of floats": tiff(DEEP[..., :3] / 65535, 2),
+}
+TURNED = {
+    f"{kind} turned {turn}": data
+    for turn in range(2, 9)
+    for kind, data in (
+        ("jpeg", saved(PHOTO, "JPEG", exif=b"Exif\0\0" + exif_block(turn))),
+        ("png", saved(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(turn))),
+        ("deep png", png(DEEP, 6, before_pixels=make_chunk(b"eXIf", exif_block(turn)))),
+        ("deep tiff", tiff(DEEP, 2, orientation=turn)),
+    )
+}
+
+
+def strips_of(path: Path) -> list[np.ndarray]:
+    return list(decode.decode(path, 1_000_000, None, lambda need: None).strips)
+
+
+@pytest.mark.parametrize("kind", KINDS | TURNED)
+def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatch, kind: str):
+    path = tmp_path / "picture"
+    path.write_bytes((KINDS | TURNED)[kind])
+    (whole,) = strips_of(path)
+
+    for rows in (1, 7):
+        monkeypatch.setattr(decode, "_STRIP_PIXELS", rows * whole.shape[1])
+        monkeypatch.setattr(decode, "BLOCK", rows)  # of pictures with alpha,
+        monkeypatch.setattr(decode, "bled", lambda strips: strips)  # where what bleeds looks beyond its strip
+        strips = strips_of(path)
+        assert {len(strip) for strip in strips[:-1]} == {rows}
+        seen = whole[..., -1:] > 0 if whole.shape[2] == 4 else True
+        assert np.array_equal(np.concatenate(strips) * seen, whole * seen)
+
+
+def test_what_bleeds_is_the_same_in_blocks_as_in_a_window_around_each(monkeypatch):
+    monkeypatch.setattr(colour, "BLOCK", 4)
+    random = np.random.default_rng(5)
+    picture = random.integers(1, 256, (50, 9, 4), dtype=np.uint8)
+    picture[..., 3] *= random.random((50, 9)) < 0.2
+    blocks = [picture[top : top + 4].copy() for top in range(0, 50, 4)]
+
+    joined = np.concatenate(list(colour.bled(blocks)))
+
+    for top in range(0, 50, 8):
+        window = picture[max(0, top - 4) : top + 12].copy()
+        colour._bleed(window, min(top, 4), min(top, 4) + 8)
+        assert np.array_equal(joined[top : top + 8], window[min(top, 4) :][:8])
+    assert (joined[..., 3] == picture[..., 3]).all()
+
+
+def test_a_large_picture_lies_in_a_file_that_has_no_name_and_vanishes_with_it(tmp_path: Path, monkeypatch):
+    path, folder = tmp_path / "photo.png", tmp_path / "room"
+    CLEAR.save(path)
+    small = read_picture(path)
+    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+
+    picture = read_picture(path, folder=folder)
+
+    assert np.array_equal(picture.rgb, small.rgb)
+    assert np.array_equal(picture.alpha, small.alpha)  # type: ignore[arg-type]
+    assert list(folder.iterdir()) == []
+    if sys.platform == "linux":
+        assert mapped_from(folder) == 2
+        picture.rgb[0] = 1  # is nobody else's: not written to the disk
+        del picture
+        gc.collect()
+        assert mapped_from(folder) == 0
+
+
+def mapped_from(folder: Path) -> int:
+    return sum(str(folder) in line for line in Path("/proc/self/maps").read_text().splitlines())
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_the_next_picture_is_read(tmp_path: Path, monkeypatch):
+    path = tmp_path / "photo.png"
+    PHOTO.save(path)
+    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    of_python = tempfile.TemporaryFile
+
+    class Full:
+        def __init__(self, **options: Any):
+            self._file = of_python(**options)
+
+        def write(self, data: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    with pytest.raises(StorageError, match="the disk is full") as caught:
+        read_picture(path, folder=tmp_path)
+    assert caught.value.key == "disk_full"
+    monkeypatch.setattr(tempfile, "TemporaryFile", of_python)
+    assert read_picture(path, folder=tmp_path).width == 91
+
+
+def test_too_little_room_is_said_before_a_pixel_is_written(tmp_path: Path, monkeypatch):
+    path = tmp_path / "photo.png"
+    PHOTO.save(path)
+    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 9}))
+
+    with pytest.raises(StorageError, match="free some space or choose another folder"):
+        read_picture(path, folder=tmp_path)
+
+
+def test_damage_below_the_first_strip_is_said_and_the_next_picture_is_read(tmp_path: Path):
+    noise = np.random.default_rng(1).integers(0, 256, (1400, 1000, 3), dtype=np.uint8)
+    data = png(noise, 2)
+    start = data.index(b"IDAT") + 4
+    cut = data[: start - 8] + make_chunk(b"IDAT", data[start : len(data) - 400_000]) + make_chunk(b"IEND", b"")
+    (tmp_path / "cut.png").write_bytes(cut)
+    (tmp_path / "good.png").write_bytes(data)
+
+    with pytest.raises(PictureError) as caught:
+        read_picture(tmp_path / "cut.png")
+    assert caught.value.key == "picture_cut_off"
+    assert np.array_equal(read_picture(tmp_path / "good.png").rgb, noise)
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from enhance.picture.decode import decode
+
+def peak_after(path):
+    for _ in decode(Path(path), 400_000_000, None, lambda need: None).strips:
+        pass
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+before = peak_after(sys.argv[1])
+print(1024 * (peak_after(sys.argv[2]) - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak")
+@pytest.mark.parametrize(("name", "bytes_of_a_pixel"), [("large.png", 0), ("large.jpg", 4)])
+def test_what_reads_a_picture_never_has_it_whole_in_its_final_form(tmp_path: Path, name: str, bytes_of_a_pixel: int):
+    small, large = tmp_path / f"small{Path(name).suffix}", tmp_path / name
+    Image.new("RGB", (1000, 1000), (9, 99, 200)).save(small)
+    Image.new("RGB", (6000, 4000), (9, 99, 200)).save(large)
+
+    done = subprocess.run([sys.executable, "-c", PEAK, small, large], capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) < 24_000_000 * bytes_of_a_pixel + 48_000_000
