@@ -179,6 +179,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of each worker (default: 1 beside a graphics card, else at most 8)",
     )
+    run.add_argument(
+        "--slabs",
+        type=int,
+        metavar="N",
+        help="into how many parts --ray cuts each picture, for as many workers at once (default: 1 of many or small "
+        "pictures, else as many as pay)",
+    )
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
     compare = commands.add_parser(
@@ -247,11 +254,14 @@ def _runner(options: argparse.Namespace, reporter: _Reporter) -> Iterator[Callab
     from .batch import Running
 
     if options.ray is None:
+        for name in ("ray_workers", "ray_cores", "slabs"):
+            if getattr(options, name) is not None:
+                raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
         yield Running
         return
     from .cluster import Spread, Staffing, reach
 
-    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores)
+    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores, options.slabs)
     with reach(options.ray) as ray:
         yield partial(Spread, ray=ray, wanted=wanted, told=reporter.warn)
 
