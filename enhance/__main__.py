@@ -157,11 +157,14 @@ def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., R
     from .batch import Running
 
     if options.ray is None:
+        for name in ("ray_workers", "ray_cores", "slabs"):
+            if getattr(options, name) is not None:
+                raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
         yield Running
         return
     from .cluster import Spread, Staffing, reach
 
-    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores)
+    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores, options.slabs)
     with reach(options.ray) as ray:
         yield partial(Spread, ray=ray, wanted=wanted, told=reporter.warn)
 

@@ -1,7 +1,8 @@
 """A folder's files over the machines of a Ray cluster: paths travel, pixels do not, and all see the same folders.
 
-This process names and claims the results as it does for a plain run, and each worker makes one file at a time. A file
-whose worker died goes to another one. Ray is imported when it is asked for.
+This process names and claims the results as it does for a plain run, and each worker makes one file at a time. Of few
+large pictures this process makes one after the other, and the workers run its network, each on one slab at a time. What
+a worker had when it died goes to another one. Ray is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -14,19 +15,28 @@ import signal
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .batch import Batch, Item, Running
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
 from .files import part_of, place_whole, sweep
+from .inference import known_graph
+from .inference.network_output import Slab, laid_out, most_slabs
+from .picture import reduced_size
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .inference.engine import LentStep, Loan
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +49,27 @@ _STOP_SECONDS = 4.0
 """How long a worker may take to put its file down; less than what the command line gives to the end."""
 _ALONE_SECONDS = 20.0
 _MOST_DEATHS = 3
-"""So many workers that die of one file are the file's doing."""
+"""So many workers that die of one file, or of one slab, are its doing."""
 _STORE_BYTES = 80 << 20
 """What a local Ray keeps in memory for what travels: the least that it takes."""
 
 
 @dataclass(frozen=True)
 class Staffing:
-    """What is asked of the cluster: so many workers at most (None: as many as fit), and the cores of each."""
+    """What is asked of the cluster: so many workers at most (None: as many as fit), and the cores of each.
+
+    `slabs` is how many every picture is cut into; None where that is decided by its height and the number of workers.
+    """
 
     device: str = "auto"
     precision: str = "auto"
     workers: int | None = None
     cores: int | None = None
+    slabs: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("--ray-workers", self.workers), ("--ray-cores", self.cores)):
+        asked = {"--ray-workers": self.workers, "--ray-cores": self.cores, "--slabs": self.slabs}
+        for name, value in asked.items():
             if value is not None and value < 1:
                 raise SettingsError("cluster_number", name=name, value=value)
 
@@ -68,8 +83,11 @@ class Crew:
     cards: int
 
     @classmethod
-    def on(cls, machines: Sequence[Mapping[str, float]], wanted: Staffing, files: int) -> Crew:
-        """A worker for each card where there are cards, else for each group of cores. Raises EnhanceError."""
+    def on(cls, machines: Sequence[Mapping[str, float]], wanted: Staffing, files: int | None = None) -> Crew:
+        """A worker for each card where there are cards, else for each group of cores; no more than `files`.
+
+        Raises EnhanceError.
+        """
         cores = [int(machine.get("CPU", 0)) for machine in machines]
         cards = [int(machine.get("GPU", 0)) for machine in machines]
         on_cards = any(cards) and wanted.device != "cpu"
@@ -82,7 +100,7 @@ class Crew:
             room = sum(own // each for own in cores)
         if not room:
             raise EnhanceError("cluster_no_room", cores=each, most=max(cores, default=0))
-        return cls(min(room, wanted.workers or room, files), each, int(on_cards))
+        return cls(min(room, wanted.workers or room, files or room), each, int(on_cards))
 
 
 @contextmanager
@@ -157,8 +175,21 @@ class Maker:
         running = Running(self._enhancer, settings, Batch((item,)), self._stop, self._watch, **options)
         return running.run().items[0]
 
+    def make_slab(self, slab: Slab) -> EnhanceError | Slab:
+        """The slab, whose output now lies where it says, or why there is none."""
+
+        def progress(done: int, total: int, left: float | None) -> None:
+            self._share = done / total
+
+        self._share = 0.0
+        try:
+            slab.make(self._enhancer.engine.stream, progress, self._stop)
+        except EnhanceError as error:
+            return error
+        return slab
+
     def share(self) -> float:
-        """How much of the file at work is done, 0..1."""
+        """How much of what is at work is done, 0..1."""
         return self._share
 
     def stop(self) -> None:
@@ -192,8 +223,8 @@ class Worker:
         except self._ray.exceptions.RayActorError as error:
             raise WorkerLost(_reason(error)) from error
 
-    def make(self, item: Item, *values: Any, told: Callable[[float], object], stop: threading.Event) -> Item | None:
-        """The file as it came out; None where it was stopped and did not end in time."""
+    def make(self, what: str, *values: Any, told: Callable[[float], object], stop: threading.Event) -> Any:
+        """What came out; None where it was stopped and did not end in time. `told` hears how much is done."""
         until: list[float] = []
 
         def look() -> bool:
@@ -204,7 +235,7 @@ class Worker:
                 told(self._ray.get(self._actor.share.remote(), timeout=_LOOK_SECONDS))
             return not until or time.monotonic() < until[0]
 
-        return self.ask("make", item, *values, meanwhile=look)
+        return self.ask(what, *values, meanwhile=look)
 
     def dismiss(self) -> None:
         """End it, whatever it does, so that others can have its place."""
@@ -212,65 +243,48 @@ class Worker:
 
 
 @dataclass
-class Spread(Running):
-    """A batch whose files are made by the workers of a cluster, several at once.
+class Shift:
+    """Workers on their way through what there is to do; another one comes for each that dies.
 
-    `told` hears of every worker that dies, or that cannot work while others can.
+    `waits` says whether there is anything left to begin. `work` has a worker do the next thing, and is False where
+    there is none; it raises WorkerLost. Workers must see the `folders`, and `shared` as the folder that this process
+    sees. `told` hears, once, of each that cannot work while others can, and that there is none.
     """
 
-    ray: Any = None
-    wanted: Staffing = field(default_factory=Staffing)
-    told: Callable[[EnhanceError], object] = lambda error: None
+    ray: Any
+    crew: Crew
+    wanted: Staffing
+    data: Path
+    folders: Sequence[Path]
+    shared: Path
+    waits: Callable[[], bool]
+    work: Callable[[Worker], bool]
+    told: Callable[[EnhanceError], object]
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._deaths: Counter[str] = Counter()
-        self._unfit: list[EnhanceError] = []
+        self.unfit: list[EnhanceError] = []
         self._said: set[str] = set()
-        self._left_in: set[Path] = set()
+        self._lock = threading.Lock()
         self._working = 0
 
-    def _work(self) -> None:
-        waiting = [self.batch.items[place] for place in self._places("waiting")]
-        if not waiting:
-            self._next()
-            return
-        machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        self._crew = Crew.on(machines, self.wanted, len(waiting))
-        self._folders = sorted({item.source.absolute().parent for item in waiting})
-        with self._proof(waiting[0]), ThreadPoolExecutor(self._crew.count) as threads:
-            served = [threads.submit(self._serve) for _ in range(self._crew.count)]
-            try:
-                while wait(served, timeout=_ALONE_SECONDS).not_done:
-                    self._report_on_workers()
-            except BaseException:
-                self.stop.set()
-                raise
-            finally:
-                for folder in self._left_in:
-                    sweep(folder)
-        for one in served:
-            one.result()
-        if self.stop.is_set():
-            self._next()
-        elif self._places("waiting"):
-            raise self._unfit[0]
-        self._report_on_workers()
+    @contextmanager
+    def begun(self) -> Iterator[list[Future[None]]]:
+        """The workers at work, each until nothing is left to begin; they are waited for."""
+        with self._proof(), ThreadPoolExecutor(self.crew.count) as threads:
+            yield [threads.submit(self._serve) for _ in range(self.crew.count)]
 
-    def _report_on_workers(self) -> None:
-        """Tell of those that cannot work, while others can, and that there is none yet; everything once."""
-        alone = [] if self._working or not self._places("waiting") else [EnhanceError("cluster_waiting")]
-        for error in alone or self._unfit:
+    def report(self) -> None:
+        """Tell of what hinders, which has not been told yet."""
+        alone = [] if self._working or not self.waits() else [EnhanceError("cluster_waiting")]
+        for error in alone or self.unfit:
             if str(error) not in self._said:
                 self._said.add(str(error))
                 self.told(error)
 
     @contextmanager
-    def _proof(self, first: Item) -> Iterator[None]:
-        """A file in the folder of the results, by which a worker knows that it is the same folder."""
-        folder = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
-        folder = first.output.parent if first.output else folder
-        self._secret, self._seen_by = secrets.token_hex(16), part_of(folder.absolute() / "proof")
+    def _proof(self) -> Iterator[None]:
+        """A file by which a worker knows that a folder is the same as here."""
+        self._secret, self._seen_by = secrets.token_hex(16), part_of(self.shared / "proof")
         place_whole(self._seen_by, lambda temporary: temporary.write_text(self._secret, "utf-8"))
         try:
             yield
@@ -279,11 +293,11 @@ class Spread(Running):
                 self._seen_by.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        """Keep one worker busy until nothing waits, and another one when it dies."""
+        """Keep one worker busy, and another one when it dies."""
         while worker := self._engaged():
             try:
-                while (place := self._next()) is not None:
-                    self._hand(place, worker)
+                while self.work(worker):
+                    pass
                 return
             except WorkerLost:
                 continue
@@ -297,15 +311,11 @@ class Spread(Running):
 
     def _engaged(self) -> Worker | None:
         """A worker that is ready; None where none can work here, or nothing waits any more."""
-
-        def needed() -> bool:
-            return not self.stop.is_set() and bool(self._places("waiting"))
-
         answer = None
         for _ in range(_MOST_DEATHS):  # at its start one may be killed for want of memory that is there again later
-            worker = Worker(self.ray, self._crew, self.wanted, self.enhancer.tasks.folder)
+            worker = Worker(self.ray, self.crew, self.wanted, self.data)
             try:
-                answer = worker.ask("look", self._seen_by, self._secret, self._folders, meanwhile=needed)
+                answer = worker.ask("look", self._seen_by, self._secret, self.folders, meanwhile=self.waits)
             except (WorkerLost, self.ray.exceptions.RayError) as lost:
                 worker.dismiss()
                 answer = EnhanceError("cluster_no_start", reason=_reason(lost))
@@ -316,8 +326,201 @@ class Spread(Running):
             worker.dismiss()
             break
         if answer is not None:
-            self._unfit.append(answer)
+            self.unfit.append(answer)
         return None
+
+
+class Making:
+    """One picture's slabs on their way over the workers, and the strips of its output as these are ready.
+
+    `joined` is for the thread that wants the output, `waits` and `work` are for those of a `Shift`.
+    """
+
+    def __init__(self, slabs: Sequence[Slab], told: Callable[[EnhanceError], object]):
+        self._slabs, self._told = slabs, told
+        self._waiting, self._made = deque(range(len(slabs))), set[int]()
+        self._shares, self._deaths = [0.0] * len(slabs), Counter[int]()
+        self._stop, self._failed = threading.Event(), list[EnhanceError]()
+
+    def waits(self) -> bool:
+        return bool(self._waiting) and not self._stop.is_set()
+
+    def work(self, worker: Worker) -> bool:
+        """Have the worker make the next slab; False where none waits. Raises WorkerLost."""
+        try:
+            place = self._waiting.popleft()
+        except IndexError:
+            return False
+        try:
+            told = partial(self._shares.__setitem__, place)
+            made = worker.make("make_slab", self._slabs[place], told=told, stop=self._stop)
+        except WorkerLost:
+            self._lose(place)
+            raise
+        except Exception:
+            log.exception("A worker failed")
+            made = EnhanceError("unexpected")
+        if isinstance(made, EnhanceError):
+            self._failed.append(made)
+        elif made is not None:
+            self._shares[place] = 1.0
+            self._made.add(place)
+        return self.waits()
+
+    def _lose(self, place: int) -> None:
+        self._deaths[place] += 1
+        if self._deaths[place] < _MOST_DEATHS:
+            self._waiting.appendleft(place)
+            self._told(EnhanceError("cluster_slab_lost", place=place + 1, count=len(self._slabs)))
+        else:
+            self._failed.append(EnhanceError("cluster_died", count=_MOST_DEATHS))
+
+    def joined(self, shift: Shift, expected: float) -> Generator[LentStep, None, None]:
+        """The strips of all slabs in their order; `expected` are the seconds that one worker would take for all."""
+        from .inference.engine import LentStep
+        from .inference.steps import Clock
+
+        started, nothing = time.perf_counter(), np.empty((0, 0, 3), np.uint8)
+        clock = Clock(sum(slab.height for slab in self._slabs), expected / shift.crew.count)
+
+        def step(strip: np.ndarray) -> LentStep:
+            return LentStep(strip, clock.read(self._share()), time.perf_counter() - started)
+
+        with shift.begun() as served:
+            try:
+                for place, slab in enumerate(self._slabs):
+                    for _ in self._until_made(place, shift, served):
+                        yield step(nothing)
+                    yield from map(step, slab.strips())
+                shift.report()
+            finally:
+                self._stop.set()
+
+    def _until_made(self, place: int, shift: Shift, served: Sequence[Future[None]]) -> Iterator[None]:
+        """Comes back now and then until the slab is made. Raises EnhanceError where it cannot be."""
+        alone = time.monotonic() + _ALONE_SECONDS
+        while place not in self._made:
+            ended = not wait(served, timeout=_LOOK_SECONDS).not_done
+            if self._failed:
+                raise self._failed[0]
+            if ended and place not in self._made:
+                for one in served:
+                    one.result()
+                raise shift.unfit[0]
+            if time.monotonic() > alone:
+                shift.report()
+            yield
+
+    def _share(self) -> float:
+        done = sum(share * slab.height for share, slab in zip(self._shares, self._slabs, strict=True))
+        return done / sum(slab.height for slab in self._slabs)
+
+
+@dataclass
+class Spread(Running):
+    """A batch that the workers of a cluster make: file by file, several at once, or each picture's slabs at once.
+
+    `told` hears of every worker that dies, or that cannot work while others can.
+    """
+
+    ray: Any = None
+    wanted: Staffing = field(default_factory=Staffing)
+    told: Callable[[EnhanceError], object] = lambda error: None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._deaths: Counter[str] = Counter()
+        self._left_in: set[Path] = set()
+
+    def _work(self) -> None:
+        waiting = [self.batch.items[place] for place in self._places("waiting")]
+        if not waiting:
+            self._next()
+            return
+        machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        data, folder = self.enhancer.tasks.folder, self._folder(waiting[0])
+        if self._cuts(waiting, machines):
+            self.enhancer.lend = partial(self._lend, machines, folder)
+            super()._work()
+            return
+        crew = Crew.on(machines, self.wanted, len(waiting))
+        folders = sorted({item.source.absolute().parent for item in waiting})
+        way = (self._waits, self._make_next, self.told)
+        self._spread(Shift(self.ray, crew, self.wanted, data, folders, folder, *way))
+
+    def _cuts(self, waiting: Sequence[Item], machines: Sequence[Mapping[str, float]]) -> bool:
+        """Whether each picture is cut into slabs: as asked, else where that is sooner than a worker for each.
+
+        With n slabs of the least height one takes 2 / n of the time, and each waits for those before it.
+        """
+        if self.wanted.slabs is not None:
+            return self.wanted.slabs > 1
+        crew = Crew.on(machines, self.wanted)
+        least = 2 * len(waiting)
+        return all(self._slabs_of(item, crew.count) >= least for item in waiting) and self._computes_like(crew)
+
+    def _slabs_of(self, item: Item, room: int) -> int:
+        settings = item.settings or self.settings
+        size = reduced_size(*item.size, settings.reduce) if item.size else (0, 0)
+        return most_slabs(known_graph(settings.model), max(size), room)
+
+    def _computes_like(self, crew: Crew) -> bool:
+        """Whether this process, which chooses the precision then, has a card if the workers have."""
+        from .inference.engine import pick_device
+
+        try:
+            return (pick_device(self.wanted.device).type == "cuda") == bool(crew.cards)
+        except SettingsError:
+            return False
+
+    def _lend(
+        self, machines: Sequence[Mapping[str, float]], folder: Path, loan: Loan
+    ) -> Generator[LentStep | EnhanceError, None, None]:
+        """The network of one picture by the workers, whose files lie in the folder until they are joined."""
+        wanted, graph = replace(self.wanted, precision=loan.precision), known_graph(loan.recipe.model)
+        room, rows = Crew.on(machines, wanted).count, max(loan.rgb.shape[:2])
+        count = wanted.slabs or most_slabs(graph, rows, room)
+        try:
+            with laid_out(loan.rgb, folder, loan.recipe, loan.tile, count) as slabs:
+                making, crew = Making(slabs, self.told), Crew.on(machines, wanted, len(slabs))
+                way = (making.waits, making.work, self.told)
+                shift = Shift(self.ray, crew, wanted, self.enhancer.tasks.folder, (), folder, *way)
+                yield from making.joined(shift, loan.seconds)
+        finally:
+            sweep(folder)
+
+    def _folder(self, first: Item) -> Path:
+        """Where the results go."""
+        folder = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
+        return (first.output.parent if first.output else folder).absolute()
+
+    def _spread(self, shift: Shift) -> None:
+        with shift.begun() as served:
+            try:
+                while wait(served, timeout=_ALONE_SECONDS).not_done:
+                    shift.report()
+            except BaseException:
+                self.stop.set()
+                raise
+            finally:
+                for folder in self._left_in:
+                    sweep(folder)
+        for one in served:
+            one.result()
+        if self.stop.is_set():
+            self._next()
+        elif self._places("waiting"):
+            raise shift.unfit[0]
+        shift.report()
+
+    def _waits(self) -> bool:
+        return not self.stop.is_set() and bool(self._places("waiting"))
+
+    def _make_next(self, worker: Worker) -> bool:
+        place = self._next()
+        if place is not None:
+            self._hand(place, worker)
+        return place is not None
 
     def _hand(self, place: int, worker: Worker) -> None:
         item = self.batch.items[place]
@@ -325,8 +528,9 @@ class Spread(Running):
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
         options = {"max_pixels": self._pixels, "max_bytes": self._bytes, "report": self.report}
         options |= {"encoding": self.encoding}
+        asked, tell = ("make", sent, self.settings, options), (lambda share: self._tell(item, share))
         try:
-            made = worker.make(sent, self.settings, options, told=lambda share: self._tell(item, share), stop=self.stop)
+            made = worker.make(*asked, told=tell, stop=self.stop)
         except WorkerLost:
             self._deaths[item.key] += 1
             self._left_in |= {item.output.parent} if item.output else set()

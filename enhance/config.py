@@ -229,6 +229,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of each worker (default: 1 beside a graphics card, else at most 8)",
     )
+    run.add_argument(
+        "--slabs",
+        type=int,
+        metavar="N",
+        help="into how many parts --ray cuts each picture, for as many workers at once (default: 1 of many or small "
+        "pictures, else as many as pay)",
+    )
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
 

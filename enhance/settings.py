@@ -8,12 +8,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import weights
 
 from .errors import SettingsError
 from .texts import name_of, say
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +118,24 @@ class Recipe:
         return (self.model,) if self.partner is None else (self.model, self.partner)
 
 
+class Changes(TypedDict, total=False):
+    """The settings that can take the place of others, for type checkers: those of `Settings`; None leaves one alone."""
+
+    preset: str | None
+    scale: float | None
+    tuning: bool | None
+    strength: float | None
+    fidelity: float | None
+    denoise: float | None
+    sharpen: float | None
+    saturation: float | None
+    contrast: float | None
+    tile: int | None
+    reduce: int | None
+    long_side: int | None
+    megapixels: float | None
+
+
 @dataclass(frozen=True)
 class Settings:
     """One request's settings. Raises SettingsError when one is unknown, not a number, or out of its range.
@@ -194,13 +215,13 @@ class Settings:
         return Recipe(preset.model, preset.partner, self.denoise)
 
     @classmethod
-    def from_preset(cls, name: str = DEFAULT_PRESET, **changes: object) -> Settings:
+    def from_preset(cls, name: str = DEFAULT_PRESET, **changes: Unpack[Changes]) -> Settings:
         """The settings of the preset called `name`, with those of `changes` in place of its own (None: its own)."""
         preset = find_preset(name)
         own = {one: getattr(preset, one) for one in ("tuning", "denoise", *NEUTRAL)}
         return cls(name, **own).changed(**changes)
 
-    def changed(self, **values: object) -> Settings:
+    def changed(self, **values: Unpack[Changes]) -> Settings:
         """The same settings with the given ones replaced; None leaves one as it is.
 
         With another `reduce` alone the largest scale stays the largest, and another one is cut down to that.

@@ -235,6 +235,18 @@ class Graph:
                 readers[source].append(place)
         return readers
 
+    @property
+    def sight(self) -> int:
+        """How many rows of the picture above and below its own a row of the output depends on; columns likewise."""
+        low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # what is needed of each for row 0
+        for place, node in reversed([*enumerate(self.nodes)]):
+            factor, half = enlargement_of(node), node.size // 2 if isinstance(node, Conv) else 0
+            for source in sources_of(node):
+                low[source] = min(low[source], (low[place] - half) // factor)
+                high[source] = max(high[source], -((-high[place] - half) // factor))
+        ends = [(low[place], high[place]) for place, node in enumerate(self.nodes) if isinstance(node, Input)]
+        return max(max(-first, last - 1) for first, last in ends) * self.unshuffle
+
     def costs(self) -> list[int]:
         """The multiply-adds of each node for one pixel of its own output."""
         return [node.size**2 * self.taken(node) * node.channels if isinstance(node, Conv) else 0 for node in self.nodes]

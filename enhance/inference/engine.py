@@ -51,7 +51,10 @@ class Loan:
 
 @dataclass(frozen=True, eq=False)
 class LentStep:
-    """A strip that comes back of a loan, how far that is as `Progress` takes it, and the seconds until then."""
+    """A strip that comes back of a loan, how far that is as `Progress` takes it, and the seconds until then.
+
+    A strip of no pixels only tells how far it is, and lets the run be stopped.
+    """
 
     strip: np.ndarray
     told: tuple[int, int, float | None]
@@ -168,23 +171,28 @@ class Engine:
         waiting: Waiting | None = None,
         urgent: bool = False,
         aside: bool = False,
+        columns: bool | None = None,
         caller: Hashable = None,
         place: RunPlace | None = None,
     ) -> Generator[np.ndarray, None, None]:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
-        [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the unit of work, no pixel. An `urgent`
-        one gets the device between the steps of a run that is not, and one `aside` takes turns with
-        them; every other waits until the runs before it are done. `waiting` counts the time until then. Runs of several
-        callers take turns; `place` is one near the device, where the caller has it. Raises Cancelled, WeightsError,
-        MemoryShortError.
+        [H * scale, n, 3] from left to right (`streams_columns`); `columns` has a part of a picture go the way of the
+        whole, where nothing is lent. `tile` bounds the unit of work, no pixel. An `urgent` one gets the device between
+        the steps of a run that is not, and one `aside` takes turns with them; every other waits until the runs before
+        it are done. `waiting` counts the time until then. Runs of several callers take turns; `place` is one near the
+        device, where the caller has it. Raises Cancelled, WeightsError, MemoryShortError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
-        strips = self._strips if self._lend is None else self._lent_strips
+        if self._lend is None:
+            across = streams_columns(*rgb.shape[:2]) if columns is None else columns
+            strips = self._strips(rgb, recipe, tile, progress, turn, across)
+        else:
+            strips = self._lent_strips(rgb, recipe, tile, progress, turn)
         with nullcontext() if urgent or aside else self._runs.run(turn, place):
-            yield from strips(rgb, recipe, tile, progress, turn)
+            yield from strips
 
     def enlarge(self, rgb: np.ndarray, model: str | Recipe, **options: Any) -> np.ndarray:
         """The network's whole output [H * scale, W * scale, 3]; arguments, types and errors are those of `stream`."""
@@ -206,8 +214,8 @@ class Engine:
         tile: int,
         progress: Progress | None,
         turn: Turn,
+        columns: bool,
     ) -> Generator[np.ndarray, None, None]:
-        columns = streams_columns(rgb.shape[0], rgb.shape[1])
         picture = rgb.transpose(1, 0, 2) if columns else rgb
         levels = np.iinfo(rgb.dtype).max
         dtype = PRECISIONS[self.precision(8 if levels == 255 else 16, recipe.model)]
@@ -253,7 +261,8 @@ class Engine:
                 busy = step.seconds
                 if progress is not None:
                     progress(*step.told)
-                yield step.strip
+                if step.strip.size:
+                    yield step.strip
         self._speed.record(*paced, pixels, busy)
 
     def _paced_at(self, precision: str) -> torch.dtype:

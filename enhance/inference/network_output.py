@@ -3,6 +3,9 @@
 Strips arrive along the longer side, rows are read from top to bottom: for a landscape picture the two cross. Every
 strip is stored as one block, so that reading rows takes one contiguous piece of each block. A kept file is the blocks
 one after another, a JSON line that says where they start, and the length of that line.
+
+Several workers make the output of one large picture slab by slab, each from as many rows more than its own as the
+network sees. So every row is made from all that counts for it, and the slabs join without a seam.
 """
 
 from __future__ import annotations
@@ -12,18 +15,31 @@ import os
 import struct
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from ..errors import StorageError
-from ..files import PartFile, check_room, explained
+from ..files import PartFile, check_room, explained, part_of
+from ..settings import Recipe
+from . import known_graph
+
+if TYPE_CHECKING:
+    from weights.graphs import Graph
+
+    from .turns import Progress
 
 IN_MEMORY = 256 << 20
 """The bytes up to which an output is kept in memory, not on the disk."""
+_BLOCK_BYTES = 16 << 20
+"""How much is copied at once."""
+_LEAST_SLAB = 2
+"""So many times as high as a network sees is a slab at least: what is made twice is then at most as much again."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -207,3 +223,105 @@ class NetworkOutput:
         except OSError as error:  # also where rows that still wait in the buffer find no room
             raise explained(self._place, error) from error
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A part of a picture: the network's output of its rows [first, last), from the rows [top, bottom) that count.
+
+    Rows are those along which the strips of the whole arrive: columns, where `columns` says so. The `picture` is a kept
+    file of them, and so will be the `output`.
+    """
+
+    first: int
+    last: int
+    top: int
+    bottom: int
+    columns: bool
+    picture: Path
+    output: Path
+    recipe: Recipe
+    tile: int
+
+    @property
+    def height(self) -> int:
+        return self.last - self.first
+
+    def make(
+        self,
+        stream: Callable[..., Generator[np.ndarray, None, None]],
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Write the output's file by an engine's `stream`, whose arguments and errors are those; also StorageError."""
+        scale = known_graph(self.recipe.model).scale
+        begin, end, made = scale * (self.first - self.top), scale * (self.last - self.top), 0
+        with NetworkOutput.open(self.picture) as picture:
+            rgb = self._turned(picture.rows(self.top, self.bottom))
+            shape = OutputShape(scale * self.height, scale * picture.width, picture.shape.dtype, columns=False)
+        strips = stream(rgb, self.recipe, tile=self.tile, progress=progress, stop=stop, columns=self.columns)
+        with closing(strips), NetworkOutput.create(shape, path=self.output) as output:
+            for strip in strips:
+                rows = self._turned(strip)
+                own = rows[max(begin - made, 0) : max(end - made, 0)]
+                made += len(rows)
+                if len(own):
+                    output.add(own)
+                if made >= end:
+                    break
+            output.keep()
+
+    def strips(self) -> Iterator[np.ndarray]:
+        """The output, once it is made, as `Engine.stream` gives it of the whole; its file is gone after the last."""
+        with NetworkOutput.open(self.output) as output:
+            for first, last in _blocks(output.shape):
+                yield self._turned(output.rows(first, last))
+        self.output.unlink(missing_ok=True)
+
+    def _turned(self, rows: np.ndarray) -> np.ndarray:
+        return rows.swapaxes(0, 1) if self.columns else rows
+
+
+@contextmanager
+def laid_out(rgb: np.ndarray, folder: Path, recipe: Recipe, tile: int, count: int) -> Iterator[list[Slab]]:
+    """The picture's `count` slabs (fewer of one of few rows), whose files lie in the folder as long as this lasts.
+
+    Raises StorageError.
+    """
+    columns = streams_columns(*rgb.shape[:2])
+    rows = rgb.swapaxes(0, 1) if columns else rgb
+    shape = OutputShape(len(rows), rows.shape[1], rows.dtype.name, columns=False)
+    picture = part_of(folder / "picture")
+    slabs = [
+        Slab(first, last, top, bottom, columns, picture, part_of(folder / "slab"), recipe, tile)
+        for first, last, top, bottom in cut(len(rows), count, known_graph(recipe.model))
+    ]
+    try:
+        with NetworkOutput.create(shape, path=picture) as file:
+            for first, last in _blocks(shape):
+                file.add(rows[first:last])
+            file.keep()
+        yield slabs
+    finally:
+        for path in (picture, *(slab.output for slab in slabs)):
+            path.unlink(missing_ok=True)
+
+
+def cut(rows: int, count: int, graph: Graph) -> list[tuple[int, int, int, int]]:
+    """`first`, `last`, `top` and `bottom` of slabs of about one height, which begin at whole rows of the grid."""
+    fold, sight = graph.unshuffle, graph.sight
+    grid = -(-rows // fold)
+    count = min(count, grid)
+    ends = [min(rows, fold * (grid * place // count)) for place in range(count + 1)]
+    return [(first, last, max(0, first - sight), min(rows, last + sight)) for first, last in pairwise(ends)]
+
+
+def most_slabs(graph: Graph, rows: int, workers: int) -> int:
+    """Into how many slabs a picture of so many rows is cut for so many workers: where each pays, 1 at least."""
+    return max(1, min(workers, rows // (_LEAST_SLAB * graph.sight)))
+
+
+def _blocks(shape: OutputShape) -> list[tuple[int, int]]:
+    """The rows that are copied at once."""
+    size = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
+    return [(first, min(first + size, shape.height)) for first in range(0, shape.height, size)]

@@ -127,7 +127,7 @@ class ControlHandlers:
         card = self._page.controls
         try:
             before = settings_from((*values[:-1], visitor.controls.reduce), visitor.shape)
-            visitor.controls = before.changed(reduce=values[-1])
+            visitor.controls = before.changed(reduce=values[-1])  # type: ignore[arg-type] - which is judged there
         except SettingsError as error:
             return {card.problem: fragments.problem(on_page(language, error))}
         return {

@@ -128,7 +128,7 @@ def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings
     """
     start = Settings.from_preset(query["preset"]) if "preset" in query else remembered
     known = [name for name in CONTROLS[1:] if name not in ("size", "paper", *TAKEN)]
-    given = {name: _value_in_link(query[name]) for name in known if name in query}
+    given: dict[str, Any] = {name: _value_in_link(query[name]) for name in known if name in query}
     if "paper" in query:
         given["long_side"] = side_of_print(query["paper"], None)
     return start.changed(**given)
@@ -194,13 +194,14 @@ def parameter(name: str) -> dict[str, Any]:
     }
 
 
-def settings_called(preset: str, **given: object) -> Settings:
+def settings_called(preset: str, **given: Any) -> Settings:
     """The settings asked for by their names; None stands for the preset's own.
 
     A preset that does not tune by itself does so only when one of its sliders is given. Raises SettingsError.
     """
     tuned = any(given.get(name) is not None for name in TUNED)
-    return Settings.from_preset(preset, **given | {"tuning": False if given.get("tuning") is False else tuned or None})
+    given["tuning"] = False if given.get("tuning") is False else tuned or None
+    return Settings.from_preset(preset, **given)
 
 
 def called(given: Mapping[str, Any]) -> tuple[Settings, Encoding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def _means(
     }
 
 
-def _preset(name: str, **changes: float) -> Settings:
+def _preset(name: str, **changes: Any) -> Settings:
     return Settings.from_preset(name, **changes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -217,7 +218,7 @@ def test_a_size_that_cannot_be_is_said_in_the_words_of_the_page():
         ({"megapixels": 40}, "", "40 megapixels is more than", "百万像素"),
     ):
         with pytest.raises(SettingsError) as caught:
-            result_size(settings.changed(**changes), 282, 376)
+            result_size(settings.changed(**dict[str, Any](changes)), 282, 376)
         said = on_page("en", caught.value, paper)
         assert english in said
         assert chinese in on_page("zh-CN", caught.value, paper)

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
+from PIL import Image
 
-from enhance import EnhanceError
+from enhance import EnhanceError, Enhancer, Settings
 from enhance.__main__ import main
-from enhance.cluster import Crew, Maker, Staffing
+from enhance.batch import Item, plan
+from enhance.cluster import Crew, Maker, Spread, Staffing
 
 from ..api.test_endpoints import wait_until
 from .test_folders import FAST, picture, results
@@ -139,11 +142,59 @@ def once_there(found: Callable[[], set[int]], act: Callable[[int], object]) -> t
 
 
 @pytest.mark.slow
-def test_a_stop_ends_all_workers_in_order(cluster, tmp_path):
+@pytest.mark.parametrize("size", [(60, 200), (200, 60)], ids=["landscape", "portrait"])
+def test_the_slabs_of_one_picture_join_into_the_file_of_a_plain_run_also_when_a_worker_is_killed(
+    cluster, tmp_path, capsys, size
+):
+    file, output = picture(tmp_path / "in" / "a.png", 1, 200), tmp_path / "out"
+    Image.open(file).resize(size).save(file)
+    killed = once_there(lambda: makers_in(output), lambda pid: os.kill(pid, signal.SIGKILL))
+
+    status = main(["run", str(file.parent), "-o", str(output), "--slabs=3", *spread(cluster)])
+
+    killed.join()
+    told = capsys.readouterr()
+    assert (status, [one["status"] for one in lines(told.out)]) == (0, ["done"])
+    assert "of 3 is gone; another one makes it" in told.err
+    assert main(["run", str(file), "-o", str(tmp_path / "plain" / "a.png"), *FAST]) == 0
+    assert contents(output) == contents(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted", "cut"),
+    [
+        ([(400, 40)], Staffing("cpu", workers=2), True),
+        ([(40, 400)], Staffing("cpu", workers=2), True),
+        ([(40, 40)], Staffing("cpu", workers=2), False),
+        ([(400, 40)], Staffing("cpu", workers=1), False),
+        ([(400, 40)], Staffing("cpu", workers=2, slabs=1), False),
+        ([(40, 40)], Staffing("cpu", workers=2, slabs=2), True),
+        ([(400, 40)] * 2, Staffing("cpu", workers=4), True),
+        ([(400, 40)] * 3, Staffing("cpu", workers=4), False),
+        ([(400, 40), (40, 40)], Staffing("cpu", workers=4), False),
+    ],
+)
+def test_pictures_are_cut_where_that_is_sooner_than_a_worker_for_each(tmp_path, sizes, wanted, cut):
+    items = [Item(Path(f"{place}.png"), Path(f"{place}.png"), size=size) for place, size in enumerate(sizes)]
+    spread = Spread(Enhancer("cpu", data=tmp_path), Settings.from_preset("anime-fast"), plan(items), wanted=wanted)
+    assert spread._cuts(items, MACHINES) == cut
+
+
+def test_where_only_the_workers_have_cards_no_picture_is_cut_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    items = [Item(Path("a.png"), Path("a.png"), size=(400, 40))]
+    spread = Spread(Enhancer("cpu", data=tmp_path), Settings.from_preset("anime-fast"), plan(items))
+    assert [spread._cuts(items, machines) for machines in (MACHINES, [{"CPU": 32.0}])] == [False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slabs", [1, 3])
+def test_a_stop_ends_all_workers_in_order(cluster, tmp_path, slabs):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 480)
-    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *spread(cluster)]
+    way = [*spread(cluster), f"--slabs={slabs}"]
+    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *way]
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         wait_until(lambda: makers_in(output) - {run.pid})
         makers = [psutil.Process(pid) for pid in makers_in(output) - {run.pid}]
@@ -226,6 +277,12 @@ def test_without_ray_there_is_a_sentence(tmp_path, capsys, monkeypatch):
     assert main(["run", str(picture(tmp_path / "a.png")), "--ray=local", *FAST]) == 2
 
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--slabs", "--ray-workers", "--ray-cores"])
+def test_what_is_said_of_a_cluster_alone_is_refused(tmp_path, capsys, option):
+    assert main(["run", str(picture(tmp_path / "a.png")), option, "2", *FAST]) == 2
+    assert f"{option} is for --ray: add --ray auto" in capsys.readouterr().err
 
 
 def test_ray_is_not_imported_unless_it_is_asked_for():

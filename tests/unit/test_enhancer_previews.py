@@ -229,7 +229,8 @@ def test_the_preview_shows_the_very_pixels_of_the_result_at_every_size(enhancer,
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (5, 3, 1))).save(path)  # 168 x 200
 
-    for size in ({"scale": 2.3}, {"long_side": 455}, {"megapixels": 0.15}, {"long_side": 150}):
+    sizes: list[dict[str, Any]] = [{"scale": 2.3}, {"long_side": 455}, {"megapixels": 0.15}, {"long_side": 150}]
+    for size in sizes:
         settings = RAW.changed(sharpen=0.3, **size)
         preview = enhancer.preview(path, settings, x=71, y=97, size=40)
         result = enhancer.run(path, settings, preview=preview)

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from enhance.scenes.face_detection import Face
 from enhance.scenes.faces import Portraits
 from enhance.scenes.gfpgan import TEMPLATE
 
-PLAIN = {"sharpen": 0, "saturation": 1, "contrast": 1}
+PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 
 @pytest.fixture

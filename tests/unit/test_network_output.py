@@ -9,7 +9,10 @@ import pytest
 
 from enhance.errors import StorageError
 from enhance.files import PartFile
-from enhance.inference.network_output import NetworkOutput, OutputShape
+from enhance.inference.engine import Engine
+from enhance.inference.network_output import NetworkOutput, OutputShape, cut, laid_out, most_slabs
+from enhance.settings import Recipe
+from weights.networks import rrdbnet, srvgg
 
 
 def made(dtype, columns: bool, path: Path | None = None) -> NetworkOutput:
@@ -137,3 +140,41 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkey
     with pytest.raises(StorageError, match="disk is full"):
         fill()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(150, 24), (24, 150)], ids=["portrait", "landscape"])
+@pytest.mark.parametrize("model", ["realesr-animevideov3", "span-x4"])
+@pytest.mark.parametrize(("dtype", "precision"), [(np.uint16, "fp32"), (np.uint8, "bf16")])
+def test_the_slabs_of_a_picture_join_into_the_output_of_one_run(size, model, dtype, precision, tmp_path):
+    rgb = np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (*size, 3), dtype)
+    engine = Engine("cpu", precision)
+
+    with laid_out(rgb, tmp_path, Recipe(model), tile=192, count=3) as slabs:
+        for slab in slabs:
+            slab.make(engine.stream)
+        joined = np.concatenate([strip for slab in slabs for strip in slab.strips()], axis=int(size[1] > size[0]))
+
+    apart = np.abs(joined.astype(int) - engine.enlarge(rgb, model))
+    assert apart.max() <= 1  # of 65535 that is 1.5e-5
+    assert np.mean(apart > 0) < 0.01
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("fold", "rows"), [(1, 1000), (2, 1000), (2, 1001)])
+def test_slabs_are_the_whole_picture_once_and_see_all_that_counts(fold, rows):
+    graph = rrdbnet(1, unshuffle=fold)
+
+    slabs = cut(rows, 3, graph)
+
+    assert [first for first, *_ in slabs] == [0, *(last for _, last, *_ in slabs[:-1])]
+    assert slabs[-1][1] == rows
+    assert max(last - first for first, last, *_ in slabs) - min(last - first for first, last, *_ in slabs) <= fold + 1
+    assert all(first % fold == top % fold == 0 for first, _, top, _ in slabs)
+    for first, last, top, bottom in slabs:
+        assert (top, bottom) == (max(0, first - graph.sight), min(rows, last + graph.sight))
+
+
+def test_a_picture_of_few_rows_has_few_slabs_and_one_that_is_not_tall_enough_is_not_cut():
+    graph = srvgg(3)
+    assert len(cut(2, 5, graph)) == 2
+    assert [most_slabs(graph, times * 2 * graph.sight, workers=3) for times in (0, 1, 2, 3, 9)] == [1, 1, 2, 3, 3]

@@ -12,7 +12,7 @@ from enhance.inference.kernels import Kernel, prepare
 from enhance.inference.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
 from enhance.inference.stream import Stream, together
 from weights.graphs import Conv, Graph
-from weights.networks import rrdbnet, srvgg
+from weights.networks import rrdbnet, span, srvgg
 
 
 def bytes_held(stream: Stream) -> int:
@@ -102,6 +102,31 @@ def test_streamed_equals_untiled(network, size, rows, threads):
 
     expected = untiled(state, picture.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     torch.testing.assert_close(streamed, expected, atol=2e-5, rtol=1e-5)
+
+
+SEEING = {
+    "rrdb": rrdbnet(1, features=8, growth=4),
+    "rrdb of pairs of pixels": rrdbnet(1, features=8, growth=4, unshuffle=2),
+    "srvgg": SMALL_SRVGG,
+    "span": span(8),
+}
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_a_row_of_the_output_depends_on_the_rows_in_sight_and_on_no_other(name):
+    graph = SEEING[name]
+    state, fold, sight = random_state(graph), graph.unshuffle, graph.sight
+    row, height = sight + 2 * fold, 2 * sight + 5 * fold
+    picture = torch.rand(height, 3, 3, generator=torch.Generator().manual_seed(1))
+
+    def made(seen: int) -> torch.Tensor:
+        """The output of the row, where all rows but so many above and below it are far too bright to be missed."""
+        other = 1e12 * picture
+        other[row - seen : row + fold + seen] = picture[row - seen : row + fold + seen]
+        return stream(graph, state, other, height)[row * graph.scale : (row + fold) * graph.scale]
+
+    assert torch.equal(made(sight), made(sight + fold))
+    assert not torch.equal(made(sight - fold), made(sight))
 
 
 def test_streaming_across_equals_streaming_down():
