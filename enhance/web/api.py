@@ -218,8 +218,11 @@ class Agents(GradioMCPServer):
         return {"type": "object", "properties": properties, "required": required}, []
 
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
-        """The arguments of a call as Gradio's client takes them. Raises EnhanceError for what is no picture."""
-        return {name: handed_over(name, given) for name, given in value.items()}
+        """The arguments of a call as Gradio's client takes them. Raises ValueError, which says what is no picture."""
+        try:
+            return {name: handed_over(name, given) for name, given in value.items()}
+        except EnhanceError as error:
+            raise ValueError(error.sentence(language_of(self.mcp_server.request_context.request))) from error
 
     def _get_or_create_client(self) -> Client:
         """A client, and by it a session, for each agent: an address, or where there is a login a user's cookie."""
