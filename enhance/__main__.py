@@ -8,7 +8,6 @@ import argparse
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,11 +15,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .config import terminal_language
+from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError, StorageError
 from .settings import PRESETS, RANGES, SIZES, WHOLE, Settings
 from .texts import say
@@ -131,7 +129,7 @@ class _OneLine(logging.Formatter):
 def _parser() -> argparse.ArgumentParser:
     name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
     parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures, exactly.")
-    parser.add_argument("--version", action="version", version=f"enhance {_version()}")
+    parser.add_argument("--version", action="version", version=f"enhance {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders.")
     run.set_defaults(command=_run)
@@ -201,15 +199,6 @@ def _parser() -> argparse.ArgumentParser:
     app.add_argument("--share", action="store_true", help="also at a public address of gradio.live, for a week at most")
     commands.add_parser("weights", help="list, fetch, verify, add and remove model files; see `weights --help`")
     return parser
-
-
-def _version() -> str:
-    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
-    checkout = Path(__file__).parents[1] / "pyproject.toml"
-    if checkout.is_file():
-        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
-        return found
-    return metadata.version("enhance")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,17 @@
-"""Every environment variable, read and checked in one place; the weight files' own are read by `weights`."""
+"""Every environment variable, read and checked in one place, and the page's limits; `weights` reads its own."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
-from .errors import SettingsError
+from .errors import PictureError, SettingsError
 from .texts import DEFAULT_LANGUAGE, spoken
 
 _LAST_PORT = 65_535
@@ -17,6 +20,31 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _SOURCES = re.compile(r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*")
 _SWITCH = re.compile("[01]")
 _SPACES = "'self' https://huggingface.co https://*.hf.space"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page takes: the largest picture in input pixels, the largest file in bytes, and so on.
+
+    `files` may come in one request, of `batch_bytes` together; the JSON of an event has at most `request_bytes`.
+    """
+
+    pixels: int = 100_000_000
+    bytes: int = 200_000_000
+    files: int = 200
+    batch_bytes: int = 2_000_000_000
+    request_bytes: int = 1_000_000
+
+    def check_together(self, files: Iterable[Path]) -> None:
+        """Raises PictureError if a batch has too many files, or too many bytes in all."""
+        sizes = []
+        for file in files:
+            with suppress(OSError):  # the batch itself says what is wrong with a file
+                sizes.append(file.stat().st_size)
+        if len(sizes) > self.files:
+            raise PictureError("too_many_files", limit=self.files)
+        if sum(sizes) > self.batch_bytes:
+            raise PictureError("upload_too_large", limit=f"{self.batch_bytes / 1e6:g}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,12 @@ class Config:
     metrics: bool = False
     zero_gpu: bool = False
 
+    @property
+    def limits(self) -> Limits:
+        """What the page takes by this."""
+        usual = Limits()
+        return Limits(self.max_pixels or usual.pixels, self.max_bytes or usual.bytes)
+
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
     """What the environment (or `environment`) says. Raises SettingsError with one sentence for a bad value."""
@@ -72,6 +106,16 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package spaces reads it
     )
+
+
+@cache
+def version() -> str:
+    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
+    checkout = Path(__file__).parents[1] / "pyproject.toml"
+    if checkout.is_file():
+        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
+        return found
+    return metadata.version("enhance")
 
 
 def terminal_language(environment: Mapping[str, str] | None = None) -> str:
