@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from enhance import Enhancer
 from enhance.web.build import build
-from enhance.web.layout import EXAMPLES
+from enhance.web.fragments import EXAMPLES
 from enhance.web.serving import launch_options
 from tests.ui.conftest import CHROMIUM
 

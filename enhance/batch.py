@@ -315,7 +315,7 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
 
 def for_print(item: Item, settings: Settings, paper: str) -> Item:
     """The file with settings of its own, by which it fills a print on this paper; with none where there is no paper."""
-    own = settings.changed(long_side=long_side_on(paper, *item.size)) if paper and item.size else None
+    own = settings.changed(long_side=long_side_on(paper, item.size)) if paper and item.size else None
     return item if item.settings == own else replace(item, settings=own)
 
 

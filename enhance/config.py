@@ -9,12 +9,14 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from .errors import SettingsError
+from .errors import PictureError, SettingsError
 from .settings import PRESETS, RANGES, WHOLE
 from .texts import DEFAULT_LANGUAGE, spoken
 
@@ -29,6 +31,31 @@ _MORE = {
     "reduce": ", default 1; how many times a soft photo is averaged down first, sizes still count from the input",
 }
 """What the help says of a setting beside its range."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page takes: the largest picture in input pixels, the largest file in bytes, and so on.
+
+    `files` may come in one request, of `batch_bytes` together; the JSON of an event has at most `request_bytes`.
+    """
+
+    pixels: int = 100_000_000
+    bytes: int = 200_000_000
+    files: int = 200
+    batch_bytes: int = 2_000_000_000
+    request_bytes: int = 1_000_000
+
+    def check_together(self, files: Iterable[Path]) -> None:
+        """Raises PictureError if a batch has too many files, or too many bytes in all."""
+        sizes = []
+        for file in files:
+            with suppress(OSError):  # the batch itself says what is wrong with a file
+                sizes.append(file.stat().st_size)
+        if len(sizes) > self.files:
+            raise PictureError("too_many_files", limit=self.files)
+        if sum(sizes) > self.batch_bytes:
+            raise PictureError("upload_too_large", limit=f"{self.batch_bytes / 1e6:g}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,12 @@ class Config:
     metrics: bool = False
     zero_gpu: bool = False
 
+    @property
+    def limits(self) -> Limits:
+        """What the page takes by this."""
+        usual = Limits()
+        return Limits(self.max_pixels or usual.pixels, self.max_bytes or usual.bytes)
+
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
     """What the environment (or `environment`) says. Raises SettingsError with one sentence for a bad value."""
@@ -84,6 +117,16 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package spaces reads it
     )
+
+
+@cache
+def version() -> str:
+    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
+    checkout = Path(__file__).parents[1] / "pyproject.toml"
+    if checkout.is_file():
+        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
+        return found
+    return metadata.version("enhance")
 
 
 def terminal_language(environment: Mapping[str, str] | None = None) -> str:
@@ -162,7 +205,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """What the command line says, the name of the command as `command`; what it cannot say ends the program."""
     name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
     parser = argparse.ArgumentParser(prog=name, description="Enlarge pictures, exactly.")
-    parser.add_argument("--version", action="version", version=f"enhance {_version()}")
+    parser.add_argument("--version", action="version", version=f"enhance {version()}")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
     _add_run(commands.add_parser("run", help="enhance files and folders", description="Enhance files and folders."))
     compare = commands.add_parser(
@@ -238,15 +281,6 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--report", action="store_true", help="a PDF report beside every result")
     run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
-
-
-def _version() -> str:
-    """That of the installed package; that of pyproject.toml where the program runs from its folder."""
-    checkout = Path(__file__).parents[1] / "pyproject.toml"
-    if checkout.is_file():
-        (found,) = re.findall(r'^version = "(.+)"$', checkout.read_text("utf-8"), re.MULTILINE)
-        return found
-    return metadata.version("enhance")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
+_KNOWN_MEMORIES = 256
 
 
 class Enhancer:
@@ -63,6 +65,7 @@ class Enhancer:
         self._engine: Engine | None = None
         self._seconds: dict[str, float] = {}
         self._portraits = Portraits(lambda: inference.ensure(_DETECTOR).path, self._restore_faces)
+        self._memory = lru_cache(_KNOWN_MEMORIES)(lambda _checksum, *asked: self.engine.memory(*asked))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
@@ -296,7 +299,7 @@ class Enhancer:
         """The megabytes that such a run takes at most, of the device or beside what the process holds anyway."""
         settings = settings_of(settings)
         seen = reduced_size(height, width, settings.reduce)
-        network = self.engine.memory(settings.model, *seen, bits, settings.tile)
+        network = self._memory(inference.checksum(settings.model), settings.model, *seen, bits, settings.tile)
         if self.engine.own.type == "cuda":
             return network / 1e6
         channels = 3 * bits // 8

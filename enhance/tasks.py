@@ -331,6 +331,11 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
     return f"{straight(Path(name).stem) or 'picture'}-{size}{ending}"
 
 
+def report_name(info: dict[str, Any]) -> str:
+    """What the report of a finished task is called there: photo-4x-report.pdf of photo.jpg."""
+    return download_name(info["input"]["name"], settings_in(info), "-report.pdf")
+
+
 def count_as_used(path: Path) -> None:
     """Let the file's time of retention start again."""
     with suppress(OSError):

@@ -7,9 +7,11 @@ record of it, and removed after it: whatever ends the program between, the recor
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+log = logging.getLogger(__name__)
+
 RECORD = "own.toml"
 PRESETS = ("gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise", "gentle-2x")
 """Names that the program gives its presets, which a model of one's own cannot have."""
@@ -32,10 +36,28 @@ _HEAD = "# The models that were added with `python -m weights add`; `python -m w
 
 
 def own_models(folder: Path) -> dict[str, Model]:
-    """The models that were added to `folder`, by name, in the order of adding.
+    """The models that were added to `folder`, by name, in the order of adding; none whose name now ships.
 
     Raises ModelFileError when the record of them cannot be understood, WeightsFolderError when it cannot be read.
     """
+    models = _recorded(folder)
+    for name in filter(_ships, models):
+        _tell_of_shadowed(name, folder / RECORD)
+    return {name: model for name, model in models.items() if not _ships(name)}
+
+
+@cache
+def _tell_of_shadowed(name: str, path: Path) -> None:
+    """Said once, not at every look into the record."""
+    log.warning("%s ships with the program now: that one is used, not the one in %s", name, path)
+
+
+def _ships(name: str) -> bool:
+    return name in manifest() or name in PRESETS
+
+
+def _recorded(folder: Path) -> dict[str, Model]:
+    """All that the record names."""
     path = folder / RECORD
     with storage(folder):
         try:
@@ -59,7 +81,7 @@ def check_name(name: str) -> None:
     """Raises ModelFileError for what is no name, or one that a model that ships or a preset has."""
     if not _NAME.fullmatch(name):
         raise ModelFileError("weights_add_no_name", name=name)
-    if name in manifest() or name in PRESETS:
+    if _ships(name):
         raise ModelFileError("weights_add_name_taken", name=name)
 
 
@@ -70,7 +92,7 @@ def keep(model: Model, content: bytes, folder: Path) -> Model:
     folder cannot be written; then nothing is left behind.
     """
     with locked(folder, "own", waiting=lambda: None):
-        models = own_models(folder)
+        models = _recorded(folder)
         held = models.get(model.name)
         if held is not None and _is_whole(folder / held.file, held):
             raise ModelFileError("weights_add_name_taken", name=model.name)
@@ -96,7 +118,7 @@ def forget(name: str, folder: Path) -> Model:
     Raises ModelFileError for a name of none, WeightsFolderError when the folder cannot be written.
     """
     with locked(folder, "own", waiting=lambda: None):
-        models = own_models(folder)
+        models = _recorded(folder)
         model = models.pop(name, None)
         if model is None:
             known = ", ".join(models) or "-"
@@ -122,7 +144,7 @@ def _model(name: str, table: Mapping[str, Any]) -> Model:
     fields = {field: table[field] for field in _FIELDS}
     if not all(type(fields[field]) is kind for field, kind in _FIELDS.items()) or not _NAME.fullmatch(name):
         raise ValueError(f"{name} is no model")
-    if Path(fields["file"]).name != fields["file"] or name in manifest():
+    if Path(fields["file"]).name != fields["file"]:
         raise ValueError(f"{fields['file']} is no file of a model of one's own")
     return Model(name=name, purpose="", licence="", own=True, **fields)
 

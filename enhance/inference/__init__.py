@@ -46,6 +46,12 @@ def locate(name: str) -> Located | None:
         return weights.locate(name)
 
 
+def checksum(name: str) -> str:
+    """The SHA-256 that the file of the model called `name` has to have; another model of that name has another."""
+    with _own_errors():
+        return weights.Store().find(name).sha256
+
+
 def state_dict(located: Located) -> dict[str, torch.Tensor]:
     """The tensors of a located file on the CPU, by official name, as stored.
 

@@ -5,6 +5,7 @@ And pictures beside each other on a sheet, with words below them.
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Sequence
@@ -17,13 +18,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
+from ..files import place_whole
 from ..picture import Picture, read_picture
 from ..texts import broken
 from .finished import PngRows
+from .png import encode_png
 
 LIMIT = 2560
 """The longest side of a rendition in pixels."""
 
+_LISTED = 96
 _STRIP = 128
 _ROUNDING = 1e-6
 _PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -192,6 +196,36 @@ def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) ->
         path = path.with_suffix(".jpg")
         image.save(path, quality=93, subsampling=0, icc_profile=icc)
     return path
+
+
+def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
+    """A picture as a PNG file, whole or not at all; gives its path. Raises StorageError."""
+    content = encode_png(pixels, icc=icc)
+    place_whole(path, lambda part: part.write_bytes(content))
+    return path
+
+
+def data_address(pixels: np.ndarray, limit: int = LIMIT) -> str:
+    """The picture at `limit` px a side or less as a `data:` address: a JPEG, for what a moment or a list shows."""
+    data = io.BytesIO()
+    small = reduce(pixels[..., :3], small_size(pixels.shape[1], pixels.shape[0], limit))
+    Image.fromarray(small).save(data, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def listed_address(path: Path | None) -> str:
+    """The same of a file, as small as a list shows it; empty where there is none that can be read."""
+    if path is None:
+        return ""
+    with suppress(OSError), Image.open(path) as image:
+        return data_address(np.asarray(image.convert("RGB")), _LISTED)
+    return ""
+
+
+def save_address(address: str, place: Path) -> Path:
+    """The picture of such an address as a file at `place`. Raises StorageError."""
+    place_whole(place, lambda part: part.write_bytes(base64.b64decode(address.partition(",")[2])))
+    return place
 
 
 def icc_for_screen(picture: Picture) -> bytes | None:

@@ -80,9 +80,15 @@ def print_size(height: int, width: int, dpi: float = DPI) -> tuple[float, float]
     return height / dpi * _INCH, width / dpi * _INCH
 
 
-def long_side_on(paper: str, height: int, width: int, dpi: float = DPI) -> int:
-    """The pixels of the longer side of a picture of this shape that fills one of `PAPERS`, uncropped."""
+def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = DPI) -> int:
+    """The pixels of the longer side of a picture of this height and width that fills one of `PAPERS`, uncropped.
+
+    Without a shape that of a picture just as long and wide as the paper. Raises SettingsError for an unknown paper.
+    """
+    if paper not in PAPERS:
+        raise SettingsError("paper_unknown", value=paper, papers=", ".join(PAPERS))
     long, short = (side / _INCH * dpi for side in PAPERS[paper])
+    height, width = shape or (short, long)
     return max(1, math.floor(min(long, short * max(height, width) / min(height, width)) + 0.5))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import SettingsError
 from .metadata import CHOICES, Metadata
-from .picture import FLAWLESS, Box, Facts, Flaws, Picture, reduced_size
+from .picture import FLAWLESS, Box, Facts, Flaws, KeptPictures, Picture, reduced_size
 from .worker import inspect, read_picture, warm_up
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Facts",
     "Flaws",
     "Found",
+    "KeptPictures",
     "Listing",
     "Metadata",
     "Picture",

@@ -1,7 +1,10 @@
-"""A decoded picture, what its file's header told, and a rectangle in it."""
+"""A decoded picture, what its file's header told, a rectangle in it, and such pictures kept for a while."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -193,6 +196,53 @@ class Picture:
         """What its pixels take in memory, those of the reduced one with them."""
         own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
         return own + sum(one.kept_bytes for one in list(self._last_reduced.values()))
+
+
+@dataclass(eq=False)
+class _Kept:
+    picture: Picture
+    until: float
+
+
+class KeptPictures:
+    """Decoded pictures that may be needed again in a moment.
+
+    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
+    """
+
+    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
+        self._most_bytes, self._seconds = most_bytes, seconds
+        self._lock = threading.Lock()
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
+        """The picture kept under `key`, else the one that `read` gives."""
+        with self._lock:
+            kept = self._kept.pop(key, None)
+        picture = kept.picture if kept else read()
+        if picture.kept_bytes <= self._most_bytes:
+            self._keep(key, picture)
+        return picture
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def sweep(self) -> None:
+        """Drop what was not used for long."""
+        now = time.monotonic()
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
+
+    def _keep(self, key: Hashable, picture: Picture) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = _Kept(picture, time.monotonic() + self._seconds)
+            while sum(kept.picture.kept_bytes for kept in self._kept.values()) > self._most_bytes:
+                self._kept.pop(next(iter(self._kept)))
 
 
 def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:

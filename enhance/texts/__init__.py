@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -27,6 +27,7 @@ DEFAULT_LANGUAGE = "en"
 _SOURCES = {" (fp16-rounded)": "report_rounded", " (its cache)": "report_from_cache", UNRECORDED: "report_unrecorded"}
 """What `weights` says of a copy behind the name of its source, or in place of it, and the key of that."""
 
+_FEW = 3
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILES = (*sorted(Path(__file__).parent.glob("*.toml")), OF_WEIGHTS)
 
@@ -122,6 +123,21 @@ def say_print(language: str, width: int, height: int, *, short: bool = False) ->
     if short:
         return say(language, "print_size_short", width=across, height=down)
     return say(language, "print_size", width=across, height=down, wide=wide, high=high)
+
+
+def say_bytes(count: int) -> str:
+    """The size of a file, alike in every language: 812 B, 24 kB, 3.1 MB."""
+    if count < 1000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1e3:,.0f} kB"
+    return f"{count / 1e6:,.1f} MB"
+
+
+def say_names(language: str, names: Sequence[str]) -> str:
+    """Names in a sentence; of many the first ones."""
+    said = reduce(lambda names, name: say(language, "names_joined", names=names, name=name), names[:_FEW])
+    return said if len(names) <= _FEW else say(language, "names_more", names=said, n=len(names) - _FEW)
 
 
 def _short(number: float) -> str:

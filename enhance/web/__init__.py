@@ -21,10 +21,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
+from ..inference.turns import DEVICE_THREAD
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
     from ..inference.engine import Engine, Lend, LentStep, Loan
+
+log = logging.getLogger(__name__)
 
 _END_SECONDS = 3.0
 """How long the runs on their way have to let go of their files at the end."""
@@ -72,6 +76,30 @@ def _lender() -> Lend:
     return spaces.GPU(duration=lent_seconds)(lent_steps)
 
 
+def warm_up(enhancer: Enhancer) -> None:
+    """Load PyTorch and measure the device, on the device's thread, while the page is there already."""
+
+    def load() -> None:
+        try:
+            enhancer.time_presets()
+        except Exception as error:  # the first picture tells the visitor
+            log.warning("The engine is not ready: %s", error)
+
+    DEVICE_THREAD.hand_over(load)
+
+
+def stop_all(seconds: float) -> None:
+    """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
+    from .line import GOING
+
+    going = list(GOING)
+    for one in going:
+        one.close()
+    end = time.monotonic() + seconds
+    for one in going:
+        one.wait(max(0.0, end - time.monotonic()))
+
+
 def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     """Serve the page until an exception such as KeyboardInterrupt ends it; then what runs is stopped first.
 
@@ -81,9 +109,8 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     if enhancer.config.zero_gpu:
         enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
-    from .line import stop_all
-    from .metrics import Metrics
-    from .serving import launch_options, quiet_logs, warm_up
+    from .metrics import Metrics, quiet_logs
+    from .serving import launch_options
 
     quiet_logs()
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)

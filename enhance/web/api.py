@@ -26,15 +26,14 @@ from gradio_client.utils import encode_file_path, is_file_obj_with_meta, travers
 
 from ..batch import Item
 from ..errors import EnhanceError, PictureError
-from ..preview import Preview
-from ..tasks import download_name
+from ..output.rendition import icc_for_screen, save_png
+from ..tasks import download_name, report_name
 from ..texts import straight
 from .batch import BATCHES
 from .compare import COMPARISONS, Comparing
 from .guard import handed_over
-from .line import LOOK_SECONDS, Attention, looked_after, tell_files
-from .page_files import Packed, asker_of, check_together, report_name, uploaded
-from .preview import icc_for_screen, save_png
+from .line import Attention, looked_after, tell_files
+from .page_files import Packed, asker_of
 from .run import RUNS, BatchWork, Run
 from .views import Services
 from .wishes import CALLED, SQUARE, USUAL, called, language_of, parameter, square_called
@@ -92,19 +91,14 @@ class Endpoints:
         """
         with self._services.told(request):
             settings, encoding = called(given)
-            picture, attention = uploaded(image), Attention(request)
-            with self._services.line.enter(asker_of(request)) as turn:
-                for ahead in turn.looks(LOOK_SECONDS):
-                    attention.check()
-                    progress(0, desc=f"waiting, {ahead} before it")
-                    yield gr.skip(), gr.skip()
-                with ExitStack() as hold:
-                    made = {"caller": request.session_hash, "encoding": encoding, "hold": hold}
-                    run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
-                    yield from looked_after(run, attention, lambda: run.state.tell(progress))
-                    result = run.result()
-                    name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
-                    file = self._services.outbox.link(result.path, name)
+            picture, attention = _uploaded(image), Attention(request)
+            with self._services.line.enter(asker_of(request)) as turn, ExitStack() as hold:
+                made = {"caller": request.session_hash, "turn": turn, "encoding": encoding, "hold": hold}
+                run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
+                yield from looked_after(run, attention, lambda: run.state.tell(progress))
+                result = run.result()
+                name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
+                file = self._services.outbox.link(result.path, name)
             yield str(file), for_client(self._services.owners.remember(request, result.info))
 
     @_with(*SQUARE, *CALLED)
@@ -116,13 +110,14 @@ class Endpoints:
         """
         with self._services.told(request):
             square, (settings, _) = square_called(given), called(given)
-            path = uploaded(image)
+            path = _uploaded(image)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture = self._services.previews.picture(path)
                 made = self._services.previews.run(picture, settings, **square, caller=request.session_hash)
-            before, after = self._files(made, path)
-            return str(before), str(after), made.info
-        raise AssertionError("told() always raises what it catches")
+            icc, place = icc_for_screen(made.piece.picture), self._services.outbox.place
+            sides = {f"{straight(path.stem)}-{side}.png": getattr(made, side) for side in ("before", "after")}
+            before, after = (str(save_png(pixels, place(name), icc)) for name, pixels in sides.items())
+            return before, after, made.info
 
     @_with(*SQUARE)
     def compare(self, request: gr.Request, image: str | None, progress: gr.Progress = _PROGRESS, **given: Any) -> Gives:
@@ -132,7 +127,7 @@ class Endpoints:
         go first. Cancelling the job stops the engine.
         """
         with self._services.told(request):
-            path, attention = uploaded(image), Attention(request)
+            path, attention = _uploaded(image), Attention(request)
             square, turn = square_called(given), self._services.comparisons.enter(asker_of(request))
             with closing(Comparing(self._services, path, turn, **square, caller=request.session_hash)) as work:
                 yield from looked_after(work, attention, lambda: work.state.tell(progress))
@@ -156,7 +151,7 @@ class Endpoints:
             if not images:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
-            check_together([item.source for item in items], self._services.limits)
+            self._services.limits.check_together(item.source for item in items)
             attention, language = Attention(request), language_of(request)
             asked = self._services, items, settings, language, request.session_hash
             with (
@@ -174,10 +169,8 @@ class Endpoints:
         with self._services.told(request):
             own, told = self._services.owners.check(request, task_id)
             report = self._services.enhancer.report(own, language_of(request), told=told)
-            info = self._services.enhancer.tasks.info(own)
-            name = report_name(info) if info else report.name
-            return str(self._services.outbox.link(report, name))
-        raise AssertionError("told() always raises what it catches")
+            info = self._services.enhancer.tasks.finished(own)
+            return str(self._services.outbox.link(report, report_name(info)))
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:
         """List the presets: name, summary, model, settings, whether each is available here and if not why, and the time
@@ -189,12 +182,12 @@ class Endpoints:
         """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
         return self._services.status()
 
-    def _files(self, preview: Preview, source: Path) -> tuple[Path, Path]:
-        icc, files = icc_for_screen(preview.piece.picture), []
-        for side, pixels in (("before", preview.before), ("after", preview.after)):
-            name = f"{straight(source.stem)}-{side}.png"
-            files.append(save_png(pixels, self._services.outbox.place(name), icc))
-        return files[0], files[1]
+
+def _uploaded(image: str | None) -> Path:
+    """The file that a client sent. Raises PictureError where there is none."""
+    if image:
+        return Path(image)
+    raise PictureError("api_no_picture")
 
 
 class Agents(GradioMCPServer):
@@ -218,8 +211,11 @@ class Agents(GradioMCPServer):
         return {"type": "object", "properties": properties, "required": required}, []
 
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
-        """The arguments of a call as Gradio's client takes them. Raises EnhanceError for what is no picture."""
-        return {name: handed_over(name, given) for name, given in value.items()}
+        """The arguments of a call as Gradio's client takes them. Raises ValueError, which says what is no picture."""
+        try:
+            return {name: handed_over(name, given) for name, given in value.items()}
+        except EnhanceError as error:
+            raise ValueError(error.sentence(language_of(self.mcp_server.request_context.request))) from error
 
     def _get_or_create_client(self) -> Client:
         """A client, and by it a session, for each agent: an address, or where there is a login a user's cookie."""

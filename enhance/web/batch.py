@@ -12,13 +12,13 @@ import gradio as gr
 from ..batch import Batch, Item, titles
 from ..errors import EnhanceError, StorageError
 from ..output.formats import ENDINGS, FORMATS, Encoding
-from ..output.rendition import save_small, save_small_result
+from ..output.rendition import listed_address
 from ..settings import Settings
 from ..tasks import Entry
 from ..texts import name_of, say, say_measured, say_time
 from . import fragments
 from .fragments import escape, file_address, size
-from .history import begin_file, end_of, show_history, small_of
+from .history import begin_file, end_of, show_history
 from .layout import Page
 from .line import LinePlace
 from .page_files import Many, asker_of
@@ -31,9 +31,6 @@ BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": Non
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
 
 _LOOK_SECONDS = 0.3
-_SMALL = 160
-_MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
-"""A larger file has no small picture: it would take longer than is worth it."""
 
 
 class PageBatch(BatchWork):
@@ -92,9 +89,9 @@ class PageBatch(BatchWork):
         if entry is None:
             return
         if item.info:
-            if item.pixels <= _MOST_PIXELS:
-                depict(self._services, self._visitor, item, of_result=False)
-            small = entry.thumbnail or small_of(self._many.pictures.get((item.key, False)))
+            if (item, False) in self._many.lacking([item]):
+                self._many.depict(item, False, self._services.outbox, self._services.limits)
+            small = entry.thumbnail or listed_address(self._many.pictures.get((item.key, False)))
             self._tasks.end(entry, "done", task_id=item.info["task_id"], thumbnail=small)
         else:
             self._tasks.end(entry, end_of(self) if item.state != "failed" else "failed")
@@ -104,7 +101,7 @@ class BatchHandlers:
     """Handlers of the second tab."""
 
     def __init__(self, page: Page, services: Services):
-        self._page, self._card, self._run, self._services = page, page.batch, page.batch.run, services
+        self._page, self._card, self._services = page, page.batch, services
 
     def settings(self, request: gr.Request, *values: object) -> Updates:
         """The settings of the first tab in words, where they are used."""
@@ -122,7 +119,7 @@ class BatchHandlers:
         return {
             self._card.settings: fragments.note(said),
             self._card.metadata: encoding.metadata,
-            self._run.why: _why(visitor, language),
+            self._card.why: _why(visitor, language),
         }
 
     def ask(self, request: gr.Request, *values: object) -> Updates:
@@ -133,8 +130,8 @@ class BatchHandlers:
                 visitor.encoding = encoding_from(values)
                 self.begin(request, visitor, settings_from(values), paper_from(values))
             except EnhanceError as error:
-                why = self._services.reason(language, error, "A batch was refused")
-                return self.show(visitor, language) | {self._run.progress: fragments.problem(why)}
+                why = self._services.problem(language, error, "A batch was refused")
+                return self.show(visitor, language) | {self._card.progress: why}
         return self.show(visitor, language) | {self._card.problem: ""}
 
     def begin(self, request: gr.Request, visitor: Visitor, settings: Settings, paper: str | None = None) -> None:
@@ -163,13 +160,13 @@ class BatchHandlers:
         for _ in work.looks(_LOOK_SECONDS):
             if visitor.batch is not work:
                 return
-            for item, of_result in lacking(visitor):
+            for item, of_result in visitor.many.lacking(visitor.files.items):
                 if of_result:
-                    depict(self._services, visitor, item, of_result)
+                    visitor.many.depict(item, of_result, self._services.outbox, self._services.limits)
             now = [(item.key, item.state) for item in work.batch.items], tuple(visitor.many.pictures.values())
             if (work.batch is shown and now == face) or work.stop.is_set():
                 continue
-            updates = {self._run.progress: self._said(work, language)}
+            updates = {self._card.progress: self._said(work, language)}
             if now != face:
                 updates |= self.cards(visitor, language, always=True)
             if face is None or now[0] != face[0]:
@@ -203,12 +200,12 @@ class BatchHandlers:
             **self.cards(visitor, language, always=True),
             self._card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
             self._card.clear: gr.Button(visible=some and not busy),
-            self._run.progress: "" if work is None else self._said(work, language),
-            self._run.enhance: gr.Button(
+            self._card.progress: "" if work is None else self._said(work, language),
+            self._card.enhance: gr.Button(
                 visible=not busy, interactive=some, variant="secondary" if archive else "primary"
             ),
-            self._run.cancel: gr.Button(visible=busy, interactive=work is None or not work.stop.is_set()),
-            self._run.why: _why(visitor, language),
+            self._card.cancel: gr.Button(visible=busy, interactive=work is None or not work.stop.is_set()),
+            self._card.why: _why(visitor, language),
         }
 
     def _said(self, work: PageBatch, language: str) -> str:
@@ -219,7 +216,7 @@ class BatchHandlers:
         try:
             packed = work.result()
         except Exception as error:
-            return fragments.problem(self._services.reason(language, error, "A batch failed"))
+            return self._services.problem(language, error, "A batch failed")
         said = say(language, "batch_done", **{one: batch.count(one) for one in ("done", "failed", "cancelled")})
         loose = packed.error and say(language, "batch_loose", reason=packed.error)
         return fragments.note(said) + fragments.problem(loose or "")
@@ -263,7 +260,7 @@ def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> s
     figures = ""
     if item.info:
         output, seconds = item.info["output"], item.info["seconds"]["total"]
-        parts = (size(language, output), say_measured(language, seconds))
+        parts = (size(language, output["width"], output["height"]), say_measured(language, seconds))
         figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
     state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
     why = on_page(language, item.error, many.paper if item.settings else "") if item.error else ""
@@ -300,30 +297,3 @@ def _removing(language: str, item: Item) -> str:
 
 def work_of(visitor: Visitor) -> PageBatch | None:
     return visitor.batch if isinstance(visitor.batch, PageBatch) else None
-
-
-def lacking(visitor: Visitor) -> list[tuple[Item, bool]]:
-    """The files that have no small picture yet, and whether it is the result's that is missing."""
-    found = []
-    for item in visitor.files.items:
-        if item.state != "failed" and 0 < item.pixels <= _MOST_PIXELS:
-            found.append((item, False))
-        if item.info and item.info["output"]["width"] * item.info["output"]["height"] <= _MOST_PIXELS_OF_RESULT:
-            found.append((item, True))
-    return [(item, of_result) for item, of_result in found if (item.key, of_result) not in visitor.many.pictures]
-
-
-def depict(services: Services, visitor: Visitor, item: Item, of_result: bool) -> None:
-    """Make a small picture of a file or of its result, once; where that cannot be, there is none."""
-    pictures, limits = visitor.many.pictures, services.limits
-    with visitor.lock:
-        if (item.key, of_result) in pictures:
-            return
-        pictures[item.key, of_result] = None
-    with suppress(EnhanceError, OSError):
-        place = services.outbox.place("small")
-        if of_result and item.png is not None:
-            before = pictures.get((item.key, False))
-            pictures[item.key, True] = save_small_result(item.png, place, _SMALL, before)
-        else:
-            pictures[item.key, False] = save_small(item.source, place, _SMALL, limits.pixels, limits.bytes)

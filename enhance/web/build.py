@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -20,28 +22,21 @@ from .history import HistoryHandlers
 from .layout import Page, build_page
 from .line import WaitingLine
 from .metrics import Metrics
-from .page_files import Outbox, Owners, limits_of
+from .page_files import Outbox, Owners
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
-from .serving import (
-    BROWSER,
-    COPY_LINK,
-    FETCH_FILE,
-    FETCH_REPORT,
-    LOOK_AT_BATCH,
-    LOOK_AT_LISTED,
-    LOOK_AT_PICTURE,
-    NEW_PICTURE,
-    REMEMBER,
-    RUN_ENDED,
-    page_folder,
-)
+from .serving import page_folder, page_texts
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
-from .wishes import SIZED, TAKEN, page_texts
+from .wishes import CONTROLS, SIZED, TAKEN
 
 log = logging.getLogger(__name__)
+
+_BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
+_CONTROLS = json.dumps(CONTROLS)
+_COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
+_REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -61,7 +56,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     config, metrics = enhancer.config, metrics or Metrics()
     for name, value in _NO_STATISTICS.items():
         os.environ.setdefault(name, value)
-    limits = limits_of(config)
+    limits = config.limits
     folder = page_folder(config, enhancer)
     kept = max(1, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
@@ -115,181 +110,186 @@ def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]
     return now_and_then
 
 
+class _Handlers:
+    """What answers the touches of each card, and the browser: what it tells (tab, key, earlier server), and keeps."""
+
+    def __init__(self, page: Page, services: Services):
+        self.browser = [gr.Textbox(visible=False) for _ in range(3)]
+        # what is random by default would end with the server
+        self.remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")
+        self.upload, self.controls = UploadHandlers(page, services), ControlHandlers(page, services)
+        self.run, self.result = RunHandlers(page, services), ResultHandlers(page, services)
+        self.history, self.batch = HistoryHandlers(page, services), BatchHandlers(page, services)
+        self.files = FilesHandlers(page, services, self.batch)
+        self.compare = CompareHandlers(page, services, self.controls)
+
+
 def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
-    upload, controls = UploadHandlers(page, services), ControlHandlers(page, services)
-    run, result = RunHandlers(page, services), ResultHandlers(page, services)
-    opened = _connect_opening(demo, page, controls, upload, run, result)
-    _connect_upload(page, upload, controls, result)
-    _connect_controls(page, upload, controls)
-    _connect_comparison(page, CompareHandlers(page, services, controls), upload)
-    _connect_run(page, run, result)
-    history, batch = HistoryHandlers(page, services), BatchHandlers(page, services)
-    files = FilesHandlers(page, services, batch)
-    _connect_history(page, history, controls, upload, run, result)
-    _connect_batch(page, batch, files, opened)
-    _connect_batches_of_history(page, history, batch, files)
+    to = _Handlers(page, services)
+    opened = _connect_opening(demo, page, to)
+    _connect_upload(page, to)
+    _connect_controls(page, to)
+    _connect_comparison(page, to)
+    _connect_run(page, to)
+    _connect_history(page, to)
+    _connect_batch(page, to, opened)
+    _connect_batches_of_history(page, to)
     demo.unload(services.visitors.leave)
 
 
-def _connect_opening(
-    demo: gr.Blocks,
-    page: Page,
-    controls: ControlHandlers,
-    upload: UploadHandlers,
-    run: RunHandlers,
-    result: ResultHandlers,
-) -> Any:
+def _connect_opening(demo: gr.Blocks, page: Page, to: _Handlers) -> Any:
     """What this tab of the browser had before is there again, and goes on."""
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    opened = demo.load(controls.open, [*page.browser, page.remembered], whole, js=BROWSER, **_LIGHT)
-    opened.then(run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
-    _resume(opened, page, controls, upload, result)
+    opened = demo.load(to.controls.open, [*to.browser, to.remembered], whole, js=_BROWSER, **_LIGHT)
+    opened.then(to.run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
+    _resume(opened, page, to)
     return opened
 
 
-def _resume(event: Any, page: Page, controls: ControlHandlers, upload: UploadHandlers, result: ResultHandlers) -> None:
+def _resume(event: Any, page: Page, to: _Handlers) -> None:
     """After a picture was put on the stage with all that belongs to it: what takes a moment more."""
     values = page.controls.in_order
-    event.then(controls.wake, values, _touched(page), **_SUPERSEDING)
-    event.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
-    event.then(result.place, None, parts(page.run, page.result), **_LIGHT)
+    event.then(to.controls.wake, values, _touched(page), **_SUPERSEDING)
+    event.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    event.then(to.result.place, None, parts(page.run, page.result), **_LIGHT)
 
 
-def _connect_history(
-    page: Page,
-    history: HistoryHandlers,
-    controls: ControlHandlers,
-    upload: UploadHandlers,
-    run: RunHandlers,
-    result: ResultHandlers,
-) -> None:
+def _connect_history(page: Page, to: _Handlers) -> None:
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result)
     listed, outputs = page.result.listed, parts(page.run, page.result)
     waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
-    told: dict[str, Any] = {"js": BROWSER, "api_visibility": "private", **waiting}
-    opened = listed.select(history.open, page.browser, whole, **told)
-    opened.success(None, None, None, js=LOOK_AT_LISTED, **_QUIET)
-    _resume(opened, page, controls, upload, result)
-    loaded = listed.retry(history.go_on, page.browser, whole, **told)
-    loaded.success(None, None, None, js=LOOK_AT_LISTED, **_QUIET)
-    asked = loaded.success(run.ask, page.controls.in_order, outputs, **_LIGHT)
-    asked.success(run.follow, None, outputs, **_QUIET, **RUNS).then(result.place, None, outputs, **_LIGHT)
-    _resume(loaded, page, controls, upload, result)
-    fetched = listed.download(history.file, page.browser, outputs, **told)
-    fetched.success(None, None, None, js=FETCH_REPORT, **_QUIET)
+    told: dict[str, Any] = {"js": _BROWSER, "api_visibility": "private", **waiting}
+    opened = listed.select(to.history.open, to.browser, whole, **told)
+    _in_browser(opened.success, "enhanceLookAt('picture', 'one')")
+    _resume(opened, page, to)
+    loaded = listed.retry(to.history.go_on, to.browser, whole, **told)
+    _in_browser(loaded.success, "enhanceLookAt('picture', 'one')")
+    asked = loaded.success(to.run.ask, page.controls.in_order, outputs, **_LIGHT)
+    asked.success(to.run.follow, None, outputs, **_QUIET, **RUNS).then(to.result.place, None, outputs, **_LIGHT)
+    _resume(loaded, page, to)
+    fetched = listed.download(to.history.file, to.browser, outputs, **told)
+    _in_browser(fetched.success, "enhanceFetchReport()")
 
 
-def _connect_batches_of_history(
-    page: Page, history: HistoryHandlers, batch: BatchHandlers, files: FilesHandlers
-) -> None:
+def _connect_batches_of_history(page: Page, to: _Handlers) -> None:
     listed, outputs = page.result.listed, [*parts(page.batch), *parts(page.result)]
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    told: dict[str, Any] = {"js": BROWSER, **_LIGHT}
-    listed.expand(history.unfold, page.browser, parts(page.result), **told)
-    removed = listed.delete(history.remove, page.browser, parts(page.run, page.result), **told)
-    removed.success(batch.again, None, parts(page.batch), **_LIGHT)
-    begun = listed.submit(files.go_on, page.browser, whole, **told)
-    begun.success(None, None, None, js=LOOK_AT_BATCH, **_QUIET)
-    begun.success(batch.follow, None, outputs, **_QUIET, **BATCHES)
-    begun.success(files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
+    told: dict[str, Any] = {"js": _BROWSER, **_LIGHT}
+    listed.expand(to.history.unfold, to.browser, parts(page.result), **told)
+    removed = listed.delete(to.history.remove, to.browser, parts(page.run, page.result), **told)
+    removed.success(to.batch.again, None, parts(page.batch), **_LIGHT)
+    begun = listed.submit(to.files.go_on, to.browser, whole, **told)
+    _in_browser(begun.success, "enhanceLookAt('batch', 'many')")
+    begun.success(to.batch.follow, None, outputs, **_QUIET, **BATCHES)
+    begun.success(to.files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
 
 
-def _connect_upload(page: Page, upload: UploadHandlers, controls: ControlHandlers, result: ResultHandlers) -> None:
+def _connect_upload(page: Page, to: _Handlers) -> None:
     card, values = page.upload, page.controls.in_order
     outputs = parts(card, page.preview, page.run, page.result, page.controls)
     for event, handler, given in (
-        (card.file.upload, upload.upload, card.file),
-        (card.examples.click, upload.example, card.examples),
+        (card.file.upload, to.upload.upload, card.file),
+        (card.examples.click, to.upload.example, card.examples),
     ):
         chosen = event(handler, [given, *values], outputs, **_LIGHT)
-        chosen.then(None, None, None, js=LOOK_AT_PICTURE, **_QUIET)
-        _follow(chosen, page, upload, controls)
-    page.result.again.click(upload.put_away, None, outputs, js=NEW_PICTURE, **_LIGHT)
-    moved = card.photo.select(upload.move, None, parts(card), trigger_mode="multiple", **_LIGHT)
-    moved.then(controls.preview, values, _touched(page), **_SUPERSEDING)
-    moved.then(result.place, None, parts(page.result), trigger_mode="multiple", **_LIGHT)
-    card.photo.input(upload.pin, None, parts(card), trigger_mode="multiple", **_LIGHT)
+        _in_browser(chosen.then, "enhanceLookAt('picture')")
+        _follow(chosen, page, to)
+    page.result.again.click(to.upload.put_away, None, outputs, js="() => window.enhanceLookAt('chooser')", **_LIGHT)
+    moved = card.photo.select(to.upload.move, None, parts(card), trigger_mode="multiple", **_LIGHT)
+    moved.then(to.controls.preview, values, _touched(page), **_SUPERSEDING)
+    moved.then(to.result.place, None, parts(page.result), trigger_mode="multiple", **_LIGHT)
+    card.photo.input(to.upload.pin, None, parts(card), trigger_mode="multiple", **_LIGHT)
 
 
-def _connect_controls(page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+def _connect_controls(page: Page, to: _Handlers) -> None:
     values, named = page.controls.in_order, page.controls.controls
     cards = parts(page.controls, page.result, page.run)
-    changed = named["preset"].input(controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
-    _follow(changed, page, upload, controls)
-    _follow(page.controls.reset.click(controls.preset, values, cards, **_LIGHT), page, upload, controls)
-    _follow(page.upload.tips.select(controls.take, values, cards, **_LIGHT), page, upload, controls)
-    _follow(named["reduce"].input(controls.reduce, values, cards, **_LIGHT), page, upload, controls)  # type: ignore[attr-defined]
+    changed = named["preset"].input(to.controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
+    _follow(changed, page, to)
+    _follow(page.controls.reset.click(to.controls.preset, values, cards, **_LIGHT), page, to)
+    _follow(page.upload.tips.select(to.controls.take, values, cards, **_LIGHT), page, to)
+    _follow(named["reduce"].input(to.controls.reduce, values, cards, **_LIGHT), page, to)  # type: ignore[attr-defined]
     moved = [part.input for name, part in named.items() if name not in ("preset", "size", *TAKEN, "tile", "reduce")]  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
-    gr.on(moved, controls.tune, values, _touched(page), **tuning)
-    named["tuning"].input(controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
+    gr.on(moved, to.controls.tune, values, _touched(page), **tuning)
+    named["tuning"].input(to.controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
     sized = [named[name].input for name in SIZED]  # type: ignore[attr-defined]
     estimated = {**_LIGHT, "trigger_mode": "always_last"}
-    gr.on(sized, upload.estimate, values, parts(page.upload, page.run, page.result), **estimated)
-    said = named["size"].input(controls.size, values, cards, **_LIGHT)  # type: ignore[attr-defined]
-    said.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
-    said.then(upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
-    said.then(controls.tune, values, _touched(page), **tuning)
+    gr.on(sized, to.upload.estimate, values, parts(page.upload, page.run, page.result), **estimated)
+    said = named["size"].input(to.controls.size, values, cards, **_LIGHT)  # type: ignore[attr-defined]
+    _remember(page, to, said.then)
+    said.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    said.then(to.controls.tune, values, _touched(page), **tuning)
     taken = [named[name].input for name in TAKEN]  # type: ignore[attr-defined]
-    gr.on(taken, controls.taking, values, cards, **{**_LIGHT, "trigger_mode": "always_last"})
-    gr.on(taken, None, values, page.remembered, js=REMEMBER, **_QUIET)
-    page.preview.retry.click(controls.preview, values, _touched(page), **_SUPERSEDING)
-    gr.on([*moved, named["tile"].input], None, values, page.remembered, js=REMEMBER, **_QUIET)  # type: ignore[attr-defined]
-    copied = page.link.click(None, values, None, js=COPY_LINK, **_QUIET)
-    copied.then(controls.copied, None, None, **_LIGHT)
+    gr.on(taken, to.controls.taking, values, cards, **{**_LIGHT, "trigger_mode": "always_last"})
+    _remember(page, to, partial(gr.on, taken))
+    page.preview.retry.click(to.controls.preview, values, _touched(page), **_SUPERSEDING)
+    _remember(page, to, partial(gr.on, [*moved, named["tile"].input]))  # type: ignore[attr-defined]
+    copied = page.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
+    copied.then(to.controls.copied, None, None, **_LIGHT)
 
 
-def _connect_comparison(page: Page, compare: CompareHandlers, upload: UploadHandlers) -> None:
+def _connect_comparison(page: Page, to: _Handlers) -> None:
     card, values = page.preview, page.controls.in_order
     several: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
-    card.compare.click(compare.toggle, values, _touched(page), **several, **COMPARISONS)
-    taken = card.cells.select(compare.take, values, _touched(page), **_SUPERSEDING)
-    taken.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
-    taken.then(upload.estimate, values, parts(page.upload, page.run, page.result), **several, concurrency_limit=8)
+    card.compare.click(to.compare.toggle, values, _touched(page), **several, **COMPARISONS)
+    taken = card.cells.select(to.compare.take, values, _touched(page), **_SUPERSEDING)
+    _remember(page, to, taken.then)
+    taken.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **several, concurrency_limit=8)
 
 
-def _connect_run(page: Page, run: RunHandlers, result: ResultHandlers) -> None:
+def _connect_run(page: Page, to: _Handlers) -> None:
     card, outputs = page.run, parts(page.run, page.result)
-    asked = card.enhance.click(run.ask, page.controls.in_order, outputs, **_LIGHT)
-    followed = asked.then(run.follow, None, outputs, **_QUIET, **RUNS)
-    followed.then(None, None, None, js=RUN_ENDED, **_QUIET)
-    followed.then(result.place, None, parts(page.result), **_LIGHT)
-    card.cancel.click(run.cancel, None, outputs, **_LIGHT)
+    asked = card.enhance.click(to.run.ask, page.controls.in_order, outputs, **_LIGHT)
+    followed = asked.then(to.run.follow, None, outputs, **_QUIET, **RUNS)
+    _in_browser(followed.then, "enhanceLookAt('end')")
+    followed.then(to.result.place, None, parts(page.result), **_LIGHT)
+    card.cancel.click(to.run.cancel, None, outputs, **_LIGHT)
     waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [page.result.report_problem]}
     made = page.result.report.click(
-        result.report, None, parts(page.result), api_visibility="private", concurrency_limit=1, **waiting
+        to.result.report, None, parts(page.result), api_visibility="private", concurrency_limit=1, **waiting
     )
-    made.then(None, None, None, js=FETCH_REPORT, **_QUIET)
+    _in_browser(made.then, "enhanceFetchReport()")
     waiting["show_progress_on"] = [page.result.taken]
     handed: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, **waiting}
-    made = page.result.download.click(result.hand_out, page.controls.in_order, parts(page.result), **handed)
-    made.then(None, None, None, js=FETCH_FILE, **_QUIET)
+    made = page.result.download.click(to.result.hand_out, page.controls.in_order, parts(page.result), **handed)
+    _in_browser(made.then, "enhanceFetchFile()")
 
 
-def _connect_batch(page: Page, batch: BatchHandlers, files: FilesHandlers, opened: Any) -> None:
+def _connect_batch(page: Page, to: _Handlers, opened: Any) -> None:
     """The second tab, which is there again and goes on when the page is `opened` anew."""
     card, values, outputs = page.batch, page.controls.in_order, [*parts(page.batch), *parts(page.result)]
-    card.tab.select(batch.settings, values, outputs, **_LIGHT)
+    card.tab.select(to.batch.settings, values, outputs, **_LIGHT)
     switch = page.controls.controls["metadata"]
     switched = card.metadata.input(None, card.metadata, switch, js="(keep) => keep", **_QUIET)
-    switched.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
-    added = card.files.upload(files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
-    begun = card.run.enhance.click(batch.ask, values, outputs, **_LIGHT)
+    _remember(page, to, switched.then)
+    added = card.files.upload(to.files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
+    begun = card.enhance.click(to.batch.ask, values, outputs, **_LIGHT)
     for event in (opened, begun):
-        event.then(batch.follow, None, outputs, **_QUIET, **BATCHES)
+        event.then(to.batch.follow, None, outputs, **_QUIET, **BATCHES)
     for event in (opened, added):
-        event.then(files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
-    card.run.cancel.click(batch.cancel, None, outputs, **_LIGHT)
-    card.clear.click(files.clear, None, outputs, **_LIGHT)
-    card.cards.select(files.remove, None, outputs, trigger_mode="multiple", **_LIGHT)
+        event.then(to.files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
+    card.cancel.click(to.batch.cancel, None, outputs, **_LIGHT)
+    card.clear.click(to.files.clear, None, outputs, **_LIGHT)
+    card.cards.select(to.files.remove, None, outputs, trigger_mode="multiple", **_LIGHT)
 
 
-def _follow(event: Any, page: Page, upload: UploadHandlers, controls: ControlHandlers) -> None:
+def _follow(event: Any, page: Page, to: _Handlers) -> None:
     """After a new picture or preset: the preview, and beside it the estimate."""
     values = page.controls.in_order
-    event.then(None, values, page.remembered, js=REMEMBER, **_QUIET)
-    event.then(upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
-    event.then(controls.preview, values, _touched(page), **_SUPERSEDING)
+    _remember(page, to, event.then)
+    event.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
+    event.then(to.controls.preview, values, _touched(page), **_SUPERSEDING)
+
+
+def _in_browser(event: Callable[..., Any], call: str) -> None:
+    """A call of the page's own script at this event."""
+    event(None, None, None, js=f"() => window.{call}", **_QUIET)
+
+
+def _remember(page: Page, to: _Handlers, event: Callable[..., Any]) -> None:
+    """The controls as they are now for the browser's next visit."""
+    event(None, page.controls.in_order, to.remembered, js=_REMEMBER, **_QUIET)
 
 
 def _touched(page: Page) -> list[Any]:

@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 
 from ..errors import Cancelled, EnhanceError
-from ..output.rendition import icc_for_screen, to_screen
+from ..output.rendition import icc_for_screen, save_png, to_screen
 from ..preview import Cell, Comparison, Preview
 from ..settings import Settings, all_presets
 from ..texts import name_of, say
@@ -26,7 +26,7 @@ from .controls import ControlHandlers
 from .layout import Page
 from .line import LinePlace, RunState, ToldRun, said
 from .page_files import asker_of
-from .preview import Shown, fitting, save_png, state_of
+from .preview import Shown, fitting, state_of
 from .state import Upload, Visitor
 from .views import Services, Updates, show_preview
 from .wishes import settings_to_start
@@ -41,10 +41,7 @@ _LOOK_SECONDS = 0.2
 def made(services: Services, source: Path, run: ToldRun[Any], turn: LinePlace, **asked: Any) -> Comparison:
     """What the enhancer makes in its `turn` for a run, which is told how far that is; `asked` as it takes it."""
     with turn:
-        for ahead in turn.looks(_LOOK_SECONDS):
-            run.state = RunState(ahead=ahead)
-            if run.stop.is_set():
-                raise Cancelled("stopped")
+        run.wait_for(turn)
         picture = services.previews.picture(source)
         asked |= {"progress": run.progress, "stop": run.stop}
         return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(picture, **asked))
@@ -137,8 +134,7 @@ class CompareHandlers:
         try:
             comparison = self._begin(request, visitor, visitor.upload, values)
         except EnhanceError as error:
-            why = self._services.reason(language, error, "A comparison was refused")
-            yield {self._card.problem: fragments.problem(why)}
+            yield {self._card.problem: self._services.problem(language, error, "A comparison was refused")}
             return
         try:
             yield from self._follow(visitor, comparison, language)
@@ -199,8 +195,8 @@ class CompareHandlers:
             return self._closed(visitor, language)
         except Exception as error:
             visitor.end_comparison()
-            why = self._services.reason(language, error, "A comparison failed")
-            return self._closed(visitor, language) | {self._card.problem: fragments.problem(why)}
+            why = self._services.problem(language, error, "A comparison failed")
+            return self._closed(visitor, language) | {self._card.problem: why}
         return {
             self._card.compare: gr.Button(say(language, "compare_close")),
             self._card.cells: grid(language, visitor, comparison),

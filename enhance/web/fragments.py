@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import reduce
 from html import escape as _escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image
 
 from ..errors import SettingsError
-from ..files import place_whole
 from ..info import faithfulness, settings_in
+from ..output.rendition import data_address
 from ..output.resample import result_size
 from ..picture import Box, Facts
 from ..settings import Settings
 from ..tasks import Entry
-from ..texts import PixelCount, name_of, say, say_measured, say_print, say_time, source_in_words, straight
+from ..texts import (
+    PixelCount,
+    name_of,
+    say,
+    say_bytes,
+    say_measured,
+    say_names,
+    say_print,
+    say_time,
+    source_in_words,
+    straight,
+)
 from .state import MOST_PLACES, Place, Upload
 
-_FEW = 3
+EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
 EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
 
 
@@ -136,17 +143,17 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     form = facts.format if facts.frames == 1 else say(language, "frames", format=facts.format, frames=facts.frames)
     rows = {
         "fact_name": facts.name,
-        "fact_size": _size(language, facts.width, facts.height),
+        "fact_size": size(language, facts.width, facts.height),
         "fact_format": form,
         "fact_depth": say(language, depth, bits=facts.bits),
         "fact_orientation": say(language, turned, orientation=facts.orientation),
         "fact_profile": facts.profile or say(language, "no_profile"),
-        "fact_disk": _bytes(facts.bytes),
+        "fact_disk": say_bytes(facts.bytes),
     }
     with suppress(SettingsError):  # a size that cannot be had is told where it is chosen
         height, width = result_size(settings, facts.height, facts.width)
         rows |= {"fact_print": say_print(language, width, height, short=True)}
-        rows |= {"fact_result": _size(language, width, height)}
+        rows |= {"fact_result": size(language, width, height)}
     if facts.has_location:
         rows["fact_location"] = say(language, "carries_location")
     return _rows(language, rows, "cards")
@@ -171,20 +178,7 @@ def progress(text: str, share: float | None, of_file: str = "") -> str:
 
 def live(language: str, pixels: np.ndarray) -> str:
     """The picture of a run as far as it has come."""
-    return f'<img alt="{escape(say(language, "live"))}" src="{in_page(pixels)}">'
-
-
-def in_page(pixels: np.ndarray) -> str:
-    """A small picture as a `data:` address, for what is shown for a moment and never stored."""
-    data = io.BytesIO()
-    Image.fromarray(pixels[..., :3]).save(data, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
-
-
-def out_of_page(address: str, place: Path) -> Path:
-    """The picture of such an address as a file at `place`. Raises StorageError."""
-    place_whole(place, lambda part: part.write_bytes(base64.b64decode(address.partition(",")[2])))
-    return place
+    return f'<img alt="{escape(say(language, "live"))}" src="{data_address(pixels)}">'
 
 
 def facts_of_result(language: str, info: dict[str, Any]) -> str:
@@ -192,8 +186,8 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     seconds = {name: say_measured(language, value) for name, value in info["seconds"].items()}
     source, output, model = info["input"], info["output"], info["model"]
     rows = {
-        "row_input": " · ".join([source["name"], size(language, source), _bytes(source["bytes"])]),
-        "row_output": " · ".join([size(language, output), _bytes(output["bytes"])]),
+        "row_input": " · ".join([source["name"], *_measures(language, source)]),
+        "row_output": " · ".join(_measures(language, output)),
         "fact_print": say_print(language, output["width"], output["height"]),
         "row_time": say(language, "row_times", **seconds),
     }
@@ -219,27 +213,18 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     return _rows(language, rows, "table")
 
 
+def _measures(language: str, file: Mapping[str, Any]) -> tuple[str, str]:
+    return size(language, file["width"], file["height"]), say_bytes(file["bytes"])
+
+
 def _rows(language: str, values: dict[str, str], kind: str) -> str:
     pairs = ((escape(say(language, key)), escape(str(value))) for key, value in values.items())
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)
     return f'<dl class="facts {kind}">{cells}</dl>'
 
 
-def size(language: str, facts: Mapping[str, Any]) -> str:
-    """The width and height that are among these facts."""
-    return _size(language, facts["width"], facts["height"])
-
-
-def _size(language: str, width: int, height: int) -> str:
+def size(language: str, width: int, height: int) -> str:
     return say(language, "report_pixels", width=f"{width:,}", height=f"{height:,}")
-
-
-def _bytes(count: int) -> str:
-    if count < 1000:
-        return f"{count} B"
-    if count < 1_000_000:
-        return f"{count / 1e3:,.0f} kB"
-    return f"{count / 1e6:,.1f} MB"
 
 
 def history_item(language: str, entry: Entry, standing: str, acts: Sequence[str], of_batch: bool = False) -> str:
@@ -249,7 +234,7 @@ def history_item(language: str, entry: Entry, standing: str, acts: Sequence[str]
         about, entry = [], replace(entry, began="")
     with suppress(SettingsError):  # a model that was removed since has taken its scale with it
         height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
-        about.insert(0, _size(language, width, height))
+        about.insert(0, size(language, width, height))
     said = [say(language, f"history_{standing}")] if standing != "done" else []
     return _history_line(language, entry, entry.name, " · ".join(about), standing, said, acts)
 
@@ -273,18 +258,12 @@ def history_batch(
         said = [say(language, "history_kept", **counts)]
     elif worst != "done":
         said = [say(language, f"history_{worst}"), say(language, "history_finished", **counts)]
-    said += [say(language, f"history_{what}", names=few(language, one)) for what, one in named.items() if one]
+    said += [say(language, f"history_{what}", names=say_names(language, one)) for what, one in named.items() if one]
     name = say(language, "history_batch", n=len(files))
     began, pictured = max(one.began for one in files), next((one for one in files if one.thumbnail), files[0])
     entry = replace(pictured, id=pictured.batch, began=began)
     preset = name_of(language, "preset", entry.settings["preset"])
     return _history_line(language, entry, name, preset, worst, said, acts, inside)
-
-
-def few(language: str, names: Sequence[str]) -> str:
-    """Names in a sentence; of many the first ones."""
-    said = reduce(lambda names, name: say(language, "names_joined", names=names, name=name), names[:_FEW])
-    return said if len(names) <= _FEW else say(language, "names_more", names=said, n=len(names) - _FEW)
 
 
 def _history_line(

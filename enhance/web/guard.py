@@ -16,7 +16,7 @@ from mimetypes import guess_extension
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 from gradio_client import handle_file
 from starlette.datastructures import Headers
@@ -24,34 +24,27 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..config import Limits
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
 from .line import LISTENERS
 from .metrics import Metrics
-from .page_files import Limits, discard_upload
-from .wishes import language_asked
+from .page_files import discard_upload
+from .wishes import language_of_scope
 
 T = TypeVar("T")
-_API = "/gradio_api"
+API = "/gradio_api"
 _TOOLS_FACTOR = 20
 """A model's tools cannot upload: they send a picture as a data: URL, so they may say more at once."""
 _CLOSED = (
     "/monitoring",
     *(
-        f"{_API}/{name}"
+        f"{API}/{name}"
         for name in ("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link")
     ),
-    *(f"{_API}/{name}vibe" for name in ("", "undo-")),
+    *(f"{API}/{name}vibe" for name in ("", "undo-")),
 )
 """What Gradio serves for those who write an app, and nobody needs who uses one."""
-_POLICIES = {
-    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "media-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'",
-    "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-}
-"""Gradio's front end makes functions of the texts that `js=` gives, and writes scripts and styles into its page."""
 _NAMES = ("path", "url", "orig_name")
 _LONGEST_NAME = 4096
 _REMOTE = ("http://", "https://")
@@ -68,37 +61,20 @@ class Refused(Exception):
 class Guard:
     """Middleware that bounds every request and keeps the server from fetching anything for a client."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        limits: Limits,
-        metrics: Metrics,
-        public_host: str | None = None,
-        frame_ancestors: str = "'self'",
-    ):
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, public_host: str | None = None):
         self._app, self._limits, self._metrics, self._public = app, limits, metrics, public_host
-        self._policies = {
-            kind: _headers(f"{policy}; frame-ancestors {frame_ancestors}") for kind, policy in _POLICIES.items()
-        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        kind = "file" if path_of(scope).startswith((f"{_API}/file", f"{_API}/stream")) else "page"
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self._policies[kind]]}
-            await send(message)
-
         try:
-            await self._pass(scope, receive, with_headers)
+            await self._pass(scope, receive, send)
         except Refused as refused:
             self._metrics.refused(refused.why)
             said = refused.why.sentence(language_of_scope(scope))
             headers = {"connection": "close"}  # what is still to come of the body is nobody's
-            await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, with_headers)
+            await JSONResponse({"error": said, "detail": said}, refused.status, headers)(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
@@ -106,13 +82,13 @@ class Guard:
             raise Refused(404, EnhanceError("nothing_here"))
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             self._check_origin(Headers(scope=scope), {self._public, _shared_name(scope)} - {None, ""})
-        if path.startswith(f"{_API}/file=") and path.removeprefix(f"{_API}/file=").lower().startswith(_REMOTE):
+        if path.startswith(f"{API}/file=") and path.removeprefix(f"{API}/file=").lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
-        if scope["method"] == "POST" and path == f"{_API}/upload":
+        if scope["method"] == "POST" and path == f"{API}/upload":
             await self._upload(scope, receive, send)
             return
         if scope["method"] == "POST":
-            tools = path.startswith(f"{_API}/mcp")
+            tools = path.startswith(f"{API}/mcp")
             body = await _bounded(scope, receive, self._limits.request_bytes * (_TOOLS_FACTOR if tools else 1))
             self._read(path, body)
             receive = _again(body, receive)
@@ -146,7 +122,7 @@ class Guard:
             if _is_remote(one.get("path")) or (_is_remote(one.get("url")) and not _is_own(one)):
                 raise Refused(403, EnhanceError("fetch_refused"))
             called = one.get("arguments")
-            if path.startswith(f"{_API}/mcp") and any(_is_foreign(text) for text in _inside(called, str)):
+            if path.startswith(f"{API}/mcp") and any(_is_foreign(text) for text in _inside(called, str)):
                 raise Refused(403, EnhanceError("fetch_refused"))
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -185,14 +161,6 @@ class Guard:
             raise refused
 
 
-def _headers(policy: str) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"content-security-policy", policy.encode("latin-1")),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"same-origin"),
-    ]
-
-
 def _shared_name(scope: Scope) -> str:
     """The host name of Gradio's tunnel to the page, if there is one."""
     address = getattr(getattr(scope.get("app"), "blocks", None), "share_url", None) or ""
@@ -213,9 +181,9 @@ def _is_near(host: str) -> bool:
 
 def _listened_to(scope: Scope, path: str) -> str | None:
     """The session or the event of which this request reads what comes, for as long as it is open."""
-    if path == f"{_API}/queue/data":
+    if path == f"{API}/queue/data":
         return Request(scope).query_params.get("session_hash")
-    return path.rpartition("/")[2] if path.startswith((f"{_API}/call/", f"{_API}/heartbeat/")) else None
+    return path.rpartition("/")[2] if path.startswith((f"{API}/call/", f"{API}/heartbeat/")) else None
 
 
 class _Files:
@@ -240,13 +208,6 @@ def path_of(scope: Scope) -> str:
     return "/" + scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
 
 
-def language_of_scope(scope: Scope) -> str:
-    """That of the page that sent the request, as its address asks for it, else what the browser asks for."""
-    headers = Headers(scope=scope)
-    page = parse_qs(urlsplit(headers.get("referer", "")).query)
-    return language_asked(page.get("lang", [""])[0] or headers.get("accept-language", ""))
-
-
 def handed_over(name: str, given: Any) -> Any:
     """What an agent gives for the parameter `name`, for Gradio's client: a picture as a file that was uploaded here.
 
@@ -267,7 +228,7 @@ def _picture(given: object) -> Any:
     try:
         if text.startswith("data:"):
             return handle_file(_kept(root / token_hex(32), *text.removeprefix("data:").split(",", 1)))
-        path = Path(unquote(text.rpartition(f"{_API}/file=")[2])).resolve()
+        path = Path(unquote(text.rpartition(f"{API}/file=")[2])).resolve()
         if path.is_relative_to(root) and path.is_file():
             return handle_file(path)
     except (ValueError, TypeError, OSError) as error:
@@ -294,12 +255,12 @@ def _is_remote(value: Any) -> bool:
 def _is_own(file: dict[str, Any]) -> bool:
     """Whether the address is only where this server shows the file that `path` names; it is never fetched then."""
     path = file.get("path")
-    return isinstance(path, str) and unquote(file["url"]).endswith(f"{_API}/file={path}")
+    return isinstance(path, str) and unquote(file["url"]).endswith(f"{API}/file={path}")
 
 
 def _is_foreign(text: str) -> bool:
     """Whether it is an address, and not that of an upload, of which the path alone is read."""
-    return _is_remote(text) and f"{_API}/file=" not in text
+    return _is_remote(text) and f"{API}/file=" not in text
 
 
 def _inside(value: Any, kind: type[T]) -> Iterator[T]:

@@ -7,8 +7,7 @@
     try {
       const kept = localStorage.getItem("enhance-key");
       if (/^[0-9a-f]{32}$/.test(kept ?? "")) return kept;
-      const bytes = crypto.getRandomValues(new Uint8Array(16));
-      const fresh = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+      const fresh = window.enhanceFresh();
       localStorage.setItem("enhance-key", fresh);
       return fresh;
     } catch {

@@ -10,42 +10,41 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import gradio as gr
-import numpy as np
-from PIL import Image
 
-from ..batch import Batch, Item
+from ..batch import Item, plan, titles
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, this_process
 from ..info import Result, settings_in, timestamp
 from ..output.finished import PngRows
-from ..output.rendition import small_size
+from ..output.rendition import listed_address, save_address
 from ..output.result import whole_of
 from ..picture import Facts, inspect
 from ..settings import Settings
-from ..tasks import Entry, TaskStore, count_as_used, download_name
+from ..tasks import Entry, TaskStore, count_as_used, download_name, report_name
 from . import fragments
 from .layout import Page
 from .line import Background
-from .page_files import list_of, packed, report_name
+from .page_files import Many, list_of, packed
+from .preview import keep_for_page
 from .state import PageRun, Upload, Visitor
-from .views import Services, Updates, keep_for_page, show_all, show_bar, show_view, take_picture
+from .views import Services, Updates, emptied, show_all, show_bar, show_view
 
 log = logging.getLogger(__name__)
 
 MOST = 20
 MOST_FILES = 400
 """How many results a list has, a batch being one, and how many files in all; beyond, the oldest leave it."""
-_THUMBNAIL = 96
 
 
-def begin(tasks: TaskStore, visitor: Visitor, upload: Upload, settings: Settings, pixels: np.ndarray) -> Entry | None:
+def begin(tasks: TaskStore, visitor: Visitor, upload: Upload, settings: Settings) -> Entry | None:
     """Put a run that begins on the visitor's list; None where they have none, or it cannot be written."""
-    return _begin(tasks, visitor, upload.facts, upload.sha256, settings, _small(pixels), secrets.token_hex(16))
+    own = {"id": secrets.token_hex(16), "thumbnail": listed_address(upload.thumbnail)}
+    return _begin(tasks, visitor, upload.facts, upload.sha256, settings, **own)
 
 
 def begin_file(
@@ -55,27 +54,21 @@ def begin_file(
     entry = None
     with suppress(EnhanceError, OSError):  # the run itself says what is wrong
         facts, sha256 = inspect(item.source), file_sha256(item.source)
-        of_batch = item.key, visitor.many.id, number
-        entry = _begin(tasks, visitor, facts, sha256, settings, small_of(small), *of_batch)
+        own = {"id": item.key, "thumbnail": listed_address(small), "batch": visitor.many.id, "number": number}
+        entry = _begin(tasks, visitor, facts, sha256, settings, **own)
         if entry is not None:
             tasks.keep_upload(item.source, entry)
     return entry
 
 
 def _begin(
-    tasks: TaskStore,
-    visitor: Visitor,
-    facts: Facts,
-    sha256: str,
-    settings: Settings,
-    small: str,
-    key: str,
-    *of_batch: Any,
+    tasks: TaskStore, visitor: Visitor, facts: Facts, sha256: str, settings: Settings, **more: Any
 ) -> Entry | None:
     if not visitor.listed:
         return None
-    about = facts.name, sha256, facts.width, facts.height, settings.as_dict(), small, this_process(), None, facts.bytes
-    entry = Entry(visitor.listed, key, "running", timestamp(), *about, *of_batch)
+    about: dict[str, Any] = {"name": facts.name, "width": facts.width, "height": facts.height, "bytes": facts.bytes}
+    about |= {"sha256": sha256, "settings": settings.as_dict(), "process": this_process(), **more}
+    entry = Entry(visitor.listed, state="running", began=timestamp(), **about)
     try:
         tasks.put_down(entry)
     except StorageError as error:  # the run itself says what is wrong with the disk
@@ -163,14 +156,37 @@ def asked_for(
     raise EnhanceError("entry_gone")
 
 
-def item_of(tasks: TaskStore, entry: Entry) -> Item:
-    """A run of a list as a file of a batch once more: done, or waiting."""
+def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
+    """The files of a listed batch once more, done or waiting; one whose settings are not the first's has its own."""
+    return [
+        _item_of(tasks, entry, None if entry.settings == entries[0].settings else entry.settings) for entry in entries
+    ]
+
+
+def _item_of(tasks: TaskStore, entry: Entry, own: dict[str, Any] | None) -> Item:
     place, source, info = Path(entry.name), entry.input(tasks), tasks.info(entry.task_id or "")
     known: dict[str, Any] = {"size": (entry.height, entry.width), "key": entry.id}
+    known["settings"] = own and Settings.of_earlier(own)
     if info is not None:
         info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # the folder may lie elsewhere by now
         known |= {"state": "done", "info": info}
     return Item(source, place, **known)
+
+
+def restored(services: Services, entries: Sequence[Entry]) -> tuple[Many, list[Entry]]:
+    """The files of a listed batch as it stood, and what is not kept to go on with. Raises StorageError."""
+    outbox, many, lost = services.outbox, Many(id=entries[0].batch), list[Entry]()
+    for entry, item in zip(entries, items_of(services.enhancer.tasks, entries), strict=True):
+        if item.info is None and not item.source.exists():
+            lost.append(entry)
+            continue
+        if entry.thumbnail:
+            many.pictures[item.key, False] = save_address(entry.thumbnail, outbox.place("small.jpg"))
+        source = item.source if item.info else outbox.link(item.source, entry.name)
+        many.items += (replace(item, source=source),)
+    for item, title in titles(plan(many.items)).items():
+        many.results[item.key] = outbox.link(item.result or item.source, title)
+    return many, lost
 
 
 class HistoryHandlers:
@@ -194,7 +210,6 @@ class HistoryHandlers:
             with visitor.lock:
                 visitor.finished = finished if visitor.upload is upload else None
             return self._shown(visitor, language)
-        raise AssertionError("told() always raises what it catches")
 
     def go_on(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The picture and the settings of a run that was cut off, to be run again; it is then no longer listed."""
@@ -203,7 +218,6 @@ class HistoryHandlers:
             self._take(visitor, entry)
             entry.path(self._tasks).unlink(missing_ok=True)
             return self._shown(visitor, language)
-        raise AssertionError("told() always raises what it catches")
 
     def file(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The PNG, the report, or the ZIP of a batch, for the browser to fetch."""
@@ -211,7 +225,6 @@ class HistoryHandlers:
             _, language, (entry, *others) = asked_for(self._services, event, request, key)
             given = self._archive([entry, *others], language) if others else self._file(event, entry, language)
             return {self._card.report_file: gr.DownloadButton(value=str(given)), self._card.report_problem: ""}
-        raise AssertionError("told() always raises what it catches")
 
     def remove(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The entry and its files are gone; from the stage too where it is shown."""
@@ -226,10 +239,9 @@ class HistoryHandlers:
             visitor.finished = None
             for path in (finished.download, finished.before, finished.after):
                 path.unlink(missing_ok=True)
-            emptied = {self._card.slider: None, self._card.closely: None, self._card.chip: ""}
-            shown |= emptied | {self._card.made: gr.Accordion(visible=False), self._page.run.progress: ""}
+            shown |= {self._card.slider: None, self._card.closely: None, self._card.chip: ""}
+            shown |= {self._card.made: gr.Accordion(visible=False), self._page.run.progress: ""}
             return {**shown, **show_view(self._page, visitor, language), **show_bar(self._page, visitor, language)}
-        raise AssertionError("told() always raises what it catches")
 
     def unfold(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _server: object) -> Updates:
         """The files of a batch, shown or put away again."""
@@ -237,7 +249,6 @@ class HistoryHandlers:
             visitor, language, (entry, *_) = asked_for(self._services, event, request, key)
             visitor.unfolded = "" if visitor.unfolded == entry.batch else entry.batch
             return show_history(self._page, self._tasks, visitor, language)
-        raise AssertionError("told() always raises what it catches")
 
     def _file(self, event: gr.EventData, entry: Entry, language: str) -> Path:
         info = self._tasks.finished(entry.task_id or "")
@@ -250,7 +261,7 @@ class HistoryHandlers:
 
     def _archive(self, entries: Sequence[Entry], language: str) -> Path:
         with self._tasks.using(*(self._tasks.result_path(entry.task_id or "") for entry in entries)):
-            batch = Batch(tuple(item_of(self._tasks, entry) for entry in entries))
+            batch = plan(items_of(self._tasks, entries))
             made = packed(self._services.outbox, batch, Settings.of_earlier(entries[0].settings), language)
         if made.archive is None:
             raise made.error or EnhanceError("result_gone")
@@ -268,31 +279,13 @@ class HistoryHandlers:
         picture = self._services.previews.picture(path)
         if picture.sha256 != entry.sha256:
             raise PictureError("input_changed", name=entry.name)
-        return take_picture(self._services, visitor, path, facts, picture, settings)
+        return self._services.previews.put_on_stage(visitor, path, facts, picture, settings)
 
     def _shown(self, visitor: Visitor, language: str) -> Updates:
         page = self._page
-        emptied = (page.preview.slider, page.result.slider, page.result.closely)
-        said = (page.upload.problem, page.preview.problem, page.result.problem, page.run.progress, page.result.chip)
         return {
-            **dict.fromkeys(emptied),
-            **dict.fromkeys(said, ""),
-            page.result.made: gr.Accordion(visible=False),
+            **emptied(page),
             page.controls.controls["preset"]: visitor.controls.preset,
             **show_all(page, visitor, language),
             **show_history(page, self._tasks, visitor, language),
         }
-
-
-def small_of(picture: Path | None) -> str:
-    """A small picture of the page once more for a list; empty where there is none."""
-    if picture is None:
-        return ""
-    with suppress(OSError), Image.open(picture) as image:
-        return _small(np.asarray(image.convert("RGB")))
-    return ""
-
-
-def _small(pixels: np.ndarray) -> str:
-    width, height = small_size(pixels.shape[1], pixels.shape[0], _THUMBNAIL)[::-1]
-    return fragments.in_page(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,13 +12,13 @@ from gradio.components import Component
 from ..output.formats import CHOICES, FORMATS, Encoding
 from ..output.resample import PAPERS
 from ..scenes import REDUCTIONS
-from ..settings import PRESETS, RANGES, Settings, scales
-from .wishes import CONTROLS, SIZED, TUNED
+from ..settings import PRESETS, Settings, scales
+from .fragments import EXAMPLES
+from .wishes import CONTROLS, LIMITS, SIZED, TUNED
 
-EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
-STEPS = {"contrast": 0.01, "tile": 64}  # the other sliders move by 0.05
-Words = Callable[[str], Any]
-"""Gives a component the text of a key, which the browser puts in by itself."""
+Words = Callable[[str], Any]  # gives a component the text of a key, which the browser puts in by itself
+_PLAIN: dict[str, Any] = {"show_label": False, "container": False}
+_LATER: dict[str, Any] = {"size": "lg", "visible": False}
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class UploadCard:
 
 @dataclass(frozen=True)
 class ControlsCard:
-    """The preset and the sliders, by their names in CONTROLS."""
+    """The preset and the sliders, by their names in CONTROLS, and in that order."""
 
     controls: dict[str, Component]
     problem: gr.HTML
@@ -48,7 +47,6 @@ class ControlsCard:
 
     @property
     def in_order(self) -> list[Component]:
-        """The controls in the order of CONTROLS."""
         return [self.controls[name] for name in CONTROLS]
 
 
@@ -98,8 +96,8 @@ class ResultCard:
 
 
 @dataclass(frozen=True)
-class BatchCard:
-    """Many pictures: where files come in, the settings in words, a card for each file, and the ZIP to take home."""
+class BatchCard(RunCard):
+    """Many pictures: where files come in, the settings in words, a card for each file, the ZIP, and their run."""
 
     tab: gr.Tab
     files: gr.File
@@ -107,14 +105,13 @@ class BatchCard:
     metadata: gr.Radio
     problem: gr.HTML
     cards: gr.HTML
-    run: RunCard
     clear: gr.Button
     download: gr.DownloadButton
 
 
 @dataclass(frozen=True)
 class Page:
-    """All parts, the button that copies the page's link, and what the browser tells of itself and keeps."""
+    """All parts, and the button that copies the page's link."""
 
     upload: UploadCard
     controls: ControlsCard
@@ -123,8 +120,6 @@ class Page:
     result: ResultCard
     batch: BatchCard
     link: gr.Button
-    browser: list[Component]
-    remembered: gr.BrowserState
 
 
 def build_page(words: Words, login: bool = False) -> Page:
@@ -136,19 +131,21 @@ def build_page(words: Words, login: bool = False) -> Page:
                 with gr.Column(elem_id="left", min_width=0):
                     chosen = _chooser(words)
                     preview, stage = _stage(words)
-                    strip = _strip(words)
+                    with gr.Row(elem_classes="card", elem_id="strip", equal_height=False):
+                        photo = gr.HTML(elem_id="photo", js_on_load="window.enhancePhoto = trigger")
+                        with gr.Column(elem_id="known", min_width=0):
+                            about = gr.HTML(elem_id="facts")
+                            gr.Button(words("replace"), elem_id="replace", size="sm")
                 with gr.Column(elem_id="rail", elem_classes="card", min_width=0):
                     controls, told = _rail(words)
             estimate, run, home = _bar(words)
             with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
                 facts = gr.HTML(elem_id="result-facts")
         batch = _batch(words)
-    with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as past:
-        listed = gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
-    browser: list[Component] = [gr.Textbox(visible=False) for _ in range(3)]  # tab's name, key, earlier server
-    remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")  # random ones end with the server
-    upload, result = UploadCard(*chosen, *strip, estimate, *told), ResultCard(*stage, *home, made, facts, past, listed)
-    return Page(upload, controls, preview, run, result, batch, link, browser, remembered)
+    with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as history:
+        past = history, gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
+    upload, result = UploadCard(*chosen, photo, about, estimate, *told), ResultCard(*stage, *home, made, facts, *past)
+    return Page(upload, controls, preview, run, result, batch, link)
 
 
 def _head(words: Words, login: bool) -> gr.Button:
@@ -170,19 +167,17 @@ def _chooser(words: Words) -> tuple[gr.File, gr.HTML, gr.Dataset]:
         file = gr.File(label=words("upload"), show_label=False, elem_id="upload", height=170)
         gr.Markdown(words("upload_here"), elem_id="upload-words")
         gr.Markdown(words("upload_touch"), elem_id="upload-touch")
-        _hint(words, "upload_hint", elem_id="upload-hint")
+        gr.Markdown(words("upload_hint"), elem_classes="hint", elem_id="upload-hint")
         look: dict[str, Any] = {"type": "index", "label": words("examples"), "elem_id": "examples"}
         examples = gr.Dataset(components=[gr.Image(render=False)], samples=[[str(path)] for path in EXAMPLES], **look)
-        _hint(words, "examples_credit")
+        gr.Markdown(words("examples_credit"), elem_classes="hint")
     return file, problem, examples
 
 
 def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, Any]]:
     with gr.Column(elem_classes="card", elem_id="stage"):
         with gr.Row(elem_classes="titled", elem_id="stage-head"):
-            view = gr.Radio(
-                [], label=words("view"), elem_id="view", show_label=False, container=False, interactive=True
-            )
+            view = _choice(words, "view", [], None, elem_classes=[], interactive=True, **_PLAIN)
             chip, result_chip = gr.HTML(elem_id="chip"), gr.HTML(elem_id="result-chip")
             gr.HTML('<div class="zoom" role="group"></div>', elem_id="zoom")
             retry = gr.Button(words("retry"), elem_id="retry", interactive=False, size="sm")
@@ -197,30 +192,19 @@ def _stage(words: Words) -> tuple[PreviewCard, tuple[Any, Any, Any, Any, Any, An
             with gr.Column(elem_id="pane-presets"):
                 cells = gr.HTML(elem_id="comparison", js_on_load="window.enhanceCells = trigger")
         where = gr.HTML(elem_id="preview-where")
-        problem, problem_of_place = gr.HTML(elem_id="preview-problem"), gr.HTML(elem_id="closely-problem")
+        problem, of_place = gr.HTML(elem_id="preview-problem"), gr.HTML(elem_id="closely-problem")
     preview = PreviewCard(slider, cells, chip, where, problem, retry, compare)
-    return preview, (view, live, whole, closely, problem_of_place, result_chip)
-
-
-def _strip(words: Words) -> tuple[gr.HTML, gr.HTML]:
-    with gr.Row(elem_classes="card", elem_id="strip", equal_height=False):
-        photo = gr.HTML(elem_id="photo", js_on_load="window.enhancePhoto = trigger")
-        with gr.Column(elem_id="known", min_width=0):
-            facts = gr.HTML(elem_id="facts")
-            gr.Button(words("replace"), elem_id="replace", size="sm")
-    return photo, facts
+    return preview, (view, live, whole, closely, of_place, result_chip)
 
 
 def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.HTML]]:
     """The controls, and what is said among them of the picture: tips, and why it cannot have its size."""
     controls, start = dict[str, Component](), Settings().as_dict()
     with gr.Row(elem_classes="titled"):
-        _title(words, "preset")
+        gr.Markdown(words("preset_title"), elem_classes="step")
         changed = gr.HTML(elem_id="changed")
         reset = gr.Button(words("reset"), elem_id="reset", size="sm", visible=False)
-    choices = [(words(f"preset_{name}"), name) for name in PRESETS]
-    look: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "bare"}
-    controls["preset"] = _choice(words, "preset", choices, start["preset"], **look)
+    controls["preset"] = _choice(words, "preset", [*PRESETS], start["preset"], elem_classes="bare", **_PLAIN)
     about, problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
     tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
     with gr.Column(elem_id="first-sliders"):
@@ -232,37 +216,27 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.HTML]]:
         controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
         reductions = [(words("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
         controls["reduce"] = _choice(words, "reduce", reductions, 1, info=words("reduce_info"))
-    sizes, size_problem = _sizes(words), gr.HTML(elem_id="size-problem")
-    return ControlsCard(controls | sizes | _taking(words), problem, about, changed, reset), (tips, size_problem)
+    outcome, size_problem = _outcome(words)
+    return ControlsCard(controls | outcome, problem, about, changed, reset), (tips, size_problem)
 
 
-def _sizes(words: Words) -> dict[str, Component]:
-    """How the size is said, and a field for each way, of which one is shown."""
-    scaled, papers = scales(Settings()), [(words(f"paper_{name}"), name) for name in PAPERS]
-    hidden: dict[str, Any] = {"show_label": False, "container": False, "visible": False}
-    return {
-        "size": _choice(words, "size", [(words(f"size_{kind}"), kind) for kind in SIZED], SIZED[0]),
-        "scale": _choice(
-            words, "scale", [(f"{scale}×", scale) for scale in scaled], scaled[-1], **hidden | {"visible": True}
-        ),
+def _outcome(words: Words) -> tuple[dict[str, Component], gr.HTML]:
+    """How the size is said, a field for each way, and the form of what is taken home; between them what is wrong."""
+    scaled, hidden = [(f"{scale}×", scale) for scale in scales(Settings())], {**_PLAIN, "visible": False}
+    sizes = {
+        "size": _choice(words, "size", SIZED, SIZED[0]),
+        "scale": _choice(words, "scale", scaled, scaled[-1][1], **_PLAIN),
         "long_side": gr.Number(label=words("long_side"), precision=0, elem_id="long_side", **hidden),
         "megapixels": gr.Number(label=words("size_megapixels"), elem_id="megapixels", **hidden),
-        "paper": _choice(words, "paper", papers, next(iter(PAPERS)), **hidden),
+        "paper": _choice(words, "paper", [*PAPERS], next(iter(PAPERS)), **hidden),
     }
-
-
-def _taking(words: Words) -> dict[str, Component]:
-    """The format of what is taken home, its quality where it has one, and what it tells of a photo."""
-    look: dict[str, Any] = {"visible": False, "elem_id": "quality", "elem_classes": "bare", "buttons": []}
-    return {
+    problem = gr.HTML(elem_id="size-problem")
+    taken = {
         "format": _choice(words, "format", [(form.name, name) for name, form in FORMATS.items()], Encoding().format),
-        "quality": gr.Slider(1, 100, value=Encoding().quality, step=1, label=words("quality"), **look),
-        "metadata": _kept(words, "metadata"),
+        "quality": _slider(words, "quality", Encoding().quality, visible=False),
+        "metadata": _choice(words, "metadata", CHOICES, "keep"),
     }
-
-
-def _kept(words: Words, name: str) -> gr.Radio:
-    return _choice(words, "metadata", [(words(f"metadata_{one}"), one) for one in CHOICES], "keep", elem_id=name)
+    return sizes | taken, problem
 
 
 def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any, Any]]:
@@ -271,61 +245,54 @@ def _bar(words: Words) -> tuple[gr.HTML, RunCard, tuple[Any, Any, Any, Any, Any,
         with gr.Column(elem_id="said", elem_classes="tells", min_width=0):
             with gr.Row(elem_id="said-first"):
                 why, estimate = gr.HTML(elem_id="why"), gr.HTML(elem_id="estimate")
-            told = (gr.HTML(elem_id=name) for name in ("progress", "taken", "report-problem"))
-            progress, taken, report_problem = told
+            progress, taken, report_problem = (gr.HTML(elem_id=one) for one in ("progress", "taken", "report-problem"))
         with gr.Row(elem_id="acts", elem_classes="acts"):
-            hidden: dict[str, Any] = {"visible": False, "size": "lg"}
-            again = gr.Button(words("new_picture"), elem_id="again", **hidden)
-            report = gr.Button(words("report"), elem_id="report", **hidden)
+            again = gr.Button(words("new_picture"), elem_id="again", **_LATER)
+            report = gr.Button(words("report"), elem_id="report", **_LATER)
             report_file = gr.DownloadButton(words("report"), elem_id="report-file", elem_classes="unseen")
-            download = gr.DownloadButton("PNG", elem_id="download", variant="primary", **hidden)
-            cancel = gr.Button(words("cancel"), elem_id="cancel", **hidden)
+            download = gr.DownloadButton("PNG", elem_id="download", variant="primary", **_LATER)
+            cancel = gr.Button(words("cancel"), elem_id="cancel", **_LATER)
             enhance = gr.Button(words("enhance"), variant="primary", elem_id="enhance", size="lg", interactive=False)
-    run, taking = RunCard(enhance, cancel, why, progress), (download, taken, report, again, report_file, report_problem)
-    return estimate, run, taking
+    run = RunCard(enhance, cancel, why, progress)
+    return estimate, run, (download, taken, report, again, report_file, report_problem)
 
 
 def _batch(words: Words) -> BatchCard:
     with gr.Tab(words("tab_many"), id="many", elem_id="tab-many") as tab:
         with gr.Column(elem_classes="card", elem_id="many"):
-            _title(words, "batch")
-            _hint(words, "batch_hint")
+            gr.Markdown(words("batch_title"), elem_classes="step")
+            gr.Markdown(words("batch_hint"), elem_classes="hint")
             files = gr.File(label=words("batch_files"), file_count="multiple", elem_id="batch-files", show_label=False)
             gr.Markdown(words("batch_files"), elem_id="batch-words")
-            settings, metadata = gr.HTML(elem_id="batch-settings"), _kept(words, "batch-metadata")
+            settings = gr.HTML(elem_id="batch-settings")
+            metadata = _choice(words, "metadata", CHOICES, "keep", elem_id="batch-metadata")
             problem = gr.HTML(elem_id="batch-problem")
             cards = gr.HTML(elem_id="batch-cards", js_on_load="window.enhanceCards = trigger")
         with gr.Row(elem_id="batch-bar", elem_classes="bar", equal_height=True):
             with gr.Column(elem_classes="tells", min_width=0):
                 why, progress = (gr.HTML(elem_id=f"batch-{name}") for name in ("why", "progress"))
             with gr.Row(elem_classes="acts"):
-                large: dict[str, Any] = {"size": "lg", "visible": False}
-                main: dict[str, Any] = large | {"variant": "primary"}
-                clear = gr.Button(words("batch_clear"), elem_id="batch-clear", **large)
-                download = gr.DownloadButton(words("batch_download"), elem_id="batch-download", **main)
-                cancel = gr.Button(words("cancel"), elem_id="batch-cancel", **large)
-                enhance = gr.Button(words("batch_enhance"), elem_id="batch-enhance", **main)
-    shown = (settings, metadata, problem, cards, RunCard(enhance, cancel, why, progress))
-    return BatchCard(tab, files, *shown, clear, download)
-
-
-def _title(words: Words, key: str) -> None:
-    gr.Markdown(words(f"{key}_title"), elem_classes="step")
-
-
-def _hint(words: Words, key: str, **options: Any) -> None:
-    gr.Markdown(words(key), elem_classes="hint", **options)
+                clear = gr.Button(words("batch_clear"), elem_id="batch-clear", **_LATER)
+                download = gr.DownloadButton(
+                    words("batch_download"), elem_id="batch-download", variant="primary", **_LATER
+                )
+                cancel = gr.Button(words("cancel"), elem_id="batch-cancel", **_LATER)
+                enhance = gr.Button(words("batch_enhance"), elem_id="batch-enhance", variant="primary", **_LATER)
+    return BatchCard(enhance, cancel, why, progress, tab, files, settings, metadata, problem, cards, clear, download)
 
 
 def _slider(words: Words, name: str, value: float, *, visible: bool = True) -> gr.Slider:
+    step = {"contrast": 0.01, "tile": 64, "quality": 1}.get(name, 0.05)
     info = words(f"{name}_info") if name in ("strength", "fidelity", "denoise", "tile") else None
     look: dict[str, Any] = {"visible": visible, "elem_id": name, "elem_classes": "bare", "buttons": []}
-    return gr.Slider(*RANGES[name], value=value, step=STEPS.get(name, 0.05), label=words(name), info=info, **look)
+    return gr.Slider(*LIMITS[name], value=value, step=step, label=words(name), info=info, **look)
 
 
-def _choice(words: Words, name: str, choices: list[tuple[Any, Any]], value: Any, **more: Any) -> gr.Radio:
+def _choice(words: Words, name: str, choices: Sequence[Any], value: Any, **more: Any) -> gr.Radio:
+    """One of the choices: pairs of words and value, or values of which the catalogue has the words."""
+    pairs = [one if isinstance(one, tuple) else (words(f"{name}_{one}"), one) for one in choices]
     look: dict[str, Any] = {"elem_id": name, "elem_classes": ["bare", "pills"], **more}
-    return gr.Radio(choices, value=value, label=words(name), **look)
+    return gr.Radio(pairs, value=value, label=words(name), **look)
 
 
 def _compare(name: str) -> gr.ImageSlider:

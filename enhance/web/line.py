@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -15,7 +16,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from ..batch import Batch
-from ..errors import EnhanceError
+from ..errors import Cancelled, EnhanceError
 from ..texts import say, say_time
 from .page_files import Asker
 
@@ -23,22 +24,8 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.1
 UNHEARD_SECONDS = 30.0
 """How long what waits for its turn keeps its place while nobody listens to what will come of it."""
-PREVIEWS_ON_THE_WAY = 16
-"""How many previews clients may have on the way, a quarter of them one alone, and how many
-comparisons may wait; the page's previews replace each other."""
-
-_GOING: set[Background[Any]] = set()
+GOING: set[Background[Any]] = set()
 """All that goes on in the background, for the end of the server."""
-
-
-def stop_all(seconds: float) -> None:
-    """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
-    going = list(_GOING)
-    for one in going:
-        one.close()
-    end = time.monotonic() + seconds
-    for one in going:
-        one.wait(max(0.0, end - time.monotonic()))
 
 
 class Background(Generic[T]):
@@ -48,10 +35,8 @@ class Background(Generic[T]):
         self.stop = threading.Event()
         self.stopped_by: Literal["", "person", "absence"] = ""
         """Whose doing it was that it was stopped; nobody's where the server ends."""
-        self._ended = threading.Event()
-        self._result: list[T] = []
-        self._error: BaseException | None = None
-        _GOING.add(self)
+        self._future: Future[T] = Future()
+        GOING.add(self)
         # a Space's lender finds in the context whose request it is, and counts it as that visitor's
         work = contextvars.copy_context().run
         self._thread = threading.Thread(target=work, args=(self._work, do), name=name, daemon=True)
@@ -72,28 +57,24 @@ class Background(Generic[T]):
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end, at most so long; True when it is there."""
-        return self._ended.wait(seconds)
+        return not wait([self._future], seconds).not_done
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
-        return self._ended.is_set()
+        return self._future.done()
 
     def result(self) -> T:
         """What came of it, after its end. Raises what went wrong there."""
-        self._ended.wait()
-        if self._error is not None:
-            raise self._error
-        return self._result[0]
+        return self._future.result()
 
     def _work(self, do: Callable[[threading.Event], T]) -> None:
         try:
-            self._result.append(do(self.stop))
+            self._future.set_result(do(self.stop))
         except BaseException as error:
-            self._error = error
+            self._future.set_exception(error)
         finally:
-            _GOING.discard(self)
-            self._ended.set()
+            GOING.discard(self)
 
 
 class Listeners:
@@ -161,6 +142,15 @@ class ToldRun(Background[T]):
 
     def progress(self, done: int, total: int, left: float | None) -> None:
         self.state = RunState(done, total, left, writing=done >= total)
+
+    def wait_for(self, turn: LinePlace) -> None:
+        """Wait until it has its turn. Raises Cancelled when it is stopped before."""
+        for ahead in turn.looks(LOOK_SECONDS):
+            self.queued(ahead)
+            if self.stop.is_set():
+                break
+        if self.stop.is_set():
+            raise Cancelled("stopped")
 
 
 class LinePlace:
@@ -245,24 +235,22 @@ class WaitingLine:
             before = self._order().index(turn)
             if not before and turn.began is None:
                 turn.began = time.monotonic()
-                self._served = {name: served for name, served in self._served.items() if self._has(name)}
+                here = {one.asker.name for one in self._turns}
+                self._served = {name: served for name, served in self._served.items() if name in here}
                 self._served[turn.asker.name] = max(self._served.values(), default=0) + 1
             return before
-
-    def _has(self, name: str) -> bool:
-        return any(turn.asker.name == name for turn in self._turns)
 
     def _order(self) -> list[LinePlace]:
         """The runs as they come: the one that goes on, then visitors by turns, each one's in the order of asking."""
         rounds: Counter[str] = Counter()
-        order: list[tuple[int, int, int, LinePlace]] = []
+        order: list[tuple[tuple[int, int], LinePlace]] = []
         runs = [turn for turn in self._turns if turn.kind == "run"]
-        for number, turn in enumerate(sorted(runs, key=lambda turn: turn.began is None)):
+        for turn in sorted(runs, key=lambda turn: turn.began is None):
             name = turn.asker.name
             round_ = -1 if turn.began is not None else rounds[name]
-            order.append((round_, 0 if round_ else self._served.get(name, 0), number, turn))
+            order.append(((round_, 0 if round_ else self._served.get(name, 0)), turn))
             rounds[name] += 1
-        return [turn for *_, turn in sorted(order, key=lambda one: one[:3])]
+        return [turn for _, turn in sorted(order, key=lambda one: one[0])]
 
     def seconds(self, ahead: int) -> float:
         """About how long so many runs take."""

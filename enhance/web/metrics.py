@@ -1,4 +1,4 @@
-"""What the server says of its work to who runs it: a line in the log for each picture, and counts for Prometheus.
+"""What the server says to who runs it: that it is alive, a line in the log for each picture, counts for Prometheus.
 
 Neither tells whose picture it was or what was on it, and every label has values that the program itself knows.
 """
@@ -13,9 +13,10 @@ from typing import Any, Protocol, TypeVar
 
 import psutil
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
+from ..config import version
 from ..errors import Cancelled, EnhanceError
 from ..settings import PRESETS
 from ..texts import catalogue
@@ -23,6 +24,10 @@ from ..texts import catalogue
 log = logging.getLogger(__name__)
 
 METRICS = "/metrics"
+_TALKERS = (
+    *("httpx", "httpcore", "uvicorn.access", "mcp", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub"),
+    "filelock",
+)
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 _BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 """In seconds: from the decoding of a small picture to the network's work on a large one."""
@@ -135,6 +140,20 @@ class _Counts:
         for stage in _STAGES:
             if stage in info["seconds"]:
                 self._seconds.labels(kind, stage).observe(info["seconds"][stage])
+
+
+def quiet_logs() -> None:
+    """One line for what matters; no line for every request of the libraries."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+async def healthz(request: Request) -> JSONResponse:
+    """That the server is alive, whether the page is ready, and which version it is."""
+    gradio = request.scope.get("app")
+    ready = bool(getattr(getattr(gradio, "blocks", None), "is_running", False))
+    return JSONResponse({"alive": True, "ready": ready, "version": version()})
 
 
 def asked_from_here(scope: Scope) -> bool:

@@ -5,6 +5,7 @@
 
   // A tab keeps its name when the page is loaded anew; one that was duplicated gets a name of its own.
   const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  window.enhanceFresh = fresh;
   let tab = null;
   window.enhanceTab = async () => {
     if (tab) return tab;

@@ -1,9 +1,8 @@
-"""The page's files: how large they may be, where they lie and for how long, what they are called and whose they are."""
+"""The page's files: where they lie and for how long, those of the second tab, and whose they are."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import secrets
 import shutil
@@ -20,65 +19,22 @@ from typing import Any
 import gradio as gr
 
 from ..batch import Batch, Item, Running, for_print, pack, titles
-from ..config import Config
-from ..errors import EnhanceError, PictureError, SettingsError, StorageError
+from ..config import Limits
+from ..errors import EnhanceError, StorageError
 from ..files import OwnFolders, explained, link_or_copy
 from ..info import settings_in, timestamp
 from ..output.formats import Encoding
+from ..output.rendition import save_small, save_small_result
 from ..settings import Settings
-from ..tasks import download_name
 
 ZIP_NAME = "enhanced.zip"
 _SWEEP_SECONDS = 600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 _GRADIO = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MOST_OWNERS = 20_000
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the page takes: the largest picture in input pixels, the largest file in bytes, and so on.
-
-    `files` may come in one request, of `batch_bytes` together; the JSON of an event has at most `request_bytes`.
-    """
-
-    pixels: int = 100_000_000
-    bytes: int = 200_000_000
-    files: int = 200
-    batch_bytes: int = 2_000_000_000
-    request_bytes: int = 1_000_000
-
-
-def limits_of(config: Config) -> Limits:
-    """What the environment says, else what is usual."""
-    usual = Limits()
-    return Limits(config.max_pixels or usual.pixels, config.max_bytes or usual.bytes)
-
-
-def check_together(files: Iterable[Path], limits: Limits) -> None:
-    """Raises PictureError if a batch has too many files, or too many bytes in all."""
-    sizes = []
-    for file in files:
-        with suppress(OSError):  # the batch itself says what is wrong with a file
-            sizes.append(file.stat().st_size)
-    if len(sizes) > limits.files:
-        raise PictureError("too_many_files", limit=limits.files)
-    if sum(sizes) > limits.batch_bytes:
-        raise PictureError("upload_too_large", limit=f"{limits.batch_bytes / 1e6:g}")
-
-
-def uploaded(image: str | None) -> Path:
-    """The file that a client sent. Raises PictureError where there is none."""
-    if image:
-        return Path(image)
-    raise PictureError("api_no_picture")
-
-
-def whole_number(name: str, value: float | None) -> int:
-    """What a client gave for `name`. Raises SettingsError."""
-    if value is not None and math.isfinite(value) and value == int(value):
-        return int(value)
-    raise SettingsError("api_whole_number", name=name, value=value)
+_SMALL = 160
+_MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
+"""A larger file has no small picture: it would take longer than is worth it."""
 
 
 def discard_upload(error: BaseException) -> None:
@@ -175,6 +131,7 @@ class Many:
     encoding: Encoding = field(default_factory=Encoding)
     paper: str = ""
     """That of the prints that they are made for."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, settings: Settings, encoding: Encoding, paper: str | None = "") -> None:
         """Make the files ready for a batch, or for prints on a `paper`; None leaves each what it has of its own.
@@ -201,6 +158,30 @@ class Many:
         self.pictures.pop((item.key, True), None)
         self.results.pop(item.key, None)
         return replace(item, state="waiting", info=None, error=None, key=key)
+
+    def lacking(self, items: Iterable[Item]) -> list[tuple[Item, bool]]:
+        """Those of these files that have no small picture yet, and whether it is the result's that is missing."""
+        found = []
+        for item in items:
+            if item.state != "failed" and 0 < item.pixels <= _MOST_PIXELS:
+                found.append((item, False))
+            if item.info and item.info["output"]["width"] * item.info["output"]["height"] <= _MOST_PIXELS_OF_RESULT:
+                found.append((item, True))
+        return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.pictures]
+
+    def depict(self, item: Item, of_result: bool, outbox: Outbox, limits: Limits) -> None:
+        """Make a small picture of a file or of its result, once; where that cannot be, there is none."""
+        with self._lock:
+            if (item.key, of_result) in self.pictures:
+                return
+            self.pictures[item.key, of_result] = None
+        with suppress(EnhanceError, OSError):
+            place = outbox.place("small")
+            if of_result and item.png is not None:
+                before = self.pictures.get((item.key, False))
+                self.pictures[item.key, True] = save_small_result(item.png, place, _SMALL, before)
+            else:
+                self.pictures[item.key, False] = save_small(item.source, place, _SMALL, limits.pixels, limits.bytes)
 
     def forget(self, keys: Collection[str]) -> None:
         """Take files out, with all that a browser may fetch of them."""
@@ -244,11 +225,6 @@ def _loose(outbox: Outbox, batch: Batch) -> dict[Item, Path]:
             with suppress(StorageError):
                 loose[item] = outbox.link(item.result, title)
     return loose
-
-
-def report_name(info: dict[str, Any]) -> str:
-    """The name of a result's report: photo-4x-report.pdf of photo.jpg."""
-    return download_name(info["input"]["name"], settings_in(info)).removesuffix(".png") + "-report.pdf"
 
 
 class Owners:

@@ -6,9 +6,7 @@ and what comes too late is dropped. A preview that arrives is tuned to where the
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +14,28 @@ from typing import Any
 
 import numpy as np
 
+from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import Cancelled, SettingsError
-from ..files import place_whole
-from ..output.png import encode_png
-from ..output.rendition import icc_for_screen, save_for_screen, small_size, to_screen, whole_picture
+from ..files import explained, link_or_copy
+from ..info import Result, settings_in
+from ..output.rendition import icc_for_screen, save_for_screen, save_png, small_size, to_screen, whole_picture
 from ..output.resample import result_size
-from ..picture import Box, Picture, read_picture
-from ..preview import Preview
+from ..output.result import WholePicture
+from ..picture import Box, Facts, KeptPictures, Picture, read_picture
+from ..preview import Preview, choose_box
 from ..settings import Settings, largest_scale, network_key, signature
+from ..tasks import download_name
 from ..texts import say
 from .metrics import Metrics
-from .page_files import Limits
-from .state import Asked, Upload, Visitor
+from .state import Asked, Finished, Upload, Visitor
 from .wishes import reason
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""
+PREVIEWS_ON_THE_WAY = 16
+"""How many previews clients may have on the way, a quarter of them one alone, and how many
+comparisons may wait; the page's previews replace each other."""
 SIZE = 128
 THUMBNAIL = 896
 """The square's side in input pixels: what a preview costs, whatever the picture."""
@@ -69,6 +72,18 @@ class Previews:
     def forget(self, upload: Upload | None) -> None:
         if upload is not None:
             self._kept.drop(upload.path)
+
+    def put_on_stage(self, visitor: Visitor, path: Path, facts: Facts, picture: Picture, settings: Settings) -> Upload:
+        """A picture in the place of the visitor's, with the square in its middle, unless another is chosen meanwhile.
+
+        Raises StorageError; the earlier picture is gone then.
+        """
+        if visitor.upload is not None and visitor.upload.path != path:
+            self.forget(visitor.upload)
+        choice = visitor.start_over()
+        upload = Upload(path, picture.sha256, facts, save_thumbnail(visitor, picture))
+        visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)
+        return upload
 
     def sweep(self) -> None:
         """Drop the decoded pictures that nobody needed for a while."""
@@ -122,8 +137,7 @@ class Previews:
             if visitor.upload is None or visitor.box is None:
                 return None
             before = visitor.asked
-            visitor.requests += 1
-            visitor.asked = Asked(visitor.requests, settings)
+            visitor.asked = Asked(settings)
             if before is not None:
                 before.stop.set()
             return visitor.asked
@@ -160,9 +174,9 @@ class Previews:
             with visitor.lock:
                 if visitor.asked is not asked:
                     return Shown(state_of(visitor))
-                controls = visitor.controls
-                if preview.info["signature"] != signature_wanted(visitor, preview):
-                    preview = self._tuned(preview, fitting(controls, visitor))
+                controls, wanted = visitor.controls, fitting(visitor.controls, visitor)
+                if not is_current(visitor, preview.info, wanted):
+                    preview = self._tuned(preview, wanted)
             pair = _saved(visitor, preview)
             with visitor.lock:
                 if visitor.asked is not asked:
@@ -211,8 +225,8 @@ def state_of(visitor: Visitor) -> str:
             return "failed"
         if preview is None:
             return "none"
-        current = preview.piece.box == visitor.box and preview.info["signature"] == signature_wanted(visitor, preview)
-        return "matches" if current else "outdated"
+        current = is_current(visitor, preview.info, fitting(visitor.controls, visitor))
+        return "matches" if current and preview.piece.box == visitor.box else "outdated"
 
 
 def fitting(settings: Settings, visitor: Visitor) -> Settings:
@@ -224,12 +238,12 @@ def fitting(settings: Settings, visitor: Visitor) -> Settings:
     return settings.changed(scale=largest_scale(settings))
 
 
-def signature_wanted(visitor: Visitor, preview: Preview) -> str | None:
-    """The signature of what the controls ask for, by the model and precision of `preview`; None for another model."""
-    info, controls = preview.info, fitting(visitor.controls, visitor)
-    if visitor.upload is None or controls.model != info["model"]["name"]:
-        return None
-    return signature(visitor.upload.sha256, controls, info["model"]["sha256"], info["precision"])
+def is_current(visitor: Visitor, info: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether a preview or a result with this `info` is what the settings make of the visitor's picture."""
+    upload, model = visitor.upload, info["model"]
+    if upload is None or settings.model != model["name"]:
+        return False
+    return info["signature"] == signature(upload.sha256, settings, model["sha256"], info["precision"])
 
 
 def _same_network(one: Settings, other: Settings) -> bool:
@@ -237,65 +251,9 @@ def _same_network(one: Settings, other: Settings) -> bool:
     return network_key("", one, one.model, "") == network_key("", other, other.model, "")
 
 
-@dataclass(eq=False)
-class _Kept:
-    picture: Picture
-    until: float
-
-
-class KeptPictures:
-    """Decoded pictures that may be needed again in a moment.
-
-    Keeps at most `most_bytes` of pixels, each for `seconds` after its last use; a larger picture is never kept.
-    """
-
-    def __init__(self, most_bytes: int = 400_000_000, seconds: float = 300):
-        self._most_bytes, self._seconds = most_bytes, seconds
-        self._lock = threading.Lock()
-        self._kept: dict[Hashable, _Kept] = {}
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
-        """The picture kept under `key`, else the one that `read` gives."""
-        with self._lock:
-            kept = self._kept.pop(key, None)
-        picture = kept.picture if kept else read()
-        if picture.kept_bytes <= self._most_bytes:
-            self._keep(key, picture)
-        return picture
-
-    def drop(self, key: Hashable) -> None:
-        with self._lock:
-            self._kept.pop(key, None)
-
-    def sweep(self) -> None:
-        """Drop what was not used for long."""
-        now = time.monotonic()
-        with self._lock:
-            self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
-
-    def _keep(self, key: Hashable, picture: Picture) -> None:
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = _Kept(picture, time.monotonic() + self._seconds)
-            while sum(kept.picture.kept_bytes for kept in self._kept.values()) > self._most_bytes:
-                self._kept.pop(next(iter(self._kept)))
-
-
-def save_thumbnail(visitor: Visitor, picture: Picture) -> tuple[Path, tuple[int, int]]:
-    """A thumbnail file, and its width and height."""
-    size = small_size(picture.width, picture.height, THUMBNAIL)
-    path = save_for_screen(whole_picture(picture, size), visitor.place("thumbnail", ""), icc_for_screen(picture))
-    return path, (size[1], size[0])
-
-
-def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
-    """A picture as a PNG file, whole or not at all; gives its path. Raises StorageError."""
-    content = encode_png(pixels, icc=icc)
-    place_whole(path, lambda part: part.write_bytes(content))
-    return path
+def save_thumbnail(visitor: Visitor, picture: Picture) -> Path:
+    small = whole_picture(picture, small_size(picture.width, picture.height, THUMBNAIL))
+    return save_for_screen(small, visitor.place("thumbnail", ""), icc_for_screen(picture))
 
 
 def save_pair(visitor: Visitor, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
@@ -305,3 +263,16 @@ def save_pair(visitor: Visitor, kind: str, pair: tuple[np.ndarray, np.ndarray], 
         path = visitor.place(f"{kind}-{side}", ".png")
         files.append(save_png(to_screen(pixels), path, icc))
     return files[0], files[1]
+
+
+def keep_for_page(visitor: Visitor, upload: Upload, whole: WholePicture, result: Result) -> Finished:
+    """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
+    download = visitor.place("result", "") / download_name(upload.facts.name, settings_in(result.info))
+    try:
+        download.parent.mkdir(parents=True)
+        link_or_copy(result.path, download)
+        before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
+        after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
+    except OSError as error:
+        raise explained(download, error) from error
+    return Finished(upload, result.info, download, before, after)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..batch import Batch, Item, Running, plan, titles
+from ..batch import Batch, Item, Running, plan
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..info import Result, settings_in
 from ..output.formats import Encoding
@@ -24,25 +23,16 @@ from ..output.result import GrowingPicture
 from ..picture import Picture, reduced_size
 from ..preview import look
 from ..settings import Settings
-from ..tasks import Entry, download_name
+from ..tasks import download_name, report_name
 from ..texts import say, say_measured
 from . import fragments
-from .history import begin, item_of, recorded, show_history
+from .history import begin, recorded, show_history
 from .layout import Page
-from .line import Background, LinePlace, RunState, ToldRun, said
-from .page_files import Many, Packed, asker_of, packed, report_name
-from .preview import save_pair
+from .line import Background, LinePlace, ToldRun, said
+from .page_files import Packed, asker_of, packed
+from .preview import is_current, keep_for_page, save_pair
 from .state import Finished, PageRun, Upload, Visitor
-from .views import (
-    Services,
-    Updates,
-    keep_for_page,
-    result_is_current,
-    show_bar,
-    show_progress,
-    show_result,
-    show_view,
-)
+from .views import Services, Updates, show_bar, show_progress, show_result, show_view
 from .wishes import encoding_from, settings_from
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
@@ -53,10 +43,16 @@ _PICTURE_SECONDS = 1.0
 
 
 class Run(ToldRun[Result]):
-    """One run of the engine, in its turn. `result` raises EnhanceError, Cancelled among them."""
+    """One run of the engine, in its `turn`. `result` raises EnhanceError, Cancelled among them."""
 
-    def __init__(self, services: Services, source: Path, settings: Settings, caller: Hashable, **more: Any):
-        super().__init__(lambda _: _made(services, source, settings, self, caller, **more))
+    def __init__(
+        self, services: Services, source: Path, settings: Settings, caller: Hashable, turn: LinePlace, **more: Any
+    ):
+        def do(_: threading.Event) -> Result:
+            self.wait_for(turn)
+            return _made(services, source, settings, self, caller, **more)
+
+        super().__init__(do)
 
 
 def _made(
@@ -104,7 +100,10 @@ class BatchWork(Background[Packed]):
     @property
     def archive(self) -> Path | None:
         """The ZIP, once there is one."""
-        return self._result[0].archive if self._result else None
+        if self.over:
+            with suppress(Exception):  # one that broke off has none
+                return self.result().archive
+        return None
 
     def _listed(self) -> AbstractContextManager[None]:
         """While it runs and is packed, it is on a list of results, if there is one."""
@@ -126,40 +125,18 @@ class BatchWork(Background[Packed]):
             self._services.metrics.refused(item.error)
 
 
-def restored(services: Services, entries: Sequence[Entry]) -> tuple[Many, list[Entry]]:
-    """The files of a listed batch as it stood, and what is not kept to go on with. Raises StorageError."""
-    tasks, outbox, many, lost = services.enhancer.tasks, services.outbox, Many(id=entries[0].batch), list[Entry]()
-    for entry in entries:
-        item = item_of(tasks, entry)
-        if item.info is None and not item.source.exists():
-            lost.append(entry)
-            continue
-        if entry.thumbnail:
-            small = fragments.out_of_page(entry.thumbnail, outbox.place("small.jpg"))
-            many.pictures[item.key, False] = small
-        source = item.source if item.info else outbox.link(item.source, entry.name)
-        own = Settings(**entry.settings) if entry.settings != entries[0].settings else None
-        many.items += (replace(item, source=source, settings=own),)
-    for item, title in titles(plan(many.items)).items():
-        many.results[item.key] = outbox.link(item.result or item.source, title)
-    return many, lost
-
-
 def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
     settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
     height, width = reduced_size(upload.facts.height, upload.facts.width, settings.reduce)
     picture = GrowingPicture(width, height, settings.factor, pixels)
-    entry = begin(tasks, visitor, upload, settings, pixels)
+    entry = begin(tasks, visitor, upload, settings)
 
     def do(run: PageRun) -> Finished:
         with recorded(tasks, entry, run) as done, turn, tasks.using(tasks.upload_path(upload.sha256, upload.name)):
             tasks.keep_upload(upload.path, upload)  # so that it can go on when the server ends while it waits
-            for ahead in turn.looks(_LOOK_SECONDS):
-                run.state = RunState(ahead=ahead)
-                if run.stop.is_set():
-                    raise Cancelled("stopped")
+            run.wait_for(turn)
             seen = {"watch": picture, "preview": preview}
             result = _made(services, upload.path, settings, run, visitor.folder, **seen)
             done(result.info)
@@ -193,11 +170,12 @@ class RunHandlers:
                 try:
                     visitor.controls = settings_from(values, visitor.shape)
                     result_size(visitor.controls, upload.facts.height, upload.facts.width)
-                    if result_is_current(visitor) and visitor.finished and visitor.finished.download.exists():
+                    there = visitor.finished
+                    if there and is_current(visitor, there.info, visitor.controls) and there.download.exists():
                         return {progress: fragments.note(say(language, "same"))}
                     turn = self._services.line.enter(asker_of(request))
                 except EnhanceError as error:
-                    return {progress: fragments.problem(self._services.reason(language, error, "A run was refused"))}
+                    return {progress: self._services.problem(language, error, "A run was refused")}
                 visitor.run = page_run(request, self._services, visitor, upload, turn)
         return show_progress(self._page, visitor, language)
 
@@ -241,7 +219,7 @@ class RunHandlers:
             why = say(language, "run_away" if run.stopped_by == "absence" else "cancelled")
             shown = {self._card.progress: fragments.note(why, "cancelled")}
         except Exception as error:
-            shown = {self._card.progress: fragments.problem(self._services.reason(language, error, "A run failed"))}
+            shown = {self._card.progress: self._services.problem(language, error, "A run failed")}
         return {
             **shown,
             self._page.result.live: "",
@@ -267,49 +245,45 @@ class ResultHandlers:
             with self._services.enhancer.result_rows(finished.info["task_id"], self._decoded(finished)) as rows:
                 pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
         except Exception as error:
-            why = self._services.reason(language, error, "A place of a result could not be shown")
-            return {self._card.problem: fragments.problem(why)}
+            return {self._card.problem: self._services.problem(language, error, "A place of a result was not shown")}
         return {self._card.closely: (str(pair[0]), str(pair[1])), self._card.problem: ""}
 
     def hand_out(self, request: gr.Request, *values: object) -> Updates:
         """Make the file of the chosen format and hand it to the browser; the stored PNG it has already."""
         visitor, language = self._services.asker(request)
-        finished, enhancer, nothing = visitor.finished, self._services.enhancer, gr.DownloadButton(value=None)
+        finished, enhancer, said = visitor.finished, self._services.enhancer, self._card.taken
         if finished is None:
-            return {self._card.report_file: nothing, self._card.taken: fragments.problem(say(language, "too_late"))}
+            return self._nothing(said, fragments.problem(say(language, "too_late")))
         try:
             visitor.encoding = encoding = encoding_from(values)
             if encoding.is_stored:
-                return {self._card.report_file: nothing}
+                return {self._card.report_file: gr.DownloadButton(value=None)}
             png = enhancer.tasks.result_path(finished.info["task_id"])
             with ExitStack() as hold:
                 made = enhancer.hand_out(Result(png, finished.info, png), encoding, hold=hold)
                 name = download_name(finished.upload.name, settings_in(finished.info), encoding.form.ending)
                 path = self._services.outbox.link(made.path, name)
         except Exception as error:
-            why = self._services.reason(language, error, "A file of another format could not be made")
-            return {self._card.report_file: nothing, self._card.taken: fragments.problem(why)}
+            return self._nothing(said, self._services.problem(language, error, "Another format could not be made"))
         return {self._card.report_file: gr.DownloadButton(value=str(path)), self._card.report_problem: ""}
 
     def report(self, request: gr.Request) -> Updates:
         """Write the report and hand it to the browser."""
         visitor, language = self._services.asker(request)
-        finished = visitor.finished
+        finished, said = visitor.finished, self._card.report_problem
         if finished is None:
-            return self._no_report(say(language, "too_late"))
+            return self._nothing(said, fragments.problem(say(language, "too_late")))
         try:
             picture = self._decoded(finished)
             report = self._services.enhancer.report(finished.info["task_id"], language, picture)
             path = self._services.outbox.link(report, report_name(finished.info))
         except Exception as error:
-            return self._no_report(self._services.reason(language, error, "A report could not be made"))
+            return self._nothing(said, self._services.problem(language, error, "A report could not be made"))
         return {self._card.report_file: gr.DownloadButton(value=str(path)), self._card.report_problem: ""}
 
-    def _no_report(self, why: str) -> Updates:
-        return {
-            self._card.report_file: gr.DownloadButton(value=None),
-            self._card.report_problem: fragments.problem(why),
-        }
+    def _nothing(self, said: gr.HTML, why: str) -> Updates:
+        """No file for the browser to fetch, and `why` where it is said."""
+        return {self._card.report_file: gr.DownloadButton(value=None), said: why}
 
     def _decoded(self, finished: Finished) -> Picture | None:
         """The input as the previews keep it, so that its file is not read once more; None where that is gone."""

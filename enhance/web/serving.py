@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import time
@@ -12,26 +11,25 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio import themes
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..config import Config
+from ..config import Config, Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
-from ..inference.turns import DEVICE_THREAD
-from ..texts import LANGUAGES, say
+from ..texts import LANGUAGES, PixelCount, say, sentences_in
 from .fragments import EXAMPLES_OF_PRESETS
-from .guard import Guard, Refused, path_of
-from .metrics import METRICS, Metrics, asked_from_here
-from .page_files import Limits, PageFolder, limits_of
+from .guard import API, Guard, Refused, path_of
+from .metrics import METRICS, Metrics, asked_from_here, healthz
+from .page_files import PageFolder
 from .state import MOST_VISITORS
-from .wishes import CONTROLS, SIZED, LanguageOfLinks, page_texts
-
-log = logging.getLogger(__name__)
+from .wishes import LanguageOfLinks
 
 _HERE = Path(__file__).parent
 _FONTS = (
@@ -50,23 +48,7 @@ _SAID_BY_THE_BROWSER = (
     *("server_changed", "load_anew"),
 )
 """Gradio's own parts among it, where its front end has no words or English ones only."""
-LOOK_AT_PICTURE = "() => window.enhanceLookAt('picture')"
-LOOK_AT_LISTED = "() => window.enhanceLookAt('picture', 'one')"
-LOOK_AT_BATCH = "() => window.enhanceLookAt('batch', 'many')"
-NEW_PICTURE = "() => window.enhanceLookAt('chooser')"
-BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
-RUN_ENDED = "() => window.enhanceLookAt('end')"
-FETCH_FILE = "() => window.enhanceFetchFile()"
-FETCH_REPORT = "() => window.enhanceFetchReport()"
-_CONTROLS = json.dumps(CONTROLS)
-COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
-REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _KNOWN_ADDRESSES = 1000
-_TALKERS = (
-    *("httpx", "httpcore", "uvicorn.access", "mcp", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub"),
-    "filelock",
-)
-
 _SESSIONS = MOST_VISITORS
 """Gradio copies its parts for each page and call of the API, 0.2 MB and more; a copy that is gone is made anew."""
 _THREADS = 60
@@ -96,11 +78,10 @@ def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, 
 
     `metrics` are those of the app; they are served where they count.
     """
-    limits, metrics = limits_of(config), metrics or Metrics()
-    routes = [Route("/healthz", _healthz, methods=["GET", "HEAD"])]
+    limits, metrics = config.limits, metrics or Metrics()
+    routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _picture(path)) for path in EXAMPLES_OF_PRESETS.glob("*.jpg")]
     guard: dict[str, Any] = {"limits": limits, "metrics": metrics, "public_host": config.public_host}
-    guard["frame_ancestors"] = config.frame_ancestors
     if metrics.counts:
         routes.append(Route(METRICS, metrics.show))
     return {
@@ -121,29 +102,45 @@ def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, 
         "enable_monitoring": False,
         "ssr_mode": False,
         "app_kwargs": {
-            "middleware": [Middleware(Guard, **guard), Middleware(Login), Middleware(LanguageOfLinks)],
+            "middleware": [
+                Middleware(SafeHeaders, config.frame_ancestors),
+                Middleware(Guard, **guard),
+                Middleware(Login),
+                Middleware(LanguageOfLinks),
+            ],
             "routes": routes,
         },
     }
 
 
-def quiet_logs() -> None:
-    """One line for what matters; no line for every request of the libraries."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in _TALKERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
+_POLICIES = {
+    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "media-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'",
+    "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+}
+"""Gradio's front end makes functions of the texts that `js=` gives, and writes scripts and styles into its page."""
 
 
-def warm_up(enhancer: Enhancer) -> None:
-    """Load PyTorch and measure the device, on the device's thread, while the page is there already."""
+class SafeHeaders:
+    """Middleware that tells the browser what the page may do and who may frame it; a visitor's file may do nothing."""
 
-    def load() -> None:
-        try:
-            enhancer.time_presets()
-        except Exception as error:  # the first picture tells the visitor
-            log.warning("The engine is not ready: %s", error)
+    def __init__(self, app: ASGIApp, frame_ancestors: str):
+        self._app = app
+        self._policies = {kind: f"{policy}; frame-ancestors {frame_ancestors}" for kind, policy in _POLICIES.items()}
 
-    DEVICE_THREAD.hand_over(load)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        of_file = scope["type"] == "http" and path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
+        policy = self._policies["file" if of_file else "page"]
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = {"content-security-policy": policy, "x-content-type-options": "nosniff"}
+                MutableHeaders(scope=message).update(told | {"referrer-policy": "same-origin"})
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 def _head(limits: Limits) -> str:
@@ -152,6 +149,26 @@ def _head(limits: Limits) -> str:
     for language, said in words.items():
         said["too_large"] = say(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"
+
+
+def page_texts(limits: Limits) -> gr.I18n:
+    """The texts that the browser translates by itself, made whole where the page needs more than one at a place."""
+    words = {**sentences_in("page"), **sentences_in("names")}
+    texts = {
+        language: _composed(language, {key: said[language] for key, said in words.items()}, limits)
+        for language in LANGUAGES
+    }
+    return gr.I18n(**texts, zh=texts["zh-CN"])
+
+
+def _composed(language: str, words: dict[str, str], limits: Limits) -> dict[str, str]:
+    composed = dict(words)
+    megabytes = f"{limits.bytes / 1e6:,.0f}"
+    composed["upload_hint"] = say(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes)
+    composed["welcome"] = f"## {words['welcome_head']}\n{words['welcome_text']}"
+    for step in ("preset", "batch"):
+        composed[f"{step}_title"] = f"## {words[step]}"
+    return composed
 
 
 def _theme() -> themes.Base:
@@ -276,26 +293,8 @@ def _kept_near(cookie: bytes, scheme: str) -> bytes:
     return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
 
 
-def _version() -> str:
-    """What pyproject.toml says: the folder may run without being installed."""
-    try:
-        lines = (_HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "unknown"
-    return next((line.split('"')[1] for line in lines if line.startswith("version")), "unknown")
-
-
-_VERSION = _version()
-
-
 def _picture(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
     async def answer(_: Request) -> FileResponse:
         return FileResponse(path, headers={"cache-control": "max-age=86400"})
 
     return answer
-
-
-async def _healthz(request: Request) -> JSONResponse:
-    gradio = request.scope.get("app")
-    ready = bool(getattr(getattr(gradio, "blocks", None), "is_running", False))
-    return JSONResponse({"alive": True, "ready": ready, "version": _VERSION})

@@ -16,9 +16,8 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..batch import Batch, plan
-from ..errors import SettingsError
 from ..output.formats import Encoding
-from ..output.resample import PAPERS, long_side_on
+from ..output.resample import long_side_on
 from ..output.result import GrowingPicture
 from ..picture import Box, Facts
 from ..preview import Preview
@@ -50,8 +49,6 @@ class Upload:
     sha256: str
     facts: Facts
     thumbnail: Path
-    thumbnail_size: tuple[int, int]
-    """Width and height."""
 
     @property
     def name(self) -> str:
@@ -77,7 +74,6 @@ class Finished:
 class Asked:
     """One request for a preview; `stop` is set as soon as a later one replaces it."""
 
-    number: int
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -112,7 +108,6 @@ class Visitor:
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
         self.asked: Asked | None = None
         self.comparing: Background[Any] | None = None  # the presets side by side, as long as the page shows them
-        self.requests = 0
         self.failed = False
         self.run: PageRun | None = None
         self.finished: Finished | None = None
@@ -130,7 +125,7 @@ class Visitor:
     @property
     def sized_by(self) -> str:
         """What says the size of the result: scale, long_side, megapixels, or the paper of a print."""
-        if self.paper and self.controls.long_side == side_of_print(self.paper, self.shape):
+        if self.paper and self.controls.long_side == long_side_on(self.paper, self.shape):
             return "paper"
         return next((name for name in SIZES if getattr(self.controls, name) is not None), SIZES[0])
 
@@ -170,18 +165,17 @@ class Visitor:
 
     def leave(self) -> None:
         """Stop what only an open page needs, previews. A run and a batch go on for a while."""
-        self._stop(self.asked)
-        self.end_comparison()
+        with self.lock:
+            if self.asked is not None:
+                self.asked.stop.set()
+            self.end_comparison()
 
     def end_comparison(self) -> None:
         """Put the presets side by side away, and stop what still runs for them."""
-        self._stop(self.comparing)
-        self.comparing = None
-
-    def _stop(self, *going: Asked | Background[Any] | None) -> None:
         with self.lock:
-            for one in filter(None, going):
-                one.stop.set()
+            if self.comparing is not None:
+                self.comparing.close()
+            self.comparing = None
 
     @property
     def files(self) -> Batch:
@@ -223,24 +217,11 @@ class Visitor:
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
-    def take(self, choice: int, upload: Upload, box: Box, controls: Settings) -> bool:
-        """Take a picture as the visitor's, unless another choice was begun since; says whether it was taken."""
+    def take(self, choice: int, upload: Upload, box: Box, controls: Settings) -> None:
+        """Take a picture as the visitor's, unless another choice was begun since."""
         with self.lock:
-            if self.choice != choice:
-                return False
-            self.upload, self.box, self.controls = upload, box, controls
-            return True
-
-
-def side_of_print(paper: str, shape: tuple[int, int] | None) -> int:
-    """The pixels of the longer side of a print: of a picture of this height and width, or of one that fills the paper.
-
-    Raises SettingsError for a paper that there is not.
-    """
-    if paper not in PAPERS:
-        raise SettingsError("paper_unknown", value=paper, papers=", ".join(PAPERS))
-    high, wide = PAPERS[paper]
-    return long_side_on(paper, *(shape or (round(10 * high), round(10 * wide))))
+            if self.choice == choice:
+                self.upload, self.box, self.controls = upload, box, controls
 
 
 class Visitors:
@@ -253,21 +234,7 @@ class Visitors:
 
     def of(self, request: gr.Request) -> Visitor:
         """The visitor of this request; those that were idle for long are forgotten on the way."""
-        return self._seen(request.session_hash or "", request)
-
-    def reopen(self, request: gr.Request, tab: str) -> Visitor:
-        """The visitor of a page that opens: that of the same tab of the same user as it was before, else a new one."""
         name = request.session_hash or ""
-        with self._lock:
-            for old, visitor in list(self._visitors.items()):
-                if tab and visitor.tab == tab and visitor.user == request.username and old != name:
-                    self._visitors[name] = self._visitors.pop(old)
-                    break
-        visitor = self._seen(name, request)
-        visitor.tab = tab
-        return visitor
-
-    def _seen(self, name: str, request: gr.Request) -> Visitor:
         with self._lock:
             visitor = self._visitors.pop(name, None) or Visitor(
                 self._folder / secrets.token_hex(16), asker_of(request).address, request.username
@@ -280,11 +247,22 @@ class Visitors:
             one.start_over()
         return visitor
 
-    def leave(self, request: gr.Request) -> None:
-        """The page was closed: in a while its run stops, and later its pictures go."""
+    def reopen(self, request: gr.Request, tab: str) -> Visitor:
+        """The visitor of a page that opens: that of the same tab of the same user as it was before, else a new one."""
         name = request.session_hash or ""
         with self._lock:
-            visitor = self._visitors.get(name)
+            for old, visitor in list(self._visitors.items()):
+                if tab and visitor.tab == tab and visitor.user == request.username and old != name:
+                    self._visitors[name] = self._visitors.pop(old)
+                    break
+        visitor = self.of(request)
+        visitor.tab = tab
+        return visitor
+
+    def leave(self, request: gr.Request) -> None:
+        """The page was closed: in a while its run stops, and later its pictures go."""
+        with self._lock:
+            visitor = self._visitors.get(request.session_hash or "")
             if visitor is None:
                 return
             visitor.away = time.monotonic()
@@ -292,8 +270,7 @@ class Visitors:
 
     def sweep(self) -> None:
         """Stop the runs of pages that stay closed, and forget the visitors that closed theirs or were idle for long."""
-        now = time.monotonic()
-        gone, alone = now - AWAY_SECONDS, now - GRACE_SECONDS
+        gone, alone = time.monotonic() - AWAY_SECONDS, time.monotonic() - GRACE_SECONDS
         with self._lock:
             for one in self._visitors.values():
                 if one.away is not None and one.away < alone:

@@ -13,26 +13,24 @@ import gradio as gr
 
 from ..batch import Item, for_print, measured
 from ..errors import EnhanceError, SettingsError
-from ..output.resample import result_size
+from ..output.resample import long_side_on, result_size
 from ..picture import inspect, reduced_size
 from ..preview import choose_box
 from ..scenes import Hint
-from ..settings import Settings, find_preset
+from ..settings import Settings
 from ..tasks import Entry
-from ..texts import say, say_time
+from ..texts import say, say_names, say_time
 from . import fragments
-from .batch import BatchHandlers, depict, lacking, work_of
-from .controls import faster_than
-from .history import asked_for, show_history
-from .layout import EXAMPLES, Page
-from .page_files import Many, check_together
+from .batch import BatchHandlers, work_of
+from .controls import faster_offer, seconds_of
+from .history import asked_for, restored, show_history
+from .layout import Page
+from .page_files import Many
 from .preview import SIZE, fitting
-from .run import restored
-from .state import MOST_PLACES, Upload, Visitor, side_of_print
-from .views import Services, Updates, show_all, show_bar, show_photo, show_size, show_view, take_picture
-from .wishes import on_page, paper_from, settings_from, settings_to_start
+from .state import MOST_PLACES, Upload, Visitor
+from .views import Services, Updates, emptied, show_again, show_all, show_bar, show_photo, show_size
+from .wishes import on_page, paper_from, settings_from
 
-LONG_SECONDS = 120
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
 """Small pictures of many files are made for few visitors at once."""
 _SHOW_SECONDS = 0.7
@@ -50,13 +48,13 @@ class UploadHandlers:
         yield from self._choose(None if path is None else Path(path), values, request)
 
     def example(self, request: gr.Request, index: int, *values: object) -> Iterator[Updates]:
-        yield from self._choose(EXAMPLES[index], values, request)
+        yield from self._choose(fragments.EXAMPLES[index], values, request)
 
     def put_away(self, request: gr.Request) -> Updates:
         """No picture any more: everything that was made of it goes too."""
         visitor, language = self._services.asker(request)
         self._services.previews.forget(visitor.upload)
-        side = side_of_print(visitor.paper, None) if visitor.sized_by == "paper" else None
+        side = long_side_on(visitor.paper) if visitor.sized_by == "paper" else None
         visitor.start_over()
         visitor.controls = visitor.controls.changed(reduce=1, long_side=side)
         return self._empty(visitor, language, "") | show_size(self._page, visitor)
@@ -94,7 +92,8 @@ class UploadHandlers:
             result_size(settings, upload.facts.height, upload.facts.width)
             shown: Updates = {card.facts: fragments.facts_of_upload(language, upload.facts, settings)}
             found = self._found(visitor, upload)
-            seconds = self._seconds(upload, settings)  # last: all times that are said come from the same speed
+            # last: all times that are said come from the same speed
+            seconds = seconds_of(self._services, upload, settings)
         except SettingsError as error:
             facts = fragments.facts_of_upload(language, upload.facts, visitor.controls)
             why = {card.size_problem: fragments.problem(on_page(language, error, visitor.paper)), card.tips: ""}
@@ -108,7 +107,7 @@ class UploadHandlers:
         shown[card.estimate] = fragments.estimate(language, seconds, memory, len(self._services.line))
         clean = next((one.preset for one in found if one.looks == "clean"), None)
         tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
-        shown[card.tips] = "".join([*tips, self._faster(visitor, values, seconds, clean, language)])
+        shown[card.tips] = "".join([*tips, faster_offer(self._services, visitor, values, seconds, clean, language)])
         return shown
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
@@ -124,54 +123,34 @@ class UploadHandlers:
                 settings = settings.changed(reduce=1)  # the one chosen before suited that picture
             picture = self._services.previews.picture(path)
             settings = settings if visitor.controls == controls else visitor.controls  # a preset chosen meanwhile
-            upload = visitor.choice == begun and take_picture(self._services, visitor, path, facts, picture, settings)
+            upload = visitor.choice == begun and self._services.previews.put_on_stage(
+                visitor, path, facts, picture, settings
+            )
         except Exception as error:
-            why = self._services.reason(language, error, "A picture could not be taken")
-            yield self._refuse(visitor, language, why)
+            yield self._refuse(visitor, language, error)
             return
         if visitor.upload is not upload:
             yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
             return
         yield self._empty(visitor, language, "") | {
-            self._card.facts: fragments.facts_of_upload(language, facts, settings),
-            self._card.photo: show_photo(visitor, language),
             self._card.estimate: fragments.estimate(language, None),
             **show_size(self._page, visitor),
         }
 
-    def _refuse(self, visitor: Visitor, language: str, why: str) -> Updates:
+    def _refuse(self, visitor: Visitor, language: str, error: Exception) -> Updates:
         """Say why a file is not taken; a picture that was there before stays."""
+        why = self._services.problem(language, error, "A picture could not be taken")
         if visitor.upload is None:
             return self._empty(visitor, language, why)
-        return {self._card.file: None, self._page.preview.problem: fragments.problem(why)}
+        return {self._card.file: None, self._page.preview.problem: why}
 
     def _empty(self, visitor: Visitor, language: str, why: str) -> Updates:
-        page, card, preview, result = self._page, self._card, self._page.preview, self._page.result
         return {
-            card.file: None,  # the next picture may be dropped at once
-            card.problem: fragments.problem(why),
-            card.photo: "",
-            card.facts: "",
-            card.estimate: "",
-            card.tips: "",
-            card.size_problem: "",
-            preview.slider: None,
-            preview.chip: fragments.chip(language, "none"),
-            preview.where: fragments.note(say(language, "preview_none")),
-            preview.problem: "",
-            preview.retry: gr.Button(interactive=False),
-            preview.cells: "",
-            preview.compare: gr.Button(say(language, "compare_presets"), interactive=False),
-            page.run.progress: "",
-            result.live: "",
-            result.slider: None,
-            result.closely: None,
-            result.chip: "",
-            result.problem: "",
-            result.report_problem: "",
-            result.made: gr.Accordion(visible=False),
-            **show_view(page, visitor, language),
-            **show_bar(page, visitor, language),
+            **emptied(self._page),
+            **show_again(self._page, visitor, language),
+            self._card.file: None,  # the next picture may be dropped at once
+            self._card.problem: why,
+            self._page.preview.where: fragments.note(say(language, "preview_none")),
         }
 
     def _found(self, visitor: Visitor, upload: Upload) -> tuple[Hint, ...]:
@@ -183,9 +162,6 @@ class UploadHandlers:
                 if visitor.upload is upload:
                     visitor.hints = found
         return found
-
-    def _seconds(self, upload: Upload, settings: Settings) -> float:
-        return self._services.enhancer.estimate(upload.facts.width, upload.facts.height, settings, upload.facts.bits)
 
     def _tip(self, hint: Hint, visitor: Visitor, settings: Settings, language: str) -> str:
         """A hint with its button; nothing where the settings do it already."""
@@ -206,27 +182,11 @@ class UploadHandlers:
         held = reduced_size(facts.height, facts.width, reduced.reduce)
         result = result_size(reduced, facts.height, facts.width)
         height, width, high, wide = (f"{side:,}" for side in (*held, *result))
-        less, time = (say_time(language, self._seconds(upload, one)) for one in (reduced, as_it_is))
+        less, time = (say_time(language, seconds_of(self._services, upload, one)) for one in (reduced, as_it_is))
         sizes = {"width": width, "height": height, "wide": wide, "high": high, "less": less, "time": time}
         if taken:
             return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
         return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
-
-    def _faster(
-        self, visitor: Visitor, values: tuple[object, ...], seconds: float, clean: str | None, language: str
-    ) -> str:
-        """A preset that takes less than half the time, where that is long; for a clean picture, `clean` is its own."""
-        available, preset = self._services.available(), find_preset(str(values[0]))
-        clean = clean if clean in available and preset.scene is None and not preset.own else None
-        name = clean or faster_than(preset.name)
-        if seconds <= LONG_SECONDS or name == preset.name or name not in available:
-            return ""
-        assert visitor.upload is not None
-        other = self._seconds(visitor.upload, settings_to_start(name, values, visitor).settings)
-        if other >= seconds / 2:
-            return ""
-        words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))
-        return fragments.hint(say(language, "clean_offer" if clean else "slow_offer"), words, f"preset:{name}")
 
 
 class FilesHandlers:
@@ -242,16 +202,16 @@ class FilesHandlers:
         try:
             self._take(visitor, [Path(path) for path in paths or []])
         except EnhanceError as error:
-            why = self._services.reason(language, error, "Files were refused")
+            why = self._services.problem(language, error, "Files were refused")
         shown = self._batch.show(visitor, language)
-        return shown | {self._card.files: None, self._card.problem: fragments.problem(why)}
+        return shown | {self._card.files: None, self._card.problem: why}
 
     def pictures(self, request: gr.Request) -> Iterator[Updates]:
         """A small picture of every file that has none yet; while a batch goes on, `follow` shows them."""
         visitor, language = self._services.asker(request)
         shown = time.monotonic()
-        while missing := lacking(visitor):
-            depict(self._services, visitor, *missing[0])
+        while missing := visitor.many.lacking(visitor.files.items):
+            visitor.many.depict(*missing[0], self._services.outbox, self._services.limits)
             if time.monotonic() - shown > _SHOW_SECONDS:
                 shown = time.monotonic()
                 yield self._batch.cards(visitor, language)
@@ -283,7 +243,7 @@ class FilesHandlers:
             visitor, language, entries = asked_for(self._services, event, request, key, settled=True)
             lost = self._again(request, visitor, entries)
             names = [entry.name for entry in lost]
-            gone = say(language, "history_lost", names=fragments.few(language, names)) if lost else ""
+            gone = say(language, "history_lost", names=say_names(language, names)) if lost else ""
             return {
                 **show_all(self._page, visitor, language),
                 self._page.controls.controls["preset"]: visitor.controls.preset,
@@ -291,7 +251,6 @@ class FilesHandlers:
                 self._card.problem: fragments.problem(gone),
                 **show_history(self._page, self._services.enhancer.tasks, visitor, language),
             }
-        raise AssertionError("told() always raises what it catches")
 
     def _again(self, request: gr.Request, visitor: Visitor, entries: list[Entry]) -> list[Entry]:
         """Begin it anew; gives what is not kept for that. Raises EnhanceError, and then nothing has changed."""
@@ -315,7 +274,7 @@ class FilesHandlers:
     def _take(self, visitor: Visitor, paths: list[Path]) -> None:
         """Raises EnhanceError where they are too many, or too large together."""
         limits, work = self._services.limits, work_of(visitor)
-        check_together([*(item.source for item in visitor.files.items), *paths], limits)
+        limits.check_together([*(item.source for item in visitor.files.items), *paths])
         items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
         if work is not None and not work.over:
             running = work.running.settings

@@ -6,33 +6,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockContext
 from gradio.components import Component
 
+from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError
-from ..files import explained, link_or_copy
-from ..info import Result, settings_in
 from ..output.formats import notes_of
-from ..output.rendition import save_for_screen
 from ..output.resample import result_size
-from ..output.result import WholePicture
-from ..picture import Facts, Picture
-from ..preview import choose_box
-from ..settings import SIZES, Settings, find_preset, largest_scale, scales, signature
-from ..tasks import download_name
+from ..settings import SIZES, Settings, find_preset, largest_scale, scales
 from ..texts import say, straight
 from . import fragments
-from .layout import Page, RunCard
-from .line import PREVIEWS_ON_THE_WAY, RunState, WaitingLine, said
+from .layout import Page
+from .line import RunState, WaitingLine, said
 from .metrics import Metrics
-from .page_files import Limits, Outbox, Owners
-from .preview import SIZE, Previews, Shown, save_thumbnail, state_of
-from .state import Finished, Upload, Visitor, Visitors
+from .page_files import Outbox, Owners
+from .preview import PREVIEWS_ON_THE_WAY, Previews, Shown, is_current, state_of
+from .state import Visitor, Visitors
 from .wishes import TUNED, language_of, reason
 
 Updates = dict[Any, Any]
@@ -86,6 +79,10 @@ class Services:
         self.metrics.refused(error)
         return reason(language, error, what)
 
+    def problem(self, language: str, error: Exception, what: str) -> str:
+        """The same as the page shows it."""
+        return fragments.problem(self.reason(language, error, what))
+
     @contextmanager
     def told(self, request: gr.Request) -> Iterator[None]:
         """Let every failure reach the client who called as its sentence."""
@@ -96,33 +93,14 @@ class Services:
             raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
-def take_picture(
-    services: Services, visitor: Visitor, path: Path, facts: Facts, picture: Picture, settings: Settings
-) -> Upload:
-    """Put a picture in the place of the visitor's, with the square in its middle, unless another is chosen meanwhile.
-
-    Raises StorageError; the earlier picture is gone then.
-    """
-    if visitor.upload is not None and visitor.upload.path != path:
-        services.previews.forget(visitor.upload)
-    choice = visitor.start_over()
-    upload = Upload(path, picture.sha256, facts, *save_thumbnail(visitor, picture))
-    visitor.take(choice, upload, choose_box(picture.width, picture.height, None, None, SIZE), settings)
-    return upload
-
-
 def parts(*cards: Any) -> list[Part]:
     """All that a handler may change on these cards; what it does not name stays as it is."""
     return [part for card in cards for field in fields(card) for part in _changing(getattr(card, field.name))]
 
 
 def _changing(part: Any) -> Iterable[Part]:
-    if isinstance(part, RunCard):
-        return parts(part)
     if isinstance(part, dict):
         return part.values()
-    if isinstance(part, tuple):
-        return part
     return [] if isinstance(part, gr.Dataset | gr.Tab) else [part]  # these only listen, and are slow to make anew
 
 
@@ -148,6 +126,18 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
         where = say(language, "preview_where", width=box.width, height=box.height, **centre)
         updates[page.preview.where] = fragments.note(where)
     return updates
+
+
+def emptied(page: Page) -> Updates:
+    """A page without a picture, without what was made of it, and without a word on either."""
+    upload, preview, result = page.upload, page.preview, page.result
+    pictures = preview.slider, result.slider, result.closely
+    words = (
+        *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
+        *(preview.cells, preview.problem, page.run.progress),
+        *(result.live, result.chip, result.problem, result.report_problem),
+    )
+    return {**dict.fromkeys(pictures), **dict.fromkeys(words, ""), result.made: gr.Accordion(visible=False)}
 
 
 def show_all(page: Page, visitor: Visitor, language: str) -> Updates:
@@ -241,23 +231,14 @@ def show_view(page: Page, visitor: Visitor, language: str, view: str = "preview"
 
 def show_result_chip(visitor: Visitor, language: str) -> str:
     """Whether the finished picture is that of the controls; nothing while there is none."""
-    return fragments.result_chip(language, result_is_current(visitor)) if visitor.finished else ""
-
-
-def result_is_current(visitor: Visitor) -> bool:
-    """Whether running again would give the finished picture once more."""
-    finished, upload, controls = visitor.finished, visitor.upload, visitor.controls
-    if finished is None or upload is None:
-        return False
-    info, model = finished.info, finished.info["model"]
-    same = info["signature"] == signature(upload.sha256, controls, model["sha256"], info["precision"])
-    return same and controls.model == model["name"]
+    finished = visitor.finished
+    return fragments.result_chip(language, is_current(visitor, finished.info, visitor.controls)) if finished else ""
 
 
 def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
     """What can be done next, what will come of it, and why something cannot be done."""
-    upload, running, finished, able = visitor.upload, visitor.busy, visitor.finished is not None, True
-    current = finished and result_is_current(visitor)
+    upload, running, finished, able = visitor.upload, visitor.busy, visitor.finished, True
+    current = finished is not None and is_current(visitor, finished.info, visitor.controls)
     if upload is None:
         why, able = say(language, "why_no_picture"), False
     else:
@@ -266,7 +247,7 @@ def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
             why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
         except SettingsError:  # what the most is stands where it is chosen
             why, able = say(language, "why_size"), False
-    result, ready = page.result, finished and not running
+    result, ready = page.result, finished is not None and not running
     return {
         page.run.enhance: gr.Button(interactive=able, visible=not running and not current),
         page.run.cancel: gr.Button(visible=running, interactive=True),
@@ -315,16 +296,3 @@ def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
         card.facts: fragments.facts_of_result(language, finished.info),
         card.problem: "",
     }
-
-
-def keep_for_page(visitor: Visitor, upload: Upload, whole: WholePicture, result: Result) -> Finished:
-    """The PNG under a name that says what it is, and the result's renditions. Raises StorageError."""
-    download = visitor.place("result", "") / download_name(upload.facts.name, settings_in(result.info))
-    try:
-        download.parent.mkdir(parents=True)
-        link_or_copy(result.path, download)
-        before = save_for_screen(whole.before, visitor.place("whole-before", ""), whole.icc)
-        after = save_for_screen(whole.after.pixels, visitor.place("whole-after", ""), whole.icc)
-    except OSError as error:
-        raise explained(download, error) from error
-    return Finished(upload, result.info, download, before, after)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..output.formats import FORMATS, Encoding
-from ..output.resample import result_size
+from ..output.resample import long_side_on, result_size
 from ..picture.metadata import CHOICES
 from ..preview import LARGEST
 from ..settings import DEFAULT_PRESET, RANGES, SIZES, WHOLE, Settings, all_presets, largest_scale
-from ..texts import DEFAULT_LANGUAGE, LANGUAGES, PixelCount, catalogue, name_of, say, sentences_in, spoken
-from .page_files import Limits, whole_number
-from .state import Visitor, side_of_print
+from ..texts import DEFAULT_LANGUAGE, catalogue, name_of, say, spoken
+from .state import Visitor
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ SQUARE = ("x", "y", "size")
 USUAL: dict[str, Any] = {"tile": Settings().tile, "reduce": Settings().reduce, "tuning": True, "size": 128}
 USUAL |= {"preset": DEFAULT_PRESET, **asdict(Encoding())}
 """What stands for a parameter that is left out; that of any other is for the preset or the picture to say."""
-_LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
+LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
 _KINDS: dict[str, str] = dict.fromkeys(("image", "task_id", "preset", "format", "metadata"), "string")
 _KINDS |= {"images": "array", "tuning": "boolean"}
 """The parameters that are no numbers."""
@@ -65,7 +67,7 @@ def settings_from(values: Sequence[object], shape: tuple[int, int] | None = None
 def size_in(chosen: Mapping[str, Any], shape: tuple[int, int] | None) -> dict[str, Any]:
     """The setting of the size as it is said, None where its field is empty."""
     if chosen["size"] == "paper":
-        return {"long_side": side_of_print(str(chosen["paper"]), shape)}
+        return {"long_side": long_side_on(str(chosen["paper"]), shape)}
     return {chosen["size"]: chosen[chosen["size"]]}
 
 
@@ -130,16 +132,14 @@ def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings
     known = [name for name in CONTROLS[1:] if name not in ("size", "paper", *TAKEN)]
     given: dict[str, Any] = {name: _value_in_link(query[name]) for name in known if name in query}
     if "paper" in query:
-        given["long_side"] = side_of_print(query["paper"], None)
+        given["long_side"] = long_side_on(query["paper"])
     return start.changed(**given)
 
 
 def encoding_of_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:
     """How a link asks for results to be handed out. Raises SettingsError."""
-    given: dict[str, Any] = {name: getattr(remembered, name) for name in TAKEN} | {
-        name: _value_in_link(query[name]) for name in TAKEN if name in query
-    }
-    return Encoding(**given)
+    given: dict[str, Any] = {name: _value_in_link(query[name]) for name in TAKEN if name in query}
+    return replace(remembered, **given)
 
 
 def _value_in_link(text: str) -> object:
@@ -180,7 +180,7 @@ def paper_in(kept: object) -> str:
 
 def parameter(name: str) -> dict[str, Any]:
     """What a parameter of the API takes, in the words of JSON Schema; a picture is a text there."""
-    low, high = _LIMITS.get(name, (0, 0))
+    low, high = LIMITS.get(name, (0, 0))
     kind = _KINDS.get(name, "integer" if name in (*WHOLE, "size", "quality") else "number")
     meaning = say(DEFAULT_LANGUAGE, f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
     choices: dict[str, Iterable[str]] = {"preset": all_presets(), "format": FORMATS, "metadata": CHOICES}
@@ -188,7 +188,7 @@ def parameter(name: str) -> dict[str, Any]:
         "type": kind,
         "description": meaning,
         **({"items": {"type": "string"}} if kind == "array" else {}),
-        **({"minimum": low, "maximum": high} if name in _LIMITS else {}),
+        **({"minimum": low, "maximum": high} if name in LIMITS else {}),
         **({"enum": [*choices[name]]} if name in choices else {}),
         **({"default": USUAL[name]} if name in USUAL else {}),
     }
@@ -212,16 +212,23 @@ def called(given: Mapping[str, Any]) -> tuple[Settings, Encoding]:
 
 def square_called(given: Mapping[str, Any]) -> dict[str, Any]:
     """The square that a program asks for. Raises SettingsError."""
-    return {"x": given["x"], "y": given["y"], "size": whole_number("size", given["size"])}
+    size = given["size"]
+    if size is None or not math.isfinite(size) or size != int(size):
+        raise SettingsError("api_whole_number", name="size", value=size)
+    return {"x": given["x"], "y": given["y"], "size": int(size)}
 
 
 def language_of(request: gr.Request | None) -> str:
     """One of LANGUAGES for this request."""
-    if request is None:
-        return DEFAULT_LANGUAGE
-    return language_asked(
-        (request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language") or ""
-    )
+    asked = request and ((request.query_params or {}).get("lang") or (request.headers or {}).get("accept-language"))
+    return language_asked(asked or "")
+
+
+def language_of_scope(scope: Scope) -> str:
+    """That of the page that sent the request, as its address asks for it, else what the browser asks for."""
+    headers = Headers(scope=scope)
+    page = parse_qs(urlsplit(headers.get("referer", "")).query)
+    return language_asked(page.get("lang", [""])[0] or headers.get("accept-language", ""))
 
 
 def language_asked(asked: str) -> str:
@@ -258,26 +265,6 @@ def on_page(language: str, error: EnhanceError, paper: str = "") -> str:
     return say(language, key, **values)
 
 
-def page_texts(limits: Limits) -> gr.I18n:
-    """The texts that the browser translates by itself, made whole where the page needs more than one at a place."""
-    words = {**sentences_in("page"), **sentences_in("names")}
-    texts = {
-        language: _composed(language, {key: said[language] for key, said in words.items()}, limits)
-        for language in LANGUAGES
-    }
-    return gr.I18n(**texts, zh=texts["zh-CN"])
-
-
-def _composed(language: str, words: dict[str, str], limits: Limits) -> dict[str, str]:
-    composed = dict(words)
-    megabytes = f"{limits.bytes / 1e6:,.0f}"
-    composed["upload_hint"] = say(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes)
-    composed["welcome"] = f"## {words['welcome_head']}\n{words['welcome_text']}"
-    for step in ("preset", "batch"):
-        composed[f"{step}_title"] = f"## {words[step]}"
-    return composed
-
-
 _SCRIPT = b"<script>\n" + Path(__file__).with_name("language.js").read_bytes() + b"</script>"
 
 
@@ -295,25 +282,18 @@ class LanguageOfLinks:
         if scope["type"] != "http" or scope["path"].rstrip("/") not in ("", scope.get("root_path", "").rstrip("/")):
             await self._app(scope, receive, send)
             return
-        started: Message | None = None
+        started, page = None, b""
 
         async def with_script(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
+            nonlocal started, page
+            if started is None:
                 started = message
                 return
-            if started is not None:
-                body = message.get("body", b"").replace(b"<head>", b"<head>" + _SCRIPT, 1)
-                message = {**message, "body": body}
-                await send(_resized(started, None if message.get("more_body") else len(body)))
-                started = None
-            await send(message)
+            page += message.get("body", b"")
+            if not message.get("more_body"):
+                body = page.replace(b"<head>", b"<head>" + _SCRIPT, 1)
+                MutableHeaders(scope=started)["content-length"] = str(len(body))
+                await send(started)
+                await send({"type": "http.response.body", "body": body})
 
         await self._app(scope, receive, with_script)
-
-
-def _resized(start: Message, length: int | None) -> Message:
-    headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
-    if length is not None:
-        headers.append((b"content-length", str(length).encode()))
-    return {**start, "headers": headers}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,15 @@ def test_a_batch_and_a_comparison_come_as_files_with_facts(site, server):
 def test_what_cannot_be_done_comes_back_as_a_sentence(site, server, given, said):
     picture = as_data(site.photo("bad.png", 8, 8))
     assert refusal(server, "enhance", **{"image": picture, **given}).startswith(said)
+
+
+@pytest.mark.parametrize("given", [{"preset": "sharper"}, {"image": "no address"}], ids=["preset", "picture"])
+def test_an_agent_is_refused_in_the_language_that_it_asks_for(site, server, given):
+    arguments = {"image": as_data(site.photo("bad.png", 8, 8)), **given}
+    asked = {"accept-language": "zh-CN"}
+    (answer,) = in_session(server, lambda session: session.call_tool("enhance", arguments), **asked)
+    assert answer.isError
+    assert re.search("[一-鿿]", answer.content[0].text), answer.content
 
 
 @pytest.mark.parametrize("shape", ["{}", "file={}", "/gradio_api/file={}", {"path": "{}"}, ["{}"]])

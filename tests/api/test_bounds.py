@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
+from enhance.config import Limits
 from enhance.errors import PictureError
-from enhance.web.page_files import Limits, check_together
 
 from ..site import SETTINGS
 from .test_endpoints_surface import answer_to
@@ -85,11 +85,11 @@ def test_a_batch_is_bounded_in_files_and_bytes(tmp_path: Path, site):
     files = [tmp_path / f"{name}.png" for name in range(3)]
     for file in files:
         file.write_bytes(b"x" * 10)
-    check_together(files, Limits(files=3, batch_bytes=30))
+    Limits(files=3, batch_bytes=30).check_together(files)
     with pytest.raises(PictureError, match="more than 2 files"):
-        check_together(files, Limits(files=2))
+        Limits(files=2).check_together(files)
     with pytest.raises(PictureError, match="MB together"):
-        check_together(files, Limits(batch_bytes=29))
+        Limits(batch_bytes=29).check_together(files)
 
 
 def test_a_body_that_is_no_json_is_still_answered(site):

@@ -15,9 +15,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from enhance.config import Limits
 from enhance.web.guard import Guard
 from enhance.web.metrics import Metrics
-from enhance.web.page_files import Limits
 
 from ..site import SETTINGS
 from .test_endpoints_surface import answer_to

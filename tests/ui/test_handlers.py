@@ -18,6 +18,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Settings
+from enhance.config import Limits
 from enhance.inference.turns import Turn
 from enhance.output.result import ResultRows
 from enhance.picture import Picture, inspect
@@ -25,13 +26,14 @@ from enhance.preview import choose_box
 from enhance.web.batch import BatchHandlers
 from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page, build_page
-from enhance.web.page_files import Asker, Limits, Outbox, Owners, PageFolder, asker_of
+from enhance.web.page_files import Asker, Outbox, Owners, PageFolder, asker_of
 from enhance.web.preview import SIZE, Previews, save_thumbnail
 from enhance.web.run import ResultHandlers, RunHandlers
+from enhance.web.serving import page_texts
 from enhance.web.state import Upload, Visitor, Visitors
 from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
-from enhance.web.wishes import CONTROLS, page_texts
+from enhance.web.wishes import CONTROLS
 
 FAST = Settings.from_preset("anime-fast").as_dict()
 SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": "keep"}
@@ -93,7 +95,7 @@ def visitor(services, photo_file) -> Visitor:
 
 def take(services: Services, visitor: Visitor, file: Path) -> None:
     picture = services.previews.picture(file)
-    visitor.upload = Upload(file, picture.sha256, inspect(file), *save_thumbnail(visitor, picture))
+    visitor.upload = Upload(file, picture.sha256, inspect(file), save_thumbnail(visitor, picture))
     visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
 
 
@@ -167,9 +169,9 @@ def test_a_clean_picture_is_offered_precise_where_its_preset_takes_long_and_a_no
         shown = SHOWN | Settings.from_preset().as_dict() | {"scale": 4} | changes
         return handlers.estimate(reader, *(shown[name] for name in CONTROLS))[page.upload.tips]
 
-    monkeypatch.setattr("enhance.web.upload.LONG_SECONDS", float("inf"))
+    monkeypatch.setattr("enhance.web.controls.LONG_SECONDS", float("inf"))
     assert said not in told(clean)
-    monkeypatch.setattr("enhance.web.upload.LONG_SECONDS", 0)
+    monkeypatch.setattr("enhance.web.controls.LONG_SECONDS", 0)
     assert said in told(clean)
     assert "preset:precise" in told(clean)
     assert "precise" not in told(noisy)
@@ -182,7 +184,7 @@ def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("enhance.web.views.save_for_screen", full)
+    monkeypatch.setattr("enhance.web.preview.save_for_screen", full)
 
     told = run(page, services)[-1]
 
@@ -290,9 +292,9 @@ def test_a_batch_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, 
         again = session("ada loads anew")
         ControlHandlers(page, services).open(again, "the tab")
         followed = batch.follow(again)
-        assert next(followed)[page.batch.run.cancel].visible
+        assert next(followed)[page.batch.cancel].visible
 
-    assert "2 done, 0 failed" in [*followed][-1][page.batch.run.progress]
+    assert "2 done, 0 failed" in [*followed][-1][page.batch.progress]
     ControlHandlers(page, services).open(session("and once more"), "the tab")
     shown = next(batch.follow(session("and once more")))
     assert shown[page.batch.download].visible

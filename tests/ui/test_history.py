@@ -22,7 +22,7 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, expect
 
 from enhance import Enhancer
-from enhance.web.line import stop_all
+from enhance.web import stop_all
 
 from .journey import PATIENCE, choose, enhance, how_it_was_made, press, preview_pictures, view, wait_for_chip
 

@@ -54,7 +54,7 @@ class Bench:
         assert self.visitor.batch is not None
         assert self.visitor.batch.wait(60)
         *_, shown = self.batch.follow(self.request)
-        return shown[self.page.batch.run.progress]
+        return shown[self.page.batch.progress]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -181,7 +181,7 @@ def test_a_batch_that_the_servers_end_cut_off_says_what_is_done_and_goes_on_with
 
     shown = later.press(later.files.go_on, cut.visitor.many.id, "rest")
 
-    assert shown[later.page.batch.run.cancel].visible
+    assert shown[later.page.batch.cancel].visible
     assert "4 done, 0 failed" in later.ended()
     assert given == ["c.png", "d.png"]
     assert later.states() == [[(name, "done") for name in ("a.png", "b.png", "c.png", "d.png")]]

@@ -10,9 +10,9 @@ import gradio as gr
 import pytest
 
 from enhance import EnhanceError, Enhancer, Settings, StorageError
+from enhance.config import Limits
 from enhance.preview import choose_box
-from enhance.web.page_files import Limits
-from enhance.web.preview import SIZE, Previews, Shown, signature_wanted, state_of
+from enhance.web.preview import SIZE, Previews, Shown, fitting, is_current, state_of
 from enhance.web.state import Upload, Visitor
 
 FAST = Settings.from_preset("anime-fast")
@@ -52,7 +52,7 @@ def visitor(photo_file, previews, tmp_path) -> Visitor:
     visitor = Visitor(tmp_path / "visitor")
     picture = previews.picture(photo_file)
     facts = SimpleNamespace(width=picture.width, height=picture.height)
-    visitor.upload = Upload(photo_file, picture.sha256, facts, photo_file, (56, 40))  # type: ignore[arg-type]
+    visitor.upload = Upload(photo_file, picture.sha256, facts, photo_file)  # type: ignore[arg-type]
     visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
     return visitor
 
@@ -74,9 +74,9 @@ class Later:
         return self._shown[-1]
 
 
-def is_current(visitor: Visitor) -> bool:
+def shows_the_controls(visitor: Visitor) -> bool:
     assert visitor.preview is not None
-    return visitor.preview.info["signature"] == signature_wanted(visitor, visitor.preview)
+    return is_current(visitor, visitor.preview.info, fitting(visitor.controls, visitor))
 
 
 def test_a_preview_that_arrives_is_tuned_to_where_the_sliders_are_by_then(enhancer, previews, visitor):
@@ -90,7 +90,7 @@ def test_a_preview_that_arrives_is_tuned_to_where_the_sliders_are_by_then(enhanc
 
     assert late.last().state == "matches"
     assert visitor.preview.info["settings"]["saturation"] == 0.0
-    assert is_current(visitor)
+    assert shows_the_controls(visitor)
 
 
 def test_a_late_answer_for_another_network_is_dropped(enhancer, previews, visitor):
@@ -104,7 +104,7 @@ def test_a_late_answer_for_another_network_is_dropped(enhancer, previews, visito
     assert newer.last().state == "matches"
     assert late.last().pair is None
     assert visitor.preview.info["preset"] == "original"
-    assert is_current(visitor)
+    assert shows_the_controls(visitor)
 
 
 def test_a_preview_of_another_square_is_outdated(previews, visitor):

@@ -13,12 +13,11 @@ import pytest
 from PIL import Image
 
 from enhance import PictureError
-from enhance.config import Config
-from enhance.picture import inspect, read_picture
+from enhance.config import Config, Limits
+from enhance.picture import KeptPictures, inspect, read_picture
 from enhance.settings import Settings
 from enhance.tasks import download_name
-from enhance.web.page_files import Limits, Outbox, PageFolder, limits_of
-from enhance.web.preview import KeptPictures
+from enhance.web.page_files import Outbox, PageFolder
 from enhance.web.wishes import language_of, reason
 
 
@@ -64,8 +63,8 @@ def test_real_refusals_are_said_in_chinese(tmp_path):
 
 
 def test_the_page_takes_less_than_the_command_line_unless_the_environment_says_more():
-    assert limits_of(Config()) == Limits(100_000_000, 200_000_000)
-    assert limits_of(Config(max_pixels=400_000_000, max_bytes=5)) == Limits(400_000_000, 5)
+    assert Config().limits == Limits(100_000_000, 200_000_000)
+    assert Config(max_pixels=400_000_000, max_bytes=5).limits == Limits(400_000_000, 5)
 
 
 def test_memory_that_is_short_is_foreseen_whatever_says_it():

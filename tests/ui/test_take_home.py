@@ -17,12 +17,11 @@ from enhance import Settings
 from enhance.batch import Item
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
-from enhance.output.resample import result_size
+from enhance.output.resample import long_side_on, result_size
 from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page as Parts
 from enhance.web.page_files import Many
 from enhance.web.run import ResultHandlers
-from enhance.web.state import side_of_print
 from enhance.web.views import Services
 from enhance.web.wishes import CONTROLS, encoding_of_link, encoding_remembered, on_page, settings_from, settings_of_link
 
@@ -166,7 +165,7 @@ def test_the_same_files_are_handed_out_in_another_format_without_a_second_entry(
 def test_a_print_is_as_long_as_the_paper_of_the_pictures_own_shape():
     shown = SHOWN | {"size": "paper", "paper": "10x15"}
     values = [shown[name] for name in CONTROLS]
-    assert settings_from(values, (400, 600)).long_side == side_of_print("10x15", (400, 600)) == 1795
+    assert settings_from(values, (400, 600)).long_side == long_side_on("10x15", (400, 600)) == 1795
     assert settings_from(values, (500, 500)).long_side == 1205
     assert settings_from(values).long_side == 1795
 

@@ -198,7 +198,7 @@ def steps(strips: list[np.ndarray], period: int) -> np.ndarray:
 @pytest.mark.parametrize("rows", [8, 13, 40])
 @pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
 def test_no_step_is_seen_where_strips_meet(engine, monkeypatch, picture, period, rows):
-    monkeypatch.setattr("enhance.inference.rows.strip_rows", lambda *_: rows)
+    monkeypatch.setattr("enhance.inference.steps.strip_rows", lambda *_: rows)
 
     strips = list(engine.stream(picture, FAST))
 

@@ -148,3 +148,14 @@ def test_the_memory_of_a_run_counts_its_network_its_strips_and_its_pictures():
     assert 49 * 300**2 / 1e6 * 0.9 < large - small < 60  # 3 bytes a pixel, once and sixteen times, and wider strips
     assert enhancer.estimate_memory(400, 400, fast.changed(reduce=2, scale=1)) < large
     assert enhancer.estimate_memory(400, 400, Settings.from_preset("anime")) > large + 2 * 17.9
+
+
+def test_a_slider_that_changes_no_memory_builds_no_network_again(monkeypatch):
+    enhancer, fast = Enhancer("cpu", precision="fp32"), Settings.from_preset("anime-fast")
+    first = enhancer.estimate_memory(400, 300, fast)
+    built = []
+    monkeypatch.setattr(enhancer.engine, "memory", lambda *asked: built.append(asked) or 0)
+    assert enhancer.estimate_memory(400, 300, fast.changed(strength=0.1, sharpen=0.5)) == first
+    assert built == []
+    enhancer.estimate_memory(400, 300, fast.changed(tile=64))
+    assert len(built) == 1

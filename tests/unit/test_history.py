@@ -15,19 +15,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import gradio as gr
-import numpy as np
 import pytest
 
 from enhance import Settings
 from enhance.files import place_whole
 from enhance.picture import inspect
 from enhance.tasks import Entry, TaskStore
-from enhance.web.history import MOST, begin, recorded
+from enhance.web.history import MOST, begin, items_of, recorded
 from enhance.web.page_files import list_of
 from enhance.web.state import Upload, Visitor
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
-PIXELS = np.zeros((30, 40, 3), np.uint8)
 
 
 def asks(user: str | None = None) -> gr.Request:
@@ -45,9 +43,9 @@ def begun(store: TaskStore, file: Path, key: str = KEY):
     """A run that has just begun for the browser with this key."""
     visitor = Visitor(file.parent)
     visitor.listed = list_of(asks(), key)
-    upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file, (40, 30))
+    upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file)
     store.keep_upload(file, upload)
-    entry = begin(store, visitor, upload, Settings(), PIXELS)
+    entry = begin(store, visitor, upload, Settings())
     assert entry is not None
     return entry
 
@@ -154,8 +152,8 @@ def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, 
     monkeypatch.setattr(Path, "write_text", full)
     visitor = Visitor(photo_file.parent)
     visitor.listed = entry.whose
-    upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file, (40, 30))
-    assert begin(store, visitor, upload, Settings(), PIXELS) is None
+    upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
+    assert begin(store, visitor, upload, Settings()) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         done({"task_id": store.new_id()})
 
@@ -296,3 +294,14 @@ def test_an_input_under_two_names_is_gone_with_the_last_of_them(store, photo_fil
     store.remove([other])
 
     assert kept_below(store) == []
+
+
+def test_prints_of_a_listed_batch_keep_each_the_size_that_its_paper_gave_it(store, photo_file):
+    (entry, _), (other, _) = finished(store, photo_file), finished(store, photo_file)
+    sides = [Settings(long_side=side).as_dict() for side in (1795, 1205, 1795)]
+    prints = [replace(one, settings=own) for one, own in zip((entry, other, entry), sides, strict=True)]
+
+    items = items_of(store, prints)
+
+    assert [item.settings and item.settings.long_side for item in items] == [None, 1205, None]
+    assert [item.state for item in items] == ["done"] * 3

@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 
 
-def refusal(path: Path, **limits: int) -> str:
+def refusal(path: Path, **limits: Any) -> str:
     """The sentence with which the file is refused, which starts with its name and says what to do."""
     with pytest.raises(PictureError) as caught:
         read_picture(path, **limits)

@@ -210,6 +210,6 @@ def test_a_size_that_a_picture_cannot_have_is_refused_with_the_limit_which_is_al
 
 def test_prints_at_300_dpi():
     assert [round(side, 1) for side in print_size(2480, 3508)] == [21.0, 29.7]
-    assert long_side_on("a4", 2480, 3508) == 3508
-    assert long_side_on("a4", 1000, 1000) == 2480
-    assert long_side_on("a3", 3000, 2000) == 4961  # a portrait turns the paper
+    assert long_side_on("a4", (2480, 3508)) == 3508
+    assert long_side_on("a4", (1000, 1000)) == 2480
+    assert long_side_on("a3", (3000, 2000)) == 4961  # a portrait turns the paper

@@ -10,12 +10,13 @@ from pathlib import Path
 import enhance.errors
 import weights.errors
 from enhance import PRESETS
+from enhance.config import Limits
 from enhance.output.resample import PAPERS
 from enhance.picture import CHOICES
 from enhance.report import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, say_time
-from enhance.web.page_files import Limits
-from enhance.web.wishes import SIZED, TUNED, page_texts
+from enhance.web.serving import page_texts
+from enhance.web.wishes import SIZED, TUNED
 
 from ..site import SETTINGS
 
@@ -45,7 +46,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The keys that the code builds, as f-strings, from a value: each with all the values that it can have."""
 
 COMPOSED: dict[str, tuple[str, ...]] = {
-    "{}": (*TUNED, "reduce", "size", "scale", "paper", "format", "metadata"),  # a control is called as its setting is
+    "{}": (*TUNED, "reduce", "size", "scale", "paper", "format", "metadata", "view", "batch"),  # as the part is called
     "size_{}": SIZED,
     "paper_{}": tuple(PAPERS),
     "metadata_{}": CHOICES,
@@ -55,7 +56,7 @@ COMPOSED: dict[str, tuple[str, ...]] = {
 }
 """The same for the texts that the browser puts in by itself."""
 
-SAYS = {"say", "i18n", "words", "name_of", "_title", "_hint", "_run", "_picture"}
+SAYS = {"say", "i18n", "words", "name_of", "_run", "_picture"}
 """The functions that say a text, or put it into the page, given its key."""
 
 ERRORS = {

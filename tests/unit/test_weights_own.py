@@ -304,6 +304,21 @@ def test_a_damaged_record_is_said_and_harms_no_model_that_ships(text: str, store
     assert locate("realesrgan-x4plus", store) is None
 
 
+@pytest.mark.parametrize("name", ["span-x4", "precise"], ids=["model", "preset"])
+def test_a_name_that_ships_by_now_costs_the_other_models_nothing(name: str, store: Store, file: Path, caplog):
+    add(file, "mine", store.folder)
+    added = add(file, "other", store.folder)
+    record = store.folder / "own.toml"
+    record.write_text(record.read_text().replace('["other"]', f'["{name}"]'))
+
+    assert [list(own_models(store.folder)) for _ in range(3)] == [["mine"]] * 3
+    assert [said.args[0] for said in caplog.records] == [name]
+    assert add(file, "second", store.folder).name == "second"
+    assert main(["remove", name], store) == 0
+    assert list(own.tomllib.loads(record.read_text())) == ["mine", "second"]
+    assert not (store.folder / added.file).exists()
+
+
 FAR_SIGHTED = {
     "RCAN": ({"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4}, "averages over the whole picture"),
     "NAFNet": (
