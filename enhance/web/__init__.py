@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
 from ..inference.turns import DEVICE_THREAD
-from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
