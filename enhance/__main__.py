@@ -162,7 +162,8 @@ def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., R
                 raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
         yield Running
         return
-    from .cluster import Spread, Staffing, reach
+    from .cluster import Staffing, reach
+    from .cluster_batch import Spread
 
     wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores, options.slabs)
     with reach(options.ray) as ray:

@@ -25,7 +25,7 @@ from .output.result import ResultRows
 from .picture import Picture, read_picture, reduced_size, warm_up
 from .pipeline import Workshop
 from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
-from .scenes.faces import Portraits
+from .scenes.faces import RESTORER, FaceRestorer, Portraits
 from .settings import Settings, settings_of
 from .tasks import TaskStore, count_as_used
 from .texts import DEFAULT_LANGUAGE, spoken
@@ -366,15 +366,13 @@ class Enhancer:
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
-        from .scenes import gfpgan
-
         turn = turn or Turn()
-        located = inference.ensure(gfpgan.NAME, turn.stop)
+        located = inference.ensure(RESTORER, turn.stop)
 
-        def load(device: torch.device) -> gfpgan.FaceRestorer:
-            return gfpgan.FaceRestorer(inference.state_dict(located), device)
+        def load(device: torch.device) -> FaceRestorer:
+            return FaceRestorer(inference.state_dict(located), device)
 
-        return self.engine.use(gfpgan.NAME, load, lambda restorer: restorer.restore(crops, turn.stop), turn)
+        return self.engine.use(RESTORER, load, lambda restorer: restorer.restore(crops, turn.stop), turn)
 
 
 def _encoding_at(output: Path, wanted: Encoding | None) -> Encoding:

@@ -2,25 +2,38 @@
 
 They are restored from the input alone, so the face network may be done, and gone from memory, before the picture is
 enlarged. A patch stays as small as the network made it and is brought to its place only for the rows at hand.
+
+The face network is GFPGAN v1.4 (Wang and others: Towards real-world blind face restoration with generative facial
+prior, 2021), in spandrel's implementation. It adds noise inside. At run time that would be random, and one picture
+would never come out the same twice; the weight file holds the noise it was trained with, and that is taken here.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from ..errors import EnhanceError
+from ..errors import Cancelled, EnhanceError, WeightsError
 from ..picture import Box, Picture
 from ..settings import PRESETS
-from .face_detection import Face, find_faces
-from .gfpgan import CROP, align, inverse, moved, scale_of
+from .face_detection import CROP, Face, align, find_faces, inverse, moved, scale_of
+
+if TYPE_CHECKING:  # faces are found, aligned and put back without it
+    import torch
+
+_log = logging.getLogger(__name__)
+
+RESTORER = "gfpgan-v1.4"
+"""The weights' name in the manifest."""
 
 Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
 """Makes better faces of aligned ones, float32 [512, 512, 3] RGB in 0..1, both. What comes second says how it takes its
@@ -35,6 +48,20 @@ _OUTER = (205.0, 222.0)
 _LIGHT_SIGMA = 32.0  # colour and light coarser than this, in pixels of the crop, are the picture's own
 _REMEMBERED = 4
 _SCALE = PRESETS["face"].scale
+
+
+# The official options of the "clean" network of 512 px: twice the channels from 64 px on, a style for every layer, and
+# half of the features steered by the picture.
+_OPTIONS = {
+    "out_size": 512,
+    "num_style_feat": 512,
+    "channel_multiplier": 2,
+    "num_mlp": 8,
+    "input_is_latent": True,
+    "different_w": True,
+    "narrow": 1,
+    "sft_half": True,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +97,70 @@ class _Known:
     faces: tuple[Face, ...] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     patches: dict[int, FacePatch] = field(default_factory=dict)
+
+
+class FaceRestorer:
+    """GFPGAN on one device.
+
+    `state` are the official tensors by name, about 350 MB in float32, and are used as they are. Everything runs in
+    float32. Raises WeightsError for the tensors of another network.
+    """
+
+    precisions = ("fp32",)
+
+    def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
+        import torch
+
+        started = time.perf_counter()
+        self.device = torch.device(device)
+        self._network = _build(state).to(self.device)
+        _log.info("Loaded %s in %.1f s", RESTORER, time.perf_counter() - started)
+
+    @property
+    def name(self) -> str:
+        return RESTORER
+
+    def restore(self, crops: Sequence[np.ndarray], stop: threading.Event | None = None) -> list[np.ndarray]:
+        """All the faces restored. Raises Cancelled when `stop` is set before the last one."""
+        restored = []
+        for crop in crops:
+            if stop is not None and stop.is_set():
+                raise Cancelled("stopped")
+            restored.append(self(crop))
+        return restored
+
+    def __call__(self, face: np.ndarray) -> np.ndarray:
+        """The restored face: float32 [512, 512, 3] RGB in 0..1, aligned, to the same."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(face, np.float32)).to(self.device)
+            planes = pixels.permute(2, 0, 1)[None] * 2 - 1
+            restored, _ = self._network(planes, return_rgb=False, randomize_noise=False)
+            return restored[0].permute(1, 2, 0).add(1).div(2).clamp(0, 1).cpu().numpy()
+
+    @property
+    def bytes(self) -> int:
+        """What the network takes in memory."""
+        tensors = [*self._network.parameters(), *self._network.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    import torch
+
+    try:
+        from spandrel.architectures.GFPGAN import GFPGAN
+    except ImportError as error:
+        raise WeightsError("faces_not_installed") from error
+
+    with torch.device("meta"):  # neither time nor memory for values that the weights replace
+        network = GFPGAN(**_OPTIONS)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
+    except RuntimeError as error:
+        raise WeightsError("faces_other_weights", model=RESTORER) from error
+    return network.eval().requires_grad_(False)
 
 
 class Portraits:

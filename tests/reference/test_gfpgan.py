@@ -11,8 +11,7 @@ from skimage import data
 
 from enhance.errors import WeightsError
 from enhance.scenes.face_detection import Face
-from enhance.scenes.faces import apply, restore_faces
-from enhance.scenes.gfpgan import FaceRestorer
+from enhance.scenes.faces import FaceRestorer, apply, restore_faces
 from tests.conftest import psnr
 from tests.unit.test_faces_put_back import ASTRONAUT, enlarged
 

@@ -21,7 +21,8 @@ from PIL import Image
 from enhance import EnhanceError, Enhancer, Settings
 from enhance.__main__ import main
 from enhance.batch import Item, plan
-from enhance.cluster import Crew, Maker, Spread, Staffing
+from enhance.cluster import Crew, Maker, Staffing
+from enhance.cluster_batch import Spread
 
 from ..api.test_endpoints import wait_until
 from .test_folders import FAST, picture, results
@@ -286,5 +287,5 @@ def test_what_is_said_of_a_cluster_alone_is_refused(tmp_path, capsys, option):
 
 
 def test_ray_is_not_imported_unless_it_is_asked_for():
-    code = "import sys, enhance.__main__, enhance.batch, enhance.cluster; print('ray' in sys.modules)"
+    code = "import sys, enhance.__main__, enhance.batch, enhance.cluster_batch; print('ray' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"

@@ -17,7 +17,7 @@ from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel
 from enhance.inference.steps import RowNetwork
 from enhance.inference.turns import Waiting
-from enhance.scenes.gfpgan import FaceRestorer
+from enhance.scenes.faces import FaceRestorer
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -245,7 +245,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, given=(), named=None):
         raise AssertionError(function)
 with Recorder():
-    import enhance.inference.engine, enhance.scenes.gfpgan
+    import enhance.inference.engine, enhance.scenes.faces
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 

@@ -13,9 +13,8 @@ from skimage import data
 import weights
 from enhance import Enhancer, Settings, WeightsError
 from enhance.picture import Box, read_picture
-from enhance.scenes.face_detection import Face
+from enhance.scenes.face_detection import TEMPLATE, Face
 from enhance.scenes.faces import Portraits
-from enhance.scenes.gfpgan import TEMPLATE
 
 PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 

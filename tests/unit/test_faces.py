@@ -8,8 +8,7 @@ import pytest
 from skimage import data
 
 from enhance.errors import WeightsError
-from enhance.scenes.face_detection import MOST_FACES, Face, find_faces
-from enhance.scenes.gfpgan import TEMPLATE, align, moved, scale_of, similarity
+from enhance.scenes.face_detection import MOST_FACES, TEMPLATE, Face, align, find_faces, moved, scale_of, similarity
 
 EYES_TO_MOUTH = TEMPLATE[3:].mean(axis=0) - TEMPLATE[:2].mean(axis=0)
 

@@ -10,9 +10,8 @@ from skimage import data
 
 from enhance.errors import EnhanceError
 from enhance.output.resample import enlarge_rows
-from enhance.scenes.face_detection import Face
+from enhance.scenes.face_detection import TEMPLATE, Face, align, inverse, moved, scale_of, similarity
 from enhance.scenes.faces import Restore, apply, restore_faces
-from enhance.scenes.gfpgan import TEMPLATE, align, inverse, moved, scale_of, similarity
 from tests.conftest import psnr
 
 ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])
