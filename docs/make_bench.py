@@ -23,6 +23,8 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from docs.measure_start import lines as start_lines
+from docs.measure_start import starts
 from enhance.bench import TILE, matrix_peak, measure, table
 from enhance.inference import known_graph
 from enhance.inference.engine import PRECISIONS, Engine
@@ -180,6 +182,7 @@ def lines(figures: dict[str, Any]) -> str:
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
     text.append("seconds a megapixel, by megapixels   " + _row(figures["paces"], "MP", "{:.2f}"))
     text.append("memory in MB, 500 px wide, by height " + _row(figures["peaks"], "px", "{}"))
+    text += ["", *start_lines(figures["starts"]), ""]
     worked = {count: one["worked"] for count, one in figures["cores"].items()}
     text.append("were there more cores, each would work " + _row(worked, "cores", "{:.0%}"))
     return "\n".join(text)
@@ -225,6 +228,7 @@ def main() -> None:
         "shares": {precision: shares(precision) for precision in precisions},
         "paces": paces(fastest),
         "peaks": peaks(),
+        "starts": starts(),
         "cores": more_cores(rate / DEVICE_THREAD.do(torch.get_num_threads)),
     }
     sys.stdout.write(f"{lines(figures)}\n")

@@ -22,6 +22,8 @@ from .turns import DEVICE_THREAD, Turn
 log = logging.getLogger(__name__)
 
 SMALLEST_STRIP = 8
+_HIGHEST_STRIP = 64
+"""On a processor, where a small picture is to have a strip for each thread, too."""
 _PIXELS_OF_A_CORE = 6_144
 """A strip on a processor: more would leave the cache, less would be ruled by what a call costs by itself."""
 _WITH_TILES = 3
@@ -115,7 +117,8 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
     """
     most = tile * tile // width
     if device.type == "cpu":
-        most = min(most, _PIXELS_OF_A_CORE * threads.cores * (_WITH_TILES if threads.tiles else 1) // width)
+        pixels = _PIXELS_OF_A_CORE * (_WITH_TILES if threads.tiles else 1)
+        most = min(most, threads.cores * min(_HIGHEST_STRIP, pixels // width))
     return max(SMALLEST_STRIP, most)
 
 
@@ -125,9 +128,7 @@ class Steps:
     def __init__(self, stream: Stream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
         self._threads = threads or Threads.here(stream.device, dtype)
-        rows = strip_rows(stream.width, tile, stream.device, self._threads)
-        # A small picture has a strip for each thread, too.
-        self.rows = max(SMALLEST_STRIP, min(rows, stream.height // (2 * self._threads.strips)))
+        self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
 
     def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""

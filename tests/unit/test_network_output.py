@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 
 from enhance.errors import StorageError
 from enhance.files import PartFile
@@ -146,7 +147,8 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkey
 @pytest.mark.parametrize("model", ["realesr-animevideov3", "span-x4"])
 @pytest.mark.parametrize(("dtype", "precision"), [(np.uint16, "fp32"), (np.uint8, "bf16")])
 def test_the_slabs_of_a_picture_join_into_the_output_of_one_run(size, model, dtype, precision, tmp_path):
-    rgb = np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (*size, 3), dtype)
+    photo = skimage.data.astronaut()[: size[0], 180 : 180 + size[1]]
+    rgb = photo.astype(dtype) * dtype(np.iinfo(dtype).max // 255)
     engine = Engine("cpu", precision)
 
     with laid_out(rgb, tmp_path, Recipe(model), tile=192, count=3) as slabs:

@@ -1,0 +1,187 @@
+"""How soon the program is of use, each time beside a peer's: `.venv/bin/python -m docs.measure_start`.
+
+The page against a bare page of Gradio; its first preview, with everything that is loaded for it, against RealESRGANer
+from the start of a process to the same square; another model in place of the one in memory against RealESRGANer's
+construction; a preview on a page that is warm against what the network alone takes for that square. `make bench`
+measures them too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from enhance import inference
+from enhance.bench import MODEL, TILE, import_reference
+from enhance.inference.engine import Engine
+from enhance.inference.steps import RowNetwork
+from enhance.inference.turns import DEVICE_THREAD
+from enhance.preview import MARGIN
+from enhance.settings import Recipe
+
+ROOT = Path(__file__).parents[1]
+OTHER = "realesrgan-x4plus-anime"
+_PRESET, _SQUARE, _SIDE = "original", 128, 512
+_TIMES = 3
+_PATIENCE = 120.0
+_BARE = "import gradio; page = gradio.Blocks(); page.__enter__(); gradio.Image(); page.__exit__(); page.launch()"
+
+
+def starts() -> dict[str, float | None]:
+    """Seconds of `page`, `first_preview`, `warm_preview`, `switch` and their peers; None where those are not here."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        photo = np.random.default_rng(7).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
+        Image.fromarray(photo).save(place / "photo.png")
+        found: dict[str, float | None] = {"bare_page": _bare_page(place)}
+        found |= _page(place)
+        found |= _engine(photo)
+        found |= _peers(place)
+    return {name: None if seconds is None else round(seconds, 2) for name, seconds in found.items()}
+
+
+def lines(found: dict[str, float | None]) -> list[str]:
+    """The same as README has it."""
+
+    def beside(ours: str, peer: str) -> str:
+        value = found[peer]
+        return f"{found[ours]:8.2f} s   {'the peer is not here' if value is None else f'{value:.2f} s'}"
+
+    warm, network = found["warm_preview"], found["its_network"]
+    ratio = f"{warm / network:.2f} times it" if warm and network else ""
+    return [
+        f"page, bare Gradio page    {beside('page', 'bare_page')}",
+        f"process to first preview  {beside('first_preview', 'reference_first')}   RealESRGANer, the same square",
+        f"another model             {beside('switch', 'reference_made')}   RealESRGANer's construction",
+        f"warm preview, its network {beside('warm_preview', 'its_network')}   {ratio}",
+    ]
+
+
+def _bare_page(folder: Path) -> float:
+    with _served([sys.executable, "-c", _BARE], folder) as (_, started):
+        return time.perf_counter() - started
+
+
+def _page(folder: Path) -> dict[str, float | None]:
+    with _served([sys.executable, "app.py"], folder) as (url, started):
+        page = time.perf_counter() - started
+        client = Client(url, verbose=False)
+
+        def preview(at: int) -> float:
+            asked = time.perf_counter()
+            photo = handle_file(folder / "photo.png")
+            client.predict(image=photo, preset=_PRESET, x=at, y=at, size=_SQUARE, api_name="/preview")
+            return time.perf_counter() - asked
+
+        preview(_SIDE // 2)
+        first = time.perf_counter() - started
+        return {"page": page, "first_preview": first, "warm_preview": min(preview(200 + at) for at in range(_TIMES))}
+
+
+@contextlib.contextmanager
+def _served(command: list[str], folder: Path) -> Iterator[tuple[str, float]]:
+    """The address of a page and when its process began, as soon as it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "ENHANCE_DATA": str(folder / "data")}
+    environment |= {"GRADIO_ANALYTICS_ENABLED": "False"}
+    started, url = time.perf_counter(), f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not _answers(url):
+            if server.poll() is not None or time.perf_counter() - started > _PATIENCE:
+                raise RuntimeError(f"{command[1]} serves no page")
+            time.sleep(0.02)
+        yield url, started
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def _engine(photo: np.ndarray) -> dict[str, float | None]:
+    """What the network alone takes for a preview's square and its margin, and the change of models."""
+    engine, side = Engine(), _SQUARE + 2 * MARGIN
+    square = photo[:side, :side]
+    engine.enlarge(photo[:16, :16], MODEL)
+
+    def run() -> float:
+        started = time.perf_counter()
+        engine.enlarge(square, MODEL)
+        return time.perf_counter() - started
+
+    def switch() -> float:
+        started = time.perf_counter()
+        DEVICE_THREAD.do(lambda: RowNetwork.load(Recipe(OTHER), transposed=False))
+        return time.perf_counter() - started
+
+    found: dict[str, float | None] = {
+        "its_network": min(run() for _ in range(_TIMES)),
+        "switch": min(switch() for _ in range(_TIMES)),
+    }
+    engine.release()
+    return found
+
+
+def _peers(folder: Path) -> dict[str, float | None]:
+    """RealESRGANer in a process of its own: its construction, and all from the process's start to the square."""
+    for name, model in (("usual", MODEL), ("other", OTHER)):
+        torch.save({"params_ema": inference.state_dict(inference.ensure(model))}, folder / f"{name}.pth")
+    started = time.perf_counter()
+    call = [sys.executable, "-m", "docs.measure_start", "--peer", str(folder)]
+    told = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+    if told.returncode:
+        return {"reference_first": None, "reference_made": None}
+    answer = json.loads(told.stdout.splitlines()[-1])
+    return {"reference_first": answer["ended"] - started, "reference_made": answer["made"]}
+
+
+def _peer(folder: Path) -> dict[str, float]:
+    network, upscaler = import_reference()
+    photo = np.asarray(Image.open(folder / "photo.png"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        usual = upscaler(4, str(folder / "usual.pth"), model=network(3, 3, num_block=23), tile=TILE, device="cpu")
+        usual.enhance(photo[:_SQUARE, :_SQUARE, ::-1])
+        ended = time.perf_counter()
+
+        def construct() -> float:
+            began = time.perf_counter()
+            upscaler(4, str(folder / "other.pth"), model=network(3, 3, num_block=6), tile=TILE, device="cpu")
+            return time.perf_counter() - began
+
+        return {"ended": ended, "made": min(construct() for _ in range(_TIMES))}
+
+
+def main() -> None:
+    if "--peer" in sys.argv:
+        sys.stdout.write(f"{json.dumps(_peer(Path(sys.argv[-1])))}\n")
+        return
+    sys.stdout.write("\n".join(lines(starts())) + "\n")
+
+
+if __name__ == "__main__":
+    main()
