@@ -29,7 +29,8 @@ from PIL import Image
 
 from enhance import inference
 from enhance.bench import MODEL, TILE, import_reference
-from enhance.inference.engine import Engine
+from enhance.inference.engine import PRECISIONS, Engine
+from enhance.inference.kernels import prepare
 from enhance.inference.steps import RowNetwork
 from enhance.inference.turns import DEVICE_THREAD
 from enhance.preview import MARGIN
@@ -67,7 +68,7 @@ def lines(found: dict[str, float | None]) -> list[str]:
     ratio = f"{warm / network:.2f} times it" if warm and network else ""
     return [
         f"page, bare Gradio page    {beside('page', 'bare_page')}",
-        f"process to first preview  {beside('first_preview', 'reference_first')}   RealESRGANer, the same square",
+        f"process to first preview  {beside('first_preview', 'reference_first')}   RealESRGANer, the square without its surroundings",
         f"another model             {beside('switch', 'reference_made')}   RealESRGANer's construction",
         f"warm preview, its network {beside('warm_preview', 'its_network')}   {ratio}",
     ]
@@ -134,9 +135,13 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
         engine.enlarge(square, MODEL)
         return time.perf_counter() - started
 
+    def load() -> None:
+        network = RowNetwork.load(Recipe(OTHER), transposed=False)
+        prepare(network.graph, network.state, engine.device, PRECISIONS[engine.precision()], transposed=False)
+
     def switch() -> float:
         started = time.perf_counter()
-        DEVICE_THREAD.do(lambda: RowNetwork.load(Recipe(OTHER), transposed=False))
+        DEVICE_THREAD.do(load)
         return time.perf_counter() - started
 
     found: dict[str, float | None] = {
