@@ -60,13 +60,17 @@ clean:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv
 	$(PYTHON) -m venv .venv
 
-# uv knows where each build of PyTorch is kept, and which one suits the card; where that is out of reach, pip goes on alone.
+# Without a card the builds in a folder that pip is told of (find-links) are taken, if there are any. Else uv knows where
+# each build of PyTorch is kept, and which one suits the card; where that is out of reach, pip goes on alone.
 .venv/.run-ready: requirements.txt | .venv/bin/python
-	@if [ $(TORCH) != pip ] && ! $(BIN)/python -c 'import torch, torchvision' 2>/dev/null; then \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1' && \
-		grep '^torch' requirements.txt | UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1 $(BIN)/uv pip install --quiet \
-			--python $(BIN)/python --torch-backend=$(TORCH) --requirements - 2>/dev/null || \
-			echo 'The builds of PyTorch are out of reach: pip takes the one that it finds.'; \
+	@grep '^torch' requirements.txt >.venv/torch.txt; \
+	if [ $(TORCH) = pip ] || $(BIN)/python -c 'import torch, torchvision' 2>/dev/null; then :; \
+	elif [ $(TORCH) = auto ] && ! command -v nvidia-smi >/dev/null && $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --no-index --no-deps -r .venv/torch.txt 2>/dev/null; then :; \
+	elif ! $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1' || \
+		! UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1 $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--torch-backend=$(TORCH) --requirements .venv/torch.txt 2>/dev/null; then \
+		echo 'The builds of PyTorch are out of reach: pip takes the one that it finds.'; \
 	fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

@@ -68,7 +68,7 @@ def lines(found: dict[str, float | None]) -> list[str]:
     ratio = f"{warm / network:.2f} times it" if warm and network else ""
     return [
         f"page, bare Gradio page    {beside('page', 'bare_page')}",
-        f"process to first preview  {beside('first_preview', 'reference_first')}   RealESRGANer, the square without its surroundings",
+        f"process to first preview  {beside('first_preview', 'reference_first')}   RealESRGANer, the bare square",
         f"another model             {beside('switch', 'reference_made')}   RealESRGANer's construction",
         f"warm preview, its network {beside('warm_preview', 'its_network')}   {ratio}",
     ]
