@@ -63,7 +63,6 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self.lend: Lend | None = None  # set before the first picture where the device is only lent
         self._engine: Engine | None = None
-        self._seconds: dict[str, float] = {}
         self._portraits = Portraits(lambda: inference.ensure(_DETECTOR).path, self._restore_faces)
         self._memory = lru_cache(_KNOWN_MEMORIES)(lambda _checksum, *asked: self.engine.memory(*asked))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
@@ -313,12 +312,7 @@ class Enhancer:
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return inference.describe_presets(language, self._seconds)
-
-    def time_presets(self) -> None:
-        """Find out within seconds how long each preset takes here; from then on `presets` goes by that, not by sums."""
-        here = [preset["name"] for preset in self.presets() if preset["available"]]
-        self._seconds = {name: self.estimate(512, 512, name) for name in here}
+        return inference.describe_presets(language)
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""

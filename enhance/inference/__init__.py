@@ -90,14 +90,9 @@ def _own_errors() -> Iterator[None]:
         raise WeightsError(error.key, **error.values) from error
 
 
-def describe_presets(
-    language: str = DEFAULT_LANGUAGE, seconds: Mapping[str, float] | None = None
-) -> list[dict[str, Any]]:
-    """Every preset in order, one's own models last: its purpose, its settings, whether and why it cannot be chosen.
-
-    Its time beside the usual one's is that of the `seconds` that both take, else that of their networks' arithmetic.
-    """
-    return [_describe(preset, language, seconds or {}) for preset in all_presets().values()]
+def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
+    """Every preset in order, one's own models last: its purpose, its settings, whether and why it cannot be chosen."""
+    return [_describe(preset, language) for preset in all_presets().values()]
 
 
 def missing_models(preset: Preset) -> list[str]:
@@ -113,7 +108,7 @@ def _is_here(name: str) -> bool:
         return False
 
 
-def _describe(preset: Preset, language: str, seconds: Mapping[str, float]) -> dict[str, Any]:
+def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
     settings, reason = Settings.from_preset(preset.name).as_dict(), _reason(preset, missing, language)
     return {
@@ -127,7 +122,7 @@ def _describe(preset: Preset, language: str, seconds: Mapping[str, float]) -> di
         "scale": preset.scale,
         "available": reason is None,
         "reason": reason,
-        "relative_time": None if preset.own and missing else _relative_time(preset, seconds),
+        "relative_time": None if preset.own and missing else _relative_time(preset),
     }
 
 
@@ -168,7 +163,5 @@ def _told(folder: Path) -> Path:
     return folder.relative_to(program) if folder.is_relative_to(program) else folder
 
 
-def _relative_time(preset: Preset, seconds: Mapping[str, float]) -> float:
-    if {preset.name, DEFAULT_PRESET} <= seconds.keys():
-        return round(seconds[preset.name] / seconds[DEFAULT_PRESET], 3)
+def _relative_time(preset: Preset) -> float:
     return round(known_graph(preset.model).work / known_graph(PRESETS[DEFAULT_PRESET].model).work, 3)

@@ -166,7 +166,8 @@ class Stream:
 
     def _work(self, shift: _Shift) -> None:
         """What each thread does: take strips through the layers until the shift is over."""
-        scratch = self._scratch.pop() if self._scratch else {}
+        with self._lock:
+            scratch = self._scratch.pop() if self._scratch else {}
         try:
             with torch.inference_mode():
                 while (strip := self._next(shift)) is not None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
 from ..inference.turns import DEVICE_THREAD
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
@@ -80,7 +81,7 @@ def warm_up(enhancer: Enhancer) -> None:
 
     def load() -> None:
         try:
-            enhancer.time_presets()
+            enhancer.estimate(512, 512, Settings())
         except Exception as error:  # the first picture tells the visitor
             log.warning("The engine is not ready: %s", error)
 

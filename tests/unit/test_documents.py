@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs import count_memory
 from enhance.config import parse_arguments
 from enhance.settings import PRESETS
 from weights.__main__ import _parser as weights_parser
@@ -201,3 +202,7 @@ def test_every_variable_that_is_read_is_described():
         re.findall(r"^\| `(ENHANCE_[A-Z_]+)`", (ROOT / "docs/operating.md").read_text("utf-8"), re.MULTILINE)
     )
     assert described == read
+
+
+def test_the_memory_that_a_card_needs_is_what_the_graphs_say_now():
+    assert count_memory.table() in (ROOT / "docs" / "streaming.md").read_text("utf-8")

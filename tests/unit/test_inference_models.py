@@ -103,15 +103,6 @@ def test_presets_say_how_long_they_take_beside_the_default():
     assert times["anime-fast"] < times["fast"] < times["anime"] < 1
 
 
-def test_presets_say_the_time_that_was_measured_once_it_was(monkeypatch):
-    enhancer = Enhancer()
-    monkeypatch.setattr(enhancer, "estimate", lambda width, height, name: 9.0 if name == "anime" else 20.0)
-    enhancer.time_presets()
-
-    times = {preset["name"]: preset["relative_time"] for preset in enhancer.presets()}
-    assert (times["gentle"], times["anime"], times["original"]) == (1, 0.45, 1)
-
-
 def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp_path, monkeypatch, photo_file):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32")
