@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _END_SECONDS = 3.0
 """How long the runs on their way have to let go of their files at the end."""
+_GOODBYE_SECONDS = 1
+"""How long whoever still listens then is waited for."""
 
 _LENT_FOR = 10, 1.5, 120
 """Seconds to start and to load the model, then so many times what the run is expected to take; and at most."""
@@ -125,5 +127,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         threading.Event().wait()
     finally:
         stop_all(_END_SECONDS)
-        demo.close(verbose=False)
         logging.disable()  # what is cut off from here on is no news
+        if demo.is_running:
+            demo.server.config.timeout_graceful_shutdown = _GOODBYE_SECONDS
+        demo.close(verbose=False)
