@@ -28,6 +28,8 @@ _PIXELS_OF_A_CORE = 6_144
 """A strip on a processor: more would leave the cache, less would be ruled by what a call costs by itself."""
 _WITH_TILES = 3
 """That many times more where bf16 has matrix tiles, which need larger convolutions to be kept busy."""
+_WORK_OF_A_STEP = 20e9
+"""Multiply-adds, about: at a step's end threads wait for each other, which quick networks would notice."""
 _STRIPS_AT_ONCE = 4
 """With more Python, which begins one layer at a time, would have too much to do; then cores share a strip's layer."""
 _TRIAL_SIZE = 96, 256
@@ -129,6 +131,8 @@ class Steps:
         self.stream, self.dtype = stream, dtype
         self._threads = threads or Threads.here(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
+        work = stream.graph.work * self.rows * stream.width * self._threads.strips
+        self._rounds = max(1, round(_WORK_OF_A_STEP / work)) if self._threads.strips > 1 else 1
 
     def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
         """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
@@ -149,7 +153,7 @@ class Steps:
                     model.kernels[dtype] = prepare(
                         model.graph, model.state, self.stream.device, dtype, transposed=model.transposed
                     )
-                return self.stream.step(model.kernels[dtype], self.rows, look, self._threads.strips)
+                return self.stream.step(model.kernels[dtype], self.rows, look, self._threads.strips, self._rounds)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

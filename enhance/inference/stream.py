@@ -136,11 +136,16 @@ class Stream:
     def finished(self) -> bool:
         return self._windows[-1].end == self.height * self.graph.nodes[-1].scale
 
-    def step(self, kernels: Mapping[int, Ready], rows: int, look: Look = lambda: None, strips: int = 1) -> torch.Tensor:
-        """The next output rows, float32 [n, W * scale, 3] (n is 0 while the layers still fill)."""
+    def step(
+        self, kernels: Mapping[int, Ready], rows: int, look: Look = lambda: None, strips: int = 1, rounds: int = 1
+    ) -> torch.Tensor:
+        """The next output rows, float32 [n, W * scale, 3] (n is 0 while the layers still fill).
+
+        So many strips are underway at once, and so many times as many are brought to the end.
+        """
         if not self._underway:
             self._peaks = []
-        shift = _Shift(kernels, rows, look, strips)
+        shift = _Shift(kernels, rows, look, strips * rounds)
         together(strips, lambda: self._work(shift))
         return self._collect()
 
