@@ -22,7 +22,7 @@ from .turns import DEVICE_THREAD, Turn
 log = logging.getLogger(__name__)
 
 SMALLEST_STRIP = 8
-_HIGHEST_STRIP = 64
+_HIGHEST_STRIP = 32
 """On a processor, where a small picture is to have a strip for each thread, too."""
 _PIXELS_OF_A_CORE = 6_144
 """A strip on a processor: more would leave the cache, less would be ruled by what a call costs by itself."""
@@ -131,7 +131,7 @@ class Steps:
         self.stream, self.dtype = stream, dtype
         self._threads = threads or Threads.here(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
-        work = stream.graph.work * self.rows * stream.width * self._threads.strips
+        work = stream.graph.work * _PIXELS_OF_A_CORE * self._threads.cores * self._threads.strips
         self._rounds = max(1, round(_WORK_OF_A_STEP / work)) if self._threads.strips > 1 else 1
 
     def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
