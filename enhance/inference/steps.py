@@ -119,8 +119,8 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
     """
     most = tile * tile // width
     if device.type == "cpu":
-        pixels = _PIXELS_OF_A_CORE * (_WITH_TILES if threads.tiles else 1)
-        most = min(most, threads.cores * min(_HIGHEST_STRIP, pixels // width))
+        times = threads.cores * (_WITH_TILES if threads.tiles else 1)
+        most = min(most, times * min(_HIGHEST_STRIP, _PIXELS_OF_A_CORE // width))
     return max(SMALLEST_STRIP, most)
 
 
