@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -197,10 +197,25 @@ def _named(item: Item) -> dict[str, str]:
     return {"name": item.name, "path": str(item.source)}
 
 
+class _StandardError:
+    """Standard error, where nobody need read on: a bar that fails to show itself keeps its lock, and all would wait."""
+
+    def write(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
 def _empty_bar() -> tqdm[NoReturn]:
     from tqdm import tqdm
 
-    return tqdm(total=100, file=sys.stderr, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}")
+    return tqdm(total=100, file=_StandardError(), leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}")
 
 
 def _move(bar: tqdm[NoReturn], share: float, left: float | None) -> None:

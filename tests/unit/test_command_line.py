@@ -1,5 +1,6 @@
 """`python -m enhance` as a person meets it."""
 
+import io
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.__main__ import main
+from enhance.__main__ import _empty_bar, _move, main
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
@@ -364,3 +366,18 @@ def test_a_report_takes_no_other_pictures_reports_place(photo, tmp_path):
 
     assert (tmp_path / "x.pdf").read_bytes() == first
     assert (tmp_path / "x-report.pdf").exists()
+
+
+def test_a_bar_that_nobody_reads_any_more_holds_nobody_up(monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    bar = _empty_bar()
+    movers = [threading.Thread(target=_move, args=(bar, share, None), daemon=True) for share in (0.4, 0.8)]
+    for mover in movers:
+        mover.start()
+        mover.join(10)
+    assert not any(mover.is_alive() for mover in movers)
+    assert bar.n == 80
