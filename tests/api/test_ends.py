@@ -57,7 +57,7 @@ class Started:
     port: int = 0
     output: str = ""
 
-    def ended(self, number: int, within: float = 10) -> tuple[int, str]:
+    def ended(self, number: int, within: float = 25) -> tuple[int, str]:
         """Send the signal; the exit status and what was said, once it and all its workers are gone."""
         top = psutil.Process(self.process.pid)
         family = top.children(recursive=True)
