@@ -129,9 +129,9 @@ def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     stream = Stream(graph, 10**6, 16, _rows_of(16))
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
+    costs = true.costs()
     for place, node in _convolutions(true):
-        scale = node.scale
-        kernels[place].seconds = true.costs()[place] * scale * 384 / (rate * threads.cores)
+        kernels[place].seconds = costs[place] * node.scale * 384 / (rate * threads.cores)
     started, made = time.perf_counter(), 0
     while time.perf_counter() - started < _ASLEEP_SECONDS:
         made += stream.step(kernels, rows, strips=threads.strips).shape[0] // graph.scale
