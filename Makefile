@@ -24,8 +24,9 @@ fetch: .venv/.run-ready
 	$(BIN)/python -m weights fetch
 
 # Two files of tests at a time, for two cores; the threads of one sleep while they wait, so that the other can work.
+# In their order, and not those of many tests first: what takes long has few, and would be left for one core at the end.
 test: debian .venv/.test-ready fetch
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/.test-ready
 	$(BIN)/ruff check .

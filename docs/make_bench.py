@@ -27,7 +27,8 @@ from docs.measure_start import lines as start_lines
 from docs.measure_start import starts
 from enhance.bench import TILE, matrix_peak, measure, table
 from enhance.inference import known_graph
-from enhance.inference.engine import PRECISIONS, Engine
+from enhance.inference.device import PRECISIONS
+from enhance.inference.engine import Engine
 from enhance.inference.steps import Steps, Threads, strip_rows
 from enhance.inference.stream import Stream
 from enhance.inference.turns import DEVICE_THREAD

@@ -2,8 +2,9 @@
 
 For each it prints the peak of memory of all its processes together: all of it, and what of it the system cannot take
 back (the rest is of files, as the libraries and a mapped picture are). The results are then read from top to bottom,
-and squares of them compared with previews of the same places. Sizes can be named: `--sizes 2000x40000 1x5000`.
-The largest takes many minutes, and 15 GB of the disk.
+and squares of them compared with previews of the same places. Sizes can be named: `--sizes 2000x40000 1x5000`, and
+what costs more asked for: `--alpha --bits 16 --more report`. The largest takes many minutes, and 15 GB of the disk;
+with alpha and 16 bits 40 GB.
 """
 
 from __future__ import annotations
@@ -24,42 +25,57 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance.enhancer import Enhancer
 from enhance.output.finished import PngRows
-from enhance.picture import Picture, read_picture
+from enhance.output.png import PngFormat, PngWriter
+from enhance.picture import read_picture
+from enhance.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SIZES = ("1x5000", "5000x1", "2000x40000", "10000x10000")
-_PRESET, _SQUARE = "anime-fast", 64
+_SQUARE, _STRIP = 64, 256
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description="Run very large pictures, and say what they cost.")
     asked.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
     asked.add_argument("--ending", default=".jpg", help="of the input: .jpg (default), .png or another")
+    asked.add_argument("--alpha", action="store_true", help="with transparency; then it is a PNG")
+    asked.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of a channel; 16 of a PNG only")
+    asked.add_argument("--preset", default="anime-fast")
+    asked.add_argument("--reduce", type=int, choices=(1, 2, 4), default=1)
     asked.add_argument("--more", nargs="+", default=[], help="more options of `enhance run`, without their dashes")
     asked.add_argument("--folder", type=Path, help="where the files lie meanwhile (default: the system's own place)")
     options = asked.parse_args()
+    ending = ".png" if options.alpha or options.bits == 16 else options.ending
+    settings = Settings.from_preset(options.preset, reduce=options.reduce)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for size in options.sizes:
             width, height = map(int, size.split("x"))
-            source, result = Path(folder, f"input{options.ending}"), Path(folder, "result.png")
-            _draw(source, width, height)
-            more = [f"--{option}" for option in options.more]
-            command = [sys.executable, "-m", "enhance", "run", source, "-o", result, "--preset", _PRESET, *more]
+            source, result = Path(folder, f"input{ending}"), Path(folder, "result.png")
+            _draw(source, width, height, 4 if options.alpha else 3, options.bits)
+            command = [sys.executable, "-m", "enhance", "run", source, "-o", result, "--preset", options.preset]
+            command += ["--reduce", options.reduce, *(f"--{option}" for option in options.more)]
             peak, kept, seconds = _watched([str(word) for word in command])
-            worst = _largest_difference(source, result)
+            worst = _largest_difference(source, result, settings)
             sys.stdout.write(
-                f"{size}{options.ending}: {peak / 1e6:,.0f} MB at the peak, {kept / 1e6:,.0f} MB of it not of files, "
-                f"{seconds:,.0f} s; off by {worst} of 255 at most\n"
+                f"{size}{ending}: {peak / 1e6:,.0f} MB at the peak, {kept / 1e6:,.0f} MB of it not of files, "
+                f"{seconds:,.0f} s; off by {worst:.2g} of 255 at most\n"
             )
             sys.stdout.flush()
             result.unlink()
 
 
-def _draw(path: Path, width: int, height: int) -> None:
-    """Soft spots of colour, as detailed as a photo from near by."""
-    small = max(1, height // 6), max(1, width // 6), 3
+def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None:
+    """Soft spots of colour, and of opacity, as detailed as a photo from near by."""
+    small = max(1, height // 6), max(1, width // 6), channels
     spots = np.random.default_rng(1).integers(0, 256, small, dtype=np.uint8)
-    Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=92)
+    image = Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)
+    if path.suffix != ".png":
+        image.save(path, quality=92)
+        return
+    with PngWriter(path, PngFormat(width, height, channels, bits)) as writer:
+        for top in range(0, height, _STRIP):
+            rows = np.asarray(image.crop((0, top, width, min(top + _STRIP, height))))
+            writer.write(rows if bits == 8 else rows.astype(np.uint16) * np.uint16(257))
 
 
 def _watched(command: Sequence[str]) -> tuple[int, int, float]:
@@ -90,26 +106,26 @@ def _children(parent: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _largest_difference(source: Path, result: Path) -> int:
-    """Between the result and previews of squares of it, in levels; both must be of the same size."""
-    picture, enhancer = read_picture(source), Enhancer()
+def _largest_difference(source: Path, result: Path, settings: Settings) -> float:
+    """Between the result and previews of squares of it, in levels of 8 bits; both must be of the same size."""
+    picture, enhancer, scale = read_picture(source), Enhancer(), 4 // settings.reduce
     places = sorted((top, left) for top in _places(picture.height) for left in _places(picture.width))
     with PngRows(result) as rows:
-        if rows.size != (4 * picture.height, 4 * picture.width):
+        if rows.size != (scale * picture.height, scale * picture.width):
             raise ValueError(f"{rows.size} came out")
-        differences = [_difference(picture, enhancer, rows, *place) for place in places]
-    return max(differences)
+        worst = 0.0
+        for top, left in places:
+            preview = enhancer.preview(picture, settings, x=left + _SQUARE / 2, y=top + _SQUARE / 2, size=_SQUARE)
+            box = preview.piece.box
+            columns = slice(scale * box.left, scale * (box.left + box.width))
+            part = rows.rows(scale * box.top, scale * (box.top + box.height))[:, columns]
+            difference = np.abs(part.astype(int) - preview.after).max()
+            worst = max(worst, float(difference) * 255 / picture.levels)
+    return worst
 
 
 def _places(length: int) -> list[int]:
     return sorted({0, max(0, length // 2 - _SQUARE), max(0, length - _SQUARE)})
-
-
-def _difference(picture: Picture, enhancer: Enhancer, rows: PngRows, top: int, left: int) -> int:
-    preview = enhancer.preview(picture, _PRESET, x=left + _SQUARE / 2, y=top + _SQUARE / 2, size=_SQUARE)
-    box = preview.piece.box
-    part = rows.rows(4 * box.top, 4 * (box.top + box.height))[:, 4 * box.left : 4 * (box.left + box.width)]
-    return int(np.abs(part.astype(int) - preview.after[..., :3]).max())
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from PIL import Image
 
 from enhance import inference
 from enhance.bench import MODEL, TILE, import_reference
-from enhance.inference.engine import PRECISIONS, Engine
+from enhance.inference.device import PRECISIONS
+from enhance.inference.engine import Engine
 from enhance.inference.kernels import prepare
 from enhance.inference.steps import RowNetwork
 from enhance.inference.turns import DEVICE_THREAD

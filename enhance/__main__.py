@@ -298,6 +298,7 @@ class _Reporter:
 def _compare(options: Namespace) -> int:
     from .enhancer import Enhancer
     from .files import sweep, try_place
+    from .output.finished import check_replaceable
     from .preview import Cell
 
     photo, output, language = options.photo, options.output, terminal_language()
@@ -305,6 +306,7 @@ def _compare(options: Namespace) -> int:
         raise SettingsError("sheet_png_only", name=output.name)
     sweep(output.parent)
     try_place(output, photo)
+    check_replaceable(output)
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
     with _empty_bar() as bar:

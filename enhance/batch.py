@@ -17,7 +17,7 @@ from .output import ResultNames, apart
 from .output.finished import origin_of
 from .output.formats import Encoding
 from .output.resample import long_side_on, result_size
-from .picture import Picture, Shard, inspect, list_pictures, read_picture
+from .picture import Picture, Shard, inspect, list_pictures
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, say, straight
 
@@ -246,8 +246,7 @@ class Running:
     def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
         """The result of a file, and why its report could not be written, which takes nothing from the result."""
         limits: dict[str, Any] = {"max_pixels": self._pixels, "max_bytes": self._bytes}
-        folder = item.output.parent if item.output else self.enhancer.tasks.folder
-        picture = read_picture(item.source, **limits, folder=folder) if self.report else None
+        picture = self.enhancer.read(item.source, item.output, **limits) if self.report else None
         result = self.enhancer.run(
             item.source,
             item.settings or self.settings,

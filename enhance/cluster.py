@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .batch import Batch, Item, Running
 from .enhancer import Enhancer
@@ -26,9 +26,6 @@ from .errors import EnhanceError, SettingsError
 from .files import part_of, place_whole
 from .inference.network_output import Slab
 from .settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weights.memory import most_slabs
+
 from .batch import Item, Running
 from .cluster import ALONE_SECONDS, LOOK_SECONDS, MOST_DEATHS, Crew, Shift, Staffing, Worker, WorkerLost
 from .errors import EnhanceError, SettingsError
 from .files import sweep
 from .inference import known_graph
-from .inference.network_output import Slab, laid_out, most_slabs
+from .inference.network_output import Slab, laid_out
 from .picture import reduced_size
 
 if TYPE_CHECKING:
@@ -169,7 +171,7 @@ class Spread(Running):
 
     def _computes_like(self, crew: Crew) -> bool:
         """Whether this process, which chooses the precision then, has a card if the workers have."""
-        from .inference.engine import pick_device
+        from .inference.device import pick_device
 
         try:
             return (pick_device(self.wanted.device).type == "cuda") == bool(crew.cards)

@@ -228,59 +228,49 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="picture files, or folders of them")
-    run.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        help="a file for one input (what lies there is replaced), else a folder (default: processed/)",
-    )
-    run.add_argument(
-        "--preset",
-        default="gentle",
-        help=f"one of {', '.join(PRESETS)}, or a model of your own (python -m weights list); default gentle",
-    )
-    run.add_argument("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
-    run.add_argument("--scale", type=float, help="times larger, 1 to what the network makes (default)")
-    run.add_argument("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
-    run.add_argument("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
+    add = run.add_argument
+    add("input", nargs="+", type=Path, metavar="INPUT", help="picture files, or folders of them")
+    to = "a file for one input (an earlier result is replaced, nothing else), else a folder (default: processed/)"
+    add("-o", "--output", type=Path, help=to)
+    names = f"one of {', '.join(PRESETS)}, or a model of your own (python -m weights list); default gentle"
+    add("--preset", default="gentle", help=names)
+    add("--no-tuning", action="store_true", help="the network's output, sliders bypassed")
+    add("--scale", type=float, help="times larger, 1 to what the network makes (default)")
+    add("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
+    add("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
     for name, (low, high) in RANGES.items():
         kind = int if name in WHOLE else float
-        run.add_argument(f"--{name}", type=kind, help=f"{low:g} to {high:g}{_MORE.get(name, '')}")
-    run.add_argument("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
-    run.add_argument("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
-    run.add_argument(
+        add(f"--{name}", type=kind, help=f"{low:g} to {high:g}{_MORE.get(name, '')}")
+    add("--format", help="png, jpeg, webp or avif (default: by the ending of -o, else png)")
+    add("--quality", type=int, default=92, help="1 to 100, of a JPEG, WebP or AVIF (default 92)")
+    add(
         "--metadata",
         default="keep",
         help="keep (default); no-location: without the place where a photo was taken, in EXIF (GPS and makers' notes), "
         "XMP, IPTC and texts; none: only colour profile and resolution",
     )
     _add_device(run)
-    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
+    add("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")
+    _add_cluster(run)
+    add("--report", action="store_true", help="a PDF report beside every result")
+    add("--json", action="store_true", help="one object of facts a line on standard output")
+
+
+def _add_cluster(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--ray",
         metavar="ADDRESS",
         help="let the workers of a Ray cluster make the files: host:port of its head, auto for this machine's own, "
         "or local for one of this machine alone; all machines see the folders at the same paths",
     )
-    run.add_argument(
-        "--ray-workers", type=int, metavar="N", help="how many at most (default: as many as there is room)"
-    )
-    run.add_argument(
-        "--ray-cores",
-        type=int,
-        metavar="N",
-        help="of each worker (default: 1 beside a graphics card, else at most 8)",
-    )
-    run.add_argument(
-        "--slabs",
-        type=int,
-        metavar="N",
-        help="into how many parts --ray cuts each picture, for as many workers at once (default: 1 of many or small "
-        "pictures, else as many as pay)",
-    )
-    run.add_argument("--report", action="store_true", help="a PDF report beside every result")
-    run.add_argument("--json", action="store_true", help="one object of facts a line on standard output")
+    numbers = {
+        "ray-workers": "how many at most (default: as many as there is room)",
+        "ray-cores": "of each worker (default: 1 beside a graphics card, else at most 8)",
+        "slabs": "into how many parts --ray cuts each picture, for as many workers at once (default: 1 of many or "
+        "small pictures, else as many as pay)",
+    }
+    for name, words in numbers.items():
+        run.add_argument(f"--{name}", type=int, metavar="N", help=words)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

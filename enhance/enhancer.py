@@ -18,11 +18,11 @@ from .config import Config, read_config
 from .errors import PictureError, SettingsError, StorageError, memory_told
 from .inference.network_output import IN_MEMORY, NetworkOutput
 from .inference.turns import DEVICE_THREAD, Progress, Turn
-from .info import Onlookers, Order, Result, RunRecord, Watcher, located_of, settings_in
+from .info import Onlookers, Order, Result, RunRecord, Watcher, record_of
 from .output.formats import Encoding, hand_out
 from .output.resample import result_size
 from .output.result import ResultRows
-from .picture import Picture, read_picture, reduced_size, warm_up
+from .picture import Picture, reduced_size, warm_up
 from .pipeline import Workshop
 from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
 from .scenes.faces import RESTORER, FaceRestorer, Portraits
@@ -31,10 +31,10 @@ from .tasks import TaskStore, count_as_used
 from .texts import DEFAULT_LANGUAGE, spoken
 
 if TYPE_CHECKING:
-    import torch
-
     from .inference.engine import Engine, Lend
 
+Source = Path | str | Picture
+"""A picture's file, or the picture where it is decoded already."""
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
@@ -110,20 +110,19 @@ class Enhancer:
         the store; that of an `output` goes, or when `hold` is closed, and `with_png` takes no earlier result there that
         has none. What the format cannot hold is refused before any work.
         """
-        if output is not None:
-            encoding = _encoding_at(Path(output), encoding)
-        encoding = encoding or Encoding()
-        workshop, source = self._workshop(), Path(source)
-        folder = self.tasks.folder if output is None else Path(output).parent
+        place, source = None if output is None else Path(output), Path(source)
+        if place is not None:
+            wanted = encoding or Encoding.of_file(place)
+            encoding = Encoding.of_file(place, wanted.quality, wanted.metadata, wanted.format)
+        encoding, workshop = encoding or Encoding(), self._workshop()
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        order = Order(picture or source, settings_of(settings), *limits, name, folder)
+        order = Order(picture or source, settings_of(settings), *limits, name, self._folder(place))
         others = Onlookers(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
             height, width = record.size
             encoding.check(width, height)
-            if output is not None:
-                place = Path(output)
+            if place is not None:
                 return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
             result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
         return self.hand_out(result, encoding, stop=stop, hold=hold)
@@ -153,7 +152,7 @@ class Enhancer:
     @memory_told()
     def preview(
         self,
-        source: Path | str | Picture,
+        source: Source,
         settings: Settings | str | None = None,
         *,
         x: float | None = None,
@@ -170,14 +169,15 @@ class Enhancer:
         """
         workshop = self._workshop()
         others = Onlookers(progress, stop, caller=caller)
-        record = pipeline.begin(self._order(source, settings), workshop, others)
-        box = choose_box(record.picture.width, record.picture.height, x, y, size)
+        picture = self.read(source, None, self.max_pixels, self.max_bytes)
+        record = pipeline.begin(Order(picture, settings_of(settings)), workshop, others)
+        box = choose_box(picture.width, picture.height, x, y, size)
         return pipeline.make_preview(record, box, workshop, others)
 
     @memory_told()
     def compare(
         self,
-        source: Path | str | Picture,
+        source: Source,
         *,
         x: float | None = None,
         y: float | None = None,
@@ -194,7 +194,7 @@ class Enhancer:
         preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
         """
         started, workshop = time.perf_counter(), self._workshop()
-        picture = pipeline.decode(self._order(source, None))
+        picture = self.read(source, None, self.max_pixels, self.max_bytes)
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
@@ -209,6 +209,15 @@ class Enhancer:
         here = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
         cells = compare(wanted or here or [Settings()], make, expected, progress, arrived)
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
+
+    def read(
+        self, source: Source, output: Path | None = None, max_pixels: int | None = None, max_bytes: int | None = None
+    ) -> Picture:
+        """The picture as a run decodes it, with the limits of `read_picture`; one that is decoded stays as it is.
+
+        The pixels of a large one lie where its result is to lie: beside `output`, else in the data folder.
+        """
+        return pipeline.decode(Order(source, Settings(), max_pixels, max_bytes, folder=self._folder(output)))
 
     @memory_told()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
@@ -234,8 +243,8 @@ class Enhancer:
         there is no such task.
         """
         info = self.tasks.finished(task_id)
-        picture = picture or read_picture(self._upload(info), folder=self.tasks.folder)
-        record = RunRecord(picture, settings_in(info), located_of(info), info["precision"], info["device"], 0.0)
+        picture = picture or self.read(self._upload(info))
+        record = record_of(info, picture)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
             yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._portraits))
 
@@ -252,22 +261,20 @@ class Enhancer:
         those that are stored. Raises EnhanceError when there is no such task or its files are no longer kept.
         """
         info = self.tasks.finished(task_id) | dict(told or {})
-        chinese = spoken(language) == "zh-CN"
-        path = self.tasks.reports / f"{task_id}{'.zh' if chinese else ''}.pdf"
+        path = self.tasks.report_path(task_id, language)
         upload, png = self._upload(info), self.tasks.result_path(task_id)
         with self.tasks.using(path, upload, png):
-            result = Result(png, info, png)
-            return path if path.exists() else self.write_report(result, picture or upload, path, language)
+            if not path.exists():
+                self.write_report(Result(png, info, png), picture or upload, path, language)
+        return path
 
     @memory_told()
-    def write_report(
-        self, result: Result, source: Path | str | Picture, path: Path | str, language: str = DEFAULT_LANGUAGE
-    ) -> Path:
+    def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
         from .output.finished import PngRows
         from .report import write_report
 
-        picture = source if isinstance(source, Picture) else read_picture(source, folder=Path(path).parent)
+        picture = self.read(source, Path(path))
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngRows(result.png) as rows:
@@ -296,14 +303,12 @@ class Enhancer:
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """The megabytes that such a run takes at most, of the device or beside what the process holds anyway."""
-        settings = settings_of(settings)
+        settings, channels = settings_of(settings), 3 * bits // 8
         seen = reduced_size(height, width, settings.reduce)
         network = self._memory(inference.checksum(settings.model), settings.model, *seen, bits, settings.tile)
-        if self.engine.own.type == "cuda":
-            return network / 1e6
-        channels = 3 * bits // 8
         output = min(math.prod(seen) * settings.factor**2 * channels, IN_MEMORY)
-        return (network + output + width * height * channels) / 1e6
+        beside = 0 if self.engine.own.type == "cuda" else output + width * height * channels
+        return (network + beside) / 1e6
 
     def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
         """The presets and the reduction that may suit the picture: to be said, never done without being asked."""
@@ -355,21 +360,17 @@ class Enhancer:
     def _workshop(self) -> Workshop:
         return Workshop(self.engine, self._portraits, self.tasks)
 
-    def _order(self, source: Path | str | Picture, settings: Settings | str | None) -> Order:
-        return Order(source, settings_of(settings), self.max_pixels, self.max_bytes)
+    def _folder(self, output: Path | None) -> Path:
+        """Where the pixels of a large picture lie: with its result."""
+        return output.parent if output else self.tasks.folder
 
     def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
         turn = turn or Turn()
         located = inference.ensure(RESTORER, turn.stop)
-
-        def load(device: torch.device) -> FaceRestorer:
-            return FaceRestorer(inference.state_dict(located), device)
-
-        return self.engine.use(RESTORER, load, lambda restorer: restorer.restore(crops, turn.stop), turn)
-
-
-def _encoding_at(output: Path, wanted: Encoding | None) -> Encoding:
-    """That of a place by its name. Raises SettingsError where another is wanted."""
-    wanted = wanted or Encoding.of_file(output)
-    return Encoding.of_file(output, wanted.quality, wanted.metadata, wanted.format)
+        return self.engine.use(
+            RESTORER,
+            lambda device: FaceRestorer(inference.state_dict(located), device),
+            lambda restorer: restorer.restore(crops, turn.stop),
+            turn,
+        )

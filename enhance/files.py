@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -53,12 +53,10 @@ class OwnFolders:
         """Make the folders and the marker where they are not there yet. Raises StorageError."""
         marker = self.root / MARKER
         known = self._foreign()
-        try:
+        with writing(marker):
             for name in self.names:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             found = {name: sorted(one.name for one in self._named(name)) for name in self.names.keys() - known.keys()}
-        except OSError as error:
-            raise explained(marker, error) from error
         if found:
             text = json.dumps({"kept by": "enhance", "not its own": found | known})
             place_whole(marker, lambda temporary: temporary.write_text(text, "utf-8"))
@@ -126,13 +124,18 @@ class PartFile:
         with self.explained():
             self.part.replace(self.path)
 
-    @contextmanager
-    def explained(self) -> Iterator[None]:
+    def explained(self) -> AbstractContextManager[None]:
         """Turn an OSError of the block into the sentence for this file."""
-        try:
-            yield
-        except OSError as error:
-            raise explained(self.path, error) from error
+        return writing(self.path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into the sentence for a file at `path` that could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise explained(path, error) from error
 
 
 def place_whole(path: Path, write: Callable[[Path], object]) -> None:

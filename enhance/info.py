@@ -292,7 +292,8 @@ def settings_in(info: dict[str, Any]) -> Settings:
         return Settings.of_earlier({**values, "preset": name}, max(1, math.ceil(times)))
 
 
-def located_of(info: dict[str, Any]) -> Located:
-    """The model that a finished task ran with, without its file."""
+def record_of(info: dict[str, Any], picture: Picture) -> RunRecord:
+    """What is known of a finished run of the picture; its model lacks its file, which may be gone."""
     model = info["model"]
-    return Located(model["name"], None, model["sha256"], model["source"])  # type: ignore[arg-type]
+    located = Located(model["name"], None, model["sha256"], model["source"])  # type: ignore[arg-type]
+    return RunRecord(picture, settings_in(info), located, info["precision"], info["device"], 0.0)

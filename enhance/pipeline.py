@@ -22,7 +22,7 @@ from .files import file_sha256, part_of, try_place
 from .inference.network_output import NetworkOutput, OutputShape, streams_columns
 from .inference.turns import Turn
 from .info import Onlookers, Order, Result, RunRecord, output_handed_out, output_of
-from .output.finished import origin_of
+from .output.finished import check_replaceable, origin_of
 from .output.formats import Encoding, hand_out
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
@@ -210,8 +210,9 @@ def network_output(
     with _kept(target) or _empty(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
             record.ran = True
-            seen = scene.photo(picture, record.settings, box=box).rows(0, picture.height)
-            _fill(output, seen, record, engine, others, urgent=urgent, aside=part is not None)
+            folder = target.path.parent if target else None
+            seen = scene.seen(picture, record.settings, box, folder)
+            _fill(output, seen, record, engine, others, urgent=urgent, aside=part is not None, folder=folder)
             if target and target.keep:
                 output.keep()
         if others.place is not None:
@@ -247,9 +248,9 @@ def _empty(picture: Picture, factor: int, target: Target | None) -> NetworkOutpu
 
 
 def _fill(
-    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: Onlookers, **way: bool
+    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: Onlookers, **way: Any
 ) -> None:
-    """Run the network; `way` as `Engine.stream` takes it: urgent, aside."""
+    """Run the network; `way` as `Engine.stream` takes it: urgent, aside, folder."""
 
     def between_steps(done: int, total: int, left: float | None) -> None:
         if record.memory is not None:
@@ -317,6 +318,7 @@ def run_to(
     if there is not None:
         return Result(output, there | task, output if encoding.is_stored else None)
     try_place(output, source)
+    check_replaceable(output)
     if encoding.is_stored:
         return Result(output, make(record, Target(output), workshop, others) | task, output)
     with ExitStack() as here:

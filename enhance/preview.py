@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .files import place_whole
 from .inference.turns import Progress
 from .info import faithfulness, output_of, timestamp
 from .output.fidelity import DIFFERENCE_HALO, Photo
+from .output.finished import Origin
 from .output.png import encode_png
 from .output.rendition import SRGB, Labelled, draw_sheet, icc_for_screen
 from .output.resample import Cut, enlarge
@@ -69,10 +71,10 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
     Raises SettingsError for a size or a place that no square has.
     """
-    if not 1 <= size <= LARGEST:
+    if not isinstance(size, Real) or not 1 <= size <= LARGEST:
         raise SettingsError("size_range", largest=LARGEST, value=repr(size))
     for place in (x, y):
-        if place is not None and not math.isfinite(place):
+        if place is not None and not (isinstance(place, Real) and math.isfinite(place)):
             raise SettingsError("place_number", value=repr(place))
     across, down = min(size, width), min(size, height)
     left = round((width / 2 if x is None else x) - across / 2)
@@ -305,7 +307,7 @@ class Comparison:
     def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
         """Write all cells as one PNG, whole or not at all; gives the facts, with the file's. Raises StorageError."""
         sheet = self.sheet(language)
-        content = encode_png(sheet, icc=SRGB)
+        content = encode_png(sheet, icc=SRGB, texts=Origin("of a comparison").texts())
         place_whole(path, lambda part: part.write_bytes(content))
         written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
         return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}

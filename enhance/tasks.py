@@ -27,7 +27,7 @@ from .files import OwnFolders, UsedFiles, file_sha256, is_at_work, link_or_copy,
 from .info import settings_in
 from .output.formats import Encoding
 from .settings import Settings, largest_scale, network_key
-from .texts import straight
+from .texts import LANGUAGES, spoken, straight
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 _NAMES = {
@@ -128,6 +128,9 @@ class TaskStore:
     def network_path(self, key: str) -> Path:
         return self.network / f"{key}.raw"
 
+    def report_path(self, task_id: str, language: str) -> Path:
+        return self.reports / f"{task_id}{'.zh' if spoken(language) == 'zh-CN' else ''}.pdf"
+
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
         """Where the result whose PNG has this checksum lies as it is handed out."""
         return self.encoded / f"{sha256}-{encoding}{encoding.form.ending}"
@@ -223,9 +226,9 @@ class TaskStore:
         others = list(self._entries())
         ids = {entry.task_id for entry in entries} - {other.task_id for other in others}
         infos = [info for one in ids if (info := self.info(one or "")) is not None]
-        names = [f"{info['task_id']}{ending}" for info in infos for ending in (".pdf", ".zh.pdf")]
-        results = [self.result_path(info["task_id"]) for info in infos]
-        self._remove_unused(*results, *(self.reports / name for name in names))
+        done = [info["task_id"] for info in infos]
+        self._remove_unused(*map(self.result_path, done))
+        self._remove_unused(*(self.report_path(one, language) for one in done for language in LANGUAGES))
         kept = [info for info in map(_read_info, self._infos()) if info]
         given = {info["output"].get("sha256") for info in infos} - {info["output"].get("sha256") for info in kept}
         self._remove_unused(*(path for png in given - {None} for path in self.encoded.glob(f"{png}-*")))

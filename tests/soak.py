@@ -104,13 +104,16 @@ class Server:
         self._ended = threading.Event()
 
     def __enter__(self) -> Server:
+        return self
+
+    def wait_until_ready(self) -> None:
+        """Raises RuntimeError, with what the app said, where it does not come up."""
         end = time.monotonic() + 120
         while not self._is_ready():
             if self._started.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(self.log.read_text(errors="replace"))
             time.sleep(0.1)
         threading.Thread(target=self._watch, daemon=True).start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
@@ -151,8 +154,9 @@ def soak(plan: Plan, folder: Path, host: str = "127.0.0.1") -> Outcome:
     """Do all of the plan against an app of its own in `folder`. Raises ValueError for a host elsewhere."""
     if not _is_loopback(host):
         raise ValueError(f"{host} is not this machine: the soak aims at loopback addresses only")
-    known = known_pictures(folder / "pictures", plan.pictures, gentle=plan.gentle)
     with Server(folder, host) as server:
+        known = known_pictures(folder / "pictures", plan.pictures, gentle=plan.gentle)  # while it starts
+        server.wait_until_ready()
         return asyncio.run(_soaked(plan, server, known))
 
 

@@ -1,13 +1,19 @@
-"""What a network takes in memory while a picture streams through it by rows, from its graph alone."""
+"""What a network takes in memory while a picture streams through it by rows, and how it takes less; from its graph."""
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from math import prod
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node, enlargement_of, sources_of
 
+Cut = tuple[int, int, int, int]
+"""Of a part of a picture the `first` and `last` of its own rows, the `top` and `bottom` of those that count for it."""
+
 _FLOAT32 = 4
+_LEAST_SLAB = 2
+"""So many times as high as a network sees is a slab at least: what is made twice is then at most as much again."""
 
 
 def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int = 1) -> int:
@@ -26,9 +32,48 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     let_go = [sum(strip[source] for source in last_reader if last_reader[source] == place) for place in range(len(row))]
     held = list(accumulate(new - gone for new, gone in zip(strip, [0, *let_go], strict=False)))
     times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
-    usual = sum(size * time for size, time in zip(held, times, strict=False)) / sum(times)
+    usual = sum(size * time for size, time in zip(held, times, strict=False)) / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
     return int(waiting + max(held) + (strips - 1) * usual + buffers)
+
+
+def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
+    """Parts of about one height, which begin at whole rows of the grid."""
+    fold, sight = graph.unshuffle, graph.sight
+    grid = -(-rows // fold)
+    count = min(count, grid)
+    ends = [min(rows, fold * (grid * place // count)) for place in range(count + 1)]
+    return [(first, last, max(0, first - sight), min(rows, last + sight)) for first, last in pairwise(ends)]
+
+
+def most_slabs(graph: Graph, rows: int, workers: int) -> int:
+    """Into how many slabs a picture of so many rows is cut for so many workers: where each pays, 1 at least."""
+    return max(1, min(workers, rows // (_LEAST_SLAB * graph.sight)))
+
+
+def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
+    """As few parts as have room when they are streamed along the cuts; none where the whole has, or where it is no use.
+
+    `bytes_of` tells what a stream takes whose rows are so long.
+    """
+    if bytes_of(across) <= room:
+        return []
+    cuts: list[Cut] = []
+    for count in range(1, most_slabs(graph, rows, rows) + 1):
+        cuts = cut(rows, count, graph)
+        if bytes_of(tallest(cuts)) <= room:
+            break
+    return cuts if tallest(cuts) < across else []
+
+
+def tallest(cuts: Sequence[Cut]) -> int:
+    """The most rows that count for a part."""
+    return max(bottom - top for *_, top, bottom in cuts)
+
+
+def rows_seen(cuts: Sequence[Cut]) -> int:
+    """All rows that count for the parts, those that count for two of them twice."""
+    return sum(bottom - top for *_, top, bottom in cuts)
 
 
 def _in_chunks(count: float, chunk: int) -> float:

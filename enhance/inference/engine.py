@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from weights.memory import stream_bytes, weight_bytes
+from weights.memory import Cut, cut_to_fit, rows_seen, stream_bytes, tallest, weight_bytes
 
-from ..errors import Cancelled, EnhanceError, MemoryShortError, SettingsError
+from ..errors import Cancelled, EnhanceError, MemoryShortError
 from ..settings import Recipe
 from . import known_graph
-from .network_output import streams_columns
-from .steps import Clock, RowNetwork, Speedometer, Steps, Threads, is_out_of_memory, strip_rows
+from .device import PRECISIONS, Arrival, Transfer, check_precision, free_memory, pick_device, pick_precision
+from .network_output import Strips, Told, made_in_parts, streams_columns
+from .steps import SMALLEST_STRIP, Clock, RowNetwork, Speedometer, Steps, Threads, is_out_of_memory, strip_rows
 from .stream import Stream
 from .turns import DEVICE_THREAD, Progress, RunPlace, Runs, Turn, Waiting
 
@@ -61,10 +63,13 @@ class LentStep:
     seconds: float
 
 
-Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
+_MOST_WAITING = 1_800_000_000
+"""The bytes that a stream may take, but on a graphics card: with all that a run needs besides, less than 3 GB."""
+_STRIPS_OF_TWO_CORES = 2
+_NEVER_TOO_WIDE = 1024
+"""In pixels: of a preview nothing is counted before it begins."""
 
-_TYPES = ("cpu", "cuda", "mps")
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 
 Held = TypeVar("Held", bound=HeldModel)
 Made = TypeVar("Made")
@@ -85,6 +90,7 @@ class Engine:
         self._lend, self.own = lend, torch.device("cpu") if lend else self.device
         check_precision(precision)
         self._precision = precision
+        self._goes_ahead = self.own.type != "cpu"  # its cores have enough to do
         self._runs = Runs()
         self._speed = Speedometer(self.own)
         self._idle_seconds = idle_seconds
@@ -93,15 +99,18 @@ class Engine:
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """The seconds that the network called `model` will take for a picture of this size on this machine."""
-        return self._speed.seconds(model, self._paced_at(self.precision(bits, model)), height * width)
+        precision, along, across = self.precision(bits, model), max(height, width), min(height, width)
+        seen = rows_seen(self._cuts(model, PRECISIONS[precision], along, across)) or along
+        return self._speed.seconds(model, self._paced_at(precision), seen * across)
 
     def memory(self, model: str, height: int, width: int, bits: int = 8, tile: int = 192) -> int:
         """The bytes that the network called `model` will take for a picture of this size, its weights among them."""
-        graph, dtype = known_graph(model), PRECISIONS[self.precision(bits, model)]
-        across = -(-min(height, width) // graph.unshuffle)
-        threads = _threads(self.device, dtype)
-        rows = strip_rows(across, tile, self.device, threads)
-        return weight_bytes(graph, dtype.itemsize) + stream_bytes(graph, across, rows, dtype.itemsize, threads.strips)
+        dtype, across = PRECISIONS[self.precision(bits, model)], min(height, width)
+        cuts = self._cuts(model, dtype, max(height, width), across)
+        graph, threads = known_graph(model), _threads(self.device, dtype)
+        width = -(-(tallest(cuts) if cuts else across) // graph.unshuffle)
+        rows = strip_rows(width, tile, self.device, threads)
+        return weight_bytes(graph, dtype.itemsize) + stream_bytes(graph, width, rows, dtype.itemsize, threads.strips)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """The precision at which `model` (any) runs a picture of `bits` bits a channel here."""
@@ -174,7 +183,8 @@ class Engine:
         columns: bool | None = None,
         caller: Hashable = None,
         place: RunPlace | None = None,
-    ) -> Generator[np.ndarray, None, None]:
+        folder: Path | None = None,
+    ) -> Strips:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
@@ -182,13 +192,15 @@ class Engine:
         whole, where nothing is lent. `tile` bounds the unit of work, no pixel. An `urgent` one gets the device between
         the steps of a run that is not, and one `aside` takes turns with them; every other waits until the runs before
         it are done. `waiting` counts the time until then. Runs of several callers take turns; `place` is one near the
-        device, where the caller has it. Raises Cancelled, WeightsError, MemoryShortError.
+        device, where the caller has it. A picture too wide for memory is made in parts, whose output lies in the
+        `folder` meanwhile, where the caller keeps the whole. Raises Cancelled, WeightsError, MemoryShortError,
+        StorageError.
         """
         recipe = Recipe(model) if isinstance(model, str) else model
         turn = Turn(caller, urgent, stop, waiting or Waiting())
         if self._lend is None:
             across = streams_columns(*rgb.shape[:2]) if columns is None else columns
-            strips = self._strips(rgb, recipe, tile, progress, turn, across)
+            strips = self._strips(rgb, recipe, tile, progress, turn, across, folder)
         else:
             strips = self._lent_strips(rgb, recipe, tile, progress, turn)
         with nullcontext() if urgent or aside else self._runs.run(turn, place):
@@ -215,40 +227,102 @@ class Engine:
         progress: Progress | None,
         turn: Turn,
         columns: bool,
-    ) -> Generator[np.ndarray, None, None]:
+        folder: Path | None,
+    ) -> Strips:
+        model, dtype = recipe.model, PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
+        along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
+        cuts = self._cuts(model, dtype, along, across, begins=True)
+        clock = Clock(along, self._speed.seconds(model, dtype, (rows_seen(cuts) or along) * across))
+
+        def told(share: float) -> None:
+            if progress is not None:
+                progress(*clock.read(share))
+
+        def run(part: np.ndarray, columns: bool, told: Told) -> Strips:
+            return self._run(part, recipe, tile, dtype, told, turn, columns)
+
+        if not cuts:
+            yield from run(rgb, columns, told)
+            return
+        with closing(made_in_parts(rgb, cuts, columns, known_graph(model).scale, run, told, folder)) as strips:
+            for strip in strips:
+                if turn.stopped:
+                    raise Cancelled("stopped")
+                yield strip
+
+    def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
+        """The parts of a picture whose rows would be too many where they wait; none where it is made as one.
+
+        A card has the room that is free when the run begins. Any processor has the same, and is taken for one of two
+        cores: how many there are, and the tile, change no pixel.
+        """
+        if max(along, across) <= _NEVER_TOO_WIDE or self._lend:  # who lends counts for himself
+            return []
+        graph, room = known_graph(model), float(_MOST_WAITING)
+        if self.device.type == "cuda":
+            room = DEVICE_THREAD.do(lambda: free_memory(self.device), Turn(urgent=True)) if begins else float("inf")
+
+        def waiting(width: int) -> int:
+            width = -(-width // graph.unshuffle)
+            return stream_bytes(graph, width, SMALLEST_STRIP, dtype.itemsize, _STRIPS_OF_TWO_CORES)
+
+        return cut_to_fit(graph, along, across, waiting, room)
+
+    def _run(
+        self,
+        rgb: np.ndarray,
+        recipe: Recipe,
+        tile: int,
+        dtype: torch.dtype,
+        told: Told,
+        turn: Turn,
+        columns: bool,
+    ) -> Strips:
         picture = rgb.transpose(1, 0, 2) if columns else rgb
-        levels = np.iinfo(rgb.dtype).max
-        dtype = PRECISIONS[self.precision(8 if levels == 255 else 16, recipe.model)]
+        height, width = picture.shape[:2]
         busy = 0.0
 
-        def begin() -> Steps:
-            graph, feed = self._load(recipe, columns).graph, _feed(picture, levels, self.device)
-            height, width = picture.shape[:2]
-            return Steps(Stream(graph, height, width, feed, transposed=columns), tile, dtype)
+        def begin() -> tuple[Steps, Transfer]:
+            graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, rgb.dtype)
+            stream = Stream(graph, height, width, transfer.feed(picture), transposed=columns)
+            return Steps(stream, tile, dtype), transfer
 
-        def step() -> np.ndarray:
+        def step() -> Arrival:
             nonlocal busy
             loaded = self._load(recipe, columns)
             started = time.perf_counter()
-            strip = self._to_pixels(run.step(loaded, lambda: DEVICE_THREAD.look(turn)), levels)
+            arrival = transfer.to_pixels(run.step(loaded, lambda: DEVICE_THREAD.look(turn)))
             busy += time.perf_counter() - started
-            return strip
+            return arrival
 
-        run = DEVICE_THREAD.do(begin, turn)
-        clock = Clock(picture.shape[0], self._speed.seconds(recipe.model, dtype, picture.shape[0] * picture.shape[1]))
-        while not run.stream.finished:
-            if turn.stopped:
-                raise Cancelled("stopped")
-            strip = DEVICE_THREAD.do(step, turn)
-            if progress is not None:
-                progress(*clock.read(run.stream.work_done()))
+        run, transfer = DEVICE_THREAD.do(begin, turn)
+        for arrival in self._arrivals(run, step, turn):
+            told(run.stream.work_done())
+            strip = arrival()
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
-        self._speed.record(recipe.model, dtype, picture.shape[0] * picture.shape[1], busy)
+        self._speed.record(recipe.model, dtype, height * width, busy)
 
-    def _lent_strips(
-        self, rgb: np.ndarray, recipe: Recipe, tile: int, progress: Progress | None, turn: Turn
-    ) -> Generator[np.ndarray, None, None]:
+    def _arrivals(self, run: Steps, step: Callable[[], Arrival], turn: Turn) -> Generator[Arrival, None, None]:
+        """What each step gives. A card does the next one while the last one's pixels are written."""
+        asked = DEVICE_THREAD.ask(step, turn)
+        try:
+            while True:
+                arrival = asked.wait()
+                finished = run.stream.finished
+                if self._goes_ahead and not finished:
+                    asked = DEVICE_THREAD.ask(step, turn)
+                yield arrival
+                if finished:
+                    return
+                if turn.stopped:
+                    raise Cancelled("stopped")
+                if not self._goes_ahead:
+                    asked = DEVICE_THREAD.ask(step, turn)
+        finally:
+            asked.take_back()
+
+    def _lent_strips(self, rgb: np.ndarray, recipe: Recipe, tile: int, progress: Progress | None, turn: Turn) -> Strips:
         """The same by one call of the lender; it takes no turns, and is stopped by leaving it."""
         assert self._lend is not None
         precision = self.precision(8 * rgb.itemsize, recipe.model)
@@ -268,15 +342,6 @@ class Engine:
     def _paced_at(self, precision: str) -> torch.dtype:
         """At what the speed is tried: a processor is no measure of a lent card's fast types."""
         return PRECISIONS[precision if self._lend is None else "fp32"]
-
-    def _to_pixels(self, rows: torch.Tensor, levels: int) -> np.ndarray:
-        """Rows in 0..1 rounded to the nearest of 0..`levels`."""
-        if not torch.isfinite(rows).all():
-            raise EnhanceError("not_finite")
-        scaled = rows.clamp(0, 1).mul_(levels).round_()
-        if levels == 255:
-            return scaled.to(torch.uint8).cpu().numpy()
-        return scaled.to(torch.int32).cpu().numpy().astype(np.uint16)
 
     def _load(self, recipe: Recipe, transposed: bool) -> RowNetwork:
         """The model, loaded if another (or none) is in memory. Only on the device's thread."""
@@ -304,63 +369,6 @@ def _in_own_words(lent: Generator[LentStep | EnhanceError, None, None]) -> Gener
             raise
         except Exception as error:  # the lender's own: no device is free, or the visitor's share is used up
             raise EnhanceError("device_not_lent", reason=str(error)) from error
-
-
-def _feed(picture: np.ndarray, levels: int, device: torch.device) -> Callable[[int, int], torch.Tensor]:
-    def rows(first: int, last: int) -> torch.Tensor:
-        part = np.ascontiguousarray(picture[first:last], dtype=np.float32)
-        return torch.from_numpy(part).to(device).div_(levels)
-
-    return rows
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`; `auto` takes CUDA, then Apple's MPS, then the processor.
-
-    Raises SettingsError for a device that this machine or this build of PyTorch does not have.
-    """
-    return DEVICE_THREAD.do(lambda: _find_device(name), Turn(urgent=True))
-
-
-def _find_device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type not in _TYPES:
-            raise ValueError(f"{name} computes nothing")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise SettingsError("device_missing", device=name) from error
-    return device
-
-
-def check_precision(name: str) -> None:
-    """Raises SettingsError unless `name` is auto or a precision."""
-    if name not in (*PRECISIONS, "auto"):
-        raise SettingsError("precision_unknown", precision=name, known=", ".join(PRECISIONS))
-
-
-def pick_precision(name: str, device: torch.device, bits: int = 8, supported: Collection[str] = PRECISIONS) -> str:
-    """`fp32`, `bf16` or `fp16`: the fastest that leaves no visible trace on a picture of `bits` bits a channel.
-
-    `supported` are those that the network declares: another one gives way to fp32.
-    """
-    if bits > 8:
-        return "fp32"
-    if name == "auto":
-        fast = {"cuda": "fp16", "cpu": "bf16"}.get(device.type, "fp32")
-        name = "fp32" if device.type == "cpu" and not _multiplies_bf16() else fast
-    return name if name in supported else "fp32"
-
-
-@cache
-def _multiplies_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 by itself; where it does not, bf16 is slower than fp32."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return DEVICE_THREAD.do(lambda: any(getattr(torch.cpu, probe, bool)() for probe in probes), Turn(urgent=True))
 
 
 @cache

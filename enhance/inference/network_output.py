@@ -5,7 +5,8 @@ strip is stored as one block, so that reading rows takes one contiguous piece of
 one after another, a JSON line that says where they start, and the length of that line.
 
 Several workers make the output of one large picture slab by slab, each from as many rows more than its own as the
-network sees. So every row is made from all that counts for it, and the slabs join without a seam.
+network sees. So every row is made from all that counts for it, and the slabs join without a seam. A picture whose rows
+are too long for memory is cut in the same way, and each part streamed along the cuts, so that its rows are short.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import os
 import struct
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+
+from weights.memory import Cut, cut, rows_seen
 
 from ..errors import StorageError
 from ..files import PartFile, check_room, explained, part_of
@@ -30,16 +32,16 @@ from ..settings import Recipe
 from . import known_graph
 
 if TYPE_CHECKING:
-    from weights.graphs import Graph
-
     from .turns import Progress
+
+Strips = Generator[np.ndarray, None, None]
+Told = Callable[[float], object]
+"""Hears of the share that is done, 0..1."""
 
 IN_MEMORY = 256 << 20
 """The bytes up to which an output is kept in memory, not on the disk."""
 _BLOCK_BYTES = 16 << 20
 """How much is copied at once."""
-_LEAST_SLAB = 2
-"""So many times as high as a network sees is a slab at least: what is made twice is then at most as much again."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -249,7 +251,7 @@ class Slab:
 
     def make(
         self,
-        stream: Callable[..., Generator[np.ndarray, None, None]],
+        stream: Callable[..., Strips],
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> None:
@@ -257,12 +259,13 @@ class Slab:
         scale = known_graph(self.recipe.model).scale
         begin, end, made = scale * (self.first - self.top), scale * (self.last - self.top), 0
         with NetworkOutput.open(self.picture) as picture:
-            rgb = self._turned(picture.rows(self.top, self.bottom))
+            rgb = _turned(picture.rows(self.top, self.bottom), self.columns)
             shape = OutputShape(scale * self.height, scale * picture.width, picture.shape.dtype, columns=False)
-        strips = stream(rgb, self.recipe, tile=self.tile, progress=progress, stop=stop, columns=self.columns)
+        way = {"columns": self.columns, "folder": self.output.parent}
+        strips = stream(rgb, self.recipe, tile=self.tile, progress=progress, stop=stop, **way)
         with closing(strips), NetworkOutput.create(shape, path=self.output) as output:
             for strip in strips:
-                rows = self._turned(strip)
+                rows = _turned(strip, self.columns)
                 own = rows[max(begin - made, 0) : max(end - made, 0)]
                 made += len(rows)
                 if len(own):
@@ -275,11 +278,8 @@ class Slab:
         """The output, once it is made, as `Engine.stream` gives it of the whole; its file is gone after the last."""
         with NetworkOutput.open(self.output) as output:
             for first, last in _blocks(output.shape):
-                yield self._turned(output.rows(first, last))
+                yield _turned(output.rows(first, last), self.columns)
         self.output.unlink(missing_ok=True)
-
-    def _turned(self, rows: np.ndarray) -> np.ndarray:
-        return rows.swapaxes(0, 1) if self.columns else rows
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def laid_out(rgb: np.ndarray, folder: Path, recipe: Recipe, tile: int, count: in
     Raises StorageError.
     """
     columns = streams_columns(*rgb.shape[:2])
-    rows = rgb.swapaxes(0, 1) if columns else rgb
+    rows = _turned(rgb, columns)
     shape = OutputShape(len(rows), rows.shape[1], rows.dtype.name, columns=False)
     picture = part_of(folder / "picture")
     slabs = [
@@ -307,18 +307,41 @@ def laid_out(rgb: np.ndarray, folder: Path, recipe: Recipe, tile: int, count: in
             path.unlink(missing_ok=True)
 
 
-def cut(rows: int, count: int, graph: Graph) -> list[tuple[int, int, int, int]]:
-    """`first`, `last`, `top` and `bottom` of slabs of about one height, which begin at whole rows of the grid."""
-    fold, sight = graph.unshuffle, graph.sight
-    grid = -(-rows // fold)
-    count = min(count, grid)
-    ends = [min(rows, fold * (grid * place // count)) for place in range(count + 1)]
-    return [(first, last, max(0, first - sight), min(rows, last + sight)) for first, last in pairwise(ends)]
+def made_in_parts(
+    rgb: np.ndarray,
+    cuts: Sequence[Cut],
+    columns: bool,
+    scale: int,
+    run: Callable[[np.ndarray, bool, Told], Strips],
+    told: Told,
+    folder: Path | None,
+) -> Strips:
+    """The strips of a whole picture [H, W, 3] that is cut; a part's output lies in the folder until it is handed on.
+
+    `run(part, columns, told)` streams one. Raises StorageError, at once where the folder has no room for both.
+    """
+    picture, seen, done = _turned(rgb, columns), rows_seen(cuts), 0
+    line = scale * scale * picture.shape[1] * 3 * rgb.itemsize  # of the output, from one row of the picture
+    for first, last, top, bottom in cuts:
+        shape = OutputShape(scale * (last - first), scale * picture.shape[1], rgb.dtype.name, columns=True)
+        own = slice(scale * (first - top), scale * (last - top))
+
+        def so_far(share: float, done: int = done, height: int = bottom - top) -> None:
+            told((done + share * height) / seen)
+
+        with NetworkOutput.create(shape, folder=folder) as part:
+            if folder is not None and (len(picture) - first) * line > IN_MEMORY:
+                check_room(folder, (len(picture) - first) * line + shape.bytes)
+            with closing(run(_turned(picture[top:bottom], columns), not columns, so_far)) as strips:
+                for strip in strips:
+                    part.add(_turned(strip, columns)[own])
+            done += bottom - top
+            for low, high in _blocks(shape):
+                yield _turned(part.rows(low, high), columns)
 
 
-def most_slabs(graph: Graph, rows: int, workers: int) -> int:
-    """Into how many slabs a picture of so many rows is cut for so many workers: where each pays, 1 at least."""
-    return max(1, min(workers, rows // (_LEAST_SLAB * graph.sight)))
+def _turned(rows: np.ndarray, columns: bool) -> np.ndarray:
+    return rows.swapaxes(0, 1) if columns else rows
 
 
 def _blocks(shape: OutputShape) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -11,17 +12,20 @@ from dataclasses import dataclass, replace
 import torch
 
 from weights.graphs import Conv, Graph, Input, Node, enlargement_of, sources_of
+from weights.memory import stream_bytes
 
 from ..errors import MemoryShortError, is_memory_short
 from ..settings import Recipe
 from . import checked_graph, ensure, known_graph, state_dict
+from .device import Record, Replay, all_finite, free_memory, moved_evenly, recorder
 from .kernels import Ready, prepare
-from .stream import Look, Stream, together
-from .turns import DEVICE_THREAD, Turn
+from .stream import Look, Stream, Window
+from .turns import DEVICE_THREAD, Turn, together
 
 log = logging.getLogger(__name__)
 
 SMALLEST_STRIP = 8
+"""As high as a strip is where memory is not short; it may have to be lower then."""
 _HIGHEST_STRIP = 32
 """On a processor, where a small picture is to have a strip for each thread, too."""
 _PIXELS_OF_A_CORE = 6_144
@@ -32,6 +36,10 @@ _WORK_OF_A_STEP = 20e9
 """Multiply-adds, about: at a step's end threads wait for each other, which quick networks would notice."""
 _STRIPS_AT_ONCE = 4
 """With more Python, which begins one layer at a time, would have too much to do; then cores share a strip's layer."""
+_REPLAYS_AT_LEAST = 8
+"""A step is recorded where so many more of them are to come."""
+_WORTH_REPLAYING = 0.9
+"""The share of a step's time that its replay takes at most."""
 _TRIAL_SIZE = 96, 256
 """Height and width of a trial, in pixels of what the node takes: a few of the strips that a run is made of."""
 _TRIAL_TIMES = 3
@@ -125,26 +133,100 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 
 
 class Steps:
-    """One picture's steps: how high they are, and what happens when one fails."""
+    """One picture's steps: how high they are, what happens when one fails, and whether they are replayed."""
 
     def __init__(self, stream: Stream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
         self._threads = threads or Threads.here(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
+        if (free := free_memory(stream.device)) < math.inf:
+            while self.rows > 1 and self._bytes > free:
+                self.rows //= 2
         work = stream.graph.work * _PIXELS_OF_A_CORE * self._threads.cores * self._threads.strips
         self._rounds = max(1, round(_WORK_OF_A_STEP / work)) if self._threads.strips > 1 else 1
+        self._record = recorder(stream.device)
+        self._replay: Replay | None = None
+        self._even = False
 
     def step(self, model: RowNetwork, look: Look = lambda: None) -> torch.Tensor:
-        """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16."""
-        if self.dtype != torch.float16:
-            return self._fitting_step(model, self.dtype, look)
-        before = self.stream.snapshot()
-        rows = self._fitting_step(model, torch.float16, look)
-        if not self.stream.overflowed():
-            return rows
+        """The next output rows; halves the strip when memory is short, and repeats in fp32 what overflowed in fp16.
+
+        They are to be read before the next step.
+        """
+        rows = self._finite_step(model, look)
+        _wait_for(self.stream.device)
+        return rows
+
+    def _finite_step(self, model: RowNetwork, look: Look) -> torch.Tensor:
+        replay = self._ready_replay(model)
+        if replay is None:
+            may_go_back = self.dtype == torch.float16 or self._record is not None
+            before = self.stream.snapshot() if may_go_back else []
+            rows = self._plain_step(model, before, look)
+            if self.dtype != torch.float16 or all_finite(self.stream.snapshot(), rows):
+                return rows
+            self.stream.restore(before)
+        else:
+            look()
+            rows = replay.step()
+            if self.dtype != torch.float16 or replay.all_finite:
+                return rows
+            replay.undo()
         log.info("A step overflowed in fp16 and is repeated in fp32")
-        self.stream.restore(before)
         return self._fitting_step(model, torch.float32, look)
+
+    @property
+    def _bytes(self) -> int:
+        """What a stream takes at such steps."""
+        return stream_bytes(self.stream.graph, self.stream.width, self.rows, self.dtype.itemsize)
+
+    def _ready_replay(self, model: RowNetwork) -> Replay | None:
+        """What does the next step, if there is such; where its kernels are gone, another model had the device."""
+        replay = self._replay
+        if replay is not None and not replay.is_of(model.kernels.get(self.dtype)):
+            self._replay, self._record = None, recorder(self.stream.device)
+        elif replay is not None and replay.is_over:
+            self._replay = None
+        return self._replay if self._replay is not None and self._replay.serves else None
+
+    def _plain_step(self, model: RowNetwork, before: list[Window], look: Look) -> torch.Tensor:
+        """A step whose operators are called one by one; once, it is tried whether the next ones are better replayed."""
+        if self._record is None:
+            return self._fitting_step(model, self.dtype, look)
+        height, started = self.rows, time.perf_counter()
+        rows = self._fitting_step(model, self.dtype, look)
+        _wait_for(self.stream.device)
+        seconds, was_even, left = time.perf_counter() - started, self._even, self.stream.height - self.stream.fed
+        self._even = self.rows == height and moved_evenly(model.graph, before, self.stream.snapshot(), height)
+        if was_even and self._even and left >= _REPLAYS_AT_LEAST * height:
+            record, self._record = self._record, None
+            self._replay = self._tried(record, model.kernels[self.dtype], before, rows, seconds)
+        return rows
+
+    def _tried(
+        self, record: Record, kernels: dict[int, Ready], before: list[Window], rows: torch.Tensor, seconds: float
+    ) -> Replay | None:
+        """The last step as a replay, if that gives the same `rows` in less than the `seconds` that they took."""
+        after = self.stream.snapshot()
+        try:
+            self.stream.restore(before)
+            held = sum(chunk.nbytes for window in before for chunk in window.chunks)
+            if 2 * held + self._bytes > free_memory(self.stream.device):
+                return None
+            replay = Replay(self.stream, kernels, self.rows, record)
+            took = math.inf
+            for _ in range(2):  # the first time a card only gets it
+                self.stream.restore(before)
+                started = time.perf_counter()
+                replay.step()
+                _wait_for(self.stream.device)
+                took = time.perf_counter() - started
+            return replay if took < _WORTH_REPLAYING * seconds and replay.gave(rows, after) else None
+        except RuntimeError as error:
+            log.info("Steps are not replayed: %s", error)
+            return None
+        finally:
+            self.stream.restore(after)
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, look: Look) -> torch.Tensor:
         while True:
@@ -161,12 +243,21 @@ class Steps:
 
     def _take_less(self, error: Exception) -> None:
         self.stream.release_scratch()
+        self._replay = None
         if self.stream.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.rows <= SMALLEST_STRIP:
+        if self.rows == 1:
             raise MemoryShortError("memory_short") from error
-        self.rows = max(SMALLEST_STRIP, self.rows // 2)
+        self.rows //= 2
         log.info("Memory is short: going on with strips of %d rows", self.rows)
+
+
+def _wait_for(device: torch.device) -> None:
+    """A graphics card has only been asked until one waits for it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -248,8 +339,7 @@ class Speedometer:
         def run() -> None:
             steps = Steps(Stream(graph, height, width, feed), 192, dtype, replace(threads, strips=1))
             while not steps.stream.finished:
-                made = steps.step(network, lambda: DEVICE_THREAD.look(turn))
-                made.flatten()[:1].tolist()  # a graphics card has only been asked until it is read
+                steps.step(network, lambda: DEVICE_THREAD.look(turn))
 
         def seconds() -> float:
             started = time.perf_counter()

@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
@@ -36,11 +36,18 @@ from weights.graphs import (
 from weights.memory import chunk_rows, leaders
 
 from .kernels import Feed, PictureRows, Ready
+from .turns import together
 
 Look = Callable[[], object]
 """Called before every piece of a layer, by whichever thread makes it; what it raises ends the step."""
 _Rearranging = Input | Add | Multiply | Gate | Nearest | Shuffle
 _Scratch = dict[torch.dtype, torch.Tensor]
+
+
+class RowSource(Protocol):
+    """Where the picture's rows come from, as `PictureRows` has them."""
+
+    def rows(self, first: int, last: int) -> torch.Tensor: ...
 
 
 @dataclass
@@ -61,7 +68,7 @@ class Window:
         for chunk in self.chunks:
             low, high = max(first - row, 0), min(last - row, chunk.shape[0])
             if low < high:
-                yield chunk[low:high]
+                yield chunk if high - low == chunk.shape[0] else chunk[low:high]
             row += chunk.shape[0]
 
     def drop_before(self, row: int) -> None:
@@ -117,20 +124,22 @@ class Stream:
     def __init__(self, graph: Graph, height: int, width: int, feed: Feed, *, transposed: bool = False):
         self.graph = graph
         self.device = feed(0, 1).device
-        self._picture = PictureRows(graph, height, width, feed, transposed)
-        self.height, self.width = self._picture.grid
+        picture = PictureRows(graph, height, width, feed, transposed)
+        self.picture: RowSource = picture
+        self.height, self.width = picture.grid
         self._transposed = transposed
         self._size = height * graph.scale, width * graph.scale
-        self._peaks: list[torch.Tensor] = []
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
         self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
         self._windows = [Window() for _ in graph.nodes]
+        self._input = next(place for place, node in enumerate(graph.nodes) if isinstance(node, Input))
         self._sources = [sources_of(node) for node in graph.nodes]
         self._readers = graph.readers()
         self._leaders = leaders(graph)
         self._underway: list[Strip] = []
         self._lock = threading.RLock()  # of the windows and the strips
-        self._scratch: list[_Scratch] = []
+        self.scratch: list[_Scratch] = []
+        """The threads' assembly buffers."""
 
     @property
     def finished(self) -> bool:
@@ -143,20 +152,28 @@ class Stream:
 
         So many strips are underway at once, and so many times as many are brought to the end.
         """
-        if not self._underway:
-            self._peaks = []
         shift = _Shift(kernels, rows, look, strips * rounds)
         together(strips, lambda: self._work(shift))
         return self._collect()
-
-    def overflowed(self) -> bool:
-        """Whether the last step left the range of fp16 somewhere; other precisions cannot."""
-        return bool(self._peaks) and not torch.stack(self._peaks).isfinite().all()
 
     def work_done(self) -> float:
         """The share of all multiply-adds that is done, 0..1."""
         done = sum(cost * window.end for cost, window in zip(self._costs, self._windows, strict=True))
         return done / self._all_costs
+
+    @property
+    def fed(self) -> int:
+        """How many rows of the picture were taken so far."""
+        return self._windows[self._input].end
+
+    def held(self, windows: Sequence[Window] | None = None) -> list[Window]:
+        """The state, or that of a snapshot, as the rows that are still needed and no others: one chunk a layer."""
+        windows, held = self._windows if windows is None else windows, list[Window]()
+        for place, window in enumerate(windows):
+            parts = list(window.parts(self._first_needed(place, windows), window.end))
+            chunks = [torch.cat(parts)] if len(parts) > 1 else parts
+            held.append(Window(window.end - sum(map(len, chunks)), window.end, chunks))
+        return held
 
     def snapshot(self) -> list[Window]:
         """The state between two steps of one thread; cheap, since rows are never changed in place."""
@@ -167,12 +184,12 @@ class Stream:
         self._underway.clear()
 
     def release_scratch(self) -> None:
-        self._scratch.clear()
+        self.scratch.clear()
 
     def _work(self, shift: _Shift) -> None:
         """What each thread does: take strips through the layers until the shift is over."""
         with self._lock:
-            scratch = self._scratch.pop() if self._scratch else {}
+            scratch = self.scratch.pop() if self.scratch else {}
         try:
             with torch.inference_mode():
                 while (strip := self._next(shift)) is not None:
@@ -181,7 +198,7 @@ class Stream:
             self._end(shift)
             raise
         finally:
-            self._scratch.append(scratch)
+            self.scratch.append(scratch)
 
     def _next(self, shift: _Shift) -> Strip | None:
         """The foremost strip that nobody has taken, or a new one."""
@@ -247,8 +264,6 @@ class Stream:
                 produced = self._rearrange(node, first, last)
             with self._lock:
                 window.push(produced)
-            if produced.dtype == torch.float16:
-                self._peaks.append(torch.linalg.vector_norm(produced, float("inf")))  # []
 
     def _available(self, node: Node, strip: Strip) -> int:
         """How many rows of the node's output its sources allow with this strip; those behind it have no say."""
@@ -298,7 +313,7 @@ class Stream:
 
     def _rearrange(self, node: _Rearranging, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):
-            return self._picture.rows(first, last)  # [n, W, C]
+            return self.picture.rows(first, last)  # [n, W, C]
         if isinstance(node, Add | Multiply | Gate):
             return self._combine(node, first, last)
         factor = node.factor
@@ -327,14 +342,19 @@ class Stream:
     def _forget(self, sources: Sequence[int]) -> None:
         """Let go of the rows that no reader needs any more, at once: a step's rows are many times a window's."""
         for source in sources:
-            self._windows[source].drop_before(min(self._first_needed(reader) for reader in self._readers[source]))
+            self._windows[source].drop_before(self._first_needed(source, self._windows))
 
-    def _first_needed(self, reader: int) -> int:
-        """The first source row that the reader's next output row looks at."""
-        node, done = self.graph.nodes[reader], self._windows[reader].end
-        if isinstance(node, Conv):
-            return done // node.enlarge - node.size // 2
-        return done // node.factor if isinstance(node, Nearest | Shuffle) else done
+    def _first_needed(self, source: int, windows: Sequence[Window]) -> int:
+        """The first row of a layer that its readers' next rows look at, where the windows are these."""
+        first = windows[source].end
+        for reader in self._readers[source]:
+            node, done = self.graph.nodes[reader], windows[reader].end
+            if isinstance(node, Conv):
+                done = done // node.enlarge - node.size // 2
+            elif isinstance(node, Nearest | Shuffle):
+                done //= node.factor
+            first = min(first, done)
+        return max(first, 0)
 
     def _collect(self) -> torch.Tensor:
         window = self._windows[-1]
@@ -345,33 +365,3 @@ class Stream:
         )  # [n, W * scale, C]
         window.start, window.chunks = window.end, []
         return rows.expand(-1, -1, 3) if rows.numel() and rows.shape[2] == 1 else rows  # [n, W * scale, 3]
-
-
-def together(count: int, work: Callable[[], object]) -> None:
-    """Have `work` done by so many threads at once, each with its share of PyTorch's cores; raises what one raised."""
-    if count == 1:
-        work()
-        return
-    cores, errors = torch.get_num_threads(), list[BaseException]()
-
-    def alone() -> None:
-        torch.set_num_threads(max(1, cores // count))
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    others = [threading.Thread(target=alone, name="enhance-core", daemon=True) for _ in range(count - 1)]
-    begun = 0
-    try:
-        with suppress(RuntimeError):  # the system has no thread left: there are fewer then
-            for one in others:
-                one.start()
-                begun += 1
-        alone()
-    finally:
-        for one in others[:begun]:
-            one.join()
-        torch.set_num_threads(cores)
-    if errors:
-        raise errors[0]

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
@@ -76,17 +76,18 @@ class DeviceThread:
         """
         if threading.current_thread() is self._thread:
             return work()
+        asked = self.ask(work, turn)
+        try:
+            return asked.wait()
+        finally:
+            asked.take_back()
+
+    def ask(self, work: Callable[[], T], turn: Turn | None = None) -> Pending[T]:
+        """`work` in its queue, not waited for; whoever asks takes it back in the end. Not on the device's thread."""
         turn = turn or Turn()
         step, queue = _Step(work, turn), self._urgent if turn.urgent else self._usual
-        try:
-            self._put(queue, step)
-            while not step.ended.wait(_LOOK_SECONDS):
-                if turn.stopped and self._take_back(queue, step):
-                    raise Cancelled("stopped")
-        finally:
-            self._take_back(queue, step)
-            turn.waiting.seconds += (step.begun or time.perf_counter()) - step.asked
-        return cast(T, step.outcome())
+        self._put(queue, step)
+        return Pending(step, lambda: self._take_back(queue, step))
 
     def hand_over(self, work: Callable[[], object]) -> None:
         """Have `work` done when its turn comes, without waiting for it; what comes of it is its own matter."""
@@ -140,6 +141,26 @@ class DeviceThread:
         usual = self._usual and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
         self._urgent_in_a_row = 0 if usual else self._urgent_in_a_row + 1
         return (self._usual if usual else self._urgent).take()
+
+
+@dataclass(frozen=True, eq=False)
+class Pending(Generic[T]):
+    """Work that the device's thread was asked for; `take_back` says whether it had not begun."""
+
+    _step: _Step
+    take_back: Callable[[], bool]
+
+    def wait(self) -> T:
+        """What the work gives, as `DeviceThread.do`."""
+        step, waited = self._step, time.perf_counter()
+        try:
+            while not step.ended.wait(_LOOK_SECONDS):
+                if step.turn.stopped and self.take_back():
+                    raise Cancelled("stopped")
+        finally:
+            self.take_back()
+            step.turn.waiting.seconds += max(0.0, (step.begun or time.perf_counter()) - waited)
+        return cast(T, step.outcome())
 
 
 class Runs:
@@ -308,6 +329,38 @@ class _Queue(Generic[T]):
         if not queue:
             del self._waiting[caller]
         return True
+
+
+def together(count: int, work: Callable[[], object]) -> None:
+    """Have `work` done by so many threads at once, each with its share of PyTorch's cores; raises what one raised."""
+    import torch  # here, as whoever only asks for turns need not wait until it is loaded
+
+    if count == 1:
+        work()
+        return
+    cores, errors = torch.get_num_threads(), list[BaseException]()
+
+    def alone() -> None:
+        torch.set_num_threads(max(1, cores // count))
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    others = [threading.Thread(target=alone, name="enhance-core", daemon=True) for _ in range(count - 1)]
+    begun = 0
+    try:
+        with suppress(RuntimeError):  # the system has no thread left: there are fewer then
+            for one in others:
+                one.start()
+                begun += 1
+        alone()
+    finally:
+        for one in others[:begun]:
+            one.join()
+        torch.set_num_threads(cores)
+    if errors:
+        raise errors[0]
 
 
 DEVICE_THREAD = DeviceThread()

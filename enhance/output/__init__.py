@@ -208,10 +208,10 @@ class Claims:
             return False
         except FileNotFoundError as error:  # another process has removed the empty folder
             if not self._folder.parent.is_dir():
-                raise explained(path, error) from error
+                raise explained(self._folder, error) from error
             return self._create(path)
         except OSError as error:
-            raise explained(path, error) from error
+            raise explained(self._folder, error) from error
         finally:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)

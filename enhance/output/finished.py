@@ -12,11 +12,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from isal import isal_zlib
 
-from ..errors import PictureError
-from ..picture.chunks import SIGNATURE, Chunk, chunk_content, riff_chunks, scan_chunks
+from ..errors import PictureError, StorageError
+from ..picture.chunks import CHANNELS, SIGNATURE, Chunk, PackedRows, chunk_content, riff_chunks, scan_chunks
 from .png import MARK, scanned
 
-_CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}
 _NONE, _SUB, _UP = 0, 1, 2
 _PIECE = 1 << 20
 _MARK = "Enhance "
@@ -87,7 +86,7 @@ class PngRows:
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
             raise ValueError("another kind of PNG")
         self._width, self._height = width, height
-        self.channels, self.bits = _CHANNELS[kind], bits
+        self.channels, self.bits = CHANNELS[kind], bits
         self._pixel_bytes = self.channels * bits // 8
         self._stride = 1 + width * self._pixel_bytes
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
@@ -97,32 +96,16 @@ class PngRows:
     def _rewind(self) -> None:
         self._position = 0
         self._row_above = np.zeros(self._stride - 1, np.uint8)
-        self._inflated = self._inflate()
-        self._left = b""
-
-    def _inflate(self) -> Iterator[bytes]:
-        inflater = isal_zlib.decompressobj()
-        for chunk in self._data:
-            packed = chunk_content(self._file, chunk)
-            while packed:
-                # bounded, because a flat picture unpacks to a thousand times its size
-                yield inflater.decompress(packed, _PIECE)
-                packed = inflater.unconsumed_tail
-        yield inflater.flush()
+        file = self._file
+        self._packed = PackedRows((chunk_content(file, chunk) for chunk in self._data), self._stride)
 
     def _next(self, count: int) -> np.ndarray:
-        wanted = count * self._stride
-        parts, length = [self._left], len(self._left)
         try:
-            while length < wanted:
-                parts.append(next(self._inflated))
-                length += len(parts[-1])
-        except (StopIteration, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+            packed = self._packed.take(count)
+        except (EOFError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
             raise self._refused("png_damaged") from error
-        joined = b"".join(parts)
-        self._left = joined[wanted:]
         self._position += count
-        values = np.frombuffer(joined, np.uint8, wanted).reshape(count, self._stride)
+        values = np.frombuffer(packed, np.uint8).reshape(count, self._stride)
         return self._unfiltered(values).view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
 
     def _unfiltered(self, values: np.ndarray) -> np.ndarray:
@@ -179,6 +162,13 @@ def origin_of(path: Path) -> Origin:
         told = _told_by(file)
         return Origin(*map(told.get, ORIGIN_TEXTS))
     return Origin()
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises StorageError where a file lies that is neither empty nor tells that this program made it."""
+    with suppress(OSError):  # what cannot be looked at is said when it is written
+        if path.is_file() and path.stat().st_size and origin_of(path).signature is None:
+            raise StorageError("name_taken", output=path)
 
 
 def _told_by(file: BinaryIO) -> dict[str, str]:

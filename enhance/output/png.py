@@ -22,9 +22,9 @@ from isal import isal_zlib
 from ..errors import PictureError, StorageError
 from ..files import PartFile
 from ..picture import Metadata
-from ..picture.chunks import SIGNATURE, Chunk, make_chunk, png_profile, profile_text, scan_chunks
+from ..picture.chunks import SIGNATURE, Chunk, make_chunk, png_profile, scan_chunks
 from ..picture.header import png_metadata
-from ..picture.metadata import resource_of
+from ..picture.metadata import profile_text, resource_of
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2
@@ -260,14 +260,14 @@ def _copy_chunk(file: BinaryIO, chunk: Chunk, sink: BinaryIO) -> None:
         left -= len(piece)
 
 
-def encode_png(array: np.ndarray, *, icc: bytes | None = None) -> bytes:
+def encode_png(array: np.ndarray, *, icc: bytes | None = None, texts: Sequence[tuple[str, str]] = ()) -> bytes:
     """A whole picture as the bytes of a PNG: uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels."""
     height, width = array.shape[:2]
     channels = 1 if array.ndim == 2 else array.shape[2]
     sink = io.BytesIO()
     encoder = PngEncoder(sink, PngFormat(width, height, channels, array.dtype.itemsize * 8, icc))
     encoder.write(array)
-    encoder.finish()
+    encoder.finish(texts)
     return sink.getvalue()
 
 

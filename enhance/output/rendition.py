@@ -181,9 +181,13 @@ def grey_in_srgb(icc: bytes | None) -> np.ndarray:
 
 def reduce(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A whole picture brought to `size` (height, width) for the screen, whether that is smaller or larger."""
+    return to_screen(_resized(pixels, size))
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return to_screen(cv2.resize(pixels, (size[1], size[0]), interpolation=how))
+    return cv2.resize(pixels, (size[1], size[0]), interpolation=how)
 
 
 def save_for_screen(pixels: np.ndarray, path: Path, icc: bytes | None = None) -> Path:
@@ -240,9 +244,13 @@ def small_size(width: int, height: int, limit: int) -> tuple[int, int]:
 
 
 def whole_picture(picture: Picture, size: tuple[int, int]) -> np.ndarray:
-    """The picture at `size` (height, width), 8 bit, its transparency with it."""
-    pixels = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
-    return reduce(pixels, size)
+    """The picture at `size` (height, width), 8 bit, its transparency with it.
+
+    Colour and transparency meet only there: together at their own size they would be a copy of a whole large picture.
+    """
+    if picture.alpha is None:
+        return reduce(picture.rgb, size)
+    return to_screen(np.dstack([_resized(plane, size) for plane in (picture.rgb, picture.alpha)]))
 
 
 def save_small(source: Path, place: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
@@ -272,11 +280,6 @@ def save_small_result(result: Path, place: Path, limit: int, before: Path | None
 def grey_of(pixels: np.ndarray) -> np.ndarray:
     """Brightness [h, w] (ITU-R BT.601, as OpenCV weighs it)."""
     return cv2.cvtColor(pixels, cv2.COLOR_RGBA2GRAY if pixels.shape[2] == 4 else cv2.COLOR_RGB2GRAY)
-
-
-def alpha_of(pixels: np.ndarray) -> np.ndarray | None:
-    """Opacity [h, w]; None where all is opaque."""
-    return np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
 
 
 def seen_of(pixels: np.ndarray) -> np.ndarray | None:

@@ -28,6 +28,8 @@ _WIDEST = 8192  # OpenCV's affine map counts source pixels in 16 bits
 
 Span = tuple[int, int]
 """Rows or columns [first, last)."""
+Part = Callable[[Span, Span], np.ndarray]
+"""Gives some rows and columns of a picture, uint8 [h, w] or [h, w, C]."""
 
 
 def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
@@ -124,30 +126,31 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     return rounded(grid.rows_of_input(enlarged, first, last), np.iinfo(plane.dtype).max)
 
 
-def enlarge_part(picture: np.ndarray, size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
-    """A part of the enlargement of `picture`, [H, W] or [H, W, C], straight to `size` (height, width), in its own type.
+def enlarge_part(part: Part, of: tuple[int, int], size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
+    """A part of the enlargement of a picture of the size `of` straight to `size`, both (height, width), uint8.
 
-    The same cubic as in `enlarge_rows`, at any ratio; at one and the same size it is the picture itself.
+    The same cubic as in `enlarge_rows`, at any ratio; at one and the same size it is the picture itself. `part` is
+    asked for no more of the picture than that takes.
     """
-    height, width = picture.shape[:2]
+    height, width = of
     factor = size[0] // height
     if size == (factor * height, factor * width):
         left, right = _covered(columns, 1 / factor, width)
-        made = enlarge_rows(lambda first, last: picture[first:last, left:right], height, factor, *rows)
-        return rounded(made[:, columns[0] - factor * left : columns[1] - factor * left], np.iinfo(picture.dtype).max)
+        made = enlarge_rows(lambda first, last: part((first, last), (left, right)), height, factor, *rows)
+        return rounded(made[:, columns[0] - factor * left : columns[1] - factor * left], 255)
     first, last = columns
     starts = range(first, last, _WIDEST)
-    pieces = [_mapped(picture, size, rows, (start, min(start + _WIDEST, last))) for start in starts]
+    pieces = [_mapped(part, of, size, rows, (start, min(start + _WIDEST, last))) for start in starts]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
 
-def _mapped(picture: np.ndarray, size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
-    down, across = picture.shape[0] / size[0], picture.shape[1] / size[1]
-    (top, bottom), (left, right) = _covered(rows, down, picture.shape[0]), _covered(columns, across, picture.shape[1])
+def _mapped(part: Part, of: tuple[int, int], size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
+    down, across = of[0] / size[0], of[1] / size[1]
+    (top, bottom), (left, right) = _covered(rows, down, of[0]), _covered(columns, across, of[1])
     # a pixel's centre lies half a pixel from its corner, in the picture and in the enlargement
     x, y = (columns[0] + 0.5) * across - 0.5 - left, (rows[0] + 0.5) * down - 0.5 - top
     return cv2.warpAffine(
-        picture[top:bottom, left:right],
+        part((top, bottom), (left, right)),
         np.array([[across, 0, x], [0, down, y]]),
         (columns[1] - columns[0], rows[1] - rows[0]),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,

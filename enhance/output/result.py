@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import Cancelled
 from ..inference.network_output import streams_columns
 from ..picture import FLAWLESS, Box, Flaws, Picture
+from ..picture.worker import Arriving
 from ..scenes.dehaze import Haze, clear_part
 from ..scenes.faces import FacePatch, Faces, apply
 from ..settings import Settings
@@ -57,6 +58,21 @@ class Scene:
             return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
 
         return Photo(rows, picture.height, picture.width, picture.levels, flaws)
+
+    def seen(
+        self, picture: Picture, settings: Settings, box: Box | None = None, folder: Path | None = None
+    ) -> np.ndarray:
+        """All that the network gets to see as one array: a large one lies in a file without a name in `folder`.
+
+        Raises StorageError.
+        """
+        if self.haze is None:
+            return picture.rgb
+        photo = self.photo(picture, settings, box=box)
+        seen = Arriving(picture.rgb.shape, picture.rgb.dtype.name, folder)
+        for first in range(0, picture.height, _STRIP):
+            seen.add(photo.rows(first, min(first + _STRIP, picture.height)))
+        return seen.filled()
 
     def describe(self) -> dict[str, Any]:
         """The facts that only this scene has."""

@@ -31,8 +31,9 @@ LARGEST_BLOCK = 16 << 20
 # nothing.
 _PIXEL_KINDS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _MOST_CHUNKS = 1_000_000
-_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
-_LONGEST_ROW, _PIECE = 1 << 28, 1 << 17
+CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Of a PNG's colour types, but for a palette."""
+_LONGEST_ROW, _PACKED, _UNPACKED = 1 << 28, 1 << 17, 1 << 20
 
 # What real files keep far below: cameras write 10 scans or fewer, and 200 MB of full segments are 3,100.
 _MOST_SCANS = 100
@@ -121,49 +122,19 @@ def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
     try:
         if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
             raise ValueError("its head is wrong")
-        return _unpacked(rest[1:], LARGEST_BLOCK)
+        return unpacked(rest[1:], LARGEST_BLOCK)
     except (ValueError, zlib.error) as error:
         logger.info("the colour profile is damaged and was left out: %s", error)
         return None
 
 
-def _unpacked(packed: bytes, most: int) -> bytes:
+def unpacked(packed: bytes, most: int) -> bytes:
     """What was deflated; ValueError or zlib.error if it is damaged, cut off, or more than `most` bytes."""
     unpacker = zlib.decompressobj()
     content = unpacker.decompress(packed, most)
     if not unpacker.eof:
         raise ValueError("it is cut off or too large")
     return content
-
-
-def text_in(kind: bytes, content: bytes, most: int) -> tuple[str, str]:
-    """Keyword and value of a text chunk (PNG specification, 11.3.3); ValueError or zlib.error if it is damaged."""
-    keyword, _, value = content.partition(b"\0")
-    packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
-    if kind == b"zTXt":
-        value = value[1:]
-    elif kind == b"iTXt":
-        value = value[2:].split(b"\0", 2)[-1]
-    value = _unpacked(value, most) if packed else value
-    if len(value) > most or not 1 <= len(keyword) <= 79:
-        raise ValueError("its keyword or its length is out of bounds")
-    return keyword.decode("latin-1"), value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
-
-
-def profile_in(text: str) -> bytes:
-    """What a "Raw profile type" text holds: a name, a length, hexadecimal digits (ImageMagick); ValueError if none."""
-    _, length, *digits = text.split(maxsplit=2)
-    content = bytes.fromhex("".join(digits))
-    if len(content) != int(length):
-        raise ValueError("it is cut off")
-    return content
-
-
-def profile_text(name: str, content: bytes) -> str:
-    """The same the other way."""
-    digits = content.hex()
-    lines = [digits[first : first + 72] for first in range(0, len(digits), 72)]
-    return f"\n{name}\n{len(content):8d}\n" + "\n".join(lines) + "\n"
 
 
 def pixel_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> bytes:
@@ -180,38 +151,66 @@ def _checked(view: memoryview, chunk: Chunk) -> memoryview:
     return view[chunk.start - 8 : end + 4]
 
 
+class PackedRows:
+    """The rows of a PNG from top to bottom, each with its filter before it, from the `parts` that IDAT chunks hold.
+
+    Raises EOFError where the pixels end too early, and what inflating raises where they are damaged.
+    """
+
+    def __init__(self, parts: Iterable[bytes | memoryview], stride: int):
+        self._inflated, self._left, self._stride = _inflated(parts), b"", stride
+
+    def take(self, count: int) -> bytes:
+        """The next `count` rows."""
+        wanted = count * self._stride
+        pieces, length = [self._left], len(self._left)
+        while length < wanted:
+            piece = next(self._inflated, None)
+            if piece is None:
+                raise EOFError("the pixels end too early")
+            pieces.append(piece)
+            length += len(piece)
+        joined = b"".join(pieces)
+        self._left = joined[wanted:]
+        return joined[:wanted]
+
+
+def _inflated(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    inflater = isal_zlib.decompressobj()
+    for part in parts:
+        for start in range(0, len(part), _PACKED):
+            packed = bytes(part[start : start + _PACKED])
+            while packed and not inflater.eof:
+                # bounded, because a flat picture unpacks to a thousand times its size
+                yield inflater.decompress(packed, _UNPACKED)
+                packed = inflater.unconsumed_tail
+    yield inflater.flush()
+
+
 class FewRows:
     """The pixels of a PNG, from top to bottom, as small PNGs of a few rows each, which any decoder reads.
 
     Rows stay filtered, and a filter may look at the row above: so all but the first small PNG begin with the row that
     `go_on` was told of. `possible` says whether the file is of a kind that can be read so. Raises what `pixel_chunks`
-    does, EOFError where the pixels end too early, and what inflating raises where they are damaged.
+    and `PackedRows` do.
     """
 
     def __init__(self, file: BinaryIO, chunks: Sequence[Chunk]):
-        self._view = memoryview(content_of(file))
+        self._view = view = memoryview(content_of(file))
         header = chunk_content(file, chunks[0])
         self._width, _, bits, kind, *_, interlaced = struct.unpack(">IIBBBBB", header)
-        self._rest, channels = header[8:], _CHANNELS.get(kind, 0)
+        self._rest, channels = header[8:], CHANNELS.get(kind, 0)
         self._stride = 1 + self._width * channels * bits // 8
         self.possible = bits >= 8 and channels > 0 and not interlaced and self._stride < _LONGEST_ROW
         self._chunks = [chunk for chunk in chunks[1:] if chunk.kind in _PIXEL_KINDS]
         self._first = next(chunk for chunk in self._chunks if chunk.kind == b"IDAT")
-        self._inflated, self._left, self._above = self._inflate(), b"", b""
+        # of the view, not of what holds it: a circle would keep the file's memory until it is looked for
+        pixels = (_checked(view, chunk)[8:-4] for chunk in self._chunks if chunk.kind == b"IDAT")
+        self._rows, self._above = PackedRows(pixels, self._stride), b""
 
     def take(self, count: int) -> bytes:
         """The next `count` rows."""
-        wanted = count * self._stride
-        parts, length = [self._left], len(self._left)
-        while length < wanted:
-            piece = next(self._inflated, None)
-            if piece is None:
-                raise EOFError("the pixels end too early")
-            parts.append(piece)
-            length += len(piece)
-        joined = b"".join(parts)
-        self._left = joined[wanted:]
-        return self._png(self._above + joined[:wanted])
+        return self._png(self._above + self._rows.take(count))
 
     def go_on(self, row: bytes) -> None:
         """What the last row is, without a filter and as a PNG stores it."""
@@ -230,17 +229,6 @@ class FewRows:
             elif chunk is self._first:
                 parts.append(make_chunk(b"IDAT", zlib.compress(rows, 0)))
         return b"".join(parts)
-
-    def _inflate(self) -> Iterator[bytes]:
-        inflater = isal_zlib.decompressobj()
-        for chunk in self._chunks:
-            content = _checked(self._view, chunk)[8:-4] if chunk.kind == b"IDAT" else b""
-            for start in range(0, len(content), _PIECE):
-                packed = bytes(content[start : start + _PIECE])
-                while packed and not inflater.eof:
-                    # bounded, because a flat picture unpacks to a thousand times its size
-                    yield inflater.decompress(packed, _PIECE)
-                    packed = inflater.unconsumed_tail
 
 
 def check_jpeg(file: BinaryIO) -> None:

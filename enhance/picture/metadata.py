@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 from xml.parsers import expat
 
-from .chunks import LARGEST_BLOCK, Chunk, block_in, profile_in, text_in
+from .chunks import LARGEST_BLOCK, Chunk, block_in, unpacked
 from .exif import (
     ASCII,
     EMPTY,
@@ -281,6 +281,36 @@ def iim_sets(iptc: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         yield record, number, iptc[place : start + length]
         place = start + length
+
+
+def text_in(kind: bytes, content: bytes, most: int) -> tuple[str, str]:
+    """Keyword and value of a text chunk (PNG specification, 11.3.3); ValueError or zlib.error if it is damaged."""
+    keyword, _, value = content.partition(b"\0")
+    packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
+    if kind == b"zTXt":
+        value = value[1:]
+    elif kind == b"iTXt":
+        value = value[2:].split(b"\0", 2)[-1]
+    value = unpacked(value, most) if packed else value
+    if len(value) > most or not 1 <= len(keyword) <= 79:
+        raise ValueError("its keyword or its length is out of bounds")
+    return keyword.decode("latin-1"), value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
+
+
+def profile_in(text: str) -> bytes:
+    """What a "Raw profile type" text holds: a name, a length, hexadecimal digits (ImageMagick); ValueError if none."""
+    _, length, *digits = text.split(maxsplit=2)
+    content = bytes.fromhex("".join(digits))
+    if len(content) != int(length):
+        raise ValueError("it is cut off")
+    return content
+
+
+def profile_text(name: str, content: bytes) -> str:
+    """The same the other way."""
+    digits = content.hex()
+    lines = [digits[first : first + 72] for first in range(0, len(digits), 72)]
+    return f"\n{name}\n{len(content):8d}\n" + "\n".join(lines) + "\n"
 
 
 def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, str]], dict[str, bytes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,7 +15,8 @@ from .metadata import Metadata
 
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _STEPS = 8
-_STRIP = 256
+_STRIP, _STRIP_PIXELS = 256, 1 << 21
+_LEAST_STRIP = 32
 
 # Two octaves of an edge: what the first blur takes off it, and what the second takes of the rest. Of photos that were
 # made small by averaging the first has half of the second's energy or more, after a blur of 1 px a fifth or less.
@@ -132,10 +133,10 @@ class Picture:
         Immerkaer, "Fast Noise Variance Estimation", 1996, with the median for the mean, which edges move less.
         """
         counts = np.zeros(16 * 256 * _STEPS, np.int64)
-        for first in range(0, self.height, _STRIP):
-            low, high = max(first - 1, 0), min(first + _STRIP + 1, self.height)
+        for first, last in self._strips():
+            low, high = max(first - 1, 0), min(last + 1, self.height)
             grey = cv2.cvtColor(self.rgb[low:high].astype(np.float32), cv2.COLOR_RGB2GRAY)
-            ripple = cv2.filter2D(grey, -1, _LAPLACIANS * (_STEPS * 255 / self.levels))[first - low :][:_STRIP]
+            ripple = cv2.filter2D(grey, -1, _LAPLACIANS * (_STEPS * 255 / self.levels))[first - low :][: last - first]
             counts += np.bincount(np.abs(ripple).astype(np.int32).ravel(), minlength=len(counts))
         middle = int(np.searchsorted(np.cumsum(counts), self.width * self.height / 2))
         return middle / _STEPS / 0.6745 / 6
@@ -147,8 +148,8 @@ class Picture:
         It is what the finer of two octaves has of the other's energy, where that is strong: noise has no say there.
         """
         fine = broad = 0.0
-        for first in range(0, self.height, _STRIP):
-            low, last = max(first - _OCTAVES_HALO, 0), min(first + _STRIP, self.height)
+        for first, last in self._strips():
+            low = max(first - _OCTAVES_HALO, 0)
             rows = self.rgb[low : last + _OCTAVES_HALO].astype(np.float32) * np.float32(255 / self.levels)
             grey = cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY)
             once, twice = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _OCTAVES)
@@ -160,6 +161,11 @@ class Picture:
         if broad < _NO_EDGES * self.width * self.height:
             return 0.0
         return float(np.clip((_SHARP - fine / broad) / (_SHARP - _SOFT), 0, 1))
+
+    def _strips(self) -> Iterator[tuple[int, int]]:
+        """Rows [first, last) from top to bottom, the fewer the wider the picture."""
+        count = max(_LEAST_STRIP, min(_STRIP, _STRIP_PIXELS // self.width))
+        return ((first, min(first + count, self.height)) for first in range(0, self.height, count))
 
     @property
     def flaws(self) -> Flaws:
@@ -254,15 +260,18 @@ def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
     """The mean of each block, at the right and lower border of as much of it as there is."""
     height, width = pixels.shape[:2]
     means = np.empty((*reduced_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
-    for rows, down in _whole_and_rest(height, factor):
-        for columns, across in _whole_and_rest(width, factor):
+    for rows, down in _whole_and_rest(height, factor, _STRIP):
+        for columns, across in _whole_and_rest(width, factor, width):
             part = means[down, across]
             part[...] = cv2.resize(pixels[rows, columns], part.shape[1::-1], interpolation=cv2.INTER_AREA)
     return means
 
 
-def _whole_and_rest(length: int, factor: int) -> list[tuple[slice, slice]]:
-    """The pixels of the whole blocks and what is left after them, none of it empty, and which means that makes."""
-    blocks, rest = divmod(length, factor)
-    whole, left = (slice(blocks * factor), slice(blocks)), (slice(blocks * factor, length), slice(blocks, blocks + 1))
-    return [one for one, there in ((whole, blocks), (left, rest)) if there]
+def _whole_and_rest(length: int, factor: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """The pixels of `most` whole blocks at a time and what is left after them all, and which means that makes."""
+    blocks = length // factor
+    for first in range(0, blocks, most):
+        last = min(first + most, blocks)
+        yield slice(first * factor, last * factor), slice(first, last)
+    if blocks * factor < length:
+        yield slice(blocks * factor, length), slice(blocks, blocks + 1)

@@ -24,6 +24,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -31,7 +32,7 @@ import numpy as np
 import psutil
 
 from ..errors import PictureError
-from ..files import check_room, explained
+from ..files import check_room, writing
 from .decode import Need
 from .picture import Facts, Picture
 
@@ -58,7 +59,7 @@ def inspect(path: str | Path, *, max_pixels: int | None = MOST_PIXELS, max_bytes
 
     The limits are those of `read_picture`. Raises PictureError with one sentence for a person.
     """
-    return WORKERS.inspect(Path(path), max_pixels, max_bytes)
+    return WORKERS.ask("look", Path(path), max_pixels, max_bytes)
 
 
 def read_picture(
@@ -76,7 +77,7 @@ def read_picture(
     of a kind that is not supported, or one that takes more time or memory than its size calls for; and StorageError
     where that folder has no room.
     """
-    return WORKERS.read(Path(path), max_pixels, max_bytes, folder)
+    return WORKERS.ask("decode", Path(path), max_pixels, max_bytes, folder)
 
 
 def warm_up() -> None:
@@ -99,12 +100,6 @@ class Workers:
         self._changed = threading.Condition()
         self._granted: list[int] = []
 
-    def inspect(self, path: Path, max_pixels: int | None, max_bytes: int | None) -> Facts:
-        return self._asked("look", path, max_pixels, max_bytes)
-
-    def read(self, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None) -> Picture:
-        return self._asked("decode", path, max_pixels, max_bytes, folder)
-
     def warm_up(self) -> None:
         with self._changed, suppress(OSError):  # the first picture tells
             if not self._idle:
@@ -117,9 +112,10 @@ class Workers:
         for child in ending:
             child.end()
 
-    def _asked(
+    def ask(
         self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None
     ) -> Any:
+        """The Facts of a file by the task "look", its Picture by "decode". Raises PictureError, StorageError."""
         request = (task, path.absolute(), MOST_PIXELS if max_pixels is None else max_pixels, max_bytes)
         with self._seats[task]:
             child = self._take(path.name)
@@ -274,7 +270,7 @@ class _Child:
         self._process.kill()
 
 
-class _Arriving:
+class Arriving:
     """Rows [n, ...] of pixels on their way into an array: in memory, or where they are many in a file that is mapped.
 
     The system may take back the memory of a mapped file. It has no name, and vanishes with the last who holds the
@@ -285,18 +281,19 @@ class _Arriving:
         self._shape, self._dtype, self._row = shape, dtype, 0
         self._size = math.prod(shape) * np.dtype(dtype).itemsize
         self._values, self._file = None, None
-        self._folder = folder or Path(tempfile.gettempdir())
+        folder = folder or Path(tempfile.gettempdir())
+        self._writing = partial(writing, folder / "temporary")
         if self._size <= IN_MEMORY:
             self._values = np.empty(shape, dtype)
             return
-        with self._explained():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            check_room(self._folder, self._size)
-            self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            check_room(folder, self._size)
+            self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
 
     def add(self, rows: np.ndarray) -> None:
         if self._file is not None:
-            with self._explained():
+            with self._writing():
                 self._file.write(np.ascontiguousarray(rows).data)
         elif self._values is not None:
             self._values[self._row : self._row + len(rows)] = rows
@@ -307,18 +304,11 @@ class _Arriving:
         if self._file is None:
             assert self._values is not None
             return self._values
-        with self._explained(), self._file as file:
+        with self._writing(), self._file as file:
             file.flush()
             # a private mapping: what is written into the array goes to memory, never to a disk that may be full
             mapped = mmap.mmap(file.fileno(), self._size, access=mmap.ACCESS_COPY)
         return np.frombuffer(mapped, self._dtype).reshape(self._shape)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise explained(self._folder / "temporary", error) from error
 
 
 def _picture(announced: tuple[Any, ...], need: Need, child: _Child, folder: Path | None) -> Picture | PictureError:
@@ -326,8 +316,8 @@ def _picture(announced: tuple[Any, ...], need: Need, child: _Child, folder: Path
     (height, width, channels), dtype, facts = announced
     if height * width != need.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
         raise ValueError(f"{height} x {width} x {channels} is not what was announced")
-    rgb = _Arriving((height, width, 3), dtype, folder)
-    alpha = _Arriving((height, width), dtype, folder) if channels == 4 else None
+    rgb = Arriving((height, width, 3), dtype, folder)
+    alpha = Arriving((height, width), dtype, folder) if channels == 4 else None
     left = height
     while count := child.receive():
         if isinstance(count, PictureError):

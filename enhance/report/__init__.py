@@ -21,23 +21,19 @@ from ..files import place_whole
 from ..output.finished import FinishedRows
 from ..picture import Picture
 from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
-from .facts_page import at, draw_facts, finished_at
 from .findings import examine
-from .pictures_page import draw_head, draw_pictures, layout_for, to_srgb
+from .pages import Layout, at, draw_facts, draw_pictures
 from .sheet import (
     ACCENT,
-    BODY,
     CREATOR,
     GREY,
     HEAD,
     INK,
     LEFT,
     NOTE,
-    TITLE,
     WIDTH,
     Sheet,
     date_in_words,
-    draw_foot,
     leading,
 )
 
@@ -112,11 +108,11 @@ def make_report(
     language = spoken(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
     height, width = result.size
-    layout = layout_for(width, height)
+    layout = Layout.of(width, height)
     findings = examine(result, picture, layout.wanted)
     name, preset = str(at(info, "input", "name") or picture.name), at(info, "preset")
     title = f"{say(language, 'report_title')}: {name}"
-    sheet = Sheet(language, title, say(language, "report_subject"), when, keywords=picture.sha256)
+    sheet = Sheet(language, title, say(language, "report_subject"), when, picture)
     before, after = (
         sheet.say("report_pixels", width=f"{w:,}", height=f"{h:,}")
         for w, h in ((picture.width, picture.height), (width, height))
@@ -124,13 +120,21 @@ def make_report(
     summary = [f"{before} → {after}", preset and name_of(language, "preset", str(preset)), at(info, "model", "name")]
     sheet.page()
     task = str(at(info, "task_id") or sheet.say("report_unknown"))
-    draw_head(sheet, name, " · ".join(str(part) for part in summary if part), task, finished_at(info) or when)
-    draw_pictures(sheet, findings, layout, (before, after), to_srgb(picture.icc, picture.grey))
-    draw_foot(sheet, 1, _PAGES, name)
+    words = name, " · ".join(str(part) for part in summary if part), task
+    draw_pictures(sheet, words, _finished_at(info) or when, findings, layout, (before, after))
+    sheet.foot(1, _PAGES, name)
     sheet.page()
     draw_facts(sheet, info, picture, findings)
-    draw_foot(sheet, 2, _PAGES, name)
+    sheet.foot(2, _PAGES, name)
     return sheet.document()
+
+
+def _finished_at(info: Mapping[str, Any]) -> datetime | None:
+    """When the run finished, in this machine's time zone; None if that is not known."""
+    try:
+        return datetime.fromisoformat(str(at(info, "finished"))).astimezone()
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ def summary(
         first = sum(len(earlier) for earlier in pages[:number])
         for place, line in enumerate(page):
             _draw_line(sheet, first + place + 1, line, _TOP + 8 + place * _ROW)
-        draw_foot(sheet, number + 1, len(pages))
+        sheet.foot(number + 1, len(pages))
     return sheet.document()
 
 
@@ -224,10 +228,9 @@ def _draw_head(sheet: Sheet, lines: Sequence[Line], settings: str, when: datetim
         failed=sum(line.state == "failed" for line in lines),
         seconds=f"{sum(line.seconds for line in lines):,.1f}",
     )
-    sheet.text(LEFT, 25, sheet.say("summary_title"), TITLE, bold=True)
-    sheet.text(LEFT + WIDTH, 25, date_in_words(sheet.language, when), NOTE, colour=GREY, align="right")
+    sheet.head(sheet.say("summary_title"), date_in_words(sheet.language, when))
     sheet.text(LEFT, 33, counts, HEAD)
-    sheet.text(LEFT, 33 + leading(HEAD), settings, BODY, colour=GREY, within=WIDTH)
+    sheet.text(LEFT, 33 + leading(HEAD), settings, colour=GREY, within=WIDTH)
     for x, name in ((_FILE, "file"), (_RESULT, "result"), (_SIZE, "size"), (_TIME, "time")):
         align = "left" if x in (_FILE, _RESULT) else "right"
         sheet.text(x, _TOP, sheet.say(f"summary_column_{name}"), NOTE, colour=GREY, align=align)
@@ -238,13 +241,13 @@ def _draw_line(sheet: Sheet, number: int, line: Line, y: float) -> None:
     sheet.text(_FILE - 4, y, str(number), NOTE, colour=GREY, align="right")
     sheet.rule(LEFT, y + 2, WIDTH)
     if line.state == "done" and line.pixels is not None:
-        sheet.text(_FILE, y, line.name, BODY, within=_RESULT - _FILE - 4)
-        sheet.text(_RESULT, y, f"{line.pixels[0]:,} × {line.pixels[1]:,}", BODY)
-        sheet.text(_SIZE, y, f"{line.bytes / 1e6:,.1f} MB", BODY, align="right")
-        sheet.text(_TIME, y, sheet.say("report_seconds", number=f"{line.seconds:,.1f}"), BODY, align="right")
+        sheet.text(_FILE, y, line.name, within=_RESULT - _FILE - 4)
+        sheet.text(_RESULT, y, f"{line.pixels[0]:,} × {line.pixels[1]:,}")
+        sheet.text(_SIZE, y, f"{line.bytes / 1e6:,.1f} MB", align="right")
+        sheet.text(_TIME, y, sheet.say("report_seconds", number=f"{line.seconds:,.1f}"), align="right")
         return
-    taken = sheet.text(_FILE, y, line.name, BODY, colour=INK, within=55)
+    taken = sheet.text(_FILE, y, line.name, colour=INK, within=55)
     why = name_of(sheet.language, "summary_state", line.state)
     if line.reason:
         why = sheet.say("summary_why", state=why, reason=line.reason)
-    sheet.text(_FILE + taken + 4, y, why, BODY, colour=ACCENT, within=WIDTH - 14 - taken)
+    sheet.text(_FILE + taken + 4, y, why, colour=ACCENT, within=WIDTH - 14 - taken)

@@ -10,8 +10,16 @@ import cv2
 import numpy as np
 
 from ..output.finished import FinishedRows
-from ..output.rendition import Rendition, alpha_of, grey_of, reduce, seen_of, to_screen
-from ..output.resample import enlarge_part
+from ..output.rendition import (
+    Averages,
+    Rendition,
+    grey_of,
+    seen_of,
+    small_size,
+    to_screen,
+    whole_picture,
+)
+from ..output.resample import Span, enlarge_part
 from ..picture import Picture
 
 _STRIP_PIXELS = 1 << 18
@@ -23,7 +31,8 @@ _SEEN = 0.9
 _APART = 0.75  # of its own size a place keeps from the others
 _WINDOW, _SIGMA = 11, 1.5  # of SSIM
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-_BAND = 512
+_BAND = 512  # rows, or fewer of a wide picture
+_BAND_PIXELS = 1 << 20
 BINS = 128
 
 
@@ -112,35 +121,61 @@ class Findings:
 def examine(result: FinishedRows, picture: Picture, wanted: Wanted) -> Findings:
     """Read the result once from top to bottom, holding one strip of it at a time."""
     height, width = size = result.size
-    before = whole_of(picture)
-    grey = grey_of(before)
-    channels = before.shape[2]
+    of = picture.height, picture.width
+    channels = 3 if picture.alpha is None else 4
     shown = Rendition(height, width, channels=channels, size=_inside(size, wanted.whole), exact=True)
-    reduced = Rendition(height, width, channels=channels, size=_compared(size, grey.shape), exact=True)
-    places = choose_places(grey, alpha_of(before), size, wanted.place)
-    crops = [np.zeros((place.height, place.width, channels), np.uint8) for place in places]
+    reduced = Rendition(height, width, channels=channels, size=_compared(size, of), exact=True)
     histograms = Histogram(picture.grey), Histogram(picture.grey)
+    places = choose_places(*_searched(picture, histograms[0]), size, wanted.place)
+    crops = [np.zeros((place.height, place.width, channels), np.uint8) for place in places]
     sharpness = Sharpness(), Sharpness()
-    histograms[0].add(before)
+
+    def colours(rows: Span, columns: Span) -> np.ndarray:
+        return part_of(picture, rows, columns)
+
+    def greys(rows: Span, columns: Span) -> np.ndarray:
+        return grey_of(colours(rows, columns))
+
     for first, strip, is_measured in _strips(result):
         shown.add(strip)
         reduced.add(strip)
         _fill(crops, places, strip, first)
         if is_measured:
             histograms[1].add(strip)
-            sharpness[0].add(enlarge_part(grey, size, (first, first + len(strip)), (0, width)), seen_of(strip))
+            enlarged = enlarge_part(greys, of, size, (first, first + len(strip)), (0, width))
+            sharpness[0].add(enlarged, seen_of(strip))
             sharpness[1].add(grey_of(strip), seen_of(strip))
     return Findings(
         size=(width, height),
-        whole=Look(reduce(before, shown.size), shown.pixels),
+        whole=Look(whole_picture(picture, shown.size), shown.pixels),
         places=[
-            (place, Look(enlarge_part(before, size, place.rows, place.columns), crop))
+            (place, Look(enlarge_part(colours, of, size, place.rows, place.columns), crop))
             for place, crop in zip(places, crops, strict=True)
         ],
         histograms=(histograms[0].shares, histograms[1].shares),
         sharpness=(sharpness[0].value, sharpness[1].value),
-        likeness=_likeness(before, reduced.pixels),
+        likeness=_likeness(picture, reduced.pixels),
     )
+
+
+def part_of(picture: Picture, rows: Span, columns: Span) -> np.ndarray:
+    """Some rows and columns of the decoded input as uint8 RGB, or RGBA where it has alpha."""
+    part = slice(*rows), slice(*columns)
+    colour = picture.rgb[part]
+    return to_screen(colour if picture.alpha is None else np.dstack([colour, picture.alpha[part]]))
+
+
+def _searched(picture: Picture, histogram: Histogram) -> tuple[np.ndarray, np.ndarray | None]:
+    """The input's brightness and opacity, reduced for a search; all of its pixels are counted on the way."""
+    height, width = picture.height, picture.width
+    averages, means = Averages(height, *small_size(width, height, _LONGEST)), []
+    step = max(1, _STRIP_PIXELS // width)
+    for first in range(0, height, step):
+        strip = part_of(picture, (first, min(first + step, height)), (0, width))
+        histogram.add(strip)
+        means.append(averages.add(np.dstack([grey_of(strip), *cv2.split(strip)[3:]])))
+    grey, *alpha = cv2.split(np.rint(np.concatenate(means)).astype(np.uint8))
+    return grey, alpha[0] if alpha else None
 
 
 def _strips(result: FinishedRows) -> Iterator[tuple[int, np.ndarray, bool]]:
@@ -160,12 +195,12 @@ def _fill(crops: list[np.ndarray], places: tuple[Place, ...], strip: np.ndarray,
             crop[low - place.top : high - place.top] = strip[low - first : high - first, slice(*place.columns)]
 
 
-def _likeness(before: np.ndarray, after: np.ndarray) -> Likeness:
+def _likeness(picture: Picture, after: np.ndarray) -> Likeness:
     height, width = after.shape[:2]
-    before = reduce(before, (height, width))
+    before = whole_picture(picture, (height, width))
     seen = seen_of(before)
-    colours, made = (np.ascontiguousarray(pixels[..., :3]) for pixels in (before, after))
-    return Likeness(width, height, psnr(colours, made, seen), ssim(grey_of(before), grey_of(after), seen))
+    decibels = psnr(np.ascontiguousarray(before[..., :3]), np.ascontiguousarray(after[..., :3]), seen)
+    return Likeness(width, height, decibels, ssim(grey_of(before), grey_of(after), seen))
 
 
 def _inside(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
@@ -185,19 +220,15 @@ def choose_places(
 ) -> tuple[Place, Place, Place]:
     """Three places of a result of `size` (height, width), each `wanted` large or as large as half a side allows.
 
-    `grey` is the input, uint8 [H, W], and `alpha` its opacity. The places keep apart where there is room.
+    `grey` is the input at any size, uint8 [h, w], and `alpha` its opacity. The places keep apart where there is room.
     """
     height, width = size
     factor = min(1.0, height / 2 / wanted[0], width / 2 / wanted[1])
     tall, wide = (max(1, min(round(side * factor), most)) for side, most in zip(wanted, size, strict=True))
     middle = ((height - tall) // 2, (width - wide) // 2)
-    ratio = max(grey.shape) / min(max(grey.shape), _LONGEST)
-    small = max(1, round(grey.shape[1] / ratio)), max(1, round(grey.shape[0] / ratio))
-    reduced = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
-    seen = None if alpha is None else cv2.resize(alpha, small, interpolation=cv2.INTER_AREA)
-    scale = reduced.shape[0] / height, reduced.shape[1] / width
+    scale = grey.shape[0] / height, grey.shape[1] / width
     window = max(1, round(tall * scale[0])), max(1, round(wide * scale[1]))
-    activity, usable = _windows(reduced, seen, window)
+    activity, usable = _windows(grey, alpha, window)
 
     def away(place: tuple[int, int]) -> None:
         """Leave places near this one out of the search, unless that leaves nothing."""
@@ -239,11 +270,6 @@ def _means(values: np.ndarray, window: tuple[int, int]) -> np.ndarray:
     return (sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]) / (tall * wide)
 
 
-def whole_of(picture: Picture) -> np.ndarray:
-    """The decoded input as uint8 RGB, or RGBA where it has alpha."""
-    return to_screen(picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha]))
-
-
 def psnr(one: np.ndarray, other: np.ndarray, mask: np.ndarray | None = None) -> float | None:
     """Peak signal-to-noise ratio in dB of two uint8 pictures [H, W] or [H, W, C]; infinite if they are equal.
 
@@ -267,8 +293,9 @@ def ssim(one: np.ndarray, other: np.ndarray, mask: np.ndarray | None = None) -> 
     height, width = one.shape
     reach = _WINDOW // 2 if min(height, width) >= _WINDOW else 0
     total, count = 0.0, 0
-    for first in range(reach, height - reach, _BAND):
-        last = min(first + _BAND, height - reach)
+    band = max(2 * _WINDOW, min(_BAND, _BAND_PIXELS // width))
+    for first in range(reach, height - reach, band):
+        last = min(first + band, height - reach)
         # whole windows for the band's rows, so that bands give the same as the whole
         low, high = max(first - _WINDOW, 0), min(last + _WINDOW, height)
         similar = _ssim_map(one[low:high], other[low:high])[first - low : last - low, reach : width - reach]

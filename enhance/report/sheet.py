@@ -6,24 +6,30 @@ Sizes of type are points. Text is placed by its baseline; what the fonts lack is
 from __future__ import annotations
 
 import io
+import logging
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from fpdf import FPDF, ViewerPreferences
-from PIL import Image
+from PIL import Image, ImageCms
 
+from ..picture import Picture
 from ..settings import NEUTRAL, RANGES
 from ..texts import broken, name_of, say
+
+logger = logging.getLogger(__name__)
 
 Colour = tuple[int, int, int]
 INK: Colour = (28, 30, 34)
 GREY: Colour = (112, 117, 125)
 FAINT: Colour = (214, 217, 222)
 ACCENT: Colour = (23, 92, 148)
+WHITE: Colour = (255, 255, 255)
 
 CREATOR = "Enhance report"
 """What every PDF of this room says it was made by."""
@@ -38,6 +44,8 @@ _PLACEHOLDER = "□"
 _HAIRLINE = 0.15
 _QUALITY = 90
 _MM = 25.4 / 72
+_CHECK, _LIGHT, _DARK = 2.0, 255, 226  # mm of a checkerboard's square, and its two tones
+_FEWEST = 240  # a side with fewer pixels is enlarged, so that no viewer blurs it
 _FILL: Colour = (205, 209, 215)
 _CHANNELS: tuple[tuple[str, Colour], ...] = (
     ("brightness", ACCENT),
@@ -56,11 +64,13 @@ _TICKS: tuple[tuple[int, Literal["left", "centre", "right"]], ...] = ((0, "left"
 class Sheet:
     """A document in the making; `page` begins a page, `document` gives the finished PDF.
 
-    `language` is one of the catalogue's; `title`, `subject` and `keywords` describe the document, `when` is its date.
+    `language` is one of the catalogue's; `title` and `subject` describe the document, `when` is its date, and `about`
+    the picture that it is about, if it is one.
     """
 
-    def __init__(self, language: str, title: str, subject: str, when: datetime, *, keywords: str = "") -> None:
+    def __init__(self, language: str, title: str, subject: str, when: datetime, about: Picture | None = None) -> None:
         self.language = language
+        self._in_srgb = _to_srgb(about.icc if about else None, grey=bool(about and about.grey))
         self._pdf = FPDF(format="A4", unit="mm")
         self._pdf.set_auto_page_break(False)
         self._pdf.set_margin(0)
@@ -69,7 +79,7 @@ class Sheet:
         self._pdf.set_title(self.clean(title))
         self._pdf.set_subject(subject)
         self._pdf.set_creator(CREATOR)
-        self._pdf.set_keywords(keywords)
+        self._pdf.set_keywords(about.sha256 if about else "")
         self._pdf.set_lang(language)
         self._pdf.set_creation_date(when)
         self._pdf.viewer_preferences = ViewerPreferences(display_doc_title=True)
@@ -164,11 +174,34 @@ class Sheet:
         self._pdf.set_line_width(thick)
         self._pdf.rect(x, y, width, height)
 
-    def picture(self, image: Image.Image, x: float, y: float, width: float, height: float, meaning: str) -> None:
-        """A picture as JPEG, with words for those who cannot see it."""
-        sink = io.BytesIO()
-        image.save(sink, "JPEG", quality=_QUALITY, subsampling=0)
+    def picture(self, pixels: np.ndarray, x: float, y: float, width: float, height: float, meaning: str) -> None:
+        """Pixels of the picture, uint8 RGB or RGBA [h, w, C], as JPEG in a frame, with words for who cannot see it."""
+        sink, square = io.BytesIO(), _CHECK * pixels.shape[1] / width
+        _printable(pixels, self._in_srgb, square).save(sink, "JPEG", quality=_QUALITY, subsampling=0)
         self._pdf.image(sink, x, y, width, height, alt_text=self.clean(meaning))
+        self.frame(x, y, width, height, FAINT)
+
+    def head(self, title: str, *notes: str) -> None:
+        """The page's title, and notes on the right, the last one on its line."""
+        self.text(LEFT, 25, title, TITLE, bold=True)
+        for place, note in enumerate(reversed(notes)):
+            self.text(LEFT + WIDTH, 25 - 4.8 * place, note, NOTE, colour=GREY, align="right")
+
+    def heading(self, x: float, y: float, width: float, words: str, note: str = "", *, ruled: bool = True) -> None:
+        """A section's heading with its baseline at y, a quiet note at the right end of its line, and a hairline."""
+        taken = self.text(x, y, words, HEAD, bold=True)
+        if note:
+            self.text(x + width, y, note, NOTE, colour=GREY, align="right", within=width - taken - 4)
+        if ruled:
+            self.rule(x, y + 2.2, width)
+
+    def foot(self, number: int, pages: int, name: str = "") -> None:
+        """The page's number, and below a hairline the name of what it is about."""
+        if name:
+            self.rule(LEFT, _FOOT - 4.5, WIDTH)
+            self.text(LEFT, _FOOT, name, NOTE, colour=GREY, within=WIDTH * 0.7)
+        note = self.say("report_page", number=number, pages=pages)
+        self.text(LEFT + WIDTH, _FOOT, note, NOTE, colour=GREY, align="right")
 
     def _letters(self, style: str) -> Iterable[int]:
         return self._pdf.fonts[f"sans{style}"].cmap  # type: ignore[union-attr]
@@ -190,20 +223,37 @@ class Sheet:
         return _without_middle(text, low)
 
 
-def draw_heading(sheet: Sheet, x: float, y: float, width: float, words: str, note: str = "") -> None:
-    """A section's heading with its baseline at y, and a quiet note at the right end of its line."""
-    taken = sheet.text(x, y, words, HEAD, bold=True, colour=INK)
-    if note:
-        sheet.text(x + width, y, note, NOTE, colour=GREY, align="right", within=width - taken - 4)
+def _to_srgb(icc: bytes | None, *, grey: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns uint8 RGB [h, w, 3] in the space of the profile `icc` (a grey one if `grey`) into sRGB."""
+    if icc is None:
+        return lambda pixels: pixels
+    try:
+        profile, target = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(profile, target, "L" if grey else "RGB", "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        logger.info("the report shows the colours without their profile: %s", error)
+        return lambda pixels: pixels
+
+    def convert(pixels: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
+        return np.asarray(ImageCms.applyTransform(image, transform))
+
+    return convert
 
 
-def draw_foot(sheet: Sheet, number: int, pages: int, name: str = "") -> None:
-    """The page's number, and below a hairline the name of what it is about."""
-    if name:
-        sheet.rule(LEFT, _FOOT - 4.5, WIDTH)
-        sheet.text(LEFT, _FOOT, name, NOTE, colour=GREY, within=WIDTH * 0.7)
-    note = sheet.say("report_page", number=number, pages=pages)
-    sheet.text(LEFT + WIDTH, _FOOT, note, NOTE, colour=GREY, align="right")
+def _printable(pixels: np.ndarray, convert: Callable[[np.ndarray], np.ndarray], square: float) -> Image.Image:
+    """uint8 RGB or RGBA [h, w, C] as an RGB picture to print; `square` is a checkerboard's square in pixels."""
+    height, width = pixels.shape[:2]
+    times = max(1, min(-(-_FEWEST // min(height, width)), 4 * _FEWEST // max(height, width)))
+    if times > 1:
+        pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
+    colour = convert(np.ascontiguousarray(pixels[..., :3]))
+    if pixels.shape[2] == 4:
+        rows, columns = ((np.arange(side) / max(1.0, square * times)).astype(int) for side in pixels.shape[:2])
+        board = np.where((rows[:, None] + columns) % 2, _DARK, _LIGHT).astype(np.float32)[..., None]
+        alpha = pixels[..., 3:].astype(np.float32) / 255
+        colour = cv2.convertScaleAbs(colour * alpha + board * (1 - alpha))
+    return Image.fromarray(colour)
 
 
 def date_in_words(language: str, when: datetime) -> str:
@@ -233,7 +283,7 @@ def draw_histograms(
 ) -> None:
     """One plot a row of the histograms, in boxes of (x, width) below y: before filled, after as a line."""
     for (x, width), (name, colour), filled, line in zip(boxes, _CHANNELS, before, after, strict=False):
-        sheet.text(x, y, sheet.say(f"report_{name}"), BODY)
+        sheet.text(x, y, sheet.say(f"report_{name}"))
         base = y + 3 + height
         # black borders and burnt-out skies are spikes at the ends that would flatten all the rest
         inner = max(filled[2:-2].max(), line[2:-2].max())
@@ -270,7 +320,7 @@ def draw_settings(
         value, used = values.get(name), name not in unused
         low, high = RANGES[name]
         start, track = x + _LABEL, width - _LABEL - _VALUE
-        sheet.text(x, y, sheet.say(name), BODY, colour=INK if used else GREY)
+        sheet.text(x, y, sheet.say(name), colour=INK if used else GREY)
         sheet.rule(start, y - 1.1, track)
         neutral = start + track * (NEUTRAL.get(name, 0.0) - low) / (high - low)
         if value is not None and used:
@@ -279,7 +329,7 @@ def draw_settings(
         sheet.line([(neutral, y - 2.7), (neutral, y + 0.5)], INK if used else FAINT, 0.25)
         number = sheet.say("report_unknown") if value is None else f"{value:.2f}"
         words = number if used else sheet.say("report_unused")
-        sheet.text(x + width, y, words, BODY, colour=INK if used else GREY, align="right")
+        sheet.text(x + width, y, words, colour=INK if used else GREY, align="right")
         y += _ROW
     return y
 
@@ -291,15 +341,15 @@ def draw_seconds(sheet: Sheet, x: float, y: float, width: float, seconds: Mappin
     ordered = sorted(known, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES))
     longest = max(known.values(), default=0.0) or 1.0
     for name in ordered[:_MOST_STAGES]:
-        sheet.text(x, y, name_of(sheet.language, "report_stage", name), BODY, within=_LABEL - 2)
+        sheet.text(x, y, name_of(sheet.language, "report_stage", name), within=_LABEL - 2)
         track = width - _LABEL - _VALUE
         sheet.rule(x + _LABEL, y - 1.1, track)
         sheet.bar(x + _LABEL, y - 1.1 - _THICK / 2, max(track * known[name] / longest, 0.2), _THICK, ACCENT)
-        sheet.text(x + width, y, _seconds(sheet, known[name]), BODY, align="right")
+        sheet.text(x + width, y, _seconds(sheet, known[name]), align="right")
         y += _ROW
-    sheet.text(x, y, sheet.say("report_total"), BODY, bold=True)
+    sheet.text(x, y, sheet.say("report_total"), bold=True)
     words = sheet.say("report_unknown") if total is None else _seconds(sheet, total)
-    sheet.text(x + width, y, words, BODY, bold=True, align="right")
+    sheet.text(x + width, y, words, bold=True, align="right")
     return y + _ROW
 
 

@@ -9,7 +9,7 @@ import json
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -54,11 +54,23 @@ def _part(name: str) -> Component:
     told = {"additional_description": takes["description"]}
     if name in ("image", "images"):
         part: Any = gr.File(label=name, file_count="single" if name == "image" else "multiple")
-        takes = part.api_info()
+        takes, part.data_model = part.api_info(), _or_nothing(part.data_model)
     else:
         part = made.get(takes["type"], gr.Number)(USUAL.get(name), label=name)
     part.api_info_as_input = lambda: takes | told
     return part
+
+
+def _or_nothing(files: Any) -> Any:
+    class Sent(files):
+        """The same file or files, to which what is no upload is none: the endpoint says so in words."""
+
+        @classmethod
+        def model_validate(cls, *given: Any, **how: Any) -> Any:
+            with suppress(ValueError):
+                return files.model_validate(*given, **how)
+
+    return Sent
 
 
 def _with(*names: str) -> Callable[[Any], Any]:
@@ -86,8 +98,7 @@ class Endpoints:
 
         Give one of `scale`, `long_side` and `megapixels`, or none for the largest that the network makes. `output` of
         `info` is the file that is given, and its `notes` say what the format could not hold: on_white (transparency),
-        eight_bits, exif_short, xmp_left, iptc_left, texts_left. The job's progress counts rows; cancelling it stops the
-        engine.
+        eight_bits, exif_short, xmp_left, iptc_left, texts_left. Progress counts rows; cancelling stops the engine.
         """
         with self._services.told(request):
             settings, encoding = called(given)
@@ -109,8 +120,7 @@ class Endpoints:
         that of the whole run, with its signature, as far as it can be known before.
         """
         with self._services.told(request):
-            square, (settings, _) = square_called(given), called(given)
-            path = _uploaded(image)
+            path, square, (settings, _) = _uploaded(image), square_called(given), called(given)
             with self._services.previews_of_clients.enter(asker_of(request)):
                 picture = self._services.previews.picture(path)
                 made = self._services.previews.run(picture, settings, **square, caller=request.session_hash)
@@ -142,9 +152,8 @@ class Endpoints:
         """Enhance several pictures. Gives a ZIP of the results with report.csv and summary.pdf, and `info`.
 
         `info` counts the files that are done, failed and cancelled, and has for each its name, state, error, and the
-        facts of its run. A file that cannot be read does not stop the others. Cancelling the job stops the engine.
-        Where there is no room for a ZIP, `error` says so, the ZIP is null, and each finished file is in `info` by
-        itself as `file`.
+        facts of its run. A file that cannot be read does not stop the others. Cancelling stops the engine. Where there
+        is no room for a ZIP, `error` says so, the ZIP is null, and each finished file is in `info` as `file`.
         """
         with self._services.told(request):
             settings, encoding = called(given)
@@ -169,13 +178,10 @@ class Endpoints:
         with self._services.told(request):
             own, told = self._services.owners.check(request, task_id)
             report = self._services.enhancer.report(own, language_of(request), told=told)
-            info = self._services.enhancer.tasks.finished(own)
-            return str(self._services.outbox.link(report, report_name(info)))
+            return str(self._services.outbox.link(report, report_name(self._services.enhancer.tasks.finished(own))))
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:
-        """List the presets: name, summary, model, settings, whether each is available here and if not why, and the time
-        that it takes as a multiple of gentle's.
-        """
+        """List the presets: name, summary, model, settings, whether or why not it is here, and its time by gentle's."""
         return self._services.enhancer.presets(language_of(request))
 
     def status(self) -> dict[str, Any]:
@@ -257,9 +263,8 @@ def add_endpoints(services: Services) -> None:
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
         parts = {name: _part(name) for name in ("image", "images", *SQUARE, *CALLED, "task_id")}
-        files = [gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")]
+        result, before, after, archive, pdf = (gr.File(label=n) for n in ("result", "before", "after", "zip", "pdf"))
         info, answer, button = gr.JSON(label="info"), gr.JSON(label="answer"), gr.Button()
-    result, before, after, archive, pdf = files
 
     def offer(name: str, takes: tuple[str, ...], gives: list[Component], **how: Any) -> None:
         given: dict[str, Any] = {one: parts[one] for one in takes}

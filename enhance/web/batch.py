@@ -118,7 +118,6 @@ class BatchHandlers:
         said = say(language, "batch_settings", settings=" · ".join(words))
         return {
             self._card.settings: fragments.note(said),
-            self._card.metadata: encoding.metadata,
             self._card.why: _why(visitor, language),
         }
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,11 +14,11 @@ from ..enhancer import Enhancer
 from .api import add_endpoints
 from .batch import BATCHES, BatchHandlers
 from .compare import COMPARISONS, CompareHandlers
-from .controls import ControlHandlers
+from .controls import ControlHandlers, apart
 from .history import HistoryHandlers
 from .layout import Page, build_page
 from .line import WaitingLine
-from .metrics import Metrics
+from .metrics import Metrics, at_most_every, keep_swept
 from .page_files import Outbox, Owners
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
@@ -29,14 +26,13 @@ from .serving import page_folder, page_texts
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
-from .wishes import CONTROLS, SIZED, TAKEN
-
-log = logging.getLogger(__name__)
+from .wishes import CONTROLS, SIZED, TAKEN, TUNED
 
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _CONTROLS = json.dumps(CONTROLS)
 _COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
+_REST = f"(on) => Array({len(TUNED)}).fill({{ __type__: 'update', interactive: on }})"
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -45,10 +41,17 @@ _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 """Nothing is sent anywhere; nor does Gradio sum up all events anew after each one, for a page that is closed here."""
-_SWEEP_SECONDS = 5.0
 _TIDY_SECONDS = 600
 _MOST_EVENTS = 1000
 """Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
+
+
+def _as_told(self: gr.Radio, payload: Any, listed: Any = gr.Radio.preprocess) -> Any:
+    """Also a size that an answer has just taken off the list, which the page does not have yet: it is judged later."""
+    return payload if self.elem_id == "scale" and isinstance(payload, int | float) else listed(self, payload)
+
+
+gr.Radio.preprocess = _as_told
 
 
 def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
@@ -80,36 +83,6 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     return demo
 
 
-def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:
-    """Do these one after the other every so many seconds, in the one thread that tidies up; also when nobody comes."""
-
-    def sweep() -> None:
-        while True:
-            time.sleep(seconds)
-            for job in jobs:
-                try:
-                    job()
-                except Exception:
-                    log.exception("Tidying up failed")
-
-    thread = threading.Thread(target=sweep, name="enhance-sweeper", daemon=True)
-    thread.start()
-    return thread
-
-
-def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
-    """`job`, done again only after so many seconds."""
-    done = time.monotonic()
-
-    def now_and_then() -> None:
-        nonlocal done
-        if time.monotonic() - done >= seconds:
-            done = time.monotonic()
-            job()
-
-    return now_and_then
-
-
 class _Handlers:
     """What answers the touches of each card, and the browser: what it tells (tab, key, earlier server), and keeps."""
 
@@ -135,12 +108,21 @@ def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     _connect_batch(page, to, opened)
     _connect_batches_of_history(page, to)
     demo.unload(services.visitors.leave)
+    _keep_quiet(demo, page.run.why)
+
+
+def _keep_quiet(demo: gr.Blocks, one: gr.HTML) -> None:
+    """Tell `one` part of progress that is hidden: else all that an answer may change is drawn anew at each step."""
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [one]
 
 
 def _connect_opening(demo: gr.Blocks, page: Page, to: _Handlers) -> Any:
     """What this tab of the browser had before is there again, and goes on."""
     whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
     opened = demo.load(to.controls.open, [*to.browser, to.remembered], whole, js=_BROWSER, **_LIGHT)
+    _in_browser(opened.then, "enhanceOpened()")
     opened.then(to.run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
     _resume(opened, page, to)
     return opened
@@ -159,10 +141,10 @@ def _connect_history(page: Page, to: _Handlers) -> None:
     listed, outputs = page.result.listed, parts(page.run, page.result)
     waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
     told: dict[str, Any] = {"js": _BROWSER, "api_visibility": "private", **waiting}
-    opened = listed.select(to.history.open, to.browser, whole, **told)
+    opened = _answer(page, listed.select, to.history.open, to.browser, whole, **told)
     _in_browser(opened.success, "enhanceLookAt('picture', 'one')")
     _resume(opened, page, to)
-    loaded = listed.retry(to.history.go_on, to.browser, whole, **told)
+    loaded = _answer(page, listed.retry, to.history.go_on, to.browser, whole, **told)
     _in_browser(loaded.success, "enhanceLookAt('picture', 'one')")
     asked = loaded.success(to.run.ask, page.controls.in_order, outputs, **_LIGHT)
     asked.success(to.run.follow, None, outputs, **_QUIET, **RUNS).then(to.result.place, None, outputs, **_LIGHT)
@@ -178,7 +160,7 @@ def _connect_batches_of_history(page: Page, to: _Handlers) -> None:
     listed.expand(to.history.unfold, to.browser, parts(page.result), **told)
     removed = listed.delete(to.history.remove, to.browser, parts(page.run, page.result), **told)
     removed.success(to.batch.again, None, parts(page.batch), **_LIGHT)
-    begun = listed.submit(to.files.go_on, to.browser, whole, **told)
+    begun = _answer(page, listed.submit, to.files.go_on, to.browser, whole, **told)
     _in_browser(begun.success, "enhanceLookAt('batch', 'many')")
     begun.success(to.batch.follow, None, outputs, **_QUIET, **BATCHES)
     begun.success(to.files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
@@ -191,10 +173,11 @@ def _connect_upload(page: Page, to: _Handlers) -> None:
         (card.file.upload, to.upload.upload, card.file),
         (card.examples.click, to.upload.example, card.examples),
     ):
-        chosen = event(handler, [given, *values], outputs, **_LIGHT)
+        chosen = _answer(page, event, handler, [given, *values], outputs, trigger_mode="multiple", **_LIGHT)
         _in_browser(chosen.then, "enhanceLookAt('picture')")
         _follow(chosen, page, to)
-    page.result.again.click(to.upload.put_away, None, outputs, js="() => window.enhanceLookAt('chooser')", **_LIGHT)
+    _in_browser(page.result.again.click, "enhanceLookAt('chooser')")
+    _answer(page, page.result.again.click, to.upload.put_away, None, outputs, **_LIGHT)
     moved = card.photo.select(to.upload.move, None, parts(card), trigger_mode="multiple", **_LIGHT)
     moved.then(to.controls.preview, values, _touched(page), **_SUPERSEDING)
     moved.then(to.result.place, None, parts(page.result), trigger_mode="multiple", **_LIGHT)
@@ -204,27 +187,30 @@ def _connect_upload(page: Page, to: _Handlers) -> None:
 def _connect_controls(page: Page, to: _Handlers) -> None:
     values, named = page.controls.in_order, page.controls.controls
     cards = parts(page.controls, page.result, page.run)
-    changed = named["preset"].input(to.controls.preset, values, cards, **_LIGHT)  # type: ignore[attr-defined]
-    _follow(changed, page, to)
-    _follow(page.controls.reset.click(to.controls.preset, values, cards, **_LIGHT), page, to)
-    _follow(page.upload.tips.select(to.controls.take, values, cards, **_LIGHT), page, to)
-    _follow(named["reduce"].input(to.controls.reduce, values, cards, **_LIGHT), page, to)  # type: ignore[attr-defined]
+    last: dict[str, Any] = {**_LIGHT, "trigger_mode": "always_last"}
+    for event, handler, how in (
+        (named["preset"].input, to.controls.preset, {**last, "asks": "preset"}),  # type: ignore[attr-defined]
+        (page.controls.reset.click, to.controls.preset, last),
+        (page.upload.tips.select, to.controls.take, {**_LIGHT, "trigger_mode": "multiple"}),
+        (named["reduce"].input, to.controls.reduce, {**last, "asks": "reduce"}),  # type: ignore[attr-defined]
+    ):
+        _follow(_answer(page, event, handler, values, cards, **how), page, to)
     moved = [part.input for name, part in named.items() if name not in ("preset", "size", *TAKEN, "tile", "reduce")]  # type: ignore[attr-defined]
+    taken = [named[name].input for name in TAKEN]  # type: ignore[attr-defined]
+    # the browser's own part first: what follows a touch waits for the answer to what was connected before it
+    _remember(page, to, partial(gr.on, [*moved, *taken, named["tile"].input]))  # type: ignore[attr-defined]
+    named["tuning"].input(None, named["tuning"], [named[name] for name in TUNED], js=_REST, **_QUIET)  # type: ignore[attr-defined]
     tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
     gr.on(moved, to.controls.tune, values, _touched(page), **tuning)
-    named["tuning"].input(to.controls.rest, named["tuning"], parts(page.controls), **_LIGHT)  # type: ignore[attr-defined]
     sized = [named[name].input for name in SIZED]  # type: ignore[attr-defined]
-    estimated = {**_LIGHT, "trigger_mode": "always_last"}
-    gr.on(sized, to.upload.estimate, values, parts(page.upload, page.run, page.result), **estimated)
-    said = named["size"].input(to.controls.size, values, cards, **_LIGHT)  # type: ignore[attr-defined]
+    estimated = parts(page.upload, page.run, page.result)
+    gr.on(sized, to.upload.estimate, values, estimated, **last)
+    said = _answer(page, named["size"].input, to.controls.size, values, cards, asks="size", **last)  # type: ignore[attr-defined]
     _remember(page, to, said.then)
-    said.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
+    said.then(to.upload.estimate, values, estimated, **last)
     said.then(to.controls.tune, values, _touched(page), **tuning)
-    taken = [named[name].input for name in TAKEN]  # type: ignore[attr-defined]
-    gr.on(taken, to.controls.taking, values, cards, **{**_LIGHT, "trigger_mode": "always_last"})
-    _remember(page, to, partial(gr.on, taken))
+    gr.on(taken, to.controls.taking, values, cards, **last)
     page.preview.retry.click(to.controls.preview, values, _touched(page), **_SUPERSEDING)
-    _remember(page, to, partial(gr.on, [*moved, named["tile"].input]))  # type: ignore[attr-defined]
     copied = page.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
     copied.then(to.controls.copied, None, None, **_LIGHT)
 
@@ -233,8 +219,9 @@ def _connect_comparison(page: Page, to: _Handlers) -> None:
     card, values = page.preview, page.controls.in_order
     several: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
     card.compare.click(to.compare.toggle, values, _touched(page), **several, **COMPARISONS)
-    taken = card.cells.select(to.compare.take, values, _touched(page), **_SUPERSEDING)
+    taken = _answer(page, card.cells.select, to.compare.take, values, _touched(page), **_SUPERSEDING)
     _remember(page, to, taken.then)
+    taken.then(to.controls.wake, values, _touched(page), **_SUPERSEDING)
     taken.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **several, concurrency_limit=8)
 
 
@@ -259,8 +246,9 @@ def _connect_run(page: Page, to: _Handlers) -> None:
 def _connect_batch(page: Page, to: _Handlers, opened: Any) -> None:
     """The second tab, which is there again and goes on when the page is `opened` anew."""
     card, values, outputs = page.batch, page.controls.in_order, [*parts(page.batch), *parts(page.result)]
-    card.tab.select(to.batch.settings, values, outputs, **_LIGHT)
     switch = page.controls.controls["metadata"]
+    card.tab.select(None, switch, card.metadata, js="(keep) => keep", **_QUIET)
+    card.tab.select(to.batch.settings, values, outputs, **{**_LIGHT, "trigger_mode": "always_last"})
     switched = card.metadata.input(None, card.metadata, switch, js="(keep) => keep", **_QUIET)
     _remember(page, to, switched.then)
     added = card.files.upload(to.files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
@@ -280,6 +268,21 @@ def _follow(event: Any, page: Page, to: _Handlers) -> None:
     _remember(page, to, event.then)
     event.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
     event.then(to.controls.preview, values, _touched(page), **_SUPERSEDING)
+
+
+def _answer(
+    page: Page, event: Callable[..., Any], handler: Callable[..., Any], given: Any, outputs: Any, **how: Any
+) -> Any:
+    """An answer that may say where controls are to stand: what was touched since it was asked for stays as it is.
+
+    `asks` is the control whose touch asked for it; that touch may lie before the request.
+    """
+    card, told = page.controls, gr.JSON(visible=False)
+    asks, js = json.dumps([told._id, how.pop("asks", "")]), how.pop("js", "(...given) => given")
+    how["js"] = f"(...given) => (window.enhanceAsks(...{asks}), ({js})(...given))"
+    answered = event(apart(card.controls, told, handler), given, [*outputs, told], **how)
+    taken = f"(values) => window.enhanceTakes({told._id}, {_CONTROLS}, values)"
+    return answered.success(None, told, card.in_order, js=taken, **_QUIET)
 
 
 def _in_browser(event: Callable[..., Any], call: str) -> None:

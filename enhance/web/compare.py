@@ -141,22 +141,19 @@ class CompareHandlers:
         finally:
             comparison.close()
 
-    def take(self, event: gr.SelectData, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """Take a preset: its sliders, and its preview from what the comparison made."""
+    def take(self, event: gr.SelectData, request: gr.Request, *values: object) -> Updates:
+        """Take a preset: its sliders, and its preview if that is still kept."""
         visitor, language = self._services.asker(request)
         comparison, name = visitor.comparing, str(event.index)
         if not isinstance(comparison, OpenComparison) or name not in comparison.wanted:
-            yield {self._card.problem: gr.skip()}
-            return
+            return {self._card.problem: gr.skip()}
         preview = comparison.take(name)
         chosen = self._controls.choose(visitor, name, tuple(values), language)
-        if preview is not None:
-            shown = iter([self._services.previews.take(visitor, preview, language)])
-        else:
-            shown = self._services.previews.make(visitor, visitor.controls, language)
-        for one in shown:
-            yield chosen | show_preview(self._page, visitor, one, language)
-            chosen = {}
+        visitor.end_comparison()
+        shown = self._services.previews.take(visitor, preview, language) if preview else Shown(state_of(visitor))
+        told = chosen | show_preview(self._page, visitor, shown, language)
+        del told[self._card.cells]  # they go once the preset is chosen, which has the focus then
+        return told
 
     def _begin(self, request: gr.Request, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
         """Raises EnhanceError where too many wait."""

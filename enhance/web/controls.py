@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ..errors import SettingsError
 from ..output.resample import result_size
@@ -16,14 +18,14 @@ from . import fragments
 from .history import show_history
 from .layout import Page
 from .page_files import list_of
-from .preview import Shown, fitting
+from .preview import Shown, fitting, state_of
 from .state import Upload, Visitor
 from .views import (
     Services,
     Updates,
     show_all,
-    show_bar,
     show_changed,
+    show_download,
     show_preview,
     show_result_chip,
     show_size,
@@ -31,7 +33,6 @@ from .views import (
 )
 from .wishes import (
     CONTROLS,
-    TUNED,
     Start,
     encoding_from,
     encoding_of_link,
@@ -114,17 +115,18 @@ class ControlHandlers:
             **show_all(page, visitor, language),
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
             **self._offered(visitor, language, presets),
+            **self._handed_out(visitor),
             page.controls.problem: fragments.problem(gone.sentence(language) if gone else problem),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
     def wake(self, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """A preview for a picture that a page had when it was loaded anew before the preview came."""
-        visitor, _ = self._services.asker(request)
-        if visitor.upload is None or visitor.preview is not None:
-            yield {self._page.preview.problem: gr.skip()}
-            return
-        yield from self.preview(request, *values)
+        """A preview for a picture that came without one of its settings."""
+        visitor, language = self._services.asker(request)
+        if state_of(visitor) == "matches":
+            yield show_preview(self._page, visitor, Shown("matches"), language)
+        else:
+            yield from self.preview(request, *values)
 
     def preset(self, request: gr.Request, *values: object) -> Updates:
         """The preset's own sliders, and a word where it cannot run here."""
@@ -184,14 +186,11 @@ class ControlHandlers:
         except SettingsError as error:
             return {self._page.result.taken: fragments.problem(on_page(language, error))}
         quality = self._page.controls.controls["quality"]
-        return {quality: gr.Slider(visible=visitor.encoding.format != "png"), **show_bar(self._page, visitor, language)}
+        shown = gr.Slider(visible=visitor.encoding.format != "png")
+        return {quality: shown, **show_download(self._page, visitor, language)}
 
     def copied(self, request: gr.Request) -> None:
         gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)
-
-    def rest(self, tuning: bool) -> Updates:
-        """The sliders follow the switch: they rest while it is off."""
-        return {self._page.controls.controls[name]: gr.Slider(interactive=tuning) for name in TUNED}
 
     def preview(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """Run the network on the chosen square."""
@@ -236,6 +235,11 @@ class ControlHandlers:
             **show_changed(self._page, visitor, language),
         }
 
+    def _handed_out(self, visitor: Visitor) -> Updates:
+        card, encoding = self._page.controls.controls, visitor.encoding
+        quality = gr.Slider(value=encoding.quality, visible=encoding.format != "png")
+        return {card["format"]: encoding.format, card["quality"]: quality, card["metadata"]: encoding.metadata}
+
     def _offered(self, visitor: Visitor, language: str, presets: Sequence[Mapping[str, Any]]) -> Updates:
         """The presets to choose from, one's own models among them, and what each is for."""
         choices = [(_label(preset, language), preset["name"]) for preset in presets]
@@ -243,6 +247,24 @@ class ControlHandlers:
             self._page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
             self._page.controls.about: fragments.about_presets(language, presets),
         }
+
+
+def apart(controls: Mapping[str, Component], told: Component, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler, whose values for controls go to `told` by their names: the browser knows which are too late."""
+    names = {part: name for name, part in controls.items()}
+
+    @wraps(handler)
+    def answer(*given: Any) -> Updates:
+        updates, values = handler(*given), dict[str, object]()
+        for part in names.keys() & updates.keys():
+            update = updates.pop(part)
+            look = dict(update.constructor_args) if isinstance(update, Component) else {"value": update}
+            if "value" in look:
+                values[names[part]] = look.pop("value")
+            updates[part] = gr.update(**look)
+        return {**updates, told: values}
+
+    return answer
 
 
 def _label(preset: Mapping[str, Any], language: str) -> str:

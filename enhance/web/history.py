@@ -107,8 +107,9 @@ def _line(tasks: TaskStore, run: Sequence[Entry], language: str, unfolded: str) 
     kept = {entry.id for entry in run if entry.input(tasks).exists()}
     rest = [entry for entry, standing in zip(run, standings, strict=True) if standing in ("cut", "away", "failed")]
     going = "running" in standings
-    acts = ["files", *(["zip"] if set(standings) == {"done"} else [])]
+    acts = ["files"]
     if not going:
+        acts += ["zip"] if "done" in standings else []
         acts += [*(["rest"] if any(entry.id in kept for entry in rest) else []), "remove"]
     inside = ""
     if unfolded == run[0].batch:
@@ -261,7 +262,10 @@ class HistoryHandlers:
 
     def _archive(self, entries: Sequence[Entry], language: str) -> Path:
         with self._tasks.using(*(self._tasks.result_path(entry.task_id or "") for entry in entries)):
-            batch = plan(items_of(self._tasks, entries))
+            ended = {"failed": "failed", "done": "done"}
+            states = [ended.get(entry.standing(self._tasks), "cancelled") for entry in entries]
+            items = zip(items_of(self._tasks, entries), states, strict=True)
+            batch = plan(item if item.info else replace(item, state=state) for item, state in items)
             made = packed(self._services.outbox, batch, Settings.of_earlier(entries[0].settings), language)
         if made.archive is None:
             raise made.error or EnhanceError("result_gone")

@@ -6,6 +6,7 @@ Neither tells whose picture it was or what was on it, and every label has values
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -24,6 +25,7 @@ from ..texts import catalogue
 log = logging.getLogger(__name__)
 
 METRICS = "/metrics"
+_SWEEP_SECONDS = 5.0
 _TALKERS = (
     *("httpx", "httpcore", "uvicorn.access", "mcp", "PIL", "asyncio", "fontTools", "fpdf", "huggingface_hub"),
     "filelock",
@@ -165,3 +167,33 @@ def asked_from_here(scope: Scope) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> threading.Thread:
+    """Do these one after the other every so many seconds, in the one thread that tidies up; also when nobody comes."""
+
+    def sweep() -> None:
+        while True:
+            time.sleep(seconds)
+            for job in jobs:
+                try:
+                    job()
+                except Exception:
+                    log.exception("Tidying up failed")
+
+    thread = threading.Thread(target=sweep, name="enhance-sweeper", daemon=True)
+    thread.start()
+    return thread
+
+
+def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
+    """`job`, done again only after so many seconds."""
+    done = time.monotonic()
+
+    def now_and_then() -> None:
+        nonlocal done
+        if time.monotonic() - done >= seconds:
+            done = time.monotonic()
+            job()
+
+    return now_and_then

@@ -140,6 +140,22 @@
     look();
   };
 
+  // An answer may come after the person has touched what it sets: that stays as they have it.
+  const [touched, asked] = [new Map(), new Map()];
+  let touches = 0;
+  for (const type of ["input", "change"]) {
+    document.addEventListener(type, ({ target }) => {
+      const control = target.closest?.("#rail .block[id]")?.id;
+      if (control) touched.set(control, ++touches);
+    }, true);
+  }
+  window.enhanceAsks = (answer, control) => asked.set(answer, touched.get(control) ?? touches);
+  window.enhanceTakes = (answer, controls, values) => controls.map((control) => {
+    const late = touched.get(control) > asked.get(answer);
+    return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];
+  });
+  window.enhanceOpened = () => document.body.classList.add("opened");
+
   // What a preset is for is shown for the one that is pointed at, else for the chosen one.
   let [pointed, last] = [null, null];
   const showAbout = () => {

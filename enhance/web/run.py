@@ -32,7 +32,7 @@ from .line import Background, LinePlace, ToldRun, said
 from .page_files import Packed, asker_of, packed
 from .preview import is_current, keep_for_page, save_pair
 from .state import Finished, PageRun, Upload, Visitor
-from .views import Services, Updates, show_bar, show_progress, show_result, show_view
+from .views import Services, Updates, show_download, show_progress, show_result, show_view
 from .wishes import encoding_from, settings_from
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
@@ -225,7 +225,7 @@ class RunHandlers:
             self._page.result.live: "",
             **show_history(self._page, self._services.enhancer.tasks, visitor, language),
             **show_view(self._page, visitor, language, view),
-            **show_bar(self._page, visitor, language),
+            **show_download(self._page, visitor, language),
         }
 
 

@@ -108,6 +108,7 @@ class Visitor:
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
         self.asked: Asked | None = None
         self.comparing: Background[Any] | None = None  # the presets side by side, as long as the page shows them
+        self.estimated: object = None  # the last estimate that was begun
         self.failed = False
         self.run: PageRun | None = None
         self.finished: Finished | None = None
@@ -148,8 +149,7 @@ class Visitor:
         """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
         with self.lock:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._files += 1
-            number = self._files
+            number = self._files = self._files + 1
         for old in sorted(self.folder.glob(f"{kind}-*"))[:-_KEPT_FILES]:
             with suppress(OSError):  # one that is open elsewhere goes another time
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)

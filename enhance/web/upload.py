@@ -29,7 +29,7 @@ from .page_files import Many
 from .preview import SIZE, fitting
 from .state import MOST_PLACES, Upload, Visitor
 from .views import Services, Updates, emptied, show_again, show_all, show_bar, show_photo, show_size
-from .wishes import on_page, paper_from, settings_from
+from .wishes import CONTROLS, on_page, paper_from, settings_from
 
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
 """Small pictures of many files are made for few visitors at once."""
@@ -43,12 +43,12 @@ class UploadHandlers:
     def __init__(self, page: Page, services: Services):
         self._page, self._card, self._services = page, page.upload, services
 
-    def upload(self, request: gr.Request, path: str | None, *values: object) -> Iterator[Updates]:
+    def upload(self, request: gr.Request, path: str | None, *values: object) -> Updates:
         """Take the file, or say why not."""
-        yield from self._choose(None if path is None else Path(path), values, request)
+        return self._choose(None if path is None else Path(path), values, request)
 
-    def example(self, request: gr.Request, index: int, *values: object) -> Iterator[Updates]:
-        yield from self._choose(fragments.EXAMPLES[index], values, request)
+    def example(self, request: gr.Request, index: int, *values: object) -> Updates:
+        return self._choose(fragments.EXAMPLES[index], values, request)
 
     def put_away(self, request: gr.Request) -> Updates:
         """No picture any more: everything that was made of it goes too."""
@@ -62,8 +62,7 @@ class UploadHandlers:
     def move(self, event: gr.SelectData, request: gr.Request) -> Updates:
         """The square around the place that was pointed at."""
         visitor, language = self._services.asker(request)
-        upload = visitor.upload
-        if upload is None:
+        if (upload := visitor.upload) is None:
             return {self._card.problem: fragments.problem(say(language, "too_late"))}
         if (place := _place(event)) is not None:
             visitor.box = choose_box(upload.facts.width, upload.facts.height, *place, SIZE)
@@ -83,56 +82,58 @@ class UploadHandlers:
     def estimate(self, request: gr.Request, *values: object) -> Updates:
         """The time of a whole run here, and what the picture could do with, a faster preset among it."""
         visitor, language = self._services.asker(request)
-        card, upload = self._card, visitor.upload
-        if upload is None:
-            return {card.tips: "", card.size_problem: ""}
+        if (upload := visitor.upload) is None:
+            return {self._card.tips: "", self._card.size_problem: ""}
+        visitor.estimated = last = object()
+        shown = self._estimated(visitor, upload, language, values)
+        if visitor.estimated is not last or visitor.upload is not upload:
+            return {self._card.tips: gr.skip()}  # what is there since has an estimate of its own
+        return shown
+
+    def _estimated(self, visitor: Visitor, upload: Upload, language: str, values: tuple[object, ...]) -> Updates:
+        card, facts = self._card, upload.facts
         try:
             visitor.paper = paper_from(values)
             settings = settings_from(values, visitor.shape)
-            result_size(settings, upload.facts.height, upload.facts.width)
-            shown: Updates = {card.facts: fragments.facts_of_upload(language, upload.facts, settings)}
+            result_size(settings, facts.height, facts.width)
+            told = fragments.facts_of_upload(language, facts, settings)
             found = self._found(visitor, upload)
             # last: all times that are said come from the same speed
             seconds = seconds_of(self._services, upload, settings)
         except SettingsError as error:
-            facts = fragments.facts_of_upload(language, upload.facts, visitor.controls)
+            told = fragments.facts_of_upload(language, facts, visitor.controls)
             why = {card.size_problem: fragments.problem(on_page(language, error, visitor.paper)), card.tips: ""}
-            return {card.facts: facts, **show_bar(self._page, visitor, language), **why, card.estimate: ""}
+            return {card.facts: told, **show_bar(self._page, visitor, language), **why, card.estimate: ""}
         except EnhanceError as error:
             return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
-        shown |= show_bar(self._page, visitor, language)
-        shown[card.size_problem] = ""
-        facts = upload.facts
         memory = self._services.enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
-        shown[card.estimate] = fragments.estimate(language, seconds, memory, len(self._services.line))
+        estimate = fragments.estimate(language, seconds, memory, len(self._services.line))
         clean = next((one.preset for one in found if one.looks == "clean"), None)
         tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
-        shown[card.tips] = "".join([*tips, faster_offer(self._services, visitor, values, seconds, clean, language)])
-        return shown
+        said = "".join([*tips, faster_offer(self._services, visitor, values, seconds, clean, language)])
+        shown = {card.facts: told, card.size_problem: "", card.estimate: estimate, card.tips: said}
+        return shown | show_bar(self._page, visitor, language)
 
-    def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Iterator[Updates]:
+    def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Updates:
         visitor, language = self._services.asker(request)
         limits, begun, controls = self._services.limits, visitor.choose(), visitor.controls
         if path is None:
-            yield self.put_away(request)
-            return
+            return self.put_away(request)
         try:
             facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
+            if visitor.upload is not None:  # the reduction that was chosen suited that picture
+                values = tuple(1 if name == "reduce" else value for name, value in zip(CONTROLS, values, strict=True))
             settings, visitor.paper = settings_from(values, (facts.height, facts.width)), paper_from(values)
-            if visitor.upload is not None:
-                settings = settings.changed(reduce=1)  # the one chosen before suited that picture
             picture = self._services.previews.picture(path)
             settings = settings if visitor.controls == controls else visitor.controls  # a preset chosen meanwhile
             upload = visitor.choice == begun and self._services.previews.put_on_stage(
                 visitor, path, facts, picture, settings
             )
         except Exception as error:
-            yield self._refuse(visitor, language, error)
-            return
+            return self._refuse(visitor, language, error)
         if visitor.upload is not upload:
-            yield {self._card.problem: gr.skip()}  # the page shows what was chosen since
-            return
-        yield self._empty(visitor, language, "") | {
+            return {self._card.problem: gr.skip()}  # the page shows what was chosen since
+        return self._empty(visitor, language, "") | {
             self._card.estimate: fragments.estimate(language, None),
             **show_size(self._page, visitor),
         }

@@ -135,7 +135,7 @@ def emptied(page: Page) -> Updates:
     words = (
         *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
         *(preview.cells, preview.problem, page.run.progress),
-        *(result.live, result.chip, result.problem, result.report_problem),
+        *(result.live, result.chip, result.problem, result.taken, result.report_problem),
     )
     return {**dict.fromkeys(pictures), **dict.fromkeys(words, ""), result.made: gr.Accordion(visible=False)}
 
@@ -147,19 +147,16 @@ def show_all(page: Page, visitor: Visitor, language: str) -> Updates:
         **{page.controls.controls[name]: update for name, update in controls.items()},
         **show_again(page, visitor, language),
         **show_result(page, visitor, language),
-        **(show_progress(page, visitor, language) if visitor.busy else {}),
+        **(show_progress(page, visitor, language) if visitor.busy else show_download(page, visitor, language)),
     }
 
 
 def shown_controls(visitor: Visitor) -> dict[str, object]:
     """Updates for the controls beside the preset, by their names: values, and which are there and can move."""
-    settings, encoding = visitor.controls, visitor.encoding
+    settings = visitor.controls
     values: dict[str, Any] = settings.as_dict()
     return {
         **_shown_size(visitor),
-        "format": encoding.format,
-        "quality": gr.Slider(value=encoding.quality, visible=encoding.format != "png"),
-        "metadata": encoding.metadata,
         "tuning": settings.tuning,
         "denoise": gr.Slider(value=settings.denoise, visible=settings.denoises),
         "tile": settings.tile,
@@ -235,8 +232,8 @@ def show_result_chip(visitor: Visitor, language: str) -> str:
     return fragments.result_chip(language, is_current(visitor, finished.info, visitor.controls)) if finished else ""
 
 
-def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
-    """What can be done next, what will come of it, and why something cannot be done."""
+def show_bar(page: Page, visitor: Visitor, language: str, *, begins: bool = False) -> Updates:
+    """What can be done next and what comes of it; a run's buttons move as it `begins`, as other answers may be late."""
     upload, running, finished, able = visitor.upload, visitor.busy, visitor.finished, True
     current = finished is not None and is_current(visitor, finished.info, visitor.controls)
     if upload is None:
@@ -248,30 +245,33 @@ def show_bar(page: Page, visitor: Visitor, language: str) -> Updates:
         except SettingsError:  # what the most is stands where it is chosen
             why, able = say(language, "why_size"), False
     result, ready = page.result, finished is not None and not running
+    if running and not begins:
+        return {page.run.why: fragments.note(why)}
     return {
         page.run.enhance: gr.Button(interactive=able, visible=not running and not current),
         page.run.cancel: gr.Button(visible=running, interactive=True),
         page.run.why: fragments.note(why),
-        **_show_download(page, visitor, ready, current, language),
+        result.download: gr.DownloadButton(visible=ready, variant="primary" if current else "secondary"),
         result.report: gr.Button(visible=ready),
         result.again: gr.Button(visible=ready),
     }
 
 
-def _show_download(page: Page, visitor: Visitor, ready: bool, current: bool, language: str) -> Updates:
-    """The button that gives the stored PNG at once, or another file once it is pressed; what that loses, or why not."""
-    finished, encoding, said = visitor.finished, visitor.encoding, ""
-    look: dict[str, Any] = {"visible": ready, "variant": "primary" if current else "secondary", "interactive": True}
+def show_download(page: Page, visitor: Visitor, language: str) -> Updates:
+    """The bar, whose button gives the PNG at once or another file once pressed, after what changes the result."""
+    finished, encoding, said, able = visitor.finished, visitor.encoding, "", True
     value = str(finished.download) if finished and encoding.is_stored else None
-    if finished and ready:
+    if finished and not visitor.busy:
         try:
             encoding.check(*(finished.info["output"][side] for side in ("width", "height")))
             for one in notes_of(finished.download, encoding):
                 said += fragments.note(say(language, f"note_{one}", format=encoding.form.name))
         except EnhanceError as error:
-            said, look["interactive"] = fragments.problem(error.sentence(language)), False
-    label = say(language, "download_as", format=encoding.form.name)
-    return {page.result.download: gr.DownloadButton(label, value=value, **look), page.result.taken: said}
+            said, able = fragments.problem(error.sentence(language)), False
+    bar, label = show_bar(page, visitor, language), say(language, "download_as", format=encoding.form.name)
+    look = bar.get(page.result.download, gr.DownloadButton()).constructor_args
+    button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": able})
+    return {**bar, page.result.download: button, page.result.taken: said}
 
 
 def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:
@@ -279,8 +279,9 @@ def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:
     state = visitor.run.state if visitor.run is not None else RunState()
     return {
         page.run.progress: fragments.progress(*said(language, state)),
+        page.result.taken: "",
         **show_view(page, visitor, language, "whole"),
-        **show_bar(page, visitor, language),
+        **show_bar(page, visitor, language, begins=True),
     }
 
 

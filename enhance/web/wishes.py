@@ -199,8 +199,8 @@ def settings_called(preset: str, **given: Any) -> Settings:
 
     A preset that does not tune by itself does so only when one of its sliders is given. Raises SettingsError.
     """
-    tuned = any(given.get(name) is not None for name in TUNED)
-    given["tuning"] = False if given.get("tuning") is False else tuned or None
+    if given.get("tuning") in (None, True):
+        given["tuning"] = any(given.get(name) is not None for name in TUNED) or None
     return Settings.from_preset(preset, **given)
 
 
@@ -213,8 +213,8 @@ def called(given: Mapping[str, Any]) -> tuple[Settings, Encoding]:
 def square_called(given: Mapping[str, Any]) -> dict[str, Any]:
     """The square that a program asks for. Raises SettingsError."""
     size = given["size"]
-    if size is None or not math.isfinite(size) or size != int(size):
-        raise SettingsError("api_whole_number", name="size", value=size)
+    if isinstance(size, bool) or not isinstance(size, int | float) or not math.isfinite(size) or size != int(size):
+        raise SettingsError("api_whole_number", name="size", value=repr(size))
     return {"x": given["x"], "y": given["y"], "size": int(size)}
 
 

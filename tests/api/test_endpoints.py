@@ -136,30 +136,33 @@ def test_presets_and_status_tell_what_is_here(site, client):
 
 
 def test_progress_counts_rows(site, client):
-    job = client.submit(image=handle_file(site.photo("rows.png", 300, 60, enlarged=2)), **FAST)
-    wait_until(lambda: job.done() or (job.status().progress_data or [None])[0] is not None)
-    progress = job.status().progress_data
+    with site.enhancer.midway():
+        job = client.submit(image=handle_file(site.photo("rows.png", 300, 60)), **FAST)
+        wait_until(lambda: (job.status().progress_data or [None])[0] is not None)
+        progress = job.status().progress_data
     assert progress
-    assert progress[0].length == 600
+    assert progress[0].length == 300
     assert progress[0].unit == "rows"
     job.result(timeout=60)
 
 
 def test_cancel_frees_the_engine(site, client):
-    job = client.submit(image=handle_file(site.photo("stop.png", 450, 360, enlarged=2)), **FAST)
-    wait_until(lambda: site.enhancer.status()["running"] == 1 and job.status().progress_data)
-    job.cancel()
-    wait_until(lambda: site.enhancer.status()["running"] == 0, seconds=5)
+    with site.enhancer.midway():
+        job = client.submit(image=handle_file(site.photo("stop.png", 450, 360)), **FAST)
+        wait_until(lambda: site.enhancer.status()["running"] == 1 and job.status().progress_data)
+        job.cancel()
+        wait_until(lambda: site.enhancer.status()["running"] == 0, seconds=5)
     client.predict(image=handle_file(site.photo("next.png", 24, 24)), **FAST)
 
 
 def test_a_preview_is_served_while_a_long_run_goes_on(site, connect):
     slow, quick = connect(), connect()
-    job = slow.submit(image=handle_file(site.photo("slow.png", 450, 360, enlarged=2)), **FAST)
-    wait_until(lambda: site.enhancer.status()["running"] == 1 and job.status().progress_data)
-    quick.predict(image=handle_file(site.photo("quick.png", 40, 40)), preset="anime-fast", api_name="/preview")
-    assert not job.done(), "the preview waited for the run"
-    job.cancel()
+    with site.enhancer.midway():
+        job = slow.submit(image=handle_file(site.photo("slow.png", 450, 360)), **FAST)
+        wait_until(lambda: site.enhancer.status()["running"] == 1 and job.status().progress_data)
+        quick.predict(image=handle_file(site.photo("quick.png", 40, 40)), preset="anime-fast", api_name="/preview")
+        assert not job.done(), "the preview waited for the run"
+        job.cancel()
     wait_until(lambda: site.enhancer.status()["running"] == 0)
 
 
@@ -185,11 +188,38 @@ def test_two_callers_at_once_get_their_own_pictures(site, connect):
         ({"long_side": 33}, "long_side 33 is more than the network makes .*: 32 is the most"),
         ({"scale": 2, "reduce": 3}, "scale is at most 1.33"),
         ({"tile": 1}, "tile takes a number from 64 to 1024"),
+        ({"tuning": "no"}, "tuning is on or off"),
+        ({"tuning": 0}, "tuning is on or off"),
     ],
 )
 def test_a_bad_setting_comes_back_as_a_sentence(site, client, given, words):
     with pytest.raises(AppError, match=words):
         client.predict(image=handle_file(site.photo("bad.png", 8, 8)), api_name="/enhance", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"size": "64"}, "size takes a whole number, not '64'"),
+        ({"size": True}, "size takes a whole number, not True"),
+        ({"size": 513}, "size takes a number of pixels from 1 to 512"),
+        ({"x": "left"}, "x and y take numbers of pixels, not 'left'"),
+    ],
+)
+@pytest.mark.parametrize("endpoint", ["/preview", "/compare"])
+def test_a_square_that_is_none_comes_back_as_a_sentence(site, client, endpoint, given, words):
+    with pytest.raises(AppError, match=words):
+        client.predict(image=handle_file(site.photo("bad.png", 8, 8)), api_name=endpoint, **given)
+
+
+@pytest.mark.parametrize("given", ["photo.jpg", "https://example.com/photo.jpg", 5, {"path": "/photo.jpg"}, [None]])
+@pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
+def test_what_is_no_upload_comes_back_as_a_sentence_and_not_in_the_log(client, capfd, endpoint, given):
+    name = "images" if endpoint == "batch" else "image"
+    for sent in (given, [given]) if endpoint == "batch" else (given,):
+        with pytest.raises(AppError, match=f"No picture was given; upload .* as {name}"):
+            client.predict(api_name=f"/{endpoint}", **{name: sent})
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_is_no_picture_comes_back_as_a_sentence_in_the_callers_language(site, connect):

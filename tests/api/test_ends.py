@@ -145,20 +145,9 @@ def test_the_rest_of_a_killed_run_is_swept_by_the_next_one(start, pictures):
     assert again.parts() == []
 
 
-def test_the_page_stops_its_runs_and_ends_by_sigterm_also_as_the_first_process_of_a_container(start, pictures):
-    page = start("app.py", before=AS_FIRST if can_be_first() else None)
-    wait_until(page.answers)
-    client = Client(f"http://127.0.0.1:{page.port}", verbose=False, analytics_enabled=False)
-    client.submit(image=handle_file(pictures[1]), preset="anime", api_name="/enhance")
-    wait_until(page.parts)
-
-    status, said = page.ended(signal.SIGTERM)
-
-    assert (status, page.parts()) == (0, [])
-    assert "Traceback" not in said
-
-
-def test_the_run_of_a_killed_page_works_after_its_restart(start, pictures):
+def test_a_killed_page_works_when_started_again_and_sigterm_ends_it_also_as_the_first_process_of_a_container(
+    start, pictures
+):
     asked = {"image": handle_file(pictures[2]), "preset": "anime", "api_name": "/enhance"}
     page = start("app.py")
     wait_until(page.answers)
@@ -166,13 +155,21 @@ def test_the_run_of_a_killed_page_works_after_its_restart(start, pictures):
     wait_until(page.writes)
     assert page.ended(signal.SIGKILL)[0] == -signal.SIGKILL
 
-    page = start("app.py")
+    page = start("app.py", before=AS_FIRST if can_be_first() else None)
     wait_until(page.answers)
-    result, info = Client(f"http://127.0.0.1:{page.port}", verbose=False, analytics_enabled=False).predict(**asked)
+    client = Client(f"http://127.0.0.1:{page.port}", verbose=False, analytics_enabled=False)
+    result, info = client.predict(**asked)
 
     assert info["cached"] is False
     assert Image.open(result).size == (520, 600)
     assert page.parts() == []
+
+    client.submit(image=handle_file(pictures[1]), preset="anime", api_name="/enhance")
+    wait_until(page.parts)
+    status, said = page.ended(signal.SIGTERM)
+
+    assert (status, page.parts()) == (0, [])
+    assert "Traceback" not in said
 
 
 def test_the_page_of_the_command_line_ends_by_ctrl_c(start):

@@ -24,8 +24,6 @@ def started(tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
     ("variable", "value"),
     [
         ("ENHANCE_DEVICE", "tpu"),
-        ("ENHANCE_QUEUE", "0.5"),
-        ("ENHANCE_MAX_DISK", "-1"),
         ("GRADIO_TEMP_DIR", "/etc/passwd"),
         ("GRADIO_SERVER_NAME", "no.such.host.invalid"),
     ],

@@ -9,7 +9,7 @@ from gradio_client import handle_file
 
 from enhance.picture import KeptPictures, read_picture
 from enhance.web import warm_up
-from enhance.web.build import keep_swept
+from enhance.web.metrics import keep_swept
 from enhance.web.state import AWAY_SECONDS, Visitors
 
 from .test_endpoints import wait_until

@@ -35,10 +35,15 @@ def official():
 
 
 @pytest.fixture(scope="module")
-def restored(official):
+def restorer(official) -> FaceRestorer:
+    return FaceRestorer(official.state_dict())
+
+
+@pytest.fixture(scope="module")
+def restored(restorer):
     """A crop, and what our restorer makes of it."""
     crop = np.ascontiguousarray(data.astronaut()).astype(np.float32) / 255
-    return crop, FaceRestorer(official.state_dict())(crop)
+    return crop, restorer(crop)
 
 
 def test_it_is_exact_against_spandrels_model_on_the_same_crop(official, restored):
@@ -54,11 +59,10 @@ def test_it_is_exact_against_spandrels_model_on_the_same_crop(official, restored
     assert np.abs(ours - theirs).max() < 1e-5
 
 
-def test_a_picture_goes_the_whole_way(official):
+def test_a_picture_goes_the_whole_way(restorer):
     portrait = np.ascontiguousarray(data.astronaut()[:256, 80:368])
     face = Face((99, 63, 91, 112), ASTRONAUT - [80, 0], 0.9)
     picture = enlarged(portrait)
-    restorer = FaceRestorer(official.state_dict())
     patches = restore_faces(portrait, [face], lambda crops, stop: [restorer(crop) for crop in crops])
 
     result = apply(picture, 0, patches)
@@ -67,8 +71,8 @@ def test_a_picture_goes_the_whole_way(official):
     assert 10 < psnr(result, picture) < 40
 
 
-def test_it_tells_how_much_memory_it_takes(official):
-    assert 300e6 < FaceRestorer(official.state_dict()).bytes < 400e6
+def test_it_tells_how_much_memory_it_takes(restorer):
+    assert 300e6 < restorer.bytes < 400e6
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page, expect
 
 PATIENCE = 60_000
 """Milliseconds that a condition is waited for; nothing waits as long as that unless it is broken."""
+
+
+@contextmanager
+def together() -> Iterator[Callable[[object], AbstractContextManager[None]]]:
+    """Cases that share a page: `with together() as case: ... with case("its name"): ...`; one hides no other."""
+    failed: list[str] = []
+
+    @contextmanager
+    def case(name: object) -> Iterator[None]:
+        try:
+            yield
+        except (AssertionError, BrowserError):
+            failed.append(f"{name}: {traceback.format_exc()}")
+
+    yield case
+    assert not failed, "\n".join(failed)
 
 
 def choose(page: Page, file: Path) -> None:
@@ -16,9 +36,10 @@ def choose(page: Page, file: Path) -> None:
 
 
 def choose_again(page: Page, file: Path) -> None:
-    """Give another picture in place of the chosen one."""
+    """Give another picture in place of the chosen one, if there is one."""
     choose(page, file)
     expect(page.locator("#facts")).to_contain_text(file.name, timeout=PATIENCE)
+    expect(page.locator("#download")).to_have_count(0, timeout=PATIENCE)
     wait_for_chip(page, "matches")
 
 
@@ -41,20 +62,28 @@ def wait_for_new_preview(page: Page, old: list[str]) -> list[str]:
     return preview_pictures(page)
 
 
+def drawn(page: Page) -> None:
+    """What has come so far is on the screen."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     """Move a slider by the keyboard."""
     handle = page.locator(f"#{slider} input[type=range]")
     if not handle.is_visible():
         page.locator("#tuning-sheet > button").click()
-    handle.focus()
+    expect(handle).to_be_visible(timeout=PATIENCE)
+    drawn(page)
     number = page.locator(f"#{slider} input[type=number]")
     before = number.input_value()
+    handle.focus()
     page.keyboard.press(key)
     try:
         expect(number).not_to_have_value(before, timeout=3000)
     except AssertionError:  # the slider was drawn, and did not listen yet
         handle.focus()
         page.keyboard.press(key)
+        expect(number).not_to_have_value(before, timeout=PATIENCE)
     for _ in range(times - 1):
         page.keyboard.press(key)
 
@@ -73,6 +102,12 @@ def enhance(page: Page) -> None:
     expect(page.locator("#enhance")).to_be_enabled(timeout=PATIENCE)
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible(timeout=PATIENCE)
+
+
+def start_over(page: Page) -> None:
+    """Put away the picture and what was made of it."""
+    page.locator("#again").click()
+    wait_for_chip(page, "none")
 
 
 def view(page: Page, name: str) -> None:

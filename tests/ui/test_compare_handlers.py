@@ -29,7 +29,10 @@ def handlers(page, services) -> CompareHandlers:
 
 
 def chosen(handlers: CompareHandlers, name: str) -> list[dict[Any, Any]]:
-    return list(handlers.take(cast(gr.SelectData, SimpleNamespace(index=name)), REQUEST, *VALUES))
+    """What the page is told after a cell was taken."""
+    taken = handlers.take(cast(gr.SelectData, SimpleNamespace(index=name)), REQUEST, *VALUES)
+    values = [name, *VALUES[1:]]
+    return [taken, *ControlHandlers(handlers._page, handlers._services).wake(REQUEST, *values)]
 
 
 @pytest.fixture
@@ -53,7 +56,8 @@ def test_a_preset_is_taken_from_what_is_kept_else_its_network_runs(
     told = list(handlers.toggle(REQUEST, *VALUES))
     assert told[-1][handlers._card.cells].count("<img") == 3
 
-    shown = chosen(handlers, "anime")[-1]
+    taken, *followed = chosen(handlers, "anime")
+    shown = taken | followed[-1]
 
     assert networks == ([] if most_bytes else ["realesrgan-x4plus-anime"])
     assert visitor.controls.preset == visitor.preview.info["preset"] == "anime"

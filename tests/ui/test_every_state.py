@@ -105,14 +105,15 @@ def states(page: Page, site: Site) -> Iterator[str]:
     choose(page, bad)
     expect(page.locator("#upload-problem .problem")).to_be_in_viewport(timeout=PATIENCE)
     yield "refused"
-    choose(page, site.photo("states.png", 450, 360, enlarged=4))
+    choose(page, site.photo("states.png", 450, 360))
     wait_for_chip(page, "matches")
     yield "preview"
-    page.locator("#enhance").click()
-    expect(page.locator("#live img")).to_be_visible(timeout=PATIENCE)
-    yield "running"
-    page.locator("#cancel").click()
-    expect(page.locator("#progress .cancelled")).to_be_visible(timeout=PATIENCE)
+    with site.enhancer.midway():
+        page.locator("#enhance").click()
+        expect(page.locator("#live img")).to_be_visible(timeout=PATIENCE)
+        yield "running"
+        page.locator("#cancel").click()
+        expect(page.locator("#progress .cancelled")).to_be_visible(timeout=PATIENCE)
     choose(page, site.photo("second.png", 60, 48))
     expect(page.locator("#facts")).to_contain_text("second.png", timeout=PATIENCE)
     wait_for_chip(page, "matches")
@@ -124,10 +125,10 @@ def states(page: Page, site: Site) -> Iterator[str]:
     press(page, "contrast", "ArrowRight")
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "outdated", timeout=PATIENCE)
     wait_for_chip(page, "matches")
-    page.locator("#size label:has(input[value=long_side])").click()
-    expect(page.locator("#long_side")).to_be_visible(timeout=PATIENCE)
-    page.locator("#format label:has(input[value=jpeg])").click()
+    for control, value in (("size", "long_side"), ("format", "jpeg")):
+        page.locator(f"#{control} label:has(input[value={value}])").click()
     expect(page.locator("#download")).to_have_text(re.compile("JPEG"), timeout=PATIENCE)
+    expect(page.locator("#long_side")).to_be_visible(timeout=PATIENCE)
     yield "changed since, with the tuning open"
     page.locator("#size label:has(input[value=scale])").click()
     expect(page.locator("#long_side")).to_be_hidden(timeout=PATIENCE)

@@ -25,6 +25,7 @@ from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
 from enhance.web.batch import BatchHandlers
 from enhance.web.controls import ControlHandlers
+from enhance.web.fragments import facts_of_upload
 from enhance.web.layout import Page, build_page
 from enhance.web.page_files import Asker, Outbox, Owners, PageFolder, asker_of
 from enhance.web.preview import SIZE, Previews, save_thumbnail
@@ -123,6 +124,22 @@ def test_the_result_of_a_picture_that_was_put_away_is_not_shown(page, services, 
     assert not visitor.busy
 
 
+@pytest.mark.parametrize("size", [{}, {"size": "long_side", "long_side": 9999}], ids=["good", "too_long"])
+def test_an_estimate_of_a_picture_that_was_replaced_meanwhile_says_nothing(
+    page, services, visitor, photo_file, monkeypatch, size
+):
+    def tell_and_replace(*given):
+        told = facts_of_upload(*given)
+        take(services, visitor, photo_file)
+        return told
+
+    monkeypatch.setattr("enhance.web.upload.fragments.facts_of_upload", tell_and_replace)
+
+    told = UploadHandlers(page, services).estimate(REQUEST, *[(SHOWN | size)[name] for name in CONTROLS])
+
+    assert told == {page.upload.tips: gr.skip()}
+
+
 def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, services, photo_file, monkeypatch):
     visitor, read = services.visitors.of(REQUEST), services.previews.picture
     handlers = UploadHandlers(page, services)
@@ -134,21 +151,21 @@ def test_a_picture_that_is_put_away_while_it_is_read_does_not_come_back(page, se
 
     monkeypatch.setattr(services.previews, "picture", read_and_put_away)
 
-    told = list(handlers.upload(REQUEST, str(photo_file), *VALUES))
+    told = handlers.upload(REQUEST, str(photo_file), *VALUES)
 
     assert visitor.upload is None
-    assert page.upload.photo not in told[-1]
+    assert page.upload.photo not in told
 
 
 def test_a_refused_file_leaves_the_picture_that_was_there(page, services, visitor, tmp_path):
     bad, had = tmp_path / "letter.png", visitor.upload
     bad.write_text("no picture")
 
-    told = list(UploadHandlers(page, services).upload(REQUEST, str(bad), *VALUES))
+    told = UploadHandlers(page, services).upload(REQUEST, str(bad), *VALUES)
 
     assert visitor.upload is had
-    assert "letter.png is not a picture" in told[-1][page.preview.problem]
-    assert page.upload.photo not in told[-1]
+    assert "letter.png is not a picture" in told[page.preview.problem]
+    assert page.upload.photo not in told
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "clean already"), ("zh-CN", "本来就很干净")])
@@ -255,6 +272,22 @@ def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_cancelled(page, 
     assert len(services.line) == 1
     assert not visitor.busy
     services.line.leave(before)
+
+
+def test_no_answer_within_a_run_moves_the_buttons_that_its_end_moves(page, services, visitor):
+    """It may arrive after the last one of the run."""
+    bar = {page.run.enhance, page.run.cancel, page.result.report, page.result.again}
+    with services.enhancer.engine.near(Turn("one")), services.enhancer.engine.near(Turn("another")):
+        assert bar <= RunHandlers(page, services).ask(REQUEST, *VALUES).keys()
+        assert visitor.busy
+        within = UploadHandlers(page, services).estimate(REQUEST, *VALUES)
+        taken = ControlHandlers(page, services).taking(REQUEST, *VALUES)
+
+    assert page.run.why in within
+    assert not bar & (within.keys() | taken.keys())
+    assert "visible" not in taken[page.result.download].constructor_args
+    *_, ended = RunHandlers(page, services).follow(REQUEST)
+    assert bar <= ended.keys()
 
 
 def test_a_run_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, services, visitor):

@@ -188,7 +188,7 @@ def test_a_batch_is_found_and_goes_on_after_the_server_was_killed(site, browser,
         page.goto(f"{url}?preset=anime-fast")
         page.locator("#why .note").wait_for(timeout=PATIENCE)  # the server knows by then whose list it is
         page.locator("#tab-many-button").click(timeout=PATIENCE)
-        files = [site.photo("first.png", 24, 32), site.photo("slow.png", 180, 180), site.photo("last.png", 20, 24)]
+        files = [site.photo("first.png", 24, 32), site.photo("slow.png", 300, 240), site.photo("last.png", 20, 24)]
         page.locator("#batch-files input[type=file]").set_input_files(files)
         expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
         page.locator("#batch-enhance").click()

@@ -331,3 +331,9 @@ def test_a_file_that_cannot_be_done_says_so_and_the_batch_goes_on(bench, monkeyp
     assert bench.states() == [[("a.png", "done"), ("b.png", "failed"), ("c.png", "done")]]
     assert "Not finished: b.png." in bench.shown()
     assert 'data-act="rest"' in bench.shown()
+    assert 'data-act="zip"' in bench.shown()
+    told = bench.press(bench.history.file, bench.visitor.many.id, "zip")
+    with zipfile.ZipFile(told[bench.page.result.report_file].value["path"]) as archive:
+        assert sorted(archive.namelist()) == ["a.png", "c.png", "report.csv", "summary.pdf"]
+        table = archive.read("report.csv").decode("utf-8-sig").splitlines()[1:]
+    assert ["failed" in line for line in table] == [False, True, False]

@@ -13,16 +13,32 @@ from playwright.sync_api import Page, expect
 from enhance.output.formats import FORMATS
 from enhance.web.wishes import CONTROLS
 
-from .journey import PATIENCE, choose, enhance, how_it_was_made, wait_for_chip
+from .journey import (
+    PATIENCE,
+    choose,
+    choose_again,
+    enhance,
+    how_it_was_made,
+    preview_pictures,
+    start_over,
+    together,
+    wait_for_chip,
+)
 
 
 def has_chinese(text: str) -> bool:
     return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
-def test_a_chinese_browser_goes_the_whole_way_in_chinese(site, open_page):
+def test_a_chinese_browser_is_refused_and_goes_the_whole_way_in_chinese(site, open_page):
     page = open_page("?preset=anime-fast", locale="zh-CN")
     expect(page.locator("#enhance")).to_have_text("增强")
+    bad = site.files / "empty.jpg"
+    bad.write_bytes(b"")
+    choose(page, bad)
+    problem = page.locator("#upload-problem .problem")
+    expect(problem).to_contain_text("empty.jpg", timeout=PATIENCE)
+    assert has_chinese(problem.inner_text())
     choose(page, site.photo("zh.png", 48, 48))
     wait_for_chip(page, "matches")
     expect(page.locator("#chip")).to_contain_text("与当前设置一致")
@@ -64,16 +80,6 @@ def test_a_button_copies_the_link(site, open_page):
     assert (asked["preset"], asked["tuning"], asked["tile"], asked["lang"]) == ("original", "false", "192", "zh-CN")
 
 
-def test_a_refusal_is_chinese_for_a_chinese_reader(site, open_page):
-    page = open_page(locale="zh-CN")
-    bad = site.files / "empty.jpg"
-    bad.write_bytes(b"")
-    choose(page, bad)
-    problem = page.locator("#upload-problem .problem")
-    expect(problem).to_contain_text("empty.jpg", timeout=PATIENCE)
-    assert has_chinese(problem.inner_text())
-
-
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_a_phone_shows_everything_without_scrolling_sideways(site, open_page, locale):
     page = open_page("?preset=anime-fast", locale=locale, width=390, has_touch=True, is_mobile=True)
@@ -86,6 +92,36 @@ def test_a_phone_shows_everything_without_scrolling_sideways(site, open_page, lo
         assert box is not None, part
         assert box["x"] >= 0, part
         assert box["x"] + box["width"] <= 390, part
+
+
+def test_on_a_phone_the_preview_finds_its_room_kept_and_its_tools_on_one_line(site, open_page):
+    page = open_page("?preset=anime-fast", width=390, has_touch=True, is_mobile=True)
+    page.evaluate(
+        """() => {
+          window.heights = new Set();
+          const look = () => {
+            const room = Math.round(document.querySelector("#pane-preview").getBoundingClientRect().height);
+            if (room) heights.add(room);
+            requestAnimationFrame(look);
+          };
+          look();
+        }"""
+    )
+    with together() as case:
+        for width in (390, 360):
+            with case(f"{width} px"):
+                if page.locator("#again").is_visible():
+                    start_over(page)
+                page.set_viewport_size({"width": width, "height": 900})
+                page.evaluate("heights.clear()")
+                choose_again(page, site.photo(f"room-{width}.png", 160, 160))
+                preview_pictures(page)
+                heights = page.evaluate("[...heights]")
+                assert max(heights) - min(heights) <= 2, heights
+                tools = [page.locator(one).bounding_box() for one in ("#chip", "#zoom", "#retry", "#compare-presets")]
+                assert all(box["y"] < min(one["y"] + one["height"] for one in tools if one) for box in tools if box), (
+                    tools
+                )
 
 
 def _english_left(page: Page) -> list[str]:

@@ -103,6 +103,7 @@ def test_a_card_says_what_there_is_to_know_and_nothing_reaches_out(site, open_pa
     expect(card(page, LONG).locator(".state")).to_have_text("完成" if locale == "zh-CN" else "done")
     assert reaches_out(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#batch-metadata input").first.evaluate("(one) => getComputedStyle(one).opacity") == "0"
     bar = page.locator("#batch-bar").bounding_box()
     assert bar is not None
     assert bar["y"] + bar["height"] <= 901

@@ -20,7 +20,7 @@ from enhance.web.batch import cards_of
 from enhance.web.page_files import Many
 
 from ..site import Site
-from .journey import PATIENCE, choose, download, enhance, how_it_was_made, wait_for_chip
+from .journey import PATIENCE, choose, download, enhance, how_it_was_made, start_over, together, wait_for_chip
 
 NAMES = (
     "a<img src=x onerror=alert(1)>.png",
@@ -40,7 +40,7 @@ def names_as_they_are(monkeypatch):
 
 @pytest.fixture
 def watched(open_page):
-    """Opens the page and afterwards looks for what a name may have done there."""
+    """Opens the page and afterwards looks for what a name may have done there; `did_nothing` looks in between."""
     pages: list[Page] = []
     dialogs: list[str] = []
 
@@ -55,9 +55,15 @@ def watched(open_page):
 
     yield open_it
     for page in pages:
-        expect(page.locator('img[src="x"], [onerror]')).to_have_count(0)
-        assert TURNING not in page.evaluate("document.body.textContent")
+        did_nothing(page)
+        page.remove_listener("dialog", note)
     assert dialogs == []
+
+
+def did_nothing(page: Page) -> None:
+    """No name that the page shows now is more than text."""
+    expect(page.locator('img[src="x"], [onerror]')).to_have_count(0)
+    assert TURNING not in page.evaluate("document.body.textContent")
 
 
 def unreadable(site: Site, name: str) -> Path:
@@ -67,20 +73,32 @@ def unreadable(site: Site, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_only_ever_shown_on_the_first_tab(site, watched, tmp_path, names_as_they_are, name):
-    shown = as_sent(name)
+def test_a_name_is_only_ever_shown_on_the_first_tab(site, watched, tmp_path, names_as_they_are):
     page = watched("?preset=anime-fast")
+    with together() as case:
+        for name in NAMES:
+            with case(name):
+                goes_the_whole_way(page, site, tmp_path, name)
+
+
+def goes_the_whole_way(page: Page, site: Site, folder: Path, name: str) -> None:
+    """A file of this name is refused, and a picture of this name becomes a result and a report."""
+    shown = as_sent(name)
+    if page.locator("#again").is_visible():
+        start_over(page)
     choose(page, unreadable(site, name))
     expect(page.locator("#upload-problem .problem")).to_contain_text(f"{shown} is not a picture", timeout=PATIENCE)
+    did_nothing(page)
     choose(page, site.photo(name, 40, 48))
     expect(page.locator("#facts")).to_contain_text(shown, timeout=PATIENCE)
+    expect(page.locator("#download")).to_have_count(0, timeout=PATIENCE)
     wait_for_chip(page, "matches")
     enhance(page)
     expect(how_it_was_made(page)).to_contain_text(shown)
+    did_nothing(page)
 
     stem = Path(shown).stem
-    assert as_on_disk(download(page, tmp_path).name) == as_on_disk(f"{stem}-4x.png")
+    assert as_on_disk(download(page, folder).name) == as_on_disk(f"{stem}-4x.png")
     with page.expect_download() as coming:
         page.locator("#report").click()
     assert as_on_disk(coming.value.suggested_filename) == as_on_disk(f"{stem}-4x-report.pdf")
@@ -106,13 +124,30 @@ def test_names_are_only_ever_shown_on_the_cards(site, watched, tmp_path, names_a
         assert len(archive.namelist()) == len(NAMES) + 2
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
+def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser):
+    page, dialogs = browser.new_page(), []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    with together() as case:
+        for name in NAMES:
+            with case(name):
+                page.set_content("".join(f"<section>{piece}</section>" for piece in pieces_with(name)))
+
+                for section in page.locator("section").all():
+                    expect(section).to_contain_text(straight(name))
+                assert page.locator("section img, section b, [onerror]").count() == 0
+                assert page.locator("a").get_attribute("download") == straight(name)
+                assert TURNING not in page.content()
+                assert dialogs == []
+    page.close()
+
+
+def pieces_with(name: str) -> list[str]:
+    """The pieces of the page that are made around a name."""
     facts = Facts(name, 10, "PNG", "RGB", 8, 6, 8, 1, name, False, 1)
     item = Item(Path("x"), Path(name), state="failed", error=PictureError("picture_empty", name=name))
     done = Item(Path("x"), Path(name), state="done")
     many = Many((done, item), results={done.key: Path("/folder") / name})
-    pieces = [
+    return [
         fragments.problem(name),
         fragments.note(name),
         fragments.hint(name),
@@ -121,17 +156,6 @@ def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser, name):
         fragments.facts_of_upload("en", facts, Settings()),
         cards_of("en", Batch((done, item)), many),
     ]
-    page, dialogs = browser.new_page(), []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    page.set_content("".join(f"<section>{piece}</section>" for piece in pieces))
-
-    for section in page.locator("section").all():
-        expect(section).to_contain_text(straight(name))
-    assert page.locator("section img, section b, [onerror]").count() == 0
-    assert page.locator("a").get_attribute("download") == straight(name)
-    assert TURNING not in page.content()
-    assert dialogs == []
-    page.close()
 
 
 def as_sent(name: str) -> str:

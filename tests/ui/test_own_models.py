@@ -45,6 +45,7 @@ def test_ones_own_models_stand_below_the_presets_and_the_size_follows_them(site,
     expect(page.locator("#facts")).to_contain_text("0.8 × 0.7 cm")
     wait_for_chip(page, "matches")
     enhance(page)
+    page.wait_for_function("document.querySelector('#compare img').naturalWidth > 0", timeout=PATIENCE)
     assert page.locator("#compare img").first.evaluate("one => [one.naturalWidth, one.naturalHeight]") == [96, 80]
 
     forget("compact-2x", weights.folder())

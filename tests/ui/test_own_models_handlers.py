@@ -171,7 +171,7 @@ def test_a_preset_that_is_chosen_while_the_picture_is_read_stays_with_its_size(
 
     monkeypatch.setattr(services.previews, "picture", read_and_choose)
 
-    told = list(UploadHandlers(page, services).upload(REQUEST, str(path), *values))[-1]
+    told = UploadHandlers(page, services).upload(REQUEST, str(path), *values)
 
     assert visitor.controls.preset == "compact-2x"
     assert told[page.controls.controls["scale"]].value == 2

@@ -26,7 +26,7 @@ def hazy_photo(site: Site):
     return path
 
 
-def test_a_preset_shows_an_example_and_its_time(open_page):
+def test_a_preset_shows_an_example_and_its_time_or_what_would_bring_its_weights(site, open_page):
     page = open_page()
     about = page.locator("#about figure:visible")
     expect(about.locator("img")).to_have_attribute("src", "presets/gentle.jpg", timeout=PATIENCE)
@@ -38,20 +38,18 @@ def test_a_preset_shows_an_example_and_its_time(open_page):
     page.locator("#preset label", has_text="Anime, fast").hover()
     expect(about).to_contain_text("% of Gentle's time")
 
-
-def test_a_preset_without_its_weights_cannot_be_chosen_and_says_what_would_bring_it(site, open_page):
-    page = open_page()
     expect(page.locator("#preset input[value=face]")).to_be_disabled(timeout=PATIENCE)
 
     page.locator("#preset label", has_text="Face").hover()
 
-    said = page.locator("#about figure:visible")
-    expect(said).to_contain_text("Not available")
-    expect(said).to_contain_text("python -m weights fetch")
-    expect(said).to_contain_text("GFPGANv1.4.pth (https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGAN")
-    expect(said).to_contain_text(f"Or put into the folder {os.environ['ENHANCE_WEIGHTS']} by hand: ")
-    assert said.evaluate("figure => figure.scrollWidth <= figure.clientWidth"), "a long address stays within the card"
-    assert str(site.files.parent) not in said.inner_text()
+    expect(about).to_contain_text("Not available")
+    expect(about).to_contain_text("python -m weights fetch")
+    expect(about).to_contain_text(
+        "GFPGANv1.4.pth (https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGAN"
+    )
+    expect(about).to_contain_text(f"Or put into the folder {os.environ['ENHANCE_WEIGHTS']} by hand: ")
+    assert about.evaluate("figure => figure.scrollWidth <= figure.clientWidth"), "a long address stays within the card"
+    assert str(site.files.parent) not in about.inner_text()
 
 
 def test_a_preset_whose_sliders_were_moved_says_so_and_has_a_way_back(site, open_page):
@@ -69,8 +67,12 @@ def test_a_preset_whose_sliders_were_moved_says_so_and_has_a_way_back(site, open
     wait_for_chip(page, "matches")
 
 
-def test_a_hazy_picture_gets_a_tip_and_the_preset_stays(site: Site, open_page):
+def test_a_clear_picture_gets_no_tip_a_hazy_one_gets_one_and_the_preset_stays(site: Site, open_page):
     page = open_page()
+    choose(page, site.photo("clear.png", 60, 70))
+    wait_for_chip(page, "matches")
+    expect(page.locator("#tips .tip")).to_have_count(0)
+
     choose(page, hazy_photo(site))
 
     expect(page.locator("#tips .tip")).to_contain_text("looks hazy", timeout=PATIENCE)
@@ -79,14 +81,6 @@ def test_a_hazy_picture_gets_a_tip_and_the_preset_stays(site: Site, open_page):
 
     page.locator("#preset label", has_text="Dehaze").click()
     expect(page.locator("#tips .tip")).to_have_count(0, timeout=PATIENCE)
-
-
-def test_a_clear_picture_gets_no_tip(site: Site, open_page):
-    page = open_page()
-    choose(page, site.photo("clear.png", 60, 70))
-
-    wait_for_chip(page, "matches")
-    expect(page.locator("#tips .tip")).to_have_count(0)
 
 
 def test_a_soft_photo_is_offered_its_reduction_and_it_is_taken_back_as_easily(site: Site, open_page):

@@ -10,8 +10,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -43,7 +46,7 @@ def with_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def cluster(with_ray) -> Iterator[str]:
-    """The address of a cluster with room for two workers of one core each."""
+    """The address of a cluster with room for two programs at once, each with two workers of one core."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +58,7 @@ def cluster(with_ray) -> Iterator[str]:
         "--head",
         "--block",
         f"--port={port}",
-        "--num-cpus=2",
+        "--num-cpus=4",
     ]
     start += ["--include-dashboard=false", "--disable-usage-stats", f"--object-store-memory={80 << 20}"]
     head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -102,7 +105,7 @@ def test_the_results_are_those_of_a_plain_run_and_are_not_made_again(cluster, tm
 
     status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
     first = lines(capsys.readouterr().out)
-    again = main(["run", str(folder), "-o", str(output), *spread(cluster)])
+    again = main(["run", str(folder), "-o", str(output), *spread(cluster), "--ray-workers=1"])  # one is enough to look
     second = lines(capsys.readouterr().out)
 
     assert (status, again, len(contents(output))) == (1, 1, 4)
@@ -118,28 +121,34 @@ def test_the_results_are_those_of_a_plain_run_and_are_not_made_again(cluster, tm
 def test_a_file_whose_worker_is_killed_is_made_by_another(cluster, tmp_path, capsys):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(4):
-        picture(folder / f"{shade}.png", shade, 96)
-    killed = once_there(lambda: makers_in(output), lambda pid: os.kill(pid, signal.SIGKILL))
+        picture(folder / f"{shade}.png", shade, 120)
 
-    status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
+    with one_killed(output):
+        status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
 
-    killed.join()
     told = lines(capsys.readouterr().out)
     assert (status, [one["status"] for one in told], [one["cached"] for one in told]) == (0, ["done"] * 4, [False] * 4)
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), *FAST]) == 0
     assert contents(output) == contents(tmp_path / "plain")
 
 
-def once_there(found: Callable[[], set[int]], act: Callable[[int], object]) -> threading.Thread:
-    """Do that to one of the processes, as soon as there is one."""
+@contextmanager
+def one_killed(folder: Path) -> Iterator[None]:
+    """The first process that is seen to write a result there is killed; there has to be one before this is left."""
+    over = threading.Event()
 
-    def look() -> None:
-        wait_until(found)
-        act(found().pop())
+    def look() -> bool:
+        while not over.wait(0.002):
+            for maker in makers_in(folder):
+                os.kill(maker, signal.SIGKILL)
+                return True
+        return False
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    return thread
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(look)
+        yield
+        over.set()
+        assert killed.result(), "the run was over before a process was killed"
 
 
 @pytest.mark.slow
@@ -149,11 +158,10 @@ def test_the_slabs_of_one_picture_join_into_the_file_of_a_plain_run_also_when_a_
 ):
     file, output = picture(tmp_path / "in" / "a.png", 1, 200), tmp_path / "out"
     Image.open(file).resize(size).save(file)
-    killed = once_there(lambda: makers_in(output), lambda pid: os.kill(pid, signal.SIGKILL))
 
-    status = main(["run", str(file.parent), "-o", str(output), "--slabs=3", *spread(cluster)])
+    with one_killed(output):
+        status = main(["run", str(file.parent), "-o", str(output), "--slabs=3", *spread(cluster)])
 
-    killed.join()
     told = capsys.readouterr()
     assert (status, [one["status"] for one in lines(told.out)]) == (0, ["done"])
     assert "of 3 is gone; another one makes it" in told.err
@@ -189,25 +197,34 @@ def test_where_only_the_workers_have_cards_no_picture_is_cut_unasked(tmp_path, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slabs", [1, 3])
-def test_a_stop_ends_all_workers_in_order(cluster, tmp_path, slabs):
-    folder, output = tmp_path / "in", tmp_path / "out"
+def test_a_stop_ends_all_workers_in_order_also_those_of_slabs(cluster, tmp_path):
+    folder, outputs = tmp_path / "in", {slabs: tmp_path / f"out-{slabs}" for slabs in (1, 3)}
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 480)
-    way = [*spread(cluster), f"--slabs={slabs}"]
-    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *way]
-    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        wait_until(lambda: makers_in(output) - {run.pid})
-        makers = [psutil.Process(pid) for pid in makers_in(output) - {run.pid}]
-        run.send_signal(signal.SIGTERM)  # which Ray would take for itself
-        _, said = run.communicate(timeout=60)
 
-    assert (run.returncode, said.splitlines()[-1]) == (
-        143,
-        "enhance: stopped; what was done is kept, nothing half-written is left.",
-    )
-    assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
-    wait_until(lambda: not any(maker.is_running() for maker in makers))
+    def program(slabs: int) -> list[str]:
+        way = [*spread(cluster), f"--slabs={slabs}"]
+        return [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(outputs[slabs]), *way]
+
+    with ExitStack() as runs:
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started = {slabs: runs.enter_context(subprocess.Popen(program(slabs), cwd=ROOT, **pipes)) for slabs in outputs}
+        makers = {slabs: stopped_while_it_writes(run, outputs[slabs]) for slabs, run in started.items()}
+        said = {slabs: run.communicate(timeout=60)[1].splitlines()[-1] for slabs, run in started.items()}
+
+    assert [run.returncode for run in started.values()] == [143] * 2
+    assert set(said.values()) == {"enhance: stopped; what was done is kept, nothing half-written is left."}
+    for slabs, output in outputs.items():
+        assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
+        wait_until(lambda left=makers[slabs]: not any(maker.is_running() for maker in left))
+
+
+def stopped_while_it_writes(run: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
+    """The workers that were writing a result there when the run was told to stop."""
+    wait_until(lambda: makers_in(output) - {run.pid})
+    makers = [psutil.Process(pid) for pid in makers_in(output) - {run.pid}]
+    run.send_signal(signal.SIGTERM)  # which Ray would take for itself
+    return makers
 
 
 @pytest.mark.slow

@@ -301,7 +301,7 @@ def test_a_batch_killed_at_twenty_random_moments_and_five_while_it_writes_ends_w
     folder, whole, killed = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
     folder.mkdir()
     for number in range(6):
-        Image.fromarray(np.tile(photo[:, :32], (1 + number, 1, 1))).save(folder / f"{number}.png")
+        Image.fromarray(np.tile(photo[:20, :16], (1 + number, 1, 1))).save(folder / f"{number}.png")
 
     def runs(output: Path) -> subprocess.Popen[str]:
         program = [sys.executable, "-c", AGAIN_AND_AGAIN, "run", str(folder), *FAST, "-o", str(output)]
@@ -324,12 +324,18 @@ def test_a_batch_killed_at_twenty_random_moments_and_five_while_it_writes_ends_w
         assert run(batch) == 0
         undisturbed = time.monotonic() - started
     at_random = [undisturbed * moment / 100 for moment in random.Random(20).choices(range(1, 100), k=20)]
+    ends = []
     with runs(killed) as batch:
         for moment in ["writing"] * 5 + at_random:
-            assert run(batch, moment) in (0, signal.SIGKILL)
-            for path in killed.glob("[0-9]*.png"):
+            ends.append(run(batch, moment))
+            done = list(killed.glob("[0-9]*.png"))
+            for path in done:
                 assert path.read_bytes() == (whole / path.name).read_bytes()
+            if len(done) == 6:  # so that there is something to do at the next moment too
+                shutil.rmtree(killed)
         assert run(batch) == 0
+    assert set(ends) <= {0, signal.SIGKILL}
+    assert ends.count(signal.SIGKILL) > 12
 
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
         path.name: path.read_bytes() for path in whole.iterdir()
@@ -381,3 +387,20 @@ def test_a_bar_that_nobody_reads_any_more_holds_nobody_up(monkeypatch):
         mover.join(10)
     assert not any(mover.is_alive() for mover in movers)
     assert bar.n == 80
+
+
+@pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])
+def test_a_file_of_somebody_elses_is_never_replaced_and_a_result_is(photo_file, photo, tmp_path, capsys, name):
+    mine = tmp_path / name
+    Image.fromarray(photo[:8]).save(mine)
+    before, run = mine.read_bytes(), ["run", str(photo_file), "-o", str(mine), *FAST]
+
+    assert main(run) == 1
+    assert mine.read_bytes() == before
+    assert f"{mine} is there already, and this program did not make it" in capsys.readouterr().err
+
+    mine.write_bytes(b"")  # as for a name that was only reserved
+    for more in ([], ["--no-tuning"], ["--no-tuning", "--metadata=none"], []):
+        assert main([*run, *more]) == 0
+        with Image.open(mine) as result:
+            assert result.size == (224, 160)

@@ -39,8 +39,6 @@ def test_a_square_goes_onto_a_sheet_and_its_figures_to_the_terminal(photo_file, 
 
 def test_json_is_one_object_of_facts(photo_file, tmp_path, capsys):
     place = ["--x", "20", "--y", "12", "--size", "16"]
-    (tmp_path / "sheet.png").write_text("what is there is replaced")
-
     assert main(["compare", str(photo_file), "-o", str(tmp_path / "sheet.png"), "--json", *place, *FAST]) == 0
     info = json.loads(capsys.readouterr().out)
 
@@ -74,3 +72,16 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_left(photo_file, tmp_path,
     assert sentence in error[-1]
     assert photo_file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_a_sheet_takes_the_place_of_a_sheet_and_of_nothing_else(photo_file, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    asked = ["compare", str(photo_file), "-o", str(sheet), "--size", "8", *FAST]
+    sheet.write_text("somebody's notes")
+
+    assert main(asked) == 1
+    assert "this program did not make it" in capsys.readouterr().err
+    assert sheet.read_text() == "somebody's notes"
+
+    sheet.unlink()
+    assert [main(asked), main(asked)] == [0, 0]

@@ -1,6 +1,7 @@
 """The engine: pixels that no tile changes, strips that fit, precisions, stop and progress."""
 
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.inference import known_graph
-from enhance.inference.engine import Engine, pick_device, pick_precision
+from enhance.inference import device, known_graph
+from enhance.inference.device import pick_device, pick_precision
+from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel
 from enhance.inference.steps import SMALLEST_STRIP
 from weights.networks import SHIPPED
@@ -59,13 +61,18 @@ def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, phot
     assert np.abs(result.astype(int) - expected).max() <= 1
 
 
-def test_memory_too_short_for_the_smallest_strip_is_said_in_words(engine, photo, monkeypatch):
+def test_memory_too_short_for_a_single_row_is_said_in_words(engine, photo, monkeypatch):
+    tried = []
+
     def out_of_memory(kernel, rows):
+        tried.append(rows.shape[0])
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(Kernel, "__call__", out_of_memory)
     with pytest.raises(MemoryShortError, match="too little free memory"):
         enlarge(engine, photo)
+
+    assert tried[-1] == 1 + 2
 
 
 def test_other_errors_of_the_device_are_not_taken_for_a_lack_of_memory(engine, photo, monkeypatch):
@@ -147,6 +154,39 @@ def test_devices_and_precisions_that_are_not_here_are_refused_in_words():
         Engine("cpu", "fp8")
     assert pick_precision("auto", torch.device("cuda")) == "fp16"
     assert pick_precision("bf16", torch.device("cpu"), bits=16) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("has_it", "seconds", "chosen"),
+    [(True, [2.0, 1.0], "bf16"), (True, [1.0, 2.0], "fp32"), (True, [1.0, 0.95], "fp32"), (False, [2.0, 1.0], "fp32")],
+    ids=["made for it", "takes twice as long", "hardly quicker", "has no instruction"],
+)
+def test_a_processor_runs_bf16_only_where_that_is_much_quicker(monkeypatch, has_it, seconds, chosen):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    monkeypatch.setattr(device, "_convolution_seconds", lambda *dtypes: seconds)
+    device._bf16_pays.cache_clear()
+    try:
+        assert Engine("cpu").precision() == chosen
+    finally:
+        device._bf16_pays.cache_clear()
+
+
+def test_what_a_convolution_takes_is_the_quickest_of_many_in_each_precision(monkeypatch):
+    convolve, seen = device.F.conv2d, list[torch.dtype]()
+
+    def slow_at_bf16(batch, weight):
+        seen.append(batch.dtype)
+        if batch.dtype == torch.bfloat16 or len(seen) == 1:  # and the first one, which a busy machine held up
+            time.sleep(0.02)
+        return convolve(batch, weight)
+
+    monkeypatch.setattr(device.F, "conv2d", slow_at_bf16)
+
+    single, short = device._convolution_seconds(torch.float32, torch.bfloat16)
+
+    assert seen[:4] == [torch.float32, torch.bfloat16] * 2
+    assert single < 0.02 < short
 
 
 def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):

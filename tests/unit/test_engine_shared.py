@@ -11,12 +11,11 @@ import torch
 import weights
 from enhance import Enhancer, Settings
 from enhance.errors import Cancelled, MemoryShortError
-from enhance.inference import engine as engine_module
-from enhance.inference import kernels, steps
+from enhance.inference import device, kernels, steps
 from enhance.inference.engine import Engine
 from enhance.inference.kernels import Kernel
 from enhance.inference.steps import RowNetwork
-from enhance.inference.turns import Waiting
+from enhance.inference.turns import DEVICE_THREAD, Waiting
 from enhance.scenes.faces import FaceRestorer
 
 FAST = "realesr-animevideov3"
@@ -38,6 +37,23 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
     assert engine.loaded() is None
 
 
+def test_a_cards_memory_is_given_back_when_the_model_changes_and_when_it_is_released(photo, monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
+    engine = Engine("cpu", "fp32")
+    engine.own = torch.device("cuda")
+
+    enlarge(engine, photo[:8, :8], FAST)
+    enlarge(engine, photo[:8, :8], FAST)
+    before = len(trimmed)
+    enlarge(engine, photo[:8, :8], ANIME)
+    assert len(trimmed) == before + 1
+
+    engine.release()
+    assert len(trimmed) == before + 2
+    assert not any(trimmed), "the model was gone by then"
+
+
 def test_a_model_that_nobody_uses_any_more_is_released(photo):
     engine = Engine("cpu", "fp32")
     enlarge(engine, photo[:8, :8])
@@ -54,6 +70,46 @@ def test_a_model_that_nobody_uses_any_more_is_released(photo):
     run.close()
     engine.release_if_idle()
     assert engine.loaded() is None
+    assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
+
+
+def test_a_card_does_the_next_step_while_the_last_ones_pixels_are_written(photo, monkeypatch):
+    picture = np.tile(photo, (30, 1, 1))
+    engine, done, step = Engine("cpu", "fp32"), threading.Semaphore(0), steps.Steps.step
+    expected = enlarge(engine, picture)
+
+    def counted(self, *given):
+        rows = step(self, *given)
+        done.release()
+        return rows
+
+    monkeypatch.setattr(steps.Steps, "step", counted)
+    engine._goes_ahead = True
+    strips = []
+    for strip in engine.stream(picture, FAST):
+        assert done.acquire(timeout=60), "its own step"
+        if sum(map(len, strips)) + len(strip) < len(expected):
+            assert done.acquire(timeout=60), "the next one, which nobody has asked for yet"
+            done.release()
+        strips.append(strip)
+
+    assert np.array_equal(np.concatenate(strips), expected)
+
+
+def test_a_run_that_is_left_takes_back_the_step_that_it_was_ahead(photo):
+    engine = Engine("cpu", "fp32")
+    engine._goes_ahead = True
+    stop = threading.Event()
+    left, stopped = (engine.stream(np.tile(photo, (30, 1, 1)), FAST, stop=stop) for _ in range(2))
+
+    next(left)
+    left.close()
+    next(stopped)
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(stopped)
+
+    assert DEVICE_THREAD.waiting() == 0
     assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
 
 
@@ -215,7 +271,7 @@ def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with
     ):
         told(owner, name)
     kernels._fused_convolution.cache_clear()
-    engine_module._multiplies_bf16.cache_clear()
+    device._bf16_pays.cache_clear()
 
     enhancer = Enhancer("cpu", data=photo_file.parent / "data")
     settings = Settings.from_preset("anime-fast")

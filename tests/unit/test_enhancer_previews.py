@@ -1,6 +1,7 @@
 """The preview of a square, and a place of the finished picture: what a person looks at closely."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,8 +68,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
         decoded.append(path)
         return read_picture(path, **limits)
 
-    for module in ("enhance.pipeline", "enhance.enhancer"):
-        monkeypatch.setattr(f"{module}.read_picture", counting)
+    monkeypatch.setattr("enhance.pipeline.read_picture", counting)
     picture = read_picture(photo_file)
 
     preview = enhancer.preview(picture, RAW, size=20)
@@ -79,6 +79,21 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
         look(rows, preview.piece.box)
     enhancer.report(task_id, picture=picture)
     assert len(decoded) == 1
+
+
+def test_the_pixels_of_a_large_picture_lie_where_its_result_is_to_lie(enhancer, photo_file, tmp_path, monkeypatch):
+    folders, of_python = [], tempfile.TemporaryFile
+    monkeypatch.setattr("enhance.picture.worker.IN_MEMORY", 0)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **told: folders.append(told["dir"]) or of_python(**told))
+
+    enhancer.preview(photo_file, RAW, size=16)
+    enhancer.compare(photo_file, wanted=[RAW], size=16)
+    enhancer.run(photo_file, RAW)
+    result = enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
+    enhancer.write_report(result, photo_file, tmp_path / "reports" / "large.pdf")
+
+    data = enhancer.tasks.folder
+    assert folders == [data, data, data, tmp_path / "out", tmp_path / "reports"]
 
 
 def test_a_faithful_preview_takes_the_flaws_of_the_whole_picture_and_agrees_with_the_run(enhancer, photo, tmp_path):

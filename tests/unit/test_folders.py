@@ -1,5 +1,6 @@
 """Folders: which files are taken, in which order, and several processes that do one together."""
 
+import errno
 import json
 import os
 import signal
@@ -91,6 +92,18 @@ def test_a_folder_that_cannot_be_read_fails_by_its_name(tmp_path, monkeypatch, c
 
     assert "The folder in/locked cannot be read" in capsys.readouterr().err
     assert results(tmp_path / "out") == ["a.png"]
+
+
+def test_a_folder_that_takes_no_results_is_named_as_it_was_given(tmp_path, monkeypatch, capsys):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    picture(tmp_path / "in/a.png")
+    monkeypatch.setattr(Path, "write_text", read_only)
+
+    assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 1
+
+    assert f".enhance-claims cannot be written to {tmp_path / 'out'}, no permission" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["out", "a/deep/out"])

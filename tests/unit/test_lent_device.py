@@ -21,6 +21,9 @@ from enhance.web import lent_seconds, lent_steps, serve
 
 PRESET = "anime-fast"
 Task = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
+# Forked by a server of its own, which has no other threads: what they hold would stay locked in the new process.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["enhance.inference.engine", "enhance.web"])
 
 
 class ProcessLender:
@@ -31,9 +34,8 @@ class ProcessLender:
 
     def __call__(self, loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
         self.calls += 1
-        context = multiprocessing.get_context("fork")
-        arguments, steps = context.SimpleQueue(), context.SimpleQueue()
-        process = context.Process(target=self._serve, args=(arguments, steps), daemon=True)
+        arguments, steps = FORKS.SimpleQueue(), FORKS.SimpleQueue()
+        process = FORKS.Process(target=_do, args=(self._task, arguments, steps), daemon=True)
         process.start()
         self.processes.append(process)
         arguments.put(loan)
@@ -44,10 +46,15 @@ class ProcessLender:
             process.terminate()
             process.join()
 
-    def _serve(self, arguments: Any, steps: Any) -> None:
-        for step in self._task(arguments.get()):
-            steps.put(step)
-        steps.put(None)
+
+def _do(task: Task, arguments: Any, steps: Any) -> None:
+    for step in task(arguments.get()):
+        steps.put(step)
+    steps.put(None)
+
+
+def _fails(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
+    yield EnhanceError("memory_short")
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +93,9 @@ def test_a_run_that_is_stopped_gives_the_card_back(picture, tmp_path):
     assert [process.is_alive() for process in lender.processes] == [False]
 
 
-def test_what_goes_wrong_there_is_said_here(picture, tmp_path, monkeypatch):
-    def gone(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
-        yield EnhanceError("memory_short")
-
+def test_what_goes_wrong_there_is_said_here(picture, tmp_path):
     with pytest.raises(EnhanceError) as failed:
-        lent(tmp_path, ProcessLender(gone)).run(picture, PRESET)
+        lent(tmp_path, ProcessLender(_fails)).run(picture, PRESET)
     assert failed.value.key == "memory_short"
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from enhance.picture.exif import EMPTY, with_entries
 from enhance.picture.metadata import iim_sets
 from tests.unit import told_photos
 from tests.unit.picture_files import png, saved
-from tests.unit.told_photos import PLACE, XMP
+from tests.unit.told_photos import PLACE, XMP, read_by_exiftool
 
 LOSSY = ("jpg", "webp", "avif")
 TEXTS = (
@@ -57,11 +54,7 @@ def taken(png: Path, ending: str, metadata: str = "keep") -> tuple[Path, list[st
 
 def tags(path: Path, *more: str) -> dict[str, Any]:
     """What exiftool reads in a file, by group and name, with what it warns of."""
-    if shutil.which("exiftool") is None:
-        pytest.skip("exiftool is not installed")
-    call = ["exiftool", "-j", "-G1", "-n", "-b", "-struct", "-m", *more, str(path)]
-    (found,) = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
-    return found
+    return read_by_exiftool(path, "-b", "-struct", "-m", *more)
 
 
 def long_xmp(attributes: bool = False) -> bytes:

@@ -2,18 +2,32 @@
 
 import errno
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+import torch
+from PIL import Image
 
-from enhance.errors import StorageError
+from enhance import Enhancer
+from enhance.errors import Cancelled, StorageError
 from enhance.files import PartFile
+from enhance.inference import known_graph
+from enhance.inference.device import PRECISIONS
 from enhance.inference.engine import Engine
-from enhance.inference.network_output import NetworkOutput, OutputShape, cut, laid_out, most_slabs
-from enhance.settings import Recipe
+from enhance.inference.network_output import NetworkOutput, OutputShape, laid_out
+from enhance.inference.steps import SMALLEST_STRIP, Clock
+from enhance.inference.stream import Stream
+from enhance.inference.turns import Turn
+from enhance.settings import Recipe, Settings
+from tests.own_models import added
+from weights.memory import cut, cut_to_fit, most_slabs, stream_bytes, tallest
 from weights.networks import rrdbnet, srvgg
+
+FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
 
 
 def made(dtype, columns: bool, path: Path | None = None) -> NetworkOutput:
@@ -160,6 +174,216 @@ def test_the_slabs_of_a_picture_join_into_the_output_of_one_run(size, model, dty
     assert apart.max() <= 1  # of 65535 that is 1.5e-5
     assert np.mean(apart > 0) < 0.01
     assert list(tmp_path.iterdir()) == []
+
+
+PARTS = {"portrait": (190, 120), "landscape": (120, 190), "square": (130, 130)}
+
+
+def waiting(model: str, dtype: torch.dtype, across: int) -> int:
+    """The bytes that it takes to stream so wide a picture on two cores."""
+    return stream_bytes(known_graph(model), across, SMALLEST_STRIP, dtype.itemsize, strips=2)
+
+
+def in_parts(engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on there is room for what streams at most `across` pixels wide."""
+    room = waiting(model, PRECISIONS[engine.precision(8, model)], across)
+    monkeypatch.setattr("enhance.inference.engine._MOST_WAITING", room)
+    monkeypatch.setattr("enhance.inference.engine._NEVER_TOO_WIDE", across)
+
+
+@pytest.mark.parametrize("size", PARTS)
+@pytest.mark.parametrize(
+    ("model", "dtype", "precision"), [("realesr-animevideov3", np.uint8, "bf16"), ("span-x4", np.uint16, "fp32")]
+)
+def test_a_picture_too_wide_for_memory_is_made_in_parts_that_join_into_the_output_of_one_run(
+    size, model, dtype, precision, tmp_path, monkeypatch
+):
+    height, width = PARTS[size]
+    photo = skimage.data.astronaut()[:height, 180 : 180 + width]
+    rgb = photo.astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    engine, told = Engine("cpu", precision), list[tuple[int, int, float | None]]()
+    across, plain = width <= height, engine.enlarge(rgb, model)
+    whole = np.concatenate([*engine.stream(rgb, model, columns=across)], axis=int(across))
+    widths = streams(monkeypatch)
+    in_parts(engine, model, 110, monkeypatch)
+    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+
+    joined = engine.enlarge(rgb, model, folder=tmp_path, progress=lambda *all_of_it: told.append(all_of_it))
+
+    apart = np.abs(joined.astype(int) - whole)
+    assert len(widths) > 1
+    assert max(widths) <= 110
+    assert apart.max() <= 1  # of 65535 that is 1.5e-5
+    assert np.mean(apart > 0) < 0.01
+    assert np.abs(joined.astype(int) - plain).max() <= (2 if dtype == np.uint8 else 20)
+    assert [done for done, *_ in told] == sorted(done for done, *_ in told)
+    assert told[-1][:2] == (max(PARTS[size]), max(PARTS[size]))
+
+
+@pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"])
+@pytest.mark.parametrize("size", [(301, 240), (241, 300)], ids=["portrait", "landscape"])
+def test_parts_of_a_picture_of_odd_size_join_whatever_the_networks_grid_and_scale(own_models, kind, size, monkeypatch):
+    rgb, engine = skimage.data.astronaut()[: size[0], : size[1]], Engine("cpu", "fp32")
+    plain, widths, graph = engine.enlarge(rgb, kind), streams(monkeypatch), known_graph(kind)
+    folded = 239 // graph.unshuffle
+    monkeypatch.setattr("enhance.inference.engine._MOST_WAITING", stream_bytes(graph, folded, SMALLEST_STRIP, 4, 2))
+    monkeypatch.setattr("enhance.inference.engine._NEVER_TOO_WIDE", 0)
+
+    joined = engine.enlarge(rgb, kind)
+
+    assert len(widths) > 1
+    assert joined.shape == (*(graph.scale * side for side in size), 3)
+    assert np.abs(joined.astype(int) - plain).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def own_models():
+    with added("esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"):
+        yield
+
+
+def test_a_picture_in_parts_is_refused_at_once_where_the_disk_is_short(tmp_path, monkeypatch):
+    engine, rgb = Engine("cpu"), skimage.data.astronaut()[:130, :130]
+    in_parts(engine, FAST, 110, monkeypatch)
+    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    whole, part = 16 * rgb.nbytes, 16 * 65 * 130 * 3
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": whole + part - 1}))
+    widths = streams(monkeypatch)
+
+    with pytest.raises(StorageError, match=r"1\.2 MB .* 1\.2 MB"):
+        engine.enlarge(rgb, FAST, folder=tmp_path)
+
+    assert widths == []
+
+
+def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch):
+    engine, rgb, stop = Engine("cpu"), skimage.data.astronaut()[:130, :130], threading.Event()
+    in_parts(engine, FAST, 110, monkeypatch)
+    monkeypatch.setattr("enhance.inference.steps._WORK_OF_A_STEP", 1e9)
+    widths, strips = streams(monkeypatch), []
+
+    def stop_in_the_second(*_):
+        if len(widths) == 2:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        strips.extend(engine.stream(rgb, FAST, progress=stop_in_the_second, stop=stop, folder=tmp_path))
+
+    assert sum(map(len, strips)) == 4 * 65
+    assert engine.enlarge(rgb[:40, :40], FAST).shape == (160, 160, 3)
+
+
+def test_a_picture_in_parts_that_nobody_wants_any_more_lets_go_of_its_files(tmp_path, monkeypatch):
+    engine, rgb = Engine("cpu"), skimage.data.astronaut()[:130, :130]
+    in_parts(engine, FAST, 110, monkeypatch)
+    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.inference.network_output._BLOCK_BYTES", 10_000)
+    files, opened = [], tempfile.TemporaryFile
+
+    def recorded(**options):
+        assert options == {"dir": tmp_path}
+        files.append(opened(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", recorded)
+    strips = engine.stream(rgb, FAST, folder=tmp_path)
+    next(strips)
+    assert [file.closed for file in files] == [False]
+
+    strips.close()
+
+    assert [file.closed for file in files] == [True]
+    assert engine.runs == 0
+
+
+def test_the_parts_of_a_run_lie_beside_its_result(tmp_path, monkeypatch):
+    Image.fromarray(skimage.data.astronaut()[:130, :130]).save(tmp_path / "photo.png")
+    enhancer, settings = Enhancer("cpu", data=tmp_path / "data"), Settings.from_preset("anime-fast", tuning=False)
+    plain = enhancer.run(tmp_path / "photo.png", settings, output=tmp_path / "plain.png")
+    in_parts(enhancer.engine, FAST, 110, monkeypatch)
+    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    folders, opened = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **where: folders.append(where["dir"]) or opened(**where))
+    (tmp_path / "results").mkdir()
+
+    result = enhancer.run(tmp_path / "photo.png", settings, output=tmp_path / "results" / "parts.png")
+
+    assert set(folders) == {tmp_path / "results"}
+    assert len(folders) == 1 + 2  # the whole, and two parts
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["parts.png"]
+    first, second = (np.asarray(Image.open(one.path)).astype(int) for one in (plain, result))
+    assert np.abs(first - second).max() <= 2
+
+
+def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
+    engine, rgb, told = Engine("cpu"), skimage.data.astronaut()[:130, :130], list[float]()
+    engine.enlarge(rgb, FAST)
+    clocks, begin = list[float](), Clock.__init__
+
+    def begun(self, rows, expected):
+        clocks.append(time.perf_counter())
+        begin(self, rows, expected)
+
+    monkeypatch.setattr(Clock, "__init__", begun)
+    before = Turn()
+    with engine._runs.run(before):
+        waits = threading.Thread(target=lambda: told.extend(len(strip) for strip in engine.stream(rgb, FAST)))
+        waits.start()
+        while engine.runs < 2:
+            time.sleep(0.01)
+        assert clocks == []
+        let_in = time.perf_counter()
+    waits.join()
+
+    assert sum(told) == 4 * 130
+    assert clocks[0] > let_in
+
+
+def test_what_a_card_has_free_decides_whether_a_picture_is_made_in_parts(monkeypatch):
+    engine = Engine("cpu", "bf16")
+    monkeypatch.setattr("enhance.inference.engine.free_memory", lambda device: 600e6)
+
+    assert engine._cuts(X4PLUS, torch.bfloat16, 4000, 3000, begins=True) == []
+    engine.device = torch.device("cuda")
+    assert engine._cuts(X4PLUS, torch.float16, 4000, 3000) == [], "an estimate asks no card"
+    cuts = engine._cuts(X4PLUS, torch.float16, 4000, 3000, begins=True)
+    assert waiting(X4PLUS, torch.float16, tallest(cuts)) < 600e6 < waiting(X4PLUS, torch.float16, 3000)
+
+
+@pytest.mark.parametrize(("height", "width", "bits"), [(10_000, 10_000, 8), (10_000, 10_000, 16), (12_000, 8_000, 8)])
+def test_no_picture_is_so_wide_that_the_largest_network_takes_more_than_three_gigabytes(height, width, bits):
+    with_the_rest = 1e9  # the libraries, the picture, what is read and written meanwhile: measured at 10,000 x 10,000
+    assert Engine("cpu").memory(X4PLUS, height, width, bits) + with_the_rest < 3e9
+
+
+@pytest.mark.parametrize(
+    ("rows", "across", "room", "heights"),
+    [
+        (900, 600, 600, []),  # has room as it is
+        (900, 600, 500, [450, 450]),  # each sees 18 rows of the other
+        (900, 600, 467, [300, 300, 300]),
+        (900, 600, 1, [36] * 25),  # where nothing has, the least
+        (30, 600, 500, [30]),  # a slab of a whole that is made in parts goes their way
+        (700, 600, 599, [350, 350]),
+        (70, 60, 1, []),  # a part would be as wide
+    ],
+)
+def test_a_picture_is_cut_into_as_few_parts_as_have_room(rows, across, room, heights):
+    cuts = cut_to_fit(srvgg(16), rows, across, lambda width: width, room)
+    assert [last - first for first, last, *_ in cuts] == heights
+
+
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The widths of the streams that begin from now on, trials of single nodes not counted."""
+    widths, begin = list[int](), Stream.__init__
+
+    def begun(self, graph, height, width, feed, **way):
+        if len(graph.nodes) > 2:
+            widths.append(width)
+        begin(self, graph, height, width, feed, **way)
+
+    monkeypatch.setattr(Stream, "__init__", begun)
+    return widths
 
 
 @pytest.mark.parametrize(("fold", "rows"), [(1, 1000), (2, 1000), (2, 1001)])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import struct
-import subprocess
 import zlib
 from collections.abc import Mapping
 from functools import cache
@@ -26,7 +24,7 @@ from enhance.picture.metadata import iim_sets
 from tests.unit import told_photos
 from tests.unit.picture_files import png, rgb_profile, saved
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
-from tests.unit.told_photos import COORDINATES, DPI, HEIGHT, NOTES, PLACE, WIDTH, XMP, told
+from tests.unit.told_photos import COORDINATES, DPI, HEIGHT, NOTES, PLACE, WIDTH, XMP, read_by_exiftool, told
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
 TELLING = {
@@ -55,14 +53,10 @@ def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
 
 
 def tags(path: Path) -> dict[str, Any]:
-    """What exiftool reads in a file, by group and name; of numbers the numbers."""
-    if shutil.which("exiftool") is None:
-        pytest.skip("exiftool is not installed")
-    call = ["exiftool", "-j", "-G1", "-a", "-n", str(path)]
-    (found,) = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+    """What a photo tells as exiftool reads it."""
     return {
         name: value
-        for name, value in found.items()
+        for name, value in read_by_exiftool(path, "-a").items()
         if name.startswith(("IFD0:", "ExifIFD:", "GPS:", "XMP-", "IPTC:", "ICC", "PNG:", "PNG-pHYs"))
     }
 

@@ -193,3 +193,16 @@ def test_what_reads_a_picture_never_has_it_whole_in_its_final_form(tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", PEAK, small, large], capture_output=True, text=True, check=True)
 
     assert int(done.stdout) < 24_000_000 * bytes_of_a_pixel + 48_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what is mapped")
+@pytest.mark.parametrize("kind", ["png with alpha", "deep png"])
+def test_a_picture_that_is_read_is_let_go_at_once(tmp_path: Path, kind: str):
+    path = tmp_path / "photo.png"
+    path.write_bytes(KINDS[kind])
+    gc.disable()
+    try:
+        strips_of(path)
+        assert mapped_from(tmp_path) == 0
+    finally:
+        gc.enable()

@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from enhance.errors import Cancelled, WeightsError
 from enhance.inference import checked_graph
 from enhance.inference.kernels import Kernel, prepare
-from enhance.inference.steps import SMALLEST_STRIP, Threads, strip_rows
-from enhance.inference.stream import Stream, together
+from enhance.inference.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
+from enhance.inference.stream import Stream
+from enhance.inference.turns import together
 from weights.graphs import Conv, Graph
+from weights.memory import stream_bytes
 from weights.networks import rrdbnet, span, srvgg
 
 
@@ -337,3 +339,38 @@ def test_many_cores_share_a_few_strips_which_grow_with_them_until_the_tile_ends_
 
 def test_a_graphics_card_takes_whole_tiles():
     assert strip_rows(384, 192, torch.device("cuda"), Threads(2)) == 96
+
+
+def test_a_card_whose_memory_is_short_gives_back_what_it_kept_and_takes_half_of_the_rows(monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(True))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 8e9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    stream = Stream(SMALL_SRVGG, 64, 8, lambda first, last: torch.zeros(last - first, 8, 3))
+    stream.step(prepare(SMALL_SRVGG, random_state(SMALL_SRVGG), CPU, torch.float32, transposed=False), 8)
+    stream.device = torch.device("cuda")
+    steps = Steps(stream, 64, torch.float16, Threads(1))
+    rows = steps.rows
+
+    steps._take_less(torch.OutOfMemoryError())
+
+    assert (steps.rows, trimmed, stream.scratch) == (rows // 2, [True], [])
+
+
+@pytest.mark.parametrize("kept", [0, 4e8], ids=["fresh", "kept for the next tensors"])
+def test_a_graphics_card_takes_less_than_a_tile_where_its_free_memory_is_less(monkeypatch, kept):
+    graph, width = rrdbnet(23), 2000
+
+    def rows_where(free: float) -> int:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - kept, 80e9))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: kept + 3e8)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3e8)
+        stream = Stream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
+        stream.device = torch.device("cuda")
+        return Steps(stream, 512, torch.float16, Threads(1)).rows
+
+    assert rows_where(8e9) == 512 * 512 // width
+    assert [rows_where(free) for free in (1.5e9, 1e9, 5e8)] == [65, 16, 1]
+    for free in (1.5e9, 1e9):
+        assert 0.4 * free < stream_bytes(graph, width, rows_where(free), 2) < 0.8 * free

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import io
+import json
+import shutil
 import struct
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
+import pytest
 from PIL import Image, TiffImagePlugin
 
-from enhance.picture.chunks import make_chunk, profile_text
-from enhance.picture.metadata import resource_of
+from enhance.picture.chunks import make_chunk
+from enhance.picture.metadata import profile_text, resource_of
 from tests.unit.picture_files import png, rgb_profile, saved
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
@@ -160,3 +168,24 @@ def told(kind: str) -> bytes:
     if kind in ("BMP", "GIF"):
         return saved(photo(), kind, **({"dpi": (DPI, DPI)} if kind == "BMP" else {"comment": b"by lamplight"}))
     return saved(photo(), kind, **blocks)
+
+
+def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
+    """What exiftool reads in a file, by group and name; of numbers the numbers."""
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed")
+    reader = _exiftool()
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    print("-j", "-G1", "-n", *options, path, "-execute", sep="\n", file=reader.stdin, flush=True)
+    (found,) = json.loads("".join(iter(reader.stdout.readline, "{ready}\n")))
+    return found
+
+
+@cache
+def _exiftool() -> subprocess.Popen[str]:
+    """One for all files: to start it takes longer than to read them."""
+    piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    reader = subprocess.Popen(["exiftool", "-stay_open", "True", "-@", "-"], **piped)
+    atexit.register(reader.kill)
+    return reader

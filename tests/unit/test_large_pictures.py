@@ -1,0 +1,211 @@
+"""What a large picture costs on its way, beside itself: strips of it, and never a copy; the pixels are the same."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+from skimage.metrics import structural_similarity
+
+from enhance.output.rendition import reduce, to_screen, whole_picture
+from enhance.output.resample import enlarge_part
+from enhance.output.result import Scene
+from enhance.picture import Picture, worker
+from enhance.report import findings
+from enhance.report.findings import BINS, Histogram, Wanted, choose_places, examine, ssim
+from enhance.scenes.dehaze import dehaze, find_haze
+from enhance.scenes.face_detection import _high_bytes
+from enhance.settings import Settings
+
+HEIGHT, WIDTH = 4000, 3000
+BYTE_A_PIXEL = HEIGHT * WIDTH
+"""The least that a copy of the large picture, or of one plane of it, takes."""
+KINDS = [(channels, dtype) for channels in (3, 4) for dtype in (np.uint8, np.uint16)]
+every_kind = pytest.mark.parametrize(("channels", "dtype"), KINDS, ids=["rgb-8", "rgb-16", "rgba-8", "rgba-16"])
+
+
+def picture_of(pixels: np.ndarray) -> Picture:
+    colour, alpha = pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None
+    alpha = None if alpha is None else np.ascontiguousarray(alpha)
+    return Picture("large.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(colour), alpha, False, None)
+
+
+def mapped(channels: int, dtype: type, height: int = HEIGHT, width: int = WIDTH) -> Picture:
+    """A picture that lies in no memory that is counted."""
+    planes = []
+    for shape in ((height, width, 3), (height, width))[: channels - 2]:
+        bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        planes.append(np.frombuffer(bytes_, dtype).reshape(shape))
+        planes[-1][: height // 2] = np.iinfo(dtype).max // 2
+    return Picture("large.png", "0" * 64, 0, "PNG", "RGB", planes[0], planes[1] if channels == 4 else None, False, None)
+
+
+def small(channels: int, dtype: type) -> Picture:
+    photo = np.dstack([data.astronaut()[:211, 80:380], data.camera()[:211, :300]])[..., :channels]
+    deep = photo.astype(np.uint16) * 251 + np.arange(300, dtype=np.uint16)[:, None] % 251
+    return picture_of(photo if dtype == np.uint8 else deep)
+
+
+def in_one_piece(picture: Picture) -> np.ndarray:
+    return picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """The bytes that the work holds at most, beside what was there before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+class Even:
+    """A result of as many pixels as one likes, which are nowhere."""
+
+    def __init__(self, height: int, width: int, channels: int, dtype: type):
+        self.size, self._kind = (height, width), (width, channels, dtype)
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        width, channels, dtype = self._kind
+        return np.full((last - first, width, channels), np.iinfo(dtype).max // 3, dtype)
+
+
+@every_kind
+def test_the_report_takes_no_copy_of_the_picture(monkeypatch, channels, dtype):
+    monkeypatch.setattr(findings, "_STRIP_PIXELS", 1 << 15)
+    for bound, reduced in (("_COMPARED_PIXELS", 1 << 16), ("_LONGEST", 128)):
+        monkeypatch.setattr(findings, bound, reduced)
+    picture = mapped(channels, dtype)
+
+    taken = peak_of(lambda: examine(Even(1000, 750, channels, dtype), picture, Wanted((300, 300), (60, 80))))
+
+    assert taken < BYTE_A_PIXEL
+
+
+@every_kind
+def test_the_report_finds_what_the_picture_in_one_piece_has(monkeypatch, channels, dtype):
+    monkeypatch.setattr(findings, "_STRIP_PIXELS", 7 * 300)
+    picture = small(channels, dtype)
+    plain = to_screen(in_one_piece(picture))
+    histogram = Histogram(grey=False)
+    histogram.add(plain)
+    grey, alpha = cv2.cvtColor(plain[..., :3], cv2.COLOR_RGB2GRAY), plain[..., 3] if channels == 4 else None
+
+    found = examine(Even(633, 900, channels, dtype), picture, Wanted((100, 90), (60, 80)))
+
+    assert np.array_equal(found.histograms[0], histogram.shares)
+    assert found.histograms[0].shape == (4, BINS)
+    places = choose_places(grey, alpha, (633, 900), (60, 80))
+    assert tuple(place for place, _ in found.places) == places
+    for place, look in found.places:
+        expected = enlarge_part(
+            lambda a, b: plain[slice(*a), slice(*b)], (211, 300), (633, 900), place.rows, place.columns
+        )
+        assert np.array_equal(look.before, expected)
+    # of 16 bits the means are rounded once now, not their pixels before
+    difference = np.abs(found.whole.before.astype(int) - reduce(plain, found.whole.before.shape[:2]))
+    assert difference.max() <= (1 if dtype == np.uint16 else 0)
+
+
+@every_kind
+@pytest.mark.parametrize("longest", [100, 150, 4000])
+def test_places_are_searched_in_the_average_of_the_whole(monkeypatch, channels, dtype, longest):
+    monkeypatch.setattr(findings, "_STRIP_PIXELS", 7 * 300)
+    monkeypatch.setattr(findings, "_LONGEST", longest)
+    picture = small(channels, dtype)
+    plain = to_screen(in_one_piece(picture))
+
+    searched = findings._searched(picture, Histogram(grey=False))
+
+    planes = cv2.cvtColor(plain[..., :3], cv2.COLOR_RGB2GRAY), *cv2.split(plain)[3:]
+    for plane, found in zip(planes, searched, strict=False):
+        assert found is not None
+        expected = cv2.resize(plane, found.shape[::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(found.astype(int) - expected).max() <= (0 if longest >= 300 else 1)  # sums may end on a half
+    assert (searched[1] is None) == (channels == 3)
+
+
+@every_kind
+def test_what_a_screen_shows_is_made_without_a_copy_and_is_the_average_of_the_whole(channels, dtype):
+    large, picture = mapped(channels, dtype), small(channels, dtype)
+
+    assert peak_of(lambda: whole_picture(large, (400, 300))) < BYTE_A_PIXEL / 4
+    for size in ((105, 150), (70, 100), (211, 300), (31, 44), (83, 117)):
+        assert np.array_equal(whole_picture(picture, size), reduce(in_one_piece(picture), size))
+
+
+@every_kind
+def test_averages_take_little_more_than_themselves_and_are_the_same_by_strips(monkeypatch, channels, dtype):
+    large, picture = mapped(channels, dtype), small(channels, dtype)
+    taken = peak_of(lambda: large.reduced(2))
+    plain = {factor: picture.reduced(factor) for factor in (2, 3, 4)}
+    monkeypatch.setattr("enhance.picture.picture._STRIP", 5)
+
+    assert taken < in_one_piece(large.reduced(2)).nbytes + BYTE_A_PIXEL / 3
+    for factor, expected in plain.items():
+        reduced = replace(picture).reduced(factor)
+        assert np.array_equal(in_one_piece(reduced), in_one_piece(expected))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_noise_and_softness_of_a_wide_picture_are_found_in_lower_strips(dtype):
+    wide = mapped(3, dtype, 300, 40_000)
+
+    assert peak_of(lambda: wide.noise) < 75_000_000
+    assert peak_of(lambda: wide.softness) < 150_000_000
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_under_the_haze_lies_in_a_file_and_is_the_picture_without_it(tmp_path: Path, monkeypatch, dtype):
+    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    large, picture = mapped(3, dtype), small(3, dtype)
+    picture = replace(picture, rgb=(picture.rgb // 2 + np.iinfo(dtype).max // 3).astype(dtype))
+    settings, haze = Settings.from_preset("dehaze"), find_haze(picture.rgb)
+    assert haze.amount > 0
+    over_all = replace(haze, height=HEIGHT, width=WIDTH)
+
+    taken = peak_of(lambda: Scene(over_all).seen(large, settings, folder=tmp_path))
+    seen = Scene(haze).seen(picture, settings, folder=tmp_path)
+
+    assert taken < BYTE_A_PIXEL
+    assert np.array_equal(seen, dehaze(picture.rgb, settings.strength))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_picture_without_haze_shows_the_network_is_the_picture_itself():
+    picture = small(3, np.uint8)
+
+    assert Scene().seen(picture, Settings()) is picture.rgb
+
+
+def test_faces_are_looked_for_in_the_high_bytes_alone():
+    deep = mapped(3, np.uint16).rgb
+    deep[::7] = 0x1234
+
+    assert peak_of(lambda: _high_bytes(deep)) < deep.size + BYTE_A_PIXEL / 4
+    assert np.array_equal(_high_bytes(deep), deep >> 8)
+
+
+def test_likeness_of_wide_pictures_is_measured_in_lower_bands(monkeypatch):
+    wide = np.zeros((600, 20_000), np.uint8)
+    photo = data.camera()
+    worse = cv2.GaussianBlur(photo, (0, 0), 1.2)
+
+    taken = peak_of(lambda: ssim(wide, wide))
+    monkeypatch.setattr(findings, "_BAND_PIXELS", 40 * 512)
+
+    assert taken < 100_000_000
+    theirs = structural_similarity(
+        photo, worse, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    assert ssim(photo, worse) == pytest.approx(theirs, abs=2e-5)
