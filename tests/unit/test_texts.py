@@ -33,9 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
     "history_{}": ("running", "gone", "cut", "away", "failed", "rest", "lost"),
     "act_{}": ("download", "report", "open", "go_on", "remove", "files", "zip", "rest"),
-    "report_{}": ("brightness", "red", "green", "blue"),
     "report_month_{}": tuple(map(str, range(1, 13))),
-    "report_place_{}": ("detailed", "even", "middle"),
     "report_stage_{}": ("wait", "decode", "scene", "network", "tuning", "encode"),
     "note_{}": ("on_white", "eight_bits", "texts_left", "exif_short", "xmp_left", "iptc_left"),
     "table_{}": (*COLUMNS, "waiting", "running", "done", "failed", "cancelled"),
@@ -69,7 +67,6 @@ ERRORS = {
 KEPT = {"bits", "turned", "upright", "before", "after", "handle", "zoom", "close", "fullscreen"}
 """The keys of a single word that the code keeps in a variable before they are said, or hands to the browser."""
 
-SAME_IN_BOTH = {"report_unknown", "report_place_at"}
 """The keys whose sentence is one and the same in both languages."""
 
 
@@ -131,7 +128,7 @@ def test_a_sentence_is_there_in_both_languages_with_the_same_places():
 
 def test_no_sentence_was_left_in_english():
     same = {key for key, sentence in catalogue().items() if sentence["en"] == sentence["zh-CN"]}
-    assert same == SAME_IN_BOTH
+    assert same == set()
 
 
 def said(tree: ast.Module) -> set[str]:

@@ -1,0 +1,127 @@
+"""The files that accompany the results of a batch: a summary as PDF, a table as CSV, and all of it as one ZIP."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ..files import place_whole
+from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
+from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
+
+COLUMNS = (
+    "file",
+    "state",
+    "reason",
+    "result",
+    "width",
+    "height",
+    "bytes",
+    "seconds",
+    "signature",
+    "sha256",
+    "fidelity_db",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One file of a batch: its name, its `state`, and the figures of its result or the reason why there is none.
+
+    `pixels` is width and height of the result, `result` its file and `title` the name of that file in the ZIP.
+    """
+
+    name: str
+    state: str
+    pixels: tuple[int, int] | None = None
+    bytes: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    result: Path | None = None
+    title: str = ""
+    signature: str = ""
+    sha256: str = ""
+    fidelity_db: float | None = None
+
+
+def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
+    """Write the results, `report.csv` and `summary.pdf` atomically to one ZIP at `path`; return `path`.
+
+    Result files are streamed from disk. Raises StorageError.
+    """
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for line in lines:
+                if line.result is not None:
+                    archive.write(line.result, line.title)
+            archive.writestr("report.csv", table(lines, language), zipfile.ZIP_DEFLATED)
+            archive.writestr("summary.pdf", summary(lines, settings, language=language))
+
+    place_whole(path, write)
+    return path
+
+
+def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
+    """Return the batch as CSV (RFC 4180) with a byte order mark, which spreadsheets need to read it as UTF-8."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(say(language, f"table_{name}") for name in COLUMNS)
+    for line in lines:
+        row: list[object] = [line.name, say(language, f"table_{line.state}"), line.reason, line.title]
+        if line.pixels is not None:
+            row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256, line.fidelity_db]
+        writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
+    return "\ufeff" + text.getvalue()
+
+
+def _escape_formula(value: object) -> object:
+    """Return the value, or a text that no spreadsheet evaluates as a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def summary(
+    lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE, when: datetime | None = None
+) -> bytes:
+    """Return the summary as PDF; `settings` is one line of text that describes the settings of the batch.
+
+    `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is treated as English.
+    """
+    language = spoken(language) or DEFAULT_LANGUAGE
+    when = (when or datetime.now()).astimezone()
+    document = ReportDocument(language, say(language, "summary_title"), say(language, "summary_subject"), when)
+    document.add_page()
+    document.paragraph(document.say("summary_title"), TITLE, bold=True)
+    document.paragraph(format_date(language, when), NOTE, colour=GREY)
+    document.ln(3)
+    counts = document.say(
+        "summary_counts",
+        done=sum(line.state == "done" for line in lines),
+        pictures=len(lines),
+        failed=sum(line.state == "failed" for line in lines),
+        seconds=f"{sum(line.seconds for line in lines):,.1f}",
+    )
+    document.paragraph(counts, HEADING)
+    document.paragraph(settings, colour=GREY)
+    document.ln(3)
+    headings = ["", *(document.say(f"summary_column_{name}") for name in ("file", "result", "size", "time"))]
+    rows = [_row(document, number, line) for number, line in enumerate(lines, 1)]
+    document.rows(
+        [headings, *rows], (8, 80, 50, 18, 18), headings=True, align=("LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
+    )
+    return document.write_pdf()
+
+
+def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
+    if line.state == "done" and line.pixels is not None:
+        size, seconds = f"{line.pixels[0]:,} × {line.pixels[1]:,}", f"{line.seconds:,.1f}"
+        time = document.say("report_seconds", number=seconds)
+        return [str(number), line.name, size, f"{line.bytes / 1e6:,.1f} MB", time]
+    state = name_of(document.language, "summary_state", line.state)
+    outcome = document.say("summary_why", state=state, reason=line.reason) if line.reason else state
+    return [str(number), line.name, outcome]

@@ -1,0 +1,188 @@
+"""A PDF document with the report's fonts, colours and footer."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from fpdf import FPDF, FontFace, ViewerPreferences
+from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
+
+from ..output.rendition import srgb_image
+from ..texts import say
+
+CREATOR = "Enhance report"
+"""The creator named in the metadata of every PDF written here."""
+
+Colour = tuple[int, int, int]
+INK: Colour = (28, 30, 34)
+GREY: Colour = (112, 117, 125)
+_RULE: Colour = (214, 217, 222)
+
+MARGIN, GAP = 18.0, 6.0
+TITLE, LEAD, HEADING, BODY, NOTE = 20.0, 11.0, 9.5, 8.0, 6.8
+_BOTTOM = 20.0
+_FONTS = Path(__file__).parent / "fonts"
+_REPLACEMENT = "□"
+_QUALITY = 90
+_MIN_IMAGE_SIDE = 240
+
+
+class ReportDocument(FPDF):
+    """An A4 document in one language; `write_pdf` returns it. Positions are millimetres, font sizes points.
+
+    `keywords` goes into the metadata and `footer_text` below every page, beside the page number.
+    """
+
+    def __init__(
+        self, language: str, title: str, subject: str, when: datetime, keywords: str = "", footer_text: str = ""
+    ) -> None:
+        super().__init__(format="A4", unit="mm")
+        self.language, self._footer_text = language, footer_text
+        self.set_margin(MARGIN)
+        self.c_margin = 0
+        self.set_auto_page_break(True, _BOTTOM)
+        for style, name in (("", "Regular"), ("B", "Bold")):
+            self.add_font("sans", style, _FONTS / f"NotoSansSC-{name}.woff")
+        self.set_title(self.clean(title))
+        self.set_subject(subject)
+        self.set_creator(CREATOR)
+        self.set_keywords(keywords)
+        self.set_lang(language)
+        self.set_creation_date(when)
+        self.viewer_preferences = ViewerPreferences(display_doc_title=True)
+
+    def say(self, key: str, **values: object) -> str:
+        """Return the sentence of `key` in the document's language."""
+        return say(self.language, key, **values)
+
+    def write_pdf(self) -> bytes:
+        return bytes(self.output())
+
+    def clean(self, text: str) -> str:
+        """Replace characters that the font lacks and remove invisible ones, so that any file name can be printed."""
+        known, kept = self._characters(""), []
+        for character in unicodedata.normalize("NFC", text):
+            if ord(character) in known:
+                kept.append(character)
+            elif character.isspace() or unicodedata.category(character) == "Cc":
+                kept.append(" ")
+            elif unicodedata.category(character) not in ("Cf", "Mn", "Me") and not 0x1F3FB <= ord(character) <= 0x1F3FF:
+                kept.append(_REPLACEMENT)
+        return "".join(kept)
+
+    def paragraph(
+        self,
+        text: str,
+        size: float = BODY,
+        *,
+        colour: Colour = INK,
+        bold: bool = False,
+        width: float = 0,
+        align: Literal["L", "R"] = "L",
+    ) -> None:
+        """Write `text` at the current position and go to the next line; it wraps at `width`, 0 for the right margin."""
+        text = self.clean(text)
+        self._use_font(text, size, bold)
+        self.set_text_color(*colour)
+        self.multi_cell(
+            width, size * 0.51, text, align=align, wrapmode=self._wrapping, new_x=XPos.LEFT, new_y=YPos.NEXT
+        )
+
+    def heading(self, text: str) -> None:
+        """Write a section heading with a line below it."""
+        self.ln(4)
+        self.paragraph(text, HEADING, bold=True)
+        self.set_draw_color(*_RULE)
+        self.set_line_width(0.15)
+        self.line(self.l_margin, self.y + 0.6, self.w - self.r_margin, self.y + 0.6)
+        self.ln(1.6)
+
+    def rows(
+        self,
+        rows: Iterable[Sequence[str]],
+        widths: Sequence[float],
+        *,
+        headings: bool = False,
+        align: Sequence[Literal["LEFT", "RIGHT"]] | None = None,
+    ) -> None:
+        """Write a table that continues on as many pages as it needs; `widths` are relative.
+
+        With `headings` the first row is repeated on each page; otherwise the first column holds labels. The last cell
+        of a short row spans the rest of it.
+        """
+        self._use_font("", BODY, False)
+        self.set_text_color(*INK)
+        self.set_draw_color(*_RULE)
+        self.set_line_width(0.15)
+        with self.table(
+            align="LEFT",
+            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            col_widths=tuple(widths),
+            first_row_as_headings=headings,
+            headings_style=FontFace(color=GREY),
+            line_height=BODY * 0.51,
+            padding=(0.9, 1.5, 0.9, 0),
+            text_align=tuple(align or ["LEFT"] * len(widths)),
+            wrapmode=self._wrapping,
+        ) as table:
+            for number, cells in enumerate(rows):
+                row = table.row()
+                for column, text in enumerate(cells):
+                    is_label = not number if headings else not column
+                    span = len(widths) - column if column == len(cells) - 1 else 1
+                    row.cell(
+                        "\n".join(map(self.clean, text.split("\n"))),
+                        colspan=span,
+                        style=FontFace(color=GREY) if is_label else None,
+                    )
+
+    def picture(self, pixels: np.ndarray, icc: bytes | None, x: float, y: float, width: float, alt_text: str) -> float:
+        """Draw uint8 RGB or RGBA [h, w, C] with the ICC profile `icc` as JPEG, `width` wide; return the y below it."""
+        image = srgb_image(pixels, icc)
+        factor = -(-_MIN_IMAGE_SIDE // min(image.size))
+        if factor > 1 and max(image.size) * factor <= 4 * _MIN_IMAGE_SIDE:  # viewers blur very small images
+            image = image.resize((image.width * factor, image.height * factor), 0)
+        content = io.BytesIO()
+        image.save(content, "JPEG", quality=_QUALITY, subsampling=0)
+        height = width * pixels.shape[0] / pixels.shape[1]
+        self.image(content, x, y, width, height, alt_text=self.clean(alt_text))
+        self.set_draw_color(*_RULE)
+        self.set_line_width(0.15)
+        self.rect(x, y, width, height)
+        return y + height
+
+    def footer(self) -> None:
+        """Write the footer; fpdf2 calls this at the end of every page."""
+        self.set_y(-12)
+        number = self.say("report_page", number=self.page_no(), pages="{nb}")
+        self.paragraph(number, NOTE, colour=GREY, align="R")
+        self.set_y(-12)
+        text = self.clean(self._footer_text)
+        self._use_font(text, NOTE, False)
+        while len(text) > 1 and self.get_string_width(text) > 0.7 * self.epw:
+            text = text[: len(text) * 9 // 10].rstrip("…") + "…"
+        self.paragraph(text, NOTE, colour=GREY)
+
+    @property
+    def _wrapping(self) -> WrapMode:
+        return WrapMode.CHAR if self.language == "zh-CN" else WrapMode.WORD
+
+    def _characters(self, style: str) -> Iterable[int]:
+        return self.fonts[f"sans{style}"].cmap  # type: ignore[union-attr]
+
+    def _use_font(self, text: str, size: float, bold: bool) -> None:
+        # The bold font holds only the report's own words; file names that it lacks are written in the regular one.
+        bold = bold and all(ord(character) in self._characters("B") for character in text)
+        self.set_font("sans", "B" if bold else "", size)
+
+
+def format_date(language: str, when: datetime) -> str:
+    """Return day and minute of `when`, in its own time zone, as the language writes them."""
+    month = say(language, f"report_month_{when.month}")
+    return say(language, "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")
