@@ -157,17 +157,17 @@ def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., R
     from .batch import Running
 
     if options.ray is None:
-        for name in ("ray_workers", "ray_cores", "slabs"):
+        for name in ("ray_workers", "ray_cores"):
             if getattr(options, name) is not None:
                 raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
         yield Running
         return
-    from .cluster import Staffing, reach
-    from .cluster_batch import Spread
+    from .cluster import ClusterBatch, connect
 
-    wanted = Staffing(options.device, options.precision, options.ray_workers, options.ray_cores, options.slabs)
-    with reach(options.ray) as ray:
-        yield partial(Spread, ray=ray, wanted=wanted, told=reporter.warn)
+    workers = {"device": options.device, "precision": options.precision}
+    workers |= {"workers": options.ray_workers, "cores": options.ray_cores}
+    with connect(options.ray) as ray:
+        yield partial(ClusterBatch, ray=ray, warn=reporter.warn, **workers)
 
 
 def _planned(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:

@@ -1,6 +1,7 @@
-"""Workers on the machines of a Ray cluster: paths travel, pixels do not, and all see the same folders.
+"""A batch over the workers of a Ray cluster. File paths are sent to the workers, pixels are not.
 
-For each that dies another one comes. Ray is imported when it is asked for.
+Each worker is a Ray actor with an `Enhancer` of its own. When a worker's process dies, another worker processes its
+file. Ray is imported only when a cluster is used.
 """
 
 from __future__ import annotations
@@ -13,96 +14,82 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .batch import Batch, Item, Running
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
-from .files import part_of, place_whole
-from .inference.network_output import Slab
+from .files import part_of, place_whole, sweep
 from .settings import Settings
 
 log = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
-_MOST_CORES = 8
-"""Of one worker, where nothing else is asked for: beyond these a second picture gains more than a faster first one."""
-LOOK_SECONDS = 0.5
+_MAX_CORES = 8
+"""Cores of one worker by default: with more cores, a second file gains more than a faster first one."""
 _CONNECT_SECONDS = 5.0
+_POLL_SECONDS = 0.5
 _STOP_SECONDS = 4.0
-"""How long a worker may take to put its file down; less than what the command line gives to the end."""
-ALONE_SECONDS = 20.0
-MOST_DEATHS = 3
-"""So many workers that die of one file, or of one slab, are its doing."""
+"""How long workers can take to cancel; less than the command line's own limit."""
+_MAX_ATTEMPTS = 3
+"""Workers that can die while they process the same file."""
+_WARN_SECONDS = 20.0
 _STORE_BYTES = 80 << 20
-"""What a local Ray keeps in memory for what travels: the least that it takes."""
+"""Size of the object store of a local Ray, the smallest that Ray accepts."""
 
 
 @dataclass(frozen=True)
-class Staffing:
-    """What is asked of the cluster: so many workers at most (None: as many as fit), and the cores of each.
-
-    `slabs` is how many every picture is cut into; None where that is decided by its height and the number of workers.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    workers: int | None = None
-    cores: int | None = None
-    slabs: int | None = None
-
-    def __post_init__(self) -> None:
-        asked = {"--ray-workers": self.workers, "--ray-cores": self.cores, "--slabs": self.slabs}
-        for name, value in asked.items():
-            if value is not None and value < 1:
-                raise SettingsError("cluster_number", name=name, value=value)
-
-
-@dataclass(frozen=True)
-class Crew:
-    """How many workers there are to be, and the cores and graphics cards of each."""
+class WorkerPlan:
+    """The number of workers, and the cores and GPUs of each."""
 
     count: int
     cores: int
-    cards: int
+    gpus: int
 
     @classmethod
-    def on(cls, machines: Sequence[Mapping[str, float]], wanted: Staffing, files: int | None = None) -> Crew:
-        """A worker for each card where there are cards, else for each group of cores; no more than `files`.
+    def for_nodes(
+        cls,
+        nodes: Sequence[Mapping[str, float]],
+        device: str = "auto",
+        workers: int | None = None,
+        cores: int | None = None,
+    ) -> WorkerPlan:
+        """Return one worker for each GPU, or without GPUs for each group of cores.
 
-        Raises EnhanceError.
+        `nodes` are the resources of the machines as Ray names them; `workers` is the largest number of workers and
+        `cores` the cores of each. Raises EnhanceError if no machine has enough cores.
         """
-        cores = [int(machine.get("CPU", 0)) for machine in machines]
-        cards = [int(machine.get("GPU", 0)) for machine in machines]
-        on_cards = any(cards) and wanted.device != "cpu"
-        if on_cards:
-            each = wanted.cores or 1
-            room = sum(min(card, own // each) for own, card in zip(cores, cards, strict=True))
+        node_cores = [int(node.get("CPU", 0)) for node in nodes]
+        node_gpus = [int(node.get("GPU", 0)) for node in nodes]
+        if any(node_gpus) and device != "cpu":
+            each, gpus = cores or 1, 1
+            room = sum(min(gpu, core // each) for core, gpu in zip(node_cores, node_gpus, strict=True))
         else:
-            shared = max(1, sum(cores) // wanted.workers) if wanted.workers else _MOST_CORES
-            each = wanted.cores or min([_MOST_CORES, shared, *filter(None, cores)])
-            room = sum(own // each for own in cores)
+            share = max(1, sum(node_cores) // workers) if workers else _MAX_CORES
+            each, gpus = cores or min([_MAX_CORES, share, *filter(None, node_cores)]), 0
+            room = sum(core // each for core in node_cores)
         if not room:
-            raise EnhanceError("cluster_no_room", cores=each, most=max(cores, default=0))
-        return cls(min(room, wanted.workers or room, files or room), each, int(on_cards))
+            raise EnhanceError("cluster_no_room", cores=each, most=max(node_cores, default=0))
+        return cls(min(room, workers or room), each, gpus)
 
 
 @contextmanager
-def reach(address: str) -> Iterator[Any]:
-    """Ray, connected to the cluster at `address` (host:port, or auto), or to one of this machine alone: local.
+def connect(address: str) -> Iterator[Any]:
+    """Connect to the Ray cluster at `address` (host:port or auto), or start one on this machine: local. Yields `ray`.
 
-    Raises SettingsError where Ray is not installed or that is no address, EnhanceError where nothing answers there. As
-    long as it lasts, `sys.stdout` leads nowhere.
+    Ray's own output to `sys.stdout` is discarded meanwhile. Raises SettingsError if Ray is not installed or the address
+    is malformed, EnhanceError if no cluster answers.
     """
-    found = _ADDRESS.fullmatch(address)
-    if not found and address not in ("auto", "local"):
+    host = _ADDRESS.fullmatch(address)
+    if not host and address not in ("auto", "local"):
         raise SettingsError("cluster_address", value=address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of its use; read by the import
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
     try:
         import ray
         from ray.exceptions import RayError
@@ -113,213 +100,214 @@ def reach(address: str) -> Iterator[Any]:
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
-        if found:
-            socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECT_SECONDS).close()
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # where Ray tells of workers that died
+        if host:
+            socket.create_connection((host[1].strip("[]"), int(host[2])), _CONNECT_SECONDS).close()
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             ray.init(**options)
-            _take_back(handlers)
+            _restore(handlers)
             yield ray
     except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
         if ray.is_initialized():
             raise
-        raise EnhanceError("cluster_unreached", address=address, reason=_reason(error)) from error
+        raise EnhanceError("cluster_unreached", address=address, reason=str(error).split("\n")[0]) from error
     finally:
         ray.shutdown()
-        _take_back(handlers)
+        _restore(handlers)
 
 
-def _take_back(handlers: Mapping[signal.Signals, Any]) -> None:
-    """Ray ends a process in its own way; here a signal ends it in order."""
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    """Set the signal handlers again that Ray replaces."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-class Maker:
-    """What runs in a worker: one `Enhancer`, which makes files that it is told the paths of."""
+class ClusterWorker:
+    """The actor: an `Enhancer` that processes one file at a time."""
 
-    def __init__(self, wanted: Staffing, data: Path, environment: Mapping[str, str]):
+    def __init__(self, device: str, precision: str, data: Path, environment: Mapping[str, str]):
         for name, value in environment.items():
             os.environ.setdefault(name, value)
-        self._enhancer = Enhancer(wanted.device, wanted.precision, data=data)
+        self._enhancer = Enhancer(device, precision, data=data)
         self._stop = threading.Event()
-        self._share = 0.0
 
-    def look(self, proof: Path, secret: str, folders: Iterable[Path]) -> EnhanceError | str:
-        """The machine's name, or why it can make nothing: its device, or a folder that is not the sender's."""
-        machine = socket.gethostname()
+    def check(self, probe: Path, secret: str, folders: Sequence[Path]) -> EnhanceError | None:
+        """Return why this worker cannot be used: its device, or a folder that it does not share with the sender."""
         try:
             self._enhancer.check()
-            unseen = [folder for folder in folders if not folder.is_dir()]
-            if not unseen and proof.read_text("utf-8") == secret:
-                return machine
+            missing = next((folder for folder in folders if not folder.is_dir()), None)
+            if missing is None and probe.read_text("utf-8") == secret:
+                return None
         except EnhanceError as error:
             return error
         except (OSError, ValueError):
-            unseen = []
-        return EnhanceError("cluster_unseen", machine=machine, folder=[*unseen, proof.parent][0])
+            missing = None
+        return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=missing or probe.parent)
 
-    def make(self, item: Item, settings: Settings, options: Mapping[str, Any]) -> Item:
-        """The file as it came out."""
-        running = Running(self._enhancer, settings, Batch((item,)), self._stop, self._watch, **options)
-        return running.run().items[0]
-
-    def make_slab(self, slab: Slab) -> EnhanceError | Slab:
-        """The slab, whose output now lies where it says, or why there is none."""
-
-        def progress(done: int, total: int, left: float | None) -> None:
-            self._share = done / total
-
-        self._share = 0.0
-        try:
-            slab.make(self._enhancer.engine.stream, progress, self._stop)
-        except EnhanceError as error:
-            return error
-        return slab
-
-    def share(self) -> float:
-        """How much of what is at work is done, 0..1."""
-        return self._share
+    def run(self, item: Item, settings: Settings, options: Mapping[str, Any]) -> Item:
+        """Process one file and return it with its result or its error."""
+        return Running(self._enhancer, settings, Batch((item,)), self._stop, **options).run().items[0]
 
     def stop(self) -> None:
         self._stop.set()
 
-    def _watch(self, batch: Batch) -> None:
-        self._share = batch.share_of_file
-
-
-class WorkerLost(Exception):
-    """The worker is no more, or cannot be reached; what it was making is not made."""
-
-
-class Worker:
-    """A `Maker` on some machine of the cluster, as this process sees it. What it is asked raises WorkerLost."""
-
-    def __init__(self, ray: Any, crew: Crew, wanted: Staffing, data: Path):
-        self._ray = ray
-        environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
-        kind = ray.remote(num_cpus=crew.cores, num_gpus=crew.cards, max_concurrency=4, max_restarts=0)(Maker)
-        self._actor = kind.remote(wanted, data, environment)
-
-    def ask(self, what: str, *values: Any, meanwhile: Callable[[], bool]) -> Any:
-        """The answer, or None as soon as `meanwhile`, which is asked again and again, no longer wants it."""
-        try:
-            answer = getattr(self._actor, what).remote(*values)
-            while not self._ray.wait([answer], timeout=LOOK_SECONDS)[0]:
-                if not meanwhile():
-                    return None
-            return self._ray.get(answer)
-        except self._ray.exceptions.RayActorError as error:
-            raise WorkerLost(_reason(error)) from error
-
-    def make(self, what: str, *values: Any, told: Callable[[float], object], stop: threading.Event) -> Any:
-        """What came out; None where it was stopped and did not end in time. `told` hears how much is done."""
-        until: list[float] = []
-
-        def look() -> bool:
-            if stop.is_set() and not until:
-                until.append(time.monotonic() + _STOP_SECONDS)
-                self._actor.stop.remote()
-            with suppress(self._ray.exceptions.RayError):
-                told(self._ray.get(self._actor.share.remote(), timeout=LOOK_SECONDS))
-            return not until or time.monotonic() < until[0]
-
-        return self.ask(what, *values, meanwhile=look)
-
-    def dismiss(self) -> None:
-        """End it, whatever it does, so that others can have its place."""
-        self._ray.kill(self._actor)
-
 
 @dataclass
-class Shift:
-    """Workers on their way through what there is to do; another one comes for each that dies.
+class ClusterBatch(Running):
+    """A batch that the workers of a cluster process, several files at once.
 
-    `waits` says whether there is anything left to begin. `work` has a worker do the next thing, and is False where
-    there is none; it raises WorkerLost. Workers must see the `folders`, and `shared` as the folder that this process
-    sees. `told` hears, once, of each that cannot work while others can, and that there is none.
+    This process names and claims the results as in a plain run. `warn` is called with the reason for each worker that
+    cannot be used while others can.
     """
 
-    ray: Any
-    crew: Crew
-    wanted: Staffing
-    data: Path
-    folders: Sequence[Path]
-    shared: Path
-    waits: Callable[[], bool]
-    work: Callable[[Worker], bool]
-    told: Callable[[EnhanceError], object]
+    ray: Any = None
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    cores: int | None = None
+    warn: Callable[[EnhanceError], object] = lambda error: None
 
     def __post_init__(self) -> None:
-        self.unfit: list[EnhanceError] = []
-        self._said: set[str] = set()
-        self._lock = threading.Lock()
-        self._working = 0
+        super().__post_init__()
+        for name, value in {"--ray-workers": self.workers, "--ray-cores": self.cores}.items():
+            if value is not None and value < 1:
+                raise SettingsError("cluster_number", name=name, value=value)
 
-    @contextmanager
-    def begun(self) -> Iterator[list[Future[None]]]:
-        """The workers at work, each until nothing is left to begin; they are waited for."""
-        with self._proof(), ThreadPoolExecutor(self.crew.count) as threads:
-            yield [threads.submit(self._serve) for _ in range(self.crew.count)]
+    def _work(self) -> None:
+        waiting = [item for item in self.batch.items if item.state == "waiting"]
+        unusable: list[EnhanceError] = []
+        if waiting:
+            folders = sorted({item.source.absolute().parent for item in waiting})
+            with _probe(self._output_folder(waiting[0])) as (probe, secret):
+                try:
+                    unusable = self._process(self._workers(len(waiting)), (probe, secret, folders))
+                finally:
+                    for folder in {item.output.parent for item in self.batch.items if item.output}:
+                        sweep(folder)  # partial files of killed workers
+        if not self.stop.is_set() and unusable and any(item.state == "waiting" for item in self.batch.items):
+            raise unusable[0]
+        self._next()
+        for error in unusable:
+            self.warn(error)
 
-    def report(self) -> None:
-        """Tell of what hinders, which has not been told yet."""
-        alone = [] if self._working or not self.waits() else [EnhanceError("cluster_waiting")]
-        for error in alone or self.unfit:
-            if str(error) not in self._said:
-                self._said.add(str(error))
-                self.told(error)
+    def _workers(self, files: int) -> list[Callable[[], Any]]:
+        """Return a function that starts a worker for each one that fits."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        plan = WorkerPlan.for_nodes(nodes, self.device, self.workers, self.cores)
+        environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
+        # two calls at once: a file, and stop
+        actor = self.ray.remote(num_cpus=plan.cores, num_gpus=plan.gpus, max_concurrency=2)(ClusterWorker)
+        start = partial(actor.remote, self.device, self.precision, self.enhancer.tasks.folder, environment)
+        return [start] * min(plan.count, files)
 
-    @contextmanager
-    def _proof(self) -> Iterator[None]:
-        """A file by which a worker knows that a folder is the same as here."""
-        self._secret, self._seen_by = secrets.token_hex(16), part_of(self.shared / "proof")
-        place_whole(self._seen_by, lambda temporary: temporary.write_text(self._secret, "utf-8"))
+    def _process(self, starts: Sequence[Callable[[], Any]], check: tuple[Any, ...]) -> list[EnhanceError]:
+        """Give every usable worker one file after another; return why the others cannot be used.
+
+        `check` holds the arguments of the first call of each worker, `ClusterWorker.check`.
+        """
+        unusable: list[EnhanceError] = []
+        deaths: Counter[str] = Counter()
+        tasks: dict[Any, tuple[Any, int | None]] = {}  # a running task -> its worker, and the place of its file
+        warning = time.monotonic() + _WARN_SECONDS
+
+        def begin() -> None:
+            worker = starts[0]()
+            tasks[worker.check.remote(*check)] = worker, None
+
         try:
-            yield
+            for _ in starts:
+                begin()
+            while tasks and not self.stop.is_set():
+                finished, _ = self.ray.wait(list(tasks), timeout=_POLL_SECONDS)
+                for task in finished:
+                    worker, place = tasks.pop(task)
+                    warning = float("inf")
+                    try:
+                        answer = self._result(task)
+                    except self.ray.exceptions.RayActorError as error:
+                        if place is None:
+                            unusable.append(EnhanceError("cluster_no_start", reason=str(error).split("\n")[0]))
+                        else:
+                            self._retry(place, deaths)
+                            begin()
+                        continue
+                    if place is not None:
+                        self._finish(place, answer)
+                    elif isinstance(answer, EnhanceError):
+                        unusable.append(answer)
+                        continue
+                    if (place := self._next()) is not None:
+                        tasks[self._submit(worker, place)] = worker, place
+                if time.monotonic() > warning:
+                    warning = float("inf")
+                    self.warn(EnhanceError("cluster_waiting"))
         finally:
-            with suppress(OSError):
-                self._seen_by.unlink(missing_ok=True)
+            self._cancel(tasks)
+        return unusable
 
-    def _serve(self) -> None:
-        """Keep one worker busy, and another one when it dies."""
-        while worker := self._engaged():
-            try:
-                while self.work(worker):
-                    pass
-                return
-            except WorkerLost:
-                continue
-            finally:
-                self._count(-1)
-                worker.dismiss()
+    def _cancel(self, tasks: Mapping[Any, tuple[Any, int | None]]) -> None:
+        """Cancel what is still running and wait a short time for the workers."""
+        if not tasks:
+            return
+        self.stop.set()
+        for worker, _ in tasks.values():
+            worker.stop.remote()
+        finished, _ = self.ray.wait(list(tasks), num_returns=len(tasks), timeout=_STOP_SECONDS)
+        for task, (_, place) in tasks.items():
+            if place is not None:
+                cancelled = replace(self.batch.items[place], state="cancelled")
+                with suppress(self.ray.exceptions.RayActorError):
+                    cancelled = self._result(task) if task in finished else cancelled
+                self._finish(place, cancelled)
 
-    def _count(self, workers: int) -> None:
-        with self._lock:
-            self._working += workers
+    def _result(self, task: Any) -> Any:
+        """Return what a task returned. Raises RayActorError if its worker died."""
+        try:
+            return self.ray.get(task)
+        except self.ray.exceptions.RayActorError:
+            raise
+        except Exception:
+            log.exception("A worker failed")
+            return EnhanceError("unexpected")
 
-    def _engaged(self) -> Worker | None:
-        """A worker that is ready; None where none can work here, or nothing waits any more."""
-        answer = None
-        for _ in range(MOST_DEATHS):  # at its start one may be killed for want of memory that is there again later
-            worker = Worker(self.ray, self.crew, self.wanted, self.data)
-            try:
-                answer = worker.ask("look", self._seen_by, self._secret, self.folders, meanwhile=self.waits)
-            except (WorkerLost, self.ray.exceptions.RayError) as lost:
-                worker.dismiss()
-                answer = EnhanceError("cluster_no_start", reason=_reason(lost))
-                continue
-            if isinstance(answer, str):
-                self._count(1)
-                return worker
-            worker.dismiss()
-            break
-        if answer is not None:
-            self.unfit.append(answer)
-        return None
+    def _retry(self, place: int, deaths: Counter[str]) -> None:
+        """Let another worker process a file whose worker died, up to a number of times."""
+        item = self.batch.items[place]
+        deaths[item.key] += 1
+        if deaths[item.key] < _MAX_ATTEMPTS:
+            self._put(place, replace(item, state="waiting"))
+            self.warn(EnhanceError("cluster_lost", name=item.name))
+        else:
+            self._finish(place, EnhanceError("cluster_died", count=_MAX_ATTEMPTS))
+
+    def _submit(self, worker: Any, place: int) -> Any:
+        item = self.batch.items[place]
+        output = item.output.absolute() if item.output else None
+        sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
+        limits = {"max_pixels": self._pixels, "max_bytes": self._bytes}
+        return worker.run.remote(sent, self.settings, {**limits, "report": self.report, "encoding": self.encoding})
+
+    def _finish(self, place: int, made: Item | EnhanceError) -> None:
+        item = self.batch.items[place]
+        if isinstance(made, EnhanceError):
+            self._end(place, replace(item, state="failed", error=made))
+            return
+        if made.info and item.output:
+            made.info["output"]["path"] = str(item.output)
+        self._end(place, replace(made, source=item.source, output=item.output))
+
+    def _output_folder(self, first: Item) -> Path:
+        folder = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
+        return (first.output.parent if first.output else folder).absolute()
 
 
-def _reason(error: BaseException) -> str:
-    """The line that tells it: the last of a trace that came from a worker, else the first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[-1 if "ray::" in lines[0] else 0]
+@contextmanager
+def _probe(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Write a file with a secret by which a worker recognises the shared folder; yields its path and the secret."""
+    path, secret = part_of(folder / "probe"), secrets.token_hex(16)
+    place_whole(path, lambda temporary: temporary.write_text(secret, "utf-8"))
+    try:
+        yield path, secret
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -260,14 +260,12 @@ def _add_cluster(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="let the workers of a Ray cluster make the files: host:port of its head, auto for this machine's own, "
-        "or local for one of this machine alone; all machines see the folders at the same paths",
+        help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
+        "local to start one on this machine; every machine needs the folders at the same paths",
     )
     numbers = {
-        "ray-workers": "how many at most (default: as many as there is room)",
-        "ray-cores": "of each worker (default: 1 beside a graphics card, else at most 8)",
-        "slabs": "into how many parts --ray cuts each picture, for as many workers at once (default: 1 of many or "
-        "small pictures, else as many as pay)",
+        "ray-workers": "maximum number of workers (default: as many as fit)",
+        "ray-cores": "CPU cores of each worker (default: 1 with a GPU, otherwise up to 8)",
     }
     for name, words in numbers.items():
         run.add_argument(f"--{name}", type=int, metavar="N", help=words)

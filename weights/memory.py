@@ -12,8 +12,8 @@ Cut = tuple[int, int, int, int]
 """Of a part of a picture the `first` and `last` of its own rows, the `top` and `bottom` of those that count for it."""
 
 _FLOAT32 = 4
-_LEAST_SLAB = 2
-"""So many times as high as a network sees is a slab at least: what is made twice is then at most as much again."""
+_LEAST_PART = 2
+"""Height of the smallest part, in receptive radii: at most as many rows are computed twice as once."""
 
 
 def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int = 1) -> int:
@@ -46,11 +46,6 @@ def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
     return [(first, last, max(0, first - sight), min(rows, last + sight)) for first, last in pairwise(ends)]
 
 
-def most_slabs(graph: Graph, rows: int, workers: int) -> int:
-    """Into how many slabs a picture of so many rows is cut for so many workers: where each pays, 1 at least."""
-    return max(1, min(workers, rows // (_LEAST_SLAB * graph.sight)))
-
-
 def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
     """As few parts as have room when they are streamed along the cuts; none where the whole has, or where it is no use.
 
@@ -59,7 +54,7 @@ def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], i
     if bytes_of(across) <= room:
         return []
     cuts: list[Cut] = []
-    for count in range(1, most_slabs(graph, rows, rows) + 1):
+    for count in range(1, max(1, rows // (_LEAST_PART * graph.sight)) + 1):
         cuts = cut(rows, count, graph)
         if bytes_of(tallest(cuts)) <= room:
             break

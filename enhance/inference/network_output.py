@@ -4,9 +4,8 @@ Strips arrive along the longer side, rows are read from top to bottom: for a lan
 strip is stored as one block, so that reading rows takes one contiguous piece of each block. A kept file is the blocks
 one after another, a JSON line that says where they start, and the length of that line.
 
-Several workers make the output of one large picture slab by slab, each from as many rows more than its own as the
-network sees. So every row is made from all that counts for it, and the slabs join without a seam. A picture whose rows
-are too long for memory is cut in the same way, and each part streamed along the cuts, so that its rows are short.
+An image whose rows are too long for memory is cut across its longer side. Each part is read with as many extra rows as
+the network's receptive field needs, so the parts join without a seam.
 """
 
 from __future__ import annotations
@@ -16,23 +15,18 @@ import os
 import struct
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from weights.memory import Cut, cut, rows_seen
+from weights.memory import Cut, rows_seen
 
 from ..errors import StorageError
-from ..files import PartFile, check_room, explained, part_of
-from ..settings import Recipe
-from . import known_graph
-
-if TYPE_CHECKING:
-    from .turns import Progress
+from ..files import PartFile, check_room, explained
 
 Strips = Generator[np.ndarray, None, None]
 Told = Callable[[float], object]
@@ -225,86 +219,6 @@ class NetworkOutput:
         except OSError as error:  # also where rows that still wait in the buffer find no room
             raise explained(self._place, error) from error
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
-
-
-@dataclass(frozen=True)
-class Slab:
-    """A part of a picture: the network's output of its rows [first, last), from the rows [top, bottom) that count.
-
-    Rows are those along which the strips of the whole arrive: columns, where `columns` says so. The `picture` is a kept
-    file of them, and so will be the `output`.
-    """
-
-    first: int
-    last: int
-    top: int
-    bottom: int
-    columns: bool
-    picture: Path
-    output: Path
-    recipe: Recipe
-    tile: int
-
-    @property
-    def height(self) -> int:
-        return self.last - self.first
-
-    def make(
-        self,
-        stream: Callable[..., Strips],
-        progress: Progress | None = None,
-        stop: threading.Event | None = None,
-    ) -> None:
-        """Write the output's file by an engine's `stream`, whose arguments and errors are those; also StorageError."""
-        scale = known_graph(self.recipe.model).scale
-        begin, end, made = scale * (self.first - self.top), scale * (self.last - self.top), 0
-        with NetworkOutput.open(self.picture) as picture:
-            rgb = _turned(picture.rows(self.top, self.bottom), self.columns)
-            shape = OutputShape(scale * self.height, scale * picture.width, picture.shape.dtype, columns=False)
-        way = {"columns": self.columns, "folder": self.output.parent}
-        strips = stream(rgb, self.recipe, tile=self.tile, progress=progress, stop=stop, **way)
-        with closing(strips), NetworkOutput.create(shape, path=self.output) as output:
-            for strip in strips:
-                rows = _turned(strip, self.columns)
-                own = rows[max(begin - made, 0) : max(end - made, 0)]
-                made += len(rows)
-                if len(own):
-                    output.add(own)
-                if made >= end:
-                    break
-            output.keep()
-
-    def strips(self) -> Iterator[np.ndarray]:
-        """The output, once it is made, as `Engine.stream` gives it of the whole; its file is gone after the last."""
-        with NetworkOutput.open(self.output) as output:
-            for first, last in _blocks(output.shape):
-                yield _turned(output.rows(first, last), self.columns)
-        self.output.unlink(missing_ok=True)
-
-
-@contextmanager
-def laid_out(rgb: np.ndarray, folder: Path, recipe: Recipe, tile: int, count: int) -> Iterator[list[Slab]]:
-    """The picture's `count` slabs (fewer of one of few rows), whose files lie in the folder as long as this lasts.
-
-    Raises StorageError.
-    """
-    columns = streams_columns(*rgb.shape[:2])
-    rows = _turned(rgb, columns)
-    shape = OutputShape(len(rows), rows.shape[1], rows.dtype.name, columns=False)
-    picture = part_of(folder / "picture")
-    slabs = [
-        Slab(first, last, top, bottom, columns, picture, part_of(folder / "slab"), recipe, tile)
-        for first, last, top, bottom in cut(len(rows), count, known_graph(recipe.model))
-    ]
-    try:
-        with NetworkOutput.create(shape, path=picture) as file:
-            for first, last in _blocks(shape):
-                file.add(rows[first:last])
-            file.keep()
-        yield slabs
-    finally:
-        for path in (picture, *(slab.output for slab in slabs)):
-            path.unlink(missing_ok=True)
 
 
 def made_in_parts(

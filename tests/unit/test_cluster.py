@@ -12,31 +12,26 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import torch
-from PIL import Image
 
-from enhance import EnhanceError, Enhancer, Settings
+from enhance import EnhanceError
 from enhance.__main__ import main
-from enhance.batch import Item, plan
-from enhance.cluster import Crew, Maker, Staffing
-from enhance.cluster_batch import Spread
+from enhance.cluster import ClusterWorker, WorkerPlan
 
 from ..api.test_endpoints import wait_until
 from .test_folders import FAST, picture, results
 
 ROOT = Path(__file__).parents[2]
-MACHINES = [{"CPU": 32.0, "GPU": 2.0}, {"CPU": 12.0}, {}]
+NODES = [{"CPU": 32.0, "GPU": 2.0}, {"CPU": 12.0}, {}]
 
 
 @pytest.fixture(scope="module")
 def with_ray() -> Iterator[None]:
-    """Ray, with a word of its own for who may use the cluster."""
+    """Ray, with an access token for the cluster."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_AUTH_MODE", "token")
         environment.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -152,71 +147,20 @@ def one_killed(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(60, 200), (200, 60)], ids=["landscape", "portrait"])
-def test_the_slabs_of_one_picture_join_into_the_file_of_a_plain_run_also_when_a_worker_is_killed(
-    cluster, tmp_path, capsys, size
-):
-    file, output = picture(tmp_path / "in" / "a.png", 1, 200), tmp_path / "out"
-    Image.open(file).resize(size).save(file)
-
-    with one_killed(output):
-        status = main(["run", str(file.parent), "-o", str(output), "--slabs=3", *spread(cluster)])
-
-    told = capsys.readouterr()
-    assert (status, [one["status"] for one in lines(told.out)]) == (0, ["done"])
-    assert "of 3 is gone; another one makes it" in told.err
-    assert main(["run", str(file), "-o", str(tmp_path / "plain" / "a.png"), *FAST]) == 0
-    assert contents(output) == contents(tmp_path / "plain")
-
-
-@pytest.mark.parametrize(
-    ("sizes", "wanted", "cut"),
-    [
-        ([(400, 40)], Staffing("cpu", workers=2), True),
-        ([(40, 400)], Staffing("cpu", workers=2), True),
-        ([(40, 40)], Staffing("cpu", workers=2), False),
-        ([(400, 40)], Staffing("cpu", workers=1), False),
-        ([(400, 40)], Staffing("cpu", workers=2, slabs=1), False),
-        ([(40, 40)], Staffing("cpu", workers=2, slabs=2), True),
-        ([(400, 40)] * 2, Staffing("cpu", workers=4), True),
-        ([(400, 40)] * 3, Staffing("cpu", workers=4), False),
-        ([(400, 40), (40, 40)], Staffing("cpu", workers=4), False),
-    ],
-)
-def test_pictures_are_cut_where_that_is_sooner_than_a_worker_for_each(tmp_path, sizes, wanted, cut):
-    items = [Item(Path(f"{place}.png"), Path(f"{place}.png"), size=size) for place, size in enumerate(sizes)]
-    spread = Spread(Enhancer("cpu", data=tmp_path), Settings.from_preset("anime-fast"), plan(items), wanted=wanted)
-    assert spread._cuts(items, MACHINES) == cut
-
-
-def test_where_only_the_workers_have_cards_no_picture_is_cut_unasked(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    items = [Item(Path("a.png"), Path("a.png"), size=(400, 40))]
-    spread = Spread(Enhancer("cpu", data=tmp_path), Settings.from_preset("anime-fast"), plan(items))
-    assert [spread._cuts(items, machines) for machines in (MACHINES, [{"CPU": 32.0}])] == [False, True]
-
-
-@pytest.mark.slow
-def test_a_stop_ends_all_workers_in_order_also_those_of_slabs(cluster, tmp_path):
-    folder, outputs = tmp_path / "in", {slabs: tmp_path / f"out-{slabs}" for slabs in (1, 3)}
+def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
+    folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 480)
+    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *spread(cluster)]
 
-    def program(slabs: int) -> list[str]:
-        way = [*spread(cluster), f"--slabs={slabs}"]
-        return [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(outputs[slabs]), *way]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        makers = stopped_while_it_writes(run, output)
+        said = run.communicate(timeout=60)[1].splitlines()[-1]
 
-    with ExitStack() as runs:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started = {slabs: runs.enter_context(subprocess.Popen(program(slabs), cwd=ROOT, **pipes)) for slabs in outputs}
-        makers = {slabs: stopped_while_it_writes(run, outputs[slabs]) for slabs, run in started.items()}
-        said = {slabs: run.communicate(timeout=60)[1].splitlines()[-1] for slabs, run in started.items()}
-
-    assert [run.returncode for run in started.values()] == [143] * 2
-    assert set(said.values()) == {"enhance: stopped; what was done is kept, nothing half-written is left."}
-    for slabs, output in outputs.items():
-        assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
-        wait_until(lambda left=makers[slabs]: not any(maker.is_running() for maker in left))
+    assert run.returncode == 143
+    assert said.startswith("enhance: stopped")
+    assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
+    wait_until(lambda: not any(maker.is_running() for maker in makers))
 
 
 def stopped_while_it_writes(run: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
@@ -238,49 +182,43 @@ def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_
 
 
 @pytest.mark.parametrize(
-    ("wanted", "crew"),
+    ("options", "plan"),
     [
-        (Staffing(), Crew(2, 1, 1)),
-        (Staffing(cores=16), Crew(2, 16, 1)),
-        (Staffing(device="cpu"), Crew(5, 8, 0)),
-        (Staffing(device="cpu", workers=2), Crew(2, 8, 0)),
-        (Staffing(device="cpu", cores=12), Crew(3, 12, 0)),
+        ({}, WorkerPlan(2, 1, 1)),
+        ({"cores": 16}, WorkerPlan(2, 16, 1)),
+        ({"device": "cpu"}, WorkerPlan(5, 8, 0)),
+        ({"device": "cpu", "workers": 2}, WorkerPlan(2, 8, 0)),
+        ({"device": "cpu", "cores": 12}, WorkerPlan(3, 12, 0)),
     ],
 )
-def test_there_is_a_worker_for_each_card_or_else_for_each_group_of_cores(wanted, crew):
-    assert Crew.on(MACHINES, wanted, files=100) == crew
-    assert Crew.on(MACHINES, wanted, files=1).count == 1
+def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(options, plan):
+    assert WorkerPlan.for_nodes(NODES, **options) == plan
 
 
-def test_cores_that_no_machine_has_are_one_sentence():
-    with pytest.raises(EnhanceError, match="the largest has 32: choose a smaller --ray-cores"):
-        Crew.on(MACHINES, Staffing(cores=33), files=1)
+def test_more_cores_than_any_machine_has_are_an_error():
+    with pytest.raises(EnhanceError, match="the largest has 32"):
+        WorkerPlan.for_nodes(NODES, cores=33)
 
 
 def test_two_workers_share_a_small_machine():
-    assert Crew.on([{"CPU": 2.0}], Staffing(workers=2), files=9) == Crew(2, 1, 0)
+    assert WorkerPlan.for_nodes([{"CPU": 2.0}], workers=2) == WorkerPlan(2, 1, 0)
 
 
-def test_a_worker_that_does_not_see_the_folders_says_which(tmp_path):
-    maker = Maker(Staffing("cpu", "fp32"), tmp_path / "data", {})
-    proof = tmp_path / "proof"
-    proof.write_text("another disk")
+def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):
+    worker = ClusterWorker("cpu", "fp32", tmp_path / "data", {})
+    probe = tmp_path / "probe"
+    probe.write_text("another disk")
 
-    unseen = maker.look(proof, "secret", [tmp_path, tmp_path / "in"])
-    other = maker.look(proof, "secret", [tmp_path])
-
-    assert isinstance(unseen, EnhanceError)
-    assert isinstance(other, EnhanceError)
-    assert f"does not see the folder {tmp_path / 'in'} as" in unseen.sentence()
-    assert f"does not see the folder {tmp_path} as" in other.sentence()
-    assert isinstance(maker.look(proof, "another disk", [tmp_path]), str)
+    assert f"does not share the folder {tmp_path / 'in'}." in str(worker.check(probe, "secret", [tmp_path / "in"]))
+    assert f"does not share the folder {tmp_path}." in str(worker.check(probe, "secret", [tmp_path]))
+    assert worker.check(probe, "another disk", [tmp_path]) is None
 
 
 @pytest.mark.parametrize(
     ("address", "status", "sentence"),
     [
-        ("nonsense", 2, "--ray takes local, auto, or the address"),
-        ("127.0.0.1:1", 1, "No Ray cluster answers at 127.0.0.1:1 ("),
+        ("nonsense", 2, "--ray needs local, auto or the address"),
+        ("127.0.0.1:1", 1, "Cannot connect to a Ray cluster at 127.0.0.1:1 ("),
     ],
 )
 def test_an_address_where_no_cluster_is_ends_with_a_sentence(with_ray, tmp_path, capsys, address, status, sentence):
@@ -297,12 +235,12 @@ def test_without_ray_there_is_a_sentence(tmp_path, capsys, monkeypatch):
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--slabs", "--ray-workers", "--ray-cores"])
+@pytest.mark.parametrize("option", ["--ray-workers", "--ray-cores"])
 def test_what_is_said_of_a_cluster_alone_is_refused(tmp_path, capsys, option):
     assert main(["run", str(picture(tmp_path / "a.png")), option, "2", *FAST]) == 2
-    assert f"{option} is for --ray: add --ray auto" in capsys.readouterr().err
+    assert f"{option} only works with --ray." in capsys.readouterr().err
 
 
 def test_ray_is_not_imported_unless_it_is_asked_for():
-    code = "import sys, enhance.__main__, enhance.batch, enhance.cluster_batch; print('ray' in sys.modules)"
+    code = "import sys, enhance.__main__, enhance.batch, enhance.cluster; print('ray' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
