@@ -21,8 +21,9 @@ from enhance.errors import PictureError
 from enhance.output.png import metadata_chunks
 from enhance.picture import CHOICES, inspect, read_picture
 from enhance.picture.chunks import SIGNATURE, make_chunk
+from enhance.picture.header import MAX_SIDE
 from tests.unit import told_photos
-from tests.unit.picture_files import exif_block, png, rgb_profile, saved, tiff
+from tests.unit.picture_files import exif_block, flat_png, png, rgb_profile, saved, tiff
 
 MOST_SECONDS = 25.0
 """What reading one of these may take: ten seconds for the header, ten and a half for so few pixels, and some."""
@@ -57,6 +58,8 @@ def originals() -> Mapping[str, bytes]:
         "lossless-webp": saved(photo, "WEBP", lossless=True),
         "lzw-tiff": saved(photo, "TIFF", compression="tiff_lzw"),
         "deflate-tiff": saved(clear, "TIFF", compression="tiff_adobe_deflate"),
+        "wide-png": flat_png(MAX_SIDE, 1),
+        "tall-png": flat_png(2, MAX_SIDE),
         "tiled-tiff": tiff(tile, 2, more_tags={322: 32, 323: 16, 324: 8, 325: tile.nbytes}),
         "deep-tiff": tiff(deep, 2),
         "bmp": saved(photo, "BMP"),
@@ -84,6 +87,7 @@ def what_becomes_of(path: Path) -> str:
     try:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
         picture = read_picture(path, max_pixels=_MOST_PIXELS)
+        _ = picture.noise, picture.softness
         told = picture.metadata.sized(4 * picture.width, 4 * picture.height)
         packed = [b"".join(metadata_chunks(told.kept(choice))) for choice in CHOICES]
     except PictureError as error:

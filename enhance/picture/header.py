@@ -47,6 +47,9 @@ from .xmp import joined_extension, plain_xmp
 
 logger = logging.getLogger(__name__)
 
+MAX_SIDE = 500_000
+"""The longest side of an input in pixels. OpenCV crashes on much wider rows: cv2.blur on float32 [1, 100_000_000]."""
+
 _STARTS = {
     b"\xff\xd8\xff": "JPEG",
     PNG_SIGNATURE: "PNG",
@@ -150,9 +153,11 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """PictureError unless the size is one to work on."""
+    """Raise PictureError unless both sides and the number of pixels are within the limits."""
     if width < 1 or height < 1:
         raise PictureError("picture_no_pixels")
+    if max(width, height) > MAX_SIDE:
+        raise PictureError("picture_side_too_long", width=f"{width:,}", height=f"{height:,}", limit=f"{MAX_SIDE:,}")
     if width * height > max_pixels:
         size = {"width": width, "height": height, "megapixels": PixelCount(width * height)}
         raise PictureError("picture_too_many_pixels", **size, limit=PixelCount(max_pixels))

@@ -19,7 +19,7 @@ from ..errors import SettingsError
 from ..files import place_whole
 from ..info import faithfulness, settings_in
 from ..output.finished import FinishedRows
-from ..output.rendition import Rendition, icc_for_screen, to_screen, whole_picture
+from ..output.rendition import Rendition, icc_for_screen, small_size, to_screen, whole_picture
 from ..output.resample import Span, enlarge_part
 from ..picture import Picture
 from ..picture.colour import profile_name
@@ -127,8 +127,7 @@ def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRow
     stacked = width / height > _PANORAMA
     across = document.epw if stacked else (document.epw - GAP) / 2
     shown = min(across, _WHOLE_HEIGHT * width / height)
-    pixels = max(1, min(width, round(shown * _DOTS_PER_MM)))
-    small = max(1, round(height * pixels / width)), pixels
+    small = small_size(width, height, round(max(shown, shown * height / width) * _DOTS_PER_MM))
     detail = _middle(height, width)
     after, crop = _read(result, small, detail)
 

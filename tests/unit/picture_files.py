@@ -158,3 +158,16 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     sink = io.BytesIO()
     image.save(sink, kind, **options)  # pyright: ignore[reportArgumentType]
     return sink.getvalue()
+
+
+def flat_png(width: int, height: int) -> bytes:
+    """A valid PNG of one grey, of any shape; never held whole."""
+    packer, content = zlib.compressobj(9), []
+    row = b"\0" + b"\x80" * width
+    block = row * max(1, 1_000_000 // len(row))
+    whole, rest = divmod(height, len(block) // len(row))
+    for _ in range(whole):
+        content.append(packer.compress(block))
+    content.append(packer.compress(row * rest) + packer.flush())
+    header = make_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return SIGNATURE + header + make_chunk(b"IDAT", b"".join(content)) + make_chunk(b"IEND", b"")

@@ -138,12 +138,25 @@ def test_a_long_name_keeps_its_beginning_and_its_end(tmp_path, cat):
         data.astronaut()[100:140],
         data.astronaut()[:, 200:230],
         np.tile(data.astronaut()[100:102], (1, 80, 1)),  # wider than 16 bits count
+        np.tile(data.astronaut()[:, 100:101], (40, 1, 1)),
         data.camera()[:60, :90],
         np.dstack([data.camera()[:60, :90], data.camera()[100:160, :90]]),
         np.dstack([data.astronaut()[:60, :90], data.camera()[100:160, :90]]),
         data.astronaut()[:60, :90].astype(np.uint16) * 257,
     ],
-    ids=["one-pixel", "transparent", "tiny", "panorama", "tall", "40960-wide", "grey", "grey-alpha", "alpha", "16-bit"],
+    ids=[
+        "one-pixel",
+        "transparent",
+        "tiny",
+        "panorama",
+        "tall",
+        "40960-wide",
+        "20480-tall",
+        "grey",
+        "grey-alpha",
+        "alpha",
+        "16-bit",
+    ],
 )
 def test_every_kind_of_picture_gets_its_two_pages(tmp_path, pixels):
     document = report_on(tmp_path / "picture.png", np.ascontiguousarray(pixels))
