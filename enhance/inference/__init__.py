@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,8 +140,6 @@ def _called(network: str) -> str:
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     """Why a preset cannot be chosen; None where it can."""
-    if preset.scene == "face" and find_spec("spandrel") is None:
-        return say(language, "faces_not_installed", names=" ".join(missing or ["spandrel"]))
     if not missing:
         return None
     if preset.own:

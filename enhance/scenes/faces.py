@@ -148,11 +148,7 @@ class FaceRestorer:
 
 def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     import torch
-
-    try:
-        from spandrel.architectures.GFPGAN import GFPGAN
-    except ImportError as error:
-        raise WeightsError("faces_not_installed") from error
+    from spandrel.architectures.GFPGAN import GFPGAN
 
     with torch.device("meta"):  # neither time nor memory for values that the weights replace
         network = GFPGAN(**_OPTIONS)

@@ -92,10 +92,9 @@ def run(installed: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_it_asks_for_what_requirements_ask_for_and_leaves_faces_and_agents_to_extras():
+def test_a_plain_install_has_all_requirements_but_those_of_agents():
     extras = PROJECT["optional-dependencies"]
-    assert {*PROJECT["dependencies"], *extras["faces"], *extras["mcp"]} == wanted("requirements.txt")
-    assert {part.partition(">")[0] for part in extras["faces"]} == {"spandrel", "torchvision"}
+    assert {*PROJECT["dependencies"], *extras["mcp"]} == wanted("requirements.txt")
     assert set(extras["reference"]) <= wanted("tests/requirements.txt")
     assert set(extras["cluster"]) == wanted("requirements-cluster.txt") <= wanted("tests/requirements.txt")
 
