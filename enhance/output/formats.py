@@ -12,6 +12,7 @@ import io
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,6 +39,7 @@ _PROGRESSIVE_PIXELS = 16_000_000
 _THOROUGH_PIXELS = 10_000_000
 """Up to here an AVIF is coded at speed 6, beyond at 8: 2.6 times as fast, 12 % larger."""
 _WHOLE = threading.Lock()
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -313,7 +315,7 @@ def _write_whole(file: BinaryIO, source: _Source) -> None:
     grey = encoding.format == "avif" and rows.channels == 1
     tones = None if rows.channels > 2 or grey else grey_in_srgb(icc)
     icc = icc if tones is None else None
-    with _WHOLE:
+    with _one_at_a_time(source.stop):
         encoding.check(width, height)
         mode = "L" if grey else ("RGB" if rows.channels in (1, 3) else "RGBA")
         image, top = Image.new(mode, (width, height)), 0
@@ -331,6 +333,18 @@ def _write_whole(file: BinaryIO, source: _Source) -> None:
         image.save(coded, encoding.form.name, **options)
     data = coded.getbuffer()
     file.writelines(marked(data, mark, (width, height), alpha=mode == "RGBA") if mark else [data])
+
+
+@contextmanager
+def _one_at_a_time(stop: threading.Event | None) -> Iterator[None]:
+    """Wait until no other image is encoded in one piece. Raises Cancelled if `stop` is set before."""
+    while not _WHOLE.acquire(timeout=_POLL_SECONDS):
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped")
+    try:
+        yield
+    finally:
+        _WHOLE.release()
 
 
 def _squeezed(values: np.ndarray) -> np.ndarray:

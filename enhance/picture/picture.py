@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -220,18 +221,40 @@ class KeptPictures:
         self._most_bytes, self._seconds = most_bytes, seconds
         self._lock = threading.Lock()
         self._kept: dict[Hashable, _Kept] = {}
+        self._reading: dict[Hashable, Future[Picture]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
-        """The picture kept under `key`, else the one that `read` gives."""
+        """The picture kept under `key`, else the one that `read` gives; several threads share one call of `read`."""
         with self._lock:
             kept = self._kept.pop(key, None)
-        picture = kept.picture if kept else read()
+            shared = None if kept else self._reading.get(key)
+            own = self._reading.setdefault(key, Future()) if kept is None and shared is None else None
+        if shared is not None:
+            return shared.result()
+        if own is None:
+            assert kept is not None
+            picture = kept.picture
+        else:
+            picture = self._read(key, own, read)
         if picture.kept_bytes <= self._most_bytes:
             self._keep(key, picture)
         return picture
+
+    def _read(self, key: Hashable, reading: Future[Picture], read: Callable[[], Picture]) -> Picture:
+        try:
+            picture = read()
+        except BaseException as error:
+            reading.set_exception(error)
+            raise
+        else:
+            reading.set_result(picture)
+            return picture
+        finally:
+            with self._lock:
+                del self._reading[key]
 
     def drop(self, key: Hashable) -> None:
         with self._lock:

@@ -123,6 +123,7 @@ class CompareHandlers:
     def __init__(self, page: Page, services: Services, controls: ControlHandlers):
         self._page, self._card, self._services, self._controls = page, page.preview, services, controls
         self._open: weakref.WeakSet[OpenComparison] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
     def toggle(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """Open the comparison and show it grow; one that is open is closed, and stopped."""
@@ -162,7 +163,8 @@ class CompareHandlers:
         wanted = [fitting(settings, visitor) for settings in starts]
         turn = self._services.comparisons.enter(asker_of(request))
         comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
-        self._open.add(comparison)
+        with self._lock:
+            self._open.add(comparison)
         with visitor.lock:
             visitor.end_comparison()
             visitor.comparing = comparison
@@ -207,7 +209,9 @@ class CompareHandlers:
 
     def _bound(self) -> None:
         """Let the oldest comparisons forget their pixels where all of them take too much."""
-        newest, taken = sorted(self._open, key=lambda one: -one.began), 0
+        with self._lock:
+            newest = sorted(self._open, key=lambda one: -one.began)
+        taken = 0
         for one in newest:
             taken += one.bytes()
             if taken > MOST_BYTES:

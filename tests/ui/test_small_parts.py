@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import cast
 
@@ -126,3 +129,29 @@ def test_the_kept_keeps_few_pictures_and_not_for_long(photo_file):
     tiny.picture("big", read("big"))
     tiny.picture("big", read("big"))
     assert reads[-2:] == ["big", "big"]
+
+
+def test_several_threads_that_want_one_photo_decode_it_once(photo_file):
+    picture, reads, begun, go_on = read_picture(photo_file), list[str](), threading.Event(), threading.Event()
+
+    def read():
+        reads.append("once")
+        begun.set()
+        assert go_on.wait(30)
+        return picture
+
+    kept = KeptPictures(most_bytes=1)
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(kept.picture, "photo", read) for _ in range(4)]
+        assert begun.wait(30)
+        time.sleep(0.1)  # the others have the time to begin a second call
+        go_on.set()
+        assert [one.result() for one in asked] == [picture] * 4
+    assert reads == ["once"]
+
+
+def test_a_photo_that_cannot_be_decoded_is_an_error_for_everyone_and_can_be_tried_again(photo_file):
+    kept, picture = KeptPictures(), read_picture(photo_file)
+    with pytest.raises(PictureError):
+        kept.picture("photo", lambda: read_picture(photo_file.with_name("missing.png")))
+    assert kept.picture("photo", lambda: picture) is picture

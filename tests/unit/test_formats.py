@@ -6,6 +6,7 @@ import errno
 import io
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -374,3 +375,15 @@ def test_what_its_format_cannot_hold_is_refused_before_the_network_runs(enhancer
 
 def test_every_format_has_an_ending_by_which_it_is_found(tmp_path):
     assert {Encoding.of_file(Path(f"x{one.ending}")).format for one in FORMATS.values()} == set(FORMATS)
+
+
+@pytest.mark.parametrize("ending", [".webp", ".avif"])
+def test_a_stop_is_heard_while_another_image_is_encoded(finished, photo, tmp_path, ending):
+    stop = threading.Event()
+    place = tmp_path / f"result{ending}"
+    with formats._WHOLE, ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(hand_out, finished(photo), place, Encoding.of_file(place), stop)
+        stop.set()
+        with pytest.raises(Cancelled):
+            waiting.result(timeout=30)
+    assert not place.exists()
