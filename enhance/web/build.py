@@ -26,13 +26,16 @@ from .serving import page_folder, page_texts
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
-from .wishes import CONTROLS, SIZED, TAKEN, TUNED
+from .wishes import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
 
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _CONTROLS = json.dumps(CONTROLS)
 _COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _REST = f"(on) => Array({len(TUNED)}).fill({{ __type__: 'update', interactive: on }})"
+
+_PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(SLIDERS_OF_PRESET)}, {json.dumps(TUNED)})"
+"""Sets the sliders of a preset at once: an answer of the server would come after the person's next touch."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -188,6 +191,9 @@ def _connect_controls(page: Page, to: _Handlers) -> None:
     values, named = page.controls.in_order, page.controls.controls
     cards = parts(page.controls, page.result, page.run)
     last: dict[str, Any] = {**_LIGHT, "trigger_mode": "always_last"}
+    sliders = [named[name] for name in SLIDERS_OF_PRESET]
+    for event in (named["preset"].input, page.controls.reset.click):  # type: ignore[attr-defined]
+        event(None, named["preset"], sliders, js=_PRESET, **_QUIET, trigger_mode="multiple")
     for event, handler, how in (
         (named["preset"].input, to.controls.preset, {**last, "asks": "preset"}),  # type: ignore[attr-defined]
         (page.controls.reset.click, to.controls.preset, last),

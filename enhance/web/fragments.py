@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ from ..texts import (
     straight,
 )
 from .state import MOST_PLACES, Place, Upload
+from .wishes import SLIDERS_OF_PRESET
 
 EXAMPLES = tuple(sorted((Path(__file__).parent / "examples").glob("*.jpg")))
 EXAMPLES_OF_PRESETS = Path(__file__).parent / "examples" / "presets"
@@ -77,7 +79,8 @@ def _about(language: str, preset: Mapping[str, Any]) -> str:
     text, here = escape(" ".join(lines)), str(preset["available"]).lower()
     caption = f"{example}<figcaption>{text}</figcaption>"
     group = f' data-group="{escape(say(language, "own_models"))}"' if preset["own"] else ""
-    return f'<figure data-preset="{escape(name)}" data-here="{here}"{group}>{caption}</figure>'
+    sliders = escape(json.dumps({name: preset["settings"][name] for name in SLIDERS_OF_PRESET}))
+    return f'<figure data-preset="{escape(name)}" data-here="{here}" data-sliders="{sliders}"{group}>{caption}</figure>'
 
 
 def photo(language: str, upload: Upload, box: Box, places: Sequence[Place]) -> str:

@@ -154,6 +154,15 @@
     const late = touched.get(control) > asked.get(answer);
     return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];
   });
+  // A preset's sliders are set at once, and count as touched with it: an earlier answer of the server does not set them.
+  window.enhancePreset = (preset, controls, tuned) => {
+    const own = JSON.parse(one(`#about figure[data-preset="${CSS.escape(preset)}"]`)?.dataset.sliders ?? "null");
+    if (!own) return controls.map(() => ({ __type__: "update" }));
+    for (const control of controls) touched.set(control, touches);
+    return controls.map((name) => ({
+      __type__: "update", value: own[name], ...(tuned.includes(name) ? { interactive: own.tuning } : {}),
+    }));
+  };
   window.enhanceOpened = () => document.body.classList.add("opened");
 
   // What a preset is for is shown for the one that is pointed at, else for the chosen one.

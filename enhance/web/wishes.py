@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 TUNED = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 """The sliders that rest while tuning is off."""
+SLIDERS_OF_PRESET = ("tuning", *TUNED, "denoise")
+"""What a preset sets at once in the browser."""
 SIZED = (*SIZES, "paper")
 """The ways to say the size of the result, each by a field of its own; a print is that of its longer side in pixels."""
 TAKEN = ("format", "quality", "metadata")
