@@ -45,6 +45,7 @@ _CLOSED = (
     *(f"{API}/{name}vibe" for name in ("", "undo-")),
 )
 """What Gradio serves for those who write an app, and nobody needs who uses one."""
+_FILES = (f"{API}/file=", f"{API}/file/")
 _NAMES = ("path", "url", "orig_name")
 _LONGEST_NAME = 4096
 _REMOTE = ("http://", "https://")
@@ -82,7 +83,7 @@ class Guard:
             raise Refused(404, EnhanceError("nothing_here"))
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             self._check_origin(Headers(scope=scope), {self._public, _shared_name(scope)} - {None, ""})
-        if path.startswith(f"{API}/file=") and path.removeprefix(f"{API}/file=").lower().startswith(_REMOTE):
+        if path.startswith(_FILES) and path[len(_FILES[0]) :].lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
         if scope["method"] == "POST" and path == f"{API}/upload":
             await self._upload(scope, receive, send)
