@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NoReturn
 
 import gradio as gr
 import safehttpx
+from gradio import route_utils
 from gradio.data_classes import FileData, ListFiles
+
+_UPLOADING: ContextVar[list[Any] | None] = ContextVar("uploading", default=None)
 
 
 async def _fetch_nothing(*_: Any, **__: Any) -> NoReturn:
@@ -20,6 +28,29 @@ def _paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
     return paths[0] if self.file_count == "single" else paths
 
 
+def _file_of_upload(**options: Any) -> Any:
+    file = NamedTemporaryFile(**options)  # noqa: SIM115
+    if (files := _UPLOADING.get()) is not None:
+        files.append(file)
+    return file
+
+
+@contextmanager
+def upload_files_deleted() -> Iterator[None]:
+    """Delete the temporary files of the upload in the block, except those that became uploaded files."""
+    files: list[Any] = []
+    token = _UPLOADING.set(files)
+    try:
+        yield
+    finally:
+        _UPLOADING.reset(token)
+        for file in files:
+            with suppress(OSError):  # closing writes the rest of the file
+                file.close()
+            with suppress(OSError):
+                Path(file.name).unlink(missing_ok=True)
+
+
 def change_gradio() -> None:
     """Make the changes, for every app of this process."""
     # Gradio fetches every address that a client names through these two functions: the address in place of a file, and
@@ -29,3 +60,6 @@ def change_gradio() -> None:
     # Gradio's own function also makes an empty temporary file for each input and never deletes it. Without this,
     # requests of 29 kB use up the inodes of the disk.
     gr.File.preprocess = _paths
+    # Gradio deletes the temporary files of an upload only where the request itself was wrong, not where the client
+    # disconnects or the disk is full. Without this, `upload_files_deleted` finds no files.
+    route_utils.NamedTemporaryFile = _file_of_upload  # type: ignore[attr-defined]

@@ -101,6 +101,35 @@ def test_the_refusal_is_said_in_the_callers_language(site):
     assert answer.json()["detail"].startswith("本服务不会从网址下载")
 
 
+SPELLINGS = {
+    "space": lambda text: b" " + text.encode(),
+    "newline": lambda text: b"\r\n\t" + text.encode(),
+    "mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "utf-16": lambda text: text.encode("utf-16"),
+    "utf-16-le": lambda text: text.encode("utf-16-le"),
+    "utf-32": lambda text: text.encode("utf-32"),
+    "escapes": lambda text: text.replace("h", "\\u0068").encode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_an_address_is_refused_however_the_json_is_spelled(site, elsewhere, spelling):
+    body = SPELLINGS[spelling](json.dumps({"data": [{"path": elsewhere, "meta": META}, *SETTINGS.values()]}))
+    for content_type in ("application/json", "application/json; charset=utf-16", "text/plain"):
+        headers = {"content-type": content_type}
+        answer = httpx.post(f"{site.url}gradio_api/call/enhance", content=body, headers=headers)
+        assert answer.status_code == 403
+    assert Elsewhere.asked == []
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe{", b"\x00", b"[" * 100_000, b"{'data': []}"])
+def test_what_is_no_json_is_refused(site, body):
+    for way in ("call/presets", "queue/join", "cancel", "reset"):
+        answer = httpx.post(f"{site.url}gradio_api/{way}", content=body)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("The request is not valid JSON.")
+
+
 @pytest.mark.parametrize("route", ["file=", "file/"])
 @pytest.mark.parametrize("name", ["{url}", "HTTP{rest}"])
 def test_the_routes_of_files_fetch_nothing(site, elsewhere, route, name):
