@@ -312,7 +312,7 @@ def all_presets() -> dict[str, Preset]:
     try:
         models = weights.own_models(weights.folder())
     except weights.ModelFileError as error:  # what ships runs all the same
-        log.warning("%s", error)
+        log.warning("%s", str(error))  # the log hides the messages of exceptions, but this is the administrator's
         models = {}
     own = (Preset(name, name, scale=model.scale, own=True) for name, model in models.items() if model.scale)
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}

@@ -223,7 +223,7 @@ class Steps:
                 took = time.perf_counter() - started
             return replay if took < _WORTH_REPLAYING * seconds and replay.gave(rows, after) else None
         except RuntimeError as error:
-            log.info("Steps are not replayed: %s", error)
+            log.info("Steps are not replayed: %s", str(error))
             return None
         finally:
             self.stream.restore(after)

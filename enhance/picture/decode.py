@@ -30,6 +30,7 @@ import numpy as np
 import psutil
 
 from ..errors import PictureError, is_memory_short
+from ..logs import hide_messages
 from .chunks import content_of
 from .colour import BLOCK, Pixels, bled, deep_pixels, pillow_pixels, profile_name
 from .header import Header, read_header
@@ -209,7 +210,7 @@ def _one_sentence(name: str) -> Iterator[None]:
     except Exception as error:  # decoders raise nearly every type there is when a file is damaged on purpose
         if is_memory_short(error):
             raise PictureError("picture_too_much_memory", name=name) from error
-        logger.info("%s cannot be decoded: %r", name, error)
+        logger.info("An image cannot be decoded: %s", error)
         if isinstance(error, EOFError) or "truncated" in str(error):
             raise PictureError("picture_cut_off", name=name) from error
         raise PictureError("picture_damaged", name=name) from error
@@ -233,6 +234,7 @@ class _Line:
         self._sink = os.fdopen(os.dup(1), "wb")
         self._heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._notes: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        hide_messages()
         log = logging.getLogger("enhance")
         log.addHandler(QueueHandler(self._notes))
         log.setLevel(logging.INFO)

@@ -253,7 +253,7 @@ class _Child:
             self._process.wait(1)
         status = self._process.poll()
         self.end()
-        log.info("The process that read %s ended with %s%s", name, status, ", out of time" if self._late else "")
+        log.info("A process that decodes ended with %s%s", status, ", out of time" if self._late else "")
         if not self._ready:
             return PictureError("picture_no_reader", name=name)
         if self._late:

@@ -85,7 +85,7 @@ def warm_up(enhancer: Enhancer) -> None:
         try:
             enhancer.estimate(512, 512, Settings())
         except Exception as error:  # the first picture tells the visitor
-            log.warning("The engine is not ready: %s", error)
+            log.warning("The engine is not ready: %s", str(error))  # no visitor's file is involved
 
     DEVICE_THREAD.hand_over(load)
 

@@ -30,8 +30,9 @@ from ..output.rendition import icc_for_screen, save_png
 from ..tasks import download_name, report_name
 from ..texts import straight
 from .batch import BATCHES
+from .calls import check_endpoint, check_parameters
 from .compare import COMPARISONS, Comparing
-from .guard import handed_over
+from .guard import data_urls_deleted, handed_over
 from .line import Attention, looked_after, tell_files
 from .page_files import Packed, asker_of
 from .run import RUNS, BatchWork, Run
@@ -205,8 +206,20 @@ class Agents(GradioMCPServer):
     @staticmethod
     def Server(name: str) -> Any:  # noqa: N802 - Gradio's name
         """The protocol, without checks by schema: the program's own sentences say better what is wrong."""
-        server = GradioMCPServer.Server(name)  # type: ignore[attr-defined]
-        server.call_tool = partial(server.call_tool, validate_input=False)
+        server: Any = GradioMCPServer.Server(name)  # type: ignore[attr-defined]
+        usual = partial(server.call_tool, validate_input=False)
+
+        def call_tool() -> Callable[[Any], Any]:
+            def of(function: Any) -> Any:
+                async def called(tool: str, arguments: dict[str, Any]) -> Any:
+                    with data_urls_deleted():
+                        return await function(tool, arguments)
+
+                return usual()(called)
+
+            return of
+
+        server.call_tool = call_tool
         return server
 
     def get_input_schema(self, tool_name: str, parameters: Any = None) -> tuple[dict[str, Any], list[Any]]:
@@ -215,6 +228,16 @@ class Agents(GradioMCPServer):
         required = [one["parameter_name"] for one in takes if not one["parameter_has_default"]]
         properties = {one["parameter_name"]: parameter(one["parameter_name"]) for one in takes}
         return {"type": "object", "properties": properties, "required": required}, []
+
+    def _prepare_tool_call_args(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Check the names of the tool and of its parameters first. Raises ValueError."""
+        try:
+            check_endpoint(name, self.tool_to_endpoint)
+            takes: Any = self.api_info["named_endpoints"][self.tool_to_endpoint[name]]["parameters"]
+            check_parameters(name, takes, arguments)
+        except EnhanceError as error:
+            raise ValueError(error.sentence(language_of(self.mcp_server.request_context.request))) from error
+        return super()._prepare_tool_call_args(name, arguments)
 
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
         """The arguments of a call as Gradio's client takes them. Raises ValueError, which says what is no picture."""

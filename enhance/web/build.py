@@ -15,6 +15,7 @@ from .api import add_endpoints
 from .batch import BATCHES, BatchHandlers
 from .compare import COMPARISONS, CompareHandlers
 from .controls import ControlHandlers, apart
+from .gradio_changes import change_gradio
 from .history import HistoryHandlers
 from .layout import Page, build_page
 from .line import WaitingLine
@@ -59,6 +60,7 @@ gr.Radio.preprocess = _as_told
 
 def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
     """The whole app as Blocks, not yet launched; imports no PyTorch. What it does is told to `metrics`."""
+    change_gradio()
     config, metrics = enhancer.config, metrics or Metrics()
     for name, value in _NO_STATISTICS.items():
         os.environ.setdefault(name, value)

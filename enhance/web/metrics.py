@@ -19,6 +19,7 @@ from starlette.types import Scope
 
 from ..config import version
 from ..errors import Cancelled, EnhanceError
+from ..logs import hide_messages, log_printed_exceptions
 from ..settings import PRESETS
 from ..texts import catalogue
 
@@ -145,7 +146,9 @@ class _Counts:
 
 
 def quiet_logs() -> None:
-    """One line for what matters; no line for every request of the libraries."""
+    """One line for what matters; no line for every request of the libraries, and no name of a visitor's file."""
+    hide_messages()
+    log_printed_exceptions()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in _TALKERS:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,7 +8,6 @@ import secrets
 import shutil
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -35,17 +34,6 @@ _MOST_OWNERS = 20_000
 _SMALL = 160
 _MOST_PIXELS, _MOST_PIXELS_OF_RESULT = 50_000_000, 100_000_000
 """A larger file has no small picture: it would take longer than is worth it."""
-
-
-def discard_upload(error: BaseException) -> None:
-    """Remove what an upload that broke off left: Gradio removes it only where the request itself was wrong."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        parser = frame.f_locals.get("self")
-        for file in getattr(parser, "_files_to_close_on_error", ()):
-            with suppress(OSError):  # closing writes what still waits
-                file.close()
-            with suppress(OSError):
-                Path(file.name).unlink()
 
 
 class PageFolder:

@@ -25,7 +25,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError
 from ..texts import LANGUAGES, PixelCount, say, sentences_in
 from .fragments import EXAMPLES_OF_PRESETS
-from .guard import API, Guard, Refused, path_of
+from .guard import API, Guard, Refused, RequestChecks, path_of
 from .metrics import METRICS, Metrics, asked_from_here, healthz
 from .page_files import PageFolder
 from .state import MOST_VISITORS
@@ -81,7 +81,6 @@ def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, 
     limits, metrics = config.limits, metrics or Metrics()
     routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _picture(path)) for path in EXAMPLES_OF_PRESETS.glob("*.jpg")]
-    guard: dict[str, Any] = {"limits": limits, "metrics": metrics, "public_host": config.public_host}
     if metrics.counts:
         routes.append(Route(METRICS, metrics.show))
     return {
@@ -104,8 +103,9 @@ def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, 
         "app_kwargs": {
             "middleware": [
                 Middleware(SafeHeaders, config.frame_ancestors),
-                Middleware(Guard, **guard),
+                Middleware(Guard, metrics, config.public_host),
                 Middleware(Login),
+                Middleware(RequestChecks, limits),
                 Middleware(LanguageOfLinks),
             ],
             "routes": routes,

@@ -183,6 +183,27 @@ def test_what_cannot_be_done_comes_back_as_a_sentence(site, server, given, said)
     assert refusal(server, "enhance", **{"image": picture, **given}).startswith(said)
 
 
+def test_a_mistyped_call_comes_back_as_a_sentence(site, server):
+    picture = as_data(site.photo("bad.png", 8, 8))
+    assert refusal(server, "enhance", image=picture, nope=1).startswith("enhance has no parameter called “nope”.")
+    assert refusal(server, "enhance", preset="gentle") == "enhance requires the parameter image. Add it to the request."
+    assert refusal(server, "status", a=1).startswith("status has no parameters, but “a” was sent.")
+    assert refusal(server, "nothing").startswith("There is no endpoint called “nothing”.")
+
+
+def test_data_urls_are_bounded_and_leave_no_files(site, server):
+    before = set(site.page.rglob("*"))
+    assert "no picture that was handed over" in refusal(server, "batch", images=["data:,QUJD"] * 20 + ["nothing"])
+    assert "Unknown preset" in refusal(server, "enhance", image=as_data(site.photo("u.png", 8, 9)), preset="sharper")
+    (uploaded,) = [path for path in set(site.page.rglob("*")) - before if path.is_file()]
+    assert uploaded.name == "picture.png"
+    params = {"name": "batch", "arguments": {"images": ["data:,QUJD"] * 201}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {"accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{server}gradio_api/mcp/", json=body, headers=headers)
+    assert (answer.status_code, "more than 200 files" in answer.json()["detail"]) == (413, True)
+
+
 @pytest.mark.parametrize("given", [{"preset": "sharper"}, {"image": "no address"}], ids=["preset", "picture"])
 def test_an_agent_is_refused_in_the_language_that_it_asks_for(site, server, given):
     arguments = {"image": as_data(site.photo("bad.png", 8, 8)), **given}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import time
@@ -11,9 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from enhance.config import Limits
 from enhance.errors import PictureError
+from enhance.web.guard import RequestChecks
 
 from ..site import SETTINGS
 from .test_endpoints_surface import answer_to
@@ -68,6 +71,100 @@ def test_an_upload_of_many_files_is_stopped(site):
     assert len(httpx.post(f"{site.url}gradio_api/upload", files=files[:200]).json()) == 200
 
 
+BOUNDARIES = [
+    "boundary=x",
+    "Boundary=x",
+    "boundary =x",
+    'BOUNDARY="x"',
+    "charset=utf-8; boundary=x",
+    'a="boundary=y"; boundary=x',
+]
+
+
+def part(disposition: str) -> bytes:
+    return f"--x\r\nContent-Disposition: {disposition}\r\n\r\nx\r\n".encode()
+
+
+FILE = part('form-data; name="files"; filename="a.png"')
+END = b"--x--\r\n"
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_an_upload_of_many_files_is_stopped_however_its_boundary_is_spelled(site, boundary):
+    headers = {"content-type": f"multipart/form-data; {boundary}"}
+    answer = httpx.post(f"{site.url}gradio_api/upload", content=FILE * 201 + END, headers=headers)
+    assert answer.status_code == 413
+    assert "more than 200 files" in answer.json()["detail"]
+    assert len(httpx.post(f"{site.url}gradio_api/upload", content=FILE * 2 + END, headers=headers).json()) == 2
+
+
+MALFORMED = {
+    "field": FILE + part('form-data; name="files"') + END,
+    "name": FILE + part('form-data; name="other"; filename="a.png"') + END,
+    "no name": FILE + part("form-data") + END,
+    "no end": FILE,
+    "broken": FILE + b"--x*",
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_upload_is_refused_and_leaves_nothing(site, body):
+    before = set(site.page.glob("tmp*"))
+    for query in ("", "?upload_id=a"):
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        answer = httpx.post(f"{site.url}gradio_api/upload{query}", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("The upload is incomplete")
+    assert set(site.page.glob("tmp*")) == before
+
+
+def test_an_upload_of_a_file_whose_name_is_a_folder_leaves_nothing(site):
+    before = set(site.page.glob("tmp*"))
+    files = [("files", ("a.png", b"x")), ("files", ("..", b"x"))]
+    assert httpx.post(f"{site.url}gradio_api/upload", files=files).status_code == 400
+    assert set(site.page.glob("tmp*")) == before
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "multipart/form-data", f"multipart/form-data; boundary={'x' * 999}"]
+)
+def test_an_upload_without_a_boundary_is_refused(site, content_type):
+    answer = httpx.post(f"{site.url}gradio_api/upload", content=FILE + END, headers={"content-type": content_type})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("The upload is incomplete")
+
+
+def test_inputs_make_no_files(site):
+    path = httpx.post(f"{site.url}gradio_api/upload", files={"files": ("no picture.png", b"x")}).json()[0]
+    data = [[{"path": path, "meta": META}] * 200, *SETTINGS.values()]
+    before = set(site.page.rglob("*"))
+    assert '"failed": 200' in answer_to(site, "batch", data)
+    assert "Unknown preset" in answer_to(site, "batch", [data[0], "no preset", *data[2:]])
+    assert "accepts a list of 17 values" in answer_to(site, "batch", data[:3])
+    assert set(site.page.rglob("*")) == before
+
+
+def test_a_body_in_many_pieces_is_read_in_linear_time():
+    pieces, size = iter([b"1"] * 100_000), 0
+
+    async def receive() -> Message:
+        body = next(pieces, b"")
+        return {"type": "http.request", "body": body, "more_body": bool(body)}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal size
+        size = len((await receive())["body"])
+
+    async def send(_: Message) -> None:
+        raise AssertionError("the request was refused")
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"localhost")]}
+    begun = time.monotonic()
+    asyncio.run(RequestChecks(app, Limits())(scope, receive, send))
+    assert size == 100_000
+    assert time.monotonic() - begun < 15
+
+
 def test_an_upload_larger_than_a_file_may_be_is_stopped(site):
     address = urlsplit(site.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
@@ -94,7 +191,7 @@ def test_a_batch_is_bounded_in_files_and_bytes(tmp_path: Path, site):
 
 def test_a_body_that_is_no_json_is_still_answered(site):
     for body in (b"[" * 100_000, b"{", b""):
-        assert httpx.post(f"{site.url}gradio_api/call/enhance", content=body).status_code in (400, 422)
+        assert httpx.post(f"{site.url}gradio_api/call/enhance", content=body).status_code == 400
     assert "event: complete" in answer_to(site, "presets", [])
 
 

@@ -15,7 +15,6 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from enhance.config import Limits
 from enhance.web.guard import Guard
 from enhance.web.metrics import Metrics
 
@@ -55,6 +54,7 @@ def test_a_file_of_a_visitor_can_run_nothing(site):
         "gradio_api/vibe-code",
         "gradio_api/run-history/records",
         "gradio_api/proxy=http://127.0.0.1/",
+        "gradio_api/component_server",
     ],
 )
 def test_doors_that_nobody_needs_are_closed(site, path):
@@ -69,7 +69,6 @@ ROUTES = [
     "cancel",
     "run/presets",
     "call/v2/presets",
-    "component_server",
     "reset",
 ]
 
@@ -103,7 +102,7 @@ def test_a_shared_page_is_reached_by_the_name_of_its_tunnel_and_by_no_other():
     async def changed(_: Request) -> PlainTextResponse:
         return PlainTextResponse("changed")
 
-    guard = Middleware(Guard, limits=Limits(), metrics=Metrics())
+    guard = Middleware(Guard, Metrics())
     app: Any = Starlette(routes=[Route("/change", changed, methods=["POST"])], middleware=[guard])
     tunnel = TestClient(app, base_url="https://a1b2.gradio.live", headers={"origin": "https://a1b2.gradio.live"})
     assert tunnel.post("/change").status_code == 403

@@ -12,6 +12,10 @@ import httpx
 import pytest
 from gradio_client import handle_file
 
+from app import build_demo
+from enhance.config import Config
+from enhance.web.serving import launch_options
+
 from .test_endpoints_surface import SETTINGS
 
 META = {"_type": "gradio.FileData"}
@@ -33,19 +37,25 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere(monkeypatch) -> Iterator[str]:
-    """The address of a server that counts what it is asked; Gradio's own guard of inner addresses is off here."""
-
-    async def fetch(url: str, *_: Any) -> str:
-        httpx.get(url)
-        raise ValueError("fetched")
-
-    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    """The address of a server that counts its requests. Gradio's own check would allow this address."""
+    for module in ("safehttpx", "gradio.processing_utils"):
+        monkeypatch.setattr(f"{module}.is_public_ip", lambda _: True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     Elsewhere.asked.clear()
     yield f"http://127.0.0.1:{server.server_port}/picture.png"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def unguarded(site) -> Iterator[str]:
+    """The address of the same app without its middleware."""
+    demo = build_demo(site.enhancer)
+    options: dict[str, Any] = {"server_port": None, "quiet": True, "prevent_thread_lock": True, "app_kwargs": {}}
+    _, url, _ = demo.launch(**launch_options(Config()) | options)
+    yield url
+    demo.close()
 
 
 FILES = [
@@ -91,10 +101,59 @@ def test_the_refusal_is_said_in_the_callers_language(site):
     assert answer.json()["detail"].startswith("本服务不会从网址下载")
 
 
+SPELLINGS = {
+    "space": lambda text: b" " + text.encode(),
+    "newline": lambda text: b"\r\n\t" + text.encode(),
+    "mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "utf-16": lambda text: text.encode("utf-16"),
+    "utf-16-le": lambda text: text.encode("utf-16-le"),
+    "utf-32": lambda text: text.encode("utf-32"),
+    "escapes": lambda text: text.replace("h", "\\u0068").encode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_an_address_is_refused_however_the_json_is_spelled(site, elsewhere, spelling):
+    body = SPELLINGS[spelling](json.dumps({"data": [{"path": elsewhere, "meta": META}, *SETTINGS.values()]}))
+    for content_type in ("application/json", "application/json; charset=utf-16", "text/plain"):
+        headers = {"content-type": content_type}
+        answer = httpx.post(f"{site.url}gradio_api/call/enhance", content=body, headers=headers)
+        assert answer.status_code == 403
+    assert Elsewhere.asked == []
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe{", b"\x00", b"[" * 100_000, b"{'data': []}"])
+def test_what_is_no_json_is_refused(site, body):
+    for way in ("call/presets", "queue/join", "cancel", "reset"):
+        answer = httpx.post(f"{site.url}gradio_api/{way}", content=body)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("The request is not valid JSON.")
+
+
+@pytest.mark.parametrize("route", ["file=", "file/"])
 @pytest.mark.parametrize("name", ["{url}", "HTTP{rest}"])
-def test_the_route_of_files_fetches_nothing(site, elsewhere, name):
+def test_the_routes_of_files_fetch_nothing(site, elsewhere, route, name):
     given = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
-    assert httpx.get(f"{site.url}gradio_api/file={given}").status_code == 403
+    answer = httpx.get(f"{site.url}gradio_api/{route}{given}")
+    assert answer.status_code == 403
+    assert answer.json()["detail"].startswith("This server fetches nothing from an address")
+    assert Elsewhere.asked == []
+
+
+@pytest.mark.parametrize("route", ["file=", "file/", "proxy="])
+def test_the_routes_of_files_fetch_nothing_without_the_middleware(unguarded, elsewhere, route):
+    for method in ("GET", "HEAD"):
+        assert httpx.request(method, f"{unguarded}gradio_api/{route}{elsewhere}").status_code >= 400
+    assert Elsewhere.asked == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_address_in_place_of_a_file_is_fetched_without_the_middleware(unguarded, elsewhere, file):
+    for endpoint in ("enhance", "batch"):
+        image = filled(file, elsewhere)
+        data = [image if endpoint == "enhance" else [image], *SETTINGS.values()]
+        event = httpx.post(f"{unguarded}gradio_api/call/{endpoint}", json={"data": data}).json()["event_id"]
+        assert "event: error" in httpx.get(f"{unguarded}gradio_api/call/{endpoint}/{event}", timeout=20).text
     assert Elsewhere.asked == []
 
 
