@@ -112,20 +112,21 @@ def reach(address: str) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
-    try:
-        if found:
-            socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECT_SECONDS).close()
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # where Ray tells of workers that died
+    # A thread of Ray prints which workers died, until the shutdown has ended it.
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            if found:
+                socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECT_SECONDS).close()
             ray.init(**options)
             _take_back(handlers)
             yield ray
-    except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
-        if ray.is_initialized():
-            raise
-        raise EnhanceError("cluster_unreached", address=address, reason=_reason(error)) from error
-    finally:
-        ray.shutdown()
-        _take_back(handlers)
+        except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
+            if ray.is_initialized():
+                raise
+            raise EnhanceError("cluster_unreached", address=address, reason=_reason(error)) from error
+        finally:
+            ray.shutdown()
+            _take_back(handlers)
 
 
 def _take_back(handlers: Mapping[signal.Signals, Any]) -> None:

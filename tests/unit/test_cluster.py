@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -24,7 +25,7 @@ from PIL import Image
 from enhance import EnhanceError, Enhancer, Settings
 from enhance.__main__ import main
 from enhance.batch import Item, plan
-from enhance.cluster import Crew, Maker, Staffing
+from enhance.cluster import Crew, Maker, Staffing, reach
 from enhance.cluster_batch import Spread
 
 from ..api.test_endpoints import wait_until
@@ -130,6 +131,37 @@ def test_a_file_whose_worker_is_killed_is_made_by_another(cluster, tmp_path, cap
     assert (status, [one["status"] for one in told], [one["cached"] for one in told]) == (0, ["done"] * 4, [False] * 4)
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), *FAST]) == 0
     assert contents(output) == contents(tmp_path / "plain")
+
+
+def test_a_thread_of_ray_may_print_until_the_shutdown_has_ended_it(monkeypatch, capsys):
+    ended, lost = threading.Event(), list[str]()
+
+    def listen() -> None:
+        sink = sys.stdout
+        ended.wait()
+        try:
+            sink.write("a worker died")
+            sys.stdout.write("a worker died")
+        except ValueError as error:
+            lost.append(str(error))
+
+    thread = threading.Thread(target=listen)
+
+    def shut_down() -> None:
+        ended.set()
+        thread.join()
+
+    ray = ModuleType("ray")
+    ray.__dict__.update(init=lambda **_: thread.start(), shutdown=shut_down, is_initialized=thread.is_alive)
+    exceptions = ModuleType("ray.exceptions")
+    exceptions.__dict__["RayError"] = RuntimeError
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", exceptions)
+
+    with reach("local"):
+        pass
+
+    assert (lost, capsys.readouterr().out) == ([], "")
 
 
 @contextmanager
