@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .batch import Batch, Item, Running
+from .batch import Batch, Item, Running, plan
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
 from .files import part_of, place_whole
@@ -162,7 +162,7 @@ class Maker:
 
     def make(self, item: Item, settings: Settings, options: Mapping[str, Any]) -> Item:
         """The file as it came out."""
-        running = Running(self._enhancer, settings, Batch((item,)), self._stop, self._watch, **options)
+        running = Running(self._enhancer, settings, plan([item]), self._stop, self._watch, **options)
         return running.run().items[0]
 
     def make_slab(self, slab: Slab) -> EnhanceError | Slab:

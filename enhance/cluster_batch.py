@@ -138,7 +138,7 @@ class Spread(Running):
         self._left_in: set[Path] = set()
 
     def _work(self) -> None:
-        waiting = [self.batch.items[place] for place in self._places("waiting")]
+        waiting = [item for item in self.batch.items if item.state == "waiting"]
         if not waiting:
             self._next()
             return
@@ -214,25 +214,24 @@ class Spread(Running):
             one.result()
         if self.stop.is_set():
             self._next()
-        elif self._places("waiting"):
+        elif self.batch.count("waiting"):
             raise shift.unfit[0]
         shift.report()
 
     def _waits(self) -> bool:
-        return not self.stop.is_set() and bool(self._places("waiting"))
+        return not self.stop.is_set() and self.batch.count("waiting") > 0
 
     def _make_next(self, worker: Worker) -> bool:
-        place = self._next()
-        if place is not None:
-            self._hand(place, worker)
-        return place is not None
+        item = self._next()
+        if item is not None:
+            self._hand(item, worker)
+        return item is not None
 
-    def _hand(self, place: int, worker: Worker) -> None:
-        item = self.batch.items[place]
+    def _hand(self, item: Item, worker: Worker) -> None:
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
         options = {"max_pixels": self._pixels, "max_bytes": self._bytes, "report": self.report}
-        options |= {"encoding": self.encoding}
+        options |= {"encoding": self.encoding, "check": self._check}
         asked, tell = ("make", sent, self.settings, options), (lambda share: self._tell(item, share))
         try:
             made = worker.make(*asked, told=tell, stop=self.stop)
@@ -240,10 +239,10 @@ class Spread(Running):
             self._deaths[item.key] += 1
             self._left_in |= {item.output.parent} if item.output else set()
             if self._deaths[item.key] < MOST_DEATHS:
-                self._put(place, replace(item, state="waiting"))
+                self._put(replace(item, state="waiting"))
                 self.told(EnhanceError("cluster_lost", name=item.name))
             else:
-                self._end(place, replace(item, state="failed", error=EnhanceError("cluster_died", count=MOST_DEATHS)))
+                self._end(replace(item, state="failed", error=EnhanceError("cluster_died", count=MOST_DEATHS)))
             raise
         except Exception:
             log.exception("A worker failed")
@@ -251,4 +250,4 @@ class Spread(Running):
         made = made or replace(item, state="cancelled")
         if made.info and item.output:
             made.info["output"]["path"] = str(item.output)
-        self._end(place, replace(made, source=item.source, output=item.output))
+        self._end(replace(made, source=item.source, output=item.output))

@@ -204,13 +204,20 @@ def summary(
     language = spoken(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
     sheet = Sheet(language, say(language, "summary_title"), say(language, "summary_subject"), when)
-    pages = _paged(lines)
+    pages, drawn = _paged(lines), 0
+    counts = sheet.say(
+        "summary_counts",
+        done=sum(line.state == "done" for line in lines),
+        pictures=len(lines),
+        failed=sum(line.state == "failed" for line in lines),
+        seconds=f"{sum(line.seconds for line in lines):,.1f}",
+    )
     for number, page in enumerate(pages):
         sheet.page()
-        _draw_head(sheet, lines, settings, when)
-        first = sum(len(earlier) for earlier in pages[:number])
+        _draw_head(sheet, counts, settings, when)
         for place, line in enumerate(page):
-            _draw_line(sheet, first + place + 1, line, _TOP + 8 + place * _ROW)
+            _draw_line(sheet, drawn + place + 1, line, _TOP + 8 + place * _ROW)
+        drawn += len(page)
         sheet.foot(number + 1, len(pages))
     return sheet.document()
 
@@ -220,14 +227,7 @@ def _paged(lines: Sequence[Line]) -> list[Sequence[Line]]:
     return [lines[first : first + most] for first in range(0, len(lines), most)] or [lines]
 
 
-def _draw_head(sheet: Sheet, lines: Sequence[Line], settings: str, when: datetime) -> None:
-    counts = sheet.say(
-        "summary_counts",
-        done=sum(line.state == "done" for line in lines),
-        pictures=len(lines),
-        failed=sum(line.state == "failed" for line in lines),
-        seconds=f"{sum(line.seconds for line in lines):,.1f}",
-    )
+def _draw_head(sheet: Sheet, counts: str, settings: str, when: datetime) -> None:
     sheet.head(sheet.say("summary_title"), date_in_words(sheet.language, when))
     sheet.text(LEFT, 33, counts, HEAD)
     sheet.text(LEFT, 33 + leading(HEAD), settings, colour=GREY, within=WIDTH)
