@@ -172,7 +172,7 @@ def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., R
 
 def _planned(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     """What is to be done, where each result goes, and as what. Raises SettingsError where that is no usable place."""
-    from .batch import Batch, Item, find_pictures
+    from .batch import Item, find_pictures, plan
     from .files import sweep
     from .output.formats import Encoding
 
@@ -181,7 +181,7 @@ def _planned(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     if output is not None and one_file and not output.is_dir():
         encoding = Encoding.of_file(output, options.quality, options.metadata, options.format)
         sweep(output.parent)
-        return Batch((Item(inputs[0], Path(inputs[0].name), output),)), encoding
+        return plan([Item(inputs[0], Path(inputs[0].name), output)]), encoding
     encoding = Encoding(options.format or "png", options.quality, options.metadata)
     if output is None:
         return find_pictures(inputs, shard=shard), encoding
@@ -230,7 +230,8 @@ class _Reporter:
 
     def __init__(self, batch: Batch, *, as_json: bool):
         self._json, self._out = as_json, sys.stdout
-        self._said: set[int] = set()
+        self._places = {key: place for place, key in enumerate(batch.files, 1)}
+        self._ended = [item for item in batch.items if item.state in ("done", "failed")]  # before it began
         self._bar = _empty_bar()
 
     def __enter__(self) -> _Reporter:
@@ -246,12 +247,15 @@ class _Reporter:
             _close_unread()
 
     def _show(self, batch: Batch) -> None:
-        for place, item in enumerate(batch.items):
-            if item.state in ("done", "failed") and place not in self._said:
-                self._said.add(place)
-                self._say(item)
-            if item.state == "running":
-                self._bar.set_description_str(f"{item.name} ({place + 1} of {len(batch.items)})", refresh=False)
+        ended, self._ended = self._ended, []
+        for item in ended:
+            self._say(item)
+        item = batch.latest
+        if item is not None and item.state in ("done", "failed"):
+            self._say(item)
+        elif item is not None and item.state == "running":
+            place, count = self._places[item.key], len(batch.files)
+            self._bar.set_description_str(f"{item.name} ({place} of {count})", refresh=False)
         _move(self._bar, batch.share, batch.seconds_left)
 
     def warn(self, error: EnhanceError) -> None:

@@ -1,18 +1,23 @@
-"""Many files, one after the other: a bad one stops nothing, and what was done before is not done again."""
+"""Many files, one after the other: a bad one stops nothing, and what was done before is not done again.
+
+Each change of a file takes the same time however many files there are.
+"""
 
 from __future__ import annotations
 
+import heapq
 import math
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, StorageError, foreseen
+from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, foreseen
 from .output import ResultNames, apart
 from .output.finished import origin_of
 from .output.formats import Encoding
@@ -64,14 +69,19 @@ class Item:
         return Path(self.info["output"]["path"]) if self.info else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
-    """All files of a batch as they stand, the share of the work that is done (0..1), and the seconds left.
+    """All files of a batch, the share of the work that is done (0..1), and the seconds left.
 
-    `share_of_file` is that of the file at work.
+    `share_of_file` is that of the file at work. The batches of a run share `files`, which change while it runs.
     """
 
-    items: tuple[Item, ...]
+    files: dict[str, Item]
+    """By their keys, in their order."""
+    counts: Counter[str]
+    """The number of files in each state."""
+    latest: Item | None = None
+    """The file that has just changed."""
     share: float = 0.0
     share_of_file: float = 0.0
     seconds_left: float | None = None
@@ -84,8 +94,13 @@ class Batch:
     hidden: int = 0
     others: int = 0
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All files in their order; a copy, which takes time for each of them."""
+        return tuple(self.files.values())
+
     def count(self, state: str) -> int:
-        return sum(item.state == state for item in self.items)
+        return self.counts[state]
 
 
 def find_pictures(
@@ -110,7 +125,9 @@ def find_pictures(
 
 def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png") -> Batch:
     """A batch of `items`; their results become tasks, or go below `folder` as `ResultNames` says."""
-    return Batch(tuple(items), names=ResultNames(folder, ending) if folder else None)
+    files = {item.key: item for item in items}
+    counts = Counter(item.state for item in files.values())
+    return Batch(files, counts, names=ResultNames(folder, ending) if folder else None)
 
 
 @dataclass
@@ -132,15 +149,23 @@ class Running:
     """How the results are handed out."""
     caller: Hashable = None
     """Whose batch it is: its files take turns with the runs of other callers."""
+    check: bool | None = None
+    """`check` of `Enhancer.run`; None: true unless the results go to a folder, where it would read thousands of files
+    each time that a batch is resumed. A report needs it."""
 
     def __post_init__(self) -> None:
         self._looked_again = False
         self._lock = threading.RLock()
         self._over = False
-        self._worked = 0
+        self._waiting: list[tuple[int, str]] = []  # a heap of places and keys; some of these files wait no longer
+        self._places: dict[str, int] = {}
+        self._total = self._finished = self._worked = 0  # in pixels
         self._begun: dict[str, float] = {}
+        self._check = self.report is not None or (self.batch.names is None if self.check is None else self.check)
         self._pixels = self.max_pixels or self.enhancer.max_pixels
         self._bytes = self.max_bytes or self.enhancer.max_bytes
+        for item in self.batch.items:
+            self._add_up(item)
 
     def run(self) -> Batch:
         """Do the files in turn and give the batch as it ended; a stop keeps what is done.
@@ -148,24 +173,27 @@ class Running:
         What another process is making is left to it; at the end it is looked for once more.
         """
         self._started = time.perf_counter()
-        with self._lock:
-            for place, item in enumerate(self.batch.items):
-                if item.state == "waiting":
-                    self._put(place, self._judged(item))
+        for item in self.batch.items:
+            if item.state == "waiting":
+                judged = self._judged(item)
+                with self._lock:
+                    if item.key in self.batch.files:
+                        self._put(judged)
         with self.batch.names or nullcontext():
             self._work()
         return self.batch
 
     def _work(self) -> None:
-        while (place := self._next()) is not None:
-            self._one(place)
+        while (item := self._next()) is not None:
+            self._one(item)
 
     def add(self, items: Iterable[Item]) -> bool:
         """Let more files join at the end; False where it is over or stopped, and then none has joined."""
         with self._lock:
             if self._over or self.stop.is_set():
                 return False
-            self._change(items=(*self.batch.items, *map(self._judged, items)))
+            for item in map(self._judged, items):
+                self._put(item)
         return True
 
     def _judged(self, item: Item) -> Item:
@@ -179,65 +207,67 @@ class Running:
                 return replace(item, state="failed", error=error)
             except MemoryShortError:  # there may be more when its turn comes
                 pass
+            except Exception as error:
+                return replace(item, state="failed", error=_told(error))
         return item
 
     def remove(self, key: str) -> None:
         """Take a file out, if it still waits."""
         with self._lock:
-            items = self.batch.items
-            self._change(items=tuple(item for item in items if item.key != key or item.state != "waiting"))
+            item = self.batch.files.get(key)
+            if item is not None and item.state == "waiting":
+                del self.batch.files[key]
+                self._change(counts=self._counted(item, None), latest=None)
 
-    def _next(self) -> int | None:
-        """The place of the next file, which has begun; None when it is over, and from then on nothing can join."""
+    def _next(self) -> Item | None:
+        """The next file, which has begun; None when it is over, and from then on nothing can join."""
         with self._lock:
             while not self.stop.is_set():
-                if not self._places("waiting") and not self._places("running") and not self._looked_again:
+                if not self.batch.count("waiting") and not self.batch.count("running") and not self._looked_again:
                     self._looked_again = True
                     self._set("elsewhere", "waiting")
-                place = next(iter(self._places("waiting")), None)
-                if place is None:
+                if not self.batch.count("waiting"):
                     break
-                if self._begin(place):
-                    return place
+                waiting = self.batch.files.get(heapq.heappop(self._waiting)[1])
+                if waiting is not None and waiting.state == "waiting" and (begun := self._begin(waiting)):
+                    return begun
             self._over = True
             self._set("waiting", "cancelled")
             return None
 
-    def _begin(self, place: int) -> bool:
+    def _begin(self, item: Item) -> Item | None:
         """Give the file its result's name, and let it run; not where that cannot be had, or is made elsewhere."""
-        item, names = self.batch.items[place], self.batch.names
+        names = self.batch.names
         try:
             output = names.give(item.source, item.place) if names and item.output is None else item.output
-        except StorageError as error:
-            self._end(place, replace(item, state="failed", error=error))
-            return False
+        except Exception as error:
+            self._end(replace(item, state="failed", error=_told(error)))
+            return None
         elsewhere = names is not None and output is None
-        self._put(place, replace(item, state="elsewhere" if elsewhere else "running", output=output))
-        return not elsewhere
-
-    def _places(self, state: str) -> list[int]:
-        return [place for place, item in enumerate(self.batch.items) if item.state == state]
+        item = replace(item, state="elsewhere" if elsewhere else "running", output=output)
+        self._put(item)
+        return None if elsewhere else item
 
     def _set(self, state: str, other: str) -> None:
-        for place in self._places(state):
-            self._put(place, replace(self.batch.items[place], state=other))
+        for item in self.batch.items if self.batch.count(state) else ():
+            if item.state == state:
+                self._put(replace(item, state=other))
 
-    def _one(self, place: int) -> None:
-        item = self.batch.items[place]
+    def _one(self, item: Item) -> None:
         try:
             with ExitStack() as until_reported:
                 result, error = self._made(item, until_reported)
         except Cancelled:
-            self._end(place, replace(item, state="cancelled"))
+            self._end(replace(item, state="cancelled"))
         except Exception as error:
-            self._end(place, replace(item, state="failed", error=foreseen(error, "A file of a batch failed")))
+            self._end(replace(item, state="failed", error=_told(error)))
         else:
-            self._end(place, replace(item, state="done", info=result.info, error=error, png=result.png))
+            self._end(replace(item, state="done", info=result.info, error=error, png=result.png))
 
-    def _end(self, place: int, item: Item) -> None:
+    def _end(self, item: Item) -> None:
         """The file came to this end; what it had claimed is free."""
         with self._lock:
-            self._put(place, item)
+            self._put(item)
             self._worked += item.pixels if item.info and not item.info["cached"] else 0
             self._tell(item, 0.0)
         if self.batch.names:
@@ -260,6 +290,7 @@ class Running:
             caller=self.caller,
             queued=self._wait,
             encoding=self.encoding,
+            check=self._check,
             with_png=bool(picture and item.output and not _report_place(item.output, picture).exists()),
         )
         return result, self._reported(item, result, picture) if picture else None
@@ -271,14 +302,33 @@ class Running:
         try:
             place = _report_place(item.output or result.png, picture)
             self.enhancer.write_report(result, picture, place, self.report)
-        except EnhanceError as error:
-            return error
+        except Exception as error:
+            return _told(error)
         return None
 
-    def _put(self, place: int, item: Item) -> None:
+    def _put(self, item: Item) -> None:
+        """Put the file in the place of what it was, or at the end."""
         with self._lock:
-            before = self.batch.items
-            self._change(items=(*before[:place], item, *before[place + 1 :]))
+            before = self.batch.files.get(item.key)
+            self.batch.files[item.key] = item
+            self._change(counts=self._counted(before, item), latest=item)
+
+    def _counted(self, before: Item | None, after: Item | None) -> Counter[str]:
+        """Return the number of files in each state after a change of one file."""
+        counts = self.batch.counts.copy()
+        for item, sign in ((before, -1), (after, 1)):
+            if item is not None:
+                counts[item.state] += sign
+                self._add_up(item, sign)
+        return counts
+
+    def _add_up(self, item: Item, sign: int = 1) -> None:
+        """Add a file to the pixels in all, or subtract it, and to the queue where it waits."""
+        self._total += sign * item.pixels * (item.state not in ("failed", "elsewhere"))
+        self._finished += sign * item.pixels * (item.state == "done")
+        if sign > 0 and item.state == "waiting":
+            place = self._places.setdefault(item.key, len(self._places))
+            heapq.heappush(self._waiting, (place, item.key))
 
     def _change(self, **facts: Any) -> None:
         with self._lock:
@@ -288,19 +338,24 @@ class Running:
     def _wait(self, ahead: int) -> None:
         with self._lock:
             if ahead != self.batch.ahead:
-                self._change(ahead=ahead)
+                self._change(ahead=ahead, latest=None)
 
     def _tell(self, item: Item, share: float) -> None:
         """Count the pixels done, of a file at work its `share`, and reckon the time from those that took time."""
         with self._lock:
             self._begun[item.key] = item.pixels * share
-            begun = sum(self._begun.values())
-            total = sum(item.pixels for item in self.batch.items if item.state not in ("failed", "elsewhere")) or 1
-            finished = sum(item.pixels for item in self.batch.items if item.state == "done")
-            done, worked = finished + begun, self._worked + begun
+            if not share:  # It has ended.
+                del self._begun[item.key]
+            begun, total = sum(self._begun.values()), self._total or 1
+            done, worked = self._finished + begun, self._worked + begun
             elapsed = time.perf_counter() - self._started
             left = elapsed / worked * max(total - done, 0) if worked else None
-            self._change(share=min(1.0, done / total), share_of_file=share, seconds_left=left, ahead=0)
+            facts = {"share": min(1.0, done / total), "share_of_file": share, "seconds_left": left}
+            self._change(**facts, ahead=0, latest=None)
+
+
+def _told(error: Exception) -> EnhanceError:
+    return foreseen(error, "A file of a batch failed")
 
 
 def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
@@ -321,10 +376,13 @@ def for_print(item: Item, settings: Settings, paper: str) -> Item:
 def titles(batch: Batch) -> dict[Item, str]:
     """What the finished files are called where they lie together: each one in its sub-folder, and no two alike."""
     done = [item for item in batch.items if item.state == "done"]
-    places = [Path(straight(item.place.as_posix())) for item in done]
-    endings = [item.result.suffix if item.result else ".png" for item in done]
-    names = [place.with_name(place.stem + ending).as_posix() for place, ending in zip(places, endings, strict=True)]
-    return dict(zip(done, apart(names), strict=True))
+    return dict(zip(done, apart(map(title, done)), strict=True))
+
+
+def title(item: Item) -> str:
+    """What the finished file is called where no other has its name."""
+    place = Path(straight(item.place.as_posix()))
+    return place.with_name(place.stem + (item.result.suffix if item.result else ".png")).as_posix()
 
 
 def _report_place(result: Path, picture: Picture) -> Path:

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .batch import Batch, Item, Running
+from .batch import Item, Running, plan
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
 from .files import part_of, place_whole, sweep
@@ -99,20 +99,21 @@ def connect(address: str) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
-    try:
-        if host:
-            socket.create_connection((host[1].strip("[]"), int(host[2])), _CONNECT_SECONDS).close()
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    # A thread of Ray prints which workers died until the shutdown has ended it.
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            if host:
+                socket.create_connection((host[1].strip("[]"), int(host[2])), _CONNECT_SECONDS).close()
             ray.init(**options)
             _restore(handlers)
             yield ray
-    except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
-        if ray.is_initialized():
-            raise
-        raise EnhanceError("cluster_unreached", address=address, reason=str(error).split("\n")[0]) from error
-    finally:
-        ray.shutdown()
-        _restore(handlers)
+        except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
+            if ray.is_initialized():
+                raise
+            raise EnhanceError("cluster_unreached", address=address, reason=str(error).split("\n")[0]) from error
+        finally:
+            ray.shutdown()
+            _restore(handlers)
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
@@ -146,7 +147,7 @@ class ClusterWorker:
 
     def run(self, item: Item, settings: Settings, options: Mapping[str, Any]) -> Item:
         """Process one file and return it with its result or its error."""
-        return Running(self._enhancer, settings, Batch((item,)), self._stop, **options).run().items[0]
+        return Running(self._enhancer, settings, plan([item]), self._stop, **options).run().items[0]
 
     def stop(self) -> None:
         self._stop.set()
@@ -184,7 +185,7 @@ class ClusterBatch(Running):
                 finally:
                     for folder in {item.output.parent for item in self.batch.items if item.output}:
                         sweep(folder)  # partial files of killed workers
-        if not self.stop.is_set() and unusable and any(item.state == "waiting" for item in self.batch.items):
+        if not self.stop.is_set() and unusable and self.batch.count("waiting"):
             raise unusable[0]
         self._next()
         for error in unusable:
@@ -207,7 +208,7 @@ class ClusterBatch(Running):
         """
         unusable: list[EnhanceError] = []
         deaths: Counter[str] = Counter()
-        tasks: dict[Any, tuple[Any, int | None]] = {}  # a running task -> its worker, and the place of its file
+        tasks: dict[Any, tuple[Any, Item | None]] = {}  # a running task -> its worker, and its file
         warning = time.monotonic() + _WARN_SECONDS
 
         def begin() -> None:
@@ -220,24 +221,24 @@ class ClusterBatch(Running):
             while tasks and not self.stop.is_set():
                 finished, _ = self.ray.wait(list(tasks), timeout=_POLL_SECONDS)
                 for task in finished:
-                    worker, place = tasks.pop(task)
+                    worker, item = tasks.pop(task)
                     warning = float("inf")
                     try:
                         answer = self._result(task)
                     except self.ray.exceptions.RayActorError as error:
-                        if place is None:
+                        if item is None:
                             unusable.append(EnhanceError("cluster_no_start", reason=str(error).split("\n")[0]))
                         else:
-                            self._retry(place, deaths)
+                            self._retry(item, deaths)
                             begin()
                         continue
-                    if place is not None:
-                        self._finish(place, answer)
+                    if item is not None:
+                        self._finish(item, answer)
                     elif isinstance(answer, EnhanceError):
                         unusable.append(answer)
                         continue
-                    if (place := self._next()) is not None:
-                        tasks[self._submit(worker, place)] = worker, place
+                    if (item := self._next()) is not None:
+                        tasks[self._submit(worker, item)] = worker, item
                 if time.monotonic() > warning:
                     warning = float("inf")
                     self.warn(EnhanceError("cluster_waiting"))
@@ -245,7 +246,7 @@ class ClusterBatch(Running):
             self._cancel(tasks)
         return unusable
 
-    def _cancel(self, tasks: Mapping[Any, tuple[Any, int | None]]) -> None:
+    def _cancel(self, tasks: Mapping[Any, tuple[Any, Item | None]]) -> None:
         """Cancel what is still running and wait a short time for the workers."""
         if not tasks:
             return
@@ -253,12 +254,12 @@ class ClusterBatch(Running):
         for worker, _ in tasks.values():
             worker.stop.remote()
         finished, _ = self.ray.wait(list(tasks), num_returns=len(tasks), timeout=_STOP_SECONDS)
-        for task, (_, place) in tasks.items():
-            if place is not None:
-                cancelled = replace(self.batch.items[place], state="cancelled")
+        for task, (_, item) in tasks.items():
+            if item is not None:
+                cancelled = replace(item, state="cancelled")
                 with suppress(self.ray.exceptions.RayActorError):
                     cancelled = self._result(task) if task in finished else cancelled
-                self._finish(place, cancelled)
+                self._finish(item, cancelled)
 
     def _result(self, task: Any) -> Any:
         """Return what a task returned. Raises RayActorError if its worker died."""
@@ -270,31 +271,28 @@ class ClusterBatch(Running):
             log.exception("A worker failed")
             return EnhanceError("unexpected")
 
-    def _retry(self, place: int, deaths: Counter[str]) -> None:
+    def _retry(self, item: Item, deaths: Counter[str]) -> None:
         """Let another worker process a file whose worker died, up to a number of times."""
-        item = self.batch.items[place]
         deaths[item.key] += 1
         if deaths[item.key] < _MAX_ATTEMPTS:
-            self._put(place, replace(item, state="waiting"))
+            self._put(replace(item, state="waiting"))
             self.warn(EnhanceError("cluster_lost", name=item.name))
         else:
-            self._finish(place, EnhanceError("cluster_died", count=_MAX_ATTEMPTS))
+            self._finish(item, EnhanceError("cluster_died", count=_MAX_ATTEMPTS))
 
-    def _submit(self, worker: Any, place: int) -> Any:
-        item = self.batch.items[place]
+    def _submit(self, worker: Any, item: Item) -> Any:
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
-        limits = {"max_pixels": self._pixels, "max_bytes": self._bytes}
-        return worker.run.remote(sent, self.settings, {**limits, "report": self.report, "encoding": self.encoding})
+        options = {"max_pixels": self._pixels, "max_bytes": self._bytes, "report": self.report}
+        return worker.run.remote(sent, self.settings, options | {"encoding": self.encoding, "check": self._check})
 
-    def _finish(self, place: int, made: Item | EnhanceError) -> None:
-        item = self.batch.items[place]
+    def _finish(self, item: Item, made: Item | EnhanceError) -> None:
         if isinstance(made, EnhanceError):
-            self._end(place, replace(item, state="failed", error=made))
+            self._end(replace(item, state="failed", error=made))
             return
         if made.info and item.output:
             made.info["output"]["path"] = str(item.output)
-        self._end(place, replace(made, source=item.source, output=item.output))
+        self._end(replace(made, source=item.source, output=item.output))
 
     def _output_folder(self, first: Item) -> Path:
         folder = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder

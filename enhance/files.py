@@ -33,7 +33,8 @@ MARKER = ".enhance-folder"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError's `errno` is where there is no room."""
 
-_PART = re.compile(r"\.enhance-([0-9A-Za-z]+)-(\d+)-(\d+)-[0-9a-f]{12}\.part")
+_PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,12})")
+_PART = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
 _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
 
 
@@ -119,10 +120,19 @@ class PartFile:
         with self.explained():
             return cast(BinaryIO, self.part.open(mode))
 
-    def keep(self) -> None:
-        """Give the closed file its name."""
+    def keep(self, *, durable: bool = False) -> None:
+        """Rename the closed file to `path`.
+
+        With `durable`, the disk has all bytes before it has the name: after a power failure, the file is complete, or
+        it is not there and what lay there before is.
+        """
         with self.explained():
+            if durable:
+                with self.part.open("rb+") as file:
+                    os.fsync(file.fileno())
             self.part.replace(self.path)
+        if durable:
+            _sync_folder(self.path.parent)
 
     def explained(self) -> AbstractContextManager[None]:
         """Turn an OSError of the block into the sentence for this file."""
@@ -138,12 +148,25 @@ def writing(path: Path) -> Iterator[None]:
         raise explained(path, error) from error
 
 
-def place_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write(temporary)` make a file and give it its name when it is whole. Raises StorageError; leaves no rest."""
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's names to the disk, where the system can."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def place_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
+    """Let `write(temporary)` make a file and give it its name when it is whole. Raises StorageError; leaves no rest.
+
+    `durable` is that of `PartFile.keep`.
+    """
     with PartFile(path) as file:
         with file.explained():
             write(file.part)
-        file.keep()
+        file.keep(durable=durable)
 
 
 def try_place(path: Path, source: Path | None = None) -> None:
@@ -229,12 +252,13 @@ def _is_abandoned(leftover: Path) -> bool:
 
 
 def runs_here(process: str) -> bool:
-    """Whether `this_process` named a process so on this machine."""
-    return process.split("-")[0] == this_process().split("-")[0] and process.count("-") == 2
+    """Return whether `process` is a name that `this_process` gives on this computer."""
+    found = _PROCESS.fullmatch(process)
+    return found is not None and found[1] == this_process().split("-")[0]
 
 
 def is_at_work(process: str) -> bool:
-    """Whether a process that `this_process` named so is still there; one of another machine counts as gone."""
+    """Return whether the process with this name is alive; any other text and another computer's count as gone."""
     return runs_here(process) and _is_alive(*(int(part) for part in process.split("-")[1:]))
 
 

@@ -256,7 +256,8 @@ class Result:
 def output_handed_out(output: dict[str, Any], path: Path, encoding: Encoding, notes: list[str]) -> dict[str, Any]:
     """The finished file where it is another than the stored PNG `output`, how it was made, and what it lost by that."""
     quality = None if encoding.lossless else encoding.quality
-    changed = {"path": str(path), "sha256": file_sha256(path), "bytes": path.stat().st_size}
+    sha256 = None if output["sha256"] is None else file_sha256(path)
+    changed = {"path": str(path), "sha256": sha256, "bytes": path.stat().st_size}
     return output | changed | {"format": encoding.format, "quality": quality, "notes": notes}
 
 

@@ -8,6 +8,7 @@ near, so that none holds a picture while it waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from .inference.turns import Turn
 from .info import Onlookers, Order, Result, RunRecord, output_handed_out, output_of
 from .output.finished import check_replaceable, origin_of
 from .output.formats import Encoding, hand_out
+from .output.png import is_intact
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
 from .picture import FLAWLESS, Box, Picture, read_picture
@@ -101,18 +103,25 @@ def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, An
     return record.info(earlier["output"] | {"path": str(path)}, cached=True)
 
 
-def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any] | None:
-    """Step 2 of a run to `path`: the facts of the result that lies there, if it is that of this run; else None."""
+def find_at(record: RunRecord, path: Path, encoding: Encoding, *, check: bool = True) -> dict[str, Any] | None:
+    """Step 2 of a run to `path`: the facts of the result that lies there, if it is that of this run; else None.
+
+    With `check` all its bytes are read, for their checksum and for the checksums inside a PNG.
+    """
     origin = origin_of(path)
     if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
         return None
-    output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
+    if check and encoding.format == "png" and not is_intact(path):
+        return None
+    sha256 = file_sha256(path) if check else None
+    output = output_of(Written(path, sha256, path.stat().st_size), record.size)
     if not encoding.is_stored:
         of = record.picture
         notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, told=of.metadata)
         output = output_handed_out(output, path, encoding, notes)
     with suppress(ValueError):  # what somebody else has written there
-        record.add(fidelity_db=origin.fidelity_db and float(origin.fidelity_db))
+        fidelity = float(origin.fidelity_db or "nan")
+        record.add(fidelity_db=fidelity if math.isfinite(fidelity) else None)
     return record.info(output, cached=True)
 
 
@@ -311,10 +320,11 @@ def run_to(
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
+    check: bool = True,
 ) -> Result:
     """Steps 2 to 7 of a run whose result goes to a place of the caller's; no task, and nothing else is kept."""
     task = {"task_id": workshop.tasks.new_id()}
-    there = find_at(record, output, encoding) if encoding.is_stored or not with_png else None
+    there = find_at(record, output, encoding, check=check) if encoding.is_stored or not with_png else None
     if there is not None:
         return Result(output, there | task, output if encoding.is_stored else None)
     try_place(output, source)

@@ -10,6 +10,7 @@ in these folders and bears another name is never touched.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -29,6 +30,8 @@ from .output.formats import Encoding
 from .settings import Settings, largest_scale, network_key
 from .texts import LANGUAGES, spoken, straight
 
+log = logging.getLogger(__name__)
+
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 _NAMES = {
     "uploads": re.compile(r"[0-9a-f]{64}"),
@@ -39,7 +42,7 @@ _NAMES = {
     "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
 }
 _LONGEST_NAME = 120
-_CLEAN_SECONDS = 600
+_CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
 
 
 class Original(Protocol):
@@ -105,7 +108,9 @@ class TaskStore:
         self._own = OwnFolders(self.folder, _NAMES)
         self._used = UsedFiles(self.folder)
         self._lock = threading.Lock()
-        self._signatures: dict[Path, str | None] = {}
+        self._signatures: dict[str, set[Path]] = {}
+        self._known: dict[str, str] = {}  # the same, by the names of the files
+        self._list_again = 0.0
         self._cleaned = time.monotonic()
 
     def prepare(self) -> None:
@@ -155,12 +160,14 @@ class TaskStore:
 
     def finish(self, task_id: str, info: dict[str, Any]) -> None:
         """Put the info beside the result; without it the result is no task, so a failure removes both."""
-        text = json.dumps(info, ensure_ascii=False, indent=1)
+        text, path = json.dumps(info, ensure_ascii=False, indent=1), self.processed / f"{task_id}.json"
         try:
-            place_whole(self.processed / f"{task_id}.json", lambda temporary: temporary.write_text(text, "utf-8"))
+            place_whole(path, lambda temporary: temporary.write_text(text, "utf-8"), durable=True)
         except StorageError:
             self.result_path(task_id).unlink(missing_ok=True)
             raise
+        with self._lock:
+            self._index(path, info.get("signature"))
         if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
             self.clean()
 
@@ -178,17 +185,50 @@ class TaskStore:
         return info
 
     def find(self, signature: str) -> dict[str, Any] | None:
-        """The facts of the newest finished task with this signature whose result is whole, or None."""
+        """Return the facts of the newest finished task with this signature whose result has its checksum, or None."""
         with self._lock:
-            known = self._signatures  # a finished task never changes: each file is read once
-            self._signatures = {path: known.get(path) or _signature_in(path) for path in self._infos()}
-            paths = [path for path, found in self._signatures.items() if found == signature]
-        finished = (info for path in paths if (info := _read_info(path)) is not None)
-        return max(finished, key=lambda info: str(info.get("finished", "")), default=None)
+            self._read_new()
+            paths = list(self._signatures.get(signature, ()))
+        finished = [info for path in paths if (info := _read_info(path)) is not None]
+        newest_first = sorted(finished, key=lambda info: str(info.get("finished", "")), reverse=True)
+        return next(filter(self._is_intact, newest_first), None)
+
+    def _is_intact(self, info: dict[str, Any]) -> bool:
+        """Return whether the result has the bytes that were written; reads all of them."""
+        path = self.result_path(str(info.get("task_id")))
+        with suppress(OSError):
+            if file_sha256(path) == info["output"].get("sha256"):
+                return True
+            log.warning("The stored result %s is damaged and is not used again", path.name)
+        return False
+
+    def _read_new(self) -> None:
+        """Read the tasks that other processes have finished, each once; a finished task never changes.
+
+        Where listing the folder takes long, it is listed for at most a tenth of the time.
+        """
+        began = time.monotonic()
+        if began < self._list_again:
+            return
+        names = set[str]()
+        with suppress(OSError), os.scandir(self.processed) as entries:
+            names = {entry.name for entry in entries if entry.name.endswith(".json")}
+        for name in self._known.keys() - names:
+            self._signatures[self._known.pop(name)].discard(self.processed / name)
+        for path in map(self.processed.joinpath, names - self._known.keys()):
+            if _TASK_ID.fullmatch(path.stem):
+                self._index(path, _signature_in(path))
+        took = time.monotonic() - began
+        self._list_again = time.monotonic() + (9 * took if took > _LONG_LISTING else 0)
+
+    def _index(self, path: Path, signature: str | None) -> None:
+        if signature:
+            self._known[path.name] = signature
+            self._signatures.setdefault(signature, set()).add(path)
 
     def copy_result(self, task_id: str, path: Path) -> None:
         """Give a finished result another place, without another copy on the disk where that works."""
-        place_whole(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary))
+        place_whole(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
         count_as_used(path)
 
     def put_down(self, entry: Entry) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +95,13 @@ class Site:
         return path
 
 
+def beside_the_tests() -> dict[str, Any]:
+    """Options of a launch at a free port. Gradio's own search leaves a thread with an error for each port in use."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"server_port": free.getsockname()[1], "quiet": True, "prevent_thread_lock": True}
+
+
 def photo(height: int, width: int) -> np.ndarray:
     """A piece of a real photo, uint8 [height, width, 3]."""
     return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 150 : 150 + width])
@@ -116,7 +125,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         weights.ensure(name)
     enhancer, metrics = CountingEnhancer(device="cpu", data=folder / "data"), Metrics(True)
     demo = build_demo(enhancer, metrics)
-    options = launch_options(Config(), metrics) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+    options = launch_options(Config(), metrics) | beside_the_tests()
     _, url, _ = demo.launch(**options)
     (folder / "files").mkdir()
     yield Site(url, enhancer, folder / "files", shared / "site-page")
@@ -138,7 +147,7 @@ def guarded_site(folder: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("GRADIO_TEMP_DIR", str(config.page_folder))
         demo = build_demo(Enhancer("cpu", config=config), metrics)
-        options = launch_options(config, metrics) | {"server_port": None, "quiet": True, "prevent_thread_lock": True}
+        options = launch_options(config, metrics) | beside_the_tests()
         _, url, _ = demo.launch(**options)
         yield url
         demo.close()

@@ -16,8 +16,9 @@ from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from ..errors import StorageError
 from ..files import explained, file_sha256, is_at_work, runs_here, this_process
-from .finished import Origin, origin_of
+from .finished import origin_of
 
 _CLAIMS, _FRESH = ".enhance-claims", ".fresh"
 _HEARTBEAT_SECONDS = 20.0
@@ -39,7 +40,8 @@ class ResultNames:
         self.folder, self.ending = folder, ending
         self._claims = Claims(folder / _CLAIMS)
         self._given: set[str] = set()
-        self._there: dict[Path, dict[Path, Origin]] = {}
+        self._there: dict[Path, dict[str, list[Path]]] = {}
+        self._numbers: dict[Path, int] = {}
 
     def __enter__(self) -> ResultNames:
         return self
@@ -64,17 +66,19 @@ class ResultNames:
 
     def _earlier(self, source: Path, folder: Path, sha256: str | None) -> Path | None:
         """Where a result of this source lies already."""
-        own = [path for path, one in self._results(folder).items() if one.input_sha256 == sha256 is not None]
+        own = self._results(folder).get(sha256, []) if sha256 is not None else []
         own = [path for path in own if _folded(path.name) in _names(source, path.stem, self.ending)]
         plain_first = sorted(own, key=lambda path: (len(path.name), path.name))
         return next((path for path in plain_first if self._take(path, source)), None)
 
     def _free(self, source: Path, folder: Path, sha256: str | None) -> Path:
         """The first name that no file has but a result of this source, and that no other source was given."""
-        for number in itertools.count(1):
+        first = folder / _folded(_name(source, 1, self.ending))
+        for number in itertools.count(self._numbers.get(first, 1)):
             path = folder / _name(source, number, self.ending)
             # looked at again when it is claimed: another process may have made a file there before
             if _is_free(path, sha256) and self._take(path, source) and _is_free(path, sha256):
+                self._numbers[first] = number + 1
                 return path
         raise AssertionError("count() does not end")
 
@@ -85,26 +89,38 @@ class ResultNames:
         self._given.add(key)
         return True
 
-    def _results(self, folder: Path) -> dict[Path, Origin]:
-        """The results of an earlier batch in a folder."""
+    def _results(self, folder: Path) -> dict[str, list[Path]]:
+        """The results of an earlier batch in a folder, by the checksum of their input."""
         if folder not in self._there:
-            found = ((path, origin_of(path)) for path in folder.glob(f"*{self.ending}"))
-            self._there[folder] = {path: origin for path, origin in found if origin.signature}
+            there = self._there[folder] = {}
+            for path in folder.glob(f"*{self.ending}"):
+                origin = origin_of(path)
+                if origin.signature and origin.input_sha256:
+                    there.setdefault(origin.input_sha256, []).append(path)
         return self._there[folder]
 
 
 def apart(names: Iterable[str]) -> list[str]:
     """The names or paths, each one once: those that come again get a number before their suffix."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        path, candidate, number = Path(name), name, 1
-        while candidate.casefold() in taken:
+    apart = Apart()
+    return [apart.give(name) for name in names]
+
+
+class Apart:
+    """Gives names or paths, each one once: those that come again get a number before their suffix."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
+
+    def give(self, name: str) -> str:
+        path, candidate, number = Path(name), name, self._numbers.get(name.casefold(), 1)
+        while candidate.casefold() in self._taken:
             number += 1
             candidate = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
-        taken.add(candidate.casefold())
-        result.append(candidate)
-    return result
+        self._numbers[name.casefold()] = number
+        self._taken.add(candidate.casefold())
+        return candidate
 
 
 def _folded(name: str) -> str:
@@ -169,7 +185,7 @@ class Claims:
         """Give up everything, and remove what dead processes have left; the folder goes with the last claim."""
         self._closed.set()
         self.release()
-        with suppress(OSError):
+        with suppress(OSError, StorageError):
             for path in self._folder.glob(f"*{_FRESH}"):
                 if not self._is_at_work(path.stem.rpartition("-")[0], path):  # its maker may have died before it wrote
                     path.unlink(missing_ok=True)
@@ -187,7 +203,7 @@ class Claims:
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):
                 return False
-            number += path.exists()  # where it was given up just now, the same number is anybody's
+            number += os.path.lexists(path)  # where it was given up just now, the same number is anybody's
         with self._lock:
             self._held[key] = number, purpose
         if self._heart is None and not self._closed.is_set():
@@ -230,14 +246,20 @@ class Claims:
 
     def _is_alive(self, path: Path) -> bool:
         try:
-            return self._is_at_work(path.read_text("utf-8"), path)
+            if not path.is_file():
+                return False
+            with path.open("rb") as file:
+                return self._is_at_work(file.read(_LONGEST_NAME).decode("utf-8", "replace"), path)
         except FileNotFoundError:
             return False
         except OSError:
             return True
 
     def _is_at_work(self, process: str, file: Path) -> bool:
-        """Whether the process that `file` is of lives: on another machine, whether it has touched that lately."""
+        """Return whether the process that owns `file` is alive.
+
+        The modification time decides where `process` is of another computer, or no name of a process at all.
+        """
         return is_at_work(process) if runs_here(process) else self._now() - file.stat().st_mtime < _SILENT_SECONDS
 
     def _now(self) -> float:

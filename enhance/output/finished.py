@@ -19,6 +19,8 @@ from .png import MARK, scanned
 _NONE, _SUB, _UP = 0, 1, 2
 _PIECE = 1 << 20
 _MARK = "Enhance "
+_LONGEST_MARK, _MOST_PARTS = 999, 10_000
+"""The bytes of an origin and the parts of a JPEG or an AVIF that are read in search of it: a result has far fewer."""
 ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding", "Enhance fidelity")
 """The keywords under which a PNG tells its origin."""
 MARK_SEGMENT, MARK_CHUNK, MARK_BOX = 0xE9, b"ENHA", b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
@@ -157,11 +159,15 @@ class Origin:
 
 
 def origin_of(path: Path) -> Origin:
-    """What a finished file tells of its origin; nothing for any other file, or none."""
-    with suppress(OSError, ValueError, EOFError, struct.error), path.open("rb") as file:
-        told = _told_by(file)
-        return Origin(*map(told.get, ORIGIN_TEXTS))
-    return Origin()
+    """Return the origin that a finished file states; an empty one for any other, damaged or missing file."""
+    try:
+        if not path.is_file():  # Opening a pipe would block.
+            return Origin()
+        with path.open("rb") as file:
+            told = _told_by(file)
+    except Exception:  # Anyone can put any bytes here, so no list of the errors is complete.
+        return Origin()
+    return Origin(*map(told.get, ORIGIN_TEXTS))
 
 
 def check_replaceable(path: Path) -> None:
@@ -174,7 +180,7 @@ def check_replaceable(path: Path) -> None:
 def _told_by(file: BinaryIO) -> dict[str, str]:
     head = file.read(16)
     if head.startswith(SIGNATURE):
-        chunks = [one for one in scan_chunks(file) if one.length < 999]
+        chunks = [one for one in scan_chunks(file) if one.length <= _LONGEST_MARK]
         marks = [chunk_content(file, one) for one in chunks if one.kind == MARK]
         texts = (chunk_content(file, one) for one in chunks if one.kind == b"tEXt")
         pairs = (text.decode("latin-1").split("\0", 1) for text in texts)
@@ -192,8 +198,9 @@ def _marks_in(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     """What this program said of itself in a JPEG, a WebP or an AVIF."""
     if head[:2] == b"\xff\xd8":
         found = _segments_of_marks(file)
-    elif head[8:12] == b"WEBP":
-        found = (chunk_content(file, one) for one in riff_chunks(file) if one.kind == MARK_CHUNK)
+    elif head[8:12] == b"WEBP" and 8 + int.from_bytes(head[4:8], "little") <= file.seek(0, 2):
+        marks = (one for one in riff_chunks(file) if one.kind == MARK_CHUNK and one.length <= _LONGEST_MARK)
+        found = (chunk_content(file, one) for one in marks)
     elif head[4:8] == b"ftyp":
         found = _boxes(file)
     else:
@@ -220,9 +227,15 @@ def marked(data: memoryview, mark: bytes, size: tuple[int, int], *, alpha: bool)
 
 def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:
     """The content of the segments before a JPEG's pixels that may be of this program's own."""
+    file.seek(-2, 2)
+    if file.read(2) != b"\xff\xd9":  # The end is missing.
+        return
     file.seek(2)
-    while (head := file.read(4)) and head[0] == 0xFF and head[1] != 0xDA:
+    for _ in range(_MOST_PARTS):
+        head = file.read(4)
         length = int.from_bytes(head[2:], "big") - 2
+        if len(head) < 4 or head[0] != 0xFF or head[1] == 0xDA or length < 0:
+            return
         if head[1] == MARK_SEGMENT:
             yield file.read(length)
         else:
@@ -232,11 +245,11 @@ def _segments_of_marks(file: BinaryIO) -> Iterator[bytes]:
 def _boxes(file: BinaryIO) -> Iterator[bytes]:
     """The content of boxes of this program's own at the top of an AVIF."""
     place, end = 0, file.seek(0, 2)
-    while place + 8 <= end:
+    for _ in range(_MOST_PARTS):
         file.seek(place)
         head = file.read(8 + 16)
         length = int.from_bytes(head[:4], "big")
-        if head[4:] == MARK_BOX:
+        if head[4:] == MARK_BOX and len(head) <= length <= min(_LONGEST_MARK, end - place):
             yield file.read(length - len(head))
         if length < 8:  # up to the end, or longer than any picture here
             return

@@ -161,7 +161,7 @@ def hand_out(
     Raises what `Encoding.check` does, StorageError, PictureError for a PNG that is damaged or gone, and Cancelled.
     """
     if encoding.is_stored:
-        place_whole(place, lambda temporary: link_or_copy(png, temporary))
+        place_whole(place, lambda temporary: link_or_copy(png, temporary), durable=True)
         return
     bare = encoding.metadata == "none"
     origin = Origin() if bare and not marked else replace(origin_of(png), encoding=str(encoding))
@@ -179,7 +179,7 @@ def hand_out(
             with temporary.open("xb") as file:
                 write(file, source)
 
-        place_whole(place, written)
+        place_whole(place, written, durable=True)
 
 
 def notes_of(png: Path, encoding: Encoding) -> list[str]:

@@ -194,7 +194,7 @@ class PngWriter:
             with self._part.explained():
                 self._encoder.finish(self.texts_behind)
                 self._file.close()
-            self._part.keep()
+            self._part.keep(durable=True)
         self.sha256 = self._encoder.sha256.hexdigest()
         self.bytes_written = self._encoder.length
 
@@ -229,7 +229,7 @@ def take_png(
                     told = None
                 if chunk.kind not in _OF_METADATA:
                     _copy_chunk(file, chunk, sink)
-        part.keep()
+        part.keep(durable=True)
 
 
 @contextmanager
@@ -247,6 +247,28 @@ def scanned(path: Path) -> Iterator[tuple[BinaryIO, list[Chunk]]]:
         except (EOFError, ValueError) as error:
             raise PictureError("png_foreign", name=path.name) from error
         yield file, chunks
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether all chunks of a PNG have their check sums; reads all of it, in constant memory."""
+    try:
+        with scanned(path) as (file, chunks):
+            return all(_check_sum(file, chunk) == int.from_bytes(file.read(4), "big") for chunk in chunks)
+    except (OSError, PictureError):
+        return False
+
+
+def _check_sum(file: BinaryIO, chunk: Chunk) -> int:
+    """The check sum of a chunk's kind and content, after which the file stands."""
+    file.seek(chunk.start)
+    check_sum, left = isal_zlib.crc32(chunk.kind), chunk.length
+    while left:
+        piece = file.read(min(left, _COPIED))
+        if not piece:
+            return -1
+        check_sum = isal_zlib.crc32(piece, check_sum)
+        left -= len(piece)
+    return check_sum
 
 
 def _copy_chunk(file: BinaryIO, chunk: Chunk, sink: BinaryIO) -> None:

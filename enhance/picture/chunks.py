@@ -231,15 +231,21 @@ class FewRows:
         return b"".join(parts)
 
 
-def check_jpeg(file: BinaryIO) -> None:
-    """PictureError for a JPEG that costs a decoder far more than its picture: by scans, segments, or padding."""
+def check_jpeg(file: BinaryIO, *, only_head: bool = False) -> None:
+    """PictureError for a JPEG that costs a decoder far more than its picture: by scans, segments, or padding.
+
+    With `only_head` nothing behind the first scan's header is read; the scans are not counted.
+    """
     with content_of(file) as data:
-        _check_markers(data)
+        _check_markers(data, only_head)
 
 
-def _check_markers(data: mmap.mmap | memoryview) -> None:
+def _check_markers(data: mmap.mmap | memoryview, only_head: bool) -> None:
     # A thumbnail or a film behind the picture may hold the two bytes too; so only many of them are worth the long way.
-    to_the_end = sum(1 for _ in zip(_START_OF_SCAN.finditer(data), range(_MOST_SCANS + 1), strict=False)) > _MOST_SCANS
+    to_the_end = (
+        not only_head
+        and sum(1 for _ in zip(_START_OF_SCAN.finditer(data), range(_MOST_SCANS + 1), strict=False)) > _MOST_SCANS
+    )
     position, segments, scans, padding = 2, 0, 0, 0
     marker = _MARKER
     while (found := marker.search(data, position)) is not None:

@@ -73,7 +73,7 @@ def look(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     Raises PictureError with one sentence for a person.
     """
     with _one_sentence(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
-        header = read_header(file, max_pixels=max_pixels, count_frames=True)
+        header = read_header(file, max_pixels=max_pixels, count_frames=True, only_head=True)
     width, height = header.upright_size
     return Facts(
         name=path.name,

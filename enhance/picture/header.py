@@ -125,8 +125,10 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     return getattr(library, f"{name}ImageFile")(file, "")
 
 
-def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) -> Header:
+def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False, only_head: bool = False) -> Header:
     """The header of an open file; its size is checked before a decoder is given the file.
+
+    With `only_head`, a JPEG's scans are not counted: that reads the whole file. Not for a file that is to be decoded.
 
     PictureError: no picture, too large, a kind that is not supported. EOFError and what decoders raise: damaged.
     """
@@ -145,7 +147,7 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False) 
         header = _webp_header(file, start)
     else:
         if kind == "JPEG":
-            check_jpeg(file)
+            check_jpeg(file, only_head=only_head)
         header = _other_header(kind, file, count_frames)
     check_size(header.width, header.height, max_pixels)
     check_bytes(kind, file.seek(0, 2), header.width, header.height)

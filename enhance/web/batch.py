@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, titles
+from ..batch import Batch, Item, title
 from ..errors import EnhanceError, StorageError
+from ..output import Apart
 from ..output.formats import ENDINGS, FORMATS, Encoding
 from ..output.rendition import listed_address
 from ..settings import Settings
@@ -18,7 +20,7 @@ from ..tasks import Entry
 from ..texts import name_of, say, say_measured, say_time
 from . import fragments
 from .fragments import escape, file_address, size
-from .history import begin_file, end_of, show_history
+from .history import begin_file, end_of, shorten, show_history
 from .layout import Page
 from .line import LinePlace
 from .page_files import Many, asker_of
@@ -31,6 +33,8 @@ BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": Non
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
 
 _LOOK_SECONDS = 0.3
+_SHARE = 10
+"""Drawing all files takes at most one part in so many of the time of a batch."""
 
 
 class PageBatch(BatchWork):
@@ -47,6 +51,10 @@ class PageBatch(BatchWork):
     ):
         self._request, self._visitor, self._many = request, visitor, visitor.many
         self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
+        self._titles = Apart()
+        for item in self._many.items:
+            if item.state == "done":
+                self._titles.give(title(item))
         language = language_of(request)
         super().__init__(services, visitor.many.items, settings, language, visitor.folder, turn, encoding)
 
@@ -59,10 +67,11 @@ class PageBatch(BatchWork):
                 entry = begin_file(self._tasks, self._visitor, item, settings, number, small)
                 if entry is not None:
                     self._entries[item.key] = entry
+        shorten(self._tasks, self._visitor)
 
     def leave(self, key: str) -> None:
         """Take a file that is not in the batch, or not any more, from the list."""
-        if all(item.key != key for item in self.batch.items) and (entry := self._entries.pop(key, None)):
+        if key not in self.batch.files and (entry := self._entries.pop(key, None)):
             self._tasks.remove([entry])
 
     @contextmanager
@@ -76,12 +85,12 @@ class PageBatch(BatchWork):
             for key in list(self._entries):
                 self.leave(key)
 
-    def _tell_of(self, batch: Batch, item: Item) -> None:
-        super()._tell_of(batch, item)
+    def _tell_of(self, item: Item) -> None:
+        super()._tell_of(item)
         if item.info and item.result:
             self._services.owners.remember(self._request, item.info)
             with suppress(StorageError):
-                self._many.results[item.key] = self._services.outbox.link(item.result, titles(batch)[item])
+                self._many.results[item.key] = self._services.outbox.link(item.result, self._titles.give(title(item)))
         self._end(item)
 
     def _end(self, item: Item) -> None:
@@ -156,12 +165,16 @@ class BatchHandlers:
         if work is None:
             return
         work.language = language
+        due = 0.0
         for _ in work.looks(_LOOK_SECONDS):
             if visitor.batch is not work:
                 return
+            if time.monotonic() < due:
+                continue
             for item, of_result in visitor.many.lacking(visitor.files.items):
                 if of_result:
                     visitor.many.depict(item, of_result, self._services.outbox, self._services.limits)
+            started = time.monotonic()
             now = [(item.key, item.state) for item in work.batch.items], tuple(visitor.many.pictures.values())
             if (work.batch is shown and now == face) or work.stop.is_set():
                 continue
@@ -170,6 +183,7 @@ class BatchHandlers:
                 updates |= self.cards(visitor, language, always=True)
             if face is None or now[0] != face[0]:
                 updates |= self._history(visitor, language)
+            due = started + _SHARE * (time.monotonic() - started)
             yield updates
             shown, face = work.batch, now
         yield self.show(visitor, language) | self._history(visitor, language)

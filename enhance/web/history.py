@@ -44,13 +44,18 @@ MOST_FILES = 400
 def begin(tasks: TaskStore, visitor: Visitor, upload: Upload, settings: Settings) -> Entry | None:
     """Put a run that begins on the visitor's list; None where they have none, or it cannot be written."""
     own = {"id": secrets.token_hex(16), "thumbnail": listed_address(upload.thumbnail)}
-    return _begin(tasks, visitor, upload.facts, upload.sha256, settings, **own)
+    entry = _begin(tasks, visitor, upload.facts, upload.sha256, settings, **own)
+    shorten(tasks, visitor)
+    return entry
 
 
 def begin_file(
     tasks: TaskStore, visitor: Visitor, item: Item, settings: Settings, number: int, small: Path | None
 ) -> Entry | None:
-    """The same for a file of the second tab, which is kept from now on: it can go on when the server ends."""
+    """The same for a file of the second tab, which is kept from now on: it can go on when the server ends.
+
+    The caller shortens the list, once for all files.
+    """
     entry = None
     with suppress(EnhanceError, OSError):  # the run itself says what is wrong
         facts, sha256 = inspect(item.source), file_sha256(item.source)
@@ -74,13 +79,17 @@ def _begin(
     except StorageError as error:  # the run itself says what is wrong with the disk
         log.warning("A run is not on its list: %s", error.key)
         return None
+    return entry
+
+
+def shorten(tasks: TaskStore, visitor: Visitor) -> None:
+    """Remove the oldest entries of a list that is too long."""
     files = 0
     for number, run in enumerate(tasks.runs(visitor.listed)):
         files += len(run)
         if number >= MOST or (number and files > MOST_FILES):
             for old in run:
                 old.path(tasks).unlink(missing_ok=True)
-    return entry
 
 
 def end_of(work: Background[Any]) -> str:

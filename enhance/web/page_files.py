@@ -19,7 +19,7 @@ import gradio as gr
 
 from ..batch import Batch, Item, Running, for_print, pack, titles
 from ..config import Limits
-from ..errors import EnhanceError, StorageError
+from ..errors import EnhanceError, StorageError, foreseen
 from ..files import OwnFolders, explained, link_or_copy
 from ..info import settings_in, timestamp
 from ..output.formats import Encoding
@@ -163,13 +163,16 @@ class Many:
             if (item.key, of_result) in self.pictures:
                 return
             self.pictures[item.key, of_result] = None
-        with suppress(EnhanceError, OSError):
+        try:
             place = outbox.place("small")
             if of_result and item.png is not None:
                 before = self.pictures.get((item.key, False))
                 self.pictures[item.key, True] = save_small_result(item.png, place, _SMALL, before)
             else:
                 self.pictures[item.key, False] = save_small(item.source, place, _SMALL, limits.pixels, limits.bytes)
+        except Exception as error:
+            if not isinstance(error, OSError):
+                foreseen(error, "A small picture could not be made")
 
     def forget(self, keys: Collection[str]) -> None:
         """Take files out, with all that a browser may fetch of them."""

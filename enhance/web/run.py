@@ -82,12 +82,14 @@ class BatchWork(Background[Packed]):
         limits: dict[str, Any] = {"max_pixels": services.limits.pixels, "max_bytes": services.limits.bytes}
         told: dict[str, Any] = {"changed": self._look, "caller": caller, "encoding": encoding or Encoding()}
         self.running = Running(services.enhancer, settings, plan(items), **told, **limits)
-        self._told = {item.key: item.state for item in self.batch.items if item.state == "done"}
         self._begun: float | None = None
 
         def do(stop: threading.Event) -> Packed:
             self.running.stop = stop
             with turn or nullcontext(), self.running.held, self._listed():
+                for item in self.batch.items:
+                    if item.state == "failed":  # before it began
+                        self._tell_of(item)
                 return packed(services.outbox, self.running.run(), settings, self.language)
 
         super().__init__(do, "enhance-batch")
@@ -110,14 +112,15 @@ class BatchWork(Background[Packed]):
         return nullcontext()
 
     def _look(self, batch: Batch) -> None:
-        for item in batch.items:
-            if item.state == "running" and self._told.get(item.key) != "running":
-                self._begun = time.monotonic()
-            elif item.state not in ("waiting", "running", self._told.get(item.key)):
-                self._tell_of(batch, item)
-            self._told[item.key] = item.state
+        item = batch.latest
+        if item is None:
+            return
+        if item.state == "running":
+            self._begun = time.monotonic()
+        elif item.state != "waiting":
+            self._tell_of(item)
 
-    def _tell_of(self, batch: Batch, item: Item) -> None:
+    def _tell_of(self, item: Item) -> None:
         """Tell of a file that has ended; one that never began took no time."""
         seconds, self._begun = time.monotonic() - (self._begun or time.monotonic()), None
         self._services.metrics.ended("file", self._preset, seconds, item.state, item.info)

@@ -212,10 +212,11 @@ class FilesHandlers:
         visitor, language = self._services.asker(request)
         shown = time.monotonic()
         while missing := visitor.many.lacking(visitor.files.items):
-            visitor.many.depict(*missing[0], self._services.outbox, self._services.limits)
-            if time.monotonic() - shown > _SHOW_SECONDS:
-                shown = time.monotonic()
-                yield self._batch.cards(visitor, language)
+            for item, of_result in missing:
+                visitor.many.depict(item, of_result, self._services.outbox, self._services.limits)
+                if time.monotonic() - shown > _SHOW_SECONDS:
+                    yield self._batch.cards(visitor, language)
+                    shown = time.monotonic()
         yield self._batch.cards(visitor, language)
 
     def remove(self, event: gr.SelectData, request: gr.Request) -> Updates:

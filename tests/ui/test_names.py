@@ -12,7 +12,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Dialog, Page, expect
 
 from enhance import PictureError, Settings
-from enhance.batch import Batch, Item
+from enhance.batch import Item, plan
 from enhance.picture import Facts
 from enhance.texts import straight
 from enhance.web import fragments
@@ -154,7 +154,7 @@ def pieces_with(name: str) -> list[str]:
         fragments.note(name, "finished"),
         fragments.progress(name, 0.5),
         fragments.facts_of_upload("en", facts, Settings()),
-        cards_of("en", Batch((done, item)), many),
+        cards_of("en", plan((done, item)), many),
     ]
 
 

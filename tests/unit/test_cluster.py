@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
 
 from enhance import EnhanceError
 from enhance.__main__ import main
-from enhance.cluster import ClusterWorker, WorkerPlan
+from enhance.cluster import ClusterWorker, WorkerPlan, connect
 
 from ..api.test_endpoints import wait_until
 from .test_folders import FAST, picture, results
@@ -125,6 +126,36 @@ def test_a_file_whose_worker_is_killed_is_made_by_another(cluster, tmp_path, cap
     assert (status, [one["status"] for one in told], [one["cached"] for one in told]) == (0, ["done"] * 4, [False] * 4)
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), *FAST]) == 0
     assert contents(output) == contents(tmp_path / "plain")
+
+
+def test_a_thread_of_ray_can_print_until_the_shutdown_has_ended_it(monkeypatch, capsys):
+    ended, lost = threading.Event(), list[str]()
+
+    def listen() -> None:
+        sink = sys.stdout
+        ended.wait()
+        try:
+            sink.write("a worker died")
+        except ValueError as error:
+            lost.append(str(error))
+
+    thread = threading.Thread(target=listen)
+
+    def shut_down() -> None:
+        ended.set()
+        thread.join()
+
+    ray = ModuleType("ray")
+    ray.__dict__.update(init=lambda **_: thread.start(), shutdown=shut_down, is_initialized=thread.is_alive)
+    exceptions = ModuleType("ray.exceptions")
+    exceptions.__dict__["RayError"] = RuntimeError
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", exceptions)
+
+    with connect("local"):
+        pass
+
+    assert (lost, capsys.readouterr().out) == ([], "")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from enhance import Settings
-from enhance.batch import Batch, Item, lines_of
+from enhance.batch import Item, lines_of, plan
 from enhance.report import Line, make_report, summary, table
 from enhance.report.document import format_date
 from enhance.settings import PRESETS, RANGES
@@ -58,7 +58,7 @@ def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
 
 def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     items = [Item(tmp_path / f"{state}.png", Path(f"{state}.png"), state=state) for state in ("waiting", "cancelled")]
-    waiting = lines_of(Batch(tuple(items)), "zh-CN")
+    waiting = lines_of(plan(items), "zh-CN")
     states = summary(waiting, Settings(tuning=False).in_words("zh-CN"), language="zh-CN")
     lines = [
         Line("one.png", "done", (1360, 960), 2_345_678, 12.34),

@@ -1,5 +1,6 @@
 """The store: whole files or none, found again by signature, cleaned by age and size."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -29,7 +30,8 @@ def made(tmp_path, **limits) -> TaskStore:
 def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"picture") -> str:
     task_id = store.new_id()
     place_whole(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
-    info = {"status": "done", "signature": signature, "task_id": task_id, "output": {"bytes": len(content)}}
+    output = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    info = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
     store.finish(task_id, info)
     return task_id
 
@@ -99,7 +101,7 @@ def test_what_is_no_task_id_finds_nothing(store, task_id):
 
 
 def test_a_result_without_room_for_its_facts_is_removed(store, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise StorageError("full")
 
     task_id = store.new_id()

@@ -1,0 +1,47 @@
+"""Measure the time that a batch takes beside its images: `python -m docs.measure_batch 10000`."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from enhance import Enhancer, Settings
+from enhance.batch import Running, find_pictures
+from enhance.info import Result
+
+
+class Nothing:
+    """An enhancer that does nothing."""
+
+    max_pixels, max_bytes = 1_000_000, 1_000_000
+
+    def run(self, source: Path, *_: Any, output: Path, **__: Any) -> Result:
+        return Result(output, {"output": {"path": str(output)}, "cached": False}, output)
+
+
+def measure(files: int) -> tuple[float, float]:
+    """The seconds to list so many small JPEG files, and to go through them."""
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "JPEG")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "in")
+        folder.mkdir()
+        for number in range(files):
+            (folder / f"{number}.jpg").write_bytes(image.getvalue() + b"%d" % number)
+        began = time.perf_counter()
+        batch = find_pictures([folder], Path(name, "out"))
+        listed = time.perf_counter()
+        Running(cast(Enhancer, Nothing()), Settings(), batch).run()
+        return listed - began, time.perf_counter() - listed
+
+
+if __name__ == "__main__":
+    for count in map(int, sys.argv[1:] or ("1000", "10000")):
+        listing, running = measure(count)
+        sys.stdout.write(f"{count:,} files: listed in {listing:.2f} s, {running:.2f} s beside the images\n")

@@ -1,0 +1,267 @@
+"""An output folder with damaged files: none of them stops a batch, and no damaged result is used again."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from enhance import Encoding, Enhancer, Settings
+from enhance.batch import Running, find_pictures
+from enhance.files import is_at_work, sweep, this_process
+from enhance.output import Claims, ResultNames
+from enhance.output.finished import Origin, origin_of
+
+FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
+HEADS = (b"", b"\xff\xd8", b"\xff\xd8\xff\xe9", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypavif")
+HOST = this_process().split("-")[0]
+CLAIMS: dict[str, bytes] = {
+    "empty": b"",
+    "no text": b"\xff\xfe\x00\x81",
+    "no numbers": f"{HOST}-x-y".encode(),
+    "no number": f"{HOST}--1".encode(),
+    "long number": f"{HOST}-{'9' * 5000}-1".encode(),
+    "other digits": f"{HOST}-²-1".encode(),
+    "cut off": this_process().rpartition("-")[0].encode(),
+    "too much": f"{this_process()}-1".encode(),
+    "zeros": bytes(4096),
+    "JSON": b'{"process": null}',
+    "broken JSON": b'{"process": ',
+    "large": b"x" * 1_000_000,
+}
+
+
+@pytest.fixture
+def folder(photo, tmp_path) -> Path:
+    """Three photos."""
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        Image.fromarray(photo[:8, 8 * number : 8 * number + 8]).save(tmp_path / "in" / f"{number}.png")
+    return tmp_path / "in"
+
+
+def enhanced(enhancer: Enhancer, folder: Path, format: str = "png"):
+    output = folder.parent / "out"
+    batch = find_pictures([folder], output, ending=FORMATS[format])
+    return Running(enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)).run()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_result_that_is_cut_off_anywhere_is_not_taken_for_a_result(enhancer, folder, format):
+    whole = enhanced(enhancer, folder, format).items[0].result
+    assert whole
+    content = whole.read_bytes()
+    assert origin_of(whole).signature
+    for length in range(len(content)):
+        whole.write_bytes(content[:length])
+        assert origin_of(whole) == Origin(), length
+
+    again = enhanced(enhancer, folder, format)
+
+    assert [item.state for item in again.items] == ["done"] * 3
+    assert [item.info["cached"] for item in again.items if item.info] == [False, True, True]
+    assert again.items[0].result == whole.with_stem("0-2")  # what lies there may be anybody's
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_bytes_in_the_place_of_a_result_are_a_foreign_file_or_a_result(enhancer, folder, format):
+    path, random_ = enhanced(enhancer, folder, format).items[0].result, random.Random(format)
+    assert path
+    content = path.read_bytes()
+    for _ in range(500):
+        changed = bytearray(content)
+        for _ in range(random_.randint(1, 20)):
+            changed[random_.randrange(min(len(changed), 2000))] = random_.choice((0, 255, random_.randrange(256)))
+        path.write_bytes(changed)
+        origin_of(path)
+        path.write_bytes(random_.choice(HEADS) + random_.randbytes(random_.randint(0, 60)))
+        assert origin_of(path) == Origin()
+
+    again = enhanced(enhancer, folder, format)
+
+    assert [item.state for item in again.items] == ["done"] * 3
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_foreign_files_in_the_output_folder_stay_and_all_photos_are_enhanced(enhancer, folder, format):
+    output, ending = folder.parent / "out", FORMATS[format]
+    output.mkdir()
+    foreign = {f"{number}{ending}": head for number, head in enumerate((b"\xff\xd8\xff", *HEADS))}
+    for name, content in foreign.items():
+        (output / name).write_bytes(content)
+    (output / f"folder{ending}").mkdir()
+    (output / f"nowhere{ending}").symlink_to("nothing")
+    os.mkfifo(output / f"pipe{ending}")
+
+    batch = enhanced(enhancer, folder, format)
+
+    assert [item.state for item in batch.items] == ["done"] * 3
+    assert {name: (output / name).read_bytes() for name in foreign} == foreign
+
+
+def test_a_made_up_box_or_segment_is_not_read_for_long(tmp_path):
+    for content in (b"\0\0\0\x08ftyp" * 1_000_000, b"\xff\xd8" + b"\xff\xe0\0\2" * 2_000_000 + b"\xff\xd9"):
+        (tmp_path / "x").write_bytes(content)
+        began = time.process_time()
+        assert origin_of(tmp_path / "x") == Origin()
+        assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "old"])
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_a_damaged_claim_is_that_of_an_unknown_computer(enhancer, folder, kind, fresh):
+    output = folder.parent / "out"
+    other = ResultNames(output)
+    assert other.give(folder / "1.png", Path("1.png"))
+    for path in (output / ".enhance-claims").iterdir():
+        path.write_bytes(CLAIMS[kind])
+        os.utime(path, None if fresh else (1, 1))
+
+    batch = enhanced(enhancer, folder)
+
+    assert [item.state for item in batch.items] == ["done", "elsewhere" if fresh else "done", "done"]
+
+
+def test_what_is_no_file_in_the_place_of_a_claim_holds_nobody_up(tmp_path):
+    claims = Claims(tmp_path / "claims")
+    for what in ("folder", "link", "pipe"):
+        assert claims.take(what)
+    names = sorted(path for path in (tmp_path / "claims").iterdir())
+    for path in names:
+        path.unlink()
+    names[0].mkdir()
+    names[1].symlink_to("nothing")
+    os.mkfifo(names[2])
+    (tmp_path / "claims" / "half-a-name-0.fresh").write_bytes(b"\xff")
+
+    others = Claims(tmp_path / "claims")
+    assert [others.take(what) for what in ("folder", "link", "pipe")] == [True] * 3
+    others.close()
+
+
+@pytest.mark.parametrize("process", ["", "-", "--", f"{HOST}-1", f"{HOST}-1-1-1", f"{HOST}-{10**40}-1", f"{HOST}-١-1"])
+def test_what_is_no_process_is_not_at_work(process, tmp_path):
+    assert not is_at_work(process)
+    (tmp_path / f".enhance-{process}-0123456789ab.part").touch()
+    assert sweep(tmp_path) == 0
+
+
+def test_an_error_that_nobody_expected_fails_its_file_alone(enhancer, folder, monkeypatch, caplog):
+    give = ResultNames.give
+
+    def broken_once(self, source, place):
+        if source.name == "1.png":
+            raise IndexError("a damaged neighbour")
+        return give(self, source, place)
+
+    monkeypatch.setattr(ResultNames, "give", broken_once)
+
+    batch = enhanced(enhancer, folder)
+
+    assert [item.state for item in batch.items] == ["done", "failed", "done"]
+    assert "did not foresee" in str(batch.items[1].error)
+    assert "a damaged neighbour" in caplog.text
+    assert (batch.count("done"), batch.count("failed"), batch.count("waiting")) == (2, 1, 0)
+
+
+def test_an_error_in_a_header_or_a_report_fails_no_other_file(enhancer, folder, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(enhancer, "write_report", broken)
+    batch = find_pictures([folder], folder.parent / "out")
+    done = Running(enhancer, Settings.from_preset("anime-fast"), batch, report="en").run()
+
+    assert [item.state for item in done.items] == ["done"] * 3
+    assert all("did not foresee" in str(item.error) for item in done.items)
+
+
+def damage(path: Path) -> None:
+    """Change a pixel, and leave the size."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 20] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_stored_result_that_was_damaged_at_the_same_size_is_made_again(enhancer, fresh_store, folder):
+    first = enhancer.run(folder / "0.png", "anime-fast")
+    content = first.path.read_bytes()
+    damage(first.path)
+
+    again = enhancer.run(folder / "0.png", "anime-fast")
+    third = enhancer.run(folder / "0.png", "anime-fast")
+
+    assert (again.info["cached"], third.info["cached"]) == (False, True)
+    assert again.path.read_bytes() == third.path.read_bytes()
+    assert Image.open(again.path).tobytes() != b""
+    assert len(again.path.read_bytes()) == len(content)
+
+
+def test_an_earlier_intact_result_takes_the_place_of_a_damaged_one(enhancer, fresh_store, folder):
+    results = [enhancer.run(folder / "0.png", "anime-fast").path for _ in range(2)]
+    content = results[0].read_bytes()
+    results[1].unlink()
+    results[1].write_bytes(content)  # no longer the same file
+    damage(results[1])
+
+    assert enhancer.run(folder / "0.png", "anime-fast").path.read_bytes() == content
+
+
+def test_a_single_output_that_was_damaged_at_the_same_size_is_made_again(enhancer, folder, tmp_path):
+    first = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
+    content = first.path.read_bytes()
+    damage(first.path)
+
+    again = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
+
+    assert not again.info["cached"]
+    assert first.info["output"]["sha256"] == again.info["output"]["sha256"]
+    assert again.path.read_bytes() == content
+    assert enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png").info["cached"]
+
+
+def test_a_folder_that_goes_on_does_not_read_its_results_whole(enhancer, folder, monkeypatch):
+    first = enhanced(enhancer, folder)
+    hashed = []
+    monkeypatch.setattr("enhance.pipeline.file_sha256", lambda path: hashed.append(path) or "0" * 64)
+    monkeypatch.setattr("enhance.pipeline.is_intact", lambda path: hashed.append(path) or True)
+
+    again = enhanced(enhancer, folder)
+
+    assert [item.info["cached"] for item in again.items if item.info] == [True] * 3
+    assert hashed == []
+    for before, after in zip(first.items, again.items, strict=True):
+        assert before.info
+        assert after.info
+        assert after.info["output"] == before.info["output"] | {"sha256": None}
+
+
+def test_the_disk_has_a_result_before_it_has_its_name_and_then_the_name(enhancer, fresh_store, folder, monkeypatch):
+    steps: list[tuple[str, str]] = []
+    sync, rename = os.fsync, Path.replace
+
+    def synced(number: int) -> None:
+        path = Path(f"/proc/self/fd/{number}").readlink()
+        steps.append(("sync", path.suffix if path.is_file() else path.name))
+        sync(number)
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(("rename", Path(target).name))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+
+    enhancer.run(folder / "0.png", "anime-fast", output=folder.parent / "out" / "a.jpg")
+    at = steps.index(("rename", "a.jpg"))
+    assert (steps[at - 1], steps[at + 1]) == (("sync", ".part"), ("sync", "out"))
+
+    steps.clear()
+    task_id = enhancer.run(folder / "0.png", "anime-fast").info["task_id"]
+    for ending in ("png", "json"):
+        at = steps.index(("rename", f"{task_id}.{ending}"))
+        assert (steps[at - 1], steps[at + 1]) == (("sync", ".part"), ("sync", "processed"))

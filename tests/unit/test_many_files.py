@@ -1,0 +1,194 @@
+"""The work beside a batch's images grows with the number of files, not with its square."""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Enhancer, Settings
+from enhance.__main__ import _Reporter
+from enhance.batch import Batch, Item, Running, find_pictures, pack, plan, titles
+from enhance.info import Result
+from enhance.output import ResultNames, apart
+from enhance.output.finished import Origin
+from enhance.output.png import encode_png
+from enhance.picture.decode import look
+from enhance.tasks import TaskStore
+
+GENTLE = Settings.from_preset("gentle")
+
+
+class Nothing:
+    """In the place of an enhancer: it says of each file that it is done."""
+
+    max_pixels, max_bytes = 1_000_000, 1_000_000
+
+    def __init__(self, begun: Callable[[Path], object] = lambda source: None):
+        self._begun = begun
+
+    def run(self, source: Path, *_: Any, output: Path, progress: Callable[..., object], **__: Any) -> Result:
+        self._begun(source)
+        progress(1, 2, 1.0)
+        progress(2, 2, 0.0)
+        facts = {"path": str(source), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
+        return Result(output, {"output": facts, "seconds": {"total": 1.0}, "signature": "", "cached": False}, output)
+
+
+@contextmanager
+def counting() -> Iterator[list[int]]:
+    """The calls of the block, each step of a generator among them."""
+    count = [0]
+
+    def step(*_: object) -> None:
+        count[0] += 1
+
+    sys.setprofile(step)
+    try:
+        yield count
+    finally:
+        sys.setprofile(None)
+
+
+def assert_linear(work: Callable[[int], Callable[[], object]], files: int = 100) -> None:
+    """`work(n)` prepares what is counted: of three times as many files, little more than three times the calls."""
+    calls = []
+    for number in (files, 3 * files):
+        prepared = work(number)
+        with counting() as count:
+            prepared()
+        calls.append(count[0])
+    assert calls[1] < 3.5 * calls[0]
+
+
+def photos(folder: Path, count: int) -> Path:
+    folder = folder / f"in-{count}"
+    folder.mkdir()
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(data, "JPEG")
+    for number in range(count):
+        (folder / f"{number}.jpg").write_bytes(data.getvalue() + b"%d" % number)
+    return folder
+
+
+def visited_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each file count that `Batch.items` copies."""
+    monkeypatch.setattr(Batch, "items", property(lambda batch: tuple(item for item in batch.files.values())))
+
+
+def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
+    visited_one_by_one(monkeypatch)
+
+    def work(count: int) -> Callable[[], object]:
+        batch = find_pictures([photos(tmp_path, count)], tmp_path / f"out-{count}")
+        reporter = _Reporter(batch, as_json=True)
+        return Running(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.look).run
+
+    assert_linear(work)
+    assert len(capsys.readouterr().out.splitlines()) == 400
+
+
+def test_files_that_join_and_leave_one_by_one(tmp_path, monkeypatch):
+    visited_one_by_one(monkeypatch)
+
+    def work(count: int) -> Callable[[], object]:
+        items = [Item(Path("a.png"), Path("a.png"), size=(8, 8)) for _ in range(count)]
+        running = Running(cast(Enhancer, Nothing()), GENTLE, plan([]))
+
+        def joined() -> None:
+            for item in items:
+                assert running.add([item])
+            for item in items[::2]:
+                running.remove(item.key)
+            assert running.batch.count("waiting") == len(items[1::2])
+
+        return joined
+
+    assert_linear(work)
+
+
+def test_names_beside_earlier_results_and_of_files_that_are_called_alike(tmp_path):
+    def work(count: int) -> Callable[[], object]:
+        folder, output = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
+        folder.mkdir()
+        output.mkdir()
+        for number in range(count):
+            (folder / f"{number}.jpg").write_bytes(b"%d" % number)
+            texts = Origin(f"{number:064}", f"{number:064}").texts()
+            (output / f"{number}.png").write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), texts=texts))
+        names = ResultNames(output)
+
+        def given() -> None:
+            with names:
+                for source in folder.iterdir():
+                    assert names.give(source, Path("alike.jpg"))
+
+        return given
+
+    assert_linear(work, 60)
+
+
+def test_names_and_summary_of_a_zip(tmp_path):
+    def work(count: int) -> Callable[[], object]:
+        (tmp_path / "x.png").write_bytes(b"x")
+        facts = {"path": str(tmp_path / "x.png"), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
+        info = {"output": facts, "seconds": {"total": 1.0}, "signature": ""}
+        batch = plan(Item(Path("a.png"), Path("a.png"), state="done", info=info) for _ in range(count))
+        assert len(set(titles(batch).values())) == count
+        return lambda: pack(batch, tmp_path / "all.zip", GENTLE)
+
+    assert_linear(work)
+    assert_linear(lambda count: lambda: apart(["a.png"] * count))
+
+
+def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
+    read: list[Path] = []
+    signature_in = TaskStore.find.__globals__["_signature_in"]
+    monkeypatch.setattr("enhance.tasks._signature_in", lambda path: read.append(path) or signature_in(path))
+    store, other = (TaskStore(tmp_path / "data") for _ in range(2))
+    store.prepare()
+    for number in range(50):
+        task_id = store.new_id()
+        store.result_path(task_id).touch()
+        info = {"status": "done", "task_id": task_id, "signature": f"{number:064}", "output": {"bytes": 0}}
+        store.finish(task_id, info)
+        assert store.find("f" * 64) is None
+    assert read == []
+
+    for _ in range(3):
+        assert other.find("f" * 64) is None
+    assert len(read) == 50
+
+
+def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkeypatch):
+    hashed, begun = [], []
+    monkeypatch.setattr("enhance.output._content", lambda path: hashed.append(path.name) or path.name)
+    enhancer = Nothing(lambda source: begun.append((source.name, list(hashed))))
+
+    Running(cast(Enhancer, enhancer), GENTLE, find_pictures([photos(tmp_path, 3)], tmp_path / "out")).run()
+
+    assert begun == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
+
+
+def test_a_look_at_a_jpeg_reads_its_head_alone(tmp_path):
+    file = tmp_path / "large.jpg"
+    Image.new("RGB", (6000, 4000)).save(file, "JPEG")
+    head = file.read_bytes()
+    file.write_bytes(head[:-2] + os.urandom(64 << 20).replace(b"\xff", b"\0") + b"\xff\xd9")
+    look(file, 400_000_000, None)
+
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    assert look(file, 400_000_000, None).width == 6000
+    after = resource.getrusage(resource.RUSAGE_SELF)
+
+    pages = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt
+    assert pages < 100  # of 16,384, of which the system takes up to 16 at once
