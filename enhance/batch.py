@@ -149,9 +149,6 @@ class Running:
     """How the results are handed out."""
     caller: Hashable = None
     """Whose batch it is: its files take turns with the runs of other callers."""
-    check: bool | None = None
-    """`check` of `Enhancer.run`; None: true unless the results go to a folder, where it would read thousands of files
-    each time that a batch is resumed. A report needs it."""
 
     def __post_init__(self) -> None:
         self._looked_again = False
@@ -161,7 +158,6 @@ class Running:
         self._places: dict[str, int] = {}
         self._total = self._finished = self._worked = 0  # in pixels
         self._begun: dict[str, float] = {}
-        self._check = self.report is not None or (self.batch.names is None if self.check is None else self.check)
         self._pixels = self.max_pixels or self.enhancer.max_pixels
         self._bytes = self.max_bytes or self.enhancer.max_bytes
         for item in self.batch.items:
@@ -290,7 +286,6 @@ class Running:
             caller=self.caller,
             queued=self._wait,
             encoding=self.encoding,
-            check=self._check,
             with_png=bool(picture and item.output and not _report_place(item.output, picture).exists()),
         )
         return result, self._reported(item, result, picture) if picture else None

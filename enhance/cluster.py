@@ -283,8 +283,8 @@ class ClusterBatch(Running):
     def _submit(self, worker: Any, item: Item) -> Any:
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
-        options = {"max_pixels": self._pixels, "max_bytes": self._bytes, "report": self.report}
-        return worker.run.remote(sent, self.settings, options | {"encoding": self.encoding, "check": self._check})
+        limits = {"max_pixels": self._pixels, "max_bytes": self._bytes}
+        return worker.run.remote(sent, self.settings, {**limits, "report": self.report, "encoding": self.encoding})
 
     def _finish(self, item: Item, made: Item | EnhanceError) -> None:
         if isinstance(made, EnhanceError):

@@ -95,7 +95,6 @@ class Enhancer:
         queued: Callable[[int], object] | None = None,
         encoding: Encoding | None = None,
         with_png: bool = False,
-        check: bool = True,
     ) -> Result:
         """Enhance the picture file `source` and write the result as PNG; a preset's name stands for its settings.
 
@@ -110,9 +109,7 @@ class Enhancer:
         `encoding` (by the ending of `output`, else PNG) makes a file of another format from the PNG, which stays in
         the store; that of an `output` goes, or when `hold` is closed, and `with_png` takes no earlier result there that
         has none. What the format cannot hold is refused before any work.
-
-        With `check`, a result that lies at `output` is read whole before it is used again: a damaged PNG is made once
-        more. Without, only its structure is read, and its SHA-256 in the info is None.
+        A damaged PNG at `output` is replaced.
         """
         place, source = None if output is None else Path(output), Path(source)
         if place is not None:
@@ -127,9 +124,7 @@ class Enhancer:
             height, width = record.size
             encoding.check(width, height)
             if place is not None:
-                return pipeline.run_to(
-                    place, encoding, record, source, workshop, others, hold, with_png=with_png, check=check
-                )
+                return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
             result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
         return self.hand_out(result, encoding, stop=stop, hold=hold)
 

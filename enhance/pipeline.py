@@ -103,18 +103,17 @@ def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, An
     return record.info(earlier["output"] | {"path": str(path)}, cached=True)
 
 
-def find_at(record: RunRecord, path: Path, encoding: Encoding, *, check: bool = True) -> dict[str, Any] | None:
+def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any] | None:
     """Step 2 of a run to `path`: the facts of the result that lies there, if it is that of this run; else None.
 
-    With `check` all its bytes are read, for their checksum and for the checksums inside a PNG.
+    All its bytes are read, for their checksum and for the checksums inside a PNG.
     """
     origin = origin_of(path)
     if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
         return None
-    if check and encoding.format == "png" and not is_intact(path):
+    if encoding.format == "png" and not is_intact(path):
         return None
-    sha256 = file_sha256(path) if check else None
-    output = output_of(Written(path, sha256, path.stat().st_size), record.size)
+    output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
         of = record.picture
         notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, told=of.metadata)
@@ -320,11 +319,10 @@ def run_to(
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
-    check: bool = True,
 ) -> Result:
     """Steps 2 to 7 of a run whose result goes to a place of the caller's; no task, and nothing else is kept."""
     task = {"task_id": workshop.tasks.new_id()}
-    there = find_at(record, output, encoding, check=check) if encoding.is_stored or not with_png else None
+    there = find_at(record, output, encoding) if encoding.is_stored or not with_png else None
     if there is not None:
         return Result(output, there | task, output if encoding.is_stored else None)
     try_place(output, source)

@@ -34,10 +34,10 @@ LIVE = 720
 
 @dataclass(frozen=True)
 class Written:
-    """A finished PNG file; `sha256` is None where it was not computed."""
+    """A finished PNG file."""
 
     path: Path
-    sha256: str | None
+    sha256: str
     bytes: int
 
 

@@ -224,20 +224,21 @@ def test_a_single_output_that_was_damaged_at_the_same_size_is_made_again(enhance
     assert enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png").info["cached"]
 
 
-def test_a_folder_that_goes_on_does_not_read_its_results_whole(enhancer, folder, monkeypatch):
+def test_a_folder_that_goes_on_makes_a_damaged_result_again_and_no_other(enhancer, folder):
     first = enhanced(enhancer, folder)
-    hashed = []
-    monkeypatch.setattr("enhance.pipeline.file_sha256", lambda path: hashed.append(path) or "0" * 64)
-    monkeypatch.setattr("enhance.pipeline.is_intact", lambda path: hashed.append(path) or True)
+    damaged = first.items[1].result
+    assert damaged
+    content = damaged.read_bytes()
+    damage(damaged)
 
     again = enhanced(enhancer, folder)
 
-    assert [item.info["cached"] for item in again.items if item.info] == [True] * 3
-    assert hashed == []
+    assert [item.info["cached"] for item in again.items if item.info] == [True, False, True]
+    assert damaged.read_bytes() == content
     for before, after in zip(first.items, again.items, strict=True):
         assert before.info
         assert after.info
-        assert after.info["output"] == before.info["output"] | {"sha256": None}
+        assert after.info["output"] == before.info["output"]
 
 
 def test_the_disk_has_a_result_before_it_has_its_name_and_then_the_name(enhancer, fresh_store, folder, monkeypatch):
