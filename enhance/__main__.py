@@ -280,8 +280,8 @@ class _Reporter:
 
         self._bar.clear()
         language, output = terminal_language(), item.info["output"] if item.info else {}
-        for note in output.get("notes", ()):  # what the format could not hold
-            _tell(say(language, f"note_{note}", format=FORMATS[output["format"]].name), item.source)
+        for note in output.get("notes", ()):  # of what the result does not contain
+            _tell(say(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name), item.source)
         if item.error is not None and not (item.info and self._json):
             _complain(item.error, item.source)
         if self._json:

@@ -17,6 +17,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError
 from ..output.formats import notes_of
 from ..output.resample import result_size
+from ..picture.metadata import LOST
 from ..settings import SIZES, Settings, find_preset, largest_scale, scales
 from ..texts import say, straight
 from . import fragments
@@ -264,7 +265,8 @@ def show_download(page: Page, visitor: Visitor, language: str) -> Updates:
     if finished and not visitor.busy:
         try:
             encoding.check(*(finished.info["output"][side] for side in ("width", "height")))
-            for one in notes_of(finished.download, encoding):
+            lost = [note for note in finished.info["output"].get("notes", ()) if note in LOST]
+            for one in lost + notes_of(finished.download, encoding):
                 said += fragments.note(say(language, f"note_{one}", format=encoding.form.name))
         except EnhanceError as error:
             said, able = fragments.problem(error.sentence(language)), False

@@ -14,10 +14,11 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance import Settings
-from enhance.batch import Item
+from enhance.batch import Batch, Item
 from enhance.errors import SettingsError
-from enhance.output.formats import Encoding
+from enhance.output.formats import FORMATS, Encoding
 from enhance.output.resample import long_side_on, result_size
+from enhance.web.batch import cards_of
 from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page as Parts
 from enhance.web.page_files import Many
@@ -26,6 +27,7 @@ from enhance.web.views import Services
 from enhance.web.wishes import CONTROLS, encoding_of_link, encoding_remembered, on_page, settings_from, settings_of_link
 
 from ..site import Site, photo
+from ..unit.test_attached_files import ultra_hdr
 from .journey import PATIENCE, choose, download, enhance, wait_for_chip
 from .test_handlers import REQUEST, SHOWN, page, run, services, take, visitor
 
@@ -139,6 +141,19 @@ def test_what_a_format_loses_or_cannot_hold_is_said_beside_its_button(page, serv
     assert "WebP holds at most 16,383 pixels a side" in told[card.taken]
     assert not told[card.download].interactive
     assert told_of(page, services)[card.taken] == ""
+
+
+def test_the_page_says_in_every_format_that_the_gain_map_was_not_kept(page, services, tmp_path):
+    path = tmp_path / "ultra.jpg"
+    path.write_bytes(ultra_hdr(photo(24, 20)))
+    visitor, said = services.visitors.of(REQUEST), "The HDR gain map of this photo was not kept."
+    take(services, visitor, path)
+    assert said in run(page, services)[-1][page.result.taken]
+    for form in FORMATS:
+        assert told_of(page, services, format=form)[page.result.taken].count(said) == 1
+    assert visitor.finished is not None
+    item = Item(path, Path(path.name), state="done", info=visitor.finished.info)
+    assert said in cards_of("en", Batch((item,)), Many((item,)))
 
 
 def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services, visitor):
