@@ -128,7 +128,7 @@ class _OneLine(logging.Formatter):
 
 
 def _run(options: Namespace) -> int:
-    given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
+    given = {name: getattr(options, name) for name in (*RANGES, *SIZES, "dpi")}
     settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
     from .enhancer import Enhancer
     from .picture import Shard

@@ -91,7 +91,7 @@ def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
     """Step 2 of a task: the facts of an earlier result of the same run, now also at `path`; None if there is none."""
     earlier = tasks.find(record.signature)
-    if earlier is None:
+    if earlier is None or earlier["settings"].get("dpi") != record.settings.dpi:
         return None
     try:
         tasks.copy_result(earlier["task_id"], path)
@@ -105,6 +105,8 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
     """Step 2 of a run to `path`: the facts of the result that lies there, if it is that of this run; else None."""
     origin = origin_of(path)
     if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
+        return None
+    if origin.dpi != (None if record.settings.dpi is None else str(record.settings.dpi)):
         return None
     output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:

@@ -61,6 +61,7 @@ _FIELDS = {
 """The fields of EXIF in which other formats keep a text of a PNG (PNG specification, 11.3.3.2)."""
 
 _TIFF_NS, _EXIF_NS = "http://ns.adobe.com/tiff/1.0/ ", "http://ns.adobe.com/exif/1.0/ "
+_XMP_DENSITY = tuple(f"{_TIFF_NS}{name}" for name in ("XResolution", "YResolution", "ResolutionUnit"))
 _UNTRUE_WHEN_ENLARGED = re.compile(
     r"http://ns\.adobe\.com/(xap/1\.0/ Thumbnails|xmp/note/ HasExtendedXMP|hdr-gain-map/1\.0/ .*)"
     r"|http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/1\.0/ .*"
@@ -120,6 +121,13 @@ class Metadata:
         names = {f"{_EXIF_NS}PixelXDimension": width, f"{_EXIF_NS}PixelYDimension": height}
         return self._patched(tags, names | {f"{_TIFF_NS}ImageWidth": width, f"{_TIFF_NS}ImageLength": height})
 
+    def printed(self, dpi: float) -> Metadata:
+        """Return the metadata with this resolution, in EXIF too; XMP states none."""
+        tags = _exif_density(dpi, dpi)
+        exif = _attempted("EXIF", lambda block: with_entries(block, tags), self.exif or EMPTY)
+        xmp = _attempted("XMP", lambda packet: edited_xmp(packet, drop=_XMP_DENSITY.__contains__), self.xmp)
+        return replace(self, exif=exif, xmp=xmp, dpi=(dpi, dpi), aspect=None)
+
     def kept(self, choice: str) -> Metadata:
         """What is left by one of CHOICES; resolution always.
 
@@ -177,10 +185,7 @@ def in_blocks(told: Metadata) -> tuple[Metadata, list[str]]:
     EXIF says the resolution, which has no other place there, and no orientation: their readers turn by themselves.
     """
     told, notes = _with_texts_in_blocks(told)
-    density: dict[int, tuple[int, tuple[int, ...]]] = {}
-    if told.dpi:
-        across, down = (_ratio(one) for one in told.dpi)
-        density = {0x011A: (RATIO, across), 0x011B: (RATIO, down), 0x0128: (SHORT, (2,))}
+    density = _exif_density(*told.dpi) if told.dpi else {}
     if told.exif or density:
         block = told.exif or EMPTY
         told = replace(told, exif=_attempted("EXIF", lambda one: with_entries(one, density, turned=True), block))
@@ -222,6 +227,11 @@ def _user_comment(value: str, order: str) -> bytes:
     if value.isascii():
         return b"ASCII\0\0\0" + value.encode("ascii")
     return b"UNICODE\0" + value.encode("utf-16-le" if order == "<" else "utf-16-be")
+
+
+def _exif_density(across: float, down: float) -> dict[int, tuple[int, tuple[int, ...]]]:
+    """Return the entries of EXIF for a resolution in dots an inch."""
+    return {0x011A: (RATIO, _ratio(across)), 0x011B: (RATIO, _ratio(down)), 0x0128: (SHORT, (2,))}
 
 
 def _ratio(number: float) -> tuple[int, int]:

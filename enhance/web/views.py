@@ -202,7 +202,7 @@ def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
 def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
     """Whether the sliders are still where the preset has them, and the way back."""
     controls = visitor.controls
-    kept = {name: getattr(controls, name) for name in (*SIZES, "tile", "reduce")}
+    kept = {name: getattr(controls, name) for name in (*SIZES, "dpi", "tile", "reduce")}
     own = Settings.from_preset(controls.preset, **kept)
     return {
         page.controls.changed: fragments.changed(language, controls != own),
