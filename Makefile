@@ -13,7 +13,7 @@
 PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
-DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl poppler-utils libgl1
+DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl poppler-utils libgl1 nginx-light
 
 .PHONY: run test check bench fuzz soak quality space lock fetch debian clean
 

@@ -128,7 +128,7 @@ class _OneLine(logging.Formatter):
 
 
 def _run(options: Namespace) -> int:
-    given = {name: getattr(options, name) for name in (*RANGES, *SIZES)}
+    given = {name: getattr(options, name) for name in (*RANGES, *SIZES, "dpi")}
     settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
     from .enhancer import Enhancer
     from .picture import Shard
@@ -284,8 +284,8 @@ class _Reporter:
 
         self._bar.clear()
         language, output = terminal_language(), item.info["output"] if item.info else {}
-        for note in output.get("notes", ()):  # what the format could not hold
-            _tell(say(language, f"note_{note}", format=FORMATS[output["format"]].name), item.source)
+        for note in output.get("notes", ()):  # of what the result does not contain
+            _tell(say(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name), item.source)
         if item.error is not None and not (item.info and self._json):
             _complain(item.error, item.source)
         if self._json:

@@ -21,7 +21,7 @@ from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, Set
 from .output import ResultNames, apart
 from .output.finished import origin_of
 from .output.formats import Encoding
-from .output.resample import long_side_on, result_size
+from .output.resample import DPI, long_side_on, result_size
 from .picture import Picture, Shard, inspect, list_pictures
 from .settings import Settings
 from .texts import DEFAULT_LANGUAGE, say, straight
@@ -364,7 +364,7 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
 
 def for_print(item: Item, settings: Settings, paper: str) -> Item:
     """The file with settings of its own, by which it fills a print on this paper; with none where there is no paper."""
-    own = settings.changed(long_side=long_side_on(paper, item.size)) if paper and item.size else None
+    own = settings.changed(long_side=long_side_on(paper, item.size), dpi=DPI) if paper and item.size else None
     return item if item.settings == own else replace(item, settings=own)
 
 

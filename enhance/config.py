@@ -238,6 +238,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--scale", type=float, help="times larger, 1 to what the network makes (default)")
     add("--long-side", type=int, metavar="PX", help="of the result's longer side, in place of --scale")
     add("--megapixels", type=float, metavar="MP", help="of the result, in place of --scale")
+    add("--dpi", type=int, metavar="DPI", help="resolution of a print, stated in the file (default: the photo's)")
     for name, (low, high) in RANGES.items():
         kind = int if name in WHOLE else float
         add(f"--{name}", type=kind, help=f"{low:g} to {high:g}{_MORE.get(name, '')}")

@@ -21,6 +21,7 @@ from .inference import Located
 from .inference.turns import Progress, RunPlace, Turn, Waiting
 from .output.formats import Encoding, hand_out, notes_of
 from .output.resample import result_size
+from .picture.metadata import LOST
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ class RunRecord:
         pixels, network = self.picture.width * self.picture.height, self._seconds.get("network", 0.0)
         usual = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
         seconds = usual | self._seconds | {"total": time.perf_counter() - self._started}
+        if output is not None and (lost := self.picture.metadata.notes):
+            output = output | {"notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
         return {
             "task_id": None,
             "status": "done",
@@ -245,7 +248,8 @@ class Result:
         """The same, told as the file `path` that was made of its PNG."""
         output = self.info["output"] | {"path": str(path)}
         if self.png is not None and not encoding.is_stored:
-            output = output_handed_out(output, path, encoding, notes_of(self.png, encoding))
+            lost = [note for note in output.get("notes", ()) if note in LOST]
+            output = output_handed_out(output, path, encoding, lost + notes_of(self.png, encoding))
         return Result(path, self.info | {"output": output}, self.png)
 
     def _is_input(self, path: Path) -> bool:

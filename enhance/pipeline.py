@@ -93,7 +93,7 @@ def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
     """Step 2 of a task: the facts of an earlier result of the same run, now also at `path`; None if there is none."""
     earlier = tasks.find(record.signature)
-    if earlier is None:
+    if earlier is None or earlier["settings"].get("dpi") != record.settings.dpi:
         return None
     try:
         tasks.copy_result(earlier["task_id"], path)
@@ -110,6 +110,8 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
     """
     origin = origin_of(path)
     if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
+        return None
+    if origin.dpi != (None if record.settings.dpi is None else str(record.settings.dpi)):
         return None
     if encoding.format == "png" and not is_intact(path):
         return None

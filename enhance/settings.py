@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 # Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
 PIPELINE = 4
 
+_DPI = 1, 9_600
 _MOST = 999_999
 """More pixels along a side, and more megapixels, than any picture has."""
 
@@ -94,7 +95,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "reduce": (1, 4),
 }
 
-WHOLE = ("tile", "reduce", "long_side")
+WHOLE = ("tile", "reduce", "long_side", "dpi")
 """The settings that are whole numbers."""
 
 NEUTRAL = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
@@ -134,6 +135,7 @@ class Changes(TypedDict, total=False):
     reduce: int | None
     long_side: int | None
     megapixels: float | None
+    dpi: int | None
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class Settings:
     `long_side` pixels, or it has so many `megapixels`; where none of the three is given it is as large as the network
     makes it, and never larger (`output.resample.result_size`). Before the network the photo is
     averaged down `reduce` times; the size counts from the photo itself. `tile` bounds memory and changes no pixel.
+    `dpi` is the resolution that the file states, the photo's own if None; it changes no pixel either.
     """
 
     preset: str = DEFAULT_PRESET
@@ -161,6 +164,7 @@ class Settings:
     reduce: int = 1
     long_side: int | None = None
     megapixels: float | None = None
+    dpi: int | None = None
 
     def __post_init__(self) -> None:
         find_preset(self.preset)
@@ -174,7 +178,8 @@ class Settings:
         if self.reduce > 1 and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
         ranges = {"scale": (min(1, largest), largest), "long_side": (1, _MOST), "megapixels": (0.0001, _MOST)}
-        for name, (low, high) in ({name: ranges[name] for name in sizes} | RANGES).items():
+        given = {name: ranges[name] for name in sizes} | ({} if self.dpi is None else {"dpi": _DPI})
+        for name, (low, high) in (given | RANGES).items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
 
     @cached_property
@@ -232,7 +237,7 @@ class Settings:
                 raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
         given = {name: value for name, value in values.items() if value is not None}
         if given.keys() & set(SIZES):
-            given = dict.fromkeys(SIZES) | given  # one way to say the size takes the place of another
+            given = dict.fromkeys((*SIZES, "dpi")) | given  # one way to say the size takes the place of another
         elif "reduce" in given and self.scale is not None:
             largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))  # type: ignore[arg-type]
             given["scale"] = None if self.scale == largest_scale(self) else min(self.scale, largest)

@@ -35,6 +35,7 @@ SETTINGS = {
     "format": "png",
     "quality": 92,
     "metadata": "keep",
+    "dpi": None,
 }
 """The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
 

@@ -21,7 +21,7 @@ _PIECE = 1 << 20
 _MARK = "Enhance "
 _LONGEST_MARK, _MOST_PARTS = 999, 10_000
 """The bytes of an origin and the parts of a JPEG or an AVIF that are read in search of it: a result has far fewer."""
-ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding", "Enhance fidelity")
+ORIGIN_TEXTS = ("Enhance signature", "Enhance input", "Enhance encoding", "Enhance fidelity", "Enhance dpi")
 """The keywords under which a PNG tells its origin."""
 MARK_SEGMENT, MARK_CHUNK, MARK_BOX = 0xE9, b"ENHA", b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 """Where a JPEG, a WebP and an AVIF tell it."""
@@ -139,17 +139,19 @@ class Origin:
     """What a finished file tells of where it comes from; None where it does not tell.
 
     `signature` is that of its settings and input, `input_sha256` that of the input's bytes, `encoding` how it was
-    handed out, which a PNG does not tell, `fidelity_db` how well the result explains its photo.
+    handed out, which a PNG does not tell, `fidelity_db` how well the result explains its photo, `dpi` the resolution
+    that the settings gave it.
     """
 
     signature: str | None = None
     input_sha256: str | None = None
     encoding: str | None = None
     fidelity_db: str | None = None
+    dpi: str | None = None
 
     def texts(self) -> tuple[tuple[str, str], ...]:
         """As a PNG carries it: keywords and values."""
-        values = (self.signature, self.input_sha256, self.encoding, self.fidelity_db)
+        values = (self.signature, self.input_sha256, self.encoding, self.fidelity_db, self.dpi)
         return tuple((name, value) for name, value in zip(ORIGIN_TEXTS, values, strict=True) if value is not None)
 
     def mark(self) -> bytes | None:

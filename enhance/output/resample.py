@@ -94,6 +94,12 @@ def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = 
     return max(1, math.floor(min(long, short * max(height, width) / min(height, width)) + 0.5))
 
 
+def paper_of(settings: Settings, shape: tuple[int, int]) -> str:
+    """Return the print size in PAPERS that these settings fill with an image of this height and width; "" if none."""
+    sides = {paper: long_side_on(paper, shape) for paper in PAPERS} if settings.dpi == DPI else {}
+    return next((paper for paper, side in sides.items() if side == settings.long_side), "")
+
+
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
     """Float rows in levels, to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
     if levels == 255:

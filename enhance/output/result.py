@@ -275,8 +275,9 @@ def write_png(
     height, width = result.size
     picture = result.picture
     seconds = {"tuning": 0.0, "encode": 0.0}
-    told = picture.metadata.sized(width, height)
-    own = Origin(signature, picture.sha256).texts()
+    told, dpi = picture.metadata.sized(width, height), result.settings.dpi
+    told = told if dpi is None else told.printed(dpi)
+    own = Origin(signature, picture.sha256, dpi=None if dpi is None else str(dpi)).texts()
     told = replace(told, texts=(*(text for text in told.texts if text[0] not in ORIGIN_TEXTS), *own))
     form = PngFormat(width, height, result.channels, picture.bits, picture.icc, told)
     writer = PngWriter(path, form)

@@ -63,6 +63,8 @@ _DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}  # (bits, s
 _BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
 _INCH = 0.0254
 _EXTENDED_XMP, _RESOURCES = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
+_GAIN_MAPS = b"urn:iso:std:iso:ts:21496:-1\0", "urn:com:apple:photo:2020:aux:hdrgainmap"
+"""How a segment of a JPEG begins that announces a gain map (ISO 21496-1), and the type of such an image in a HEIC."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,9 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     if not comments or sum(map(len, comments)) > LARGEST_TEXTS:
         comments = [info.get("comment")]
     texts = tuple(text for one in comments for text in _comment(one))
-    return Metadata(exif, xmp, iptc, texts, dpi or dpi_of_exif(exif), aspect)
+    segment, image_type = _GAIN_MAPS
+    has_map = any(one.startswith(segment) for one in segments) or image_type in info.get("aux", ())
+    return Metadata(exif, xmp, iptc, texts, dpi or dpi_of_exif(exif), aspect, ("gain_map_left",) * has_map)
 
 
 def _density(image: ImageFile.ImageFile) -> Density:

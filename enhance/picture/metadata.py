@@ -60,8 +60,20 @@ _FIELDS = {
 }
 """The fields of EXIF in which other formats keep a text of a PNG (PNG specification, 11.3.3.2)."""
 
-_XMP, _TIFF_NS, _EXIF_NS = "http://ns.adobe.com/", "http://ns.adobe.com/tiff/1.0/ ", "http://ns.adobe.com/exif/1.0/ "
-_UNTRUE_WHEN_ENLARGED = (f"{_XMP}xap/1.0/ Thumbnails", f"{_XMP}xmp/note/ HasExtendedXMP")
+_TIFF_NS, _EXIF_NS = "http://ns.adobe.com/tiff/1.0/ ", "http://ns.adobe.com/exif/1.0/ "
+_XMP_DENSITY = tuple(f"{_TIFF_NS}{name}" for name in ("XResolution", "YResolution", "ResolutionUnit"))
+_UNTRUE_WHEN_ENLARGED = re.compile(
+    r"http://ns\.adobe\.com/(xap/1\.0/ Thumbnails|xmp/note/ HasExtendedXMP|hdr-gain-map/1\.0/ .*)"
+    r"|http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/1\.0/ .*"
+    r"|http://ns\.google\.com/photos/1\.0/container/ Directory"
+    r"|\S+ (MotionPhoto|MicroVideo)\w*"
+)
+"""XMP properties of thumbnails and of files that lie behind the photo in its file: results have none of them."""
+LOST = {
+    "gain_map_left": re.compile(rb"hdrgm:Version\s*[=>]|\bSemantic\W{1,9}GainMap\b|HDRGainMapVersion\s*[=>]"),
+    "video_left": re.compile(rb"(MotionPhoto|MicroVideo)\s*(=\s*[\"']|>)\s*1|\bSemantic\W{1,9}MotionPhoto\b"),
+}
+"""The notes of what a photo's file has beside its image and no result keeps, and the XMP that shows it."""
 
 # Names of XMP properties and texts, whatever their namespace. It takes nothing of the photographer's address
 # (CiAdrCity), nor the subject's place within the picture.
@@ -83,6 +95,7 @@ class Metadata:
 
     `exif`, `xmp` and `iptc` are blocks as this module's head says; `texts` keywords and values, a keyword as often as
     it comes; `dpi` dots an inch across and down. `aspect` is a pixel's width to its height, where no size is known.
+    `notes` are the keys of LOST that apply to the photo's file.
     """
 
     exif: bytes | None = None
@@ -91,19 +104,29 @@ class Metadata:
     texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
     aspect: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def upright(self) -> Metadata:
         """The same for a picture that has been turned the right way up, without thumbnails and what is damaged.
 
-        XMP's orientation counts for no viewer where EXIF has none, and says 1 too.
+        XMP's orientation counts for no viewer where EXIF has none, and says 1 too. XMP that refers to a gain map or a
+        video in the photo's file is removed and noted.
         """
-        return self._patched({_ORIENTATION: 1}, {f"{_TIFF_NS}Orientation": 1})
+        found = tuple(note for note, claim in LOST.items() if note in self.notes or claim.search(self.xmp or b""))
+        return replace(self, notes=found)._patched({_ORIENTATION: 1}, {f"{_TIFF_NS}Orientation": 1})
 
     def sized(self, width: int, height: int) -> Metadata:
         """The same for a picture of this many pixels, wherever they are said."""
         tags = {0x0100: width, 0x0101: height, 0xA002: width, 0xA003: height}
         names = {f"{_EXIF_NS}PixelXDimension": width, f"{_EXIF_NS}PixelYDimension": height}
         return self._patched(tags, names | {f"{_TIFF_NS}ImageWidth": width, f"{_TIFF_NS}ImageLength": height})
+
+    def printed(self, dpi: float) -> Metadata:
+        """Return the metadata with this resolution, in EXIF too; XMP states none."""
+        tags = _exif_density(dpi, dpi)
+        exif = _attempted("EXIF", lambda block: with_entries(block, tags), self.exif or EMPTY)
+        xmp = _attempted("XMP", lambda packet: edited_xmp(packet, drop=_XMP_DENSITY.__contains__), self.xmp)
+        return replace(self, exif=exif, xmp=xmp, dpi=(dpi, dpi), aspect=None)
 
     def kept(self, choice: str) -> Metadata:
         """What is left by one of CHOICES; resolution always.
@@ -134,7 +157,7 @@ class Metadata:
 
     def _patched(self, tags: Mapping[int, int], names: Mapping[str, int]) -> Metadata:
         exif = _attempted("EXIF", lambda block: with_numbers(block, tags), self.exif)
-        xmp = _attempted("XMP", lambda packet: edited_xmp(packet, names, _UNTRUE_WHEN_ENLARGED.__contains__), self.xmp)
+        xmp = _attempted("XMP", lambda packet: edited_xmp(packet, names, _is_untrue), self.xmp)
         return replace(self, exif=exif, xmp=xmp)
 
 
@@ -162,10 +185,7 @@ def in_blocks(told: Metadata) -> tuple[Metadata, list[str]]:
     EXIF says the resolution, which has no other place there, and no orientation: their readers turn by themselves.
     """
     told, notes = _with_texts_in_blocks(told)
-    density: dict[int, tuple[int, tuple[int, ...]]] = {}
-    if told.dpi:
-        across, down = (_ratio(one) for one in told.dpi)
-        density = {0x011A: (RATIO, across), 0x011B: (RATIO, down), 0x0128: (SHORT, (2,))}
+    density = _exif_density(*told.dpi) if told.dpi else {}
     if told.exif or density:
         block = told.exif or EMPTY
         told = replace(told, exif=_attempted("EXIF", lambda one: with_entries(one, density, turned=True), block))
@@ -209,6 +229,11 @@ def _user_comment(value: str, order: str) -> bytes:
     return b"UNICODE\0" + value.encode("utf-16-le" if order == "<" else "utf-16-be")
 
 
+def _exif_density(across: float, down: float) -> dict[int, tuple[int, tuple[int, ...]]]:
+    """Return the entries of EXIF for a resolution in dots an inch."""
+    return {0x011A: (RATIO, _ratio(across)), 0x011B: (RATIO, _ratio(down)), 0x0128: (SHORT, (2,))}
+
+
 def _ratio(number: float) -> tuple[int, int]:
     """A fraction of two whole numbers; what lies a rounding of pHYs (dots a metre) beside one is that whole number."""
     nearest = round(number)
@@ -234,6 +259,10 @@ def density(across: float, down: float, inches: float | None) -> Density:
         return plausible_dpi(across * inches, down * inches), None
     shape = round(down), round(across)  # the fewer dots to a length, the wider
     return None, shape if min(shape) > 0 and shape[0] != shape[1] else None
+
+
+def _is_untrue(name: str) -> bool:
+    return bool(_UNTRUE_WHEN_ENLARGED.fullmatch(name))
 
 
 def _is_of_a_place(name: str) -> bool:

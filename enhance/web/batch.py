@@ -278,6 +278,10 @@ def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> s
     state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
     why = on_page(language, item.error, many.paper if item.settings else "") if item.error else ""
     reason = f'<p class="reason">{escape(why)}</p>' if item.error else ""
+    output = item.info["output"] if item.info else {}
+    for note in output.get("notes", ()):
+        form = FORMATS[output.get("format", "png")].name
+        reason += fragments.note(say(language, f"note_{note}", format=form))
     does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
     return (
         f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'

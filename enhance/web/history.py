@@ -22,6 +22,7 @@ from ..files import file_sha256, this_process
 from ..info import Result, settings_in, timestamp
 from ..output.finished import PngRows
 from ..output.rendition import listed_address, save_address
+from ..output.resample import paper_of
 from ..output.result import whole_of
 from ..picture import Facts, inspect
 from ..settings import Settings
@@ -292,6 +293,7 @@ class HistoryHandlers:
         picture = self._services.previews.picture(path)
         if picture.sha256 != entry.sha256:
             raise PictureError("input_changed", name=entry.name)
+        visitor.paper = paper_of(settings, (facts.height, facts.width))
         return self._services.previews.put_on_stage(visitor, path, facts, picture, settings)
 
     def _shown(self, visitor: Visitor, language: str) -> Updates:

@@ -241,7 +241,7 @@ def fitting(settings: Settings, visitor: Visitor) -> Settings:
 def is_current(visitor: Visitor, info: Mapping[str, Any], settings: Settings) -> bool:
     """Whether a preview or a result with this `info` is what the settings make of the visitor's picture."""
     upload, model = visitor.upload, info["model"]
-    if upload is None or settings.model != model["name"]:
+    if upload is None or settings.model != model["name"] or settings.dpi != info["settings"].get("dpi"):
         return False
     return info["signature"] == signature(upload.sha256, settings, model["sha256"], info["precision"])
 

@@ -13,7 +13,7 @@ import gradio as gr
 
 from ..batch import Item, for_print, measured
 from ..errors import EnhanceError, SettingsError
-from ..output.resample import long_side_on, result_size
+from ..output.resample import result_size
 from ..picture import inspect, reduced_size
 from ..preview import choose_box
 from ..scenes import Hint
@@ -29,7 +29,7 @@ from .page_files import Many
 from .preview import SIZE, fitting
 from .state import MOST_PLACES, Upload, Visitor
 from .views import Services, Updates, emptied, show_again, show_all, show_bar, show_photo, show_size
-from .wishes import CONTROLS, on_page, paper_from, settings_from
+from .wishes import CONTROLS, on_page, paper_from, settings_from, size_in
 
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
 """Small pictures of many files are made for few visitors at once."""
@@ -54,9 +54,9 @@ class UploadHandlers:
         """No picture any more: everything that was made of it goes too."""
         visitor, language = self._services.asker(request)
         self._services.previews.forget(visitor.upload)
-        side = long_side_on(visitor.paper) if visitor.sized_by == "paper" else None
+        size = size_in({"size": "paper", "paper": visitor.paper}, None) if visitor.sized_by == "paper" else {}
         visitor.start_over()
-        visitor.controls = visitor.controls.changed(reduce=1, long_side=side)
+        visitor.controls = visitor.controls.changed(reduce=1, **size)
         return self._empty(visitor, language, "") | show_size(self._page, visitor)
 
     def move(self, event: gr.SelectData, request: gr.Request) -> Updates:

@@ -17,6 +17,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError
 from ..output.formats import notes_of
 from ..output.resample import result_size
+from ..picture.metadata import LOST
 from ..settings import SIZES, Settings, find_preset, largest_scale, scales
 from ..texts import say, straight
 from . import fragments
@@ -201,7 +202,7 @@ def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
 def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
     """Whether the sliders are still where the preset has them, and the way back."""
     controls = visitor.controls
-    kept = {name: getattr(controls, name) for name in (*SIZES, "tile", "reduce")}
+    kept = {name: getattr(controls, name) for name in (*SIZES, "dpi", "tile", "reduce")}
     own = Settings.from_preset(controls.preset, **kept)
     return {
         page.controls.changed: fragments.changed(language, controls != own),
@@ -264,7 +265,8 @@ def show_download(page: Page, visitor: Visitor, language: str) -> Updates:
     if finished and not visitor.busy:
         try:
             encoding.check(*(finished.info["output"][side] for side in ("width", "height")))
-            for one in notes_of(finished.download, encoding):
+            lost = [note for note in finished.info["output"].get("notes", ()) if note in LOST]
+            for one in lost + notes_of(finished.download, encoding):
                 said += fragments.note(say(language, f"note_{one}", format=encoding.form.name))
         except EnhanceError as error:
             said, able = fragments.problem(error.sentence(language)), False

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..output.formats import FORMATS, Encoding
-from ..output.resample import long_side_on, result_size
+from ..output.resample import DPI, long_side_on, result_size
 from ..picture.metadata import CHOICES
 from ..preview import LARGEST
 from ..settings import DEFAULT_PRESET, RANGES, SIZES, WHOLE, Settings, all_presets, largest_scale
@@ -36,7 +36,7 @@ CONTROLS = ("preset", "size", *SIZED, *TAKEN, "tuning", *TUNED[:2], "denoise", *
 """The controls in the order in which every handler of the page gets their values."""
 CALLED = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
-    *("reduce", "long_side", "megapixels", *TAKEN),
+    *("reduce", "long_side", "megapixels", *TAKEN, "dpi"),
 )
 """What a program says of how a picture is enhanced, in the order in which the API takes it."""
 SQUARE = ("x", "y", "size")
@@ -69,7 +69,7 @@ def settings_from(values: Sequence[object], shape: tuple[int, int] | None = None
 def size_in(chosen: Mapping[str, Any], shape: tuple[int, int] | None) -> dict[str, Any]:
     """The setting of the size as it is said, None where its field is empty."""
     if chosen["size"] == "paper":
-        return {"long_side": long_side_on(str(chosen["paper"]), shape)}
+        return {"long_side": long_side_on(str(chosen["paper"]), shape), "dpi": DPI}
     return {chosen["size"]: chosen[chosen["size"]]}
 
 
@@ -134,7 +134,7 @@ def settings_of_link(query: Mapping[str, str], remembered: Settings) -> Settings
     known = [name for name in CONTROLS[1:] if name not in ("size", "paper", *TAKEN)]
     given: dict[str, Any] = {name: _value_in_link(query[name]) for name in known if name in query}
     if "paper" in query:
-        given["long_side"] = long_side_on(query["paper"])
+        given |= size_in({"size": "paper", "paper": query["paper"]}, None)
     return start.changed(**given)
 
 

@@ -14,18 +14,29 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance import Settings
-from enhance.batch import Item
+from enhance.batch import Batch, Item
 from enhance.errors import SettingsError
-from enhance.output.formats import Encoding
+from enhance.output.formats import FORMATS, Encoding
 from enhance.output.resample import long_side_on, result_size
+from enhance.web.batch import cards_of
 from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page as Parts
 from enhance.web.page_files import Many
-from enhance.web.run import ResultHandlers
+from enhance.web.run import ResultHandlers, RunHandlers
 from enhance.web.views import Services
-from enhance.web.wishes import CONTROLS, encoding_of_link, encoding_remembered, on_page, settings_from, settings_of_link
+from enhance.web.wishes import (
+    CONTROLS,
+    encoding_of_link,
+    encoding_remembered,
+    on_page,
+    settings_from,
+    settings_of_link,
+    settings_remembered,
+)
 
 from ..site import Site, photo
+from ..unit.test_attached_files import ultra_hdr
+from ..unit.test_print_resolution import stated
 from .journey import PATIENCE, choose, download, enhance, wait_for_chip
 from .test_handlers import REQUEST, SHOWN, page, run, services, take, visitor
 
@@ -141,6 +152,19 @@ def test_what_a_format_loses_or_cannot_hold_is_said_beside_its_button(page, serv
     assert told_of(page, services)[card.taken] == ""
 
 
+def test_the_page_says_in_every_format_that_the_gain_map_was_not_kept(page, services, tmp_path):
+    path = tmp_path / "ultra.jpg"
+    path.write_bytes(ultra_hdr(photo(24, 20)))
+    visitor, said = services.visitors.of(REQUEST), "The HDR gain map of this photo was not kept."
+    take(services, visitor, path)
+    assert said in run(page, services)[-1][page.result.taken]
+    for form in FORMATS:
+        assert told_of(page, services, format=form)[page.result.taken].count(said) == 1
+    assert visitor.finished is not None
+    item = Item(path, Path(path.name), state="done", info=visitor.finished.info)
+    assert said in cards_of("en", Batch((item,)), Many((item,)))
+
+
 def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services, visitor):
     run(page, services)
     services.enhancer.tasks.result_path(visitor.finished.info["task_id"]).unlink()
@@ -168,6 +192,33 @@ def test_a_print_is_as_long_as_the_paper_of_the_pictures_own_shape():
     assert settings_from(values, (400, 600)).long_side == long_side_on("10x15", (400, 600)) == 1795
     assert settings_from(values, (500, 500)).long_side == 1205
     assert settings_from(values).long_side == 1795
+
+
+def test_a_print_of_the_page_states_its_resolution_in_every_format(page, services, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo(320, 320)).save(path, dpi=(72, 72))
+    visitor = services.visitors.of(REQUEST)
+    take(services, visitor, path)
+    shown = SHOWN | {"size": "paper", "paper": "10x15", "scale": None}
+    handlers = RunHandlers(page, services)
+    for size, dpi in ((shown, 300), (shown | {"size": "long_side", "long_side": 1205}, 72)):  # the same pixels
+        values = [size[name] for name in CONTROLS]
+        handlers.ask(REQUEST, *values)
+        *_, _ = handlers.follow(REQUEST)
+        assert visitor.finished is not None
+        assert stated(visitor.finished.download) == {dpi}
+        for form in ("jpeg", "webp", "avif"):
+            told = ResultHandlers(page, services).hand_out(
+                REQUEST, *[(size | {"format": form})[name] for name in CONTROLS]
+            )
+            assert stated(Path(told[page.result.report_file].value["path"])) == {dpi}
+
+
+def test_a_link_and_a_browser_that_remembers_a_print_ask_for_its_resolution():
+    assert settings_of_link({"paper": "a4"}, Settings()).dpi == 300
+    kept = SHOWN | {"size": "paper", "paper": "a4", "scale": None}
+    assert settings_remembered(kept, {"anime-fast"}).dpi == 300
+    assert settings_remembered(SHOWN, {"anime-fast"}).dpi is None
 
 
 def test_only_the_field_of_the_chosen_way_counts():
@@ -228,5 +279,5 @@ def test_a_size_that_cannot_be_is_said_in_the_words_of_the_page():
 
 def test_a_link_says_what_is_taken_home():
     link = {"preset": "anime", "paper": "a4", "format": "avif", "quality": "50", "metadata": "no-location"}
-    assert settings_of_link(link, Settings()) == Settings.from_preset("anime", long_side=3508)
+    assert settings_of_link(link, Settings()) == Settings.from_preset("anime", long_side=3508, dpi=300)
     assert encoding_of_link(link, Encoding()) == Encoding("avif", 50, "no-location")

@@ -14,14 +14,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import compose_spec
 import pytest
 import yaml
 
+import weights
 from enhance import config
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +42,10 @@ def steps() -> list[tuple[str, str]]:
 def the(instruction: str, having: str = "") -> str:
     (found,) = [said for name, said in steps() if name == instruction and having in said]
     return found
+
+
+ENTER: list[str] = json.loads(the("ENTRYPOINT"))
+"""What every command in the container is given to."""
 
 
 def is_left_out(name: str, patterns: list[str]) -> bool:
@@ -101,7 +108,7 @@ def test_the_image_has_what_the_page_needs_and_nothing_of_ours(copied):
 
 
 @pytest.mark.parametrize(
-    ("torch", "uv_answers", "with_cuda"), [("cpu", True, False), ("cpu", False, True), ("cuda", True, True)]
+    ("torch", "uv_answers", "with_cuda"), [("cpu", True, False), ("cpu", False, None), ("cuda", True, True)]
 )
 def test_the_packages_are_those_of_the_lock_and_cuda_only_where_it_is_wanted(tmp_path, torch, uv_answers, with_cuda):
     asked, tools = tmp_path / "asked", tmp_path / "tools"
@@ -113,7 +120,13 @@ def test_the_packages_are_those_of_the_lock_and_cuda_only_where_it_is_wanted(tmp
     shutil.copy(ROOT / the("COPY", "requirements.lock").split()[0], tmp_path)
     step = the("RUN", "requirements.lock").replace("/tmp/", f"{tmp_path}/kept-")
     path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "TORCH": torch}
-    subprocess.run(["sh", "-c", step], cwd=tmp_path, env=path, check=True)
+    built = subprocess.run(["sh", "-c", step], cwd=tmp_path, env=path, check=False, capture_output=True, text=True)
+    if with_cuda is None:
+        assert built.returncode != 0
+        assert "Cannot download the CPU build of PyTorch." in built.stderr
+        assert "--require-hashes" not in asked.read_text(), "no other build in its place"
+        return
+    assert built.returncode == 0, built.stderr
 
     calls, lock = asked.read_text(), (ROOT / "requirements.lock").read_text()
     (version,) = re.findall(r"^torch==\S+", lock, re.MULTILINE)
@@ -124,6 +137,46 @@ def test_the_packages_are_those_of_the_lock_and_cuda_only_where_it_is_wanted(tmp
     assert re.findall(r"^numpy==.+", installed, re.MULTILINE) == re.findall(r"^numpy==.+", lock, re.MULTILINE)
     assert installed.count("--hash=sha256:") > 500, "every file is checked"
     assert list(tmp_path.glob("kept-*")) == [], "nothing stays in the layer"
+
+
+def test_models_lie_in_the_volume_and_those_of_the_image_stay_usable(tmp_path):
+    home, volume = tmp_path / "user", tmp_path / "user/data/weights"
+    (home / "weights").mkdir(parents=True)
+    for name in ("realesrgan-x4plus.json", "realesrgan-x4plus.safetensors"):
+        shutil.copy(weights.folder() / name, home / "weights")
+    known = environment(home) | {"ENHANCE_WEIGHTS": str(volume), "PYTHONPATH": str(ROOT)}
+    enter = [word.replace(HOME, str(home)) for word in ENTER]
+
+    def listed() -> dict[str, str]:
+        called = [*enter, sys.executable, "-m", "weights", "list", "--json"]
+        told = subprocess.run(called, env=known, check=True, capture_output=True, text=True).stdout
+        return {one["name"]: one["status"] for one in json.loads(told)}
+
+    assert listed()["realesrgan-x4plus"] == "verified"
+    (volume / "own.toml").write_text("")
+    (volume / "realesr-animevideov3.safetensors").write_bytes(b"added")
+    assert listed()["realesrgan-x4plus"] == "verified", "a second start finds what lies there"
+    assert (volume / "realesr-animevideov3.safetensors").read_bytes() == b"added"
+    assert volume.is_relative_to(home / "data"), "the volume"
+    assert environment(home)["ENHANCE_WEIGHTS"].startswith(the("VOLUME").replace(HOME, str(home)))
+
+
+def test_the_health_check_asks_the_port_that_is_set_and_no_proxy(tmp_path):
+    asks = json.loads(the("HEALTHCHECK").partition("CMD ")[2])
+    asks[0] = sys.executable
+
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 404)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Well) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        known = environment(tmp_path) | {"GRADIO_SERVER_PORT": str(server.server_port)}
+        known["HTTP_PROXY"] = known["http_proxy"] = "http://127.0.0.1:9"
+        assert subprocess.run(asks, env=known, check=False).returncode == 0
+        server.shutdown()
+    assert subprocess.run(asks, env=known, check=False, capture_output=True).returncode == 1
 
 
 def answers(port: int) -> bool:
@@ -138,11 +191,14 @@ def test_the_image_brings_its_weights_serves_the_page_and_says_that_it_is_well(c
     fetched = subprocess.run(["sh", "-c", step], cwd=copied, env=known, check=False, capture_output=True, text=True)
     assert fetched.returncode == 0, fetched.stderr
     assert (copied / "data").is_dir()
-    assert len(list(copied.glob("weights/*.safetensors"))) >= 3, "those that a package brings"
+    baked = copied / "weights"
+    assert len(list(baked.glob("*.safetensors"))) >= 3, "those that a package brings"
+    assert list(baked.glob("*.lock")) == []
 
     asks = json.loads(the("HEALTHCHECK").partition("CMD ")[2])
-    asks[-1] = asks[-1].replace(":7860/", ":17860/")
-    with subprocess.Popen(json.loads(the("CMD", "app.py")), cwd=copied, env=known) as page:
+    enter = [word.replace(HOME, str(copied)) for word in ENTER]
+    known |= {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "localhost,127.0.0.1"}
+    with subprocess.Popen([*enter, *json.loads(the("CMD", "app.py"))], cwd=copied, env=known) as page:
         try:
             while page.poll() is None and not answers(17860):
                 time.sleep(0.2)
@@ -199,4 +255,8 @@ def test_compose_hands_on_every_variable_that_the_page_reads_and_the_image_does_
     handed_on = set(ON_PROCESSOR["environment"])
     assert read - fixed <= handed_on
     assert handed_on & fixed == set()
-    assert set(ON_PROCESSOR["environment"].values()) == {None}, "what is not set there is not set here"
+    asked_for = {"GRADIO_MCP_SERVER", "GRADIO_ROOT_PATH", "OMP_NUM_THREADS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+    assert asked_for <= handed_on
+    values = dict(ON_PROCESSOR["environment"])
+    assert values.pop("NO_PROXY") == "${NO_PROXY:-localhost,127.0.0.1}"
+    assert set(values.values()) == {None}, "what is not set there is not set here"

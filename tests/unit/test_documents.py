@@ -29,7 +29,7 @@ RUN = ("from enhance import", "from gradio_client import")
 """What the blocks begin with that tests/api/test_snippets.py runs as they stand."""
 COOKBOOK = ROOT / "docs" / "api.md"
 """Its blocks follow from each other; tests/api/test_cookbook.py runs them."""
-NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ")
+NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ")
 """What a block begins with that is run there, an output, a tree, or the settings of another program."""
 
 

@@ -13,6 +13,7 @@ from enhance import PRESETS
 from enhance.config import Limits
 from enhance.output.resample import PAPERS
 from enhance.picture import CHOICES
+from enhance.picture.metadata import LOST
 from enhance.report import COLUMNS
 from enhance.texts import LANGUAGES, catalogue, say, say_measured, say_print, say_time
 from enhance.web.serving import page_texts
@@ -35,7 +36,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "act_{}": ("download", "report", "open", "go_on", "remove", "files", "zip", "rest"),
     "report_month_{}": tuple(map(str, range(1, 13))),
     "report_stage_{}": ("wait", "decode", "scene", "network", "tuning", "encode"),
-    "note_{}": ("on_white", "eight_bits", "texts_left", "exif_short", "xmp_left", "iptc_left"),
+    "note_{}": ("on_white", "eight_bits", "texts_left", "exif_short", "xmp_left", "iptc_left", *LOST),
     "table_{}": (*COLUMNS, "waiting", "running", "done", "failed", "cancelled"),
     "summary_column_{}": ("file", "result", "size", "time"),
     "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS),

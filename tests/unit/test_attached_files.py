@@ -1,0 +1,211 @@
+"""Gain maps and videos behind a photo in its file: no result has them, none claims to, and the user is informed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from enhance.__main__ import main
+from enhance.enhancer import Enhancer
+from enhance.output.formats import Encoding
+from enhance.picture import Metadata, read_picture
+from enhance.picture.chunks import make_chunk
+from enhance.picture.header import _pillow_metadata
+from tests.unit import told_photos
+from tests.unit.picture_files import png, saved
+from tests.unit.told_photos import read_by_exiftool
+
+FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
+ENDINGS = ("png", "jpg", "webp", "avif")
+ISO = b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)
+VIDEO = b"\0\0\0\x18ftypmp42" + bytes(64)
+CLAIMS = re.compile(r"hdrgm|gain ?map|container|motion ?photo|micro ?video|MPF|MPImage|21496", re.IGNORECASE)
+"""What exiftool would call a property of an attached file."""
+TRACES = re.compile(rb"GainMap[:\"]|hdrgm:|MotionPhoto\W|MicroVideo\W|21496|MPF\0|Container:|Item:")
+
+HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
+CAMERA = b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:'
+MOTION = CAMERA + b'MotionPhoto="1" GCamera:MotionPhotoVersion="1" GCamera:MotionPhotoPresentationTimestampUs="968644"'
+MICRO = CAMERA + b'MicroVideo="1" GCamera:MicroVideoVersion="1" GCamera:MicroVideoOffset="76"'
+APPLE = (
+    b'xmlns:HDRGainMap="http://ns.apple.com/HDRGainMap/1.0/" HDRGainMap:HDRGainMapVersion="131072" '
+    b'xmlns:apdi="http://ns.apple.com/pixeldatainfo/1.0/" '
+    b'apdi:AuxiliaryImageType="urn:com:apple:photo:2020:aux:hdrgainmap"'
+)
+
+
+def directory(*items: tuple[bytes, bytes, int]) -> bytes:
+    """A container directory: the primary image and files behind it, each its semantic, its type and its length."""
+    listed = b"".join(
+        b'<rdf:li rdf:parseType="Resource">'
+        b'<Container:Item Item:Semantic="%s" Item:Mime="%s" Item:Length="%d"/></rdf:li>' % item
+        for item in ((b"Primary", b"image/jpeg", 0), *items)
+    )
+    return (
+        b'<Container:Directory xmlns:Container="http://ns.google.com/photos/1.0/container/" '
+        b'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"><rdf:Seq>%s</rdf:Seq></Container:Directory>'
+    ) % listed
+
+
+def packet(attributes: bytes, properties: bytes = b"") -> bytes:
+    """An XMP packet with a title, and with these attributes and properties in one more description."""
+    more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (attributes, properties)
+    return told_photos.XMP.replace(b"</rdf:RDF>", more)
+
+
+def segment(content: bytes, marker: int = 0xE2) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+
+
+def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, claims: bool = True) -> bytes:
+    """An Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, and a gain map behind it."""
+    about_map = b'hdrgm:GainMapMax="2.5" hdrgm:HDRCapacityMax="2.5" hdrgm:OffsetSDR="0.015625"'
+    grey = Image.fromarray(photo[::2, ::2, 1])
+    gain_map = saved(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")
+    claim = HDRGM, directory((b"GainMap", b"image/jpeg", len(gain_map)))
+    more = segment(ISO) if iso else b""
+    xmp = packet(*claim) if claims else told_photos.XMP
+    if extended:
+        extension = (
+            b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        )
+        extension += b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF></x:xmpmeta>' % claim
+        name = hashlib.md5(extension).hexdigest().upper().encode()
+        xmp = packet(b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"' % name)
+        head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), 0)
+        more += segment(head + extension, 0xE1)
+    plain = saved(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + told_photos.exif(), extra=more)
+
+    def index(size: int, start: int) -> bytes:
+        entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, len(gain_map), start, 0, 0)
+        tags = struct.pack("<HHI4s", 0xB000, 7, 4, b"0100") + struct.pack("<HHII", 0xB001, 4, 1, 2)
+        tags += struct.pack("<HHII", 0xB002, 7, len(entries), 8 + 2 + 36 + 4)
+        return segment(b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + tags + bytes(4) + entries)
+
+    place = plain.index(b"\xff\xdb")
+    size = len(plain) + len(index(0, 0))
+    return plain[:place] + index(size, size - place - 8) + plain[place:] + gain_map
+
+
+def motion_photo(photo: np.ndarray, attributes: bytes, properties: bytes = b"") -> bytes:
+    return saved(Image.fromarray(photo), "JPEG", xmp=packet(attributes, properties)) + VIDEO
+
+
+def heic(photo: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(photo).resize((64, 48))).save(sink, xmp=packet(APPLE))
+    return sink.getvalue()
+
+
+def claims_in(path: Path) -> set[str]:
+    """What exiftool finds in a file that refers to an attached one."""
+    found = read_by_exiftool(path, "-a", "-u")
+    return {name for name in found if CLAIMS.search(name)}
+
+
+def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
+    """Photos with something attached, and the notes on each."""
+    video = directory((b"MotionPhoto", b"video/mp4", len(VIDEO)))
+    return {
+        "ultra.jpg": (ultra_hdr(photo), ["gain_map_left"]),
+        "extended.jpg": (ultra_hdr(photo, extended=True, iso=False), ["gain_map_left"]),
+        "iso.jpg": (ultra_hdr(photo, claims=False), ["gain_map_left"]),
+        "motion.jpg": (motion_photo(photo, MOTION, video), ["video_left"]),
+        "micro.jpg": (motion_photo(photo, MICRO), ["video_left"]),
+        "apple.heic": (heic(photo), ["gain_map_left"]),
+    }
+
+
+@pytest.fixture
+def enhancer() -> Enhancer:
+    return Enhancer(device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("name", ["ultra.jpg", "extended.jpg", "iso.jpg", "motion.jpg", "micro.jpg", "apple.heic"])
+def test_no_result_claims_what_lay_behind_the_photo(photo, tmp_path, enhancer, name):
+    source = tmp_path / name
+    content, notes = photos(photo)[name]
+    source.write_bytes(content)
+    assert claims_in(source), "exiftool sees the claim in the photo"
+
+    result = enhancer.run(source, "anime-fast")
+
+    for ending in ENDINGS:
+        taken = result.save(tmp_path / f"taken.{ending}")
+        assert claims_in(taken.path) == set(), ending
+        assert TRACES.search(taken.path.read_bytes()) is None, ending
+        assert read_by_exiftool(taken.path)["XMP-dc:Title"] == "A <lantern> & 灯笼", "all else stays"
+        assert [note for note in taken.info["output"]["notes"] if note in ("gain_map_left", "video_left")] == notes
+    again = enhancer.run(tmp_path / "taken.jpg", "anime-fast")
+    assert "notes" not in again.info["output"], "a result has nothing to lose"
+
+
+def test_the_index_of_the_photo_points_to_its_gain_map(photo, tmp_path):
+    source = tmp_path / "ultra.jpg"
+    source.write_bytes(ultra_hdr(photo))
+    found = read_by_exiftool(source, "-a", "-ee")
+    assert found["MPF0:NumberOfImages"] == 2
+    start, length = found["MPImage2:MPImageStart"], found["MPImage2:MPImageLength"]
+    behind = source.read_bytes()[start : start + length]
+    assert Image.open(io.BytesIO(behind)).size == (photo.shape[1] // 2, photo.shape[0] // 2)
+    assert found["XMP-hdrgm:Version"] in (1, "1.0")
+
+
+def test_a_gain_map_of_which_only_the_container_tells_is_noted():
+    image = Image.new("RGB", (8, 8))
+    image.info["aux"] = {"urn:com:apple:photo:2020:aux:hdrgainmap": [2]}
+    assert _pillow_metadata(image).notes == ("gain_map_left",)  # type: ignore[arg-type]
+
+
+def test_a_packet_that_cannot_be_edited_is_left_out_and_noted(photo, tmp_path):
+    damaged = packet(HDRGM, directory((b"GainMap", b"image/jpeg", 9))).replace(b"</Container:Directory>", b"")
+    told = Metadata(xmp=damaged).upright()
+    assert (told.xmp, told.notes) == (None, ("gain_map_left",))
+
+
+def test_a_photo_whose_camera_wrote_no_video_is_not_said_to_have_lost_one():
+    told = Metadata(xmp=packet(CAMERA + b'MotionPhoto="0" GCamera:MotionPhotoVersion="1"')).upright()
+    assert told.notes == ()
+    assert b"MotionPhoto" not in (told.xmp or b"")
+
+
+def test_a_png_that_carries_the_claim_loses_it_too(photo, tmp_path):
+    chunk = make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(HDRGM))
+    (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
+    told = read_picture(tmp_path / "claims.png").metadata
+    assert told.notes == ("gain_map_left",)
+    assert b"hdrgm:Version" not in (told.xmp or b"")
+
+
+@pytest.mark.parametrize(("language", "said"), [("en_US", "HDR gain map of this photo"), ("zh_CN", "HDR 增益图")])
+def test_the_command_line_says_it_in_the_users_language(photo, tmp_path, capsys, monkeypatch, language, said):
+    (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
+    for variable in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.setenv(variable, f"{language}.UTF-8")
+    for ending in ("png", "jpg"):
+        assert main(["run", str(tmp_path / "ultra.jpg"), "-o", str(tmp_path / f"out.{ending}"), "--json", *FAST]) == 0
+        shown = capsys.readouterr()
+        assert said in shown.err
+        info: dict[str, Any] = json.loads(shown.out.splitlines()[-1])
+        assert info["output"]["notes"] == ["gain_map_left"]
+
+
+def test_a_result_that_is_found_again_still_says_it(photo, tmp_path, enhancer):
+    (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
+    for output in (None, tmp_path / "out.png", tmp_path / "out.webp"):
+        for cached in (False, True):
+            made = enhancer.run(tmp_path / "ultra.jpg", "anime-fast", output=output)
+            assert made.info["output"]["notes"] == ["gain_map_left"]
+            assert made.info["cached"] is cached or output is not None
+    task = enhancer.run(tmp_path / "ultra.jpg", "anime-fast")
+    assert enhancer.hand_out(task, Encoding("jpeg")).info["output"]["notes"] == ["gain_map_left"]

@@ -1,0 +1,138 @@
+"""A print size gives the file its resolution, in every format; any other size leaves that of the photo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance import Settings
+from enhance.__main__ import main
+from enhance.batch import Item, Running, for_print, plan
+from enhance.enhancer import Enhancer
+from enhance.errors import SettingsError
+from enhance.output.formats import Encoding
+from enhance.output.resample import DPI, long_side_on, paper_of
+from enhance.settings import signature
+from tests.unit.told_photos import XMP, read_by_exiftool
+
+ENDINGS = ("png", "jpg", "webp", "avif")
+OF_THE_PHOTO = 180
+PRINT = Settings.from_preset("anime-fast", long_side=100, dpi=DPI)
+PIXELS = Settings.from_preset("anime-fast", long_side=100)
+FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
+
+
+@pytest.fixture
+def enhancer() -> Enhancer:
+    return Enhancer(device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def source(photo: np.ndarray, tmp_path: Path) -> Path:
+    """A photo whose JFIF, EXIF and XMP state 180 dpi."""
+    exif = Image.Exif()
+    exif[0x011A] = exif[0x011B] = float(OF_THE_PHOTO)
+    exif[0x0128], exif[0x010F] = 2, "Lantern"
+    more = b'tiff:XResolution="180/1" tiff:YResolution="180/1" tiff:ResolutionUnit="2" tiff:Orientation'
+    xmp = XMP.replace(b"tiff:Orientation", more)
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(photo).save(path, exif=exif, xmp=xmp, dpi=(OF_THE_PHOTO, OF_THE_PHOTO), quality=95)
+    return path
+
+
+def resolutions(path: Path) -> dict[str, float]:
+    """Every resolution that exiftool finds in a file, in dots an inch."""
+    found = read_by_exiftool(path, "-a", "-XResolution", "-YResolution", "-PixelsPerUnitX", "-PixelsPerUnitY")
+    found.pop("SourceFile")
+    return {name: round(value * (0.0254 if "PixelsPer" in name else 1)) for name, value in found.items()}
+
+
+def stated(path: Path) -> set[float]:
+    return set(resolutions(path).values())
+
+
+@pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
+def test_a_print_states_its_resolution_in_every_format(enhancer, source, tmp_path, metadata):
+    result = enhancer.run(source, PRINT)
+    for ending in ENDINGS:
+        path = result.save(tmp_path / f"{metadata}.{ending}", metadata=metadata).path
+        assert stated(path) == {DPI}, ending
+    expected = {"png": "PNG-pHYs:PixelsPerUnitX", "jpg": "JFIF:XResolution", "webp": "IFD0:XResolution"}
+    for ending, name in (expected | {"avif": "IFD0:XResolution"}).items():
+        assert name in resolutions(tmp_path / f"{metadata}.{ending}")
+    if metadata == "keep":
+        assert "IFD0:XResolution" in resolutions(tmp_path / "keep.jpg")
+        assert read_by_exiftool(tmp_path / "keep.jpg")["IFD0:Make"] == "Lantern"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_print_of_a_photo_that_states_nothing_states_its_resolution(enhancer, photo_file, tmp_path, ending):
+    path = enhancer.run(photo_file, PRINT, output=tmp_path / f"a.{ending}").path
+    assert stated(path) == {DPI}
+    assert stated(enhancer.run(photo_file, PIXELS, output=tmp_path / f"b.{ending}").path) <= {0, 1}
+
+
+def test_any_other_size_leaves_the_resolution_of_the_photo(enhancer, source, tmp_path):
+    for number, settings in enumerate((PIXELS, Settings.from_preset("anime-fast"))):
+        result = enhancer.run(source, settings)
+        for ending in ENDINGS:
+            assert stated(result.save(tmp_path / f"{number}.{ending}").path) == {OF_THE_PHOTO}
+
+
+@pytest.mark.parametrize("output", [None, "a.png", "a.jpg"])
+def test_the_same_pixels_found_again_get_the_resolution_asked_for(enhancer, source, tmp_path, output):
+    place = None if output is None else tmp_path / output
+    for settings, dpi in ((PIXELS, OF_THE_PHOTO), (PRINT, DPI), (PRINT, DPI), (PIXELS, OF_THE_PHOTO)):
+        result = enhancer.run(source, settings, output=place)
+        assert stated(result.path) == {dpi}
+    assert enhancer.run(source, PIXELS, output=place).info["cached"]
+
+
+def test_the_resolution_changes_no_pixel_and_no_signature():
+    assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
+
+
+def test_another_size_gives_the_resolution_up():
+    assert PRINT.changed(scale=2).dpi is None
+    assert PRINT.changed(strength=0.5).dpi == DPI
+
+
+@pytest.mark.parametrize("dpi", [0, 9_601, 72.5, "300", True])
+def test_a_resolution_that_no_print_has_is_refused(dpi):
+    with pytest.raises(SettingsError, match="dpi"):
+        Settings(dpi=dpi)
+
+
+def test_each_file_of_a_batch_of_prints_states_it(enhancer, source, photo_file, tmp_path):
+    items = []
+    for path in (source, photo_file):
+        item = for_print(Item(path, Path(path.name), size=(40, 56)), Settings.from_preset("anime-fast"), "10x15")
+        assert item.settings is not None
+        assert item.settings.dpi == DPI
+        items.append(Item(path, Path(path.name), settings=item.settings.changed(long_side=90, dpi=DPI)))
+    ended = Running(enhancer, PIXELS, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
+    assert [item.state for item in ended.items] == ["done", "done"]
+    for item in ended.items:
+        assert item.result is not None
+        assert stated(item.result) == {DPI}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_command_line_takes_a_resolution(source, tmp_path, capsys, ending):
+    output = tmp_path / f"a3.{ending}"
+    wanted = ["--long-side", "100", "--dpi", "300", "--json"]
+    assert main(["run", str(source), "-o", str(output), *wanted, *FAST]) == 0
+    assert stated(output) == {DPI}
+    assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == DPI
+    assert main(["run", str(source), "-o", str(output), "--dpi", "0", *FAST]) == 2
+    assert "dpi" in capsys.readouterr().err
+
+
+def test_the_paper_of_a_print_is_known_by_its_size():
+    settings = PRINT.changed(long_side=long_side_on("a3", (2000, 3000)), dpi=DPI)
+    assert paper_of(settings, (2000, 3000)) == "a3"
+    assert paper_of(settings.changed(long_side=settings.long_side), (2000, 3000)) == ""
