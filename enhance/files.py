@@ -209,9 +209,23 @@ def explained(path: Path, error: OSError) -> StorageError:
 @functools.cache
 def this_process() -> str:
     """A name for this process that no other has had on this machine, nor will: host-pid-start."""
-    process = psutil.Process()
     host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
-    return f"{host}-{process.pid}-{int(process.create_time())}"
+    return f"{host}-{os.getpid()}-{_start_of(os.getpid())}"
+
+
+def _start_of(pid: int) -> int:
+    """A number for the start of a process. It stays the same when the system clock is set.
+
+    On Linux, psutil computes the start time from the system clock, so the number comes from the boot and the ticks
+    since then. Other systems store the start time. Raises psutil.Error.
+    """
+    process = psutil.Process(pid)
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+    except FileNotFoundError:
+        return int(process.create_time())
+    return int.from_bytes(hashlib.sha256(boot + ticks).digest()[:6], "big")
 
 
 def _is_abandoned(leftover: Path) -> bool:
@@ -240,10 +254,10 @@ def is_at_work(process: str) -> bool:
 
 def _is_alive(pid: int, started: int) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started) <= 2
+        return _start_of(pid) == started
     except psutil.NoSuchProcess:
         return False
-    except psutil.Error:  # somebody else's process, of which nothing is told
+    except (psutil.Error, OSError):  # somebody else's process, of which nothing is told
         return True
 
 

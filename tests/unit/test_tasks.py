@@ -187,6 +187,24 @@ def test_what_another_process_on_the_same_folder_uses_stays_as_long_as_it_lives(
     assert not upload.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems store the start time of a process")
+def test_setting_the_clock_makes_no_living_process_count_as_dead(tmp_path, photo_file, monkeypatch):
+    """psutil adds the time of the boot by the system clock to the ticks since then."""
+    store, boot = made(tmp_path, max_disk=1), psutil.boot_time()
+    mine = part_of(store.processed / "x.png")
+    mine.write_bytes(b"half")
+    upload = store.keep_upload(photo_file, read_picture(photo_file))
+    arguments = [sys.executable, "-c", IN_USE_UNTIL_TOLD, str(store.folder), str(upload)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "in use\n"
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+        store.clean()
+        assert upload.exists()
+        assert mine.exists()
+        other.communicate("no longer\n")
+
+
 def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
     store.check()
     code = (
@@ -236,7 +254,7 @@ def test_a_part_of_somebody_elses_living_process_stays(store, monkeypatch):
     def denied(*_):
         raise psutil.AccessDenied
 
-    monkeypatch.setattr("psutil.Process.create_time", denied)
+    monkeypatch.setattr("enhance.files._start_of", denied)
     store.clean()
     assert part.exists()
 
