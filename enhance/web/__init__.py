@@ -111,12 +111,14 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     if enhancer.config.zero_gpu:
         enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
+    from .connections import limit_connections
     from .metrics import Metrics, quiet_logs
     from .serving import launch_options
 
     quiet_logs()
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
     demo = build(enhancer, metrics)
+    limit_connections(metrics)
     try:
         try:
             demo.launch(**launch_options(config, metrics), share=share, prevent_thread_lock=True)
