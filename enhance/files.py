@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,60 @@ class OwnFolders:
             return {name: list(names) for name, names in foreign.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
+
+
+Inode = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """A file or a folder that is removed as a whole.
+
+    `used` is the time of its last use. `sizes` has the bytes of each file by device and inode: hard links are one file.
+    """
+
+    path: Path
+    used: float
+    sizes: Mapping[Inode, int]
+    removable: bool = True
+
+
+def sizes_of(*files: Path) -> dict[Inode, int]:
+    """Return the bytes of files by device and inode. A file that is gone has none."""
+    sizes = {}
+    for file in files:
+        with suppress(OSError):
+            found = file.stat(follow_symlinks=False)
+            sizes[found.st_dev, found.st_ino] = found.st_size
+    return sizes
+
+
+def trim(items: Collection[StoredItem], most: int, coming: int, remove: Callable[[StoredItem], object]) -> bool:
+    """Remove the items that were used longest ago until their files and `coming` more bytes take at most `most` bytes.
+
+    A file counts once, and as freed when its last link is removed. Return whether the bytes fit. If they cannot, the
+    items are only trimmed to `most` bytes.
+    """
+    sizes = {inode: size for item in items for inode, size in item.sizes.items()}
+    links = Counter(inode for item in items for inode in item.sizes)
+    kept = {inode for item in items if not item.removable for inode in item.sizes}
+    used: dict[Inode, float] = {}
+    for item in items:
+        for inode in item.sizes:
+            used[inode] = max(item.used, used.get(inode, 0.0))
+    fits = sum(sizes[inode] for inode in kept) + coming <= most
+    left = sum(sizes.values()) + (coming if fits else 0)
+    removable = [item for item in items if item.sizes and kept.isdisjoint(item.sizes)]
+    for item in sorted(removable, key=lambda item: max(used[inode] for inode in item.sizes)):
+        if left <= most:
+            break
+        remove(item)
+        if item.path.exists():
+            continue
+        for inode in item.sizes:
+            links[inode] -= 1
+            left -= 0 if links[inode] else sizes[inode]
+    return fits and left <= most
 
 
 def part_of(path: Path) -> Path:
@@ -297,6 +351,13 @@ class UsedFiles:
         """Whether it is used."""
         return path in self._counts or any(self.marks.glob(self._mark(path, "*").name))
 
+    def among(self, paths: Collection[Path]) -> set[Path]:
+        """Return those of many paths that are used."""
+        marked = {mark.stem.rpartition("-")[2] for mark in self.marks.glob("*.part")}
+        return {path for path in paths if path in self._counts or self._digest(path) in marked}
+
     def _mark(self, path: Path, process: str) -> Path:
-        digest = hashlib.sha256(os.fsencode(path.relative_to(self._root))).hexdigest()[:12]
-        return self.marks / f".enhance-{process}-{digest}.part"
+        return self.marks / f".enhance-{process}-{self._digest(path)}.part"
+
+    def _digest(self, path: Path) -> str:
+        return hashlib.sha256(os.fsencode(path.relative_to(self._root))).hexdigest()[:12]

@@ -121,7 +121,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     limit_connections(metrics)
     try:
         try:
-            demo.launch(**launch_options(config, metrics), share=share, prevent_thread_lock=True)
+            demo.launch(**launch_options(config, metrics, enhancer.tasks), share=share, prevent_thread_lock=True)
         except OSError as error:
             address = f"{config.host or '127.0.0.1'}:{config.port}"
             raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from gradio_client import handle_file
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Limits
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
+from ..tasks import Reservation, TaskStore
 from .line import LISTENERS
 from .metrics import Metrics
 from .page_files import discard_upload
@@ -45,6 +47,8 @@ _CLOSED = (
     *(f"{API}/{name}vibe" for name in ("", "undo-")),
 )
 """What Gradio serves for those who write an app, and nobody needs who uses one."""
+_STEP = 8_000_000
+"""An upload that does not tell its size reserves disk space in such steps."""
 _NAMES = ("path", "url", "orig_name")
 _LONGEST_NAME = 4096
 _REMOTE = ("http://", "https://")
@@ -61,8 +65,11 @@ class Refused(Exception):
 class Guard:
     """Middleware that bounds every request and keeps the server from fetching anything for a client."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, public_host: str | None = None):
+    def __init__(
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, tasks: TaskStore, public_host: str | None = None
+    ):
         self._app, self._limits, self._metrics, self._public = app, limits, metrics, public_host
+        self._tasks = tasks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,12 +92,16 @@ class Guard:
         if path.startswith(f"{API}/file=") and path.removeprefix(f"{API}/file=").lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
         if scope["method"] == "POST" and path == f"{API}/upload":
-            await self._upload(scope, receive, send)
+            with Reservation(self._tasks) as room:
+                await self._upload(scope, receive, send, room)
             return
         if scope["method"] == "POST":
             tools = path.startswith(f"{API}/mcp")
             body = await _bounded(scope, receive, self._limits.request_bytes * (_TOOLS_FACTOR if tools else 1))
             self._read(path, body)
+            with Reservation(self._tasks) as room:
+                if tools and not await run_in_threadpool(room.extend, len(body)):
+                    raise Refused(507, EnhanceError("upload_no_room"))
             receive = _again(body, receive)
         name = _listened_to(scope, path) if scope["method"] == "GET" else None
         with LISTENERS.listening(name) if name else nullcontext():
@@ -125,13 +136,17 @@ class Guard:
             if path.startswith(f"{API}/mcp") and any(_is_foreign(text) for text in _inside(called, str)):
                 raise Refused(403, EnhanceError("fetch_refused"))
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, room: Reservation) -> None:
         """Let files through as they come, and stop as soon as they are too many or too large together."""
         headers = Headers(scope=scope)
         most, files = self._limits.batch_bytes, _Files(headers.get("content-type", ""))
         too_large = Refused(413, EnhanceError("upload_too_large", limit=f"{most / 1e6:g}"))
         said = headers.get("content-length", "0")
-        refused = too_large if said.isdecimal() and int(said) > most else None
+        size = int(said) if said.isdecimal() else 0
+        no_room = Refused(507, EnhanceError("upload_no_room"))
+        refused = too_large if size > most else None
+        if refused is None and not await run_in_threadpool(room.extend, size):
+            refused = no_room
         if refused:
             raise refused
 
@@ -143,6 +158,8 @@ class Guard:
                 refused = Refused(413, EnhanceError("too_many_files", limit=self._limits.files))
             elif files.bytes > most:
                 refused = too_large
+            elif files.bytes > room.bytes and not await run_in_threadpool(room.extend, _STEP):
+                refused = no_room
             return {"type": "http.disconnect"} if refused else message
 
         async def answered(message: Message) -> None:
@@ -154,7 +171,7 @@ class Guard:
         except (ClientDisconnect, OSError) as error:
             discard_upload(error)
             if isinstance(error, OSError) and error.errno in FULL:
-                refused = Refused(507, EnhanceError("upload_no_room"))
+                refused = no_room
             if refused is None:
                 raise
         if refused is not None:

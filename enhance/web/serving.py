@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Config, Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
+from ..tasks import TaskStore
 from ..texts import LANGUAGES, PixelCount, say, sentences_in
 from .fragments import EXAMPLES_OF_PRESETS
 from .guard import API, Guard, Refused, path_of
@@ -73,15 +74,17 @@ def page_folder(config: Config, enhancer: Enhancer) -> PageFolder:
     return folder
 
 
-def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, Any]:
+def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
     """The arguments of `Blocks.launch` beside those that the environment gives Gradio itself.
 
-    `metrics` are those of the app; they are served where they count.
+    `metrics` are those of the app; they are served where they count. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
+    tasks = tasks or TaskStore(config.data)
     routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _picture(path)) for path in EXAMPLES_OF_PRESETS.glob("*.jpg")]
     guard: dict[str, Any] = {"limits": limits, "metrics": metrics, "public_host": config.public_host}
+    guard["tasks"] = tasks
     if metrics.counts:
         routes.append(Route(METRICS, metrics.show))
     return {
