@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,60 @@ class OwnFolders:
             return {name: list(names) for name, names in foreign.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
+
+
+Inode = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """A file or a folder that is removed as a whole.
+
+    `used` is the time of its last use. `sizes` has the bytes of each file by device and inode: hard links are one file.
+    """
+
+    path: Path
+    used: float
+    sizes: Mapping[Inode, int]
+    removable: bool = True
+
+
+def sizes_of(*files: Path) -> dict[Inode, int]:
+    """Return the bytes of files by device and inode. A file that is gone has none."""
+    sizes = {}
+    for file in files:
+        with suppress(OSError):
+            found = file.stat(follow_symlinks=False)
+            sizes[found.st_dev, found.st_ino] = found.st_size
+    return sizes
+
+
+def trim(items: Collection[StoredItem], most: int, coming: int, remove: Callable[[StoredItem], object]) -> bool:
+    """Remove the items that were used longest ago until their files and `coming` more bytes take at most `most` bytes.
+
+    A file counts once, and as freed when its last link is removed. Return whether the bytes fit. If they cannot, the
+    items are only trimmed to `most` bytes.
+    """
+    sizes = {inode: size for item in items for inode, size in item.sizes.items()}
+    links = Counter(inode for item in items for inode in item.sizes)
+    kept = {inode for item in items if not item.removable for inode in item.sizes}
+    used: dict[Inode, float] = {}
+    for item in items:
+        for inode in item.sizes:
+            used[inode] = max(item.used, used.get(inode, 0.0))
+    fits = sum(sizes[inode] for inode in kept) + coming <= most
+    left = sum(sizes.values()) + (coming if fits else 0)
+    removable = [item for item in items if item.sizes and kept.isdisjoint(item.sizes)]
+    for item in sorted(removable, key=lambda item: max(used[inode] for inode in item.sizes)):
+        if left <= most:
+            break
+        remove(item)
+        if item.path.exists():
+            continue
+        for inode in item.sizes:
+            links[inode] -= 1
+            left -= 0 if links[inode] else sizes[inode]
+    return fits and left <= most
 
 
 def part_of(path: Path) -> Path:
@@ -232,9 +286,23 @@ def explained(path: Path, error: OSError) -> StorageError:
 @functools.cache
 def this_process() -> str:
     """A name for this process that no other has had on this machine, nor will: host-pid-start."""
-    process = psutil.Process()
     host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
-    return f"{host}-{process.pid}-{int(process.create_time())}"
+    return f"{host}-{os.getpid()}-{_start_of(os.getpid())}"
+
+
+def _start_of(pid: int) -> int:
+    """A number for the start of a process. It stays the same when the system clock is set.
+
+    On Linux, psutil computes the start time from the system clock, so the number comes from the boot and the ticks
+    since then. Other systems store the start time. Raises psutil.Error.
+    """
+    process = psutil.Process(pid)
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+    except FileNotFoundError:
+        return int(process.create_time())
+    return int.from_bytes(hashlib.sha256(boot + ticks).digest()[:6], "big")
 
 
 def _is_abandoned(leftover: Path) -> bool:
@@ -264,10 +332,10 @@ def is_at_work(process: str) -> bool:
 
 def _is_alive(pid: int, started: int) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started) <= 2
+        return _start_of(pid) == started
     except psutil.NoSuchProcess:
         return False
-    except psutil.Error:  # somebody else's process, of which nothing is told
+    except (psutil.Error, OSError):  # somebody else's process, of which nothing is told
         return True
 
 
@@ -307,6 +375,13 @@ class UsedFiles:
         """Whether it is used."""
         return path in self._counts or any(self.marks.glob(self._mark(path, "*").name))
 
+    def among(self, paths: Collection[Path]) -> set[Path]:
+        """Return those of many paths that are used."""
+        marked = {mark.stem.rpartition("-")[2] for mark in self.marks.glob("*.part")}
+        return {path for path in paths if path in self._counts or self._digest(path) in marked}
+
     def _mark(self, path: Path, process: str) -> Path:
-        digest = hashlib.sha256(os.fsencode(path.relative_to(self._root))).hexdigest()[:12]
-        return self.marks / f".enhance-{process}-{digest}.part"
+        return self.marks / f".enhance-{process}-{self._digest(path)}.part"
+
+    def _digest(self, path: Path) -> str:
+        return hashlib.sha256(os.fsencode(path.relative_to(self._root))).hexdigest()[:12]

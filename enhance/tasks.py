@@ -17,14 +17,26 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import EnhanceError, PictureError, StorageError
-from .files import OwnFolders, UsedFiles, file_sha256, is_at_work, link_or_copy, place_whole, sweep, try_place
+from .files import (
+    OwnFolders,
+    StoredItem,
+    UsedFiles,
+    file_sha256,
+    is_at_work,
+    link_or_copy,
+    place_whole,
+    sizes_of,
+    sweep,
+    trim,
+    try_place,
+)
 from .info import settings_in
 from .output.formats import Encoding
 from .settings import Settings, largest_scale, network_key
@@ -94,10 +106,30 @@ class Entry:
         return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
 
 
+class Reservation:
+    """Disk space for files that are on their way. Use it as a context manager."""
+
+    def __init__(self, store: TaskStore):
+        self._store, self.bytes = store, 0
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.reserve(-self.bytes)
+
+    def extend(self, count: int) -> bool:
+        """Reserve `count` more bytes and remove old files for them. Return whether they fit."""
+        fits = self._store.reserve(count)
+        self.bytes += count if fits else 0
+        return fits
+
+
 class TaskStore:
     """A data folder. What is older than `hours` goes, and the oldest beyond `max_disk` bytes (None: no limit).
 
-    What a running task uses stays, also where other processes have the same folder.
+    What a running task uses stays, also where other processes have the same folder. `page_items` returns the files of
+    the page, which share the limit of bytes.
     """
 
     def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
@@ -111,6 +143,8 @@ class TaskStore:
         self._signatures: dict[str, set[Path]] = {}
         self._known: dict[str, str] = {}  # the same, by the names of the files
         self._list_again = 0.0
+        self._reserving, self._reserved = threading.Lock(), 0
+        self.page_items: Callable[[], Iterable[StoredItem]] = tuple
         self._cleaned = time.monotonic()
 
     def prepare(self) -> None:
@@ -281,22 +315,53 @@ class TaskStore:
         """Keep these files from being cleaned away meanwhile."""
         return self._used.using(*paths)
 
-    def clean(self) -> None:
-        """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much."""
+    def reserve(self, count: int) -> bool:
+        """Reserve `count` bytes until they are given back as a negative number. Return whether they fit."""
+        if self._max_disk is None:
+            return True
+        with self._reserving:
+            fits = count <= 0 or self.clean(count)
+            self._reserved += count if fits else 0
+        return fits
+
+    def clean(self, coming: int = 0) -> bool:
+        """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much.
+
+        Return whether `coming` more bytes fit then.
+        """
         self._cleaned = time.monotonic()
-        for name in _NAMES:
-            for folder in self._own.entries(name) if name == "uploads" else [self.folder / name]:
-                sweep(folder)
+        for folder in self._folders():
+            sweep(folder)
         sweep(self._used.marks)
         oldest = time.time() - self._hours * 3600
-        files = sorted(self._files(), key=lambda one: one[1].st_mtime)
-        total = sum(stat.st_size for _, stat in files)
+        page = list(self.page_items()) if self._max_disk is not None else []
         with self._used.lock:
-            for path, stat in files:
-                too_much = self._max_disk is not None and total > self._max_disk
-                if (too_much or stat.st_mtime < oldest) and not self._used.holds(path):
-                    total -= stat.st_size
+            for path, stat in self._files():
+                if stat.st_mtime < oldest and not self._used.holds(path):
                     self._remove(path)
+            if self._max_disk is None:
+                return True
+            return trim([*self._items(), *page], self._max_disk, self._reserved + coming, self._remove_item)
+
+    def _folders(self) -> Iterator[Path]:
+        for name in _NAMES:
+            yield from self._own.entries(name) if name == "uploads" else [self.folder / name]
+
+    def _items(self) -> Iterator[StoredItem]:
+        """The program's own files and what they take; a result's `.json` is part of its PNG."""
+        files = list(self._files())
+        used = self._used.among([path for path, _ in files])
+        for path, stat in files:
+            facts = [path.with_suffix(".json")] if path.parent == self.processed else []
+            yield StoredItem(path, stat.st_mtime, sizes_of(path, *facts), path not in used)
+        for part in (part for folder in self._folders() for part in folder.glob(".enhance-*.part")):
+            yield StoredItem(part, 0.0, sizes_of(part), removable=False)
+
+    def _remove_item(self, item: StoredItem) -> None:
+        if item.path.is_dir():
+            shutil.rmtree(item.path, ignore_errors=True)
+        else:
+            self._remove(item.path)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """The program's own files that count for retention; a result's `.json` goes with its PNG."""

@@ -111,15 +111,17 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     if enhancer.config.zero_gpu:
         enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
+    from .connections import limit_connections
     from .metrics import Metrics, quiet_logs
     from .serving import launch_options
 
     quiet_logs()
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
     demo = build(enhancer, metrics)
+    limit_connections(metrics)
     try:
         try:
-            demo.launch(**launch_options(config, metrics), share=share, prevent_thread_lock=True)
+            demo.launch(**launch_options(config, metrics, enhancer.tasks), share=share, prevent_thread_lock=True)
         except OSError as error:
             address = f"{config.host or '127.0.0.1'}:{config.port}"
             raise StorageError("not_served", address=address, reason=str(error).splitlines()[0]) from error

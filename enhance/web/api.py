@@ -105,7 +105,11 @@ class Endpoints:
         with self._services.told(request):
             settings, encoding = called(given)
             picture, attention = _uploaded(image), Attention(request)
-            with self._services.line.enter(asker_of(request)) as turn, ExitStack() as hold:
+            with (
+                self._services.outbox.using(picture),
+                self._services.line.enter(asker_of(request)) as turn,
+                ExitStack() as hold,
+            ):
                 made = {"caller": request.session_hash, "turn": turn, "encoding": encoding, "hold": hold}
                 run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
                 yield from looked_after(run, attention, lambda: run.state.tell(progress))
@@ -123,7 +127,7 @@ class Endpoints:
         """
         with self._services.told(request):
             path, square, (settings, _) = _uploaded(image), square_called(given), called(given)
-            with self._services.previews_of_clients.enter(asker_of(request)):
+            with self._services.outbox.using(path), self._services.previews_of_clients.enter(asker_of(request)):
                 picture = self._services.previews.picture(path)
                 made = self._services.previews.run(picture, settings, **square, caller=request.session_hash)
             icc, place = icc_for_screen(made.piece.picture), self._services.outbox.place
@@ -141,7 +145,8 @@ class Endpoints:
         with self._services.told(request):
             path, attention = _uploaded(image), Attention(request)
             square, turn = square_called(given), self._services.comparisons.enter(asker_of(request))
-            with closing(Comparing(self._services, path, turn, **square, caller=request.session_hash)) as work:
+            comparing = Comparing(self._services, path, turn, **square, caller=request.session_hash)
+            with closing(comparing) as work, self._services.outbox.using(path):
                 yield from looked_after(work, attention, lambda: work.state.tell(progress))
                 made = work.result()
             sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
@@ -166,6 +171,7 @@ class Endpoints:
             attention, language = Attention(request), language_of(request)
             asked = self._services, items, settings, language, request.session_hash
             with (
+                self._services.outbox.using(*(item.source for item in items)),
                 self._services.line.enter(asker_of(request), "batch"),
                 closing(BatchWork(*asked, encoding=encoding)) as work,
             ):

@@ -20,13 +20,13 @@ from .history import HistoryHandlers
 from .layout import Page, build_page
 from .line import WaitingLine
 from .metrics import Metrics, at_most_every, keep_swept
-from .page_files import Outbox, Owners
+from .page_files import TOUCH_SECONDS, Outbox, Owners
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import page_folder, page_texts
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
-from .views import Services, parts
+from .views import Services, open_files, parts
 from .wishes import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
 
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
@@ -45,7 +45,7 @@ _SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 """Nothing is sent anywhere; nor does Gradio sum up all events anew after each one, for a page that is closed here."""
-_TIDY_SECONDS = 600
+_TIDY_SECONDS, _TRIM_SECONDS = 600, 60
 _MOST_EVENTS = 1000
 """Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
 
@@ -80,8 +80,13 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
             metrics=metrics,
         )
         metrics.watch(services.status)
-        tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
-        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied, enhancer.release_if_idle)
+        folder.open_files = lambda: open_files(services.visitors)
+        folder.uploads = lambda: list(demo.upload_file_set)
+        enhancer.tasks.page_items = folder.items
+        touched = at_most_every(TOUCH_SECONDS, folder.touch)
+        tidied = at_most_every(_TIDY_SECONDS if config.max_disk is None else _TRIM_SECONDS, enhancer.tasks.clean)
+        swept = services.visitors.sweep, services.previews.sweep, folder.sweep
+        keep_swept(*swept, touched, tidied, enhancer.release_if_idle)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)

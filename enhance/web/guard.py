@@ -24,6 +24,7 @@ from urllib.parse import unquote
 from gradio_client import handle_file
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
@@ -32,6 +33,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Limits
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
+from ..tasks import Reservation, TaskStore
 from .calls import API, Calls, UnknownEndpointError, inside, is_uploaded
 from .gradio_changes import upload_files_deleted
 from .line import LISTENERS
@@ -53,6 +55,8 @@ _CLOSED = (
 )
 """What Gradio serves for those who write an app, and nobody needs who uses one."""
 _FILES = (f"{API}/file=", f"{API}/file/")
+_STEP = 8_000_000
+"""An upload that does not tell its size reserves disk space in such steps."""
 _NAMES = ("path", "url", "orig_name")
 _LONGEST_NAME = 4096
 _REMOTE = ("http://", "https://")
@@ -122,8 +126,8 @@ class RequestChecks:
     It comes after the login: it reads bodies, and its errors name the endpoints.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits):
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
+        self._app, self._limits, self._tasks = app, limits, tasks
         self._calls: Calls | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,13 +138,17 @@ class RequestChecks:
         if path.startswith(_FILES) and path[len(_FILES[0]) :].lower().startswith(_REMOTE):
             raise Refused(403, EnhanceError("fetch_refused"))
         if scope["method"] == "POST" and path == f"{API}/upload":
-            await self._upload(scope, receive, send)
+            with Reservation(self._tasks) as room:
+                await self._upload(scope, receive, send, room)
             return
         if scope["method"] == "POST":
             tools = path.startswith(f"{API}/mcp")
             body = await _bounded(scope, receive, self._limits.request_bytes * (_TOOLS_FACTOR if tools else 1))
             if path.startswith(f"{API}/"):
                 self._read(scope, path, body)
+            with Reservation(self._tasks) as room:
+                if tools and not await run_in_threadpool(room.extend, len(body)):
+                    raise Refused(507, EnhanceError("upload_no_room"))
             receive = _again(body, receive)
         if scope["method"] == "GET" and path.startswith(f"{API}/call/"):
             self._check(scope, lambda calls: calls.check_event(path))
@@ -193,13 +201,17 @@ class RequestChecks:
             except EnhanceError as error:
                 raise Refused(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, room: Reservation) -> None:
         """Let files through as they come, and stop as soon as they are too many or too large together."""
         headers = Headers(scope=scope)
         parts = _Parts(headers.get("content-type", ""), self._limits)
         said = headers.get("content-length", "0")
-        if said.isdecimal() and int(said) > self._limits.batch_bytes:
+        size = int(said) if said.isdecimal() else 0
+        if size > self._limits.batch_bytes:
             raise parts.too_large()
+        no_room = Refused(507, EnhanceError("upload_no_room"))
+        if not await run_in_threadpool(room.extend, size):
+            raise no_room
         refused: Refused | None = None
 
         async def counted() -> Message:
@@ -207,6 +219,8 @@ class RequestChecks:
             message = await receive()
             try:
                 parts.add(message)
+                if parts.bytes > room.bytes and not await run_in_threadpool(room.extend, _STEP):
+                    raise no_room
             except Refused as error:
                 refused = error
             return {"type": "http.disconnect"} if refused else message
@@ -221,7 +235,7 @@ class RequestChecks:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            refused = Refused(507, EnhanceError("upload_no_room"))
+            refused = no_room
         except ClientDisconnect:
             if refused is None:
                 raise
@@ -258,7 +272,7 @@ class _Parts:
     """Checks the parts of an upload while they pass, with the parser that Gradio uses. Raises Refused."""
 
     def __init__(self, content_type: str, limits: Limits):
-        self._limits, self._bytes, self._count = limits, 0, 0
+        self._limits, self.bytes, self._count = limits, 0, 0
         self._ended = False
         self._header, self._value, self._disposition = b"", b"", b""
         kind, options = parse_options_header(content_type)
@@ -281,8 +295,8 @@ class _Parts:
 
     def add(self, message: Message) -> None:
         body = message.get("body", b"")
-        self._bytes += len(body)
-        if self._bytes > self._limits.batch_bytes:
+        self.bytes += len(body)
+        if self.bytes > self._limits.batch_bytes:
             raise self.too_large()
         try:
             self._parser.write(body)

@@ -189,7 +189,7 @@ def keep_swept(*jobs: Callable[[], None], seconds: float = _SWEEP_SECONDS) -> th
     return thread
 
 
-def at_most_every(seconds: float, job: Callable[[], None]) -> Callable[[], None]:
+def at_most_every(seconds: float, job: Callable[[], object]) -> Callable[[], None]:
     """`job`, done again only after so many seconds."""
     done = time.monotonic()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import shutil
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import gradio as gr
 from ..batch import Batch, Item, Running, for_print, pack, titles
 from ..config import Limits
 from ..errors import EnhanceError, StorageError, foreseen
-from ..files import OwnFolders, explained, link_or_copy
+from ..files import OwnFolders, StoredItem, explained, link_or_copy, sizes_of
 from ..info import settings_in, timestamp
 from ..output.formats import Encoding
 from ..output.rendition import save_small, save_small_result
@@ -28,6 +29,9 @@ from ..settings import Settings
 
 ZIP_NAME = "enhanced.zip"
 _SWEEP_SECONDS = 600
+_RECENT_SECONDS, _UPLOAD_SECONDS = 60, 3600
+TOUCH_SECONDS = 15
+"""How often the files of open pages are marked as used: several times within the minute that they are kept then."""
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 _GRADIO = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MOST_OWNERS = 20_000
@@ -48,11 +52,58 @@ class PageFolder:
         self._own = OwnFolders(root, self._names)
         self._lock = threading.Lock()
         self._swept = 0.0
+        self._used: Counter[Path] = Counter()
+        self.open_files: Callable[[], Iterable[Path]] = tuple
+        """Return the files of open pages."""
+        self.uploads: Callable[[], Iterable[str]] = tuple
+        """Return the uploads of this process. In a shared folder, nothing else shows whose they are."""
 
     def path(self, name: str) -> Path:
         """The folder `name`, one of visitors and results. Raises StorageError."""
         self._own.prepare()
         return self.root / name
+
+    @contextmanager
+    def using(self, *paths: Path) -> Iterator[None]:
+        """Keep the files of a request that waits or runs."""
+        with self._lock:
+            self._used.update(paths)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._used -= Counter(paths)
+
+    def touch(self) -> None:
+        """Mark the files of open pages and of requests as used, also for other processes with this folder."""
+        with self._lock:
+            used = list(self._used)
+        for entry in self._entries_of([*self.open_files(), *used]):
+            with suppress(OSError):
+                os.utime(entry)
+
+    def items(self) -> Iterator[StoredItem]:
+        """Everything in the folder but unfinished uploads. What was used within a minute is not removable."""
+        self.touch()
+        now = time.time()
+        own = {entry for name in self._names for entry in self._own.entries(name)}
+        for entry in own | self._entries_of(self.uploads()):
+            with suppress(OSError):
+                files = [path for path in entry.rglob("*") if path.is_file()] if entry.is_dir() else [entry]
+                used = max(path.stat().st_mtime for path in (entry, *files))
+                if entry.is_dir():
+                    yield StoredItem(entry, used, sizes_of(*files), used < now - _RECENT_SECONDS)
+                elif used < now - _UPLOAD_SECONDS:  # the reservation of an upload counts its newer files
+                    yield StoredItem(entry, used, sizes_of(entry), removable=False)
+
+    def _entries_of(self, paths: Iterable[Path | str]) -> set[Path]:
+        """The files and folders in this folder that are removed as a whole and contain these paths."""
+        root, entries = self.root.resolve(), set()
+        for path in paths:
+            with suppress(ValueError, OSError):
+                parts = Path(path).resolve().relative_to(root).parts
+                entries.add(self.root.joinpath(*parts[: 2 if parts[0] in self._names else 1]))
+        return {entry for entry in entries if entry.exists()}
 
     def sweep(self) -> None:
         """Remove what is too old; at most every ten minutes."""
@@ -61,6 +112,7 @@ class PageFolder:
             if now - self._swept < _SWEEP_SECONDS:
                 return
             self._swept = now
+        self.touch()
         for left in self._old(now - self._seconds):
             with suppress(OSError):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -78,6 +130,10 @@ class Outbox:
 
     def __init__(self, folder: PageFolder):
         self._folder = folder
+
+    def using(self, *paths: Path) -> AbstractContextManager[None]:
+        """Keep the uploads of a request that waits or runs."""
+        return self._folder.using(*paths)
 
     def place(self, name: str) -> Path:
         """A path for a new file called `name`. Raises StorageError."""

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Config, Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
+from ..tasks import TaskStore
 from ..texts import LANGUAGES, PixelCount, say, sentences_in
 from .fragments import EXAMPLES_OF_PRESETS
 from .guard import API, Guard, Refused, RequestChecks, path_of
@@ -73,12 +74,13 @@ def page_folder(config: Config, enhancer: Enhancer) -> PageFolder:
     return folder
 
 
-def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, Any]:
+def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
     """The arguments of `Blocks.launch` beside those that the environment gives Gradio itself.
 
-    `metrics` are those of the app; they are served where they count.
+    `metrics` are those of the app; they are served where they count. Uploads share the disk space of `tasks`.
     """
     limits, metrics = config.limits, metrics or Metrics()
+    tasks = tasks or TaskStore(config.data)
     routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _picture(path)) for path in EXAMPLES_OF_PRESETS.glob("*.jpg")]
     if metrics.counts:
@@ -105,7 +107,7 @@ def launch_options(config: Config, metrics: Metrics | None = None) -> dict[str, 
                 Middleware(SafeHeaders, config.frame_ancestors),
                 Middleware(Guard, metrics, config.public_host),
                 Middleware(Login),
-                Middleware(RequestChecks, limits),
+                Middleware(RequestChecks, limits, tasks),
                 Middleware(LanguageOfLinks),
             ],
             "routes": routes,

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -282,6 +282,10 @@ class Visitors:
 
     def __len__(self) -> int:
         return len(self._visitors)
+
+    def __iter__(self) -> Iterator[Visitor]:
+        with self._lock:
+            return iter(list(self._visitors.values()))
 
     def _idle(self) -> list[Visitor]:
         """Take out the visitors that were idle for long or are too many; never one for whom something runs or waits."""

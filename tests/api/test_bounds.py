@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from enhance.config import Limits
 from enhance.errors import PictureError
+from enhance.tasks import TaskStore
 from enhance.web.guard import RequestChecks
 
 from ..site import SETTINGS
@@ -144,7 +145,7 @@ def test_inputs_make_no_files(site):
     assert set(site.page.rglob("*")) == before
 
 
-def test_a_body_in_many_pieces_is_read_in_linear_time():
+def test_a_body_in_many_pieces_is_read_in_linear_time(tmp_path):
     pieces, size = iter([b"1"] * 100_000), 0
 
     async def receive() -> Message:
@@ -160,7 +161,7 @@ def test_a_body_in_many_pieces_is_read_in_linear_time():
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"host", b"localhost")]}
     begun = time.monotonic()
-    asyncio.run(RequestChecks(app, Limits())(scope, receive, send))
+    asyncio.run(RequestChecks(app, Limits(), TaskStore(tmp_path))(scope, receive, send))
     assert size == 100_000
     assert time.monotonic() - begun < 15
 

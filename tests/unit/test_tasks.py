@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from enhance.errors import PictureError, StorageError
-from enhance.files import part_of, place_whole
+from enhance.files import MARKER, part_of, place_whole
 from enhance.picture import read_picture
-from enhance.tasks import TaskStore
+from enhance.tasks import Reservation, TaskStore
 
 
 @pytest.fixture
@@ -34,6 +34,57 @@ def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"pictu
     info = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
     store.finish(task_id, info)
     return task_id
+
+
+def taken(store: TaskStore) -> int:
+    """The bytes in the folder; hard links are one file."""
+    stats = [path.stat() for path in store.folder.rglob("*") if path.is_file() and path.name != MARKER]
+    return sum({stat.st_ino: stat.st_size for stat in stats}.values())
+
+
+def test_a_file_counts_once_and_is_free_with_its_last_link(tmp_path):
+    store = made(tmp_path)
+    tasks = [finish(store, content=bytes(1000)) for _ in range(3)]
+    for age, task_id in enumerate(reversed(tasks)):
+        again = store.new_id()
+        store.copy_result(task_id, store.result_path(again))
+        ago = time.time() - 10 * age
+        os.utime(store.result_path(task_id), (ago, ago))
+    limit = taken(store) - 1500
+
+    TaskStore(store.folder, max_disk=limit).clean()
+
+    assert taken(store) <= limit
+    assert store.result_path(tasks[2]).exists()
+    assert not store.result_path(tasks[0]).exists()
+
+
+def test_a_file_with_a_link_that_is_in_use_stays_since_nothing_would_be_free(tmp_path):
+    store = made(tmp_path)
+    held, again, other = finish(store, content=bytes(1000)), store.new_id(), finish(store, content=bytes(1000))
+    store.copy_result(held, store.result_path(again))
+    ago = time.time() - 60
+    os.utime(store.result_path(held), (ago, ago))
+    limited = TaskStore(store.folder, max_disk=taken(store) - 500)
+
+    with limited.using(store.result_path(again)):
+        limited.clean()
+
+    assert store.result_path(held).exists()
+    assert not store.result_path(other).exists()
+
+
+def test_space_is_reserved_within_the_limit_and_nothing_is_removed_for_what_cannot_fit(tmp_path):
+    store = made(tmp_path)
+    task_id = finish(store, content=bytes(1000))
+    limited = TaskStore(store.folder, max_disk=taken(store) + 1000)
+    with Reservation(limited) as first, Reservation(limited) as second:
+        assert first.extend(600)
+        assert not second.extend(10_000)
+        assert store.result_path(task_id).exists()
+        assert second.extend(600)
+        assert not store.result_path(task_id).exists()
+    assert (limited._reserved, first.bytes, second.bytes) == (0, 600, 600)
 
 
 def test_an_upload_is_kept_byte_for_byte_under_its_checksum(store, photo_file):
@@ -131,14 +182,14 @@ def test_what_is_too_much_goes_oldest_first(tmp_path):
         ago = time.time() - 10 * age
         os.utime(store.result_path(task_id), (ago, ago))
 
-    made(tmp_path, max_disk=25).clean()
+    made(tmp_path, max_disk=taken(store) - 15).clean()
 
     assert {path.stem for path in store.processed.glob("*.png")} == set(tasks[1:])
 
 
 def test_a_finished_task_makes_room_for_itself(tmp_path):
-    store = made(tmp_path, max_disk=15)
-    first = finish(store, content=b"0123456789")
+    first = finish(made(tmp_path), content=b"0123456789")
+    store = made(tmp_path, max_disk=15 + taken(made(tmp_path)) - 10)
     ago = time.time() - 60
     os.utime(store.result_path(first), (ago, ago))
 
@@ -162,7 +213,7 @@ def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
 IN_USE_UNTIL_TOLD = """
 import sys
 from pathlib import Path
-from enhance.tasks import TaskStore
+from enhance.tasks import Reservation, TaskStore
 store = TaskStore(sys.argv[1])
 with store.using(Path(sys.argv[2])):
     print("in use", flush=True)
@@ -187,6 +238,24 @@ def test_what_another_process_on_the_same_folder_uses_stays_as_long_as_it_lives(
     store.clean()
 
     assert not upload.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems store the start time of a process")
+def test_setting_the_clock_makes_no_living_process_count_as_dead(tmp_path, photo_file, monkeypatch):
+    """psutil adds the time of the boot by the system clock to the ticks since then."""
+    store, boot = made(tmp_path, max_disk=1), psutil.boot_time()
+    mine = part_of(store.processed / "x.png")
+    mine.write_bytes(b"half")
+    upload = store.keep_upload(photo_file, read_picture(photo_file))
+    arguments = [sys.executable, "-c", IN_USE_UNTIL_TOLD, str(store.folder), str(upload)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "in use\n"
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+        store.clean()
+        assert upload.exists()
+        assert mine.exists()
+        other.communicate("no longer\n")
 
 
 def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
@@ -238,7 +307,7 @@ def test_a_part_of_somebody_elses_living_process_stays(store, monkeypatch):
     def denied(*_):
         raise psutil.AccessDenied
 
-    monkeypatch.setattr("psutil.Process.create_time", denied)
+    monkeypatch.setattr("enhance.files._start_of", denied)
     store.clean()
     assert part.exists()
 

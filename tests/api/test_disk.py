@@ -1,0 +1,176 @@
+"""ENHANCE_MAX_DISK bounds uploads, results and what the page keeps together, and takes nothing that is in use."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from ..site import CountingEnhancer, photo
+from .test_ends import wait_until
+
+LIMIT = 20_000_000
+NO_ROOM = "no room left for this file"
+
+
+@dataclass
+class Limited:
+    """A served app with that limit."""
+
+    url: str
+    enhancer: CountingEnhancer
+    page: Path
+    shared: bool
+    before: frozenset[Path] = frozenset()
+    """What Gradio wrote at the start: the page's examples."""
+
+    def upload(self, *sizes: int, language: str = "en") -> httpx.Response:
+        files = [("files", ("a.png", os.urandom(size))) for size in sizes]
+        return httpx.post(
+            f"{self.url}gradio_api/upload", files=files, headers={"accept-language": language}, timeout=60
+        )
+
+    def taken(self) -> int:
+        stats = [path.stat() for path in self.files() - self.before]
+        return sum({stat.st_ino: stat.st_size for stat in stats}.values())
+
+    def files(self) -> frozenset[Path]:
+        return frozenset(path for folder in self._folders() for path in folder.rglob("*") if path.is_file())
+
+    def age(self) -> None:
+        """All files were last used an hour ago."""
+        ago = time.time() - 3600
+        for folder in self._folders():
+            for path in folder.rglob("*"):
+                os.utime(path, (ago, ago))
+
+    def _folders(self) -> list[Path]:
+        return [self.enhancer.tasks.folder, *([self.page] if self.shared else [])]
+
+
+@pytest.fixture(params=[False, True], ids=["own folder", "named folder"])
+def limited(request, tmp_path) -> Iterator[Limited]:
+    from app import build_demo
+    from enhance.config import Config
+    from enhance.web.metrics import Metrics
+    from enhance.web.serving import launch_options
+
+    shared = request.param
+    page = tmp_path / "page" if shared else tmp_path / "data" / "page"
+    config = Config(data=tmp_path / "data", page_folder=page if shared else None, max_disk=LIMIT)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("GRADIO_TEMP_DIR", str(page))
+        enhancer = CountingEnhancer(device="cpu", config=config)
+        demo = build_demo(enhancer)
+        options = launch_options(config, Metrics(), enhancer.tasks)
+        _, url, _ = demo.launch(**options | {"server_port": None, "quiet": True, "prevent_thread_lock": True})
+        served = Limited(url, enhancer, page, shared)
+        yield replace(served, before=served.files())
+        demo.close()
+
+
+def small_photo(tmp_path: Path) -> Path:
+    Image.fromarray(photo(40, 56)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_uploads_count_and_one_for_which_there_is_no_room_is_refused(limited):
+    for language, said in (("en", NO_ROOM), ("zh-CN", "磁盘空间不足")):
+        answer = limited.upload(40_000_000, language=language)
+        assert (answer.status_code, said in answer.json()["error"]) == (507, True)
+    first, second = (limited.upload(8_000_000).json()[0] for _ in range(2))
+    assert limited.upload(8_000_000).status_code == 507, "uploads that were just made stay"
+
+    limited.age()
+    third = limited.upload(8_000_000)
+
+    assert third.status_code == 200
+    assert [Path(path).exists() for path in (third.json()[0], *sorted((first, second)))].count(True) == 2
+    assert limited.taken() <= LIMIT
+    assert list(limited.page.glob("tmp*")) == []
+
+
+def test_an_upload_of_unknown_size_is_refused_as_soon_as_it_is_too_large(limited):
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        for _ in range(60):
+            sent += 1_000_000
+            yield bytes(1_000_000)
+        yield b"\r\n--x--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    try:
+        answer = httpx.post(f"{limited.url}gradio_api/upload", content=body(), headers=headers, timeout=60)
+        assert answer.status_code == 507
+    except httpx.WriteError:  # the server closed the connection while the rest was on its way
+        pass
+    assert sent < 60_000_000
+    wait_until(lambda: limited.taken() < LIMIT and not list(limited.page.glob("tmp*")))
+
+
+def test_the_upload_of_a_run_on_its_way_stays(limited, tmp_path):
+    client = Client(limited.url, verbose=False, analytics_enabled=False, download_files=tmp_path / "got")
+    with limited.enhancer.midway():
+        job = client.submit(handle_file(small_photo(tmp_path)), preset="anime-fast", api_name="/enhance")
+        wait_until(lambda: job.done() or job.status().progress_data)
+        assert not job.done()
+        uploads = list(limited.page.glob("*/photo.png"))
+        limited.age()
+        assert limited.upload(LIMIT - 1000).status_code == 507
+        assert limited.upload(8_000_000).status_code == 200
+        assert [path.exists() for path in uploads] == [True]
+    assert job.result(timeout=60)
+
+
+def test_results_are_free_only_when_the_copies_for_browsers_are_gone_too(limited, tmp_path):
+    client = Client(limited.url, verbose=False, analytics_enabled=False, download_files=tmp_path / "got")
+    for number in range(2):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(photo(40 + number, 56)).save(path)
+        client.predict(handle_file(path), preset="anime-fast", api_name="/enhance")
+    results = list((limited.page / "results").glob("*/*.png"))
+    assert [path.stat().st_nlink for path in results] == [2, 2]
+    limited.age()
+    before = limited.taken()
+
+    limited.enhancer.tasks._max_disk = before - 1000
+    limited.enhancer.tasks.clean()
+
+    assert limited.taken() <= before - 1000
+    assert [path.stat().st_nlink for path in results if path.exists()] in ([2, 2], [2], [])
+
+
+def test_the_files_of_an_open_page_stay(limited, tmp_path):
+    """The page takes the upload as its browser does: by the event of its file part."""
+    with small_photo(tmp_path).open("rb") as file:
+        path = httpx.post(f"{limited.url}gradio_api/upload", files={"files": file}).json()[0]
+    config = httpx.get(f"{limited.url}config").json()
+    event = next(
+        one
+        for one in config["dependencies"]
+        if any(name == "upload" for _, name in one["targets"]) and len(one["inputs"]) > 5
+    )
+    values: list[object] = [None] * len(event["inputs"])
+    parts = {one["id"]: one["props"].get("value") for one in config["components"]}
+    values[1:] = [parts[part] for part in event["inputs"][1:]]
+    values[0] = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": values, "fn_index": event["id"], "session_hash": "somebody", "trigger_id": None}
+    httpx.post(f"{limited.url}gradio_api/queue/join", json=asked).raise_for_status()
+    wait_until(lambda: list(limited.page.glob("visitors/*/*")))
+    limited.age()
+
+    limited.enhancer.tasks._max_disk = 1
+    limited.enhancer.tasks.clean()
+
+    assert Path(path).exists()
+    assert list(limited.page.glob("visitors/*/*"))
