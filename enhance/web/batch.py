@@ -48,7 +48,7 @@ class PageBatch(BatchWork):
         self._request, self._visitor, self._many = request, visitor, visitor.many
         self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
         language = language_of(request)
-        super().__init__(services, visitor.many.items, settings, language, visitor.folder, turn, encoding)
+        super().__init__(services, visitor.many.items, settings, language, visitor.caller, turn, encoding)
 
     def enter(self, items: Iterable[Item], first: int) -> None:
         """Put files that wait on the visitor's list; the place of the first is told."""

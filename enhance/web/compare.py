@@ -65,7 +65,7 @@ class OpenComparison(ToldRun[None]):
         self.pictures: dict[str, Path] = {}
         self.began = time.monotonic()
         self._visitor, self._lock = visitor, threading.Lock()
-        asked = {"wanted": wanted, "arrived": self._arrived, "caller": visitor.folder, **_square(visitor)}
+        asked = {"wanted": wanted, "arrived": self._arrived, "caller": visitor.caller, **_square(visitor)}
 
         def do(_: threading.Event) -> None:
             made(services, upload.path, self, turn, **asked)

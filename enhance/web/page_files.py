@@ -284,13 +284,19 @@ def list_of(request: gr.Request, key: object) -> str:
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, as far as can be told: a user or an open page, and the address that the request came from.
-
-    A session is a name that a client makes up, so what all of an address may have is bounded too.
-    """
+    """Who asks, as far as can be told: a user or an open page, and the address that the request came from."""
 
     name: str
     address: str
+
+    @property
+    def caller(self) -> tuple[str, str]:
+        """Who takes turns with whom: first the users and the addresses of those without a login.
+
+        A client can make up a session, but neither a user nor an address.
+        """
+        address = f"address {self.address}"
+        return (self.name, address) if self.name.startswith("user ") else (address, self.name)
 
 
 def asker_of(request: gr.Request) -> Asker:

@@ -138,7 +138,7 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
             tasks.keep_upload(upload.path, upload)  # so that it can go on when the server ends while it waits
             run.wait_for(turn)
             seen = {"watch": picture, "preview": preview}
-            result = _made(services, upload.path, settings, run, visitor.folder, **seen)
+            result = _made(services, upload.path, settings, run, visitor.caller, **seen)
             done(result.info)
         services.owners.remember(request, result.info)
         assert picture.whole is not None

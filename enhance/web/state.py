@@ -24,7 +24,7 @@ from ..preview import Preview
 from ..scenes import Hint
 from ..settings import SIZES, Settings
 from .line import Background, ToldRun
-from .page_files import Many, Packed, asker_of
+from .page_files import Asker, Many, Packed, asker_of
 
 Place = tuple[int, int]
 """The centre of a square, in input pixels from the left and from the top."""
@@ -117,6 +117,11 @@ class Visitor:
         self.unfolded = ""  # the batch of their list of which each file is shown
         self.away: float | None = None  # when the page was closed, in monotonic seconds
         self._files = 0
+
+    @property
+    def caller(self) -> tuple[str, str]:
+        """Who takes turns with whom on the device, as `Asker.caller`."""
+        return Asker(f"user {self.user}" if self.user else f"page {self.folder.name}", self.address).caller
 
     @property
     def shape(self) -> tuple[int, int] | None:
