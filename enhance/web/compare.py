@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class CompareHandlers:
             return
         try:
             comparison = self._begin(request, visitor, visitor.upload, values)
-        except EnhanceError as error:
+        except Exception as error:
             yield {self._card.problem: self._services.problem(language, error, "A comparison was refused")}
             return
         try:
@@ -156,12 +157,14 @@ class CompareHandlers:
         return told
 
     def _begin(self, request: gr.Request, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
-        """Raises EnhanceError where too many wait."""
+        """Raises EnhanceError if too many wait."""
         available = self._services.available()
         starts = [settings_to_start(name, values, visitor).settings for name in all_presets() if name in available]
         wanted = [fitting(settings, visitor) for settings in starts]
-        turn = self._services.comparisons.enter(asker_of(request))
-        comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
+        with ExitStack() as stack:
+            turn = stack.enter_context(self._services.comparisons.enter(asker_of(request)))
+            comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
+            stack.pop_all()  # its thread gives the place back
         self._open.add(comparison)
         with visitor.lock:
             visitor.end_comparison()

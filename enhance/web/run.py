@@ -134,7 +134,8 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
     entry = begin(tasks, visitor, upload, settings)
 
     def do(run: PageRun) -> Finished:
-        with recorded(tasks, entry, run) as done, turn, tasks.using(tasks.upload_path(upload.sha256, upload.name)):
+        kept = tasks.using(tasks.upload_path(upload.sha256, upload.name))
+        with turn, recorded(tasks, entry, run) as done, kept:
             tasks.keep_upload(upload.path, upload)  # so that it can go on when the server ends while it waits
             run.wait_for(turn)
             seen = {"watch": picture, "preview": preview}
@@ -149,7 +150,12 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
             visitor.finished = finished
         return finished
 
-    return PageRun(do, upload, picture)
+    with ExitStack() as stack:
+        if entry is not None:
+            stack.callback(tasks.end, entry, "failed")
+        run = PageRun(do, upload, picture)
+        stack.pop_all()  # its thread records its end
+    return run
 
 
 class RunHandlers:
@@ -173,10 +179,12 @@ class RunHandlers:
                     there = visitor.finished
                     if there and is_current(visitor, there.info, visitor.controls) and there.download.exists():
                         return {progress: fragments.note(say(language, "same"))}
-                    turn = self._services.line.enter(asker_of(request))
-                except EnhanceError as error:
+                    with ExitStack() as stack:
+                        turn = stack.enter_context(self._services.line.enter(asker_of(request)))
+                        visitor.run = page_run(request, self._services, visitor, upload, turn)
+                        stack.pop_all()  # its thread gives the place back
+                except Exception as error:
                     return {progress: self._services.problem(language, error, "A run was refused")}
-                visitor.run = page_run(request, self._services, visitor, upload, turn)
         return show_progress(self._page, visitor, language)
 
     def follow(self, request: gr.Request) -> Iterator[Updates]:
@@ -293,5 +301,9 @@ class ResultHandlers:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """Return the pixels of an upload's thumbnail. Raises EnhanceError if it was deleted."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise EnhanceError("input_gone") from error
