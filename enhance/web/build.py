@@ -19,7 +19,7 @@ from .history import HistoryHandlers
 from .layout import Page, build_page
 from .line import WaitingLine
 from .metrics import Metrics, at_most_every, keep_swept
-from .page_files import Outbox, Owners
+from .page_files import SHORTEST_RETENTION, Outbox, Owners
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import page_folder, page_texts
@@ -61,7 +61,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         os.environ.setdefault(name, value)
     limits = config.limits
     folder = page_folder(config, enhancer)
-    kept = max(1, int(config.hours * 3600))
+    kept = max(SHORTEST_RETENTION, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
         page = build_page(page_texts(limits), login=config.auth is not None)
         services = Services(
@@ -75,8 +75,10 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
             metrics=metrics,
         )
         metrics.watch(services.status)
-        tidied = at_most_every(_TIDY_SECONDS, enhancer.tasks.clean)
-        keep_swept(services.visitors.sweep, services.previews.sweep, folder.sweep, tidied, enhancer.release_if_idle)
+        visitors, tasks = services.visitors, enhancer.tasks
+        used = at_most_every(min(_TIDY_SECONDS, kept / 4), lambda: visitors.keep_used(folder.root, tasks.folder))
+        tidied = at_most_every(_TIDY_SECONDS, tasks.clean)
+        keep_swept(visitors.sweep, services.previews.sweep, used, folder.sweep, tidied, enhancer.release_if_idle)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +52,11 @@ class Comparing(ToldRun[Comparison]):
     """A comparison for a client, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
     def __init__(self, services: Services, source: Path, turn: LinePlace, **asked: Any):
+        self._source = source
         super().__init__(lambda _: made(services, source, self, turn, **asked))
+
+    def inputs(self) -> Iterable[Path]:
+        return (self._source,)
 
 
 class OpenComparison(ToldRun[None]):

@@ -6,10 +6,11 @@ import contextvars
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import gradio as gr
@@ -45,6 +46,10 @@ class Background(Generic[T]):
             stack.callback(GOING.discard, self)
             self._thread.start()
             stack.pop_all()  # the thread discards it at its end
+
+    def inputs(self) -> Iterable[Path]:
+        """Return the input files that it reads, which are not deleted before its end."""
+        return ()
 
     def close(self) -> None:
         self.stop.set()

@@ -29,6 +29,8 @@ from ..settings import Settings
 
 ZIP_NAME = "enhanced.zip"
 _SWEEP_SECONDS = 600
+SHORTEST_RETENTION = 60
+"""The seconds that the page's files are kept at least: the sweep marks those in use more often than that."""
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 _GRADIO = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MOST_OWNERS = 20_000
@@ -55,7 +57,7 @@ class PageFolder:
     """
 
     def __init__(self, root: Path, hours: float, *, shared: bool):
-        self.root, self._seconds = root, hours * 3600
+        self.root, self._seconds = root, max(SHORTEST_RETENTION, hours * 3600)
         self._names = {"visitors": _RANDOM, "results": _RANDOM} | ({} if shared else {".": _GRADIO})
         self._own = OwnFolders(root, self._names)
         self._lock = threading.Lock()

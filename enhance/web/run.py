@@ -52,7 +52,11 @@ class Run(ToldRun[Result]):
             self.wait_for(turn)
             return _made(services, source, settings, self, caller, **more)
 
+        self._source = source
         super().__init__(do)
+
+    def inputs(self) -> Iterable[Path]:
+        return (self._source,)
 
 
 def _made(
@@ -96,6 +100,9 @@ class BatchWork(Background[Packed]):
     def batch(self) -> Batch:
         """The batch as it stands."""
         return self.running.batch
+
+    def inputs(self) -> Iterable[Path]:
+        return [item.source for item in self.batch.items]
 
     @property
     def archive(self) -> Path | None:

@@ -23,7 +23,8 @@ from ..picture import Box, Facts
 from ..preview import Preview
 from ..scenes import Hint
 from ..settings import SIZES, Settings
-from .line import Background, ToldRun
+from ..tasks import count_as_used
+from .line import GOING, Background, ToldRun
 from .page_files import Asker, Many, Packed, asker_of
 
 Place = tuple[int, int]
@@ -188,6 +189,20 @@ class Visitor:
         running = self.many.running if self.batch is not None else None
         return running.batch if running else plan(self.many.items)
 
+    def used(self) -> list[Path]:
+        """Return the files and folders that the page shows or still needs."""
+        with self.lock:
+            many, items, packed = self.many, self.files.items, None
+            paths = [self.upload.path if self.upload else None, *many.archives]
+            paths += [path for item in items for path in (item.source, item.result, item.png)]
+            paths += [*list(many.pictures.values()), *list(many.results.values())]
+            if self.batch is not None and self.batch.over:
+                with suppress(Exception):  # a batch that failed has no files
+                    packed = self.batch.result()
+        if packed is not None:
+            paths += [packed.archive, *packed.loose.values()]
+        return [self.folder, *self.folder.rglob("*"), *filter(None, paths)]
+
     def settle(self) -> None:
         """Take what became of the last batch for files that may be done again, and joined by others."""
         if self.batch is not None and self.batch.over:
@@ -284,6 +299,18 @@ class Visitors:
             forgotten = [self._visitors.pop(name) for name in away] + self._idle()
         for one in forgotten:
             one.start_over()
+
+    def keep_used(self, *roots: Path) -> None:
+        """Restart the retention period of the files below `roots` that open pages and running jobs use."""
+        with self._lock:
+            visitors = list(self._visitors.values())
+        used = {path for visitor in visitors for path in visitor.used()}
+        used |= {path for work in list(GOING) for path in work.inputs()}
+        whole = [root.resolve() for root in roots]
+        for path in used:
+            if any(path.resolve().is_relative_to(root) for root in whole):
+                count_as_used(path)
+                count_as_used(path.parent)  # the sweep of the page's folder judges each file by its folder
 
     def __len__(self) -> int:
         return len(self._visitors)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +19,12 @@ from enhance.web.batch import BatchHandlers
 from enhance.web.compare import CompareHandlers
 from enhance.web.controls import ControlHandlers
 from enhance.web.line import GOING
+from enhance.web.page_files import Asker, PageFolder
 from enhance.web.upload import FilesHandlers
 from enhance.web.views import Services
 from enhance.web.wishes import CALLED, SQUARE, USUAL
 
-from .test_handlers import REQUEST, VALUES, page, run, services, visitor
+from .test_handlers import REQUEST, VALUES, page, run, services, take, visitor
 
 __all__ = ["page", "services", "visitor"]
 
@@ -129,3 +133,95 @@ def test_a_call_of_the_api_that_fails_at_any_step_gives_its_place_back(services,
         called(services, name, photo_file)
     check_free(services, caplog)
     assert called(services, name, photo_file)
+
+
+def make_old(*folders: Path) -> None:
+    """Let all files there look as if they were made two days ago."""
+    then = time.time() - 48 * 3600
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            os.utime(path, (then, then))
+
+
+@pytest.fixture
+def folder(services, tmp_path) -> PageFolder:
+    """The page's folder with a retention period of 1 min 12 s."""
+    return PageFolder(tmp_path / "page", 0.02, shared=False)
+
+
+@pytest.fixture
+def uploaded(services, folder, photo_file) -> Path:
+    """A photo as Gradio stores uploads."""
+    place = folder.root / ("a" * 64) / "photo.png"
+    place.parent.mkdir()
+    shutil.copyfile(photo_file, place)
+    return place
+
+
+def test_retention_deletes_nothing_that_an_open_page_uses(page, services, folder, uploaded):
+    visitor = services.visitors.of(REQUEST)
+    take(services, visitor, uploaded)
+    tasks, batch = services.enhancer.tasks, BatchHandlers(page, services)
+    assert page.result.slider in run(page, services)[-1]
+    FilesHandlers(page, services, batch).add(REQUEST, [str(uploaded)])
+    batch.ask(REQUEST, *VALUES)
+    list(batch.follow(REQUEST))
+    used = visitor.used()
+    other = folder.root / ("b" * 64) / "other.png"
+    other.parent.mkdir()
+    shutil.copyfile(uploaded, other)
+    make_old(folder.root, tasks.folder)
+
+    services.visitors.keep_used(folder.root, tasks.folder)
+    folder.sweep()
+    tasks.clean()
+
+    assert not other.exists()
+    assert [path for path in used if not path.exists()] == []
+    assert visitor.finished is not None
+    assert visitor.finished.download in used
+    visitor.finished = None
+    assert page.result.slider in run(page, services)[-1]
+
+
+def test_retention_deletes_no_input_of_a_call_that_waits(services, folder, uploaded):
+    given: Any = {one: USUAL.get(one) for one in CALLED} | {"preset": "anime-fast"}
+    with services.line.enter(Asker("someone else", "elsewhere")):
+        call: Any = Endpoints(services).enhance(REQUEST, str(uploaded), **given)
+        next(call)
+        make_old(folder.root)
+        services.visitors.keep_used(folder.root, services.enhancer.tasks.folder)
+        folder.sweep()
+        assert uploaded.exists()
+    assert [*call][-1][1]["status"] == "done"
+
+
+def test_keeping_files_changes_none_of_another_folder(services, photo_file, tmp_path):
+    take(services, services.visitors.of(REQUEST), photo_file)
+    make_old(photo_file)
+    before = photo_file.stat().st_mtime
+    services.visitors.keep_used(tmp_path / "page", services.enhancer.tasks.folder)
+    assert photo_file.stat().st_mtime == before
+
+
+@pytest.mark.parametrize("what", ["folder", "input"])
+def test_a_page_whose_files_were_deleted_is_told_so_and_the_queue_is_free(
+    page, services, folder, uploaded, photo_file, what
+):
+    visitor = services.visitors.of(REQUEST)
+    take(services, visitor, uploaded)
+    if what == "folder":
+        make_old(visitor.folder)
+        folder.sweep()
+        assert not visitor.folder.exists()
+    else:
+        shutil.rmtree(uploaded.parent)
+
+    told = run(page, services)
+
+    said = told[0][page.run.progress] if what == "folder" else told[-1][page.run.progress]
+    assert ("choose it again" if what == "folder" else "photo.png") in said
+    assert "did not foresee" not in said
+    check_free(services)
+    take(services, visitor, photo_file)
+    assert page.result.slider in run(page, services)[-1]
