@@ -6,7 +6,7 @@ import json
 import pickle
 import struct
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +43,16 @@ def graph_of(name: str, store: Store | None = None) -> Graph:
     Raises ModelFileError for a name of none, and when the file of one's own is not there or has changed.
     """
     if name in SHIPPED:
-        return SHIPPED[name]()
+        return _shipped(name)
     located = locate(name, store)
     if located is None:
         raise ModelFileError("weights_own_gone", name=name)
     return _graph_in(located)
+
+
+@cache
+def _shipped(name: str) -> Graph:
+    return SHIPPED[name]()
 
 
 @lru_cache(maxsize=64)

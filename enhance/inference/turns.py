@@ -42,9 +42,10 @@ class Waiting:
 class Turn:
     """How one run or preview takes its turns.
 
-    Callers take turns with each other, so all that comes from one person has one `caller`. An `urgent` step goes before
-    those that are not; what waits when `stop` is set is not begun. `waiting` counts the time until each step begins;
-    `queued` is told now and then how many long runs are before this one, while it waits for them.
+    Callers take turns with each other, so all that comes from one person has one `caller`. It can be a tuple of names,
+    such as an address and a session: addresses take turns, then the sessions of one address. An `urgent` step goes
+    before those that are not; what waits when `stop` is set is not begun. `waiting` counts the time until each step
+    begins; `queued` is told now and then how many long runs are before this one, while it waits for them.
     """
 
     caller: Hashable = None
@@ -63,7 +64,7 @@ class DeviceThread:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._urgent, self._usual = _Queue[_Step](), _Queue[_Step]()
+        self._urgent, self._usual = FairQueue[_Step](), FairQueue[_Step]()
         self._urgent_in_a_row = 0
         self._thread: threading.Thread | None = None
         self._leaving = False
@@ -111,13 +112,13 @@ class DeviceThread:
         if thread is not None:
             thread.join(_LEAVE_SECONDS)
 
-    def _put(self, queue: _Queue[_Step], step: _Step) -> None:
+    def _put(self, queue: FairQueue[_Step], step: _Step) -> None:
         with self._changed:
             queue.add(step.turn.caller, step)
             self._start()
             self._changed.notify_all()
 
-    def _take_back(self, queue: _Queue[_Step], step: _Step) -> bool:
+    def _take_back(self, queue: FairQueue[_Step], step: _Step) -> bool:
         with self._changed:
             return queue.remove(step.turn.caller, step)
 
@@ -168,7 +169,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._queue = _Queue[RunPlace]()
+        self._queue = FairQueue[RunPlace]()
         self._near: list[RunPlace] = []
 
     def __len__(self) -> int:
@@ -289,46 +290,70 @@ class _Step:
             del error  # its traceback holds this frame, and with it the rows of the failed step
 
 
-class _Queue(Generic[T]):
-    """What waits, by caller: callers take turns, what one caller asks for goes in the order of asking."""
+class FairQueue(Generic[T]):
+    """What waits, by caller. Callers take turns, and each caller is served in the order of asking.
+
+    A caller can be a tuple of names: the first names take turns, then the second names within each of them, and so on.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, deque[T]] = {}
+        self._callers: dict[Hashable, FairQueue[T]] = {}
+        self._own: deque[T] = deque()  # of the caller whose names all lead to this queue
         self._last: Hashable = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return len(self._own) + sum(map(len, self._callers.values()))
 
     def add(self, caller: Hashable, one: T) -> None:
-        self._waiting.setdefault(caller, deque()).append(one)
+        """Let one wait, after all that this caller has waiting."""
+        if caller == ():
+            self._own.append(one)
+        else:
+            first, rest = _split(caller)
+            self._callers.setdefault(first, FairQueue()).add(rest, one)
 
     def take(self) -> T:
-        """The next one: of the caller that waits longest, though not of the last caller again if there is another."""
-        caller = next((caller for caller in self._waiting if caller != self._last), self._last)
-        queue = self._waiting.pop(caller)
-        one = queue.popleft()
-        if queue:
-            self._waiting[caller] = queue
-        self._last = caller
+        """Remove and return the next one: of the caller that has waited longest since its last turn."""
+        if self._own:
+            return self._own.popleft()
+        if self._last in self._callers:  # goes behind those who came during its turn
+            self._callers[self._last] = self._callers.pop(self._last)
+        self._last = next(iter(self._callers))
+        one = self._callers[self._last].take()
+        if not self._callers[self._last]:
+            del self._callers[self._last]
         return one
 
     def in_order(self) -> Iterator[T]:
-        """What waits, as it will be taken."""
-        later = _Queue[T]()
-        later._waiting = {caller: deque(queue) for caller, queue in self._waiting.items()}
-        later._last = self._last
+        """Return what waits, in the order in which it will be taken."""
+        later = self._copy()
         while later:
             yield later.take()
 
     def remove(self, caller: Hashable, one: T) -> bool:
-        """Forget one; says whether it was there."""
-        queue = self._waiting.get(caller, deque())
-        if one not in queue:
+        """Remove one and return whether it was waiting."""
+        if caller == ():
+            if one not in self._own:
+                return False
+            self._own.remove(one)
+            return True
+        first, rest = _split(caller)
+        if first not in self._callers or not self._callers[first].remove(rest, one):
             return False
-        queue.remove(one)
-        if not queue:
-            del self._waiting[caller]
+        if not self._callers[first]:
+            del self._callers[first]
         return True
+
+    def _copy(self) -> FairQueue[T]:
+        copied = FairQueue[T]()
+        copied._callers = {name: queue._copy() for name, queue in self._callers.items()}
+        copied._own, copied._last = self._own.copy(), self._last
+        return copied
+
+
+def _split(caller: Hashable) -> tuple[Hashable, tuple[Hashable, ...]]:
+    """Return the first name of a caller and the others."""
+    return (caller[0], caller[1:]) if isinstance(caller, tuple) else (caller, ())
 
 
 def together(count: int, work: Callable[[], object]) -> None:

@@ -105,12 +105,9 @@ class Endpoints:
         with self._services.told(request):
             settings, encoding = called(given)
             picture, attention = _uploaded(image), Attention(request)
-            with (
-                self._services.outbox.using(picture),
-                self._services.line.enter(asker_of(request)) as turn,
-                ExitStack() as hold,
-            ):
-                made = {"caller": request.session_hash, "turn": turn, "encoding": encoding, "hold": hold}
+            asker = asker_of(request)
+            with self._services.line.enter(asker) as turn, ExitStack() as hold:
+                made = {"caller": asker.caller, "turn": turn, "encoding": encoding, "hold": hold}
                 run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
                 yield from looked_after(run, attention, lambda: run.state.tell(progress))
                 result = run.result()
@@ -127,9 +124,10 @@ class Endpoints:
         """
         with self._services.told(request):
             path, square, (settings, _) = _uploaded(image), square_called(given), called(given)
-            with self._services.outbox.using(path), self._services.previews_of_clients.enter(asker_of(request)):
+            asker = asker_of(request)
+            with self._services.previews_of_clients.enter(asker):
                 picture = self._services.previews.picture(path)
-                made = self._services.previews.run(picture, settings, **square, caller=request.session_hash)
+                made = self._services.previews.run(picture, settings, **square, caller=asker.caller)
             icc, place = icc_for_screen(made.piece.picture), self._services.outbox.place
             sides = {f"{straight(path.stem)}-{side}.png": getattr(made, side) for side in ("before", "after")}
             before, after = (str(save_png(pixels, place(name), icc)) for name, pixels in sides.items())
@@ -143,10 +141,12 @@ class Endpoints:
         go first. Cancelling the job stops the engine.
         """
         with self._services.told(request):
-            path, attention = _uploaded(image), Attention(request)
-            square, turn = square_called(given), self._services.comparisons.enter(asker_of(request))
-            comparing = Comparing(self._services, path, turn, **square, caller=request.session_hash)
-            with closing(comparing) as work, self._services.outbox.using(path):
+            path, attention, asker = _uploaded(image), Attention(request), asker_of(request)
+            asked = {"caller": asker.caller, **square_called(given)}
+            with (
+                self._services.comparisons.enter(asker) as turn,
+                closing(Comparing(self._services, path, turn, **asked)) as work,
+            ):
                 yield from looked_after(work, attention, lambda: work.state.tell(progress))
                 made = work.result()
             sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
@@ -168,11 +168,10 @@ class Endpoints:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             self._services.limits.check_together(item.source for item in items)
-            attention, language = Attention(request), language_of(request)
-            asked = self._services, items, settings, language, request.session_hash
+            attention, language, asker = Attention(request), language_of(request), asker_of(request)
+            asked = self._services, items, settings, language, asker.caller
             with (
-                self._services.outbox.using(*(item.source for item in items)),
-                self._services.line.enter(asker_of(request), "batch"),
+                self._services.line.enter(asker, "batch"),
                 closing(BatchWork(*asked, encoding=encoding)) as work,
             ):
                 yield from looked_after(work, attention, lambda: tell_files(work.batch, progress))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class PageBatch(BatchWork):
             if item.state == "done":
                 self._titles.give(title(item))
         language = language_of(request)
-        super().__init__(services, visitor.many.items, settings, language, visitor.folder, turn, encoding)
+        super().__init__(services, visitor.many.items, settings, language, visitor.caller, turn, encoding)
 
     def enter(self, items: Iterable[Item], first: int) -> None:
         """Put files that wait on the visitor's list; the place of the first is told."""
@@ -137,7 +137,7 @@ class BatchHandlers:
             try:
                 visitor.encoding = encoding_from(values)
                 self.begin(request, visitor, settings_from(values), paper_from(values))
-            except EnhanceError as error:
+            except Exception as error:
                 why = self._services.problem(language, error, "A batch was refused")
                 return self.show(visitor, language) | {self._card.progress: why}
         return self.show(visitor, language) | {self._card.problem: ""}
@@ -148,9 +148,11 @@ class BatchHandlers:
             return
         visitor.settle()
         if visitor.many.items:
-            turn = self._services.line.enter(asker_of(request), "batch")
-            visitor.many.begin(settings, visitor.encoding, paper)
-            work = PageBatch(self._services, request, visitor, settings, turn, visitor.encoding)
+            with ExitStack() as stack:
+                turn = stack.enter_context(self._services.line.enter(asker_of(request), "batch"))
+                visitor.many.begin(settings, visitor.encoding, paper)
+                work = PageBatch(self._services, request, visitor, settings, turn, visitor.encoding)
+                stack.pop_all()  # its thread gives the place back
             visitor.batch, visitor.many.running = work, work.running
 
     def again(self, request: gr.Request) -> Updates:

@@ -20,13 +20,13 @@ from .history import HistoryHandlers
 from .layout import Page, build_page
 from .line import WaitingLine
 from .metrics import Metrics, at_most_every, keep_swept
-from .page_files import TOUCH_SECONDS, Outbox, Owners
+from .page_files import SHORTEST_RETENTION, TOUCH_SECONDS, Outbox, Owners
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import page_folder, page_texts
 from .state import Visitors
 from .upload import PICTURES, FilesHandlers, UploadHandlers
-from .views import Services, open_files, parts
+from .views import Services, parts
 from .wishes import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
 
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
@@ -66,7 +66,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         os.environ.setdefault(name, value)
     limits = config.limits
     folder = page_folder(config, enhancer)
-    kept = max(1, int(config.hours * 3600))
+    kept = max(SHORTEST_RETENTION, int(config.hours * 3600))
     with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
         page = build_page(page_texts(limits), login=config.auth is not None)
         services = Services(
@@ -80,13 +80,13 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
             metrics=metrics,
         )
         metrics.watch(services.status)
-        folder.open_files = lambda: open_files(services.visitors)
+        visitors, tasks = services.visitors, enhancer.tasks
+        folder.keep_used = lambda: visitors.keep_used(folder.root, tasks.folder)
         folder.uploads = lambda: list(demo.upload_file_set)
-        enhancer.tasks.page_items = folder.items
-        touched = at_most_every(TOUCH_SECONDS, folder.touch)
-        tidied = at_most_every(_TIDY_SECONDS if config.max_disk is None else _TRIM_SECONDS, enhancer.tasks.clean)
-        swept = services.visitors.sweep, services.previews.sweep, folder.sweep
-        keep_swept(*swept, touched, tidied, enhancer.release_if_idle)
+        tasks.page_items = folder.items
+        used = at_most_every(TOUCH_SECONDS, folder.keep_used)
+        tidied = at_most_every(_TIDY_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean)
+        keep_swept(visitors.sweep, services.previews.sweep, used, folder.sweep, tidied, enhancer.release_if_idle)
         add_endpoints(services)  # first, for their names
         _connect(demo, page, services)
     demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,11 @@ class Comparing(ToldRun[Comparison]):
     """A comparison for a client, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
     def __init__(self, services: Services, source: Path, turn: LinePlace, **asked: Any):
+        self._source = source
         super().__init__(lambda _: made(services, source, self, turn, **asked))
+
+    def inputs(self) -> Iterable[Path]:
+        return (self._source,)
 
 
 class OpenComparison(ToldRun[None]):
@@ -65,7 +70,7 @@ class OpenComparison(ToldRun[None]):
         self.pictures: dict[str, Path] = {}
         self.began = time.monotonic()
         self._visitor, self._lock = visitor, threading.Lock()
-        asked = {"wanted": wanted, "arrived": self._arrived, "caller": visitor.folder, **_square(visitor)}
+        asked = {"wanted": wanted, "arrived": self._arrived, "caller": visitor.caller, **_square(visitor)}
 
         def do(_: threading.Event) -> None:
             made(services, upload.path, self, turn, **asked)
@@ -134,7 +139,7 @@ class CompareHandlers:
             return
         try:
             comparison = self._begin(request, visitor, visitor.upload, values)
-        except EnhanceError as error:
+        except Exception as error:
             yield {self._card.problem: self._services.problem(language, error, "A comparison was refused")}
             return
         try:
@@ -157,12 +162,14 @@ class CompareHandlers:
         return told
 
     def _begin(self, request: gr.Request, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
-        """Raises EnhanceError where too many wait."""
+        """Raises EnhanceError if too many wait."""
         available = self._services.available()
         starts = [settings_to_start(name, values, visitor).settings for name in all_presets() if name in available]
         wanted = [fitting(settings, visitor) for settings in starts]
-        turn = self._services.comparisons.enter(asker_of(request))
-        comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
+        with ExitStack() as stack:
+            turn = stack.enter_context(self._services.comparisons.enter(asker_of(request)))
+            comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
+            stack.pop_all()  # its thread gives the place back
         with self._lock:
             self._open.add(comparison)
         with visitor.lock:

@@ -6,10 +6,11 @@ import contextvars
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import gradio as gr
@@ -17,6 +18,7 @@ from gradio.context import LocalContext
 
 from ..batch import Batch
 from ..errors import Cancelled, EnhanceError
+from ..inference.turns import FairQueue
 from ..texts import say, say_time
 from .page_files import Asker
 
@@ -36,11 +38,18 @@ class Background(Generic[T]):
         self.stopped_by: Literal["", "person", "absence"] = ""
         """Whose doing it was that it was stopped; nobody's where the server ends."""
         self._future: Future[T] = Future()
-        GOING.add(self)
         # a Space's lender finds in the context whose request it is, and counts it as that visitor's
         work = contextvars.copy_context().run
         self._thread = threading.Thread(target=work, args=(self._work, do), name=name, daemon=True)
-        self._thread.start()
+        with ExitStack() as stack:
+            GOING.add(self)
+            stack.callback(GOING.discard, self)
+            self._thread.start()
+            stack.pop_all()  # the thread discards it at its end
+
+    def inputs(self) -> Iterable[Path]:
+        """Return the input files that it reads, which are not deleted before its end."""
+        return ()
 
     def close(self) -> None:
         self.stop.set()
@@ -196,8 +205,9 @@ class Attention:
 class WaitingLine:
     """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
 
-    All of one address may have all but such a share, so that there is always room for others. One run has its turn at a
-    time. Batches have theirs at once and take turns with the runs file by file.
+    All of one address without a login may have all but such a share, so that there is always room for others. One run
+    has its turn at a time: addresses take turns, then the sessions of one address. Batches have theirs at once and take
+    turns with the runs file by file.
     """
 
     def __init__(self, most: int = 20, batches: int = 8):
@@ -205,9 +215,10 @@ class WaitingLine:
         self._share = max(2, most // 4)
         self._of_address = max(self._share, most - self._share)
         self._turns: list[LinePlace] = []
+        self._current: LinePlace | None = None  # the run that has its turn
+        self._runs = FairQueue[LinePlace]()  # those that wait for theirs
         self._changed = threading.Condition()
         self._seconds = 30.0
-        self._served: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -216,7 +227,7 @@ class WaitingLine:
         """A place for a visitor. Raises EnhanceError, with the place that it would have had."""
         with self._changed:
             own = sum(turn.asker.name == asker.name for turn in self._turns)
-            near = sum(turn.asker.address == asker.address for turn in self._turns)
+            near = sum(turn.asker.caller[0] == asker.caller[0] for turn in self._turns)
             of_kind = sum(turn.kind == kind for turn in self._turns)
             full = of_kind >= self._most[kind] or len(self._turns) >= self._most["run"]
             if full or own >= self._share or near >= self._of_address:
@@ -225,6 +236,9 @@ class WaitingLine:
                 key = "queue_full" if full else "queue_share"
                 raise EnhanceError(key, own=own if own >= self._share else near, place=ahead + 1, minutes=minutes)
             self._turns.append(turn := LinePlace(self, asker, kind))
+            if kind == "run":
+                self._runs.add(asker.caller, turn)
+                self._advance()
         return turn
 
     def ahead(self, turn: LinePlace) -> int:
@@ -232,25 +246,12 @@ class WaitingLine:
         with self._changed:
             if turn.kind == "batch" or turn not in self._turns:
                 return 0
-            before = self._order().index(turn)
-            if not before and turn.began is None:
-                turn.began = time.monotonic()
-                here = {one.asker.name for one in self._turns}
-                self._served = {name: served for name, served in self._served.items() if name in here}
-                self._served[turn.asker.name] = max(self._served.values(), default=0) + 1
-            return before
+            return [self._current, *self._runs.in_order()].index(turn)
 
-    def _order(self) -> list[LinePlace]:
-        """The runs as they come: the one that goes on, then visitors by turns, each one's in the order of asking."""
-        rounds: Counter[str] = Counter()
-        order: list[tuple[tuple[int, int], LinePlace]] = []
-        runs = [turn for turn in self._turns if turn.kind == "run"]
-        for turn in sorted(runs, key=lambda turn: turn.began is None):
-            name = turn.asker.name
-            round_ = -1 if turn.began is not None else rounds[name]
-            order.append(((round_, 0 if round_ else self._served.get(name, 0)), turn))
-            rounds[name] += 1
-        return [turn for _, turn in sorted(order, key=lambda one: one[0])]
+    def _advance(self) -> None:
+        if self._current is None and self._runs:
+            self._current = self._runs.take()
+            self._current.began = time.monotonic()
 
     def seconds(self, ahead: int) -> float:
         """About how long so many runs take."""
@@ -261,10 +262,17 @@ class WaitingLine:
             self._changed.wait(seconds)
 
     def leave(self, turn: LinePlace) -> None:
+        """Give a place back; one that was given back already stays so."""
         with self._changed:
+            if turn not in self._turns:
+                return
             self._turns.remove(turn)
+            self._runs.remove(turn.asker.caller, turn)
+            if turn is self._current:
+                self._current = None
             if turn.began is not None:
                 self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
+            self._advance()
             self._changed.notify_all()
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,10 @@ from ..settings import Settings
 
 ZIP_NAME = "enhanced.zip"
 _SWEEP_SECONDS = 600
-_RECENT_SECONDS, _UPLOAD_SECONDS = 60, 3600
+SHORTEST_RETENTION = 60
+"""The seconds that the page's files are kept at least: the sweep marks those in use more often than that."""
 TOUCH_SECONDS = 15
-"""How often the files of open pages are marked as used: several times within the minute that they are kept then."""
+_UPLOAD_SECONDS = 3600
 _RANDOM = re.compile(r"[0-9a-f]{32}")
 _GRADIO = re.compile(r"[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MOST_OWNERS = 20_000
@@ -47,14 +47,13 @@ class PageFolder:
     """
 
     def __init__(self, root: Path, hours: float, *, shared: bool):
-        self.root, self._seconds = root, hours * 3600
+        self.root, self._seconds = root, max(SHORTEST_RETENTION, hours * 3600)
         self._names = {"visitors": _RANDOM, "results": _RANDOM} | ({} if shared else {".": _GRADIO})
         self._own = OwnFolders(root, self._names)
         self._lock = threading.Lock()
         self._swept = 0.0
-        self._used: Counter[Path] = Counter()
-        self.open_files: Callable[[], Iterable[Path]] = tuple
-        """Return the files of open pages."""
+        self.keep_used: Callable[[], object] = lambda: None
+        """Mark the files that open pages and running jobs use, also for other processes with this folder."""
         self.uploads: Callable[[], Iterable[str]] = tuple
         """Return the uploads of this process. In a shared folder, nothing else shows whose they are."""
 
@@ -63,28 +62,9 @@ class PageFolder:
         self._own.prepare()
         return self.root / name
 
-    @contextmanager
-    def using(self, *paths: Path) -> Iterator[None]:
-        """Keep the files of a request that waits or runs."""
-        with self._lock:
-            self._used.update(paths)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._used -= Counter(paths)
-
-    def touch(self) -> None:
-        """Mark the files of open pages and of requests as used, also for other processes with this folder."""
-        with self._lock:
-            used = list(self._used)
-        for entry in self._entries_of([*self.open_files(), *used]):
-            with suppress(OSError):
-                os.utime(entry)
-
     def items(self) -> Iterator[StoredItem]:
         """Everything in the folder but unfinished uploads. What was used within a minute is not removable."""
-        self.touch()
+        self.keep_used()
         now = time.time()
         own = {entry for name in self._names for entry in self._own.entries(name)}
         for entry in own | self._entries_of(self.uploads()):
@@ -92,7 +72,7 @@ class PageFolder:
                 files = [path for path in entry.rglob("*") if path.is_file()] if entry.is_dir() else [entry]
                 used = max(path.stat().st_mtime for path in (entry, *files))
                 if entry.is_dir():
-                    yield StoredItem(entry, used, sizes_of(*files), used < now - _RECENT_SECONDS)
+                    yield StoredItem(entry, used, sizes_of(*files), used < now - SHORTEST_RETENTION)
                 elif used < now - _UPLOAD_SECONDS:  # the reservation of an upload counts its newer files
                     yield StoredItem(entry, used, sizes_of(entry), removable=False)
 
@@ -112,7 +92,7 @@ class PageFolder:
             if now - self._swept < _SWEEP_SECONDS:
                 return
             self._swept = now
-        self.touch()
+        self.keep_used()
         for left in self._old(now - self._seconds):
             with suppress(OSError):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -130,10 +110,6 @@ class Outbox:
 
     def __init__(self, folder: PageFolder):
         self._folder = folder
-
-    def using(self, *paths: Path) -> AbstractContextManager[None]:
-        """Keep the uploads of a request that waits or runs."""
-        return self._folder.using(*paths)
 
     def place(self, name: str) -> Path:
         """A path for a new file called `name`. Raises StorageError."""
@@ -331,13 +307,19 @@ def list_of(request: gr.Request, key: object) -> str:
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, as far as can be told: a user or an open page, and the address that the request came from.
-
-    A session is a name that a client makes up, so what all of an address may have is bounded too.
-    """
+    """Who asks, as far as can be told: a user or an open page, and the address that the request came from."""
 
     name: str
     address: str
+
+    @property
+    def caller(self) -> tuple[str, str]:
+        """Who takes turns with whom: first the users and the addresses of those without a login.
+
+        A client can make up a session, but neither a user nor an address.
+        """
+        address = f"address {self.address}"
+        return (self.name, address) if self.name.startswith("user ") else (address, self.name)
 
 
 def asker_of(request: gr.Request) -> Asker:

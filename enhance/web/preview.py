@@ -156,7 +156,7 @@ class Previews:
                 y=y,
                 size=max(box.width, box.height),
                 stop=asked.stop,
-                caller=visitor.folder,
+                caller=visitor.caller,
             )
             return self._arrived(visitor, asked, preview)
         except Cancelled:

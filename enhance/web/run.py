@@ -52,7 +52,11 @@ class Run(ToldRun[Result]):
             self.wait_for(turn)
             return _made(services, source, settings, self, caller, **more)
 
+        self._source = source
         super().__init__(do)
+
+    def inputs(self) -> Iterable[Path]:
+        return (self._source,)
 
 
 def _made(
@@ -99,6 +103,9 @@ class BatchWork(Background[Packed]):
         """The batch as it stands."""
         return self.running.batch
 
+    def inputs(self) -> Iterable[Path]:
+        return [item.source for item in self.batch.items]
+
     @property
     def archive(self) -> Path | None:
         """The ZIP, once there is one."""
@@ -137,11 +144,12 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
     entry = begin(tasks, visitor, upload, settings)
 
     def do(run: PageRun) -> Finished:
-        with recorded(tasks, entry, run) as done, turn, tasks.using(tasks.upload_path(upload.sha256, upload.name)):
+        kept = tasks.using(tasks.upload_path(upload.sha256, upload.name))
+        with turn, recorded(tasks, entry, run) as done, kept:
             tasks.keep_upload(upload.path, upload)  # so that it can go on when the server ends while it waits
             run.wait_for(turn)
             seen = {"watch": picture, "preview": preview}
-            result = _made(services, upload.path, settings, run, visitor.folder, **seen)
+            result = _made(services, upload.path, settings, run, visitor.caller, **seen)
             done(result.info)
         services.owners.remember(request, result.info)
         assert picture.whole is not None
@@ -152,7 +160,12 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
             visitor.finished = finished
         return finished
 
-    return PageRun(do, upload, picture)
+    with ExitStack() as stack:
+        if entry is not None:
+            stack.callback(tasks.end, entry, "failed")
+        run = PageRun(do, upload, picture)
+        stack.pop_all()  # its thread records its end
+    return run
 
 
 class RunHandlers:
@@ -176,10 +189,12 @@ class RunHandlers:
                     there = visitor.finished
                     if there and is_current(visitor, there.info, visitor.controls) and there.download.exists():
                         return {progress: fragments.note(say(language, "same"))}
-                    turn = self._services.line.enter(asker_of(request))
-                except EnhanceError as error:
+                    with ExitStack() as stack:
+                        turn = stack.enter_context(self._services.line.enter(asker_of(request)))
+                        visitor.run = page_run(request, self._services, visitor, upload, turn)
+                        stack.pop_all()  # its thread gives the place back
+                except Exception as error:
                     return {progress: self._services.problem(language, error, "A run was refused")}
-                visitor.run = page_run(request, self._services, visitor, upload, turn)
         return show_progress(self._page, visitor, language)
 
     def follow(self, request: gr.Request) -> Iterator[Updates]:
@@ -296,5 +311,9 @@ class ResultHandlers:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """Return the pixels of an upload's thumbnail. Raises EnhanceError if it was deleted."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise EnhanceError("input_gone") from error

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,9 @@ from ..picture import Box, Facts
 from ..preview import Preview
 from ..scenes import Hint
 from ..settings import SIZES, Settings
-from .line import Background, ToldRun
-from .page_files import Many, Packed, asker_of
+from ..tasks import count_as_used
+from .line import GOING, Background, ToldRun
+from .page_files import Asker, Many, Packed, asker_of
 
 Place = tuple[int, int]
 """The centre of a square, in input pixels from the left and from the top."""
@@ -119,6 +120,11 @@ class Visitor:
         self._files = 0
 
     @property
+    def caller(self) -> tuple[str, str]:
+        """Who takes turns with whom on the device, as `Asker.caller`."""
+        return Asker(f"user {self.user}" if self.user else f"page {self.folder.name}", self.address).caller
+
+    @property
     def shape(self) -> tuple[int, int] | None:
         """Height and width of the picture."""
         return None if self.upload is None else (self.upload.facts.height, self.upload.facts.width)
@@ -182,6 +188,20 @@ class Visitor:
         """The files of the second tab as they stand in their batch, or wait for one."""
         running = self.many.running if self.batch is not None else None
         return running.batch if running else plan(self.many.items)
+
+    def used(self) -> list[Path]:
+        """Return the files and folders that the page shows or still needs."""
+        with self.lock:
+            many, items, packed = self.many, self.files.items, None
+            paths = [self.upload.path if self.upload else None, *many.archives]
+            paths += [path for item in items for path in (item.source, item.result, item.png)]
+            paths += [*list(many.pictures.values()), *list(many.results.values())]
+            if self.batch is not None and self.batch.over:
+                with suppress(Exception):  # a batch that failed has no files
+                    packed = self.batch.result()
+        if packed is not None:
+            paths += [packed.archive, *packed.loose.values()]
+        return [self.folder, *self.folder.rglob("*"), *filter(None, paths)]
 
     def settle(self) -> None:
         """Take what became of the last batch for files that may be done again, and joined by others."""
@@ -280,12 +300,20 @@ class Visitors:
         for one in forgotten:
             one.start_over()
 
+    def keep_used(self, *roots: Path) -> None:
+        """Restart the retention period of the files below `roots` that open pages and running jobs use."""
+        with self._lock:
+            visitors = list(self._visitors.values())
+        used = {path for visitor in visitors for path in visitor.used()}
+        used |= {path for work in list(GOING) for path in work.inputs()}
+        whole = [root.resolve() for root in roots]
+        for path in used:
+            if any(path.resolve().is_relative_to(root) for root in whole):
+                count_as_used(path)
+                count_as_used(path.parent)  # the sweep of the page's folder judges each file by its folder
+
     def __len__(self) -> int:
         return len(self._visitors)
-
-    def __iter__(self) -> Iterator[Visitor]:
-        with self._lock:
-            return iter(list(self._visitors.values()))
 
     def _idle(self) -> list[Visitor]:
         """Take out the visitors that were idle for long or are too many; never one for whom something runs or waits."""

@@ -265,7 +265,7 @@ class FilesHandlers:
             visitor.many, lost = restored(self._services, entries)
             try:
                 self._batch.begin(request, visitor, settings)
-            except EnhanceError:
+            except Exception:
                 visitor.many = before
                 raise
             visitor.controls = settings

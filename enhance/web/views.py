@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -93,22 +92,6 @@ class Services:
         except Exception as error:
             said = straight(self.reason(language_of(request), error, "A request failed"))
             raise gr.Error(escape(said, quote=False), print_exception=False) from error
-
-
-def open_files(visitors: Iterable[Visitor]) -> Iterator[Path]:
-    """Return the files that the open pages show, offer or still need."""
-    for visitor in visitors:
-        uploads = [visitor.upload, visitor.run and visitor.run.upload, visitor.finished and visitor.finished.upload]
-        yield from (upload.path for upload in uploads if upload)
-        yield visitor.folder
-        many = visitor.many
-        yield from (item.source for item in visitor.files.items)
-        found: list[Path | None] = [*many.pictures.values(), *many.results.values(), *many.archives]
-        if visitor.batch is not None and visitor.batch.over:
-            with suppress(Exception):  # a batch that failed has no files
-                packed = visitor.batch.result()
-                found += [packed.archive, *packed.loose.values()]
-        yield from filter(None, found)
 
 
 def parts(*cards: Any) -> list[Part]:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -153,7 +154,69 @@ def test_visitors_take_turns_in_the_line():
     turns = [line.enter(asker(name)) for name in ("ada", "ada", "ada", "bob", "cyd", "bob")]
     assert [line.ahead(turn) for turn in turns] == [0, 3, 5, 1, 2, 4]
     line.leave(turns[0])
-    assert [line.ahead(turn) for turn in turns[1:]] == [2, 3, 0, 1, 4], "not the one who had the last turn"
+    assert [line.ahead(turn) for turn in turns[1:]] == [2, 4, 0, 1, 3], "not the one who had the last turn"
+
+
+def test_addresses_take_turns_before_the_sessions_of_one_address():
+    line = WaitingLine(20)
+    flood = [line.enter(Asker(f"session {number}", "one")) for number in (1, 2, 3, 1)]
+    other = line.enter(Asker("session 1", "two"))
+    assert [line.ahead(turn) for turn in flood] == [0, 2, 3, 4]
+    assert line.ahead(other) == 1
+    line.leave(flood[0])
+    assert line.ahead(other) == 0
+    again = line.enter(Asker("session 1", "two"))
+    assert [line.ahead(turn) for turn in (flood[1], again, flood[2])] == [1, 2, 3]
+
+
+def test_addresses_that_come_again_do_not_starve_another():
+    line, served = WaitingLine(20), []
+    turns = [line.enter(asker(name)) for name in ("ada", "bob", "cyd", "cyd")]
+    for _ in range(6):
+        turn = next(one for one in turns if line.ahead(one) == 0)
+        served.append(turn.asker.name)
+        turns.remove(turn)
+        line.leave(turn)
+        turns.append(line.enter(turn.asker))
+    assert served == 2 * ["ada", "bob", "cyd"]
+
+
+def test_users_behind_one_address_take_turns_and_have_a_share_each():
+    line = WaitingLine(8)
+    for name in ("ada", "bob", "cyd"):
+        for _ in range(2):
+            line.enter(Asker(f"user {name}", "one address"))
+    last = line.enter(Asker("user dot", "one address"))
+    assert line.ahead(last) == 3
+
+
+def test_a_place_that_is_given_back_twice_is_one_place():
+    line = WaitingLine(4)
+    first, second = line.enter(asker("ada")), line.enter(asker("bob"))
+    line.leave(first)
+    line.leave(first)
+    assert (len(line), line.ahead(second)) == (1, 0)
+
+
+def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, busy, monkeypatch):
+    began, real = [], site.enhancer.run
+
+    def run(source: Any, *given: Any, **named: Any) -> Any:
+        began.append(Path(source).name)
+        return real(source, *given, **named)
+
+    monkeypatch.setattr(site.enhancer, "run", run)
+    flood, small, events = uploaded(site, "flood.png"), uploaded(site, "small.png"), []
+    for number in range(9):
+        picture, address = (flood, "203.0.113.1") if number < 8 else (small, "203.0.113.2")
+        headers = {"x-forwarded-for": address}
+        asked = {"data": [picture, *VALUES], "session_hash": f"made up {number}"}
+        events.append(httpx.post(f"{site.url}gradio_api/call/enhance", json=asked, headers=headers).json()["event_id"])
+        wait_until(lambda number=number: waiting(site) == number + 1)
+
+    busy.set()
+    assert all("event: complete" in told(site, "enhance", event) for event in events)
+    assert began.index("small.png") == 1
 
 
 def test_one_address_leaves_room_for_others():
@@ -162,4 +225,4 @@ def test_one_address_leaves_room_for_others():
         line.enter(Asker(f"session {number}", "one address"))
     with pytest.raises(EnhanceError, match="6 runs of yours"):
         line.enter(Asker("session 7", "one address"))
-    assert line.ahead(line.enter(asker("ada"))) == 6
+    assert line.ahead(line.enter(asker("ada"))) == 1

@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance import Settings
-from enhance.batch import Batch, Item
+from enhance.batch import Item, plan
 from enhance.errors import SettingsError
 from enhance.output.formats import FORMATS, Encoding
 from enhance.output.resample import long_side_on, result_size
@@ -162,7 +162,7 @@ def test_the_page_says_in_every_format_that_the_gain_map_was_not_kept(page, serv
         assert told_of(page, services, format=form)[page.result.taken].count(said) == 1
     assert visitor.finished is not None
     item = Item(path, Path(path.name), state="done", info=visitor.finished.info)
-    assert said in cards_of("en", Batch((item,)), Many((item,)))
+    assert said in cards_of("en", plan([item]), Many((item,)))
 
 
 def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services, visitor):

@@ -103,6 +103,14 @@ def test_presets_say_how_long_they_take_beside_the_default():
     assert times["anime-fast"] < times["fast"] < times["anime"] < 1
 
 
+def test_presets_are_described_again_without_building_a_graph(monkeypatch):
+    first = inference.describe_presets()
+    monkeypatch.setattr("weights.graphs.Graph.conv", lambda *_, **__: pytest.fail("a graph was built again"))
+    monkeypatch.setattr("weights.graphs.Graph.costs", lambda *_: pytest.fail("a graph's work was counted again"))
+
+    assert inference.describe_presets() == first
+
+
 def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp_path, monkeypatch, photo_file):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32")

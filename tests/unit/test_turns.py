@@ -131,6 +131,15 @@ def test_callers_take_turns_and_each_is_served_in_its_own_order(urgent):
     assert held.order == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
+@pytest.mark.parametrize("urgent", [False, True])
+def test_addresses_take_turns_before_the_sessions_of_one_address(urgent):
+    with Held() as held:
+        for name in ("a11", "a12", "a21", "a31", "b11", "b12"):
+            held.ask(name, (name[0], name[1]), urgent=urgent)
+
+    assert held.order == ["a11", "b11", "a21", "b12", "a31", "a12"]
+
+
 def test_callers_who_loop_previews_let_a_run_through():
     device, order, ended = DeviceThread(), [], threading.Event()
 
