@@ -247,8 +247,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add(
         "--metadata",
         default="keep",
-        help="keep (default); no-location: without the place where a photo was taken, in EXIF (GPS and makers' notes), "
-        "XMP, IPTC and texts; none: only colour profile and resolution",
+        help="keep (default): all metadata, also a GPS location; no-location: without the location in EXIF (GPS and "
+        "makers' notes), XMP, IPTC and texts; none: only colour profile and resolution",
     )
     _add_device(run)
     add("--shard", default="1/1", metavar="I/N", help="the Ith of N parts, each for a machine of its own")

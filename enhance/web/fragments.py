@@ -162,6 +162,11 @@ def facts_of_upload(language: str, facts: Facts, settings: Settings) -> str:
     return _rows(language, rows, "cards")
 
 
+def location(language: str, facts: Facts | None) -> str:
+    """State that the photo contains a GPS location; nothing if it has none."""
+    return note(say(language, "has_location")) if facts is not None and facts.has_location else ""
+
+
 def estimate(language: str, seconds: float | None, megabytes: float = 0, ahead: int = 0) -> str:
     """What the whole run takes here, and how many others come before it; None while that is being measured."""
     if seconds is None:

@@ -33,6 +33,7 @@ class UploadCard:
     estimate: gr.HTML
     tips: gr.HTML
     size_problem: gr.HTML
+    location: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -135,16 +136,23 @@ def build_page(words: Words, login: bool = False) -> Page:
                         photo = gr.HTML(elem_id="photo", js_on_load="window.enhancePhoto = trigger")
                         with gr.Column(elem_id="known", min_width=0):
                             about = gr.HTML(elem_id="facts")
-                            gr.Button(words("replace"), elem_id="replace", size="sm")
+                            with gr.Row(elem_id="about-photo", equal_height=False):
+                                gr.Button(words("replace"), elem_id="replace", size="sm")
+                                location = gr.HTML(elem_id="location")
+                                metadata = _choice(words, "metadata", CHOICES, "keep")
                 with gr.Column(elem_id="rail", elem_classes="card", min_width=0):
                     controls, told = _rail(words)
+                    controls.controls["metadata"] = metadata
             estimate, run, home = _bar(words)
             with gr.Accordion(words("facts"), open=False, visible=False, elem_id="made") as made:
                 facts = gr.HTML(elem_id="result-facts")
         batch = _batch(words)
     with gr.Accordion(words("history"), open=False, visible=False, elem_id="history") as history:
         past = history, gr.HTML(elem_id="history-list", js_on_load="window.enhanceListed = trigger")
-    upload, result = UploadCard(*chosen, photo, about, estimate, *told), ResultCard(*stage, *home, made, facts, *past)
+    upload, result = (
+        UploadCard(*chosen, photo, about, estimate, *told, location),
+        ResultCard(*stage, *home, made, facts, *past),
+    )
     return Page(upload, controls, preview, run, result, batch, link)
 
 
@@ -234,7 +242,6 @@ def _outcome(words: Words) -> tuple[dict[str, Component], gr.HTML]:
     taken = {
         "format": _choice(words, "format", [(form.name, name) for name, form in FORMATS.items()], Encoding().format),
         "quality": _slider(words, "quality", Encoding().quality, visible=False),
-        "metadata": _choice(words, "metadata", CHOICES, "keep"),
     }
     return sizes | taken, problem
 

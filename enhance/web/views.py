@@ -134,7 +134,15 @@ def emptied(page: Page) -> Updates:
     upload, preview, result = page.upload, page.preview, page.result
     pictures = preview.slider, result.slider, result.closely
     words = (
-        *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
+        *(
+            upload.problem,
+            upload.photo,
+            upload.facts,
+            upload.estimate,
+            upload.tips,
+            upload.size_problem,
+            upload.location,
+        ),
         *(preview.cells, preview.problem, page.run.progress),
         *(result.live, result.chip, result.problem, result.taken, result.report_problem),
     )
@@ -194,6 +202,7 @@ def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
         page.upload.facts: ""
         if upload is None
         else fragments.facts_of_upload(language, upload.facts, visitor.controls),
+        page.upload.location: fragments.location(language, upload and upload.facts),
         **show_preview(page, visitor, shown, language),
         **show_view(page, visitor, language, "whole" if visitor.finished else "preview"),
     }

@@ -110,18 +110,12 @@ def test_what_is_chosen_while_a_preset_comes_stays(site, open_page, hold: Hold):
 
     with held.on_its_way():
         pick(page, "format", "webp")
-        pick(page, "metadata", "none")
         pick(page, "scale", 2)
         press(page, "strength", "ArrowLeft")
         moved = number(page, "strength").input_value()
     expect(number(page, "fidelity")).to_have_value("1", timeout=PATIENCE)  # the preset's own
 
-    assert [chosen(page, name) for name in ("preset", "format", "metadata", "scale")] == [
-        "gentle",
-        "webp",
-        "none",
-        "2",
-    ]
+    assert [chosen(page, name) for name in ("preset", "format", "scale")] == ["gentle", "webp", "2"]
     assert number(page, "strength").input_value() == moved
 
 

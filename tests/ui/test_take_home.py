@@ -37,7 +37,7 @@ from enhance.web.wishes import (
 from ..site import Site, photo
 from ..unit.test_attached_files import ultra_hdr
 from ..unit.test_print_resolution import stated
-from .journey import PATIENCE, choose, download, enhance, wait_for_chip
+from .journey import PATIENCE, choose, choose_again, download, enhance, wait_for_chip
 from .test_handlers import REQUEST, SHOWN, page, run, services, take, visitor
 
 __all__ = ["page", "services", "visitor"]
@@ -87,6 +87,35 @@ def test_format_and_location_are_chosen_after_the_run_and_make_no_new_one(site: 
     again.goto(site.url)
     expect(again.locator("#format input[value=jpeg]")).to_be_checked(timeout=PATIENCE)
     again.close()
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 390])
+@pytest.mark.parametrize(
+    ("language", "sentence", "labels"),
+    [
+        ("en", "This photo contains a GPS location.", ["Keep all", "Remove location", "Remove all"]),
+        ("zh-CN", "此照片包含 GPS 位置。", ["全部保留", "移除位置", "全部移除"]),
+    ],
+)
+def test_the_metadata_switch_is_next_to_the_sentence(site: Site, open_page, language, sentence, labels, width):
+    page = open_page(f"?preset=anime-fast&lang={language}", width=width)
+    choose(page, photo_of_a_place(site, "place.jpg"))
+    said, switch = page.locator("#location"), page.locator("#metadata")
+    expect(said).to_have_text(sentence, timeout=PATIENCE)
+    expect(switch.locator("label")).to_have_text(labels)
+    expect(switch.locator("input[value=keep]")).to_be_checked()
+    expect(switch).to_be_in_viewport(ratio=1)
+    one, other, card = said.bounding_box(), switch.bounding_box(), page.locator("#strip").bounding_box()
+    assert one
+    assert other
+    assert card
+    assert abs(one["y"] - other["y"]) < 60
+    assert other["y"] + other["height"] <= card["y"] + card["height"]
+
+    choose_again(page, site.photo("nowhere.png", 24, 20))
+    expect(page.locator("#facts")).to_contain_text("nowhere.png", timeout=PATIENCE)
+    expect(said).to_have_text("")
+    expect(switch).to_be_visible()
 
 
 def test_a_longer_side_gives_the_size_and_one_that_is_too_long_is_named_where_it_is_chosen(site: Site, open_page):
