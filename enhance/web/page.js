@@ -188,15 +188,29 @@
   };
 
   // An answer may come after the person has touched what it sets: that stays as they have it.
-  const [touched, asked] = [new Map(), new Map()];
-  let touches = 0;
+  const [touched, asked, asking] = [new Map(), new Map(), new Map()];
+  let [touches, unanswered] = [0, 0];
   for (const type of ["input", "change"]) {
     document.addEventListener(type, ({ target }) => {
       const control = target.closest?.("#rail .block[id]")?.id;
       if (control) touched.set(control, ++touches);
     }, true);
   }
-  window.enhanceAsks = (answer, control) => asked.set(answer, touched.get(control) ?? touches);
+  window.enhanceAsks = (answer, control) => {
+    asked.set(answer, touched.get(control) ?? touches);
+    asking.set(control, touched.get(control));
+    unanswered++;
+  };
+  window.enhanceAnswered = () => unanswered--;
+  window.enhanceFailed = () => {
+    unanswered--;
+    for (const [control, touch] of touched) asking.set(control, touch); // Gradio drops a touch that waited for this answer
+  };
+  // What is sent next has the values that are shown once the answers to all touches are there.
+  window.enhanceSettled = async (asks) => {
+    const settled = () => !unanswered && asks.every((control) => touched.get(control) === asking.get(control));
+    while (!settled()) await new Promise((done) => setTimeout(done, 20));
+  };
   window.enhanceTakes = (answer, controls, values) => controls.map((control) => {
     const late = touched.get(control) > asked.get(answer);
     return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];
