@@ -114,7 +114,7 @@ class BatchHandlers:
 
     def settings(self, request: gr.Request, *values: object) -> Updates:
         """The settings of the first tab in words, where they are used."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         try:
             visitor.encoding = encoding = encoding_from(values)
             paper = paper_from(values)
@@ -132,7 +132,7 @@ class BatchHandlers:
 
     def ask(self, request: gr.Request, *values: object) -> Updates:
         """Begin a batch; what an earlier one did with the same settings is not done again."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         with visitor.lock:
             try:
                 visitor.encoding = encoding_from(values)

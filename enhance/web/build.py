@@ -37,6 +37,8 @@ _REST = f"(on) => Array({len(TUNED)}).fill({{ __type__: 'update', interactive: o
 
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(SLIDERS_OF_PRESET)}, {json.dumps(TUNED)})"
 """Sets the sliders of a preset at once: an answer of the server would come after the person's next touch."""
+_ASKING = ("preset", "size", "reduce")
+"""The controls whose touch the server answers with values for others."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
@@ -223,7 +225,7 @@ def _connect_controls(page: Page, to: _Handlers) -> None:
     said.then(to.upload.estimate, values, estimated, **last)
     said.then(to.controls.tune, values, _touched(page), **tuning)
     gr.on(taken, to.controls.taking, values, cards, **last)
-    page.preview.retry.click(to.controls.preview, values, _touched(page), **_SUPERSEDING)
+    _settled(page.preview.retry.click, to.controls.preview, values, _touched(page), **_SUPERSEDING)
     copied = page.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
     copied.then(to.controls.copied, None, None, **_LIGHT)
 
@@ -240,7 +242,7 @@ def _connect_comparison(page: Page, to: _Handlers) -> None:
 
 def _connect_run(page: Page, to: _Handlers) -> None:
     card, outputs = page.run, parts(page.run, page.result)
-    asked = card.enhance.click(to.run.ask, page.controls.in_order, outputs, **_LIGHT)
+    asked = _settled(card.enhance.click, to.run.ask, page.controls.in_order, outputs, **_LIGHT)
     followed = asked.then(to.run.follow, None, outputs, **_QUIET, **RUNS)
     _in_browser(followed.then, "enhanceLookAt('end')")
     followed.then(to.result.place, None, parts(page.result), **_LIGHT)
@@ -252,7 +254,9 @@ def _connect_run(page: Page, to: _Handlers) -> None:
     _in_browser(made.then, "enhanceFetchReport()")
     waiting["show_progress_on"] = [page.result.taken]
     handed: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, **waiting}
-    made = page.result.download.click(to.result.hand_out, page.controls.in_order, parts(page.result), **handed)
+    made = _settled(
+        page.result.download.click, to.result.hand_out, page.controls.in_order, parts(page.result), **handed
+    )
     _in_browser(made.then, "enhanceFetchFile()")
 
 
@@ -265,7 +269,7 @@ def _connect_batch(page: Page, to: _Handlers, opened: Any) -> None:
     switched = card.metadata.input(None, card.metadata, switch, js="(keep) => keep", **_QUIET)
     _remember(page, to, switched.then)
     added = card.files.upload(to.files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
-    begun = card.enhance.click(to.batch.ask, values, outputs, **_LIGHT)
+    begun = _settled(card.enhance.click, to.batch.ask, values, outputs, **_LIGHT)
     for event in (opened, begun):
         event.then(to.batch.follow, None, outputs, **_QUIET, **BATCHES)
     for event in (opened, added):
@@ -295,7 +299,16 @@ def _answer(
     how["js"] = f"(...given) => (window.enhanceAsks(...{asks}), ({js})(...given))"
     answered = event(apart(card.controls, told, handler), given, [*outputs, told], **how)
     taken = f"(values) => window.enhanceTakes({told._id}, {_CONTROLS}, values)"
-    return answered.success(None, told, card.in_order, js=taken, **_QUIET)
+    shown = answered.success(None, told, card.in_order, js=taken, **_QUIET)
+    _in_browser(shown.then, "enhanceAnswered()")
+    _in_browser(answered.failure, "enhanceFailed()")
+    return shown
+
+
+def _settled(event: Callable[..., Any], handler: Callable[..., Any], given: Any, outputs: Any, **how: Any) -> Any:
+    """Call the handler at this event once the controls show all that they are to show."""
+    waited = event(None, None, None, js=f"() => window.enhanceSettled({json.dumps(_ASKING)})", **_QUIET)
+    return waited.then(handler, given, outputs, **how)
 
 
 def _in_browser(event: Callable[..., Any], call: str) -> None:

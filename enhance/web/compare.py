@@ -132,7 +132,7 @@ class CompareHandlers:
 
     def toggle(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """Open the comparison and show it grow; one that is open is closed, and stopped."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         if visitor.comparing is not None or visitor.upload is None:
             visitor.end_comparison()
             yield self._closed(visitor, language)
@@ -149,7 +149,7 @@ class CompareHandlers:
 
     def take(self, event: gr.SelectData, request: gr.Request, *values: object) -> Updates:
         """Take a preset: its sliders, and its preview if that is still kept."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         comparison, name = visitor.comparing, str(event.index)
         if not isinstance(comparison, OpenComparison) or name not in comparison.wanted:
             return {self._card.problem: gr.skip()}

@@ -18,7 +18,7 @@ from . import fragments
 from .history import show_history
 from .layout import Page
 from .page_files import list_of
-from .preview import Shown, fitting, state_of
+from .preview import Shown, fitting, on_stage, state_of
 from .state import Upload, Visitor
 from .views import (
     Services,
@@ -130,12 +130,12 @@ class ControlHandlers:
 
     def preset(self, request: gr.Request, *values: object) -> Updates:
         """The preset's own sliders, and a word where it cannot run here."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         return self._preset(visitor, str(values[0]), values, language)
 
     def take(self, event: gr.EventData, request: gr.Request, *values: object) -> Updates:
         """What a hint offers, chosen by its button: a preset, or a reduction, or none any more."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         kind, _, what = str(event.index).partition(":")
         if kind == "preset" and what in PRESETS:
             return self.choose(visitor, what, values, language)
@@ -148,7 +148,7 @@ class ControlHandlers:
 
     def reduce(self, request: gr.Request, *values: object) -> Updates:
         """Another reduction: the sizes to choose from follow, and the largest stays the largest."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         card = self._page.controls
         try:
             before = settings_from((*values[:-1], visitor.controls.reduce), visitor.shape)
@@ -163,7 +163,7 @@ class ControlHandlers:
 
     def size(self, request: gr.Request, *values: object) -> Updates:
         """Another way to say the size: its field, with the size that the result has now."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
         now, kind = fitting(visitor.controls, visitor), chosen["size"]
         height, width = result_size(now, *(visitor.shape or (600, 800)))  # it stands for a picture that is to come
@@ -180,7 +180,7 @@ class ControlHandlers:
 
     def taking(self, request: gr.Request, *values: object) -> Updates:
         """Another format, quality or choice of what is kept: what the bar gives is that, without a new run."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         try:
             visitor.encoding = encoding_from(values)
         except SettingsError as error:
@@ -194,7 +194,7 @@ class ControlHandlers:
 
     def preview(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """Run the network on the chosen square."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         if visitor.upload is None:
             yield {self._page.preview.problem: gr.skip()}
             return
@@ -202,7 +202,7 @@ class ControlHandlers:
 
     def tune(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """Show the preview as the sliders are now."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         yield from self._show(visitor, language, values, self._services.previews.tune)
 
     def _show(
@@ -216,7 +216,15 @@ class ControlHandlers:
             shown: Iterable[Shown] = how(visitor, settings_from(values, visitor.shape), language)
         except SettingsError as error:
             shown = (Shown("failed", problem=on_page(language, error, paper_from(values))),)
+        one, controls = Shown("none"), visitor.controls
         for one in shown:
+            controls = visitor.controls
+            yield show_preview(self._page, visitor, one, language)
+        # A newer answer can have reached the page before this one did.
+        while not one.problem and (now := on_stage(visitor)).state != "failed":
+            if now.state == one.state and one.pair in (None, now.pair) and visitor.controls == controls:
+                break
+            one, controls = now, visitor.controls
             yield show_preview(self._page, visitor, one, language)
 
     def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:

@@ -3,6 +3,53 @@
   const one = (selector) => document.querySelector(selector);
   window.enhanceSay = (key) => window.enhanceWords[document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en"][key];
 
+  // The server closes Gradio's stream of answers once it has sent them all. Gradio would lose the answer to a request
+  // that it sends before it reads of that: as long as an answer is due, the stream continues with another response.
+  // Gradio then aborts the stream. If the server has not ended it by then, it drops all that is due to the page: each
+  // response is read to its end.
+  const send = window.fetch.bind(window);
+  const [due, early] = [new Set(), new Set()];
+  let [sending, order] = [0, 0];
+  const join = async (address, options) => {
+    const headers = new Headers(options?.headers ?? address.headers);
+    order = Math.max(order + 1, Date.now());
+    headers.set("x-enhance-order", order);
+    sending++;
+    try {
+      const response = await send(address, { ...options, headers });
+      const event = response.ok && (await response.clone().json()).event_id;
+      if (event && !early.delete(event)) due.add(event);
+      return response;
+    } finally { sending--; }
+  };
+  const pump = async (request, response, output) => {
+    let [text, more] = ["", false];
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      const messages = (text + part.value).split("\n\n");
+      text = messages.pop();
+      for (const message of messages) {
+        const { msg, event_id: event } = JSON.parse(message.replace(/^data: /, ""));
+        if (msg === "process_completed" && !due.delete(event)) early.add(event);
+        more = msg === "close_stream" && sending + due.size > 0;
+        if (!more) await output.write(`${message}\n\n`);
+      }
+    }
+    if (!more) return output.close();
+    const next = await send(request);
+    return next.ok ? pump(request, next, output) : Promise.reject(next.status);
+  };
+  window.fetch = async (...given) => {
+    const path = new URL(given[0].url ?? given[0], location.href).pathname;
+    if (path.endsWith("/queue/join")) return join(...given);
+    if (!path.endsWith("/queue/data")) return send(...given);
+    const request = new Request(new Request(...given), { signal: null }), response = await send(request);
+    if (!response.ok) return response;
+    const stream = new TextEncoderStream(), output = stream.writable.getWriter();
+    pump(request, response, output).catch((error) => output.abort(error).catch(() => {}));
+    return new Response(stream.readable, response);
+  };
+
   // A tab keeps its name when the page is loaded anew; one that was duplicated gets a name of its own.
   const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   window.enhanceFresh = fresh;
@@ -141,15 +188,29 @@
   };
 
   // An answer may come after the person has touched what it sets: that stays as they have it.
-  const [touched, asked] = [new Map(), new Map()];
-  let touches = 0;
+  const [touched, asked, asking] = [new Map(), new Map(), new Map()];
+  let [touches, unanswered] = [0, 0];
   for (const type of ["input", "change"]) {
     document.addEventListener(type, ({ target }) => {
       const control = target.closest?.("#rail .block[id]")?.id;
       if (control) touched.set(control, ++touches);
     }, true);
   }
-  window.enhanceAsks = (answer, control) => asked.set(answer, touched.get(control) ?? touches);
+  window.enhanceAsks = (answer, control) => {
+    asked.set(answer, touched.get(control) ?? touches);
+    asking.set(control, touched.get(control));
+    unanswered++;
+  };
+  window.enhanceAnswered = () => unanswered--;
+  window.enhanceFailed = () => {
+    unanswered--;
+    for (const [control, touch] of touched) asking.set(control, touch); // Gradio drops a touch that waited for this answer
+  };
+  // What is sent next has the values that are shown once the answers to all touches are there.
+  window.enhanceSettled = async (asks) => {
+    const settled = () => !unanswered && asks.every((control) => touched.get(control) === asking.get(control));
+    while (!settled()) await new Promise((done) => setTimeout(done, 20));
+  };
   window.enhanceTakes = (answer, controls, values) => controls.map((control) => {
     const late = touched.get(control) > asked.get(answer);
     return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];

@@ -229,6 +229,13 @@ def state_of(visitor: Visitor) -> str:
         return "matches" if current and preview.piece.box == visitor.box else "outdated"
 
 
+def on_stage(visitor: Visitor) -> Shown:
+    """The preview that the visitor has now."""
+    with visitor.lock:
+        preview = visitor.preview
+        return Shown(state_of(visitor), visitor.pair, preview.piece.box if preview else None)
+
+
 def fitting(settings: Settings, visitor: Visitor) -> Settings:
     """The same, at the largest size where the visitor's picture cannot have theirs: a square of it is shown anyway."""
     with suppress(SettingsError):

@@ -176,7 +176,7 @@ class RunHandlers:
 
     def ask(self, request: gr.Request, *values: object) -> Updates:
         """Begin a run and say what is to come, or why there is nothing to do."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         progress = self._card.progress
         with visitor.lock:
             upload = visitor.upload
@@ -268,7 +268,7 @@ class ResultHandlers:
 
     def hand_out(self, request: gr.Request, *values: object) -> Updates:
         """Make the file of the chosen format and hand it to the browser; the stored PNG it has already."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         finished, enhancer, said = visitor.finished, self._services.enhancer, self._card.taken
         if finished is None:
             return self._nothing(said, fragments.problem(say(language, "too_late")))

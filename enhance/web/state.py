@@ -96,6 +96,7 @@ class Visitor:
         self.listed = ""  # the name of the list on the disk of what they made
         self.lock = threading.RLock()
         self.seen = time.monotonic()
+        self.order, self.values = 0, tuple[object, ...]()  # the newest request with the values of the controls
         self.upload: Upload | None = None
         self.box: Box | None = None
         self.places: tuple[Place, ...] = ()
@@ -150,6 +151,13 @@ class Visitor:
     def batch_busy(self) -> bool:
         """Whether a batch is going on."""
         return self.batch is not None and not self.batch.over
+
+    def newest(self, order: int, values: tuple[object, ...]) -> tuple[object, ...]:
+        """Return the newest `values` of the controls. A request can arrive after one of a higher `order`."""
+        with self.lock:
+            if order >= self.order:
+                self.order, self.values = order, values
+            return self.values
 
     def place(self, kind: str, suffix: str) -> Path:
         """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
@@ -276,7 +284,7 @@ class Visitors:
                     self._visitors[name] = self._visitors.pop(old)
                     break
         visitor = self.of(request)
-        visitor.tab = tab
+        visitor.tab, visitor.order = tab, 0
         return visitor
 
     def leave(self, request: gr.Request) -> None:

@@ -81,7 +81,7 @@ class UploadHandlers:
 
     def estimate(self, request: gr.Request, *values: object) -> Updates:
         """The time of a whole run here, and what the picture could do with, a faster preset among it."""
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         if (upload := visitor.upload) is None:
             return {self._card.tips: "", self._card.size_problem: ""}
         visitor.estimated = last = object()
@@ -115,7 +115,7 @@ class UploadHandlers:
         return shown | show_bar(self._page, visitor, language)
 
     def _choose(self, path: Path | None, values: tuple[object, ...], request: gr.Request) -> Updates:
-        visitor, language = self._services.asker(request)
+        visitor, language, values = self._services.asker_with(request, values)
         limits, begun, controls = self._services.limits, visitor.choose(), visitor.controls
         if path is None:
             return self.put_away(request)

@@ -25,13 +25,15 @@ from .layout import Page
 from .line import RunState, WaitingLine, said
 from .metrics import Metrics
 from .page_files import Outbox, Owners
-from .preview import PREVIEWS_ON_THE_WAY, Previews, Shown, is_current, state_of
+from .preview import PREVIEWS_ON_THE_WAY, Previews, Shown, is_current, on_stage
 from .state import Visitor, Visitors
 from .wishes import TUNED, language_of, reason
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
 Part = Component | BlockContext
+ORDER = "x-enhance-order"
+"""The header in which the page numbers its requests in the order in which it sends them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class Services:
         visitor = self.visitors.of(request)
         self.missing(visitor)
         return visitor, language_of(request)
+
+    def asker_with(self, request: gr.Request, values: tuple[object, ...]) -> tuple[Visitor, str, tuple[object, ...]]:
+        """Return the visitor, the language and the newest values of the controls."""
+        visitor, language = self.asker(request)
+        order = (request.headers or {}).get(ORDER, "")[:16]
+        return visitor, language, visitor.newest(int(order) if order.isdecimal() else 0, values)
 
     def missing(self, visitor: Visitor) -> SettingsError | None:
         """Why the visitor's preset is not here any more, if it is not: the usual one has its place from now on."""
@@ -195,8 +203,7 @@ def show_size(page: Page, visitor: Visitor) -> Updates:
 
 def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
     """The picture, its preview and what can be done with them, on a page that knows nothing of them yet."""
-    upload, preview, pair = visitor.upload, visitor.preview, visitor.pair
-    shown = Shown(state_of(visitor), pair, preview.piece.box if preview else None)
+    upload, shown = visitor.upload, on_stage(visitor)
     return {
         page.upload.photo: show_photo(visitor, language),
         page.upload.facts: ""

@@ -100,6 +100,48 @@ def take(services: Services, visitor: Visitor, file: Path) -> None:
     visitor.box = choose_box(picture.width, picture.height, None, None, SIZE)
 
 
+def in_order(number: int) -> gr.Request:
+    """The request with this number of the page."""
+    return cast(gr.Request, SimpleNamespace(**vars(REQUEST) | {"headers": {"x-enhance-order": str(number)}}))
+
+
+def with_values(**changed: object) -> list[object]:
+    return [(SHOWN | changed)[name] for name in CONTROLS]
+
+
+def test_a_request_that_comes_late_gets_the_newest_values(page, services, visitor):
+    handlers = ControlHandlers(page, services)
+    list(handlers.preview(in_order(2), *with_values(strength=0.5)))
+
+    list(handlers.tune(in_order(1), *with_values(strength=0.9)))
+
+    assert visitor.controls.strength == 0.5
+    list(handlers.tune(in_order(3), *with_values(strength=0.9)))
+    assert visitor.controls.strength == 0.9
+
+
+@pytest.mark.parametrize("order", ["", "nine", "-1", "9" * 5000])
+def test_the_order_of_a_request_can_be_missing_or_wrong(page, services, visitor, order):
+    request = cast(gr.Request, SimpleNamespace(**vars(REQUEST) | {"headers": {"x-enhance-order": order}}))
+
+    list(ControlHandlers(page, services).tune(request, *with_values(strength=0.5)))
+
+    assert visitor.controls.strength == 0.5
+
+
+def test_an_answer_that_was_overtaken_shows_the_newest_preview_again(page, services, visitor):
+    handlers = ControlHandlers(page, services)
+    list(handlers.preview(in_order(1), *VALUES))
+    late = handlers.tune(in_order(2), *with_values(strength=0.9))
+    next(late)
+    newest = list(handlers.tune(in_order(3), *with_values(strength=0.5)))[-1]
+
+    again = list(late)
+
+    assert again[-1][page.preview.slider] == newest[page.preview.slider]
+    assert again[-1][page.preview.chip] == newest[page.preview.chip]
+
+
 def run(page: Page, services: Services) -> list[dict[Any, Any]]:
     """Press Enhance; all that the page is told."""
     handlers = RunHandlers(page, services)

@@ -14,10 +14,11 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
 
+from enhance.web.controls import ControlHandlers
 from enhance.web.fragments import EXAMPLES
 
 from ..site import Site
-from .journey import PATIENCE, choose, drawn, enhance, press, wait_for_chip
+from .journey import PATIENCE, choose, drawn, enhance, how_it_was_made, press, wait_for_chip
 
 Hold = Callable[[str], "Held"]
 REACHED = """(id) => {
@@ -234,4 +235,41 @@ def test_a_picture_chosen_while_its_sizes_are_taken_off_the_list_is_taken(site, 
         expect(page.locator("#facts")).to_contain_text("next.png", timeout=PATIENCE)
 
     wait_for_chip(page, "matches")
+    enhance(page)
+
+
+def test_enhance_pressed_while_a_preset_comes_runs_what_the_page_then_shows(site, open_page, hold: Hold):
+    page = with_picture(open_page("?preset=anime-fast"), site)
+    held, before = hold("ControlHandlers.preset"), site.enhancer.runs
+    pick(page, "preset", "gentle")
+    pick(page, "preset", "original")
+
+    with held.on_its_way():
+        page.locator("#enhance").click()
+        drawn(page)
+        assert site.enhancer.runs == before
+    expect(page.locator("#download")).to_be_visible(timeout=PATIENCE)
+
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches", timeout=PATIENCE)
+    assert chosen(page, "preset") == "original"
+    assert (number(page, "strength").input_value(), number(page, "fidelity").input_value()) == ("1", "0")
+    expect(how_it_was_made(page)).to_contain_text("Original")
+    expect(how_it_was_made(page)).not_to_contain_text("Fidelity 1")
+
+
+def test_enhance_works_after_a_preset_failed(site, open_page, monkeypatch):
+    page = with_picture(open_page("?preset=anime-fast"), site)
+    entered, fail = threading.Event(), threading.Event()
+
+    def broken(*_):
+        entered.set()
+        fail.wait(PATIENCE / 1000)
+        raise OSError("This preset cannot be chosen.")
+
+    monkeypatch.setattr(ControlHandlers, "_preset", broken)
+    pick(page, "preset", "gentle")
+    assert entered.wait(PATIENCE / 1000)
+    pick(page, "preset", "anime-fast")
+    fail.set()
+
     enhance(page)
