@@ -116,6 +116,7 @@ class ControlHandlers:
             **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
             **self._offered(visitor, language, presets),
             **self._handed_out(visitor),
+            page.controls.sheet: gr.Accordion(open=False),
             page.controls.problem: fragments.problem(gone.sentence(language) if gone else problem),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }

@@ -45,6 +45,7 @@ class ControlsCard:
     about: gr.HTML
     changed: gr.HTML
     reset: gr.Button
+    sheet: gr.Accordion
 
     @property
     def in_order(self) -> list[Component]:
@@ -218,14 +219,15 @@ def _rail(words: Words) -> tuple[ControlsCard, tuple[gr.HTML, gr.HTML]]:
     with gr.Column(elem_id="first-sliders"):
         controls |= {name: _slider(words, name, start[name]) for name in TUNED[:2]}
         controls["denoise"] = _slider(words, "denoise", start["denoise"], visible=False)
-    with gr.Accordion(words("more_tuning"), open=False, elem_id="tuning-sheet"):
+    # Gradio resets controls to their first values a few frames after it first shows them: this is closed on load.
+    with gr.Accordion(words("more_tuning"), open=True, elem_id="tuning-sheet") as sheet:
         told: dict[str, Any] = {"label": words("tuning"), "info": words("tuning_info"), "elem_id": "tuning"}
         controls["tuning"] = gr.Checkbox(value=start["tuning"], container=False, **told)
         controls |= {name: _slider(words, name, start[name]) for name in (*TUNED[2:], "tile")}
         reductions = [(words("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
         controls["reduce"] = _choice(words, "reduce", reductions, 1, info=words("reduce_info"))
     outcome, size_problem = _outcome(words)
-    return ControlsCard(controls | outcome, problem, about, changed, reset), (tips, size_problem)
+    return ControlsCard(controls | outcome, problem, about, changed, reset, sheet), (tips, size_problem)
 
 
 def _outcome(words: Words) -> tuple[dict[str, Component], gr.HTML]:

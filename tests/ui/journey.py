@@ -73,17 +73,11 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     if not handle.is_visible():
         page.locator("#tuning-sheet > button").click()
     expect(handle).to_be_visible(timeout=PATIENCE)
-    drawn(page)
     number = page.locator(f"#{slider} input[type=number]")
     before = number.input_value()
     handle.focus()
     page.keyboard.press(key)
-    try:
-        expect(number).not_to_have_value(before, timeout=3000)
-    except AssertionError:  # the slider was drawn, and did not listen yet
-        handle.focus()
-        page.keyboard.press(key)
-        expect(number).not_to_have_value(before, timeout=PATIENCE)
+    expect(number).not_to_have_value(before, timeout=PATIENCE)
     for _ in range(times - 1):
         page.keyboard.press(key)
 

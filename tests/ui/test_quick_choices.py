@@ -16,6 +16,21 @@ from enhance.settings import PRESETS, Settings
 
 from .journey import PATIENCE, choose, wait_for_chip
 
+MOVED_AT_ONCE = """() => new Promise((done) => {
+    const look = () => {
+        const slider = document.querySelector("#contrast input[type=range]");
+        if (!slider?.checkVisibility()) return requestAnimationFrame(look);
+        slider.value = 1.2;
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        done();
+    };
+    look();
+})"""
+FRAMES = """() => new Promise((done) => {
+    let left = 60;
+    const next = () => (left-- ? requestAnimationFrame(next) : done());
+    next();
+})"""
 SLIDERS = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 
 
@@ -102,6 +117,15 @@ def test_a_slider_that_is_moved_right_after_a_preset_stays_and_runs(site, open_p
 
     assert moved["strength"] != PRESETS["gentle"].strength
     assert shown(page) == moved == made(site)
+
+
+def test_a_slider_that_is_moved_when_it_first_appears_keeps_its_value(open_page):
+    page = open_page("?preset=anime-fast")
+    page.locator("#tuning-sheet > button").click()
+    page.evaluate(MOVED_AT_ONCE)
+    expect(page.locator("#contrast input[type=number]")).to_have_value("1.2")
+    page.evaluate(FRAMES)
+    expect(page.locator("#contrast input[type=number]")).to_have_value("1.2")
 
 
 def made(site) -> dict[str, object]:
