@@ -33,7 +33,7 @@ MARKER = ".enhance-folder"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError's `errno` is where there is no room."""
 
-_PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,12})")
+_PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
 _PART = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
 _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
 

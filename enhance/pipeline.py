@@ -92,8 +92,8 @@ def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
 
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
     """Step 2 of a task: the facts of an earlier result of the same run, now also at `path`; None if there is none."""
-    earlier = tasks.find(record.signature)
-    if earlier is None or earlier["settings"].get("dpi") != record.settings.dpi:
+    earlier = tasks.find(record.signature, record.settings.dpi)
+    if earlier is None:
         return None
     try:
         tasks.copy_result(earlier["task_id"], path)

@@ -218,12 +218,16 @@ class TaskStore:
             raise EnhanceError("result_gone")
         return info
 
-    def find(self, signature: str) -> dict[str, Any] | None:
-        """Return the facts of the newest finished task with this signature whose result has its checksum, or None."""
+    def find(self, signature: str, dpi: int | None = None) -> dict[str, Any] | None:
+        """Return the facts of the newest finished task with this signature whose result has its checksum, or None.
+
+        The result states the resolution `dpi`, or that of the photo for None.
+        """
         with self._lock:
             self._read_new()
             paths = list(self._signatures.get(signature, ()))
-        finished = [info for path in paths if (info := _read_info(path)) is not None]
+        infos = [info for path in paths if (info := _read_info(path)) is not None]
+        finished = [info for info in infos if info.get("settings", {}).get("dpi") == dpi]
         newest_first = sorted(finished, key=lambda info: str(info.get("finished", "")), reverse=True)
         return next(filter(self._is_intact, newest_first), None)
 

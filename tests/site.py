@@ -35,7 +35,6 @@ SETTINGS = {
     "format": "png",
     "quality": 92,
     "metadata": "keep",
-    "dpi": None,
 }
 """The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
 

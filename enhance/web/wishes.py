@@ -36,7 +36,7 @@ CONTROLS = ("preset", "size", *SIZED, *TAKEN, "tuning", *TUNED[:2], "denoise", *
 """The controls in the order in which every handler of the page gets their values."""
 CALLED = (
     *("preset", "scale", "tuning", "strength", "denoise", "sharpen", "saturation", "contrast", "tile", "fidelity"),
-    *("reduce", "long_side", "megapixels", *TAKEN, "dpi"),
+    *("reduce", "long_side", "megapixels", *TAKEN),
 )
 """What a program says of how a picture is enhanced, in the order in which the API takes it."""
 SQUARE = ("x", "y", "size")

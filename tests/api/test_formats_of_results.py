@@ -37,15 +37,6 @@ def test_enhance_gives_the_format_asked_for_and_its_facts(site, client):
     assert made[0][1]["signature"] == client.predict(image=image, api_name="/enhance", **FAST)[1]["signature"]
 
 
-def test_a_client_asks_for_the_resolution_of_a_print(site, client):
-    image = handle_file(site.photo("print.png", 40, 48))
-    for form, place in (("png", "dpi"), ("jpeg", "dpi"), ("webp", None), ("avif", None)):
-        path, info = client.predict(image=image, long_side=100, dpi=300, format=form, api_name="/enhance", **FAST)
-        with Image.open(path) as made:
-            stated = made.info[place][0] if place else made.getexif()[0x011A]
-        assert (round(float(stated)), info["settings"]["dpi"]) == (300, 300)
-
-
 def test_a_batch_holds_the_format_asked_for_and_its_table_says_so(site, client):
     clear = site.files / "clear.png"
     Image.fromarray(np.full((20, 20, 4), 128, np.uint8)).save(clear)
@@ -69,7 +60,6 @@ def test_a_batch_holds_the_format_asked_for_and_its_table_says_so(site, client):
         ({"format": "bmp"}, "“bmp” is no format of a result: choose one of png, jpeg, webp, avif"),
         ({"format": "jpeg", "quality": 0}, "quality takes a whole number from 1 to 100, not 0"),
         ({"metadata": "all"}, "“all”"),
-        ({"dpi": 9_999}, "dpi takes a number from 1 to 9600, not 9999"),
         ({"quality": 92.5}, "quality takes a whole number from 1 to 100, not 92.5"),
     ],
 )

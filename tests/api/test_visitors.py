@@ -68,5 +68,5 @@ def test_a_report_tells_only_who_made_a_result_that_it_was_there(site, connect, 
     for client, info in zip((stranger, stranger, owner), told, strict=True):
         report = Path(client.predict(task_id=info["task_id"], api_name="/report"))
         words = text_of(report.read_bytes(), tmp_path)
-        assert ("was stored already" in words) == info["cached"]
+        assert ("cached result" in words) == info["cached"]
         assert "2020" not in words

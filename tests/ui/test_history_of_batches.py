@@ -17,7 +17,7 @@ from PIL import Image
 from enhance.inference.turns import Turn
 from enhance.web.batch import BatchHandlers
 from enhance.web.history import HistoryHandlers, show_history
-from enhance.web.page_files import list_of
+from enhance.web.page_files import Asker, list_of
 from enhance.web.upload import FilesHandlers
 from enhance.web.wishes import CONTROLS
 
@@ -215,7 +215,7 @@ def test_going_on_takes_no_file_that_waits_in_the_tab(cut):
 
 def test_a_full_line_leaves_the_tab_and_the_list_as_they_were(cut):
     later = cut.tomorrow()
-    turns = [later.services.line.enter(cast(Any, SimpleNamespace(name=str(n), address=str(n)))) for n in range(21)]
+    turns = [later.services.line.enter(Asker(str(n), str(n))) for n in range(21)]
 
     with pytest.raises(gr.Error, match="would be number"):
         later.press(later.files.go_on, cut.visitor.many.id, "rest")

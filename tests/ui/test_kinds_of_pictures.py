@@ -52,7 +52,7 @@ KINDS = [
     (lying_on_its_side, "turned.jpg", "turned by its EXIF tag (6)", "RGB", (120, 160)),
     (heic, "phone.heic", "HEIF", "RGB", (320, 256)),
     (cmyk, "print.jpg", "40 × 30 px", "RGB", (160, 120)),
-    (with_a_place, "here.jpg", "told by this photo", "RGB", (160, 120)),
+    (with_a_place, "here.jpg", "Included", "RGB", (160, 120)),
 ]
 
 DRAWN = """([images, before]) => {
