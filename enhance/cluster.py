@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -181,7 +182,7 @@ class ClusterBatch(Running):
             folders = sorted({item.source.absolute().parent for item in waiting})
             with _probe(self._output_folder(waiting[0])) as (probe, secret):
                 try:
-                    unusable = self._process(self._workers(len(waiting)), (probe, secret, folders))
+                    unusable = self._process_in_thread(self._workers(len(waiting)), (probe, secret, folders))
                 finally:
                     for folder in {item.output.parent for item in self.batch.items if item.output}:
                         sweep(folder)  # partial files of killed workers
@@ -200,6 +201,16 @@ class ClusterBatch(Running):
         actor = self.ray.remote(num_cpus=plan.cores, num_gpus=plan.gpus, max_concurrency=2)(ClusterWorker)
         start = partial(actor.remote, self.device, self.precision, self.enhancer.tasks.folder, environment)
         return [start] * min(plan.count, files)
+
+    def _process_in_thread(self, starts: Sequence[Callable[[], Any]], check: tuple[Any, ...]) -> list[EnhanceError]:
+        """Process the files in a thread: in the main thread, Ray turns SIGTERM into Ctrl-C."""
+        with ThreadPoolExecutor(1) as threads:
+            processing = threads.submit(self._process, starts, check)
+            try:
+                return processing.result()
+            except BaseException:
+                self.stop.set()
+                raise
 
     def _process(self, starts: Sequence[Callable[[], Any]], check: tuple[Any, ...]) -> list[EnhanceError]:
         """Give every usable worker one file after another; return why the others cannot be used.
