@@ -182,7 +182,7 @@ class ClusterBatch(Running):
             folders = sorted({item.source.absolute().parent for item in waiting})
             with _probe(self._output_folder(waiting[0])) as (probe, secret):
                 try:
-                    unusable = self._process_in_thread(self._workers(len(waiting)), (probe, secret, folders))
+                    unusable = self._process_in_thread(*self._workers(len(waiting)), (probe, secret, folders))
                 finally:
                     for folder in {item.output.parent for item in self.batch.items if item.output}:
                         sweep(folder)  # partial files of killed workers
@@ -192,27 +192,27 @@ class ClusterBatch(Running):
         for error in unusable:
             self.warn(error)
 
-    def _workers(self, files: int) -> list[Callable[[], Any]]:
-        """Return a function that starts a worker for each one that fits."""
+    def _workers(self, files: int) -> tuple[Callable[[], Any], int]:
+        """Return a function that starts a worker, and the number of workers to start."""
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         plan = WorkerPlan.for_nodes(nodes, self.device, self.workers, self.cores)
         environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
         # two calls at once: a file, and stop
         actor = self.ray.remote(num_cpus=plan.cores, num_gpus=plan.gpus, max_concurrency=2)(ClusterWorker)
         start = partial(actor.remote, self.device, self.precision, self.enhancer.tasks.folder, environment)
-        return [start] * min(plan.count, files)
+        return start, min(plan.count, files)
 
-    def _process_in_thread(self, starts: Sequence[Callable[[], Any]], check: tuple[Any, ...]) -> list[EnhanceError]:
+    def _process_in_thread(self, *work: Any) -> list[EnhanceError]:
         """Process the files in a thread: in the main thread, Ray turns SIGTERM into Ctrl-C."""
         with ThreadPoolExecutor(1) as threads:
-            processing = threads.submit(self._process, starts, check)
+            processing = threads.submit(self._process, *work)
             try:
                 return processing.result()
             except BaseException:
                 self.stop.set()
                 raise
 
-    def _process(self, starts: Sequence[Callable[[], Any]], check: tuple[Any, ...]) -> list[EnhanceError]:
+    def _process(self, start: Callable[[], Any], count: int, check: tuple[Any, ...]) -> list[EnhanceError]:
         """Give every usable worker one file after another; return why the others cannot be used.
 
         `check` holds the arguments of the first call of each worker, `ClusterWorker.check`.
@@ -223,11 +223,11 @@ class ClusterBatch(Running):
         warning = time.monotonic() + _WARN_SECONDS
 
         def begin() -> None:
-            worker = starts[0]()
+            worker = start()
             tasks[worker.check.remote(*check)] = worker, None
 
         try:
-            for _ in starts:
+            for _ in range(count):
                 begin()
             while tasks and not self.stop.is_set():
                 finished, _ = self.ray.wait(list(tasks), timeout=_POLL_SECONDS)
