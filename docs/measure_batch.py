@@ -12,7 +12,7 @@ from typing import Any, cast
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Running, find_pictures
+from enhance.batch import Running, find_images
 from enhance.info import Result
 
 
@@ -35,7 +35,7 @@ def measure(files: int) -> tuple[float, float]:
         for number in range(files):
             (folder / f"{number}.jpg").write_bytes(image.getvalue() + b"%d" % number)
         began = time.perf_counter()
-        batch = find_pictures([folder], Path(name, "out"))
+        batch = find_images([folder], Path(name, "out"))
         listed = time.perf_counter()
         Running(cast(Enhancer, Nothing()), Settings(), batch).run()
         return listed - began, time.perf_counter() - listed

@@ -18,8 +18,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from enhance.picture import read_picture
-from enhance.picture.decode import decode
+from enhance.images import read_picture
+from enhance.images.decode import decode
 
 TIMES = 25
 

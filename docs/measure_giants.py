@@ -24,9 +24,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance.enhancer import Enhancer
-from enhance.output.finished import PngRows
+from enhance.images import read_picture
 from enhance.output.png import PngFormat, PngWriter
-from enhance.picture import read_picture
+from enhance.output.png_reader import PngRows
 from enhance.settings import Settings
 
 ROOT = Path(__file__).parents[1]

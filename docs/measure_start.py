@@ -27,15 +27,15 @@ import torch
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from enhance import inference
+from enhance import models
 from enhance.bench import MODEL, TILE, import_reference
-from enhance.inference.device import PRECISIONS
-from enhance.inference.engine import Engine
-from enhance.inference.kernels import prepare
-from enhance.inference.steps import RowNetwork
-from enhance.inference.turns import DEVICE_THREAD
+from enhance.engine.device import PRECISIONS
+from enhance.engine.engine import Engine
+from enhance.engine.kernels import prepare
+from enhance.engine.steps import RowNetwork
 from enhance.preview import MARGIN
-from enhance.settings import Recipe
+from enhance.scheduler import DEVICE_THREAD
+from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
 OTHER = "realesrgan-x4plus-anime"
@@ -137,7 +137,7 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
         return time.perf_counter() - started
 
     def load() -> None:
-        network = RowNetwork.load(Recipe(OTHER), transposed=False)
+        network = RowNetwork.load(WeightInterpolation(OTHER), transposed=False)
         prepare(network.graph, network.state, engine.device, PRECISIONS[engine.precision()], transposed=False)
 
     def switch() -> float:
@@ -156,7 +156,7 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
 def _peers(folder: Path) -> dict[str, float | None]:
     """RealESRGANer in a process of its own: its construction, and all from the process's start to the square."""
     for name, model in (("usual", MODEL), ("other", OTHER)):
-        torch.save({"params_ema": inference.state_dict(inference.ensure(model))}, folder / f"{name}.pth")
+        torch.save({"params_ema": models.read_state_dict(models.ensure(model))}, folder / f"{name}.pth")
     started = time.perf_counter()
     call = [sys.executable, "-m", "docs.measure_start", "--peer", str(folder)]
     told = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, foreseen
-from .output import ResultNames, apart
-from .output.finished import origin_of
+from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, expected_error
+from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
+from .images import Picture, Shard, inspect, list_pictures
 from .output.formats import Encoding
+from .output.names import ResultNames, apart
+from .output.provenance import origin_of
 from .output.resample import DPI, long_side_on, result_size
-from .picture import Picture, Shard, inspect, list_pictures
 from .settings import Settings
-from .texts import DEFAULT_LANGUAGE, say, straight
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
@@ -103,7 +103,7 @@ class Batch:
         return self.counts[state]
 
 
-def find_pictures(
+def find_images(
     inputs: Iterable[Path],
     output: Path | None = None,
     shard: Shard = Shard(),  # noqa: B008 - it never changes
@@ -350,7 +350,7 @@ class Running:
 
 
 def _told(error: Exception) -> EnhanceError:
-    return foreseen(error, "A file of a batch failed")
+    return expected_error(error, "A file of a batch failed")
 
 
 def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
@@ -376,7 +376,7 @@ def titles(batch: Batch) -> dict[Item, str]:
 
 def title(item: Item) -> str:
     """What the finished file is called where no other has its name."""
-    place = Path(straight(item.place.as_posix()))
+    place = Path(strip_direction_marks(item.place.as_posix()))
     return place.with_name(place.stem + (item.result.suffix if item.result else ".png")).as_posix()
 
 
@@ -390,7 +390,7 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     """The finished files, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
     from .report import write_zip
 
-    size = say(language, "sizes_own") if any(item.settings for item in batch.items) else None
+    size = translate(language, "sizes_own") if any(item.settings for item in batch.items) else None
     return write_zip(path, lines_of(batch, language), settings.in_words(language, size), language=language)
 
 
@@ -400,14 +400,14 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
 
     named, lines = titles(batch), []
     for item in batch.items:
-        reason = straight(item.error.sentence(language)) if item.error else ""
+        reason = strip_direction_marks(item.error.sentence(language)) if item.error else ""
         if item.info is None:
-            lines.append(Line(straight(item.name), item.state, reason=reason))
+            lines.append(Line(strip_direction_marks(item.name), item.state, reason=reason))
             continue
         output, seconds = item.info["output"], item.info["seconds"]["total"]
         size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
         figures = (size, output["bytes"], seconds, reason, item.result, named[item], *signs)
-        lines.append(Line(straight(item.name), item.state, *figures, item.info.get("fidelity_db")))
+        lines.append(Line(strip_direction_marks(item.name), item.state, *figures, item.info.get("fidelity_db")))
     return lines
 
 

@@ -22,13 +22,13 @@ import psutil
 import torch
 from PIL import Image
 
-from . import inference
+from . import models
+from .engine.device import PRECISIONS
+from .engine.engine import Engine
 from .enhancer import Enhancer
-from .inference.device import PRECISIONS
-from .inference.engine import Engine
-from .inference.turns import DEVICE_THREAD
 from .info import PeakMemory
 from .output.png import encode_png
+from .scheduler import DEVICE_THREAD
 from .settings import Settings
 
 MODEL = "realesrgan-x4plus"
@@ -62,7 +62,7 @@ def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
         expected = Engine(device, name).estimate(MODEL, SIDE, SIDE)
         engine = automatic if name == automatic.precision() else Engine(device, name)
         seconds, memory, enlarged = _run(engine, picture)
-        reached = inference.known_graph(MODEL).work * SIDE**2 / seconds / 1e9
+        reached = models.graph_of(MODEL).work * SIDE**2 / seconds / 1e9
         figures["engine"][name] = {
             "seconds": round(seconds, 2),
             "expected_seconds": round(expected, 2),
@@ -132,7 +132,7 @@ def busy_page(engine: Engine, picture: np.ndarray) -> dict[str, Any]:
 def whole_runs(device: str, precision: str, picture: np.ndarray) -> dict[str, Any]:
     """The seconds from a picture's file to its PNG by the presets of WHOLE, in turn, each the best of a few."""
     names = {preset: Settings.from_preset(preset).model for preset in WHOLE}
-    if missing := [name for name in names.values() if inference.locate(name) is None]:
+    if missing := [name for name in names.values() if models.locate(name) is None]:
         return {"reason": f"the weights of {', '.join(missing)} are not here"}
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +235,7 @@ def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) 
 
 
 def _reference_seconds(picture: np.ndarray, device: torch.device, network: Any, upscaler: Any) -> float:
-    state = inference.state_dict(inference.ensure(MODEL))
+    state = models.read_state_dict(models.ensure(MODEL))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "weights.pth"
         torch.save({"params_ema": state}, path)

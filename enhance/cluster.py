@@ -26,7 +26,7 @@ from typing import Any
 from .batch import Item, Running, plan
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
-from .files import part_of, place_whole, sweep
+from .files import part_of, sweep, write_atomically
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -314,7 +314,7 @@ class ClusterBatch(Running):
 def _probe(folder: Path) -> Iterator[tuple[Path, str]]:
     """Write a file with a secret by which a worker recognises the shared folder; yields its path and the secret."""
     path, secret = part_of(folder / "probe"), secrets.token_hex(16)
-    place_whole(path, lambda temporary: temporary.write_text(secret, "utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(secret, "utf-8"))
     try:
         yield path, secret
     finally:

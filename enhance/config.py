@@ -17,8 +17,8 @@ from importlib import metadata
 from pathlib import Path
 
 from .errors import PictureError, SettingsError
+from .i18n import DEFAULT_LANGUAGE, match_language
 from .settings import PRESETS, RANGES, WHOLE
-from .texts import DEFAULT_LANGUAGE, spoken
 
 _LAST_PORT = 65_535
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -132,7 +132,7 @@ def version() -> str:
 def terminal_language(environment: Mapping[str, str] | None = None) -> str:
     """The language of the terminal, one of the catalogue's."""
     variables = _Variables(os.environ if environment is None else environment)
-    return spoken(variables.text("LC_ALL") or variables.text("LANG")) or DEFAULT_LANGUAGE
+    return match_language(variables.text("LC_ALL") or variables.text("LANG")) or DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import inference, pipeline, scenes
+from . import models, pipeline, presets, scenes
 from .config import Config, read_config
-from .errors import PictureError, SettingsError, StorageError, memory_told
-from .inference.network_output import IN_MEMORY, NetworkOutput
-from .inference.turns import DEVICE_THREAD, Progress, Turn
-from .info import Onlookers, Order, Result, RunRecord, Watcher, record_of
-from .output.formats import Encoding, hand_out
+from .engine.raw_store import IN_MEMORY, NetworkOutput
+from .errors import PictureError, SettingsError, StorageError, memory_errors
+from .i18n import DEFAULT_LANGUAGE, match_language
+from .images import Picture, reduced_size, warm_up
+from .info import Order, Result, RunCallbacks, RunRecord, StripCallback, record_of
+from .output.formats import Encoding, export
 from .output.resample import result_size
 from .output.result import ResultRows
-from .picture import Picture, reduced_size, warm_up
-from .pipeline import Workshop
+from .pipeline import Context
 from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
-from .scenes.faces import RESTORER, FaceRestorer, Portraits
+from .scenes.faces import RESTORER, FaceCache, FaceRestorer
+from .scheduler import DEVICE_THREAD, Progress, Ticket
 from .settings import Settings, settings_of
-from .tasks import TaskStore, count_as_used
-from .texts import DEFAULT_LANGUAGE, spoken
+from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
-    from .inference.engine import Engine, Lend
+    from .engine.engine import Engine, Lend
 
 Source = Path | str | Picture
 """A picture's file, or the picture where it is decoded already."""
@@ -63,7 +63,7 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self.lend: Lend | None = None  # set before the first picture where the device is only lent
         self._engine: Engine | None = None
-        self._portraits = Portraits(lambda: inference.ensure(_DETECTOR).path, self._restore_faces)
+        self._portraits = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self._memory = lru_cache(_KNOWN_MEMORIES)(lambda _checksum, *asked: self.engine.memory(*asked))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
@@ -72,10 +72,10 @@ class Enhancer:
         """The engine, made at first use: this is what imports PyTorch."""
         if self._engine is None:
             warm_up()
-            return DEVICE_THREAD.do(self._one_engine, Turn(urgent=True))
+            return DEVICE_THREAD.do(self._one_engine, Ticket(urgent=True))
         return self._engine
 
-    @memory_told()
+    @memory_errors()
     def run(
         self,
         source: Path | str,
@@ -87,7 +87,7 @@ class Enhancer:
         preview: Preview | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        watch: Watcher | None = None,
+        watch: StripCallback | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
@@ -118,7 +118,7 @@ class Enhancer:
         encoding, workshop = encoding or Encoding(), self._workshop()
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
         order = Order(picture or source, settings_of(settings), *limits, name, self._folder(place))
-        others = Onlookers(progress, stop, watch, caller, queued)
+        others = RunCallbacks(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
             height, width = record.size
@@ -126,10 +126,10 @@ class Enhancer:
             if place is not None:
                 return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
             result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
-        return self.hand_out(result, encoding, stop=stop, hold=hold)
+        return self.export(result, encoding, stop=stop, hold=hold)
 
-    @memory_told()
-    def hand_out(
+    @memory_errors()
+    def export(
         self, result: Result, encoding: Encoding, *, stop: threading.Event | None = None, hold: ExitStack | None = None
     ) -> Result:
         """A finished task as a file of another format: made once, then found again as long as it is kept.
@@ -147,10 +147,10 @@ class Enhancer:
                 count_as_used(path)
             else:
                 self.tasks.prepare()
-                hand_out(png, path, encoding, stop)
+                export(png, path, encoding, stop)
             return result.handed_out(path, encoding)
 
-    @memory_told()
+    @memory_errors()
     def preview(
         self,
         source: Source,
@@ -169,13 +169,13 @@ class Enhancer:
         that the whole run would have.
         """
         workshop = self._workshop()
-        others = Onlookers(progress, stop, caller=caller)
+        others = RunCallbacks(progress, stop, caller=caller)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
         record = pipeline.begin(Order(picture, settings_of(settings)), workshop, others)
         box = choose_box(picture.width, picture.height, x, y, size)
         return pipeline.make_preview(record, box, workshop, others)
 
-    @memory_told()
+    @memory_errors()
     def compare(
         self,
         source: Source,
@@ -199,7 +199,7 @@ class Enhancer:
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
-            others = Onlookers(told, stop, caller=caller)
+            others = RunCallbacks(told, stop, caller=caller)
             record = pipeline.begin(Order(picture, settings), workshop, others)
             return pipeline.make_preview(record, box, workshop, others, known=known, urgent=False)
 
@@ -220,14 +220,14 @@ class Enhancer:
         """
         return pipeline.decode(Order(source, Settings(), max_pixels, max_bytes, folder=self._folder(output)))
 
-    @memory_told()
+    @memory_errors()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
         """The same square with other sliders, without running the network.
 
         Raises SettingsError when the settings need another network than the preview's.
         """
         info, picture, settings = preview.info, preview.piece.picture, settings_of(settings)
-        located = inference.ensure(settings.model)
+        located = models.ensure(settings.model)
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
         if record.network_key != preview.piece.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
@@ -269,19 +269,19 @@ class Enhancer:
                 self.write_report(Result(png, info, png), picture or upload, path, language)
         return path
 
-    @memory_told()
+    @memory_errors()
     def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
-        from .output.finished import PngRows
+        from .output.png_reader import PngRows
         from .report import write_report
 
         picture = self.read(source, Path(path))
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngRows(result.png) as rows:
-            return write_report(path, result.info, rows, picture, language=spoken(language) or DEFAULT_LANGUAGE)
+            return write_report(path, result.info, rows, picture, language=match_language(language) or DEFAULT_LANGUAGE)
 
-    @memory_told()
+    @memory_errors()
     def upscale(
         self,
         rgb: np.ndarray,
@@ -306,19 +306,19 @@ class Enhancer:
         """The megabytes that such a run takes at most, of the device or beside what the process holds anyway."""
         settings, channels = settings_of(settings), 3 * bits // 8
         seen = reduced_size(height, width, settings.reduce)
-        network = self._memory(inference.checksum(settings.model), settings.model, *seen, bits, settings.tile)
+        network = self._memory(models.Store().find(settings.model).sha256, settings.model, *seen, bits, settings.tile)
         output = min(math.prod(seen) * settings.factor**2 * channels, IN_MEMORY)
         beside = 0 if self.engine.own.type == "cuda" else output + width * height * channels
         return (network + beside) / 1e6
 
     def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
         """The presets and the reduction that may suit the picture: to be said, never done without being asked."""
-        detector = inference.locate(_DETECTOR)
+        detector = models.locate(_DETECTOR)
         return scenes.hints(picture, detector.path if detector else None)
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
-        return inference.describe_presets(language)
+        return presets.describe_presets(language)
 
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
@@ -350,7 +350,7 @@ class Enhancer:
     def _one_engine(self) -> Engine:
         """Only on the device's thread: so there is one, however many ask for it at first."""
         if self._engine is None:
-            from .inference.engine import Engine
+            from .engine.engine import Engine
 
             self._engine = Engine(self._device, self._precision, lend=self.lend)
         return self._engine
@@ -358,20 +358,20 @@ class Enhancer:
     def _upload(self, info: dict[str, Any]) -> Path:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
-    def _workshop(self) -> Workshop:
-        return Workshop(self.engine, self._portraits, self.tasks)
+    def _workshop(self) -> Context:
+        return Context(self.engine, self._portraits, self.tasks)
 
     def _folder(self, output: Path | None) -> Path:
         """Where the pixels of a large picture lie: with its result."""
         return output.parent if output else self.tasks.folder
 
-    def _restore_faces(self, crops: Sequence[np.ndarray], turn: Turn | None) -> list[np.ndarray]:
+    def _restore_faces(self, crops: Sequence[np.ndarray], turn: Ticket | None) -> list[np.ndarray]:
         """All faces of a picture in one turn of the engine, so that the models change places once."""
-        turn = turn or Turn()
-        located = inference.ensure(RESTORER, turn.stop)
+        turn = turn or Ticket()
+        located = models.ensure(RESTORER, stop=turn.stop)
         return self.engine.use(
             RESTORER,
-            lambda device: FaceRestorer(inference.state_dict(located), device),
+            lambda device: FaceRestorer(models.read_state_dict(located), device),
             lambda restorer: restorer.restore(crops, turn.stop),
             turn,
         )

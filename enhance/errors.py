@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .texts import DEFAULT_LANGUAGE, say
+from .i18n import DEFAULT_LANGUAGE, translate
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class EnhanceError(Exception):
 
     def sentence(self, language: str = DEFAULT_LANGUAGE) -> str:
         """What is wrong and what to do, in one of the catalogue's languages."""
-        return say(language, self.key, **self.values)
+        return translate(language, self.key, **self.values)
 
     def __str__(self) -> str:
         return self.sentence()
@@ -74,7 +74,7 @@ def is_memory_short(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
+def memory_errors() -> Iterator[None]:
     """Raise MemoryShortError in place of whatever the block raises for want of memory; also as a decorator."""
     try:
         yield
@@ -84,7 +84,7 @@ def memory_told() -> Iterator[None]:
         raise MemoryShortError("memory_out") from error
 
 
-def foreseen(error: Exception, what: str) -> EnhanceError:
+def expected_error(error: Exception, what: str) -> EnhanceError:
     """The error as a person is told of it; that `what` failed goes to the log where nobody foresaw the error."""
     if isinstance(error, EnhanceError):
         return error

@@ -60,7 +60,7 @@ class OwnFolders:
             found = {name: sorted(one.name for one in self._named(name)) for name in self.names.keys() - known.keys()}
         if found:
             text = json.dumps({"kept by": "enhance", "not its own": found | known})
-            place_whole(marker, lambda temporary: temporary.write_text(text, "utf-8"))
+            write_atomically(marker, lambda temporary: temporary.write_text(text, "utf-8"))
 
     def entries(self, name: str) -> list[Path]:
         """What the program made in one of the folders, and may remove."""
@@ -141,7 +141,7 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".enhance-{this_process()}-{secrets.token_hex(6)}.part")
 
 
-class PartFile:
+class AtomicFile:
     """A file in the making, beside the place where it appears once it is whole. Use it as a context manager.
 
     What was not kept by the end leaves nothing, and what lay at `path` before stays. Raises StorageError in words.
@@ -150,10 +150,10 @@ class PartFile:
     def __init__(self, path: Path):
         self.path, self.part = path, part_of(path)
 
-    def __enter__(self) -> PartFile:
+    def __enter__(self) -> AtomicFile:
         return self.prepare()
 
-    def prepare(self) -> PartFile:
+    def prepare(self) -> AtomicFile:
         """Make the folder; what is no place for a file is refused."""
         with self.explained():
             if self.path.is_dir():
@@ -212,12 +212,12 @@ def _sync_folder(folder: Path) -> None:
             os.close(number)
 
 
-def place_whole(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Let `write(temporary)` make a file and give it its name when it is whole. Raises StorageError; leaves no rest.
 
     `durable` is that of `PartFile.keep`.
     """
-    with PartFile(path) as file:
+    with AtomicFile(path) as file:
         with file.explained():
             write(file.part)
         file.keep(durable=durable)
@@ -230,7 +230,7 @@ def try_place(path: Path, source: Path | None = None) -> None:
     """
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise StorageError("own_input", output=path)
-    with PartFile(path) as file:
+    with AtomicFile(path) as file:
         file.open().close()
 
 
@@ -325,7 +325,7 @@ def runs_here(process: str) -> bool:
     return found is not None and found[1] == this_process().split("-")[0]
 
 
-def is_at_work(process: str) -> bool:
+def is_process_alive(process: str) -> bool:
     """Return whether the process with this name is alive; any other text and another computer's count as gone."""
     return runs_here(process) and _is_alive(*(int(part) for part in process.split("-")[1:]))
 

@@ -17,19 +17,19 @@ import psutil
 
 from .errors import SettingsError, StorageError
 from .files import file_sha256
-from .inference import Located
-from .inference.turns import Progress, RunPlace, Turn, Waiting
-from .output.formats import Encoding, hand_out, notes_of
+from .images.metadata import LOST
+from .models import Located
+from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
-from .picture.metadata import LOST
+from .scheduler import DevicePlace, Progress, Ticket, Waiting
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .output.rendition import Rendition
+    from .images import Picture
     from .output.result import ResultRows, Written
-    from .picture import Picture
+    from .output.thumbnails import Thumbnail
 
 
 _FAITHFUL = {"very": 36.0, "good": 32.0, "free": -math.inf}
@@ -50,18 +50,18 @@ class Order:
     folder: Path | None = None
 
 
-class Watcher(Protocol):
+class StripCallback(Protocol):
     """Someone who looks on while a picture is made."""
 
     def strip(self, strip: np.ndarray) -> None:
         """The network's next strip, [n, W, 3], or [H, n, 3] where the picture is wider than high."""
 
-    def finished(self, rows: ResultRows) -> Rendition | None:
+    def finished(self, rows: ResultRows) -> Thumbnail | None:
         """Called before the result is written; what it gives is fed the finished rows."""
 
 
 @dataclass(frozen=True)
-class Onlookers:
+class RunCallbacks:
     """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers.
 
     `queued` is told how many runs are before it while it waits, `waiting` counts that time since `asked`, a
@@ -70,16 +70,16 @@ class Onlookers:
 
     progress: Progress | None = None
     stop: threading.Event | None = None
-    watch: Watcher | None = None
+    watch: StripCallback | None = None
     caller: Hashable = None
     queued: Callable[[int], object] | None = None
-    place: RunPlace | None = None
+    place: DevicePlace | None = None
     asked: float = field(default_factory=time.perf_counter)
     waiting: Waiting = field(default_factory=Waiting)
 
-    def turn(self, *, urgent: bool) -> Turn:
+    def turn(self, *, urgent: bool) -> Ticket:
         """How the run takes its turns on the device."""
-        return Turn(self.caller, urgent, self.stop, self.waiting, self.queued)
+        return Ticket(self.caller, urgent, self.stop, self.waiting, self.queued)
 
 
 class PeakMemory:
@@ -241,7 +241,7 @@ class Result:
         if self._is_input(path):
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(self.png)):
-            hand_out(self.png, path, encoding)
+            export(self.png, path, encoding)
         return self.handed_out(path, encoding)
 
     def handed_out(self, path: Path, encoding: Encoding) -> Result:

@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import inference
+from . import models
+from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError
 from .files import file_sha256, part_of, try_place
-from .inference.network_output import NetworkOutput, OutputShape, streams_columns
-from .inference.turns import Turn
-from .info import Onlookers, Order, Result, RunRecord, output_handed_out, output_of
-from .output.finished import check_replaceable, origin_of
-from .output.formats import Encoding, hand_out
+from .images import FLAWLESS, Box, Picture, read_picture
+from .info import Order, Result, RunCallbacks, RunRecord, output_handed_out, output_of
+from .output.formats import Encoding, export
 from .output.png import is_intact
+from .output.provenance import check_replaceable, origin_of
 from .output.resample import result_size
 from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
-from .picture import FLAWLESS, Box, Picture, read_picture
 from .preview import Piece, Preview, agreement_db, render, surroundings
 from .scenes.dehaze import find_haze
-from .scenes.faces import Portraits
-from .tasks import TaskStore, count_as_used
+from .scenes.faces import FaceCache
+from .scheduler import Ticket
+from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
-    from .inference.engine import Engine
+    from .engine.engine import Engine
 
 
 _OF_THE_MAKING = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
@@ -43,11 +43,11 @@ _OF_THE_MAKING = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "p
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Context:
     """What every run works with: the engine, the faces of the last pictures, and the store of tasks."""
 
     engine: Engine
-    portraits: Portraits
+    portraits: FaceCache
     tasks: TaskStore
 
 
@@ -60,10 +60,10 @@ class Target:
 
 
 @contextmanager
-def near_the_device(order: Order, workshop: Workshop, others: Onlookers) -> Iterator[Onlookers]:
+def near_the_device(order: Order, workshop: Context, others: RunCallbacks) -> Iterator[RunCallbacks]:
     """Before step 1 of a long run: its place near the device, waited for. Raises WeightsError, Cancelled."""
     for name in order.settings.recipe.models:
-        inference.ensure(name, others.stop)  # a fetch, which may take minutes, keeps nobody from the device
+        models.ensure(name, stop=others.stop)  # a fetch, which may take minutes, keeps nobody from the device
     with workshop.engine.near(others.turn(urgent=False)) as place:
         yield replace(others, place=place)
 
@@ -77,14 +77,14 @@ def decode(order: Order) -> Picture:
     return picture if order.name is None else replace(picture, name=order.name)
 
 
-def begin(order: Order, workshop: Workshop, others: Onlookers) -> RunRecord:
+def begin(order: Order, workshop: Context, others: RunCallbacks) -> RunRecord:
     """Step 1: the picture decoded, the model's file at hand.
 
     Raises PictureError, WeightsError, Cancelled, and SettingsError where the picture cannot have the size asked for.
     """
     picture = decode(order)
     result_size(order.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
-    located, *_ = [inference.ensure(name, others.stop) for name in order.settings.recipe.models]
+    located, *_ = [models.ensure(name, stop=others.stop) for name in order.settings.recipe.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
     return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.waiting)
@@ -127,7 +127,7 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
 
 
 def make(
-    record: RunRecord, target: Target, workshop: Workshop, others: Onlookers, preview: Preview | None = None
+    record: RunRecord, target: Target, workshop: Context, others: RunCallbacks, preview: Preview | None = None
 ) -> dict[str, Any]:
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
     record.watch_memory(workshop.engine.own.type, reset=True)
@@ -153,8 +153,8 @@ def make(
 def make_preview(
     record: RunRecord,
     box: Box,
-    workshop: Workshop,
-    others: Onlookers,
+    workshop: Context,
+    others: RunCallbacks,
     *,
     known: Mapping[str, Preview] | None = None,
     urgent: bool = True,
@@ -187,7 +187,7 @@ def make_preview(
     return Preview(before, after, piece, record.info())
 
 
-def find_scene(record: RunRecord, portraits: Portraits, turn: Turn | None = None, box: Box | None = None) -> Scene:
+def find_scene(record: RunRecord, portraits: FaceCache, turn: Ticket | None = None, box: Box | None = None) -> Scene:
     """Step 3: what the preset's scene finds in all that is enlarged (of faces, those that show in `box`)."""
     scene = record.settings.scene
     if scene is None:
@@ -204,7 +204,7 @@ def network_output(
     record: RunRecord,
     scene: Scene,
     engine: Engine,
-    others: Onlookers,
+    others: RunCallbacks,
     target: Target | None = None,
     *,
     part: Picture | None = None,
@@ -258,7 +258,7 @@ def _empty(picture: Picture, factor: int, target: Target | None) -> NetworkOutpu
 
 
 def _fill(
-    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: Onlookers, **way: Any
+    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: RunCallbacks, **way: Any
 ) -> None:
     """Run the network; `way` as `Engine.stream` takes it: urgent, aside, folder."""
 
@@ -289,8 +289,8 @@ def _fill(
 def run_as_task(
     record: RunRecord,
     source: Path,
-    workshop: Workshop,
-    others: Onlookers,
+    workshop: Context,
+    others: RunCallbacks,
     preview: Preview | None = None,
     hold: ExitStack | None = None,
 ) -> Result:
@@ -316,8 +316,8 @@ def run_to(
     encoding: Encoding,
     record: RunRecord,
     source: Path,
-    workshop: Workshop,
-    others: Onlookers,
+    workshop: Context,
+    others: RunCallbacks,
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
@@ -340,5 +340,5 @@ def run_to(
         except StorageError as error:  # nobody knows the PNG's name
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        hand_out(png, output, encoding, others.stop, marked=True)
+        export(png, output, encoding, others.stop, marked=True)
         return Result(png, info | task, png).handed_out(output, encoding)

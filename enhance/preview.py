@@ -16,20 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, foreseen, memory_told
-from .files import place_whole
-from .inference.turns import Progress
+from .errors import Cancelled, EnhanceError, SettingsError, WeightsError, expected_error, memory_errors
+from .files import write_atomically
+from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
+from .images import Box, Picture
 from .info import faithfulness, output_of, timestamp
 from .output.fidelity import DIFFERENCE_HALO, Photo
-from .output.finished import Origin
 from .output.png import encode_png
-from .output.rendition import SRGB, Labelled, draw_sheet, icc_for_screen
+from .output.provenance import Origin
 from .output.resample import Cut, enlarge
 from .output.result import FidelityMeter, ResultRows, Written, faces_over
-from .picture import Box, Picture
+from .output.thumbnails import SRGB, Labelled, draw_sheet, icc_for_screen
 from .scenes.faces import FacePatch
-from .settings import Recipe, Settings, network_key
-from .texts import DEFAULT_LANGUAGE, name_of, say, say_measured
+from .scheduler import Progress
+from .settings import Settings, WeightInterpolation, network_key
 
 MARGIN = 48
 LARGEST = 512
@@ -162,9 +162,9 @@ class Cell:
             return self.error.sentence(language)
         assert self.seconds is not None
         assert self.fidelity_db is not None
-        word = say(language, f"fidelity_{faithfulness(self.fidelity_db)}")
-        fidelity = say(language, "fidelity_in_db", db=f"{self.fidelity_db:.1f}", word=word)
-        return f"{say_measured(language, self.seconds)} · {fidelity}"
+        word = translate(language, f"fidelity_{faithfulness(self.fidelity_db)}")
+        fidelity = translate(language, "fidelity_in_db", db=f"{self.fidelity_db:.1f}", word=word)
+        return f"{format_seconds(language, self.seconds)} · {fidelity}"
 
     def labelled(self, language: str) -> Labelled:
         """The picture as a sheet shows it."""
@@ -200,13 +200,13 @@ def compare(
     Raises Cancelled. What one of them raises else is in its cell, unless that is so of all: then the first is raised.
     """
     way = _Way(wanted, expected, progress)
-    cells, known, broken = dict[int, Cell](), dict[str, Preview](), dict[Recipe, EnhanceError]()
+    cells, known, wrap = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, EnhanceError]()
     for place in _by_model(wanted):
         settings = wanted[place]
-        error = broken.get(settings.recipe)
+        error = wrap.get(settings.recipe)
         cell = Cell(settings, error=error) if error else _cell(settings, known, make, way)
         if isinstance(cell.error, WeightsError):
-            broken[settings.recipe] = cell.error  # to look for the file again may take minutes
+            wrap[settings.recipe] = cell.error  # to look for the file again may take minutes
         way.passed(settings)
         cells[place] = cell
         if arrived is not None:
@@ -225,7 +225,7 @@ def _by_model(wanted: Sequence[Settings]) -> list[int]:
 
 def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) -> Cell:
     try:
-        with memory_told():
+        with memory_errors():
             preview = make(settings, known, way.told(settings))
             known.setdefault(preview.piece.network_key, preview)
             spent = preview.info["seconds"]
@@ -234,7 +234,7 @@ def _cell(settings: Settings, known: dict[str, Preview], make: Make, way: _Way) 
     except Cancelled:
         raise
     except Exception as error:
-        return Cell(settings, error=foreseen(error, f"The preset {settings.preset} could not be compared"))
+        return Cell(settings, error=expected_error(error, f"The preset {settings.preset} could not be compared"))
 
 
 class _Way:
@@ -308,13 +308,13 @@ class Comparison:
         """Write all cells as one PNG, whole or not at all; gives the facts, with the file's. Raises StorageError."""
         sheet = self.sheet(language)
         content = encode_png(sheet, icc=SRGB, texts=Origin("of a comparison").texts())
-        place_whole(path, lambda part: part.write_bytes(content))
+        write_atomically(path, lambda part: part.write_bytes(content))
         written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
         return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """All cells on white, pixel for pixel and named, the photo before them: uint8 [H, W, 3] in sRGB."""
         first = self.first
-        before = Labelled(say(language, "before"), say(language, "compare_before"), first.before)
+        before = Labelled(translate(language, "before"), translate(language, "compare_before"), first.before)
         named = [cell.labelled(language) for cell in self.cells]
         return draw_sheet([before, *named], icc_for_screen(first.piece.picture))

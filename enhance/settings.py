@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import weights
-
-from .errors import SettingsError
-from .texts import name_of, say
+from . import models
+from .errors import EnhanceError, SettingsError
+from .i18n import name_of, translate
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -103,7 +102,7 @@ NEUTRAL = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0, "saturation": 1.0, 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class WeightInterpolation:
     """The weights of one run: a model's, or `share` of them and the rest of its partner's, tensor by tensor.
 
     Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", 2019.
@@ -212,12 +211,12 @@ class Settings:
         return PRESETS[DEFAULT_PRESET].strength if self.scene else self.strength
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> WeightInterpolation:
         """The weights that these settings run."""
         preset = self._preset
         if preset.partner is None or self.denoise == 1:
-            return Recipe(preset.model)
-        return Recipe(preset.model, preset.partner, self.denoise)
+            return WeightInterpolation(preset.model)
+        return WeightInterpolation(preset.model, preset.partner, self.denoise)
 
     @classmethod
     def from_preset(cls, name: str = DEFAULT_PRESET, **changes: Unpack[Changes]) -> Settings:
@@ -267,21 +266,21 @@ class Settings:
         """One line for a person: the preset's name, the size, or the words for it, and the sliders that count."""
         words = [name_of(language, "preset", self.preset), size or self.size_in_words(language)]
         if self.tuning:
-            words += [f"{say(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
+            words += [f"{translate(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:
-            words.append(say(language, "untuned"))
+            words.append(translate(language, "untuned"))
         if self.denoises:
-            words.append(f"{say(language, 'denoise')} {self.denoise:g}")
+            words.append(f"{translate(language, 'denoise')} {self.denoise:g}")
         if self.reduce > 1:
-            words.append(say(language, "reduced_first", reduce=self.reduce))
+            words.append(translate(language, "reduced_first", reduce=self.reduce))
         return " · ".join(words)
 
     def size_in_words(self, language: str) -> str:
         """How large the result is to be: 4×, or a longer side, or so many megapixels."""
         if self.long_side is not None:
-            return say(language, "long_side_of", pixels=self.long_side)
+            return translate(language, "long_side_of", pixels=self.long_side)
         if self.megapixels is not None:
-            return say(language, "megapixels_of", number=f"{self.megapixels:g}")
+            return translate(language, "megapixels_of", number=f"{self.megapixels:g}")
         return f"{self.scale or largest_scale(self):.3g}×"
 
 
@@ -315,11 +314,11 @@ def find_preset(name: str) -> Preset:
 def all_presets() -> dict[str, Preset]:
     """The presets by name, and after them one for each model of one's own: neutral sliders, the model's scale."""
     try:
-        models = weights.own_models(weights.folder())
-    except weights.ModelFileError as error:  # what ships runs all the same
+        own_models = models.own_models(models.folder())
+    except EnhanceError as error:  # what ships runs all the same
         log.warning("%s", str(error))  # the log hides the messages of exceptions, but this is the administrator's
-        models = {}
-    own = (Preset(name, name, scale=model.scale, own=True) for name, model in models.items() if model.scale)
+        own_models = {}
+    own = (Preset(name, name, scale=model.scale, own=True) for name, model in own_models.items() if model.scale)
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
 
 

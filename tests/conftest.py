@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,17 @@ import pytest
 from PIL import Image
 from skimage import data
 
-import weights
+from enhance import models
+from enhance.errors import WeightsError
+from enhance.models.files import digest
 from tests import fast_network
 from tests.fast_network import States
-from weights.files import digest
 
 # No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
+
+# A shell starts background jobs with SIGINT ignored, and the programs that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAST = "realesr-animevideov3"
 """A real network that is quick enough for tests of everything around it."""
@@ -39,7 +44,7 @@ def real_weights():
     before = os.environ.get("HF_HUB_OFFLINE")
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name in ("realesrgan-x4plus", "realesrgan-x4plus-anime", FAST):
-        weights.ensure(name)
+        models.ensure(name)
     yield
     os.environ.pop("HF_HUB_OFFLINE")
     if before is not None:
@@ -47,23 +52,23 @@ def real_weights():
 
 
 @pytest.fixture(scope="session")
-def span_weights(real_weights) -> weights.Located:
+def span_weights(real_weights) -> models.Located:
     """Those of the preset `precise`, which pip brings."""
     try:
-        return weights.ensure("span-x4")
-    except weights.ModelFileError as error:
+        return models.ensure("span-x4")
+    except WeightsError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
-def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, weights.Model]:
+def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model]:
     """A file like the authors' RealESRGAN_x2plus.pth, of random tensors, and the model with its checksum."""
     import torch
 
+    from enhance.models.networks import SHIPPED
     from tests.own_models import random_tensors
-    from weights.networks import SHIPPED
 
-    model = weights.manifest()["realesrgan-x2plus"]
+    model = models.manifest()["realesrgan-x2plus"]
     file = tmp_path_factory.mktemp("x2plus") / model.file
     torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
     sums = {"bytes": file.stat().st_size, "sha256": digest(file)}
@@ -74,7 +79,7 @@ def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, weights.Mode
 def with_x2plus(x2plus, tmp_path, monkeypatch) -> Path:
     """Those weights lie in the weights folder, put there by hand."""
     file, model = x2plus
-    monkeypatch.setitem(cast(dict[str, weights.Model], weights.manifest()), model.name, model)
+    monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), model.name, model)
     folder = tmp_path / "weights"
     folder.mkdir()
     (folder / file.name).hardlink_to(file)
@@ -108,7 +113,7 @@ def model_files() -> Callable[[str], Path]:
     Looked for in `ENHANCE_TEST_MODELS`, in the weights folder, and in folders called models beside the checkout.
     """
     named = os.environ.get("ENHANCE_TEST_MODELS")
-    folders = [Path(named)] if named else [weights.folder(), *Path(__file__).parents[2].glob("*/models")]
+    folders = [Path(named)] if named else [models.folder(), *Path(__file__).parents[2].glob("*/models")]
 
     def find(name: str) -> Path:
         found = next((folder / name for folder in folders if (folder / name).is_file()), None)

@@ -9,8 +9,8 @@ from unittest import mock
 
 import torch
 
-import weights
-from weights.ncnn import read_ncnn
+from enhance import models
+from enhance.models.ncnn import read_ncnn
 
 STEMS = {
     "realesr-general-x4v3": "RealESRGAN_General_x4_v3",
@@ -25,7 +25,7 @@ def fast_states(find: Callable[[str], Path]) -> States:
     states = {}
     for name, stem in STEMS.items():
         param, data = find(f"{stem}.param").read_text("ascii"), find(f"{stem}.bin").read_bytes()
-        tensors = read_ncnn(weights.manifest()[name].network, param, data)
+        tensors = read_ncnn(models.manifest()[name].network, param, data)
         states[name] = {key: torch.from_numpy(values) for key, values in tensors.items()}
     return states
 
@@ -33,19 +33,19 @@ def fast_states(find: Callable[[str], Path]) -> States:
 @contextmanager
 def standing_in(states: States) -> Iterator[None]:
     """The preset `fast` runs on these tensors, although their files are not those of the manifest."""
-    ensure, locate, read = weights.ensure, weights.locate, weights.read_state_dict
+    ensure, locate, read = models.ensure, models.locate, models.read_state_dict
 
     def or_else(real: Callable) -> Callable:
-        def located(name: str, *rest: object) -> weights.Located | None:
+        def located(name: str, *rest: object) -> models.Located | None:
             if name not in states:
                 return real(name, *rest)
-            return weights.Located(name, Path(), name.encode().hex()[:64], "ncnn")
+            return models.Located(name, Path(), name.encode().hex()[:64], "ncnn")
 
         return located
 
     with (
-        mock.patch.object(weights, "ensure", or_else(ensure)),
-        mock.patch.object(weights, "locate", or_else(locate)),
-        mock.patch.object(weights, "read_state_dict", lambda one: states.get(one.name) or read(one)),
+        mock.patch.object(models, "ensure", or_else(ensure)),
+        mock.patch.object(models, "locate", or_else(locate)),
+        mock.patch.object(models, "read_state_dict", lambda one: states.get(one.name) or read(one)),
     ):
         yield

@@ -18,10 +18,10 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
+from enhance.images import CHOICES, inspect, read_picture
+from enhance.images.containers import SIGNATURE, make_chunk
+from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
-from enhance.picture import CHOICES, inspect, read_picture
-from enhance.picture.chunks import SIGNATURE, make_chunk
-from enhance.picture.header import MAX_SIDE
 from tests.unit import told_photos
 from tests.unit.picture_files import exif_block, flat_png, png, rgb_profile, saved, tiff
 

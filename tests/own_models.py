@@ -16,9 +16,9 @@ from spandrel.architectures.Compact import Compact
 from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.SPAN import SPAN
 
-import weights
-from weights.adding import add
-from weights.own import forget
+from enhance import models
+from enhance.models.adding import add
+from enhance.models.user_models import forget
 
 State = dict[str, torch.Tensor]
 
@@ -80,11 +80,11 @@ def added(*kinds: str) -> Iterator[None]:
     with TemporaryDirectory() as place:
         for kind in kinds:
             torch.save(random_state(NETWORKS[kind]()), file := Path(place) / f"{kind}.pth")
-            add(file, kind, weights.folder())
+            add(file, kind, models.folder())
     yield
     for kind in kinds:
-        if kind in weights.own_models(weights.folder()):
-            forget(kind, weights.folder())
+        if kind in models.own_models(models.folder()):
+            forget(kind, models.folder())
 
 
 def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:

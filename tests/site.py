@@ -110,8 +110,8 @@ def photo(height: int, width: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Iterator[Site]:
     """The app with its own data and its own weights: those of the package, so that the preset fast has none."""
-    import weights
     from app import build_demo
+    from enhance import models
     from enhance.config import Config
     from enhance.web.metrics import Metrics
     from enhance.web.serving import launch_options
@@ -122,7 +122,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
     before = {name: os.environ.get(name) for name in changed}
     os.environ |= changed
     for name in ("realesrgan-x4plus", "realesr-animevideov3"):
-        weights.ensure(name)
+        models.ensure(name)
     enhancer, metrics = CountingEnhancer(device="cpu", data=folder / "data"), Metrics(True)
     demo = build_demo(enhancer, metrics)
     options = launch_options(Config(), metrics) | beside_the_tests()

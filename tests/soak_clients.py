@@ -23,7 +23,7 @@ from PIL import Image, PngImagePlugin
 from skimage import data
 
 from enhance import Enhancer
-from enhance.web.wishes import settings_called
+from enhance.web.params import settings_from_call
 
 from .site import SETTINGS
 
@@ -69,7 +69,7 @@ def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True
         path.write_bytes(one.file())
         for changes in ({}, *TUNED, *([GENTLE] if gentle and number == 0 else [])):
             asked = {name: value for name, value in (USUAL | changes).items() if name not in OUTWARD}
-            settings = settings_called(**asked)
+            settings = settings_from_call(**asked)
             one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
             one.squares[json.dumps(changes)] = enhancer.preview(path, settings, size=SQUARE).after
         known.append(one)
@@ -176,7 +176,7 @@ class Visitor:
         if not answer:
             self._tally.wrong.append("light: an empty answer")
 
-    async def broken(self) -> None:
+    async def wrap(self) -> None:
         try:
             await self._enhanced(self._known[0], {}, file=self._random.choice(BROKEN))
         except Refusal as refusal:

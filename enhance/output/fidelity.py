@@ -22,7 +22,7 @@ from functools import cache, cached_property
 import cv2
 import numpy as np
 
-from ..picture import FLAWLESS, Flaws
+from ..images import FLAWLESS, Measurements
 from ..settings import Settings
 from .resample import Cut, Grid, enlarge_rows, rounded
 
@@ -57,7 +57,7 @@ class Photo:
     height: int
     width: int
     levels: int
-    flaws: Flaws = FLAWLESS
+    flaws: Measurements = FLAWLESS
 
     def part(self, first: int, last: int) -> np.ndarray:
         """The rows [first, last), float32 in levels of 8 bits."""
@@ -65,7 +65,7 @@ class Photo:
 
 
 @dataclass(eq=False)
-class Ground:
+class BaseLayer:
     """What the network's share stands on, before it is enlarged: (1 - strength) * G + fidelity * C.
 
     It is computed in blocks of rows whose borders depend on nothing but the width, and the last two are kept.
@@ -152,7 +152,7 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     return tone + textured * (_guided(missing, averages, _CORRECTED_RADIUS, smoothness) - tone)
 
 
-def _cleaned(photo: np.ndarray, flaws: Flaws) -> np.ndarray:
+def _cleaned(photo: np.ndarray, flaws: Measurements) -> np.ndarray:
     """G: the photo with as much of its detail as is more than noise, sharpened as far as the whole photo is soft."""
     noise, radius = max(flaws.noise, 0.5) ** 2, _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
@@ -250,10 +250,10 @@ class Tuning:
         return self.settings.tuning and self.settings.sharpen > 0
 
     @cached_property
-    def _ground(self) -> Ground | None:
+    def _ground(self) -> BaseLayer | None:
         one = self.settings
         mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
-        return Ground(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+        return BaseLayer(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
         """Rows of the network's share and of what it stands on, float32 in the picture's own levels."""

@@ -21,15 +21,16 @@ import numpy as np
 from PIL import Image, features
 
 from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
-from ..files import link_or_copy, place_whole
-from ..picture import Metadata
-from ..picture.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg, resource_of
-from ..picture.worker import free_memory
-from ..picture.xmp import split_xmp
-from ..texts import PixelCount
-from .finished import MARK_SEGMENT, ORIGIN_TEXTS, Origin, PngRows, marked, origin_of
+from ..files import link_or_copy, write_atomically
+from ..i18n import PixelCount
+from ..images import Metadata
+from ..images.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg, resource_of
+from ..images.worker import free_memory
+from ..images.xmp import split_xmp
 from .png import read_carried, take_png
-from .rendition import grey_in_srgb, on_white
+from .png_reader import PngRows
+from .provenance import MARK_SEGMENT, ORIGIN_TEXTS, Origin, marked, origin_of
+from .thumbnails import grey_in_srgb, on_white
 
 FINE = 90
 """From this quality on colour is kept at the resolution of brightness (4:4:4), where the format can."""
@@ -152,7 +153,7 @@ class Encoding:
             raise MemoryShortError("format_memory", needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}", **size)
 
 
-def hand_out(
+def export(
     png: Path, place: Path, encoding: Encoding, stop: threading.Event | None = None, *, marked: bool = False
 ) -> None:
     """Make a finished PNG into a file at `place`, whole or not at all; the PNG stays.
@@ -161,7 +162,7 @@ def hand_out(
     Raises what `Encoding.check` does, StorageError, PictureError for a PNG that is damaged or gone, and Cancelled.
     """
     if encoding.is_stored:
-        place_whole(place, lambda temporary: link_or_copy(png, temporary), durable=True)
+        write_atomically(place, lambda temporary: link_or_copy(png, temporary), durable=True)
         return
     bare = encoding.metadata == "none"
     origin = Origin() if bare and not marked else replace(origin_of(png), encoding=str(encoding))
@@ -179,7 +180,7 @@ def hand_out(
             with temporary.open("xb") as file:
                 write(file, source)
 
-        place_whole(place, written, durable=True)
+        write_atomically(place, written, durable=True)
 
 
 def notes_of(png: Path, encoding: Encoding) -> list[str]:

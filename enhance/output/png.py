@@ -20,11 +20,11 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError, StorageError
-from ..files import PartFile
-from ..picture import Metadata
-from ..picture.chunks import SIGNATURE, Chunk, make_chunk, png_profile, scan_chunks
-from ..picture.header import png_metadata
-from ..picture.metadata import profile_text, resource_of
+from ..files import AtomicFile
+from ..images import Metadata
+from ..images.containers import SIGNATURE, Chunk, make_chunk, png_profile, scan_chunks
+from ..images.header import png_metadata
+from ..images.metadata import profile_text, resource_of
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2
@@ -167,7 +167,7 @@ class PngWriter:
         self.bytes_written = 0
         self.texts_behind: list[tuple[str, str]] = []
         """Keywords and values that are known only when the rows are written."""
-        self._part = PartFile(self.path)
+        self._part = AtomicFile(self.path)
 
     def __enter__(self) -> PngWriter:
         with ExitStack() as stack:
@@ -219,7 +219,7 @@ def take_png(
     """
     _, told = read_carried(source, choice)
     told = replace(told, texts=(*(text for text in told.texts if text[0] not in dict(texts)), *texts))
-    with scanned(source) as (file, chunks), PartFile(place) as part, part.explained():
+    with scanned(source) as (file, chunks), AtomicFile(place) as part, part.explained():
         with closing(part.open()) as sink:
             sink.write(SIGNATURE)
             for chunk in chunks:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..errors import SettingsError
-from ..picture import Box
+from ..images import Box
 from ..settings import Settings, largest_scale
 
 DPI = 300

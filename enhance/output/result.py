@@ -14,18 +14,19 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..engine.raw_store import streams_columns
 from ..errors import Cancelled
-from ..inference.network_output import streams_columns
-from ..picture import FLAWLESS, Box, Flaws, Picture
-from ..picture.worker import Arriving
+from ..images import FLAWLESS, Box, Measurements, Picture
+from ..images.worker import Arriving
 from ..scenes.dehaze import Haze, clear_part
 from ..scenes.faces import FacePatch, Faces, apply
 from ..settings import Settings
 from .fidelity import DIFFERENCE_HALO, Overlay, Photo, Rows, Tuning, difference
-from .finished import ORIGIN_TEXTS, FinishedRows, Origin
 from .png import PngFormat, PngWriter
-from .rendition import Averages, Rendition, icc_for_screen, reduce, whole_picture
+from .png_reader import FinishedRows
+from .provenance import ORIGIN_TEXTS, Origin
 from .resample import Cut, Grid, enlarge
+from .thumbnails import AreaAverage, Thumbnail, icc_for_screen, reduce, whole_picture
 
 _STRIP = 64
 LIVE = 720
@@ -48,7 +49,9 @@ class Scene:
     haze: Haze | None = None
     faces: Faces | None = None
 
-    def photo(self, picture: Picture, settings: Settings, flaws: Flaws = FLAWLESS, box: Box | None = None) -> Photo:
+    def photo(
+        self, picture: Picture, settings: Settings, flaws: Measurements = FLAWLESS, box: Box | None = None
+    ) -> Photo:
         """What the network gets to see of the picture; `box` where the picture is only that part."""
         top, left = (box.top, box.left) if box else (0, 0)
 
@@ -144,7 +147,7 @@ class FidelityMeter:
         reduce, of = result.settings.reduce, result.picture
         height = result.size[0] * reduce * photo.height / of.height
         width = result.size[1] * reduce * photo.width / of.width
-        self._averages = Averages(height, photo.height, photo.width, width)
+        self._averages = AreaAverage(height, photo.height, photo.width, width)
         self._left, self._below = result.size[0], math.ceil(height) - result.size[0]
         self._beside = math.ceil(width) - result.size[1]
         self._known = np.empty((0, photo.width, 3), np.float32)  # averages from row `_first` on
@@ -189,7 +192,7 @@ class WholePicture:
     """The whole picture for the screen: before, and after as it is being filled, both of the same size."""
 
     before: np.ndarray
-    after: Rendition
+    after: Thumbnail
     icc: bytes | None
 
 
@@ -205,7 +208,7 @@ class GrowingPicture:
         self._step = max(1, factor * max(width, height) // (2 * LIVE))
         self._columns, self._passed = streams_columns(height, width), 0
         size = (-(-factor * side // self._step) for side in (height, width))
-        self._live = Rendition(*size, columns=self._columns, limit=LIVE)
+        self._live = Thumbnail(*size, columns=self._columns, limit=LIVE)
         self._live.pixels[:] = reduce(backdrop, self._live.size)[..., :3] // 3
         self._changed = False
         self._shown = 0.0
@@ -219,7 +222,7 @@ class GrowingPicture:
             self._live.add(np.ascontiguousarray(thinned))
             self._changed = True
 
-    def finished(self, rows: ResultRows) -> Rendition:
+    def finished(self, rows: ResultRows) -> Thumbnail:
         self.whole = _still_empty(rows.picture, rows.size, rows.channels)
         return self.whole.after
 
@@ -244,7 +247,7 @@ def whole_of(picture: Picture, rows: FinishedRows) -> WholePicture:
 
 
 def _still_empty(picture: Picture, size: tuple[int, int], channels: int) -> WholePicture:
-    after = Rendition(*size, channels=channels)
+    after = Thumbnail(*size, channels=channels)
     return WholePicture(whole_picture(picture, after.size), after, icc_for_screen(picture))
 
 
@@ -264,7 +267,7 @@ def write_png(
     path: Path,
     *,
     signature: str,
-    passing: Sequence[Rendition | FidelityMeter] = (),
+    passing: Sequence[Thumbnail | FidelityMeter] = (),
     stop: threading.Event | None = None,
 ) -> tuple[Written, dict[str, float]]:
     """Write the result to `path`, whole or not at all; gives the file, and the seconds of `tuning` and of `encode`.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..files import place_whole
-from ..texts import DEFAULT_LANGUAGE, name_of, say, spoken
+from ..files import write_atomically
+from ..i18n import DEFAULT_LANGUAGE, match_language, name_of, translate
 from .document import GREY, HEADING, NOTE, TITLE, ReportDocument, format_date
 
 COLUMNS = (
@@ -63,7 +63,7 @@ def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str
             archive.writestr("report.csv", table(lines, language), zipfile.ZIP_DEFLATED)
             archive.writestr("summary.pdf", summary(lines, settings, language=language))
 
-    place_whole(path, write)
+    write_atomically(path, write)
     return path
 
 
@@ -71,9 +71,9 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
     """Return the batch as CSV (RFC 4180) with a byte order mark, which spreadsheets need to read it as UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(say(language, f"table_{name}") for name in COLUMNS)
+    writer.writerow(translate(language, f"table_{name}") for name in COLUMNS)
     for line in lines:
-        row: list[object] = [line.name, say(language, f"table_{line.state}"), line.reason, line.title]
+        row: list[object] = [line.name, translate(language, f"table_{line.state}"), line.reason, line.title]
         if line.pixels is not None:
             row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256, line.fidelity_db]
         writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
@@ -92,14 +92,16 @@ def summary(
 
     `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is treated as English.
     """
-    language = spoken(language) or DEFAULT_LANGUAGE
+    language = match_language(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
-    document = ReportDocument(language, say(language, "summary_title"), say(language, "summary_subject"), when)
+    document = ReportDocument(
+        language, translate(language, "summary_title"), translate(language, "summary_subject"), when
+    )
     document.add_page()
-    document.paragraph(document.say("summary_title"), TITLE, bold=True)
+    document.paragraph(document.translate("summary_title"), TITLE, bold=True)
     document.paragraph(format_date(language, when), NOTE, colour=GREY)
     document.ln(3)
-    counts = document.say(
+    counts = document.translate(
         "summary_counts",
         done=sum(line.state == "done" for line in lines),
         pictures=len(lines),
@@ -109,7 +111,7 @@ def summary(
     document.paragraph(counts, HEADING)
     document.paragraph(settings, colour=GREY)
     document.ln(3)
-    headings = ["", *(document.say(f"summary_column_{name}") for name in ("file", "result", "size", "time"))]
+    headings = ["", *(document.translate(f"summary_column_{name}") for name in ("file", "result", "size", "time"))]
     rows = [_row(document, number, line) for number, line in enumerate(lines, 1)]
     document.rows(
         [headings, *rows], (8, 80, 50, 18, 18), headings=True, align=("LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
@@ -120,8 +122,8 @@ def summary(
 def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
     if line.state == "done" and line.pixels is not None:
         size, seconds = f"{line.pixels[0]:,} × {line.pixels[1]:,}", f"{line.seconds:,.1f}"
-        time = document.say("report_seconds", number=seconds)
+        time = document.translate("report_seconds", number=seconds)
         return [str(number), line.name, size, f"{line.bytes / 1e6:,.1f} MB", time]
     state = name_of(document.language, "summary_state", line.state)
-    outcome = document.say("summary_why", state=state, reason=line.reason) if line.reason else state
+    outcome = document.translate("summary_why", state=state, reason=line.reason) if line.reason else state
     return [str(number), line.name, outcome]

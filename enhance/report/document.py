@@ -13,8 +13,8 @@ import numpy as np
 from fpdf import FPDF, FontFace, ViewerPreferences
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 
-from ..output.rendition import srgb_image
-from ..texts import say
+from ..i18n import translate
+from ..output.thumbnails import srgb_image
 
 CREATOR = "Enhance report"
 """The creator named in the metadata of every PDF written here."""
@@ -57,9 +57,9 @@ class ReportDocument(FPDF):
         self.set_creation_date(when)
         self.viewer_preferences = ViewerPreferences(display_doc_title=True)
 
-    def say(self, key: str, **values: object) -> str:
+    def translate(self, key: str, **values: object) -> str:
         """Return the sentence of `key` in the document's language."""
-        return say(self.language, key, **values)
+        return translate(self.language, key, **values)
 
     def write_pdf(self) -> bytes:
         return bytes(self.output())
@@ -160,7 +160,7 @@ class ReportDocument(FPDF):
     def footer(self) -> None:
         """Write the footer; fpdf2 calls this at the end of every page."""
         self.set_y(-12)
-        number = self.say("report_page", number=self.page_no(), pages="{nb}")
+        number = self.translate("report_page", number=self.page_no(), pages="{nb}")
         self.paragraph(number, NOTE, colour=GREY, align="R")
         self.set_y(-12)
         text = self.clean(self._footer_text)
@@ -184,5 +184,5 @@ class ReportDocument(FPDF):
 
 def format_date(language: str, when: datetime) -> str:
     """Return day and minute of `when`, in its own time zone, as the language writes them."""
-    month = say(language, f"report_month_{when.month}")
-    return say(language, "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")
+    month = translate(language, f"report_month_{when.month}")
+    return translate(language, "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}")

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import SettingsError
-from ..files import place_whole
+from ..files import write_atomically
+from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_language, name_of, translate, translate_source
+from ..images import Picture
+from ..images.colour import profile_name
 from ..info import faithfulness, settings_in
-from ..output.finished import FinishedRows
-from ..output.rendition import Rendition, icc_for_screen, small_size, to_screen, whole_picture
+from ..output.png_reader import FinishedRows
 from ..output.resample import Span, enlarge_part
-from ..picture import Picture
-from ..picture.colour import profile_name
+from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_picture
 from ..settings import Settings
-from ..tasks import download_name
-from ..texts import DEFAULT_LANGUAGE, PixelCount, name_of, say, say_print, source_in_words, spoken
+from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
 
 _STRIP_PIXELS = 1 << 20
@@ -59,7 +59,7 @@ def write_report(
     """
     document = make_report(info, result, picture, language=language, when=when)
     path = Path(path)
-    place_whole(path, lambda temporary: temporary.write_bytes(document))
+    write_atomically(path, lambda temporary: temporary.write_bytes(document))
     return path
 
 
@@ -90,13 +90,13 @@ def make_report(
     when: datetime | None = None,
 ) -> bytes:
     """Return the report as PDF; the same arguments, `when` included, give the same bytes."""
-    language = spoken(language) or DEFAULT_LANGUAGE
+    language = match_language(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
     name = str(_at(info, "input", "name") or picture.name)
-    title = f"{say(language, 'report_title')}: {name}"
-    document = ReportDocument(language, title, say(language, "report_subject"), when, picture.sha256, name)
+    title = f"{translate(language, 'report_title')}: {name}"
+    document = ReportDocument(language, title, translate(language, "report_subject"), when, picture.sha256, name)
     document.add_page()
-    document.paragraph(document.say("report_title"), TITLE, bold=True)
+    document.paragraph(document.translate("report_title"), TITLE, bold=True)
     document.paragraph(format_date(language, _finished_at(info) or when), NOTE, colour=GREY)
     document.ln(3)
     document.paragraph(name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}", LEAD)
@@ -105,10 +105,10 @@ def make_report(
     document.ln(2)
     document.rows(_summary(document, info, result.size), (30, 144))
     document.add_page()
-    document.heading(document.say("report_files"))
-    before, after = document.say("report_before"), document.say("report_after")
+    document.heading(document.translate("report_files"))
+    before, after = document.translate("report_before"), document.translate("report_after")
     document.rows([("", before, after), *_file_rows(document, info, picture, result.size)], (30, 72, 72))
-    document.heading(document.say("report_made"))
+    document.heading(document.translate("report_made"))
     document.rows(_run_rows(document, info), (42, 132))
     return document.write_pdf()
 
@@ -142,7 +142,7 @@ def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRow
     _draw_pair(document, (whole_picture(picture, small), after), sizes, icc_for_screen(picture), shown, stacked)
     document.ln(2)
     size = f"{detail.columns[1] - detail.columns[0]} × {detail.rows[1] - detail.rows[0]}"
-    captions = document.say("report_detail_before"), document.say("report_detail_after", size=size)
+    captions = document.translate("report_detail_before"), document.translate("report_detail_after", size=size)
     detail_width = min((document.epw - GAP) / 2, _DETAIL_HEIGHT * crop.shape[1] / crop.shape[0])
     _draw_pair(document, (enlarged, crop), captions, icc_for_screen(picture), detail_width, False)
 
@@ -161,7 +161,7 @@ def _read(result: FinishedRows, small: tuple[int, int], detail: _Detail) -> tupl
     step, rendition, crops = max(8, _STRIP_PIXELS // width), None, []
     for first in range(0, height, step):
         strip = to_screen(result.rows(first, min(first + step, height)))
-        rendition = rendition or Rendition(height, width, channels=strip.shape[2], size=small)
+        rendition = rendition or Thumbnail(height, width, channels=strip.shape[2], size=small)
         rendition.add(strip)
         low, high = max(detail.rows[0], first), min(detail.rows[1], first + len(strip))
         if low < high:
@@ -181,7 +181,7 @@ def _draw_pair(
     """Draw before and after side by side, or one above the other, each with its caption below."""
     top, bottom = document.y, document.y
     for number, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
-        words = document.say(("report_before", "report_after")[number])
+        words = document.translate(("report_before", "report_after")[number])
         x = MARGIN if stacked or number == 0 else MARGIN + (document.epw + GAP) / 2
         y = bottom if stacked else top
         document.set_y(document.picture(pixels, icc, x, y, width, f"{words}: {caption}") + 1)
@@ -195,20 +195,20 @@ def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int,
     """Return what was done, as label and value."""
     settings, preset, fidelity = _settings(info), _at(info, "preset"), _number(_at(info, "fidelity_db"))
     agreement, total = _decibels(document, _at(info, "agreement_db")), _number(_at(info, "seconds", "total"))
-    grade = None if fidelity is None else document.say(f"fidelity_{faithfulness(fidelity)}")
+    grade = None if fidelity is None else document.translate(f"fidelity_{faithfulness(fidelity)}")
     sliders = None if settings is None else " · ".join(settings.in_words(document.language).split(" · ")[2:])
-    time = "" if total is None else document.say("report_seconds", number=f"{total:,.1f}")
+    time = "" if total is None else document.translate("report_seconds", number=f"{total:,.1f}")
     if _at(info, "cached"):
-        time = f"{time} · {document.say('report_cached')}"
+        time = f"{time} · {document.translate('report_cached')}"
     faces = _number(_at(info, "faces", "found"))
     return [
-        (document.say("report_preset"), _or_dash(preset and name_of(document.language, "preset", str(preset)))),
-        (document.say("report_settings"), _or_dash(sliders)),
-        (document.say("report_output_size"), _pixels(document, *size[::-1])),
-        *([] if faces is None else [(document.say("report_faces"), f"{faces:.0f}")]),
-        (document.say("fidelity"), _or_dash(grade and f"{grade} · {fidelity:.1f} dB")),
-        *([(document.say("report_agreement"), agreement)] if agreement else []),
-        (document.say("report_time"), _or_dash(time)),
+        (document.translate("report_preset"), _or_dash(preset and name_of(document.language, "preset", str(preset)))),
+        (document.translate("report_settings"), _or_dash(sliders)),
+        (document.translate("report_output_size"), _pixels(document, *size[::-1])),
+        *([] if faces is None else [(document.translate("report_faces"), f"{faces:.0f}")]),
+        (document.translate("fidelity"), _or_dash(grade and f"{grade} · {fidelity:.1f} dB")),
+        *([(document.translate("report_agreement"), agreement)] if agreement else []),
+        (document.translate("report_time"), _or_dash(time)),
     ]
 
 
@@ -220,12 +220,16 @@ def _file_rows(
     mode = ("L" if picture.grey else "RGB") + ("" if picture.alpha is None else "A")
     output_bytes = _bytes(document, _at(info, "output", "bytes"), str(_at(info, "output", "format") or "png"))
     return [
-        (document.say("report_name"), str(_at(info, "input", "name") or picture.name), _result_name(info)),
-        (document.say("report_size"), _pixels(document, *own), _pixels(document, *made)),
-        (document.say("fact_print"), say_print(document.language, *own), say_print(document.language, *made)),
-        (document.say("report_file_size"), _bytes(document, picture.bytes, picture.format), output_bytes),
+        (document.translate("report_name"), str(_at(info, "input", "name") or picture.name), _result_name(info)),
+        (document.translate("report_size"), _pixels(document, *own), _pixels(document, *made)),
         (
-            document.say("report_colour"),
+            document.translate("fact_print"),
+            format_print_size(document.language, *own),
+            format_print_size(document.language, *made),
+        ),
+        (document.translate("report_file_size"), _bytes(document, picture.bytes, picture.format), output_bytes),
+        (
+            document.translate("report_colour"),
             _colours(document, picture.mode, picture),
             _colours(document, mode, picture),
         ),
@@ -238,18 +242,18 @@ def _run_rows(document: ReportDocument, info: Mapping[str, Any]) -> list[tuple[s
     source, speed = _at(info, "model", "source"), _number(_at(info, "megapixels_per_second"))
     memory, tile = _number(_at(info, "peak_memory_mb")), _number(_at(info, "tile"))
     device = [str(_at(info, key)) for key in ("device", "precision") if _at(info, key)]
-    speeds = speed and document.say("report_megapixels_a_second", number=PixelCount(1e6 * speed))
+    speeds = speed and document.translate("report_megapixels_a_second", number=PixelCount(1e6 * speed))
     return [
-        (document.say("report_model"), _or_dash(_at(info, "model", "name"))),
-        (document.say("report_source"), _or_dash(source and source_in_words(document.language, str(source)))),
-        (document.say("report_checksum"), _or_dash(_at(info, "model", "sha256"))),
-        (document.say("report_device"), _or_dash(" · ".join(device))),
-        (document.say("tile"), _or_dash(tile and document.say("report_tile", pixels=f"{tile:.0f}"))),
-        (document.say("report_speed"), _or_dash(speeds)),
-        (document.say("report_memory"), _or_dash(memory and f"{memory:,.0f} MB")),
-        (document.say("report_stages"), _or_dash(_stages(document, info))),
-        (document.say("report_task"), _or_dash(_at(info, "task_id"))),
-        (document.say("report_signature"), _or_dash(_at(info, "signature"))),
+        (document.translate("report_model"), _or_dash(_at(info, "model", "name"))),
+        (document.translate("report_source"), _or_dash(source and translate_source(document.language, str(source)))),
+        (document.translate("report_checksum"), _or_dash(_at(info, "model", "sha256"))),
+        (document.translate("report_device"), _or_dash(" · ".join(device))),
+        (document.translate("tile"), _or_dash(tile and document.translate("report_tile", pixels=f"{tile:.0f}"))),
+        (document.translate("report_speed"), _or_dash(speeds)),
+        (document.translate("report_memory"), _or_dash(memory and f"{memory:,.0f} MB")),
+        (document.translate("report_stages"), _or_dash(_stages(document, info))),
+        (document.translate("report_task"), _or_dash(_at(info, "task_id"))),
+        (document.translate("report_signature"), _or_dash(_at(info, "signature"))),
     ]
 
 
@@ -257,7 +261,9 @@ def _stages(document: ReportDocument, info: Mapping[str, Any]) -> str:
     """Return the seconds of each stage in one line."""
     times = [(stage, _number(_at(info, "seconds", stage))) for stage in _STAGES]
     return " · ".join(
-        f"{name_of(document.language, 'report_stage', stage)} {document.say('report_seconds', number=f'{time:,.2f}')}"
+        name_of(document.language, "report_stage", stage)
+        + " "
+        + document.translate("report_seconds", number=f"{time:,.2f}")
         for stage, time in times
         if time is not None
     )
@@ -313,25 +319,25 @@ def _two_lines(checksum: str) -> str:
 
 def _decibels(document: ReportDocument, value: object) -> str:
     if value == math.inf:
-        return document.say("report_identical")
+        return document.translate("report_identical")
     number = _number(value)
     return "" if number is None else f"{number:.1f} dB"
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
     megapixels = PixelCount(width * height).sentence(document.language)
-    return f"{document.say('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
+    return f"{document.translate('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
 
 
 def _bytes(document: ReportDocument, count: object, kind: str) -> str:
     number = _number(count)
-    return _or_dash(number and f"{document.say('report_bytes', number=f'{number:,.0f}')} · {kind.upper()}")
+    return _or_dash(number and f"{document.translate('report_bytes', number=f'{number:,.0f}')} · {kind.upper()}")
 
 
 def _colours(document: ReportDocument, mode: str, picture: Picture) -> str:
     kind, profile = mode.partition(";")[0], profile_name(picture.icc)
-    colour = document.say(_COLOURS[kind]) if kind in _COLOURS else kind
-    words = document.say("report_bits", colour=colour, bits=picture.bits)
+    colour = document.translate(_COLOURS[kind]) if kind in _COLOURS else kind
+    words = document.translate("report_bits", colour=colour, bits=picture.bits)
     if profile == "unnamed":
-        profile = document.say("report_profile_unnamed")
+        profile = document.translate("report_profile_unnamed")
     return f"{words} · {profile}" if profile else words

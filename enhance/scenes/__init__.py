@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..picture import Picture
+from ..images import Picture
 
 NOISY, COMPRESSED = 5.0, 1.5
 """From this noise, and from these steps between JPEG's blocks, a picture looks noisy, or heavily compressed."""

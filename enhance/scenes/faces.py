@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ..errors import Cancelled, EnhanceError, WeightsError
-from ..picture import Box, Picture
+from ..images import Box, Picture
 from ..settings import PRESETS
 from .face_detection import CROP, Face, align, find_faces, inverse, moved, scale_of
 
@@ -159,7 +159,7 @@ def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
-class Portraits:
+class FaceCache:
     """Faces of the last few pictures; safe to call from several threads.
 
     `detector` gives the detector's file, `restore` makes better faces of aligned ones, all of a picture in one call.

@@ -21,12 +21,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
-from ..inference.turns import DEVICE_THREAD
+from ..scheduler import DEVICE_THREAD
 from ..settings import Settings
 
 if TYPE_CHECKING:
+    from ..engine.engine import Engine, Lend, LentStep, Loan
     from ..enhancer import Enhancer
-    from ..inference.engine import Engine, Lend, LentStep, Loan
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def lent_seconds(loan: Loan) -> int:
 
 def lent_steps(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
     """One run of a network where the card is, which may be another process: what comes and goes can be pickled."""
-    from ..inference.engine import LentStep
+    from ..engine.engine import LentStep
 
     started, told = time.perf_counter(), (0, 0, None)
 
@@ -66,7 +66,7 @@ def lent_steps(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
 
 @cache
 def _engine_that_is_lent(precision: str) -> Engine:
-    from ..inference.engine import Engine
+    from ..engine.engine import Engine
 
     return Engine(precision=precision)
 
@@ -92,7 +92,7 @@ def warm_up(enhancer: Enhancer) -> None:
 
 def stop_all(seconds: float) -> None:
     """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
-    from .line import GOING
+    from .jobs import GOING
 
     going = list(GOING)
     for one in going:

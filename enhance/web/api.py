@@ -26,18 +26,18 @@ from gradio_client.utils import encode_file_path, is_file_obj_with_meta, travers
 
 from ..batch import Item
 from ..errors import EnhanceError, PictureError
-from ..output.rendition import icc_for_screen, save_png
-from ..tasks import download_name, report_name
-from ..texts import straight
+from ..i18n import strip_direction_marks
+from ..output.thumbnails import icc_for_screen, save_png
+from ..store import download_name, report_name
 from .batch import BATCHES
 from .calls import check_endpoint, check_parameters
 from .compare import COMPARISONS, Comparing
 from .guard import data_urls_deleted, handed_over
-from .line import Attention, looked_after, tell_files
-from .page_files import Packed, asker_of
+from .jobs import ClientWatch, tell_files, wait_until_done
+from .params import CALLED, SQUARE, USUAL, called, language_of, parameter, square_called
 from .run import RUNS, BatchWork, Run
+from .storage import Packed, asker_of
 from .views import Services
-from .wishes import CALLED, SQUARE, USUAL, called, language_of, parameter, square_called
 
 Gives = Iterator[tuple[Any, Any]]
 _PROGRESS = gr.Progress()
@@ -104,12 +104,12 @@ class Endpoints:
         """
         with self._services.told(request):
             settings, encoding = called(given)
-            picture, attention = _uploaded(image), Attention(request)
+            picture, attention = _uploaded(image), ClientWatch(request)
             asker = asker_of(request)
             with self._services.line.enter(asker) as turn, ExitStack() as hold:
                 made = {"caller": asker.caller, "turn": turn, "encoding": encoding, "hold": hold}
                 run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
-                yield from looked_after(run, attention, lambda: run.state.tell(progress))
+                yield from wait_until_done(run, attention, lambda: run.state.tell(progress))
                 result = run.result()
                 name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
                 file = self._services.outbox.link(result.path, name)
@@ -129,7 +129,9 @@ class Endpoints:
                 picture = self._services.previews.picture(path)
                 made = self._services.previews.run(picture, settings, **square, caller=asker.caller)
             icc, place = icc_for_screen(made.piece.picture), self._services.outbox.place
-            sides = {f"{straight(path.stem)}-{side}.png": getattr(made, side) for side in ("before", "after")}
+            sides = {
+                f"{strip_direction_marks(path.stem)}-{side}.png": getattr(made, side) for side in ("before", "after")
+            }
             before, after = (str(save_png(pixels, place(name), icc)) for name, pixels in sides.items())
             return before, after, made.info
 
@@ -141,15 +143,15 @@ class Endpoints:
         go first. Cancelling the job stops the engine.
         """
         with self._services.told(request):
-            path, attention, asker = _uploaded(image), Attention(request), asker_of(request)
+            path, attention, asker = _uploaded(image), ClientWatch(request), asker_of(request)
             asked = {"caller": asker.caller, **square_called(given)}
             with (
                 self._services.comparisons.enter(asker) as turn,
                 closing(Comparing(self._services, path, turn, **asked)) as work,
             ):
-                yield from looked_after(work, attention, lambda: work.state.tell(progress))
+                yield from wait_until_done(work, attention, lambda: work.state.tell(progress))
                 made = work.result()
-            sheet = self._services.outbox.place(f"{straight(path.stem)}-presets.png")
+            sheet = self._services.outbox.place(f"{strip_direction_marks(path.stem)}-presets.png")
             yield str(sheet), for_client(made.save(sheet, language_of(request)))
 
     @_with(*CALLED)
@@ -168,13 +170,13 @@ class Endpoints:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             self._services.limits.check_together(item.source for item in items)
-            attention, language, asker = Attention(request), language_of(request), asker_of(request)
+            attention, language, asker = ClientWatch(request), language_of(request), asker_of(request)
             asked = self._services, items, settings, language, asker.caller
             with (
                 self._services.line.enter(asker, "batch"),
                 closing(BatchWork(*asked, encoding=encoding)) as work,
             ):
-                yield from looked_after(work, attention, lambda: tell_files(work.batch, progress))
+                yield from wait_until_done(work, attention, lambda: tell_files(work.batch, progress))
                 packed = work.result()
             own, items = self._services.owners, packed.batch.items
             infos = {item: for_client(own.remember(request, item.info)) for item in items if item.info}

@@ -12,22 +12,22 @@ import gradio as gr
 
 from ..batch import Batch, Item, title
 from ..errors import EnhanceError, StorageError
-from ..output import Apart
+from ..i18n import format_duration, format_seconds, name_of, translate
 from ..output.formats import ENDINGS, FORMATS, Encoding
-from ..output.rendition import listed_address
+from ..output.names import Separated
+from ..output.thumbnails import listed_address
 from ..settings import Settings
-from ..tasks import Entry
-from ..texts import name_of, say, say_measured, say_time
-from . import fragments
-from .fragments import escape, file_address, size
+from ..store import Entry
+from . import templates
 from .history import begin_file, end_of, shorten, show_history
+from .jobs import QueuePlace
 from .layout import Page
-from .line import LinePlace
-from .page_files import Many, asker_of
+from .params import encoding_from, language_of, on_page, paper_from, settings_from
 from .run import BatchWork
-from .state import Visitor
+from .session import Visitor
+from .storage import BatchUploads, asker_of
+from .templates import escape, file_address, size
 from .views import Services, Updates
-from .wishes import encoding_from, language_of, on_page, paper_from, settings_from
 
 BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
 """A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
@@ -46,12 +46,12 @@ class PageBatch(BatchWork):
         request: gr.Request,
         visitor: Visitor,
         settings: Settings,
-        turn: LinePlace,
+        turn: QueuePlace,
         encoding: Encoding,
     ):
         self._request, self._visitor, self._many = request, visitor, visitor.many
         self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
-        self._titles = Apart()
+        self._titles = Separated()
         for item in self._many.items:
             if item.state == "done":
                 self._titles.give(title(item))
@@ -118,15 +118,15 @@ class BatchHandlers:
         try:
             visitor.encoding = encoding = encoding_from(values)
             paper = paper_from(values)
-            size = f"{say(language, 'size_paper')} {name_of(language, 'paper', paper)}" if paper else None
+            size = f"{translate(language, 'size_paper')} {name_of(language, 'paper', paper)}" if paper else None
             words = [settings_from(values).in_words(language, size), encoding.form.name]
         except EnhanceError as error:
-            return {self._card.settings: fragments.problem(on_page(language, error))}
+            return {self._card.settings: templates.problem(on_page(language, error))}
         if not encoding.lossless:
-            words.append(f"{say(language, 'quality')} {encoding.quality}")
-        said = say(language, "batch_settings", settings=" · ".join(words))
+            words.append(f"{translate(language, 'quality')} {encoding.quality}")
+        said = translate(language, "batch_settings", settings=" · ".join(words))
         return {
-            self._card.settings: fragments.note(said),
+            self._card.settings: templates.note(said),
             self._card.why: _why(visitor, language),
         }
 
@@ -232,32 +232,32 @@ class BatchHandlers:
             packed = work.result()
         except Exception as error:
             return self._services.problem(language, error, "A batch failed")
-        said = say(language, "batch_done", **{one: batch.count(one) for one in ("done", "failed", "cancelled")})
-        loose = packed.error and say(language, "batch_loose", reason=packed.error)
-        return fragments.note(said) + fragments.problem(loose or "")
+        said = translate(language, "batch_done", **{one: batch.count(one) for one in ("done", "failed", "cancelled")})
+        loose = packed.error and translate(language, "batch_loose", reason=packed.error)
+        return templates.note(said) + templates.problem(loose or "")
 
     def _far(self, work: PageBatch, language: str) -> str:
         batch = work.batch
         if work.stop.is_set():
-            return fragments.progress(say(language, "cancelling"), None)
+            return templates.progress(translate(language, "cancelling"), None)
         finished = sum(batch.count(state) for state in ("done", "failed"))
-        words = [say(language, "batch_progress", done=finished, total=len(batch.items))]
+        words = [translate(language, "batch_progress", done=finished, total=len(batch.items))]
         if batch.ahead:
-            time_ = say_time(language, self._services.line.seconds(batch.ahead))
-            words.append(say(language, "batch_waiting", place=batch.ahead + 1, time=time_))
+            time_ = format_duration(language, self._services.line.seconds(batch.ahead))
+            words.append(translate(language, "batch_waiting", place=batch.ahead + 1, time=time_))
         elif batch.seconds_left is not None:
-            words.append(say(language, "left", time=say_time(language, batch.seconds_left)))
-        return fragments.progress(" · ".join(words), batch.share, state_of_running(language, batch))
+            words.append(translate(language, "left", time=format_duration(language, batch.seconds_left)))
+        return templates.progress(" · ".join(words), batch.share, state_of_running(language, batch))
 
 
 def _why(visitor: Visitor, language: str) -> str:
     """What a ZIP will hold, or what is missing for one."""
     if not visitor.files.items:
-        return fragments.note(say(language, "why_no_files"))
-    return fragments.note(say(language, "why_batch", format=visitor.encoding.form.name))
+        return templates.note(translate(language, "why_no_files"))
+    return templates.note(translate(language, "why_batch", format=visitor.encoding.form.name))
 
 
-def cards_of(language: str, batch: Batch, many: Many, fixed: bool = False) -> str:
+def cards_of(language: str, batch: Batch, many: BatchUploads, fixed: bool = False) -> str:
     """The files of a batch: what each looks like, how far it is, and what came of it or why nothing did.
 
     Those that have not begun can be removed, and while there is no batch all of them, unless they are `fixed`.
@@ -266,16 +266,16 @@ def cards_of(language: str, batch: Batch, many: Many, fixed: bool = False) -> st
     return f'<ul class="files">{cards}</ul>' if cards else ""
 
 
-def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> str:
+def _card(language: str, batch: Batch, item: Item, many: BatchUploads, fixed: bool) -> str:
     picture = many.pictures.get((item.key, True)) or many.pictures.get((item.key, False))
     image = f'<img alt="" src="{file_address(picture)}" loading="lazy">' if picture else ""
     name, path = escape(item.name), Path(item.name)
     title = f'<p class="name" title="{name}"><span>{escape(path.stem)}</span><span>{escape(path.suffix)}</span></p>'
-    state = state_of_running(language, batch) if item.state == "running" else say(language, f"state_{item.state}")
+    state = state_of_running(language, batch) if item.state == "running" else translate(language, f"state_{item.state}")
     figures = ""
     if item.info:
         output, seconds = item.info["output"], item.info["seconds"]["total"]
-        parts = (size(language, output["width"], output["height"]), say_measured(language, seconds))
+        parts = (size(language, output["width"], output["height"]), format_seconds(language, seconds))
         figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
     state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
     why = on_page(language, item.error, many.paper if item.settings else "") if item.error else ""
@@ -283,7 +283,7 @@ def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> s
     output = item.info["output"] if item.info else {}
     for note in output.get("notes", ()):
         form = FORMATS[output.get("format", "png")].name
-        reason += fragments.note(say(language, f"note_{note}", format=form))
+        reason += templates.note(translate(language, f"note_{note}", format=form))
     does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
     return (
         f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'
@@ -294,15 +294,15 @@ def _card(language: str, batch: Batch, item: Item, many: Many, fixed: bool) -> s
 def state_of_running(language: str, batch: Batch) -> str:
     """Where the file stands whose turn it is: its place in the line, or its share."""
     if batch.ahead:
-        return say(language, "file_place", place=batch.ahead + 1)
+        return translate(language, "file_place", place=batch.ahead + 1)
     percent = int(100 * batch.share_of_file)
-    return say(language, "share_done", percent=percent) if percent else say(language, "state_running")
+    return translate(language, "share_done", percent=percent) if percent else translate(language, "state_running")
 
 
 def _taking(language: str, item: Item, file: Path | None) -> str:
     if file is None or item.state != "done":
         return ""
-    words, form = f"{say(language, 'act_download')}: {file.name}", FORMATS[ENDINGS[file.suffix]].name
+    words, form = f"{translate(language, 'act_download')}: {file.name}", FORMATS[ENDINGS[file.suffix]].name
     link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
     return f"<a {link}>{form}</a>"
 
@@ -310,7 +310,7 @@ def _taking(language: str, item: Item, file: Path | None) -> str:
 def _removing(language: str, item: Item) -> str:
     if item.state in ("running", "done"):
         return ""
-    words = escape(say(language, "remove_file", name=item.name))
+    words = escape(translate(language, "remove_file", name=item.name))
     return f'<button type="button" class="remove" data-file="{item.key}" aria-label="{words}">×</button>'
 
 

@@ -17,17 +17,17 @@ from .compare import COMPARISONS, CompareHandlers
 from .controls import ControlHandlers, apart
 from .gradio_changes import change_gradio
 from .history import HistoryHandlers
+from .jobs import RunQueue
 from .layout import Page, build_page
-from .line import WaitingLine
 from .metrics import Metrics, at_most_every, keep_swept
-from .page_files import SHORTEST_RETENTION, TOUCH_SECONDS, Outbox, Owners
+from .params import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
 from .preview import PREVIEWS, Previews
 from .run import RUNS, ResultHandlers, RunHandlers
 from .serving import page_folder, page_texts
-from .state import Visitors
+from .session import Visitors
+from .storage import SHORTEST_RETENTION, TOUCH_SECONDS, DownloadFolder, Owners
 from .upload import PICTURES, FilesHandlers, UploadHandlers
 from .views import Services, parts
-from .wishes import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
 
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _CONTROLS = json.dumps(CONTROLS)
@@ -76,9 +76,9 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
             limits,
             Visitors(folder.path("visitors")),
             Previews(enhancer, limits, metrics),
-            Outbox(folder),
+            DownloadFolder(folder),
             Owners(),
-            WaitingLine(config.queue),
+            RunQueue(config.queue),
             metrics=metrics,
         )
         metrics.watch(services.status)
@@ -254,9 +254,7 @@ def _connect_run(page: Page, to: _Handlers) -> None:
     _in_browser(made.then, "enhanceFetchReport()")
     waiting["show_progress_on"] = [page.result.taken]
     handed: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, **waiting}
-    made = _settled(
-        page.result.download.click, to.result.hand_out, page.controls.in_order, parts(page.result), **handed
-    )
+    made = _settled(page.result.download.click, to.result.export, page.controls.in_order, parts(page.result), **handed)
     _in_browser(made.then, "enhanceFetchFile()")
 
 

@@ -18,19 +18,19 @@ import gradio as gr
 import numpy as np
 
 from ..errors import Cancelled, EnhanceError
-from ..output.rendition import icc_for_screen, save_png, to_screen
+from ..i18n import name_of, translate
+from ..output.thumbnails import icc_for_screen, save_png, to_screen
 from ..preview import Cell, Comparison, Preview
 from ..settings import Settings, all_presets
-from ..texts import name_of, say
-from . import fragments
+from . import templates
 from .controls import ControlHandlers
+from .jobs import QueuedRun, QueuePlace, RunState, said
 from .layout import Page
-from .line import LinePlace, RunState, ToldRun, said
-from .page_files import asker_of
+from .params import settings_to_start
 from .preview import Shown, fitting, state_of
-from .state import Upload, Visitor
+from .session import Upload, Visitor
+from .storage import asker_of
 from .views import Services, Updates, show_preview
-from .wishes import settings_to_start
 
 COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": None}
 """One at a time, the page's and the API's together: the others wait in a line of the program's own."""
@@ -39,7 +39,7 @@ MOST_BYTES = 200_000_000
 _LOOK_SECONDS = 0.2
 
 
-def made(services: Services, source: Path, run: ToldRun[Any], turn: LinePlace, **asked: Any) -> Comparison:
+def made(services: Services, source: Path, run: QueuedRun[Any], turn: QueuePlace, **asked: Any) -> Comparison:
     """What the enhancer makes in its `turn` for a run, which is told how far that is; `asked` as it takes it."""
     with turn:
         run.wait_for(turn)
@@ -48,10 +48,10 @@ def made(services: Services, source: Path, run: ToldRun[Any], turn: LinePlace, *
         return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(picture, **asked))
 
 
-class Comparing(ToldRun[Comparison]):
+class Comparing(QueuedRun[Comparison]):
     """A comparison for a client, in its turn. `result` raises EnhanceError, Cancelled among them."""
 
-    def __init__(self, services: Services, source: Path, turn: LinePlace, **asked: Any):
+    def __init__(self, services: Services, source: Path, turn: QueuePlace, **asked: Any):
         self._source = source
         super().__init__(lambda _: made(services, source, self, turn, **asked))
 
@@ -59,11 +59,11 @@ class Comparing(ToldRun[Comparison]):
         return (self._source,)
 
 
-class OpenComparison(ToldRun[None]):
+class OpenComparison(QueuedRun[None]):
     """A comparison that a page shows: the names of what is `wanted`, and of what is done cells and pictures."""
 
     def __init__(
-        self, services: Services, visitor: Visitor, upload: Upload, wanted: Sequence[Settings], turn: LinePlace
+        self, services: Services, visitor: Visitor, upload: Upload, wanted: Sequence[Settings], turn: QueuePlace
     ):
         self.wanted = [settings.preset for settings in wanted]
         self.cells: dict[str, Cell] = {}
@@ -179,7 +179,7 @@ class CompareHandlers:
 
     def _follow(self, visitor: Visitor, comparison: OpenComparison, language: str) -> Iterator[Updates]:
         card, cells = self._card, -1
-        button = gr.Button(say(language, "cancel"))
+        button = gr.Button(translate(language, "cancel"))
         for _ in comparison.looks(_LOOK_SECONDS):
             if visitor.comparing is not comparison:
                 break
@@ -204,9 +204,9 @@ class CompareHandlers:
             why = self._services.problem(language, error, "A comparison failed")
             return self._closed(visitor, language) | {self._card.problem: why}
         return {
-            self._card.compare: gr.Button(say(language, "compare_close")),
+            self._card.compare: gr.Button(translate(language, "compare_close")),
             self._card.cells: grid(language, visitor, comparison),
-            self._card.where: fragments.note(say(language, "compare_choose")),
+            self._card.where: templates.note(translate(language, "compare_choose")),
         }
 
     def _closed(self, visitor: Visitor, language: str) -> Updates:
@@ -227,42 +227,47 @@ class CompareHandlers:
 
 def _progress(language: str, comparison: OpenComparison) -> str:
     words, share = said(language, comparison.state)
-    done = say(language, "compare_done", done=len(comparison.cells), all=len(comparison.wanted))
-    return fragments.progress(f"{done} · {words}", share).replace('class="run"', 'class="run comparing"', 1)
+    done = translate(language, "compare_done", done=len(comparison.cells), all=len(comparison.wanted))
+    return templates.progress(f"{done} · {words}", share).replace('class="run"', 'class="run comparing"', 1)
 
 
 def grid(language: str, visitor: Visitor, comparison: OpenComparison) -> str:
     """The photo, what is done, and what is to come; the page reads aloud what is new."""
-    cells = [_picture(comparison.pictures.get("")) + _words(say(language, "before"), say(language, "compare_before"))]
+    cells = [
+        _picture(comparison.pictures.get(""))
+        + _words(translate(language, "before"), translate(language, "compare_before"))
+    ]
     cells = [f'<div class="cell before">{cells[0]}</div>']
     cells += [_cell(language, name, visitor, comparison) for name in comparison.wanted]
     over = len(comparison.cells) == len(comparison.wanted)
     last = next(reversed(comparison.cells.values()), None)
-    news = say(language, "compare_choose") if over else ""
+    news = translate(language, "compare_choose") if over else ""
     if last is not None and not over:
         news = f"{name_of(language, 'preset', last.settings.preset)}: {last.in_words(language)}"
     items = "".join(f"<li>{cell}</li>" for cell in cells)
-    label = fragments.escape(say(language, "compare_presets"))
-    return f'<ul class="cells" aria-label="{label}" data-said="{fragments.escape(news)}">{items}</ul>'
+    label = templates.escape(translate(language, "compare_presets"))
+    return f'<ul class="cells" aria-label="{label}" data-said="{templates.escape(news)}">{items}</ul>'
 
 
 def _cell(language: str, name: str, visitor: Visitor, comparison: OpenComparison) -> str:
     cell, called = comparison.cells.get(name), name_of(language, "preset", name)
     if cell is None:
-        return f'<div class="cell pending">{_picture(None)}{_words(called, say(language, "compare_pending"))}</div>'
+        return (
+            f'<div class="cell pending">{_picture(None)}{_words(called, translate(language, "compare_pending"))}</div>'
+        )
     about = cell.in_words(language)
     if cell.error is not None:
         return f'<div class="cell failed">{_picture(None)}{_words(called, about)}</div>'
-    does = fragments.escape(say(language, "compare_take", name=called, about=about))
+    does = templates.escape(translate(language, "compare_take", name=called, about=about))
     current = ' aria-current="true"' if name == visitor.controls.preset else ""
     within = _picture(comparison.pictures.get(name)) + _words(called, about)
-    taken = f'data-preset="{fragments.escape(name)}" aria-label="{does}"{current}'
+    taken = f'data-preset="{templates.escape(name)}" aria-label="{does}"{current}'
     return f'<button type="button" class="cell" {taken}>{within}</button>'
 
 
 def _picture(path: Path | None) -> str:
-    return '<span class="none"></span>' if path is None else f'<img alt="" src="{fragments.file_address(path)}">'
+    return '<span class="none"></span>' if path is None else f'<img alt="" src="{templates.file_address(path)}">'
 
 
 def _words(name: str, about: str) -> str:
-    return f"<strong>{fragments.escape(name)}</strong><span>{fragments.escape(about)}</span>"
+    return f"<strong>{templates.escape(name)}</strong><span>{templates.escape(about)}</span>"

@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ..errors import EnhanceError
-from ..texts import DEFAULT_LANGUAGE
+from ..i18n import DEFAULT_LANGUAGE
 from .metrics import Metrics
 
 resource: Any = None

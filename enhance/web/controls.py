@@ -11,27 +11,13 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import SettingsError
+from ..i18n import format_duration, name_of, translate
 from ..output.resample import result_size
 from ..settings import PRESETS, Settings, find_preset, largest_scale
-from ..texts import name_of, say, say_time
-from . import fragments
+from . import templates
 from .history import show_history
 from .layout import Page
-from .page_files import list_of
-from .preview import Shown, fitting, on_stage, state_of
-from .state import Upload, Visitor
-from .views import (
-    Services,
-    Updates,
-    show_all,
-    show_changed,
-    show_download,
-    show_preview,
-    show_result_chip,
-    show_size,
-    shown_controls,
-)
-from .wishes import (
+from .params import (
     CONTROLS,
     Start,
     encoding_from,
@@ -46,6 +32,20 @@ from .wishes import (
     settings_remembered,
     settings_to_start,
     size_in,
+)
+from .preview import Shown, fitting, on_stage, state_of
+from .session import Upload, Visitor
+from .storage import list_of
+from .views import (
+    Services,
+    Updates,
+    show_all,
+    show_changed,
+    show_download,
+    show_preview,
+    show_result_chip,
+    show_size,
+    shown_controls,
 )
 
 LONG_SECONDS = 120
@@ -76,8 +76,10 @@ def faster_offer(
     other = seconds_of(services, visitor.upload, settings_to_start(name, values, visitor).settings)
     if other >= seconds / 2:
         return ""
-    words = say(language, "use_preset", name=say(language, f"preset_{name}"), time=say_time(language, other))
-    return fragments.hint(say(language, "clean_offer" if clean else "slow_offer"), words, f"preset:{name}")
+    words = translate(
+        language, "use_preset", name=translate(language, f"preset_{name}"), time=format_duration(language, other)
+    )
+    return templates.hint(translate(language, "clean_offer" if clean else "slow_offer"), words, f"preset:{name}")
 
 
 class ControlHandlers:
@@ -113,11 +115,13 @@ class ControlHandlers:
                 visitor.paper = paper_in(kept)
         return {
             **show_all(page, visitor, language),
-            **({page.run.progress: fragments.note(say(language, "restarted"))} if restarted and not known else {}),
+            **(
+                {page.run.progress: templates.note(translate(language, "restarted"))} if restarted and not known else {}
+            ),
             **self._offered(visitor, language, presets),
             **self._handed_out(visitor),
             page.controls.sheet: gr.Accordion(open=False),
-            page.controls.problem: fragments.problem(gone.sentence(language) if gone else problem),
+            page.controls.problem: templates.problem(gone.sentence(language) if gone else problem),
             **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
         }
 
@@ -155,7 +159,7 @@ class ControlHandlers:
             before = settings_from((*values[:-1], visitor.controls.reduce), visitor.shape)
             visitor.controls = before.changed(reduce=values[-1])  # type: ignore[arg-type] - which is judged there
         except SettingsError as error:
-            return {card.problem: fragments.problem(on_page(language, error))}
+            return {card.problem: templates.problem(on_page(language, error))}
         return {
             **show_size(self._page, visitor),
             self._page.result.chip: show_result_chip(visitor, language),
@@ -185,13 +189,13 @@ class ControlHandlers:
         try:
             visitor.encoding = encoding_from(values)
         except SettingsError as error:
-            return {self._page.result.taken: fragments.problem(on_page(language, error))}
+            return {self._page.result.taken: templates.problem(on_page(language, error))}
         quality = self._page.controls.controls["quality"]
         shown = gr.Slider(visible=visitor.encoding.format != "png")
         return {quality: shown, **show_download(self._page, visitor, language)}
 
     def copied(self, request: gr.Request) -> None:
-        gr.Info(say(self._services.asker(request)[1], "copied"), duration=3)
+        gr.Info(translate(self._services.asker(request)[1], "copied"), duration=3)
 
     def preview(self, request: gr.Request, *values: object) -> Iterator[Updates]:
         """Run the network on the chosen square."""
@@ -233,9 +237,9 @@ class ControlHandlers:
         try:
             start = settings_to_start(name, values, visitor)
             visitor.controls, visitor.wished, offered = start.settings, start.wished, {}
-            said = fragments.problem(_unavailable(name, presets, language)) or _lowered(start, language)
+            said = templates.problem(_unavailable(name, presets, language)) or _lowered(start, language)
         except SettingsError as error:  # its model was removed since the page was opened
-            said, offered = fragments.problem(error.sentence(language)), self._offered(visitor, language, presets)
+            said, offered = templates.problem(error.sentence(language)), self._offered(visitor, language, presets)
         return {
             **offered,
             **{card.controls[name]: update for name, update in shown_controls(visitor).items()},
@@ -254,7 +258,7 @@ class ControlHandlers:
         choices = [(_label(preset, language), preset["name"]) for preset in presets]
         return {
             self._page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
-            self._page.controls.about: fragments.about_presets(language, presets),
+            self._page.controls.about: templates.about_presets(language, presets),
         }
 
 
@@ -288,7 +292,7 @@ def _unavailable(name: str, presets: Sequence[Mapping[str, Any]], language: str)
     reasons = {one["name"]: one["reason"] for one in presets}
     if name not in reasons:
         raise SettingsError("preset_unknown", preset=name, known=", ".join(reasons))
-    return say(language, "unavailable", reason=reasons[name]) if reasons[name] else ""
+    return translate(language, "unavailable", reason=reasons[name]) if reasons[name] else ""
 
 
 def _why_not(kept: object, presets: Sequence[Mapping[str, Any]], language: str) -> str:
@@ -304,5 +308,5 @@ def _why_not(kept: object, presets: Sequence[Mapping[str, Any]], language: str) 
 def _lowered(start: Start, language: str) -> str:
     """That the network cannot make the size that was shown."""
     largest = largest_scale(start.settings)
-    words = say(language, "size_followed_1x" if largest == 1 else "size_followed", largest=f"{largest:.3g}")
-    return fragments.note(words) if start.lowered else ""
+    words = translate(language, "size_followed_1x" if largest == 1 else "size_followed", largest=f"{largest:.3g}")
+    return templates.note(words) if start.lowered else ""

@@ -33,12 +33,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Limits
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
-from ..tasks import Reservation, TaskStore
+from ..store import Reservation, TaskStore
 from .calls import API, Calls, UnknownEndpointError, inside, is_uploaded
 from .gradio_changes import upload_files_deleted
-from .line import LISTENERS
+from .jobs import LISTENERS
 from .metrics import Metrics
-from .wishes import language_of_scope
+from .params import language_of_scope
 
 log = logging.getLogger(__name__)
 

@@ -19,20 +19,20 @@ import gradio as gr
 from ..batch import Item, plan, titles
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, this_process
+from ..images import Facts, inspect
 from ..info import Result, settings_in, timestamp
-from ..output.finished import PngRows
-from ..output.rendition import listed_address, save_address
+from ..output.png_reader import PngRows
 from ..output.resample import paper_of
 from ..output.result import whole_of
-from ..picture import Facts, inspect
+from ..output.thumbnails import listed_address, save_address
 from ..settings import Settings
-from ..tasks import Entry, TaskStore, count_as_used, download_name, report_name
-from . import fragments
+from ..store import Entry, TaskStore, count_as_used, download_name, report_name
+from . import templates
+from .jobs import Background
 from .layout import Page
-from .line import Background
-from .page_files import Many, list_of, packed
 from .preview import keep_for_page
-from .state import PageRun, Upload, Visitor
+from .session import PageRun, Upload, Visitor
+from .storage import BatchUploads, list_of, packed
 from .views import Services, Updates, emptied, show_all, show_bar, show_view
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def _line(tasks: TaskStore, run: Sequence[Entry], language: str, unfolded: str) 
         told = [(entry, one) for entry, one in zip(run, standings, strict=True) if one != "running"]
         inside = "".join(_item(tasks, entry, one, language, of_batch=True, settled=not going) for entry, one in told)
     names = {"rest": [one.name for one in rest], "lost": [one.name for one in rest if one.id not in kept]}
-    return fragments.history_batch(language, run, standings, acts, {} if going else names, inside)
+    return templates.history_batch(language, run, standings, acts, {} if going else names, inside)
 
 
 def _item(
@@ -137,7 +137,7 @@ def _item(
         acts = ["download", *(["report", "open"] if kept else []), *acts]
     elif kept and acts and not of_batch:
         acts = ["go_on", *acts]
-    return fragments.history_item(language, entry, standing, acts, of_batch)
+    return templates.history_item(language, entry, standing, acts, of_batch)
 
 
 def show_history(page: Page, tasks: TaskStore, visitor: Visitor, language: str, opened: bool = False) -> Updates:
@@ -184,9 +184,9 @@ def _item_of(tasks: TaskStore, entry: Entry, own: dict[str, Any] | None) -> Item
     return Item(source, place, **known)
 
 
-def restored(services: Services, entries: Sequence[Entry]) -> tuple[Many, list[Entry]]:
+def restored(services: Services, entries: Sequence[Entry]) -> tuple[BatchUploads, list[Entry]]:
     """The files of a listed batch as it stood, and what is not kept to go on with. Raises StorageError."""
-    outbox, many, lost = services.outbox, Many(id=entries[0].batch), list[Entry]()
+    outbox, many, lost = services.outbox, BatchUploads(id=entries[0].batch), list[Entry]()
     for entry, item in zip(entries, items_of(services.enhancer.tasks, entries), strict=True):
         if item.info is None and not item.source.exists():
             lost.append(entry)

@@ -13,8 +13,8 @@ from ..output.formats import CHOICES, FORMATS, Encoding
 from ..output.resample import PAPERS
 from ..scenes import REDUCTIONS
 from ..settings import PRESETS, Settings, scales
-from .fragments import EXAMPLES
-from .wishes import CONTROLS, LIMITS, SIZED, TUNED
+from .params import CONTROLS, LIMITS, SIZED, TUNED
+from .templates import EXAMPLES
 
 Words = Callable[[str], Any]  # gives a component the text of a key, which the browser puts in by itself
 _PLAIN: dict[str, Any] = {"show_label": False, "container": False}

@@ -19,9 +19,9 @@ from starlette.types import Scope
 
 from ..config import version
 from ..errors import Cancelled, EnhanceError
+from ..i18n import catalogue
 from ..logs import hide_messages, log_printed_exceptions
 from ..settings import PRESETS
-from ..texts import catalogue
 
 log = logging.getLogger(__name__)
 

@@ -18,18 +18,18 @@ from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import Cancelled, SettingsError
 from ..files import explained, link_or_copy
+from ..i18n import translate
+from ..images import Box, Facts, ImageCache, Picture, read_picture
 from ..info import Result, settings_in
-from ..output.rendition import icc_for_screen, save_for_screen, save_png, small_size, to_screen, whole_picture
 from ..output.resample import result_size
 from ..output.result import WholePicture
-from ..picture import Box, Facts, KeptPictures, Picture, read_picture
+from ..output.thumbnails import icc_for_screen, save_for_screen, save_png, small_size, to_screen, whole_picture
 from ..preview import Preview, choose_box
 from ..settings import Settings, largest_scale, network_key, signature
-from ..tasks import download_name
-from ..texts import say
+from ..store import download_name
 from .metrics import Metrics
-from .state import Asked, Finished, Upload, Visitor
-from .wishes import reason
+from .params import reason
+from .session import Asked, Finished, Upload, Visitor
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""
@@ -56,7 +56,7 @@ class Previews:
 
     def __init__(self, enhancer: Enhancer, limits: Limits, metrics: Metrics | None = None):
         self._enhancer, self._limits, self._metrics = enhancer, limits, metrics or Metrics()
-        self._kept = KeptPictures()
+        self._kept = ImageCache()
 
     def picture(self, path: Path) -> Picture:
         """The decoded picture file, from memory if it is still there. Raises PictureError."""
@@ -206,7 +206,7 @@ class Previews:
                 return Shown(state_of(visitor))
             visitor.asked, visitor.failed = None, True
             if visitor.preview is not None:
-                why = f"{why} {say(language, 'chip_failed_old')}"
+                why = f"{why} {translate(language, 'chip_failed_old')}"
             return Shown("failed", problem=why)
 
 

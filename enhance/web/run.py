@@ -15,25 +15,25 @@ from PIL import Image
 
 from ..batch import Batch, Item, Running, plan
 from ..errors import Cancelled, EnhanceError, PictureError
+from ..i18n import format_seconds, translate
+from ..images import Picture, reduced_size
 from ..info import Result, settings_in
 from ..output.formats import Encoding
-from ..output.rendition import icc_for_screen
 from ..output.resample import result_size
 from ..output.result import GrowingPicture
-from ..picture import Picture, reduced_size
+from ..output.thumbnails import icc_for_screen
 from ..preview import look
 from ..settings import Settings
-from ..tasks import download_name, report_name
-from ..texts import say, say_measured
-from . import fragments
+from ..store import download_name, report_name
+from . import templates
 from .history import begin, recorded, show_history
+from .jobs import Background, QueuedRun, QueuePlace, said
 from .layout import Page
-from .line import Background, LinePlace, ToldRun, said
-from .page_files import Packed, asker_of, packed
+from .params import encoding_from, settings_from
 from .preview import is_current, keep_for_page, save_pair
-from .state import Finished, PageRun, Upload, Visitor
+from .session import Finished, PageRun, Upload, Visitor
+from .storage import Packed, asker_of, packed
 from .views import Services, Updates, show_download, show_progress, show_result, show_view
-from .wishes import encoding_from, settings_from
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
 """One long run at a time, the page's and the API's together: the others wait in the program's own line."""
@@ -42,11 +42,11 @@ _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
 
 
-class Run(ToldRun[Result]):
+class Run(QueuedRun[Result]):
     """One run of the engine, in its `turn`. `result` raises EnhanceError, Cancelled among them."""
 
     def __init__(
-        self, services: Services, source: Path, settings: Settings, caller: Hashable, turn: LinePlace, **more: Any
+        self, services: Services, source: Path, settings: Settings, caller: Hashable, turn: QueuePlace, **more: Any
     ):
         def do(_: threading.Event) -> Result:
             self.wait_for(turn)
@@ -60,7 +60,7 @@ class Run(ToldRun[Result]):
 
 
 def _made(
-    services: Services, source: Path, settings: Settings, run: ToldRun[Any], caller: Hashable, **more: Any
+    services: Services, source: Path, settings: Settings, run: QueuedRun[Any], caller: Hashable, **more: Any
 ) -> Result:
     """What the enhancer makes for a run, which is told how far that is; `more` as `Enhancer.run` takes it."""
     limits = services.limits
@@ -79,7 +79,7 @@ class BatchWork(Background[Packed]):
         settings: Settings,
         language: str,
         caller: Hashable,
-        turn: LinePlace | None = None,
+        turn: QueuePlace | None = None,
         encoding: Encoding | None = None,
     ):
         self.language, self._services, self._preset = language, services, settings.preset
@@ -135,7 +135,7 @@ class BatchWork(Background[Packed]):
             self._services.metrics.refused(item.error)
 
 
-def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: LinePlace) -> PageRun:
+def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: QueuePlace) -> PageRun:
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
     settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
@@ -181,14 +181,14 @@ class RunHandlers:
         with visitor.lock:
             upload = visitor.upload
             if upload is None:
-                return {progress: fragments.problem(say(language, "too_late"))}
+                return {progress: templates.problem(translate(language, "too_late"))}
             if not visitor.busy:
                 try:
                     visitor.controls = settings_from(values, visitor.shape)
                     result_size(visitor.controls, upload.facts.height, upload.facts.width)
                     there = visitor.finished
                     if there and is_current(visitor, there.info, visitor.controls) and there.download.exists():
-                        return {progress: fragments.note(say(language, "same"))}
+                        return {progress: templates.note(translate(language, "same"))}
                     with ExitStack() as stack:
                         turn = stack.enter_context(self._services.line.enter(asker_of(request)))
                         visitor.run = page_run(request, self._services, visitor, upload, turn)
@@ -210,9 +210,9 @@ class RunHandlers:
             if (fresh is None and state == seen) or visitor.run is not run:
                 continue
             seen = state
-            words = (say(language, "cancelling"), None) if run.stop.is_set() else said(language, run.state)
-            shown: Updates = {self._card.progress: fragments.progress(*words)}
-            yield shown if fresh is None else shown | {self._page.result.live: fragments.live(language, fresh)}
+            words = (translate(language, "cancelling"), None) if run.stop.is_set() else said(language, run.state)
+            shown: Updates = {self._card.progress: templates.progress(*words)}
+            yield shown if fresh is None else shown | {self._page.result.live: templates.live(language, fresh)}
         yield self._end(visitor, run, language) if visitor.run is run else {self._card.progress: gr.skip()}
 
     def cancel(self, request: gr.Request) -> Updates:
@@ -230,12 +230,12 @@ class RunHandlers:
             finished = run.result()
             seconds = finished.info["seconds"]["total"]
             shown = show_result(self._page, visitor, language)
-            done = say(language, "done", time=say_measured(language, seconds))
-            shown[self._card.progress] = fragments.note(done, "finished")
+            done = translate(language, "done", time=format_seconds(language, seconds))
+            shown[self._card.progress] = templates.note(done, "finished")
             view = "whole"
         except Cancelled:
-            why = say(language, "run_away" if run.stopped_by == "absence" else "cancelled")
-            shown = {self._card.progress: fragments.note(why, "cancelled")}
+            why = translate(language, "run_away" if run.stopped_by == "absence" else "cancelled")
+            shown = {self._card.progress: templates.note(why, "cancelled")}
         except Exception as error:
             shown = {self._card.progress: self._services.problem(language, error, "A run failed")}
         return {
@@ -266,19 +266,19 @@ class ResultHandlers:
             return {self._card.problem: self._services.problem(language, error, "A place of a result was not shown")}
         return {self._card.closely: (str(pair[0]), str(pair[1])), self._card.problem: ""}
 
-    def hand_out(self, request: gr.Request, *values: object) -> Updates:
+    def export(self, request: gr.Request, *values: object) -> Updates:
         """Make the file of the chosen format and hand it to the browser; the stored PNG it has already."""
         visitor, language, values = self._services.asker_with(request, values)
         finished, enhancer, said = visitor.finished, self._services.enhancer, self._card.taken
         if finished is None:
-            return self._nothing(said, fragments.problem(say(language, "too_late")))
+            return self._nothing(said, templates.problem(translate(language, "too_late")))
         try:
             visitor.encoding = encoding = encoding_from(values)
             if encoding.is_stored:
                 return {self._card.report_file: gr.DownloadButton(value=None)}
             png = enhancer.tasks.result_path(finished.info["task_id"])
             with ExitStack() as hold:
-                made = enhancer.hand_out(Result(png, finished.info, png), encoding, hold=hold)
+                made = enhancer.export(Result(png, finished.info, png), encoding, hold=hold)
                 name = download_name(finished.upload.name, settings_in(finished.info), encoding.form.ending)
                 path = self._services.outbox.link(made.path, name)
         except Exception as error:
@@ -290,7 +290,7 @@ class ResultHandlers:
         visitor, language = self._services.asker(request)
         finished, said = visitor.finished, self._card.report_problem
         if finished is None:
-            return self._nothing(said, fragments.problem(say(language, "too_late")))
+            return self._nothing(said, templates.problem(translate(language, "too_late")))
         try:
             picture = self._decoded(finished)
             report = self._services.enhancer.report(finished.info["task_id"], language, picture)

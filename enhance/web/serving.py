@@ -23,14 +23,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config import Config, Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError
-from ..tasks import TaskStore
-from ..texts import LANGUAGES, PixelCount, say, sentences_in
-from .fragments import EXAMPLES_OF_PRESETS
+from ..i18n import LANGUAGES, PixelCount, section, translate
+from ..store import TaskStore
 from .guard import API, Guard, Refused, RequestChecks, path_of
 from .metrics import METRICS, Metrics, asked_from_here, healthz
-from .page_files import PageFolder
-from .state import MOST_VISITORS
-from .wishes import LanguageOfLinks
+from .params import LanguageOfLinks
+from .session import MOST_VISITORS
+from .storage import PageFolder
+from .templates import EXAMPLES_OF_PRESETS
 
 _HERE = Path(__file__).parent
 _FONTS = (
@@ -147,17 +147,16 @@ class SafeHeaders:
 
 def _head(limits: Limits) -> str:
     """The lines that run in the browser, with the words that they say."""
-    words = {language: {key: say(language, key) for key in _SAID_BY_THE_BROWSER} for language in LANGUAGES}
+    words = {language: {key: translate(language, key) for key in _SAID_BY_THE_BROWSER} for language in LANGUAGES}
     for language, said in words.items():
-        said["too_large"] = say(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
+        said["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"
 
 
 def page_texts(limits: Limits) -> gr.I18n:
     """The texts that the browser translates by itself, made whole where the page needs more than one at a place."""
-    words = {**sentences_in("page"), **sentences_in("names")}
     texts = {
-        language: _composed(language, {key: said[language] for key, said in words.items()}, limits)
+        language: _composed(language, {**section(language, "page"), **section(language, "names")}, limits)
         for language in LANGUAGES
     }
     return gr.I18n(**texts, zh=texts["zh-CN"])
@@ -166,7 +165,7 @@ def page_texts(limits: Limits) -> gr.I18n:
 def _composed(language: str, words: dict[str, str], limits: Limits) -> dict[str, str]:
     composed = dict(words)
     megabytes = f"{limits.bytes / 1e6:,.0f}"
-    composed["upload_hint"] = say(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes)
+    composed["upload_hint"] = translate(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes)
     composed["welcome"] = f"## {words['welcome_head']}\n{words['welcome_text']}"
     for step in ("preset", "batch"):
         composed[f"{step}_title"] = f"## {words[step]}"

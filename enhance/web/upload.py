@@ -13,23 +13,23 @@ import gradio as gr
 
 from ..batch import Item, for_print, measured
 from ..errors import EnhanceError, SettingsError
+from ..i18n import format_duration, format_names, translate
+from ..images import inspect, reduced_size
 from ..output.resample import result_size
-from ..picture import inspect, reduced_size
 from ..preview import choose_box
 from ..scenes import Hint
 from ..settings import Settings
-from ..tasks import Entry
-from ..texts import say, say_names, say_time
-from . import fragments
+from ..store import Entry
+from . import templates
 from .batch import BatchHandlers, work_of
 from .controls import faster_offer, seconds_of
 from .history import asked_for, restored, show_history
 from .layout import Page
-from .page_files import Many
+from .params import CONTROLS, on_page, paper_from, settings_from, size_in
 from .preview import SIZE, fitting
-from .state import MOST_PLACES, Upload, Visitor
+from .session import MOST_PLACES, Upload, Visitor
+from .storage import BatchUploads
 from .views import Services, Updates, emptied, show_again, show_all, show_bar, show_photo, show_size
-from .wishes import CONTROLS, on_page, paper_from, settings_from, size_in
 
 PICTURES: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
 """Small pictures of many files are made for few visitors at once."""
@@ -48,7 +48,7 @@ class UploadHandlers:
         return self._choose(None if path is None else Path(path), values, request)
 
     def example(self, request: gr.Request, index: int, *values: object) -> Updates:
-        return self._choose(fragments.EXAMPLES[index], values, request)
+        return self._choose(templates.EXAMPLES[index], values, request)
 
     def put_away(self, request: gr.Request) -> Updates:
         """No picture any more: everything that was made of it goes too."""
@@ -63,7 +63,7 @@ class UploadHandlers:
         """The square around the place that was pointed at."""
         visitor, language = self._services.asker(request)
         if (upload := visitor.upload) is None:
-            return {self._card.problem: fragments.problem(say(language, "too_late"))}
+            return {self._card.problem: templates.problem(translate(language, "too_late"))}
         if (place := _place(event)) is not None:
             visitor.box = choose_box(upload.facts.width, upload.facts.height, *place, SIZE)
         return {self._card.photo: show_photo(visitor, language)}
@@ -96,18 +96,18 @@ class UploadHandlers:
             visitor.paper = paper_from(values)
             settings = settings_from(values, visitor.shape)
             result_size(settings, facts.height, facts.width)
-            told = fragments.facts_of_upload(language, facts, settings)
+            told = templates.facts_of_upload(language, facts, settings)
             found = self._found(visitor, upload)
             # last: all times that are said come from the same speed
             seconds = seconds_of(self._services, upload, settings)
         except SettingsError as error:
-            told = fragments.facts_of_upload(language, facts, visitor.controls)
-            why = {card.size_problem: fragments.problem(on_page(language, error, visitor.paper)), card.tips: ""}
+            told = templates.facts_of_upload(language, facts, visitor.controls)
+            why = {card.size_problem: templates.problem(on_page(language, error, visitor.paper)), card.tips: ""}
             return {card.facts: told, **show_bar(self._page, visitor, language), **why, card.estimate: ""}
         except EnhanceError as error:
-            return {card.tips: "", card.estimate: fragments.note(error.sentence(language))}
+            return {card.tips: "", card.estimate: templates.note(error.sentence(language))}
         memory = self._services.enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
-        estimate = fragments.estimate(language, seconds, memory, len(self._services.line))
+        estimate = templates.estimate(language, seconds, memory, len(self._services.line))
         clean = next((one.preset for one in found if one.looks == "clean"), None)
         tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
         said = "".join([*tips, faster_offer(self._services, visitor, values, seconds, clean, language)])
@@ -134,7 +134,7 @@ class UploadHandlers:
         if visitor.upload is not upload:
             return {self._card.problem: gr.skip()}  # the page shows what was chosen since
         return self._empty(visitor, language, "") | {
-            self._card.estimate: fragments.estimate(language, None),
+            self._card.estimate: templates.estimate(language, None),
             **show_size(self._page, visitor),
         }
 
@@ -151,7 +151,7 @@ class UploadHandlers:
             **show_again(self._page, visitor, language),
             self._card.file: None,  # the next picture may be dropped at once
             self._card.problem: why,
-            self._page.preview.where: fragments.note(say(language, "preview_none")),
+            self._page.preview.where: templates.note(translate(language, "preview_none")),
         }
 
     def _found(self, visitor: Visitor, upload: Upload) -> tuple[Hint, ...]:
@@ -170,9 +170,11 @@ class UploadHandlers:
             return self._soft(visitor, settings, hint.reduce, language)
         if hint.preset == settings.preset:
             return ""
-        said, name = say(language, f"hint_{hint.looks}"), say(language, f"preset_{hint.preset}")
+        said, name = translate(language, f"hint_{hint.looks}"), translate(language, f"preset_{hint.preset}")
         here = hint.preset in self._services.available()
-        return fragments.hint(said, say(language, "use_instead", name=name), f"preset:{hint.preset}" if here else "")
+        return templates.hint(
+            said, translate(language, "use_instead", name=name), f"preset:{hint.preset}" if here else ""
+        )
 
     def _soft(self, visitor: Visitor, settings: Settings, softness: int, language: str) -> str:
         """That the picture holds no more than a smaller one, with both times; once it is reduced, the way back."""
@@ -183,11 +185,15 @@ class UploadHandlers:
         held = reduced_size(facts.height, facts.width, reduced.reduce)
         result = result_size(reduced, facts.height, facts.width)
         height, width, high, wide = (f"{side:,}" for side in (*held, *result))
-        less, time = (say_time(language, seconds_of(self._services, upload, one)) for one in (reduced, as_it_is))
+        less, time = (format_duration(language, seconds_of(self._services, upload, one)) for one in (reduced, as_it_is))
         sizes = {"width": width, "height": height, "wide": wide, "high": high, "less": less, "time": time}
         if taken:
-            return fragments.hint(say(language, "reduced_now", **sizes), say(language, "reduce_undo"), "reduce:1")
-        return fragments.hint(say(language, "hint_soft", **sizes), say(language, "reduce_take"), f"reduce:{softness}")
+            return templates.hint(
+                translate(language, "reduced_now", **sizes), translate(language, "reduce_undo"), "reduce:1"
+            )
+        return templates.hint(
+            translate(language, "hint_soft", **sizes), translate(language, "reduce_take"), f"reduce:{softness}"
+        )
 
 
 class FilesHandlers:
@@ -236,7 +242,7 @@ class FilesHandlers:
         visitor, language = self._services.asker(request)
         with visitor.lock:
             if not visitor.batch_busy:
-                visitor.batch, visitor.many = None, Many()
+                visitor.batch, visitor.many = None, BatchUploads()
         return self._batch.show(visitor, language) | {self._card.problem: ""}
 
     def go_on(self, event: gr.EventData, request: gr.Request, _tab: object, key: object, _: object) -> Updates:
@@ -245,12 +251,12 @@ class FilesHandlers:
             visitor, language, entries = asked_for(self._services, event, request, key, settled=True)
             lost = self._again(request, visitor, entries)
             names = [entry.name for entry in lost]
-            gone = say(language, "history_lost", names=say_names(language, names)) if lost else ""
+            gone = translate(language, "history_lost", names=format_names(language, names)) if lost else ""
             return {
                 **show_all(self._page, visitor, language),
                 self._page.controls.controls["preset"]: visitor.controls.preset,
                 **self._batch.again(request),
-                self._card.problem: fragments.problem(gone),
+                self._card.problem: templates.problem(gone),
                 **show_history(self._page, self._services.enhancer.tasks, visitor, language),
             }
 

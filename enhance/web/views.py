@@ -15,19 +15,19 @@ from gradio.components import Component
 from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError
+from ..i18n import strip_direction_marks, translate
+from ..images.metadata import LOST
 from ..output.formats import notes_of
 from ..output.resample import result_size
-from ..picture.metadata import LOST
 from ..settings import SIZES, Settings, find_preset, largest_scale, scales
-from ..texts import say, straight
-from . import fragments
+from . import templates
+from .jobs import RunQueue, RunState, said
 from .layout import Page
-from .line import RunState, WaitingLine, said
 from .metrics import Metrics
-from .page_files import Outbox, Owners
+from .params import TUNED, language_of, reason
 from .preview import PREVIEWS_ON_THE_WAY, Previews, Shown, is_current, on_stage
-from .state import Visitor, Visitors
-from .wishes import TUNED, language_of, reason
+from .session import Visitor, Visitors
+from .storage import DownloadFolder, Owners
 
 Updates = dict[Any, Any]
 """New values by component; Gradio leaves the others as they are."""
@@ -44,11 +44,11 @@ class Services:
     limits: Limits
     visitors: Visitors
     previews: Previews
-    outbox: Outbox
+    outbox: DownloadFolder
     owners: Owners
-    line: WaitingLine = field(default_factory=WaitingLine)
-    previews_of_clients: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
-    comparisons: WaitingLine = field(default_factory=lambda: WaitingLine(PREVIEWS_ON_THE_WAY))
+    line: RunQueue = field(default_factory=RunQueue)
+    previews_of_clients: RunQueue = field(default_factory=lambda: RunQueue(PREVIEWS_ON_THE_WAY))
+    comparisons: RunQueue = field(default_factory=lambda: RunQueue(PREVIEWS_ON_THE_WAY))
     metrics: Metrics = field(default_factory=Metrics)
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
@@ -90,7 +90,7 @@ class Services:
 
     def problem(self, language: str, error: Exception, what: str) -> str:
         """The same as the page shows it."""
-        return fragments.problem(self.reason(language, error, what))
+        return templates.problem(self.reason(language, error, what))
 
     @contextmanager
     def told(self, request: gr.Request) -> Iterator[None]:
@@ -98,7 +98,7 @@ class Services:
         try:
             yield
         except Exception as error:
-            said = straight(self.reason(language_of(request), error, "A request failed"))
+            said = strip_direction_marks(self.reason(language_of(request), error, "A request failed"))
             raise gr.Error(escape(said, quote=False), print_exception=False) from error
 
 
@@ -116,7 +116,7 @@ def _changing(part: Any) -> Iterable[Part]:
 def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> Updates:
     """The page after `shown`; the picture stays as it is unless there is a new one."""
     updates: Updates = {
-        page.preview.chip: fragments.chip(language, shown.state),
+        page.preview.chip: templates.chip(language, shown.state),
         page.preview.retry: gr.Button(interactive=visitor.upload is not None),
         page.result.chip: show_result_chip(visitor, language),
         **show_bar(page, visitor, language),
@@ -125,15 +125,15 @@ def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> U
     if visitor.comparing is None:
         updates[page.preview.cells] = ""
         able = visitor.upload is not None
-        updates[page.preview.compare] = gr.Button(say(language, "compare_presets"), interactive=able)
+        updates[page.preview.compare] = gr.Button(translate(language, "compare_presets"), interactive=able)
     if shown.state != "running":
-        updates[page.preview.problem] = fragments.problem(shown.problem)
+        updates[page.preview.problem] = templates.problem(shown.problem)
     if shown.pair is not None and shown.box is not None:
         box = shown.box
         updates[page.preview.slider] = (str(shown.pair[0]), str(shown.pair[1]))
         centre = {"x": box.left + box.width // 2, "y": box.top + box.height // 2}
-        where = say(language, "preview_where", width=box.width, height=box.height, **centre)
-        updates[page.preview.where] = fragments.note(where)
+        where = translate(language, "preview_where", width=box.width, height=box.height, **centre)
+        updates[page.preview.where] = templates.note(where)
     return updates
 
 
@@ -208,8 +208,8 @@ def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
         page.upload.photo: show_photo(visitor, language),
         page.upload.facts: ""
         if upload is None
-        else fragments.facts_of_upload(language, upload.facts, visitor.controls),
-        page.upload.location: fragments.location(language, upload and upload.facts),
+        else templates.facts_of_upload(language, upload.facts, visitor.controls),
+        page.upload.location: templates.location(language, upload and upload.facts),
         **show_preview(page, visitor, shown, language),
         **show_view(page, visitor, language, "whole" if visitor.finished else "preview"),
     }
@@ -221,7 +221,7 @@ def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
     kept = {name: getattr(controls, name) for name in (*SIZES, "dpi", "tile", "reduce")}
     own = Settings.from_preset(controls.preset, **kept)
     return {
-        page.controls.changed: fragments.changed(language, controls != own),
+        page.controls.changed: templates.changed(language, controls != own),
         page.controls.reset: gr.Button(visible=controls != own),
     }
 
@@ -229,7 +229,7 @@ def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
 def show_photo(visitor: Visitor, language: str) -> str:
     """The picture with the square on it; nothing while there is none."""
     upload, box = visitor.upload, visitor.box
-    return "" if upload is None or box is None else fragments.photo(language, upload, box, visitor.places)
+    return "" if upload is None or box is None else templates.photo(language, upload, box, visitor.places)
 
 
 def show_view(page: Page, visitor: Visitor, language: str, view: str = "preview") -> Updates:
@@ -239,14 +239,14 @@ def show_view(page: Page, visitor: Visitor, language: str, view: str = "preview"
         views.append("whole")
     if visitor.finished:
         views.append("close")
-    choices = [(say(language, f"view_{name}"), name) for name in views]
+    choices = [(translate(language, f"view_{name}"), name) for name in views]
     return {page.result.view: gr.Radio(choices=choices, value=view if view in views else "preview")}
 
 
 def show_result_chip(visitor: Visitor, language: str) -> str:
     """Whether the finished picture is that of the controls; nothing while there is none."""
     finished = visitor.finished
-    return fragments.result_chip(language, is_current(visitor, finished.info, visitor.controls)) if finished else ""
+    return templates.result_chip(language, is_current(visitor, finished.info, visitor.controls)) if finished else ""
 
 
 def show_bar(page: Page, visitor: Visitor, language: str, *, begins: bool = False) -> Updates:
@@ -254,20 +254,20 @@ def show_bar(page: Page, visitor: Visitor, language: str, *, begins: bool = Fals
     upload, running, finished, able = visitor.upload, visitor.busy, visitor.finished, True
     current = finished is not None and is_current(visitor, finished.info, visitor.controls)
     if upload is None:
-        why, able = say(language, "why_no_picture"), False
+        why, able = translate(language, "why_no_picture"), False
     else:
         try:
             height, width = result_size(visitor.controls, upload.facts.height, upload.facts.width)
-            why = say(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
+            why = translate(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
         except SettingsError:  # what the most is stands where it is chosen
-            why, able = say(language, "why_size"), False
+            why, able = translate(language, "why_size"), False
     result, ready = page.result, finished is not None and not running
     if running and not begins:
-        return {page.run.why: fragments.note(why)}
+        return {page.run.why: templates.note(why)}
     return {
         page.run.enhance: gr.Button(interactive=able, visible=not running and not current),
         page.run.cancel: gr.Button(visible=running, interactive=True),
-        page.run.why: fragments.note(why),
+        page.run.why: templates.note(why),
         result.download: gr.DownloadButton(visible=ready, variant="primary" if current else "secondary"),
         result.report: gr.Button(visible=ready),
         result.again: gr.Button(visible=ready),
@@ -283,10 +283,10 @@ def show_download(page: Page, visitor: Visitor, language: str) -> Updates:
             encoding.check(*(finished.info["output"][side] for side in ("width", "height")))
             lost = [note for note in finished.info["output"].get("notes", ()) if note in LOST]
             for one in lost + notes_of(finished.download, encoding):
-                said += fragments.note(say(language, f"note_{one}", format=encoding.form.name))
+                said += templates.note(translate(language, f"note_{one}", format=encoding.form.name))
         except EnhanceError as error:
-            said, able = fragments.problem(error.sentence(language)), False
-    bar, label = show_bar(page, visitor, language), say(language, "download_as", format=encoding.form.name)
+            said, able = templates.problem(error.sentence(language)), False
+    bar, label = show_bar(page, visitor, language), translate(language, "download_as", format=encoding.form.name)
     look = bar.get(page.result.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": able})
     return {**bar, page.result.download: button, page.result.taken: said}
@@ -296,7 +296,7 @@ def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:
     """The stage and the bar while a run goes on."""
     state = visitor.run.state if visitor.run is not None else RunState()
     return {
-        page.run.progress: fragments.progress(*said(language, state)),
+        page.run.progress: templates.progress(*said(language, state)),
         page.result.taken: "",
         **show_view(page, visitor, language, "whole"),
         **show_bar(page, visitor, language, begins=True),
@@ -312,6 +312,6 @@ def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
         card.slider: (str(finished.before), str(finished.after)),
         card.chip: show_result_chip(visitor, language),
         card.made: gr.Accordion(visible=True),
-        card.facts: fragments.facts_of_result(language, finished.info),
+        card.facts: templates.facts_of_result(language, finished.info),
         card.problem: "",
     }

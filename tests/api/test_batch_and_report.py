@@ -40,7 +40,7 @@ def test_a_batch_whose_zip_has_no_room_gives_its_files_one_by_one(site, client, 
     def full(batch, path, *_):
         raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("enhance.web.page_files.pack", full)
+    monkeypatch.setattr("enhance.web.storage.pack", full)
     files = [site.photo("one.png", 20, 30), site.photo("two.png", 30, 20)]
 
     path, info = client.predict(images=[handle_file(file) for file in files], preset="anime-fast", api_name="/batch")

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from enhance.config import Limits
 from enhance.errors import PictureError
-from enhance.tasks import TaskStore
+from enhance.store import TaskStore
 from enhance.web.guard import RequestChecks
 
 from ..site import SETTINGS

@@ -13,11 +13,10 @@ import pytest
 import torch
 from gradio_client import Client, handle_file
 
-import weights
 from app import build_demo
-from enhance import PRESETS
-from weights import own
-from weights.adding import add
+from enhance import PRESETS, models
+from enhance.models import user_models
+from enhance.models.adding import add
 
 from ..own_models import NETWORKS, random_state
 from ..site import SETTINGS, Site
@@ -78,11 +77,11 @@ def shown_range(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
 
 def test_a_model_of_ones_own_is_among_the_presets_to_choose(site, tmp_path):
     torch.save(random_state(NETWORKS["compact-2x"]()), tmp_path / "mine.pth")
-    add(tmp_path / "mine.pth", "mine-2x", weights.folder())
+    add(tmp_path / "mine.pth", "mine-2x", models.folder())
     try:
         takes = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
     finally:
-        own.forget("mine-2x", weights.folder())
+        user_models.forget("mine-2x", models.folder())
     assert takes[1]["type"]["enum"] == [*PRESETS, "mine-2x"]
 
 

@@ -28,7 +28,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-import weights
+from enhance import models
 from enhance.errors import Cancelled
 
 from ..site import photo
@@ -235,16 +235,16 @@ def test_an_upload_that_breaks_off_leaves_nothing(site):
 def hub(site, monkeypatch) -> Iterator[HubServer]:
     """Hugging Face on the loopback interface has the network of anime-fast, which is nowhere else any more."""
     name = "realesr-animevideov3"
-    content = (weights.folder() / f"{name}.safetensors").read_bytes()
+    content = (models.folder() / f"{name}.safetensors").read_bytes()
     sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    model = replace(weights.manifest()[name], release=None, package=None, file="official.safetensors", **sums)
-    monkeypatch.setitem(cast(dict[str, Any], weights.manifest()), name, model)
+    model = replace(models.manifest()[name], release=None, package=None, file="official.safetensors", **sums)
+    monkeypatch.setitem(cast(dict[str, Any], models.manifest()), name, model)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("weights.download.PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("weights.download.ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr("weights.download.SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr("enhance.models.download.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("enhance.models.download.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("enhance.models.download.SILENCE_SECONDS", 1.0)
     with HubServer() as server:
         server.offer(model, content)
         monkeypatch.setenv("HF_ENDPOINT", server.address)
@@ -289,7 +289,7 @@ def test_a_fetch_of_weights_is_left_when_its_run_is_cancelled(site, hub, tmp_pat
     with pytest.raises(Cancelled):
         site.enhancer.run(site.photo("left.png", 24, 32), "anime-fast", output=tmp_path / "x.png", stop=stop)
 
-    assert [path.suffix for path in weights.folder().glob("official*")] == [".part"]
+    assert [path.suffix for path in models.folder().glob("official*")] == [".part"]
 
 
 def frozen(folder: Path) -> list[str]:
@@ -307,13 +307,13 @@ def frozen(folder: Path) -> list[str]:
 def test_what_lies_in_folders_that_cannot_be_written_works_and_the_rest_is_said(pictures, tmp_path, monkeypatch):
     closed = tmp_path / "closed"
     closed.mkdir()
-    for file in weights.folder().glob("realesr-animevideov3.*"):
+    for file in models.folder().glob("realesr-animevideov3.*"):
         shutil.copy(file, closed)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(closed))
     monkeypatch.setenv("ENHANCE_DATA", str(closed))
     run = ["run", str(pictures[0]), *FAST]
     script = (
-        "import json; from enhance import Enhancer; from enhance.__main__ import main\n"
+        "import json; from enhance import Enhancer; from enhance.cli import main\n"
         "print(json.dumps(Enhancer().presets()))\n"
         f"print(main({[*run, '-o', str(tmp_path / 'x.png')]!r}), main({run!r}))"
     )

@@ -14,8 +14,8 @@ import pytest
 from gradio_client import Client, handle_file
 
 from enhance.errors import EnhanceError
-from enhance.web.line import LISTENERS, WaitingLine
-from enhance.web.page_files import Asker
+from enhance.web.jobs import LISTENERS, RunQueue
+from enhance.web.storage import Asker
 
 from ..site import SETTINGS
 from .test_endpoints import wait_until
@@ -113,7 +113,7 @@ def test_a_run_that_nobody_listens_to_gives_up_its_place(site, busy, monkeypatch
         threading.Thread(target=lambda event=event: answers.update({event: told(site, "enhance", event)})).start()
 
     wait_until(lambda: waiting(site) == 4 and all(event in LISTENERS for event in (heard, own)))
-    monkeypatch.setattr("enhance.web.line.UNHEARD_SECONDS", 0.5)
+    monkeypatch.setattr("enhance.web.jobs.UNHEARD_SECONDS", 0.5)
     wait_until(lambda: waiting(site) == 3)
     assert "Nobody listened to this run for 0.5 s" in told(site, "enhance", unheard)
     busy.set()
@@ -138,7 +138,7 @@ def asker(name: str) -> Asker:
 
 
 def test_the_line_is_bounded_in_all_and_by_visitor():
-    line = WaitingLine(4)
+    line = RunQueue(4)
     turns = [line.enter(asker(name)) for name in ("ada", "ada", "bob", "bob", "cyd")]
     with pytest.raises(EnhanceError, match="yours would be number 6") as full:
         line.enter(asker("dot"))
@@ -150,7 +150,7 @@ def test_the_line_is_bounded_in_all_and_by_visitor():
 
 
 def test_visitors_take_turns_in_the_line():
-    line = WaitingLine(20)
+    line = RunQueue(20)
     turns = [line.enter(asker(name)) for name in ("ada", "ada", "ada", "bob", "cyd", "bob")]
     assert [line.ahead(turn) for turn in turns] == [0, 3, 5, 1, 2, 4]
     line.leave(turns[0])
@@ -158,7 +158,7 @@ def test_visitors_take_turns_in_the_line():
 
 
 def test_addresses_take_turns_before_the_sessions_of_one_address():
-    line = WaitingLine(20)
+    line = RunQueue(20)
     flood = [line.enter(Asker(f"session {number}", "one")) for number in (1, 2, 3, 1)]
     other = line.enter(Asker("session 1", "two"))
     assert [line.ahead(turn) for turn in flood] == [0, 2, 3, 4]
@@ -170,7 +170,7 @@ def test_addresses_take_turns_before_the_sessions_of_one_address():
 
 
 def test_addresses_that_come_again_do_not_starve_another():
-    line, served = WaitingLine(20), []
+    line, served = RunQueue(20), []
     turns = [line.enter(asker(name)) for name in ("ada", "bob", "cyd", "cyd")]
     for _ in range(6):
         turn = next(one for one in turns if line.ahead(one) == 0)
@@ -182,7 +182,7 @@ def test_addresses_that_come_again_do_not_starve_another():
 
 
 def test_users_behind_one_address_take_turns_and_have_a_share_each():
-    line = WaitingLine(8)
+    line = RunQueue(8)
     for name in ("ada", "bob", "cyd"):
         for _ in range(2):
             line.enter(Asker(f"user {name}", "one address"))
@@ -191,7 +191,7 @@ def test_users_behind_one_address_take_turns_and_have_a_share_each():
 
 
 def test_a_place_that_is_given_back_twice_is_one_place():
-    line = WaitingLine(4)
+    line = RunQueue(4)
     first, second = line.enter(asker("ada")), line.enter(asker("bob"))
     line.leave(first)
     line.leave(first)
@@ -220,7 +220,7 @@ def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, bus
 
 
 def test_one_address_leaves_room_for_others():
-    line = WaitingLine(8)
+    line = RunQueue(8)
     for number in range(6):
         line.enter(Asker(f"session {number}", "one address"))
     with pytest.raises(EnhanceError, match="6 runs of yours"):

@@ -18,8 +18,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance.errors import PictureError
+from enhance.images.worker import Workers
 from enhance.logs import hide_messages, log_printed_exceptions
-from enhance.picture.worker import Workers
 
 from .test_ends import start, wait_until
 
@@ -137,7 +137,7 @@ def test_a_server_writes_no_name_of_a_file(start, tmp_path):
 DIES = """
 import os, sys
 sys.path[:] = sys.argv[1:]
-from enhance.picture.decode import _Line
+from enhance.images.decode import _Line
 line = _Line()
 line.answer("ready")
 line.hear()

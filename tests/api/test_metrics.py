@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from enhance import PRESETS
 from enhance.config import Config
-from enhance.texts import catalogue
+from enhance.i18n import catalogue
 from enhance.web.metrics import METRICS, Metrics
 from enhance.web.serving import launch_options
 

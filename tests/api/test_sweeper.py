@@ -7,10 +7,10 @@ import time
 
 from gradio_client import handle_file
 
-from enhance.picture import KeptPictures, read_picture
+from enhance.images import ImageCache, read_picture
 from enhance.web import warm_up
 from enhance.web.metrics import keep_swept
-from enhance.web.state import AWAY_SECONDS, Visitors
+from enhance.web.session import AWAY_SECONDS, Visitors
 
 from .test_endpoints import wait_until
 from .test_visitors import request
@@ -19,7 +19,7 @@ from .test_visitors import request
 def test_pictures_and_closed_pages_cost_no_threads(site, tmp_path):
     picture = read_picture(site.photo("kept.png", 8, 8))
     before = threading.active_count()
-    kept, visitors = KeptPictures(seconds=0.2), Visitors(tmp_path)
+    kept, visitors = ImageCache(seconds=0.2), Visitors(tmp_path)
     for number in range(300):
         kept.picture(number, lambda: picture)
     for number in range(200):

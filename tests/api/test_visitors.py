@@ -9,7 +9,7 @@ from typing import Any, cast
 import gradio as gr
 from gradio_client import handle_file
 
-from enhance.web.state import MOST_OF_AN_ADDRESS, MOST_VISITORS, Visitors
+from enhance.web.session import MOST_OF_AN_ADDRESS, MOST_VISITORS, Visitors
 
 from ..unit.report_runs import text_of
 

@@ -15,8 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import weights
-from enhance import Enhancer
+from enhance import Enhancer, models
 from tests.fast_network import STEMS, fast_states, standing_in
 
 from .cases import Networks
@@ -31,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 def _fast_weights(stack: ExitStack) -> None:
     """Let the fast network's files in ncnn's form stand in where the manifest's are not here and those are."""
     named = os.environ.get("ENHANCE_TEST_MODELS")
-    folders = [Path(named)] if named else [weights.folder(), *ROOT.glob("../*/models")]
+    folders = [Path(named)] if named else [models.folder(), *ROOT.glob("../*/models")]
     for folder in folders:
         if all((folder / f"{stem}.{kind}").is_file() for stem in STEMS.values() for kind in ("param", "bin")):
             stack.enter_context(standing_in(fast_states(folder.joinpath)))
@@ -56,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         put_between_marks(ROOT / "docs" / "fidelity.md", "values", values_table())
     networks = Networks(Enhancer("cpu"))
     with ExitStack() as stack:
-        if any(weights.locate(name) is None for name in STEMS):
+        if any(models.locate(name) is None for name in STEMS):
             _fast_weights(stack)
         for trial in trials(tuning=options.tuning):
             if options.only not in (None, trial.name) or (options.quick and trial.name != "presets"):
                 continue
-            if missing := sorted(name for name in trial.models if weights.locate(name) is None):
+            if missing := sorted(name for name in trial.models if models.locate(name) is None):
                 sys.stdout.write(f"\n{trial.name}: left out, the weights of {', '.join(missing)} are not here\n")
                 continue
             if options.quick:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import cv2
 
-from enhance import Enhancer, Settings, inference
+from enhance import Enhancer, Settings, models
+from enhance.images import Picture
 from enhance.output.result import FidelityMeter, ResultRows, Scene
-from enhance.picture import Picture
 from enhance.scenes.dehaze import find_haze
 
 from .photos import Pixels
@@ -62,7 +62,7 @@ class Networks:
         recipe = settings.recipe
         told = {
             "recipe": asdict(recipe),
-            "weights": [inference.ensure(name).sha256 for name in recipe.models],
+            "weights": [models.ensure(name).sha256 for name in recipe.models],
             "precision": self.enhancer.engine.precision(8, recipe.model),
             "pixels": [*seen.shape, hashlib.sha256(seen.tobytes()).hexdigest()],
         }

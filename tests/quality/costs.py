@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from skimage import data
 
-import weights
-from enhance import PRESETS, Enhancer, Settings
+from enhance import PRESETS, Enhancer, Settings, models
+from enhance.images import Picture
 from enhance.output.result import FidelityMeter, ResultRows, Scene
-from enhance.picture import Picture
 
 _TIMES = 7
 _ROWS = 64
@@ -53,7 +52,7 @@ def of_networks(enhancer: Enhancer) -> dict[str, float]:
     """The same of each preset's network whose weights are here, at the precision that it runs at."""
     photo, spent = np.ascontiguousarray(data.astronaut()[:128, :192]), {}
     for model in dict.fromkeys(preset.model for preset in PRESETS.values()):
-        if weights.locate(model) is not None:
+        if models.locate(model) is not None:
             enhancer.upscale(photo[:16, :16], model)
             seconds = min(_spent(lambda model=model: enhancer.upscale(photo, model)) for _ in range(3))
             spent[f"network, {model} at {enhancer.engine.precision(8, model)}"] = seconds

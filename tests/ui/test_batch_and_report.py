@@ -50,7 +50,7 @@ def test_a_batch_whose_zip_has_no_room_is_there_picture_by_picture(site, open_pa
     def full(batch, path, *_):
         raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("enhance.web.page_files.pack", full)
+    monkeypatch.setattr("enhance.web.storage.pack", full)
     page = open_page("?preset=anime-fast")
     page.get_by_role("tab", name="Many").click()
     page.locator("#batch-files input[type=file]").set_input_files([site.photo("kept & safe.png", 24, 24)])

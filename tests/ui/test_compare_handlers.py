@@ -8,7 +8,7 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 
-from enhance.inference.steps import RowNetwork
+from enhance.engine.steps import RowNetwork
 from enhance.web import compare
 from enhance.web.compare import CompareHandlers, OpenComparison
 from enhance.web.controls import ControlHandlers

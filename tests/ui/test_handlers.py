@@ -19,22 +19,22 @@ from skimage import data
 
 from enhance import Enhancer, Settings
 from enhance.config import Limits
-from enhance.inference.turns import Turn
+from enhance.images import Picture, inspect
 from enhance.output.result import ResultRows
-from enhance.picture import Picture, inspect
 from enhance.preview import choose_box
+from enhance.scheduler import Ticket
 from enhance.web.batch import BatchHandlers
 from enhance.web.controls import ControlHandlers
-from enhance.web.fragments import facts_of_upload
 from enhance.web.layout import Page, build_page
-from enhance.web.page_files import Asker, Outbox, Owners, PageFolder, asker_of
+from enhance.web.params import CONTROLS
 from enhance.web.preview import SIZE, Previews, save_thumbnail
 from enhance.web.run import ResultHandlers, RunHandlers
 from enhance.web.serving import page_texts
-from enhance.web.state import Upload, Visitor, Visitors
+from enhance.web.session import Upload, Visitor, Visitors
+from enhance.web.storage import Asker, DownloadFolder, Owners, PageFolder, asker_of
+from enhance.web.templates import facts_of_upload
 from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
-from enhance.web.wishes import CONTROLS
 
 FAST = Settings.from_preset("anime-fast").as_dict()
 SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": "keep"}
@@ -76,7 +76,12 @@ def services(tmp_path) -> Services:
     enhancer = WatchedEnhancer(device="cpu", data=tmp_path / "data")
     folder = PageFolder(tmp_path / "page", 1, shared=False)
     return Services(
-        enhancer, Limits(), Visitors(folder.path("visitors")), Previews(enhancer, Limits()), Outbox(folder), Owners()
+        enhancer,
+        Limits(),
+        Visitors(folder.path("visitors")),
+        Previews(enhancer, Limits()),
+        DownloadFolder(folder),
+        Owners(),
     )
 
 
@@ -319,7 +324,7 @@ def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_cancelled(page, 
 def test_no_answer_within_a_run_moves_the_buttons_that_its_end_moves(page, services, visitor):
     """It may arrive after the last one of the run."""
     bar = {page.run.enhance, page.run.cancel, page.result.report, page.result.again}
-    with services.enhancer.engine.near(Turn("one")), services.enhancer.engine.near(Turn("another")):
+    with services.enhancer.engine.near(Ticket("one")), services.enhancer.engine.near(Ticket("another")):
         assert bar <= RunHandlers(page, services).ask(REQUEST, *VALUES).keys()
         assert visitor.busy
         within = UploadHandlers(page, services).estimate(REQUEST, *VALUES)
@@ -361,7 +366,7 @@ def batch_of_two(page: Page, services: Services, photo_file: Path) -> BatchHandl
 def test_a_batch_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, services, photo_file):
     visitor = services.visitors.of(REQUEST)
     visitor.tab = "the tab"
-    with services.enhancer.engine.near(Turn("someone else")):
+    with services.enhancer.engine.near(Ticket("someone else")):
         batch = batch_of_two(page, services, photo_file)
         services.visitors.leave(REQUEST)
         again = session("ada loads anew")
@@ -378,12 +383,12 @@ def test_a_batch_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, 
 
 def test_the_batch_of_a_page_that_stays_closed_is_stopped(page, services, photo_file, monkeypatch):
     visitor = services.visitors.of(REQUEST)
-    with services.enhancer.engine.near(Turn("someone else")):
+    with services.enhancer.engine.near(Ticket("someone else")):
         batch_of_two(page, services, photo_file)
         services.visitors.leave(REQUEST)
         services.visitors.sweep()
         assert not visitor.batch.stop.is_set()
-        monkeypatch.setattr("enhance.web.state.GRACE_SECONDS", -1)
+        monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", -1)
 
         services.visitors.sweep()
 
@@ -418,7 +423,7 @@ def test_the_run_of_a_page_that_stays_closed_is_stopped(page, services, visitor,
     services.visitors.leave(REQUEST)
     services.visitors.sweep()
     assert not running.stop.is_set()
-    monkeypatch.setattr("enhance.web.state.GRACE_SECONDS", -1)
+    monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", -1)
 
     services.visitors.sweep()
 

@@ -10,12 +10,12 @@ import gradio as gr
 import pytest
 
 from enhance.settings import Settings
-from enhance.tasks import Entry, TaskStore
+from enhance.store import Entry, TaskStore
 from enhance.web.controls import ControlHandlers
 from enhance.web.history import HistoryHandlers
-from enhance.web.page_files import Asker, list_of
+from enhance.web.params import settings_from
 from enhance.web.run import ResultHandlers, RunHandlers
-from enhance.web.wishes import settings_from
+from enhance.web.storage import Asker, list_of
 
 from .test_handlers import REQUEST, VALUES, page, run, services, session, visitor
 
@@ -138,7 +138,7 @@ def test_a_run_that_its_person_cancelled_is_not_listed(page, services, visitor, 
 
 def test_a_run_whose_page_stayed_away_says_so_when_it_is_back(page, services, visitor, waiting, monkeypatch):
     services.visitors.leave(REQUEST)
-    monkeypatch.setattr("enhance.web.state.GRACE_SECONDS", -1)
+    monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", -1)
     services.visitors.sweep()
     assert visitor.run.wait(30)
 

@@ -14,12 +14,12 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from enhance.inference.turns import Turn
+from enhance.scheduler import Ticket
 from enhance.web.batch import BatchHandlers
 from enhance.web.history import HistoryHandlers, show_history
-from enhance.web.page_files import Asker, list_of
+from enhance.web.params import CONTROLS
+from enhance.web.storage import Asker, list_of
 from enhance.web.upload import FilesHandlers
-from enhance.web.wishes import CONTROLS
 
 from ..site import photo
 from .test_handlers import REQUEST, VALUES, page, services, session
@@ -60,7 +60,7 @@ class Bench:
     def held(self) -> Iterator[None]:
         """The device is others' until then."""
         engine = self.services.enhancer.engine
-        with engine.near(Turn("one")), engine.near(Turn("another")):
+        with engine.near(Ticket("one")), engine.near(Ticket("another")):
             yield
 
     @property

@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance.output.formats import FORMATS
-from enhance.web.wishes import CONTROLS
+from enhance.web.params import CONTROLS
 
 from .journey import (
     PATIENCE,

@@ -13,11 +13,11 @@ from playwright.sync_api import Dialog, Page, expect
 
 from enhance import PictureError, Settings
 from enhance.batch import Item, plan
-from enhance.picture import Facts
-from enhance.texts import straight
-from enhance.web import fragments
+from enhance.i18n import strip_direction_marks
+from enhance.images import Facts
+from enhance.web import templates
 from enhance.web.batch import cards_of
-from enhance.web.page_files import Many
+from enhance.web.storage import BatchUploads
 
 from ..site import Site
 from .journey import PATIENCE, choose, download, enhance, how_it_was_made, start_over, together, wait_for_chip
@@ -133,9 +133,9 @@ def test_a_piece_of_the_page_with_any_name_in_it_is_only_text(browser):
                 page.set_content("".join(f"<section>{piece}</section>" for piece in pieces_with(name)))
 
                 for section in page.locator("section").all():
-                    expect(section).to_contain_text(straight(name))
+                    expect(section).to_contain_text(strip_direction_marks(name))
                 assert page.locator("section img, section b, [onerror]").count() == 0
-                assert page.locator("a").get_attribute("download") == straight(name)
+                assert page.locator("a").get_attribute("download") == strip_direction_marks(name)
                 assert TURNING not in page.content()
                 assert dialogs == []
     page.close()
@@ -146,21 +146,21 @@ def pieces_with(name: str) -> list[str]:
     facts = Facts(name, 10, "PNG", "RGB", 8, 6, 8, 1, name, False, 1)
     item = Item(Path("x"), Path(name), state="failed", error=PictureError("picture_empty", name=name))
     done = Item(Path("x"), Path(name), state="done")
-    many = Many((done, item), results={done.key: Path("/folder") / name})
+    many = BatchUploads((done, item), results={done.key: Path("/folder") / name})
     return [
-        fragments.problem(name),
-        fragments.note(name),
-        fragments.hint(name),
-        fragments.note(name, "finished"),
-        fragments.progress(name, 0.5),
-        fragments.facts_of_upload("en", facts, Settings()),
+        templates.problem(name),
+        templates.note(name),
+        templates.hint(name),
+        templates.note(name, "finished"),
+        templates.progress(name, 0.5),
+        templates.facts_of_upload("en", facts, Settings()),
         cards_of("en", plan((done, item)), many),
     ]
 
 
 def as_sent(name: str) -> str:
     """The name as it is shown of an upload: the browser itself sends a quotation mark so."""
-    return straight(name).replace('"', "%22")
+    return strip_direction_marks(name).replace('"', "%22")
 
 
 def as_on_disk(name: str) -> str:

@@ -12,19 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-import weights
-from enhance import Settings
+from enhance import Settings, models
+from enhance.models import user_models
+from enhance.models.adding import add
 from enhance.settings import largest_scale
 from enhance.web.batch import BatchHandlers
 from enhance.web.compare import CompareHandlers
 from enhance.web.controls import ControlHandlers
 from enhance.web.history import show_history
+from enhance.web.params import CONTROLS, SIZED
 from enhance.web.run import ResultHandlers, RunHandlers
-from enhance.web.state import Visitor
+from enhance.web.session import Visitor
 from enhance.web.upload import FilesHandlers, UploadHandlers
-from enhance.web.wishes import CONTROLS, SIZED
-from weights import own
-from weights.adding import add
 
 from ..own_models import NETWORKS, random_state
 from .test_handlers import REQUEST, page, services, session, visitor
@@ -35,7 +34,7 @@ SCALES = {"esrgan-1x": 1, "compact-2x": 2, "esrgan-8x": 8, "esrgan-grey": 4, "co
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
+def small_models(tmp_path_factory) -> Path:
     """A weights folder with small models of one's own, each called by its kind."""
     folder = tmp_path_factory.mktemp("own")
     for kind in SCALES:
@@ -45,9 +44,9 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_folder(models, monkeypatch) -> Path:
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(models))
-    return models
+def own_folder(small_models, monkeypatch) -> Path:
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(small_models))
+    return small_models
 
 
 @pytest.fixture
@@ -210,7 +209,7 @@ def removed(own_folder, tmp_path, monkeypatch):
     for file in own_folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
-    return lambda name: own.forget(name, folder)
+    return lambda name: user_models.forget(name, folder)
 
 
 def test_one_that_is_removed_while_the_page_shows_it_is_said_at_every_touch(page, services, visitor, controls, removed):
@@ -247,7 +246,7 @@ def test_a_page_that_opens_without_the_model_that_was_chosen_says_so(page, servi
 def test_one_whose_file_changed_cannot_be_chosen_and_the_page_says_why(page, services, visitor, controls, removed):
     choose(controls, visitor, "compact-2x")
     kept = dict(zip(CONTROLS, shown(visitor), strict=True))
-    located = weights.locate("compact-2x")
+    located = models.locate("compact-2x")
     assert located
     located.path.write_bytes(b"changed")
 
@@ -282,7 +281,7 @@ def test_another_model_of_the_same_name_is_begun_with_anew(services, visitor, co
     choose(controls, visitor, "esrgan-8x")
     removed("esrgan-8x")
     torch.save(random_state(NETWORKS["compact-2x"]()), tmp_path / "other.pth")
-    add(tmp_path / "other.pth", "esrgan-8x", weights.folder())
+    add(tmp_path / "other.pth", "esrgan-8x", models.folder())
 
     controls.preset(REQUEST, *shown(visitor))
 

@@ -251,7 +251,7 @@ def test_an_example_is_one_click(open_page):
 
 
 def test_closing_the_page_stops_its_run_after_a_while(site, open_page, monkeypatch):
-    monkeypatch.setattr("enhance.web.state.GRACE_SECONDS", 0)
+    monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", 0)
     page = open_page("?preset=anime-fast")
     choose(page, site.photo("closed.png", 290, 240))
     wait_for_chip(page, "matches")

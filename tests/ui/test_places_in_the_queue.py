@@ -18,11 +18,11 @@ from enhance.web.api import Endpoints
 from enhance.web.batch import BatchHandlers
 from enhance.web.compare import CompareHandlers
 from enhance.web.controls import ControlHandlers
-from enhance.web.line import GOING
-from enhance.web.page_files import Asker, PageFolder
+from enhance.web.jobs import GOING
+from enhance.web.params import CALLED, SQUARE, USUAL
+from enhance.web.storage import Asker, PageFolder
 from enhance.web.upload import FilesHandlers
 from enhance.web.views import Services
-from enhance.web.wishes import CALLED, SQUARE, USUAL
 
 from .test_handlers import REQUEST, VALUES, page, run, services, take, visitor
 
@@ -96,7 +96,7 @@ BATCH = ["batch.PageBatch.__init__", "run.plan", "run.Running", "batch.begin_fil
 
 
 @pytest.mark.parametrize(
-    "target", ["thread", "enhance.web.page_files.Many.begin", *(f"enhance.web.{name}" for name in BATCH)]
+    "target", ["thread", "enhance.web.storage.BatchUploads.begin", *(f"enhance.web.{name}" for name in BATCH)]
 )
 def test_a_batch_that_fails_at_any_step_gives_its_place_back(page, services, photo_file, target, caplog):
     batch = BatchHandlers(page, services)

@@ -13,7 +13,7 @@ from enhance import EnhanceError, Enhancer, Settings, StorageError
 from enhance.config import Limits
 from enhance.preview import choose_box
 from enhance.web.preview import SIZE, Previews, Shown, fitting, is_current, state_of
-from enhance.web.state import Upload, Visitor
+from enhance.web.session import Upload, Visitor
 
 FAST = Settings.from_preset("anime-fast")
 
@@ -182,7 +182,7 @@ def test_a_slider_move_takes_less_than_150_ms(previews, visitor):
 
 
 def test_two_visitors_never_see_each_other(tmp_path):
-    from enhance.web.state import Visitors
+    from enhance.web.session import Visitors
 
     visitors = Visitors(tmp_path)
     ada, bob = (cast(gr.Request, SimpleNamespace(session_hash=name, username=None)) for name in ("ada", "bob"))

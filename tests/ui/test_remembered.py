@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance import PRESETS, Settings
-from enhance.web.wishes import settings_of_link, settings_remembered
+from enhance.web.params import settings_of_link, settings_remembered
 
 from .journey import PATIENCE, press
 

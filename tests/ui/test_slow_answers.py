@@ -15,7 +15,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
 from enhance.web.controls import ControlHandlers
-from enhance.web.fragments import EXAMPLES
+from enhance.web.templates import EXAMPLES
 
 from ..site import Site
 from .journey import PATIENCE, choose, drawn, enhance, how_it_was_made, press, wait_for_chip
@@ -261,12 +261,12 @@ def test_enhance_works_after_a_preset_failed(site, open_page, monkeypatch):
     page = with_picture(open_page("?preset=anime-fast"), site)
     entered, fail = threading.Event(), threading.Event()
 
-    def broken(*_):
+    def wrap(*_):
         entered.set()
         fail.wait(PATIENCE / 1000)
         raise OSError("This preset cannot be chosen.")
 
-    monkeypatch.setattr(ControlHandlers, "_preset", broken)
+    monkeypatch.setattr(ControlHandlers, "_preset", wrap)
     pick(page, "preset", "gentle")
     assert entered.wait(PATIENCE / 1000)
     pick(page, "preset", "anime-fast")

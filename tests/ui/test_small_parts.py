@@ -17,11 +17,11 @@ from PIL import Image
 
 from enhance import PictureError
 from enhance.config import Config, Limits
-from enhance.picture import KeptPictures, inspect, read_picture
+from enhance.images import ImageCache, inspect, read_picture
 from enhance.settings import Settings
-from enhance.tasks import download_name
-from enhance.web.page_files import Outbox, PageFolder
-from enhance.web.wishes import language_of, reason
+from enhance.store import download_name
+from enhance.web.params import language_of, reason
+from enhance.web.storage import DownloadFolder, PageFolder
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_what_gradio_leaves_goes_when_it_is_old(tmp_path):
 
 
 def test_the_outbox_forgets_what_is_old(tmp_path):
-    box = Outbox(PageFolder(tmp_path / "page", hours=1, shared=False))
+    box = DownloadFolder(PageFolder(tmp_path / "page", hours=1, shared=False))
     old = box.place("old.png")
     old.write_bytes(b"x")
     os.utime(old.parent, (0, 0))
-    fresh = Outbox(PageFolder(tmp_path / "page", hours=1, shared=False)).place("new.png")
+    fresh = DownloadFolder(PageFolder(tmp_path / "page", hours=1, shared=False)).place("new.png")
     assert not old.exists()
     assert fresh.parent.exists()
 
@@ -118,14 +118,14 @@ def test_the_kept_keeps_few_pictures_and_not_for_long(photo_file):
     def read(key: str):
         return lambda: (reads.append(key), picture)[1]
 
-    kept = KeptPictures(most_bytes=2 * picture.rgb.nbytes, seconds=60)
+    kept = ImageCache(most_bytes=2 * picture.rgb.nbytes, seconds=60)
     for key in ("a", "a", "b", "c", "a"):
         kept.picture(key, read(key))
     assert reads == ["a", "b", "c", "a"]
     kept.drop("a")
     kept.picture("a", read("a"))
     assert reads[-1] == "a"
-    tiny = KeptPictures(most_bytes=1)
+    tiny = ImageCache(most_bytes=1)
     tiny.picture("big", read("big"))
     tiny.picture("big", read("big"))
     assert reads[-2:] == ["big", "big"]
@@ -140,7 +140,7 @@ def test_several_threads_that_want_one_photo_decode_it_once(photo_file):
         assert go_on.wait(30)
         return picture
 
-    kept = KeptPictures(most_bytes=1)
+    kept = ImageCache(most_bytes=1)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(kept.picture, "photo", read) for _ in range(4)]
         assert begun.wait(30)
@@ -151,7 +151,7 @@ def test_several_threads_that_want_one_photo_decode_it_once(photo_file):
 
 
 def test_a_photo_that_cannot_be_decoded_is_an_error_for_everyone_and_can_be_tried_again(photo_file):
-    kept, picture = KeptPictures(), read_picture(photo_file)
+    kept, picture = ImageCache(), read_picture(photo_file)
     with pytest.raises(PictureError):
         kept.picture("photo", lambda: read_picture(photo_file.with_name("missing.png")))
     assert kept.picture("photo", lambda: picture) is picture

@@ -21,10 +21,7 @@ from enhance.output.resample import long_side_on, result_size
 from enhance.web.batch import cards_of
 from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page as Parts
-from enhance.web.page_files import Many
-from enhance.web.run import ResultHandlers, RunHandlers
-from enhance.web.views import Services
-from enhance.web.wishes import (
+from enhance.web.params import (
     CONTROLS,
     encoding_of_link,
     encoding_remembered,
@@ -33,6 +30,9 @@ from enhance.web.wishes import (
     settings_of_link,
     settings_remembered,
 )
+from enhance.web.run import ResultHandlers, RunHandlers
+from enhance.web.storage import BatchUploads
+from enhance.web.views import Services
 
 from ..site import Site, photo
 from ..unit.test_attached_files import ultra_hdr
@@ -191,7 +191,7 @@ def test_the_page_says_in_every_format_that_the_gain_map_was_not_kept(page, serv
         assert told_of(page, services, format=form)[page.result.taken].count(said) == 1
     assert visitor.finished is not None
     item = Item(path, Path(path.name), state="done", info=visitor.finished.info)
-    assert said in cards_of("en", plan([item]), Many((item,)))
+    assert said in cards_of("en", plan([item]), BatchUploads((item,)))
 
 
 def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services, visitor):
@@ -199,7 +199,7 @@ def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services
     services.enhancer.tasks.result_path(visitor.finished.info["task_id"]).unlink()
     values = [(SHOWN | {"format": "jpeg"})[name] for name in CONTROLS]
 
-    told = ResultHandlers(page, services).hand_out(REQUEST, *values)
+    told = ResultHandlers(page, services).export(REQUEST, *values)
 
     assert 'class="problem"' in told[page.result.taken]
     assert told[page.result.report_file].value is None
@@ -208,7 +208,7 @@ def test_a_result_that_is_gone_is_said_when_its_file_is_asked_for(page, services
 def test_the_same_files_are_handed_out_in_another_format_without_a_second_entry(photo_file):
     info = {"preset": "anime-fast", "settings": {}, "tile": 192, "output": {"path": str(photo_file)}}
     settings, done = Settings.from_preset("anime-fast"), Item(photo_file, Path("a.png"), state="done", info=info)
-    many = Many((done,))
+    many = BatchUploads((done,))
     many.begin(settings, Encoding())
     assert many.items == (done,)
     many.begin(settings, Encoding("jpeg"))
@@ -237,7 +237,7 @@ def test_a_print_of_the_page_states_its_resolution_in_every_format(page, service
         assert visitor.finished is not None
         assert stated(visitor.finished.download) == {dpi}
         for form in ("jpeg", "webp", "avif"):
-            told = ResultHandlers(page, services).hand_out(
+            told = ResultHandlers(page, services).export(
                 REQUEST, *[(size | {"format": form})[name] for name in CONTROLS]
             )
             assert stated(Path(told[page.result.report_file].value["path"])) == {dpi}

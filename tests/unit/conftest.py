@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enhance import Enhancer
-from enhance.inference.engine import Engine
+from enhance.engine.engine import Engine
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
-from weights import hub, releases
-from weights.models import HubSource, Model
+from enhance.models import hub, releases
+from enhance.models.manifest import HubSource, Model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageCms
 
-from enhance.picture.chunks import SIGNATURE, make_chunk
+from enhance.images.containers import SIGNATURE, make_chunk
 
 
 def png(

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from enhance.images import Picture, read_picture
 from enhance.output.png import encode_png
 from enhance.output.result import ResultRows, Scene
-from enhance.picture import Picture, read_picture
 from enhance.settings import Settings
 
 

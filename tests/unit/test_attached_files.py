@@ -15,12 +15,12 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from enhance.__main__ import main
+from enhance.cli import main
 from enhance.enhancer import Enhancer
+from enhance.images import Metadata, read_picture
+from enhance.images.containers import make_chunk
+from enhance.images.header import _pillow_metadata
 from enhance.output.formats import Encoding
-from enhance.picture import Metadata, read_picture
-from enhance.picture.chunks import make_chunk
-from enhance.picture.header import _pillow_metadata
 from tests.unit import told_photos
 from tests.unit.picture_files import png, saved
 from tests.unit.told_photos import read_by_exiftool
@@ -208,4 +208,4 @@ def test_a_result_that_is_found_again_still_says_it(photo, tmp_path, enhancer):
             assert made.info["output"]["notes"] == ["gain_map_left"]
             assert made.info["cached"] is cached or output is not None
     task = enhancer.run(tmp_path / "ultra.jpg", "anime-fast")
-    assert enhancer.hand_out(task, Encoding("jpeg")).info["output"]["notes"] == ["gain_map_left"]
+    assert enhancer.export(task, Encoding("jpeg")).info["output"]["notes"] == ["gain_map_left"]

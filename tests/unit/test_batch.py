@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings, StorageError
-from enhance.batch import Item, Running, find_pictures, for_print, lines_of, pack, plan
-from enhance.inference.turns import Turn
-from enhance.output import apart
+from enhance.batch import Item, Running, find_images, for_print, lines_of, pack, plan
+from enhance.images import read_picture
+from enhance.output.names import apart
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
-from enhance.picture import read_picture
 from enhance.report import table
+from enhance.scheduler import Ticket
 
 from ..api.test_endpoints import wait_until
 
@@ -209,7 +209,7 @@ class Tree:
 
     def run(self, settings=RAW, encoding=Encoding()) -> dict[str, bool]:  # noqa: B008 - it never changes
         """Enhance the tree; says of each result whether it was there already."""
-        batch = find_pictures([self.source], self.results, ending=encoding.form.ending)
+        batch = find_images([self.source], self.results, ending=encoding.form.ending)
         done = Running(self.enhancer, settings, batch, encoding=encoding).run()
         assert done.count("done") == len(done.items)
         return {
@@ -303,7 +303,7 @@ def test_a_file_that_is_named_twice_is_taken_once(tree):
     tree.add("a.png", 0)
     again = tree.source.parent / "tree" / ".." / "tree" / "a.png"
 
-    assert len(find_pictures([tree.source, tree.source / "a.png", again]).items) == 1
+    assert len(find_images([tree.source, tree.source / "a.png", again]).items) == 1
 
 
 def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer, sources, tmp_path, monkeypatch):
@@ -365,7 +365,7 @@ def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, source
     monkeypatch.setattr("enhance.pipeline.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
     batch = Running(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
 
-    with enhancer.engine.near(Turn("a")), enhancer.engine.near(Turn("b")):
+    with enhancer.engine.near(Ticket("a")), enhancer.engine.near(Ticket("b")):
         waiting = threading.Thread(target=batch.run)
         waiting.start()
         wait_until(lambda: seen and seen[-1].ahead == 2)

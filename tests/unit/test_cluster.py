@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from enhance import EnhanceError
-from enhance.__main__ import main
+from enhance.cli import main
 from enhance.cluster import ClusterWorker, WorkerPlan, connect
 
 from ..api.test_endpoints import wait_until

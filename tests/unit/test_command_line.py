@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.__main__ import _empty_bar, _move, main
+from enhance.cli import _empty_bar, _move, main
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
@@ -218,10 +218,10 @@ def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file,
 
 
 def test_a_failure_that_nobody_foresaw_is_one_sentence_and_status_1(photo_file, tmp_path, capsys, monkeypatch):
-    def broken(kernel, rows):
+    def wrap(kernel, rows):
         raise RuntimeError("illegal instruction\nat 0x0")
 
-    monkeypatch.setattr("enhance.inference.kernels.Kernel.__call__", broken)
+    monkeypatch.setattr("enhance.engine.kernels.Kernel.__call__", wrap)
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *FAST]) == 1
 
@@ -262,8 +262,8 @@ def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_
 
 AGAIN_AND_AGAIN = """
 import os, signal, sys, threading, time
-import enhance.enhancer, enhance.batch, enhance.inference.engine
-from enhance.__main__ import main
+import enhance.enhancer, enhance.batch, enhance.engine.engine
+from enhance.cli import main
 output = sys.argv[-1]
 def names():
     return set(os.listdir(output)) if os.path.isdir(output) else set()

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from enhance import Cancelled, MemoryShortError, Settings, SettingsError, WeightsError
-from enhance.inference.steps import RowNetwork
-from enhance.inference.turns import DEVICE_THREAD, DeviceThread, Turn
-from enhance.output.rendition import Labelled, draw_sheet
+from enhance.engine.steps import RowNetwork
+from enhance.output.thumbnails import Labelled, draw_sheet
+from enhance.scheduler import DEVICE_THREAD, DeviceThread, Ticket
 from tests.unit.picture_files import rgb_profile
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
@@ -158,11 +158,11 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
 
 
 def test_a_comparison_waits_for_no_run(enhancer, photo_file):
-    with enhancer.engine.near(Turn("somebody's run, which has the device")):
+    with enhancer.engine.near(Ticket("somebody's run, which has the device")):
         assert enhancer.compare(photo_file, size=8, wanted=[FAST]).cells[0].preview
 
 
-def broken(monkeypatch, error: Exception, *models: str) -> list[str]:
+def wrap(monkeypatch, error: Exception, *models: str) -> list[str]:
     """Loading these models fails."""
     tried, load = [], RowNetwork.load
 
@@ -187,7 +187,7 @@ def broken(monkeypatch, error: Exception, *models: str) -> list[str]:
 def test_a_preset_that_fails_says_so_in_its_cell_and_the_others_are_there(
     enhancer, photo_file, tmp_path, monkeypatch, error, said
 ):
-    broken(monkeypatch, error, ANIME.model)
+    wrap(monkeypatch, error, ANIME.model)
 
     made = enhancer.compare(photo_file, size=12, wanted=[FAST, ANIME])
     info = made.save(tmp_path / "sheet.png")
@@ -199,7 +199,7 @@ def test_a_preset_that_fails_says_so_in_its_cell_and_the_others_are_there(
 
 
 def test_weights_that_are_broken_are_tried_once_and_the_failure_of_all_is_raised(enhancer, photo_file, monkeypatch):
-    tried = broken(monkeypatch, WeightsError("weights_missing", names="x"), ANIME.model)
+    tried = wrap(monkeypatch, WeightsError("weights_missing", names="x"), ANIME.model)
     enhancer.engine.release()
 
     with pytest.raises(WeightsError):
@@ -248,7 +248,7 @@ def test_a_square_that_there_is_none_of_is_refused(enhancer, photo_file, given):
 
 
 def test_what_was_short_of_memory_leaves_the_model_gone(enhancer, photo_file, monkeypatch):
-    broken(monkeypatch, MemoryError(), FAST.model)
+    wrap(monkeypatch, MemoryError(), FAST.model)
     enhancer.engine.release()
     with suppress(MemoryShortError):
         enhancer.compare(photo_file, size=8, wanted=[FAST])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, enhancer
-from enhance.__main__ import main
+from enhance.cli import main
 
 FAST = ["--device", "cpu", "--precision", "fp32"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from enhance import Enhancer, SettingsError
-from enhance.__main__ import main
+from enhance.cli import main
 from enhance.config import Config, read_config, terminal_language
 
 
@@ -59,8 +59,8 @@ def test_counting_is_switched_on_by_a_1():
         ({}, "en"),
     ],
 )
-def test_the_terminal_says_its_language(spoken, language):
-    assert terminal_language(spoken) == language
+def test_the_terminal_says_its_language(match_language, language):
+    assert terminal_language(match_language) == language
 
 
 @pytest.mark.parametrize("name", ["tpu", "gpu", "cuda:", "CPU"])

@@ -24,8 +24,7 @@ import compose_spec
 import pytest
 import yaml
 
-import weights
-from enhance import config
+from enhance import config, models
 
 ROOT = Path(__file__).parents[2]
 HOME = "/home/user"
@@ -143,7 +142,7 @@ def test_models_lie_in_the_volume_and_those_of_the_image_stay_usable(tmp_path):
     home, volume = tmp_path / "user", tmp_path / "user/data/weights"
     (home / "weights").mkdir(parents=True)
     for name in ("realesrgan-x4plus.json", "realesrgan-x4plus.safetensors"):
-        shutil.copy(weights.folder() / name, home / "weights")
+        shutil.copy(models.folder() / name, home / "weights")
     known = environment(home) | {"ENHANCE_WEIGHTS": str(volume), "PYTHONPATH": str(ROOT)}
     enter = [word.replace(HOME, str(home)) for word in ENTER]
 
@@ -230,9 +229,9 @@ def test_compose_says_nothing_that_its_specification_does_not_know():
     said = compose_spec.PyCompose.from_json(text)
     said.validate()
     assert sorted(said.service_names()) == ["enhance", "enhance-gpu"]
-    broken = text.replace('"restart"', '"restrat"')
+    wrap = text.replace('"restart"', '"restrat"')
     with pytest.raises(ValueError, match="restrat"):
-        compose_spec.PyCompose.from_json(broken)
+        compose_spec.PyCompose.from_json(wrap)
 
 
 def test_compose_keeps_the_data_and_starts_again_by_itself():

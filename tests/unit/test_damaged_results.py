@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings
-from enhance.batch import Running, find_pictures
-from enhance.files import is_at_work, sweep, this_process
-from enhance.output import Claims, ResultNames
-from enhance.output.finished import Origin, origin_of
+from enhance.batch import Running, find_images
+from enhance.files import is_process_alive, sweep, this_process
+from enhance.output.claims import Claims
+from enhance.output.names import ResultNames
+from enhance.output.provenance import Origin, origin_of
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 HEADS = (b"", b"\xff\xd8", b"\xff\xd8\xff\xe9", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypavif")
@@ -46,7 +47,7 @@ def folder(photo, tmp_path) -> Path:
 
 def enhanced(enhancer: Enhancer, folder: Path, format: str = "png"):
     output = folder.parent / "out"
-    batch = find_pictures([folder], output, ending=FORMATS[format])
+    batch = find_images([folder], output, ending=FORMATS[format])
     return Running(enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)).run()
 
 
@@ -145,7 +146,7 @@ def test_what_is_no_file_in_the_place_of_a_claim_holds_nobody_up(tmp_path):
 
 @pytest.mark.parametrize("process", ["", "-", "--", f"{HOST}-1", f"{HOST}-1-1-1", f"{HOST}-{10**40}-1", f"{HOST}-١-1"])
 def test_what_is_no_process_is_not_at_work(process, tmp_path):
-    assert not is_at_work(process)
+    assert not is_process_alive(process)
     (tmp_path / f".enhance-{process}-0123456789ab.part").touch()
     assert sweep(tmp_path) == 0
 
@@ -169,11 +170,11 @@ def test_an_error_that_nobody_expected_fails_its_file_alone(enhancer, folder, mo
 
 
 def test_an_error_in_a_header_or_a_report_fails_no_other_file(enhancer, folder, monkeypatch):
-    def broken(*_, **__):
+    def wrap(*_, **__):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(enhancer, "write_report", broken)
-    batch = find_pictures([folder], folder.parent / "out")
+    monkeypatch.setattr(enhancer, "write_report", wrap)
+    batch = find_images([folder], folder.parent / "out")
     done = Running(enhancer, Settings.from_preset("anime-fast"), batch, report="en").run()
 
     assert [item.state for item in done.items] == ["done"] * 3

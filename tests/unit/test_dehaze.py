@@ -198,7 +198,7 @@ def test_a_strength_out_of_range_gets_one_clear_sentence(view, wrong):
         dehaze(view, wrong)
 
 
-@pytest.mark.parametrize(("module", "unwanted"), [("dehaze", {"torch", "enhance.inference"}), ("faces", {"torch"})])
+@pytest.mark.parametrize(("module", "unwanted"), [("dehaze", {"torch", "enhance.engine"}), ("faces", {"torch"})])
 def test_a_scene_needs_no_more_than_its_own(module, unwanted):
     code = f"import sys, enhance.scenes.{module}; sys.exit(not {unwanted}.isdisjoint(sys.modules))"
 

@@ -16,8 +16,8 @@ import yaml
 
 from docs import count_memory
 from enhance.config import parse_arguments
+from enhance.models.cli import _parser as weights_parser
 from enhance.settings import PRESETS
-from weights.__main__ import _parser as weights_parser
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -192,12 +192,8 @@ def test_the_drawing_is_the_one_that_its_script_makes():
 
 
 def test_every_variable_that_is_read_is_described():
-    read = set(
-        re.findall(r'"(ENHANCE_[A-Z_]+)"', "".join(path.read_text("utf-8") for path in ROOT.glob("enhance/*.py")))
-    )
-    read |= set(
-        re.findall(r'"(ENHANCE_[A-Z_]+)"', "".join(path.read_text("utf-8") for path in ROOT.glob("weights/*.py")))
-    )
+    sources = [path.read_text("utf-8") for path in ROOT.glob("enhance/**/*.py")]
+    read = {name for source in sources for name in re.findall(r'"(ENHANCE_[A-Z_]+)"', source)}
     described = set(
         re.findall(r"^\| `(ENHANCE_[A-Z_]+)`", (ROOT / "docs/operating.md").read_text("utf-8"), re.MULTILINE)
     )

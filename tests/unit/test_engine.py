@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from enhance.engine import device
+from enhance.engine.device import pick_device, pick_precision
+from enhance.engine.engine import Engine
+from enhance.engine.kernels import Kernel
+from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.inference import device, known_graph
-from enhance.inference.device import pick_device, pick_precision
-from enhance.inference.engine import Engine
-from enhance.inference.kernels import Kernel
-from enhance.inference.steps import SMALLEST_STRIP
-from weights.networks import SHIPPED
+from enhance.models import graph_of
+from enhance.models.networks import SHIPPED
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -76,10 +77,10 @@ def test_memory_too_short_for_a_single_row_is_said_in_words(engine, photo, monke
 
 
 def test_other_errors_of_the_device_are_not_taken_for_a_lack_of_memory(engine, photo, monkeypatch):
-    def broken(kernel, rows):
+    def wrap(kernel, rows):
         raise RuntimeError("illegal instruction")
 
-    monkeypatch.setattr(Kernel, "__call__", broken)
+    monkeypatch.setattr(Kernel, "__call__", wrap)
     with pytest.raises(RuntimeError, match="illegal instruction"):
         enlarge(engine, photo)
 
@@ -192,8 +193,8 @@ def test_what_a_convolution_takes_is_the_quickest_of_many_in_each_precision(monk
 def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):
     assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
     assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
-    known = replace(known_graph(FAST), precisions=("fp32",))
-    monkeypatch.setattr("weights.state._shipped", lambda name: known if name == FAST else SHIPPED[name]())
+    known = replace(graph_of(FAST), precisions=("fp32",))
+    monkeypatch.setattr("enhance.models.tensors._shipped", lambda name: known if name == FAST else SHIPPED[name]())
 
     engine = Engine("cpu", "bf16")
 
@@ -238,7 +239,7 @@ def steps(strips: list[np.ndarray], period: int) -> np.ndarray:
 @pytest.mark.parametrize("rows", [8, 13, 40])
 @pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
 def test_no_step_is_seen_where_strips_meet(engine, monkeypatch, picture, period, rows):
-    monkeypatch.setattr("enhance.inference.steps.strip_rows", lambda *_: rows)
+    monkeypatch.setattr("enhance.engine.steps.strip_rows", lambda *_: rows)
 
     strips = list(engine.stream(picture, FAST))
 

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-import weights
-from enhance import Enhancer, Settings
+from enhance import Enhancer, Settings, models
+from enhance.engine import device, kernels, steps
+from enhance.engine.engine import Engine
+from enhance.engine.kernels import Kernel
+from enhance.engine.steps import RowNetwork
 from enhance.errors import Cancelled, MemoryShortError
-from enhance.inference import device, kernels, steps
-from enhance.inference.engine import Engine
-from enhance.inference.kernels import Kernel
-from enhance.inference.steps import RowNetwork
-from enhance.inference.turns import DEVICE_THREAD, Waiting
 from enhance.scenes.faces import FaceRestorer
+from enhance.scheduler import DEVICE_THREAD, Waiting
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -266,7 +265,7 @@ def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with
         (RowNetwork, "load"),
         (kernels, "prepare"),
         (steps, "prepare"),
-        (weights, "read_state_dict"),
+        (models, "read_state_dict"),
         (FaceRestorer, "restore"),
     ):
         told(owner, name)
@@ -301,7 +300,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, given=(), named=None):
         raise AssertionError(function)
 with Recorder():
-    import enhance.inference.engine, enhance.scenes.faces
+    import enhance.engine.engine, enhance.scenes.faces
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 

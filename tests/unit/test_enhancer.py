@@ -112,8 +112,8 @@ def test_a_large_output_lies_beside_the_result_while_it_is_tuned(enhancer, photo
         folders.append(options["dir"])
         return temporary(**options)
 
-    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
-    monkeypatch.setattr("enhance.inference.network_output.tempfile.TemporaryFile", recorded)
+    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store.tempfile.TemporaryFile", recorded)
     enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
 
     assert folders == [tmp_path / "out"]

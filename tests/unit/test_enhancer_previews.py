@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from enhance import Encoding, EnhanceError, Settings, SettingsError
+from enhance.images import read_picture
 from enhance.info import RunRecord
-from enhance.output.rendition import reduce
 from enhance.output.resample import result_size
-from enhance.picture import read_picture
+from enhance.output.thumbnails import reduce
 from enhance.preview import agreement_db, look
 from enhance.scenes.dehaze import dehaze
 from tests.conftest import psnr
@@ -83,7 +83,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
 
 def test_the_pixels_of_a_large_picture_lie_where_its_result_is_to_lie(enhancer, photo_file, tmp_path, monkeypatch):
     folders, of_python = [], tempfile.TemporaryFile
-    monkeypatch.setattr("enhance.picture.worker.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.images.worker.IN_MEMORY", 0)
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **told: folders.append(told["dir"]) or of_python(**told))
 
     enhancer.preview(photo_file, RAW, size=16)

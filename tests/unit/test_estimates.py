@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from enhance import Enhancer, Settings
-from enhance.inference import known_graph
-from enhance.inference.steps import Clock, Speedometer, Threads, strip_rows
-from enhance.inference.stream import Stream
-from weights.graphs import Conv, Graph
-from weights.memory import stream_bytes
-from weights.networks import rrdbnet, span, srvgg
+from enhance.engine.steps import Clock, Speedometer, Threads, strip_rows
+from enhance.engine.stream import Stream
+from enhance.models import graph_of
+from enhance.models.graphs import Conv, Graph
+from enhance.models.memory import stream_bytes
+from enhance.models.networks import rrdbnet, span, srvgg
 
 MODEL, DTYPE = "realesrgan-x4plus", torch.float32
 
@@ -27,14 +27,14 @@ def speed() -> Speedometer:
 
 
 def test_a_model_that_never_ran_takes_as_long_as_its_nodes_tried_by_themselves(speed, monkeypatch):
-    graph = known_graph(MODEL)
+    graph = graph_of(MODEL)
     monkeypatch.setattr(Speedometer, "_try", lambda _, node, taken, __: 1e-9 * _multiply_adds(node, taken))
     assert speed.seconds(MODEL, DTYPE, 1e6) == pytest.approx(graph.work * 1e-3)
 
 
 def test_a_network_on_a_coarser_grid_is_tried_there(speed, monkeypatch, tmp_path):
     folded, plain = rrdbnet(2, 8, 4, unshuffle=2), rrdbnet(2, 8, 4)
-    monkeypatch.setattr("enhance.inference.steps.known_graph", {"folded": folded, "plain": plain}.get)
+    monkeypatch.setattr("enhance.engine.steps.known_graph", {"folded": folded, "plain": plain}.get)
     monkeypatch.setattr(Speedometer, "_try", lambda _, node, taken, __: 1e-9 * _multiply_adds(node, taken))
     assert speed.seconds("folded", DTYPE, 1e6) == pytest.approx(folded.work * 1e-3)
     assert speed.seconds("folded", DTYPE, 1e6) < speed.seconds("plain", DTYPE, 1e6) / 3
@@ -42,7 +42,7 @@ def test_a_network_on_a_coarser_grid_is_tried_there(speed, monkeypatch, tmp_path
 
 @pytest.mark.parametrize("graph", [rrdbnet(1, 8, 4, plus=True, unshuffle=2), srvgg(1, 8), span(8), srvgg(1, 8, 1, 1)])
 def test_every_kind_of_node_can_be_tried(speed, monkeypatch, graph):
-    monkeypatch.setattr("enhance.inference.steps.known_graph", {"one": graph}.get)
+    monkeypatch.setattr("enhance.engine.steps.known_graph", {"one": graph}.get)
     assert 0 < speed.seconds("one", DTYPE, 1e4) < 60
 
 
@@ -55,7 +55,7 @@ def test_a_busy_machine_is_busy_for_a_model_that_never_ran_too(speed):
 @pytest.mark.parametrize(("model", "width"), [("realesrgan-x4plus-anime", 256), ("realesr-animevideov3", 700)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def test_a_stream_holds_as_many_bytes_as_its_graph_says(model, width, dtype):
-    graph = known_graph(model)
+    graph = graph_of(model)
     for strips in (1, 2):
         rows = strip_rows(width, 192, torch.device("cpu"), Threads(strips))
         held = _held(graph, width, rows, dtype, strips)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from enhance.errors import PictureError
-from enhance.picture import inspect
-from enhance.picture.header import MAX_SIDE
+from enhance.images import inspect
+from enhance.images.header import MAX_SIDE
 
 from .picture_files import flat_png
 
@@ -20,7 +20,7 @@ EVERYTHING = """
 import sys
 from pathlib import Path
 from enhance import Enhancer, EnhanceError, Settings
-from enhance.picture import inspect, read_picture
+from enhance.images import inspect, read_picture
 
 path, output = Path(sys.argv[1]), Path(sys.argv[2])
 try:

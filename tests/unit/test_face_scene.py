@@ -11,21 +11,20 @@ import pytest
 from PIL import Image
 from skimage import data
 
-import weights
-from enhance import Enhancer, Result, Settings, WeightsError
-from enhance.picture import Box, read_picture
+from enhance import Enhancer, Result, Settings, WeightsError, models
+from enhance.images import Box, read_picture
 from enhance.scenes.face_detection import TEMPLATE, Face
-from enhance.scenes.faces import Portraits
+from enhance.scenes.faces import FaceCache
 
 PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 
 def with_the_default_model(folder: Path) -> Path:
     """The folder, which now holds the default model alone."""
-    for path in weights.folder().glob("realesrgan-x4plus.*"):
+    for path in models.folder().glob("realesrgan-x4plus.*"):
         if path.suffix in (".safetensors", ".json"):
             shutil.copy(path, folder)
-    for path in weights.folder().glob("RealESRGAN_x4plus.*"):
+    for path in models.folder().glob("RealESRGAN_x4plus.*"):
         shutil.copy(path, folder)
     return folder
 
@@ -65,13 +64,13 @@ def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, ph
         calls.append(len(crops))
         return crops
 
-    portraits = Portraits(Path, restore)
+    portraits = FaceCache(Path, restore)
     here, both, none = (portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200)))
 
     assert [shown.describe() for shown in (here, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
     assert calls == [1, 1]
     assert both.patches[0] is here.patches[0]
-    Portraits(Path, restore).faces(seen)
+    FaceCache(Path, restore).faces(seen)
     assert calls == [1, 1, 2]
 
 

@@ -61,9 +61,9 @@ def test_a_tilted_face_is_found_and_set_upright(detector, woman, degrees):
     tilt = np.degrees(np.arctan2(downwards[0], downwards[1]))
     assert abs((tilt - degrees + 180) % 360 - 180) < 6  # she holds her head a little tilted herself
     upright, _ = align(turned(woman, degrees), faces[0].landmarks)
-    straight, _ = align(woman, find_faces(woman, detector)[0].landmarks)
+    strip_direction_marks, _ = align(woman, find_faces(woman, detector)[0].landmarks)
     middle = np.s_[180:400, 150:360]
-    assert np.corrcoef(upright[middle].ravel(), straight[middle].ravel())[0, 1] > 0.9
+    assert np.corrcoef(upright[middle].ravel(), strip_direction_marks[middle].ravel())[0, 1] > 0.9
 
 
 def test_a_face_cut_off_by_the_border_is_found(detector):

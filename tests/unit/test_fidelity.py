@@ -6,14 +6,14 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from enhance.output.fidelity import Ground, Photo, Tuning, difference
+from enhance.images import Measurements, Picture
+from enhance.output.fidelity import BaseLayer, Photo, Tuning, difference
 from enhance.output.result import FidelityMeter, ResultRows
-from enhance.picture import Flaws, Picture
 from enhance.settings import Settings
 from tests.conftest import psnr
 
 FAITHFUL = Settings.from_preset("anime", strength=0.65, fidelity=1)
-NOISY = Flaws(noise=1.0)
+NOISY = Measurements(noise=1.0)
 RNG = np.random.default_rng(7)
 
 
@@ -33,13 +33,13 @@ def photo_levels(photo: np.ndarray) -> int:
     return int(np.iinfo(photo.dtype).max)
 
 
-def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Flaws = NOISY) -> Tuning:
+def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> Tuning:
     height, width = photo.shape[:2]
     seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), flaws)
     return Tuning(lambda a, b: network[a:b], seen, settings)
 
 
-def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Flaws = NOISY) -> np.ndarray:
+def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> np.ndarray:
     tuning = tuning_of(photo, network, settings, flaws)
     return tuning.rows(0, tuning.size[0])
 
@@ -52,7 +52,9 @@ def picture_of(rgb: np.ndarray) -> Picture:
     return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
-def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, flaws: Flaws) -> np.ndarray:
+def by_the_formula(
+    x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, flaws: Measurements
+) -> np.ndarray:
     """The whole picture at once in double precision, with SciPy's filters; float64 [4H, 4W, 3]."""
 
     def box(pixels, radius):
@@ -92,7 +94,7 @@ def by_the_formula(x: np.ndarray, network: np.ndarray, strength: float, fidelity
     return y + fidelity * up(w * guided(missing, d, 1, eps) + (1 - w) * box(missing, 7))
 
 
-@pytest.mark.parametrize("flaws", [Flaws(noise=6.0), Flaws(softness=0.7)], ids=["noisy", "soft"])
+@pytest.mark.parametrize("flaws", [Measurements(noise=6.0), Measurements(softness=0.7)], ids=["noisy", "soft"])
 @pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (1, 0.7), (0.3, 0), (0, 1)])
 def test_the_result_is_that_of_the_formula(strength, fidelity, flaws):
     photo = piece(300, 40)  # more than one block of rows
@@ -134,7 +136,9 @@ def test_a_border_between_blocks_cannot_be_found(monkeypatch):
 
 
 def ground_of(photo: np.ndarray, network: np.ndarray) -> np.ndarray:
-    return Ground(lambda a, b: network[a:b], tuning_of(photo, network, FAITHFUL).photo, 4, 0.65, 1).rows(0, len(photo))
+    return BaseLayer(lambda a, b: network[a:b], tuning_of(photo, network, FAITHFUL).photo, 4, 0.65, 1).rows(
+        0, len(photo)
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (13, 16)])
@@ -292,7 +296,7 @@ def test_softness_is_that_of_the_whole_picture_whatever_its_bits_and_its_strips(
 
     assert 0.1 < whole < 1
     assert picture_of(soft.astype(np.uint16) * 257).softness == pytest.approx(whole, abs=1e-6)
-    monkeypatch.setattr("enhance.picture.picture._STRIP", 37)
+    monkeypatch.setattr("enhance.images.image._STRIP", 37)
     assert picture_of(soft).softness == pytest.approx(whole, abs=1e-6)
 
 
@@ -304,5 +308,5 @@ def test_a_soft_photo_is_sharpened_where_the_network_has_a_small_share():
     def contrast(pixels):
         return cv2.Laplacian(averaged(pixels), cv2.CV_64F).std()
 
-    plain, sharpened = (contrast(tuned(soft, network, settings, Flaws(softness=one))) for one in (0, 1))
+    plain, sharpened = (contrast(tuned(soft, network, settings, Measurements(softness=one))) for one in (0, 1))
     assert sharpened > 1.2 * plain

@@ -17,11 +17,12 @@ import pytest
 from PIL import Image
 
 from enhance import SettingsError
-from enhance.__main__ import main
-from enhance.batch import Item, find_pictures, plan, titles
+from enhance.batch import Item, find_images, plan, titles
+from enhance.cli import main
 from enhance.files import this_process
-from enhance.output import Claims, ResultNames
-from enhance.picture import Shard
+from enhance.images import Shard
+from enhance.output.claims import Claims
+from enhance.output.names import ResultNames
 
 from ..api.test_endpoints import wait_until
 
@@ -38,7 +39,7 @@ def picture(path: Path, shade: int = 0, side: int = 8) -> Path:
 
 
 def places(*inputs: Path, **options) -> list[str]:
-    return [item.place.as_posix() for item in find_pictures(inputs, **options).items]
+    return [item.place.as_posix() for item in find_images(inputs, **options).items]
 
 
 def results(folder: Path) -> list[str]:
@@ -220,8 +221,8 @@ def test_claims_of_dead_processes_go_with_the_folder_and_those_of_living_ones_st
 
 AT_A_SIGN = """
 import sys
-import enhance.enhancer, enhance.batch, enhance.inference.engine
-from enhance.__main__ import program
+import enhance.enhancer, enhance.batch, enhance.engine.engine
+from enhance.cli import program
 print("ready", flush=True)
 sys.stdin.readline()
 program(sys.argv[1:])

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image, ImageCms, IptcImagePlugin
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
+from enhance.images import Metadata
 from enhance.output import formats
-from enhance.output.finished import Origin, origin_of
-from enhance.output.formats import FORMATS, hand_out
+from enhance.output.formats import FORMATS, export
 from enhance.output.png import PngFormat, PngWriter
-from enhance.picture import Metadata
-from enhance.tasks import Entry
+from enhance.output.provenance import Origin, origin_of
+from enhance.store import Entry
 
 from ..conftest import psnr
 
@@ -68,7 +68,7 @@ def finished(tmp_path):
 def taken(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
     """The PNG as a file of another format, beside it."""
     place = png.with_name(f"{png.stem}-taken.{ending}")
-    hand_out(png, place, Encoding.of_file(place, quality, metadata))
+    export(png, place, Encoding.of_file(place, quality, metadata))
     return place
 
 
@@ -300,7 +300,7 @@ def test_a_full_disk_and_a_stop_leave_what_was_there(finished, photo, ending, mo
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
-        hand_out(png, place, Encoding.of_file(place), stop)
+        export(png, place, Encoding.of_file(place), stop)
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -382,7 +382,7 @@ def test_a_stop_is_heard_while_another_image_is_encoded(finished, photo, tmp_pat
     stop = threading.Event()
     place = tmp_path / f"result{ending}"
     with formats._WHOLE, ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(hand_out, finished(photo), place, Encoding.of_file(place), stop)
+        waiting = thread.submit(export, finished(photo), place, Encoding.of_file(place), stop)
         stop.set()
         with pytest.raises(Cancelled):
             waiting.result(timeout=30)

@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from enhance.picture import worker
-from enhance.picture.worker import Workers
+from enhance.images import worker
+from enhance.images.worker import Workers
 from tests.fuzz import Unsound, damaged, originals, what_becomes_of
 
 SECONDS = float(os.environ.get("ENHANCE_FUZZ", "5"))

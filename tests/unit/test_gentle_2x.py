@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings, SettingsError, WeightsError
-from enhance.__main__ import main
+from enhance.cli import main
+from enhance.models.networks import SHIPPED
 from enhance.output.resample import result_size
 from enhance.settings import scales
 from tests.own_models import spandrels
-from weights.networks import SHIPPED
 
 NAME, MODEL = "gentle-2x", "realesrgan-x2plus"
 

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import scenes
-from enhance.picture import Picture, read_picture
+from enhance.images import Picture, read_picture
 from enhance.scenes import Hint, degradation_of, hints
 
 OTHERS = ["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"]

@@ -18,12 +18,12 @@ import gradio as gr
 import pytest
 
 from enhance import Settings
-from enhance.files import place_whole
-from enhance.picture import inspect
-from enhance.tasks import Entry, TaskStore
+from enhance.files import write_atomically
+from enhance.images import inspect
+from enhance.store import Entry, TaskStore
 from enhance.web.history import MOST, begin, items_of, recorded
-from enhance.web.page_files import list_of
-from enhance.web.state import Upload, Visitor
+from enhance.web.session import Upload, Visitor
+from enhance.web.storage import list_of
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
@@ -57,7 +57,7 @@ def finished(store: TaskStore, file: Path, key: str = KEY):
     settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
     made: dict[str, Any] = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
     info = made | {"status": "done", "task_id": task_id, "input": source, "settings": settings, "output": {"bytes": 3}}
-    place_whole(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
+    write_atomically(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
         done(info)

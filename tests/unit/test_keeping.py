@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.picture.chunks import scan_chunks
+from enhance.images.containers import scan_chunks
 from tests.conftest import psnr
 from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.output.rendition import reduce, whole_picture
+from enhance.images import Picture, worker
 from enhance.output.result import Scene
-from enhance.picture import Picture, worker
+from enhance.output.thumbnails import reduce, whole_picture
 from enhance.report import make_report
 from enhance.scenes.dehaze import dehaze, find_haze
 from enhance.scenes.face_detection import _high_bytes
@@ -102,7 +102,7 @@ def test_averages_take_little_more_than_themselves_and_are_the_same_by_strips(mo
     large, picture = mapped(channels, dtype), small(channels, dtype)
     taken = peak_of(lambda: large.reduced(2))
     plain = {factor: picture.reduced(factor) for factor in (2, 3, 4)}
-    monkeypatch.setattr("enhance.picture.picture._STRIP", 5)
+    monkeypatch.setattr("enhance.images.image._STRIP", 5)
 
     assert taken < in_one_piece(large.reduced(2)).nbytes + BYTE_A_PIXEL / 3
     for factor, expected in plain.items():

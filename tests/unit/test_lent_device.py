@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from enhance import EnhanceError, Enhancer
+from enhance.engine.engine import LentStep, Loan
 from enhance.errors import Cancelled
-from enhance.inference.engine import LentStep, Loan
 from enhance.web import lent_seconds, lent_steps, serve
 
 PRESET = "anime-fast"
 Task = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 # Forked by a server of its own, which has no other threads: what they hold would stay locked in the new process.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["enhance.inference.engine", "enhance.web"])
+FORKS.set_forkserver_preload(["enhance.engine.engine", "enhance.web"])
 
 
 class ProcessLender:

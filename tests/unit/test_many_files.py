@@ -16,14 +16,14 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.__main__ import _Reporter
-from enhance.batch import Batch, Item, Running, find_pictures, pack, plan, titles
+from enhance.batch import Batch, Item, Running, find_images, pack, plan, titles
+from enhance.cli import _Reporter
+from enhance.images.decode import look
 from enhance.info import Result
-from enhance.output import ResultNames, apart
-from enhance.output.finished import Origin
+from enhance.output.names import ResultNames, apart
 from enhance.output.png import encode_png
-from enhance.picture.decode import look
-from enhance.tasks import TaskStore
+from enhance.output.provenance import Origin
+from enhance.store import TaskStore
 
 GENTLE = Settings.from_preset("gentle")
 
@@ -89,7 +89,7 @@ def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
     visited_one_by_one(monkeypatch)
 
     def work(count: int) -> Callable[[], object]:
-        batch = find_pictures([photos(tmp_path, count)], tmp_path / f"out-{count}")
+        batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True)
         return Running(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.look).run
 
@@ -153,7 +153,7 @@ def test_names_and_summary_of_a_zip(tmp_path):
 def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
     read: list[Path] = []
     signature_in = TaskStore.find.__globals__["_signature_in"]
-    monkeypatch.setattr("enhance.tasks._signature_in", lambda path: read.append(path) or signature_in(path))
+    monkeypatch.setattr("enhance.store._signature_in", lambda path: read.append(path) or signature_in(path))
     store, other = (TaskStore(tmp_path / "data") for _ in range(2))
     store.prepare()
     for number in range(50):
@@ -174,7 +174,7 @@ def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkey
     monkeypatch.setattr("enhance.output._content", lambda path: hashed.append(path.name) or path.name)
     enhancer = Nothing(lambda source: begun.append((source.name, list(hashed))))
 
-    Running(cast(Enhancer, enhancer), GENTLE, find_pictures([photos(tmp_path, 3)], tmp_path / "out")).run()
+    Running(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
 
     assert begun == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
 

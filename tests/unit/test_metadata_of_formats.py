@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding
-from enhance.output.finished import Origin
-from enhance.output.formats import hand_out, notes_of
+from enhance.images import Metadata, read_picture
+from enhance.images.containers import make_chunk
+from enhance.images.exif import EMPTY, with_entries
+from enhance.images.metadata import iim_sets
+from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, PngWriter
-from enhance.picture import Metadata, read_picture
-from enhance.picture.chunks import make_chunk
-from enhance.picture.exif import EMPTY, with_entries
-from enhance.picture.metadata import iim_sets
+from enhance.output.provenance import Origin
 from tests.unit import told_photos
 from tests.unit.picture_files import png, saved
 from tests.unit.told_photos import PLACE, XMP, read_by_exiftool
@@ -48,7 +48,7 @@ def taken(png: Path, ending: str, metadata: str = "keep") -> tuple[Path, list[st
     """The PNG as a file of another format, and what is said to be lost by that."""
     place = png.with_name(f"{png.stem}-{metadata}.{ending}")
     encoding = Encoding.of_file(place, metadata=metadata)
-    hand_out(png, place, encoding)
+    export(png, place, encoding)
     return place, notes_of(png, encoding)
 
 

@@ -13,19 +13,19 @@ import torch
 from PIL import Image
 
 from enhance import Enhancer
+from enhance.engine.device import PRECISIONS
+from enhance.engine.engine import Engine
+from enhance.engine.raw_store import NetworkOutput, OutputShape
+from enhance.engine.steps import SMALLEST_STRIP, Clock
+from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, StorageError
-from enhance.files import PartFile
-from enhance.inference import known_graph
-from enhance.inference.device import PRECISIONS
-from enhance.inference.engine import Engine
-from enhance.inference.network_output import NetworkOutput, OutputShape
-from enhance.inference.steps import SMALLEST_STRIP, Clock
-from enhance.inference.stream import Stream
-from enhance.inference.turns import Turn
+from enhance.files import AtomicFile
+from enhance.models import graph_of
+from enhance.models.memory import cut, cut_to_fit, stream_bytes, tallest
+from enhance.models.networks import rrdbnet, srvgg
+from enhance.scheduler import Ticket
 from enhance.settings import Settings
 from tests.own_models import added
-from weights.memory import cut, cut_to_fit, stream_bytes, tallest
-from weights.networks import rrdbnet, srvgg
 
 FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
 
@@ -51,7 +51,7 @@ def picture(request) -> np.ndarray:
 @pytest.mark.parametrize("place", ["memory", "file", "kept"])
 def test_rows_come_back_as_the_strips_went_in(picture, columns, place, tmp_path, monkeypatch):
     if place == "file":
-        monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+        monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     path = tmp_path / "output.raw" if place == "kept" else None
 
     with filled(made(picture.dtype, columns, path), picture) as output:
@@ -103,7 +103,7 @@ def no_temporary_files(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
 
 
 def test_a_large_kept_output_is_opened_again_without_any_room_of_its_own(picture, tmp_path, no_temporary_files):
@@ -125,13 +125,13 @@ def test_a_large_output_without_room_is_said_in_words(no_temporary_files):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not told here")
 def test_the_file_is_closed_when_it_gets_its_name(picture, tmp_path, monkeypatch):
-    keep, open_then = PartFile.keep, []
+    keep, open_then = AtomicFile.keep, []
 
-    def watched(part: PartFile) -> None:
+    def watched(part: AtomicFile) -> None:
         open_then.extend(fd for fd in Path("/proc/self/fd").iterdir() if fd.exists() and fd.samefile(part.part))
         keep(part)
 
-    monkeypatch.setattr(PartFile, "keep", watched)
+    monkeypatch.setattr(AtomicFile, "keep", watched)
     with filled(made(picture.dtype, False, tmp_path / "output.raw"), picture) as output:
         output.keep()
 
@@ -140,13 +140,13 @@ def test_the_file_is_closed_when_it_gets_its_name(picture, tmp_path, monkeypatch
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkeypatch):
-    opened = PartFile.open
+    opened = AtomicFile.open
 
     def on_a_full_disk(part, mode):
         opened(part, mode).close()
         return Path("/dev/full").open("r+b")
 
-    monkeypatch.setattr(PartFile, "open", on_a_full_disk)
+    monkeypatch.setattr(AtomicFile, "open", on_a_full_disk)
 
     def fill() -> None:
         with made(picture.dtype, False, tmp_path / "output.raw") as output:
@@ -162,14 +162,14 @@ PARTS = {"portrait": (190, 120), "landscape": (120, 190), "square": (130, 130)}
 
 def waiting(model: str, dtype: torch.dtype, across: int) -> int:
     """The bytes that it takes to stream so wide a picture on two cores."""
-    return stream_bytes(known_graph(model), across, SMALLEST_STRIP, dtype.itemsize, strips=2)
+    return stream_bytes(graph_of(model), across, SMALLEST_STRIP, dtype.itemsize, strips=2)
 
 
 def in_parts(engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on there is room for what streams at most `across` pixels wide."""
     room = waiting(model, PRECISIONS[engine.precision(8, model)], across)
-    monkeypatch.setattr("enhance.inference.engine._MOST_WAITING", room)
-    monkeypatch.setattr("enhance.inference.engine._NEVER_TOO_WIDE", across)
+    monkeypatch.setattr("enhance.engine.engine._MOST_WAITING", room)
+    monkeypatch.setattr("enhance.engine.engine._NEVER_TOO_WIDE", across)
 
 
 @pytest.mark.parametrize("size", PARTS)
@@ -187,7 +187,7 @@ def test_a_picture_too_wide_for_memory_is_made_in_parts_that_join_into_the_outpu
     whole = np.concatenate([*engine.stream(rgb, model, columns=across)], axis=int(across))
     widths = streams(monkeypatch)
     in_parts(engine, model, 110, monkeypatch)
-    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
 
     joined = engine.enlarge(rgb, model, folder=tmp_path, progress=lambda *all_of_it: told.append(all_of_it))
 
@@ -205,10 +205,10 @@ def test_a_picture_too_wide_for_memory_is_made_in_parts_that_join_into_the_outpu
 @pytest.mark.parametrize("size", [(301, 240), (241, 300)], ids=["portrait", "landscape"])
 def test_parts_of_a_picture_of_odd_size_join_whatever_the_networks_grid_and_scale(own_models, kind, size, monkeypatch):
     rgb, engine = skimage.data.astronaut()[: size[0], : size[1]], Engine("cpu", "fp32")
-    plain, widths, graph = engine.enlarge(rgb, kind), streams(monkeypatch), known_graph(kind)
+    plain, widths, graph = engine.enlarge(rgb, kind), streams(monkeypatch), graph_of(kind)
     folded = 239 // graph.unshuffle
-    monkeypatch.setattr("enhance.inference.engine._MOST_WAITING", stream_bytes(graph, folded, SMALLEST_STRIP, 4, 2))
-    monkeypatch.setattr("enhance.inference.engine._NEVER_TOO_WIDE", 0)
+    monkeypatch.setattr("enhance.engine.engine._MOST_WAITING", stream_bytes(graph, folded, SMALLEST_STRIP, 4, 2))
+    monkeypatch.setattr("enhance.engine.engine._NEVER_TOO_WIDE", 0)
 
     joined = engine.enlarge(rgb, kind)
 
@@ -226,7 +226,7 @@ def own_models():
 def test_a_picture_in_parts_is_refused_at_once_where_the_disk_is_short(tmp_path, monkeypatch):
     engine, rgb = Engine("cpu"), skimage.data.astronaut()[:130, :130]
     in_parts(engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     whole, part = 16 * rgb.nbytes, 16 * 65 * 130 * 3
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": whole + part - 1}))
     widths = streams(monkeypatch)
@@ -240,7 +240,7 @@ def test_a_picture_in_parts_is_refused_at_once_where_the_disk_is_short(tmp_path,
 def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch):
     engine, rgb, stop = Engine("cpu"), skimage.data.astronaut()[:130, :130], threading.Event()
     in_parts(engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.inference.steps._WORK_OF_A_STEP", 1e9)
+    monkeypatch.setattr("enhance.engine.steps._WORK_OF_A_STEP", 1e9)
     widths, strips = streams(monkeypatch), []
 
     def stop_in_the_second(*_):
@@ -257,8 +257,8 @@ def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch)
 def test_a_picture_in_parts_that_nobody_wants_any_more_lets_go_of_its_files(tmp_path, monkeypatch):
     engine, rgb = Engine("cpu"), skimage.data.astronaut()[:130, :130]
     in_parts(engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
-    monkeypatch.setattr("enhance.inference.network_output._BLOCK_BYTES", 10_000)
+    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store._BLOCK_BYTES", 10_000)
     files, opened = [], tempfile.TemporaryFile
 
     def recorded(**options):
@@ -282,7 +282,7 @@ def test_the_parts_of_a_run_lie_beside_its_result(tmp_path, monkeypatch):
     enhancer, settings = Enhancer("cpu", data=tmp_path / "data"), Settings.from_preset("anime-fast", tuning=False)
     plain = enhancer.run(tmp_path / "photo.png", settings, output=tmp_path / "plain.png")
     in_parts(enhancer.engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.inference.network_output.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     folders, opened = [], tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **where: folders.append(where["dir"]) or opened(**where))
     (tmp_path / "results").mkdir()
@@ -306,7 +306,7 @@ def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
         begin(self, rows, expected)
 
     monkeypatch.setattr(Clock, "__init__", begun)
-    before = Turn()
+    before = Ticket()
     with engine._runs.run(before):
         waits = threading.Thread(target=lambda: told.extend(len(strip) for strip in engine.stream(rgb, FAST)))
         waits.start()
@@ -322,7 +322,7 @@ def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
 
 def test_what_a_card_has_free_decides_whether_a_picture_is_made_in_parts(monkeypatch):
     engine = Engine("cpu", "bf16")
-    monkeypatch.setattr("enhance.inference.engine.free_memory", lambda device: 600e6)
+    monkeypatch.setattr("enhance.engine.engine.free_memory", lambda device: 600e6)
 
     assert engine._cuts(X4PLUS, torch.bfloat16, 4000, 3000, begins=True) == []
     engine.device = torch.device("cuda")

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.__main__ import main
+from enhance.cli import main
 from enhance.errors import PictureError, StorageError
+from enhance.images import Metadata, inspect, read_picture
+from enhance.images.containers import make_chunk
+from enhance.images.metadata import iim_sets
 from enhance.output.png import PngFormat, PngWriter, read_carried, take_png
-from enhance.picture import Metadata, inspect, read_picture
-from enhance.picture.chunks import make_chunk
-from enhance.picture.metadata import iim_sets
 from tests.unit import told_photos
 from tests.unit.picture_files import png, rgb_profile, saved
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
@@ -162,9 +162,9 @@ def test_xmp_of_several_segments_is_one_packet(tmp_path: Path):
 
 
 def test_xmp_that_lacks_a_segment_loses_only_its_extension(tmp_path: Path, caplog):
-    broken = told_photos.extended_jpeg().replace(b"ABCD", b"ABCX", 1)
+    wrap = told_photos.extended_jpeg().replace(b"ABCD", b"ABCX", 1)
     with caplog.at_level(logging.INFO, "enhance"):
-        packet = picture_of(tmp_path, broken).metadata.xmp or b""
+        packet = picture_of(tmp_path, wrap).metadata.xmp or b""
     assert b"map:Near" not in packet
     assert b"A &lt;lantern&gt;" in packet
     assert "extension of XMP is damaged" in caplog.text

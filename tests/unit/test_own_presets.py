@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from enhance import Enhancer, Settings, SettingsError, signature
-from enhance.__main__ import main
+from enhance.cli import main
+from enhance.models import locate, user_models
+from enhance.models.adding import add
 from enhance.settings import all_presets
 from tests.own_models import NETWORKS, random_state
-from weights import locate, own
-from weights.adding import add
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
@@ -125,7 +125,7 @@ def test_what_was_removed_is_no_preset_any_more(own_folder: Path):
     name = added("compact-2x", own_folder)
     assert name in all_presets()
 
-    own.forget(name, own_folder)
+    user_models.forget(name, own_folder)
 
     with pytest.raises(SettingsError, match="gentle"):
         Settings.from_preset(name)

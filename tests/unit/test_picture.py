@@ -12,8 +12,8 @@ import pytest
 import skimage.data
 from PIL import Image, ImageCms
 
-from enhance.picture import Picture, inspect, read_picture
-from enhance.picture.chunks import make_chunk
+from enhance.images import Picture, inspect, read_picture
+from enhance.images.containers import make_chunk
 from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
@@ -225,9 +225,9 @@ def test_a_compressed_16_bit_tiff_as_opencv_writes_it(read):
 
 
 def test_the_fourth_channel_of_a_tiff_is_alpha_only_where_it_says_so(read):
-    straight = read(tiff(DEEP_ALPHA, 2, extra_sample=2))
-    assert straight.alpha is not None
-    assert np.array_equal(np.dstack([straight.rgb, straight.alpha]), DEEP_ALPHA)
+    strip_direction_marks = read(tiff(DEEP_ALPHA, 2, extra_sample=2))
+    assert strip_direction_marks.alpha is not None
+    assert np.array_equal(np.dstack([strip_direction_marks.rgb, strip_direction_marks.alpha]), DEEP_ALPHA)
     assert read(tiff(DEEP_ALPHA, 2, extra_sample=0)).alpha is None
 
 

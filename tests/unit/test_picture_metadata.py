@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from enhance.picture import inspect, read_picture
-from enhance.picture.chunks import make_chunk
-from enhance.picture.exif import bare_block, read_orientation
-from enhance.picture.metadata import Metadata
+from enhance.images import inspect, read_picture
+from enhance.images.containers import make_chunk
+from enhance.images.exif import bare_block, read_orientation
+from enhance.images.metadata import Metadata
 from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)

@@ -17,7 +17,7 @@ import skimage.data
 from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
-from enhance.picture import inspect, read_picture, worker
+from enhance.images import inspect, read_picture, worker
 from tests.unit.picture_files import png, png_header_only, saved, tiff
 
 # pytest shows the warnings that the program itself hides
@@ -238,7 +238,7 @@ def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
     jpeg = written(tmp_path, saved(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
     deep = written(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
     program = (
-        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.picture import inspect, read_picture\n"
+        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_picture\n"
         "for path in sys.argv[1:]:\n    for reader in (inspect, read_picture):\n"
         "        try: reader(path)\n        except PictureError: pass\n"
     )

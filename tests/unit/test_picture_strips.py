@@ -17,8 +17,8 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError, StorageError
-from enhance.picture import colour, decode, read_picture, worker
-from enhance.picture.chunks import make_chunk
+from enhance.images import colour, decode, read_picture, worker
+from enhance.images.containers import make_chunk
 from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved, tiff
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:161, 180:271])
@@ -171,7 +171,7 @@ def test_damage_below_the_first_strip_is_said_and_the_next_picture_is_read(tmp_p
 PEAK = """
 import re, sys
 from pathlib import Path
-from enhance.picture.decode import decode
+from enhance.images.decode import decode
 
 def peak_after(path):
     for _ in decode(Path(path), 400_000_000, None, lambda need: None).strips:

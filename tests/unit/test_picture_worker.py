@@ -19,8 +19,8 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.picture import inspect, read_picture, worker
-from enhance.picture.worker import Workers
+from enhance.images import inspect, read_picture, worker
+from enhance.images.worker import Workers
 from tests.unit.picture_files import saved, tiff
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
@@ -31,7 +31,7 @@ import sys; sys.path[:] = sys.argv[1:]
 import ctypes, os, time
 import cv2
 import numpy as np
-from enhance.picture import decode
+from enhance.images import decode
 usual_header, usual_pixels = decode.read_header, decode.pillow_pixels
 decode._SECONDS = 1.5
 
@@ -294,7 +294,7 @@ def started(program: str, *arguments: Path) -> subprocess.Popen[str]:
 def test_the_end_of_the_program_is_the_end_of_its_workers(tmp_path: Path, small: Path):
     hanging = written(tmp_path, small.read_bytes(), "hangs.png")
     program = (
-        "import sys, threading, psutil, time\nfrom enhance.picture import worker\n"
+        "import sys, threading, psutil, time\nfrom enhance.images import worker\n"
         f"workers = worker.Workers(2, {MADE_WORSE!r})\nfrom pathlib import Path\n"
         "threading.Thread(target=workers.ask, args=('decode', Path(sys.argv[1]), None, None), daemon=True).start()\n"
         "workers.ask('decode', Path(sys.argv[2]), None, None)\n"
@@ -312,7 +312,7 @@ def test_the_end_of_the_program_is_the_end_of_its_workers(tmp_path: Path, small:
 
 
 def test_nothing_is_left_behind_by_an_ordinary_end(small: Path):
-    program = "import sys\nfrom enhance.picture import read_picture\nread_picture(sys.argv[1])\n"
+    program = "import sys\nfrom enhance.images import read_picture\nread_picture(sys.argv[1])\n"
     before = set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()  # noqa: PTH208
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, small], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -321,7 +321,7 @@ def test_nothing_is_left_behind_by_an_ordinary_end(small: Path):
 
 def test_a_script_without_a_main_guard_is_run_once(tmp_path: Path, small: Path):
     script = tmp_path / "script.py"
-    script.write_text("import sys\nfrom enhance.picture import read_picture\nprint(read_picture(sys.argv[1]).width)\n")
+    script.write_text("import sys\nfrom enhance.images import read_picture\nprint(read_picture(sys.argv[1]).width)\n")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, script, small], capture_output=True, text=True, env=environment)
     assert (done.stdout, done.stderr) == ("96\n", "")

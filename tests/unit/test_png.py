@@ -18,9 +18,9 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import StorageError
+from enhance.images import Metadata, read_picture
+from enhance.images.containers import chunk_content, scan_chunks
 from enhance.output.png import PngFormat, PngWriter, encode_png
-from enhance.picture import Metadata, read_picture
-from enhance.picture.chunks import chunk_content, scan_chunks
 from tests.unit.picture_files import exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.__main__ import main
 from enhance.batch import Item, Running, for_print, plan
+from enhance.cli import main
 from enhance.enhancer import Enhancer
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding

@@ -8,9 +8,9 @@ from PIL import Image
 from skimage import data
 
 from enhance import PRESETS, Settings, SettingsError, signature
+from enhance.images import Box, Picture, read_picture
 from enhance.output.resample import result_size
 from enhance.output.result import FidelityMeter, ResultRows, Scene
-from enhance.picture import Box, Picture, read_picture
 from enhance.preview import agreement_db, surroundings
 from enhance.settings import largest_scale, network_key
 from tests.conftest import psnr

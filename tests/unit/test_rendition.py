@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance.output.rendition import Rendition, reduce, save_for_screen, to_screen
 from enhance.output.resample import Part, enlarge_part
+from enhance.output.thumbnails import Thumbnail, reduce, save_for_screen, to_screen
 from tests.conftest import psnr
 
 
@@ -15,7 +15,7 @@ from tests.conftest import psnr
 @pytest.mark.parametrize("limit", [30, 61, 100, 500])
 def test_strips_become_the_whole_picture_in_small(photo, columns, limit):
     large = cv2.resize(photo, (223, 161), interpolation=cv2.INTER_CUBIC)
-    rendition = Rendition(161, 223, columns=columns, limit=limit)
+    rendition = Thumbnail(161, 223, columns=columns, limit=limit)
 
     for first in range(0, 223 if columns else 161, 24):
         rendition.add(large[:, first : first + 24] if columns else large[first : first + 24])
@@ -31,7 +31,7 @@ def test_strips_become_the_whole_picture_in_small(photo, columns, limit):
 def test_an_exact_rendition_averages_strips_like_the_whole(small, step, dtype, columns):
     photo = np.ascontiguousarray(data.astronaut()[:300, :256])
     large = photo.astype(dtype) * (np.iinfo(dtype).max // 255)
-    rendition = Rendition(300, 256, columns=columns, size=small, exact=True)
+    rendition = Thumbnail(300, 256, columns=columns, size=small, exact=True)
     for first in range(0, 256 if columns else 300, step):
         last = first + step
         rendition.add(large[:, first:last] if columns else large[first:last])

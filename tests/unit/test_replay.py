@@ -14,13 +14,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from enhance.inference import steps as steps_module
-from enhance.inference.device import PlacedRows, recorder
-from enhance.inference.steps import RowNetwork, Steps, Threads
-from enhance.inference.stream import Stream
-from enhance.settings import Recipe
-from weights.graphs import Graph
-from weights.networks import rrdbnet, span, srvgg
+from enhance.engine import steps as steps_module
+from enhance.engine.device import OrderedRows, recorder
+from enhance.engine.steps import RowNetwork, Steps, Threads
+from enhance.engine.stream import Stream
+from enhance.models.graphs import Graph
+from enhance.models.networks import rrdbnet, span, srvgg
+from enhance.settings import WeightInterpolation
 
 HEIGHT, WIDTH, ROWS = 128, 6, 4
 NETWORKS = {
@@ -76,7 +76,7 @@ def random_state(graph: Graph) -> dict[str, torch.Tensor]:
 
 
 def network_of(graph: Graph) -> RowNetwork:
-    return RowNetwork(Recipe("test"), False, graph, random_state(graph), {})
+    return RowNetwork(WeightInterpolation("test"), False, graph, random_state(graph), {})
 
 
 def steps_of(graph: Graph, picture: torch.Tensor, dtype: torch.dtype = torch.float32) -> Steps:
@@ -152,7 +152,7 @@ def never(work: Callable[[], object]) -> Callable[[], object]:
 
 
 def of_fewer_rows(work: Callable[[], object]) -> Callable[[], object]:
-    PlacedRows(torch.zeros(ROWS, WIDTH, 3)).rows(0, ROWS - 1)
+    OrderedRows(torch.zeros(ROWS, WIDTH, 3)).rows(0, ROWS - 1)
     return record(work)
 
 

@@ -13,7 +13,7 @@ from PIL import ImageCms
 from skimage import data
 
 from enhance.errors import StorageError
-from enhance.output.finished import PngRows
+from enhance.output.png_reader import PngRows
 from enhance.output.result import write_png
 from enhance.report import make_report, write_report
 from enhance.report.document import ReportDocument

@@ -6,7 +6,7 @@ import pytest
 from fontTools.ttLib import TTFont
 
 import enhance.report
-from enhance.texts import LANGUAGES, catalogue
+from enhance.i18n import LANGUAGES, catalogue
 
 FOLDER = Path(enhance.report.__file__).parent / "fonts"
 
@@ -32,7 +32,7 @@ def test_the_font_covers_latin_and_all_of_gb_2312(letters):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_both_weights_have_every_letter_of_the_reports_words(letters, language):
     """If this fails after a change of words: python -m docs.make_fonts --bold."""
-    words = {key: set(map(ord, sentence[language])) for key, sentence in catalogue().items()}
+    words = {key: set(map(ord, text)) for key, text in catalogue(language).items()}
     own = [codes for key, codes in words.items() if key.startswith(("report_", "summary_"))]
 
     assert not {chr(code) for code in set().union(*words.values()) - letters["Regular"]}

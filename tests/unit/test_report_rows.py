@@ -8,8 +8,8 @@ from PIL import Image
 from skimage import data
 
 from enhance.errors import PictureError
-from enhance.output.finished import PngRows
 from enhance.output.png import PngFormat, PngWriter, encode_png
+from enhance.output.png_reader import PngRows
 
 from .picture_files import png
 

@@ -1,7 +1,6 @@
 """The words of the report and of a batch's summary: each in both languages, and no English in the Chinese ones."""
 
 import re
-import string
 from datetime import datetime
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from skimage import data
 
 from enhance import Settings
 from enhance.batch import Item, lines_of, plan
+from enhance.i18n import LANGUAGES, catalogue, name_of, translate_source
+from enhance.models import manifest
+from enhance.models.records import UNRECORDED
 from enhance.report import Line, make_report, summary, table
 from enhance.report.document import format_date
 from enhance.settings import PRESETS, RANGES
-from enhance.texts import LANGUAGES, catalogue, name_of, source_in_words
-from weights import manifest
-from weights.records import UNRECORDED
 
 from .report_runs import info_of, run_of, text_of
 
@@ -96,8 +95,8 @@ def test_a_long_batch_takes_several_pages(tmp_path):
 def test_where_a_copy_came_from_is_said_in_the_language_and_names_stay():
     hub = str(manifest()["yunet"].hub)
     said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNRECORDED, "my-model.pth"]
-    assert [source_in_words("en", source) for source in said] == [hub, f"{hub} (cached)", *said[2:]]
-    assert [source_in_words("zh-CN", source) for source in said] == [
+    assert [translate_source("en", source) for source in said] == [hub, f"{hub} (cached)", *said[2:]]
+    assert [translate_source("zh-CN", source) for source in said] == [
         hub,
         f"{hub}（缓存）",
         "PyPI some-package 1.0（半精度）",
@@ -109,7 +108,7 @@ def test_where_a_copy_came_from_is_said_in_the_language_and_names_stay():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_preset_and_every_setting_has_a_name(language):
     assert all(name_of(language, "preset", name) != name for name in PRESETS)
-    assert all(catalogue()[name][language] for name in (*RANGES, "tuning"))
+    assert all(catalogue(language)[name] for name in (*RANGES, "tuning"))
 
 
 def test_what_the_catalogue_lacks_stands_for_itself():
@@ -119,9 +118,3 @@ def test_what_the_catalogue_lacks_stands_for_itself():
 @pytest.mark.parametrize(("language", "said"), [("en", "9 March 2025, 08:05"), ("zh-CN", "2025 年 3 月 9 日 08:05")])
 def test_a_date_is_said_as_the_language_does(language, said):
     assert format_date(language, datetime(2025, 3, 9, 8, 5)) == said
-
-
-def test_a_sentence_has_the_same_places_for_values_in_both_languages():
-    for key, sentence in catalogue().items():
-        places = [{name for _, name, _, _ in string.Formatter().parse(sentence[language])} for language in LANGUAGES]
-        assert places[0] - {None} == places[1] - {None}, key

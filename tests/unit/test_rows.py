@@ -6,15 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from enhance.engine.kernels import Kernel, prepare
+from enhance.engine.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
+from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, WeightsError
-from enhance.inference import checked_graph
-from enhance.inference.kernels import Kernel, prepare
-from enhance.inference.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
-from enhance.inference.stream import Stream
-from enhance.inference.turns import together
-from weights.graphs import Conv, Graph
-from weights.memory import stream_bytes
-from weights.networks import rrdbnet, span, srvgg
+from enhance.models import check_state, graph_of
+from enhance.models.graphs import Conv, Graph
+from enhance.models.memory import stream_bytes
+from enhance.models.networks import rrdbnet, span, srvgg
+from enhance.scheduler import together
 
 
 def bytes_held(stream: Stream) -> int:
@@ -285,7 +285,7 @@ def test_a_state_dict_of_another_network_is_refused_with_its_name():
     state = random_state(srvgg(32))
 
     with pytest.raises(WeightsError, match="realesr-animevideov3 is of another network"):
-        checked_graph(state, "realesr-animevideov3")
+        check_state(state, graph_of("realesr-animevideov3"), "realesr-animevideov3")
 
 
 def test_a_step_looks_up_before_every_piece_of_every_layer_and_ends_where_it_is_told_to():

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
-from enhance.inference import known_graph
+from enhance.models import graph_of
 from enhance.output.resample import long_side_on, print_size, result_size
 from enhance.settings import RANGES, Changes, network_key
 
@@ -154,7 +154,7 @@ def test_the_networks_key_ignores_the_sliders():
 
 def test_a_preset_knows_the_scale_of_its_network():
     for preset in PRESETS.values():
-        assert preset.scale == known_graph(preset.model).scale
+        assert preset.scale == graph_of(preset.model).scale
 
 
 def test_only_one_setting_says_the_size():

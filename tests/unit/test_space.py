@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-import weights
+from enhance import models
 
 ROOT = Path(__file__).parents[2]
 HEAD = yaml.safe_load((ROOT / "README.md").read_text("utf-8").split("---\n")[1])
@@ -24,7 +24,7 @@ def dry_run(repo: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_weight_that_hugging_face_has_is_there_before_the_space_starts():
     wanted = defaultdict[tuple[str, ...], list[str]](list)
-    for model in weights.manifest().values():
+    for model in models.manifest().values():
         if model.hub.repo:
             pinned = () if model.hub.revision == BRANCH else (model.hub.revision,)
             wanted[(model.hub.repo, *pinned)].append(model.hub.path)
@@ -64,11 +64,11 @@ def test_a_dry_run_shows_what_is_sent_and_what_stays():
         "README.md",
         "requirements.txt",
         "packages.txt",
-        "enhance/texts/page.toml",
+        "enhance/i18n/en.toml",
         "docs/page.png",
     ):
         assert needed in names
-    assert "weights/manifest.toml" in names
+    assert "enhance/models/manifest.toml" in names
     assert [
         name for name in names if name.startswith(("tests/", ".ci/", "data/")) or name.endswith(".safetensors")
     ] == []

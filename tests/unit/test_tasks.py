@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from enhance.errors import PictureError, StorageError
-from enhance.files import MARKER, part_of, place_whole
-from enhance.picture import read_picture
-from enhance.tasks import Reservation, TaskStore
+from enhance.files import MARKER, part_of, write_atomically
+from enhance.images import read_picture
+from enhance.store import Reservation, TaskStore
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def made(tmp_path, **limits) -> TaskStore:
 
 def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"picture") -> str:
     task_id = store.new_id()
-    place_whole(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
+    write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
     output = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     info = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
     store.finish(task_id, info)
@@ -156,8 +156,8 @@ def test_a_result_without_room_for_its_facts_is_removed(store, monkeypatch):
         raise StorageError("full")
 
     task_id = store.new_id()
-    place_whole(store.result_path(task_id), lambda temporary: temporary.write_bytes(b"picture"))
-    monkeypatch.setattr("enhance.tasks.place_whole", full)
+    write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(b"picture"))
+    monkeypatch.setattr("enhance.store.write_atomically", full)
 
     with pytest.raises(StorageError):
         store.finish(task_id, {})
@@ -213,7 +213,7 @@ def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
 IN_USE_UNTIL_TOLD = """
 import sys
 from pathlib import Path
-from enhance.tasks import Reservation, TaskStore
+from enhance.store import Reservation, TaskStore
 store = TaskStore(sys.argv[1])
 with store.using(Path(sys.argv[2])):
     print("in use", flush=True)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from enhance.engine import device as device_module
+from enhance.engine.device import Transfer
 from enhance.errors import EnhanceError
-from enhance.inference import device as device_module
-from enhance.inference.device import Transfer
 
 CPU = torch.device("cpu")
 

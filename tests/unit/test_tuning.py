@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from enhance.images import Box, Measurements
 from enhance.output.fidelity import Photo, Tuning
 from enhance.output.resample import Cut, Grid, enlarge_rows
-from enhance.picture import Box, Flaws
 from enhance.settings import Settings
 from tests.conftest import psnr
 
@@ -18,7 +18,7 @@ def network(photo) -> np.ndarray:
 
 def tuned(photo, network, settings, first=0, last=None, noise=0.0):
     height, width = photo.shape[:2]
-    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Flaws(noise))
+    seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Measurements(noise))
     tuning = Tuning(lambda a, b: network[a:b], seen, settings)
     return tuning.rows(first, tuning.size[0] if last is None else last)
 

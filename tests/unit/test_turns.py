@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 import pytest
 
 from enhance.errors import Cancelled
-from enhance.inference.turns import DeviceThread, Runs, Turn, Waiting
+from enhance.scheduler import DeviceThread, Runs, Ticket, Waiting
 
 PATIENCE = 60
 
@@ -65,7 +65,7 @@ class Held:
                 work()
 
         waiting = self.device.waiting()
-        one = Asked(lambda: self.device.do(step, Turn(caller, **options)))
+        one = Asked(lambda: self.device.do(step, Ticket(caller, **options)))
         self._asked.append(one)
         until(lambda: self.device.waiting() == waiting + 1)
         return one
@@ -145,7 +145,7 @@ def test_callers_who_loop_previews_let_a_run_through():
 
     def loop(caller: int) -> None:
         while not ended.is_set():
-            device.do(lambda: order.append("preview"), Turn(caller, urgent=True))
+            device.do(lambda: order.append("preview"), Ticket(caller, urgent=True))
 
     previews = [Asked(lambda caller=caller: loop(caller)) for caller in range(4)]
     for _ in range(50):
@@ -172,11 +172,11 @@ def test_what_is_stopped_while_it_waits_is_not_begun():
 
 
 def test_an_exception_reaches_the_one_who_asked_and_the_next_step_is_done():
-    def broken() -> None:
+    def wrap() -> None:
         raise ZeroDivisionError
 
     with Held() as held:
-        one = held.ask("broken", work=broken)
+        one = held.ask("broken", work=wrap)
         held.ask("next")
 
     assert held.order == ["broken", "next"]
@@ -221,13 +221,13 @@ def test_long_runs_go_one_after_the_other_and_callers_take_turns():
     asked = []
 
     def run(name: str) -> None:
-        with runs.run(Turn(name[0])):
+        with runs.run(Ticket(name[0])):
             order.append(name)
             assert going.acquire(blocking=False), "two long runs at once"
             going.release()
 
     going = threading.Lock()
-    with runs.run(Turn("a")):
+    with runs.run(Ticket("a")):
         for name in ("a1", "a2", "a3", "b1"):
             count = len(runs)
             asked.append(Asked(lambda name=name: run(name)))
@@ -243,13 +243,13 @@ def test_one_run_has_the_device_and_one_more_is_near_it():
     runs, near, ran, told = Runs(), [], [], {}
 
     def run(name: str) -> None:
-        with runs.near(Turn(name, queued=lambda ahead: told.update({name: ahead}))) as place:
+        with runs.near(Ticket(name, queued=lambda ahead: told.update({name: ahead}))) as place:
             near.append(name)
             with runs.run(place.turn, place):
                 assert near[-2:] != [name, name]
                 ran.append(name)
 
-    with runs.run(Turn("a")):
+    with runs.run(Ticket("a")):
         asked = []
         for name in ("b", "c", "d"):
             asked.append(Asked(lambda name=name: run(name)))
@@ -266,9 +266,9 @@ def test_one_run_has_the_device_and_one_more_is_near_it():
 
 def test_a_place_near_the_device_that_is_given_up_lets_the_next_one_in():
     runs = Runs()
-    with runs.run(Turn("a")), runs.near(Turn("b")) as place:
+    with runs.run(Ticket("a")), runs.near(Ticket("b")) as place:
         runs.leave(place)
-        with runs.near(Turn("c")):
+        with runs.near(Ticket("c")):
             assert len(runs) == 2
 
 
@@ -276,10 +276,10 @@ def test_a_waiting_run_that_is_stopped_leaves_the_queue_without_being_begun():
     runs, stop, begun = Runs(), threading.Event(), []
 
     def run() -> None:
-        with runs.run(Turn("b", stop=stop)):
+        with runs.run(Ticket("b", stop=stop)):
             begun.append(True)
 
-    with runs.run(Turn("a")):
+    with runs.run(Ticket("a")):
         one = Asked(run)
         until(lambda: len(runs) == 2)
         stop.set()
@@ -288,7 +288,7 @@ def test_a_waiting_run_that_is_stopped_leaves_the_queue_without_being_begun():
 
     assert isinstance(one.error, Cancelled)
     assert begun == []
-    with pytest.raises(Cancelled), runs.run(Turn(stop=stop)):
+    with pytest.raises(Cancelled), runs.run(Ticket(stop=stop)):
         pass
 
 
@@ -296,7 +296,7 @@ def test_a_waiting_run_that_is_stopped_leaves_the_queue_without_being_begun():
 def test_an_interrupt_reaches_a_main_thread_that_waits_and_the_process_ends():
     code = """
 import threading
-from enhance.inference.turns import DEVICE_THREAD
+from enhance.scheduler import DEVICE_THREAD
 stop = threading.Event()
 def step():
     print("begun", flush=True)
@@ -318,7 +318,7 @@ except KeyboardInterrupt:
 
 def test_a_step_that_looks_ends_by_a_stop_and_by_the_end_of_the_thread():
     thread, stop, inside = DeviceThread(), threading.Event(), threading.Event()
-    turn = Turn(stop=stop)
+    turn = Ticket(stop=stop)
 
     def endless() -> None:
         inside.set()
@@ -344,7 +344,7 @@ def test_a_forked_process_has_a_device_thread_of_its_own_and_leaves_the_parents_
     """As on a Space that lends its card to a fork; in a process of its own, for a fork takes the tests along."""
     code = """
 import os, threading
-from enhance.inference.turns import DEVICE_THREAD
+from enhance.scheduler import DEVICE_THREAD
 begun, end, done = threading.Event(), threading.Event(), []
 DEVICE_THREAD.hand_over(lambda: (begun.set(), end.wait(60)))
 DEVICE_THREAD.hand_over(lambda: done.append(os.getpid()))

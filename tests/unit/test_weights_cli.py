@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from enhance.models import Store, manifest
+from enhance.models.cli import DEFAULT_SET, WELCOME, main
 from tests.unit.hub_server import made_up_model
-from weights import Store, manifest
-from weights.__main__ import DEFAULT_SET, WELCOME, main
 
 GOOD, LACKING = b"good weights", b"never there"
 MODELS = {

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from enhance.errors import StorageError, WeightsError
+from enhance.models import Store, download, ensure, locate, manifest
 from tests.unit.hub_server import HubServer, made_up_model
-from weights import ModelFileError, Store, WeightsFolderError, download, ensure, locate, manifest
 
 CONTENT = bytes(range(256)) * 2000
 MODEL = made_up_model(CONTENT)
@@ -75,7 +76,7 @@ def test_a_connection_that_falls_silent_is_taken_up_again(
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: HubServer, store: Store):
     server.cuts = [100_000, 0, 0, 0]
-    with pytest.raises(ModelFileError, match=r"broke off after 100,000 of 512,000 bytes, which are kept"):
+    with pytest.raises(WeightsError, match=r"broke off after 100,000 of 512,000 bytes, which are kept"):
         ensure("tiny", store=store)
     assert names(store) == {"tiny.pth.part"}
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
@@ -115,7 +116,7 @@ def test_more_bytes_than_the_server_has_make_it_start_again(server: HubServer, s
     server.offer(MODEL, CONTENT[:1000])
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(CONTENT[:2000])
-    with pytest.raises(ModelFileError, match="wrong checksum"):
+    with pytest.raises(WeightsError, match="wrong checksum"):
         ensure("tiny", store=store)
 
 
@@ -124,7 +125,7 @@ def test_a_wrong_checksum_is_set_aside_and_said(
     server: HubServer, store: Store, caplog: pytest.LogCaptureFixture, sent: bytes
 ):
     server.offer(MODEL, sent)
-    with pytest.raises(ModelFileError, match="wrong checksum"):
+    with pytest.raises(WeightsError, match="wrong checksum"):
         ensure("tiny", store=store)
     assert names(store) == {"tiny.pth.corrupt"}
     assert "tiny.pth is not used because its SHA-256 is" in caplog.text
@@ -146,14 +147,14 @@ def test_a_wrong_checksum_leads_to_the_package(server: HubServer, tmp_path: Path
 def test_the_same_wrong_file_is_not_kept_twice(server: HubServer, store: Store):
     for sent in (b"one", b"one", b"two"):
         server.offer(MODEL, sent)
-        with pytest.raises(ModelFileError):
+        with pytest.raises(WeightsError):
             ensure("tiny", store=store)
     assert names(store) == {"tiny.pth.corrupt", "tiny.pth.corrupt.1"}
 
 
 def test_a_longer_file_is_not_downloaded_to_its_end(server: HubServer, store: Store):
     server.offer(MODEL, CONTENT * 2)
-    with pytest.raises(ModelFileError, match="more than the 512,000 bytes"):
+    with pytest.raises(WeightsError, match="more than the 512,000 bytes"):
         ensure("tiny", store=store)
     assert names(store) == set()
 
@@ -162,7 +163,7 @@ def test_a_longer_file_is_not_downloaded_to_its_end(server: HubServer, store: St
 def test_an_error_status_is_reported_after_one_question(server: HubServer, store: Store, status: int):
     server.statuses = [status]
     with pytest.raises(
-        ModelFileError, match=rf"answered {status} .*python -m weights fetch tiny.*put the file tiny\.pth"
+        WeightsError, match=rf"answered {status} .*python -m weights fetch tiny.*put the file tiny\.pth"
     ):
         ensure("tiny", store=store)
     assert len(server.asked) == 1
@@ -173,7 +174,7 @@ def test_no_answer_is_given_up_in_bounded_time(server: HubServer, store: Store, 
     monkeypatch.setattr(download, "ANSWER_SECONDS", 0.2)
     server.release.clear()
     begun = time.monotonic()
-    with pytest.raises(ModelFileError, match="did not answer within"):
+    with pytest.raises(WeightsError, match="did not answer within"):
         ensure("tiny", store=store)
     assert time.monotonic() - begun < 5
     assert len(server.asked) == 1
@@ -181,20 +182,20 @@ def test_no_answer_is_given_up_in_bounded_time(server: HubServer, store: Store, 
 
 def test_a_port_that_nobody_listens_on_is_said_in_words(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://name:secret@127.0.0.1:9")
-    with pytest.raises(ModelFileError, match=r"Hugging Face: http://127\.0\.0\.1:9 cannot be reached") as caught:
+    with pytest.raises(WeightsError, match=r"Hugging Face: http://127\.0\.0\.1:9 cannot be reached") as caught:
         ensure("tiny", store=store)
     assert "secret" not in str(caught.value)
 
 
 def test_an_address_without_a_scheme_is_said_in_words(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_ENDPOINT", "hub.example")
-    with pytest.raises(ModelFileError, match="the address in HF_ENDPOINT cannot be reached"):
+    with pytest.raises(WeightsError, match="the address in HF_ENDPOINT cannot be reached"):
         ensure("tiny", store=store)
 
 
 def test_offline_mode_asks_nobody(server: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelFileError, match="HF_HUB_OFFLINE is set"):
+    with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set"):
         ensure("tiny", store=store)
     assert server.asked == []
 
@@ -205,9 +206,9 @@ def test_where_the_bytes_cannot_be_kept_no_other_source_is_asked(
     model = manifest()["realesr-animevideov3"]
     server.offer(model, CONTENT)
     monkeypatch.setattr(download, "_size", lambda part: 0)
-    monkeypatch.setattr("weights.package.convert", None)
+    monkeypatch.setattr("enhance.models.package.convert", None)
     (tmp_path / f"{model.file}.part").mkdir()
-    with pytest.raises(WeightsFolderError, match=r"weights folder .* cannot be used"):
+    with pytest.raises(StorageError, match=r"weights folder .* cannot be used"):
         ensure(model.name, store=Store(tmp_path))
 
 
@@ -226,7 +227,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from tests.unit.hub_server import made_up_model
-from weights import Store, ensure
+from enhance.models import Store, ensure
 model = made_up_model(bytes(range(256)) * 2000)
 print(ensure("tiny", store=Store(Path(sys.argv[1]), {"tiny": model})).path)
 """

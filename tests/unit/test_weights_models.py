@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from weights import manifest
-from weights.models import NOWHERE, ReleaseSource
-from weights.releases import url
+from enhance.models import manifest
+from enhance.models.manifest import NOWHERE, ReleaseSource
+from enhance.models.releases import url
 
 OFFICIAL = {
     "realesrgan-x4plus": (66_857_836, "37f9a931c215f040aa6d50f711f2cb115f713c46df1d0d6469a8bd7bfe9a60bb"),

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weights import ModelFileError, manifest
-from weights.ncnn import read_layers, read_ncnn
+from enhance.errors import WeightsError
+from enhance.models import manifest
+from enhance.models.ncnn import read_layers, read_ncnn
 
 PACKAGED = {name: one for name, one in manifest().items() if one.package and not one.package.version}
 TENSORS = {"realesrgan-x4plus": 2 * 351, "realesrgan-x4plus-anime": 2 * 96, "realesr-animevideov3": 2 * 18 + 17}
@@ -73,7 +74,7 @@ def test_fp32_layers_are_read_as_well():
 )
 def test_a_bin_that_is_not_exactly_the_layers_is_refused(change, complaint: str):
     network, param, data = ncnn_files("realesr-animevideov3")
-    with pytest.raises(ModelFileError, match=complaint):
+    with pytest.raises(WeightsError, match=complaint):
         read_ncnn(network, param, change(data))
 
 
@@ -90,13 +91,13 @@ def test_a_bin_that_is_not_exactly_the_layers_is_refused(change, complaint: str)
 def test_a_param_of_another_network_is_refused(old: str, new: str, complaint: str):
     network, param, data = ncnn_files("realesr-animevideov3")
     assert old in param
-    with pytest.raises(ModelFileError, match=complaint):
+    with pytest.raises(WeightsError, match=complaint):
         read_ncnn(network, param.replace(old, new), data)
 
 
 def test_a_param_with_a_layer_missing_is_refused():
     network, param, data = ncnn_files("realesr-animevideov3")
     lines = param.splitlines()
-    with pytest.raises(ModelFileError, match="too many or too few layers"):
+    with pytest.raises(WeightsError, match="too many or too few layers"):
         read_ncnn(network, "\n".join(lines[:4] + lines[5:]), data)
     assert len([layer for layer in read_layers(param) if layer.kind in ("Convolution", "PReLU")]) == 35

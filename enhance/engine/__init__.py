@@ -1,0 +1,1 @@
+"""The engine: exact row streaming of a network on one device."""

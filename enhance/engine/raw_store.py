@@ -1,0 +1,264 @@
+"""The network's output, kept while it is tuned and written, and afterwards so that it can be tuned again.
+
+Strips arrive along the longer side, rows are read from top to bottom: for a landscape picture the two cross. Every
+strip is stored as one block, so that reading rows takes one contiguous piece of each block. A kept file is the blocks
+one after another, a JSON line that says where they start, and the length of that line.
+
+An image whose rows are too long for memory is cut across its longer side. Each part is read with as many extra rows as
+the network's receptive field needs, so the parts join without a seam.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from enhance.models.memory import Cut, rows_seen
+
+from ..errors import StorageError
+from ..files import AtomicFile, check_room, explained
+
+Strips = Generator[np.ndarray, None, None]
+Told = Callable[[float], object]
+"""Hears of the share that is done, 0..1."""
+
+IN_MEMORY = 256 << 20
+"""The bytes up to which an output is kept in memory, not on the disk."""
+_BLOCK_BYTES = 16 << 20
+"""How much is copied at once."""
+_LENGTH = struct.Struct("<Q")
+
+
+def streams_columns(height: int, width: int) -> bool:
+    """Whether a picture of this size is streamed from left to right: along its longer side, which needs less memory."""
+    return width > height
+
+
+@dataclass(frozen=True)
+class OutputShape:
+    """The size of an output in pixels, the type of its channels, and whether its strips come from left to right."""
+
+    height: int
+    width: int
+    dtype: str
+    columns: bool
+
+    @property
+    def bytes(self) -> int:
+        """The size of all pixels."""
+        return self.height * self.width * self.pixel_bytes
+
+    @property
+    def pixel_bytes(self) -> int:
+        return 3 * np.dtype(self.dtype).itemsize
+
+    @property
+    def along(self) -> int:
+        """Pixels from the first strip's start to the last one's end."""
+        return self.width if self.columns else self.height
+
+    @property
+    def across(self) -> int:
+        """Pixels from one end of a strip to the other."""
+        return self.height if self.columns else self.width
+
+
+class NetworkOutput:
+    """A picture [height, width, 3] of uint8 or uint16 that grows by strips. Use it as a context manager.
+
+    Strips are [height, n, 3] from left to right where the shape says `columns`, else [n, width, 3] from top to bottom.
+    """
+
+    def __init__(self, shape: OutputShape, file: BinaryIO | None = None, part: AtomicFile | None = None):
+        self.shape = shape
+        self.filled = 0
+        self._file, self._part = file, part
+        self._blocks: list[np.ndarray] = []
+        self._starts: list[int] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, shape: OutputShape, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
+        """An empty one, to be filled. With `path` it is a file that gets this name by `keep`.
+
+        Without, it is in memory when small, else in a file in `folder` that has no name and vanishes with it, also when
+        the process is killed. Raises StorageError.
+        """
+        if path is not None:
+            part = AtomicFile(path).prepare()
+            check_room(path.parent, shape.bytes)
+            return cls(shape, part.open("x+b"), part)
+        if shape.bytes <= IN_MEMORY:
+            return cls(shape)
+        folder = folder or Path(tempfile.gettempdir())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            check_room(folder, shape.bytes)
+            return cls(shape, tempfile.TemporaryFile(dir=folder))  # type: ignore[arg-type]
+        except OSError as error:
+            raise explained(folder / "temporary", error) from error
+
+    @classmethod
+    def open(cls, path: Path) -> NetworkOutput:
+        """A kept one, for reading; nothing is written. Raises StorageError when it is gone or damaged."""
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise StorageError("output_gone") from error
+        try:
+            file.seek(-_LENGTH.size, os.SEEK_END)
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            end = file.seek(-_LENGTH.size - length, os.SEEK_END)
+            index = json.loads(file.read(length))
+            output = cls(OutputShape(**index["shape"]), file)
+            output._starts, output.filled = list(map(int, index["starts"])), output.shape.along
+            if end != output.shape.bytes:
+                raise ValueError("the pixels have another size")
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            file.close()
+            raise StorageError("output_damaged") from error
+        return output
+
+    @property
+    def _place(self) -> Path:
+        """What the file is called in a sentence for a person."""
+        return self._part.path if self._part else Path("temporary")
+
+    @property
+    def height(self) -> int:
+        return self.shape.height
+
+    @property
+    def width(self) -> int:
+        return self.shape.width
+
+    def __enter__(self) -> NetworkOutput:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the pixels; a file that was not kept is removed."""
+        self._blocks.clear()
+        try:
+            if self._file is not None:
+                with suppress(OSError):  # what cannot be flushed any more was told already
+                    self._file.close()
+        finally:
+            if self._part is not None:
+                self._part.discard()
+                self._part = None
+
+    def keep(self) -> None:
+        """Give the finished file its name, so that it outlives this; it can still be read. Raises StorageError."""
+        if self._file is None or self._part is None:
+            raise ValueError("an output without a path cannot be kept")
+        text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
+        with self._part.explained():
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(text + _LENGTH.pack(len(text)))
+            self._file.close()  # some systems rename no open file
+            self._part.keep()
+            self._file = self._part.path.open("rb")
+        self._part = None
+
+    def add(self, strip: np.ndarray) -> None:
+        """Append the next strip. Raises StorageError when the disk is full."""
+        self._starts.append(self.filled)
+        self.filled += strip.shape[1 if self.shape.columns else 0]
+        if self._file is None:
+            self._blocks.append(strip)
+            return
+        try:
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(np.ascontiguousarray(strip).tobytes())
+        except OSError as error:
+            raise explained(self._place, error) from error
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) [n, width, 3]; all of them must have arrived."""
+        if not self.shape.columns:
+            return self._from_blocks(first, last)
+        taken = np.empty((last - first, self.width, 3), self.shape.dtype)
+        for index, start in enumerate(self._starts):
+            end = self._end(index)
+            taken[:, start:end] = self._read(index, end - start, first, last)
+        return taken
+
+    def _from_blocks(self, first: int, last: int) -> np.ndarray:
+        parts = []
+        for index, start in enumerate(self._starts):
+            low, high = max(first, start), min(last, self._end(index))
+            if low < high:
+                parts.append(self._read(index, self.width, low - start, high - start))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _end(self, index: int) -> int:
+        return self._starts[index + 1] if index + 1 < len(self._starts) else self.filled
+
+    def _read(self, index: int, width: int, first: int, last: int) -> np.ndarray:
+        """The rows [first, last) of one block, which is `width` pixels wide."""
+        if self._file is None:
+            return self._blocks[index][first:last]
+        pixel = self.shape.pixel_bytes
+        try:
+            with self._lock:
+                self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
+                data = self._file.read((last - first) * width * pixel)
+        except OSError as error:  # also where rows that still wait in the buffer find no room
+            raise explained(self._place, error) from error
+        return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
+
+
+def made_in_parts(
+    rgb: np.ndarray,
+    cuts: Sequence[Cut],
+    columns: bool,
+    scale: int,
+    run: Callable[[np.ndarray, bool, Told], Strips],
+    told: Told,
+    folder: Path | None,
+) -> Strips:
+    """The strips of a whole picture [H, W, 3] that is cut; a part's output lies in the folder until it is handed on.
+
+    `run(part, columns, told)` streams one. Raises StorageError, at once where the folder has no room for both.
+    """
+    picture, seen, done = _turned(rgb, columns), rows_seen(cuts), 0
+    line = scale * scale * picture.shape[1] * 3 * rgb.itemsize  # of the output, from one row of the picture
+    for first, last, top, bottom in cuts:
+        shape = OutputShape(scale * (last - first), scale * picture.shape[1], rgb.dtype.name, columns=True)
+        own = slice(scale * (first - top), scale * (last - top))
+
+        def so_far(share: float, done: int = done, height: int = bottom - top) -> None:
+            told((done + share * height) / seen)
+
+        with NetworkOutput.create(shape, folder=folder) as part:
+            if folder is not None and (len(picture) - first) * line > IN_MEMORY:
+                check_room(folder, (len(picture) - first) * line + shape.bytes)
+            with closing(run(_turned(picture[top:bottom], columns), not columns, so_far)) as strips:
+                for strip in strips:
+                    part.add(_turned(strip, columns)[own])
+            done += bottom - top
+            for low, high in _blocks(shape):
+                yield _turned(part.rows(low, high), columns)
+
+
+def _turned(rows: np.ndarray, columns: bool) -> np.ndarray:
+    return rows.swapaxes(0, 1) if columns else rows
+
+
+def _blocks(shape: OutputShape) -> list[tuple[int, int]]:
+    """The rows that are copied at once."""
+    size = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
+    return [(first, min(first + size, shape.height)) for first in range(0, shape.height, size)]

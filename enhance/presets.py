@@ -1,0 +1,100 @@
+"""The presets as a user sees them: their purpose, their settings, and whether their models are installed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from . import models
+from .errors import StorageError
+from .i18n import DEFAULT_LANGUAGE, translate
+from .settings import DEFAULT_PRESET, PRESETS, Preset, Settings, all_presets
+
+_SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
+
+
+def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
+    """Every preset in order, one's own models last: its purpose, its settings, whether and why it cannot be chosen."""
+    return [_describe(preset, language) for preset in all_presets().values()]
+
+
+def missing_models(preset: Preset) -> list[str]:
+    """The models of the preset that are neither here nor to be had from an installed package."""
+    names = (*Settings.from_preset(preset.name).recipe.models, *_SCENE_MODELS.get(preset.scene or "", ()))
+    return [name for name in names if not (_is_here(name) or models.is_convertible(name))]
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return models.locate(name) is not None
+    except StorageError:  # a folder that cannot be read has nothing for us
+        return False
+
+
+def _describe(preset: Preset, language: str) -> dict[str, Any]:
+    missing = missing_models(preset)
+    settings, reason = Settings.from_preset(preset.name).as_dict(), _reason(preset, missing, language)
+    return {
+        "name": preset.name,
+        "own": preset.own,
+        "summary": _summary(preset, language),
+        "model": preset.model,
+        "network": _called(models.Store().find(preset.model).network),
+        "settings": {name: value for name, value in settings.items() if name != "preset"},
+        "denoises": preset.denoises,
+        "scale": preset.scale,
+        "available": reason is None,
+        "reason": reason,
+        "relative_time": None if preset.own and missing else _relative_time(preset),
+    }
+
+
+def _summary(preset: Preset, language: str) -> str:
+    if not preset.own:
+        return translate(language, f"about_{preset.name}")
+    model = models.Store().find(preset.model)
+    about = "about_own" if preset.scale > 1 else "about_own_1x"
+    return translate(language, about, network=_called(model.network), scale=preset.scale, file=model.origin)
+
+
+def _called(network: str) -> str:
+    """What the community calls a kind of network."""
+    return {"rrdbnet": "ESRGAN", "srvgg": "Compact", "span": "SPAN"}.get(network, network)
+
+
+def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
+    """Why a preset cannot be chosen; None where it can."""
+    if not missing:
+        return None
+    if preset.own:
+        return translate(language, "weights_own_gone", name=preset.model)
+    if not models.is_writable(models.folder()):
+        return translate(language, "weights_not_kept", names=" ".join(missing))
+    store = models.Store()
+    files = [models.by_hand(store.find(name)) for name in missing]
+    if not all(files):
+        return translate(language, "weights_missing", names=" ".join(missing))
+    told = " · ".join(translate(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)
+    return translate(
+        language, "weights_missing_by_hand", names=" ".join(missing), folder=_told(store.folder), files=told
+    )
+
+
+def _told(folder: Path) -> Path:
+    """The weights folder as strangers may read it: where the program itself lies is not said."""
+    program = Path(__file__).parents[1]
+    return folder.relative_to(program) if folder.is_relative_to(program) else folder
+
+
+def _relative_time(preset: Preset) -> float:
+    work, usual = (
+        _work(name, models.Store().find(name).sha256) for name in (preset.model, PRESETS[DEFAULT_PRESET].model)
+    )
+    return round(work / usual, 3)
+
+
+@lru_cache(maxsize=64)
+def _work(name: str, sha256: str) -> float:
+    """Return the multiply-adds per pixel of the model whose file has this checksum. Raises as `ensure` does."""
+    return models.graph_of(name).work

@@ -1,0 +1,459 @@
+"""Where inputs and results lie, for how long, and how a finished one is found again.
+
+`uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
+`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report,
+`lists/<whose>.<id>.json` what a visitor's list says of a run, and `encoded/<sha256>-<encoding>.jpg` (.webp, .avif) a
+result as it was handed out, under the checksum of its PNG. All of it may be deleted at any time; what lies beside it
+in these folders and bears another name is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from .errors import EnhanceError, PictureError, StorageError
+from .files import (
+    OwnFolders,
+    StoredItem,
+    UsedFiles,
+    file_sha256,
+    is_process_alive,
+    link_or_copy,
+    sizes_of,
+    sweep,
+    trim,
+    try_place,
+    write_atomically,
+)
+from .i18n import LANGUAGES, match_language, strip_direction_marks
+from .info import settings_in
+from .output.formats import Encoding
+from .settings import Settings, largest_scale, network_key
+
+log = logging.getLogger(__name__)
+
+_TASK_ID = re.compile(r"[0-9a-f]{32}")
+_NAMES = {
+    "uploads": re.compile(r"[0-9a-f]{64}"),
+    "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
+    "network": re.compile(r"[0-9a-f]{64}\.raw"),
+    "reports": re.compile(r"[0-9a-f]{32}(\.zh)?\.pdf"),
+    "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
+    "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
+}
+_LONGEST_NAME = 120
+_CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
+
+
+class Original(Protocol):
+    """An input, as far as its place depends on it: what it is called, its bytes' number and their SHA-256."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run as a list has it. `state` is running, done, failed, cut by the server's end, or away: nobody waited.
+
+    `process` is the one that it runs in: what runs in none that is there was cut off. `thumbnail`: a `data:` address.
+    A file of a batch has the `batch` and its `number` there.
+    """
+
+    whose: str
+    id: str
+    state: str
+    began: str
+    name: str
+    sha256: str
+    width: int
+    height: int
+    settings: dict[str, Any]
+    thumbnail: str
+    process: str
+    task_id: str | None = None
+    bytes: int = 0
+    batch: str = ""
+    number: int = 0
+
+    def path(self, tasks: TaskStore) -> Path:
+        return tasks.lists / f"{self.whose}.{self.id}.json"
+
+    def input(self, tasks: TaskStore) -> Path:
+        """Where its input is kept, if it still is."""
+        return tasks.upload_path(self.sha256, self.name)
+
+    def standing(self, tasks: TaskStore) -> str:
+        """Its state as it is now: also cut, and gone where the result is no longer kept."""
+        if self.state == "running":
+            return "running" if is_process_alive(self.process) else "cut"
+        return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
+
+
+class Reservation:
+    """Disk space for files that are on their way. Use it as a context manager."""
+
+    def __init__(self, store: TaskStore):
+        self._store, self.bytes = store, 0
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.reserve(-self.bytes)
+
+    def extend(self, count: int) -> bool:
+        """Reserve `count` more bytes and remove old files for them. Return whether they fit."""
+        fits = self._store.reserve(count)
+        self.bytes += count if fits else 0
+        return fits
+
+
+class TaskStore:
+    """A data folder. What is older than `hours` goes, and the oldest beyond `max_disk` bytes (None: no limit).
+
+    What a running task uses stays, also where other processes have the same folder. `page_items` returns the files of
+    the page, which share the limit of bytes.
+    """
+
+    def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
+        self.folder = Path(folder).absolute()
+        self._hours, self._max_disk = hours, max_disk
+        folders = (self.folder / name for name in _NAMES)
+        self.uploads, self.processed, self.network, self.reports, self.lists, self.encoded = folders
+        self._own = OwnFolders(self.folder, _NAMES)
+        self._used = UsedFiles(self.folder)
+        self._lock = threading.Lock()
+        self._signatures: dict[str, set[Path]] = {}
+        self._known: dict[str, str] = {}  # the same, by the names of the files
+        self._list_again = 0.0
+        self._reserving, self._reserved = threading.Lock(), 0
+        self.page_items: Callable[[], Iterable[StoredItem]] = tuple
+        self._cleaned = time.monotonic()
+
+    def prepare(self) -> None:
+        """Make the folders, marked as the program's. Raises StorageError."""
+        self._own.prepare()
+
+    def check(self) -> None:
+        """Find out now whether the folders can be written. Raises StorageError with what to do."""
+        self.prepare()
+        for folder in (self.uploads, self.processed, self.network):
+            try_place(folder / "picture.png")
+
+    def new_id(self) -> str:
+        """A task id that nobody can guess."""
+        return secrets.token_hex(16)
+
+    def result_path(self, task_id: str) -> Path:
+        return self.processed / f"{task_id}.png"
+
+    def network_path(self, key: str) -> Path:
+        return self.network / f"{key}.raw"
+
+    def report_path(self, task_id: str, language: str) -> Path:
+        return self.reports / f"{task_id}{'.zh' if match_language(language) == 'zh-CN' else ''}.pdf"
+
+    def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
+        """Where the result whose PNG has this checksum lies as it is handed out."""
+        return self.encoded / f"{sha256}-{encoding}{encoding.form.ending}"
+
+    def upload_path(self, sha256: str, name: str) -> Path:
+        """Where the input lies; a name from a person is only ever one part of the path, and never too long for it."""
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "picture"
+        stem, suffix = Path(plain).stem, Path(plain).suffix
+        return self.uploads / sha256 / (_shortened(stem, _LONGEST_NAME) + _shortened(suffix, 12))
+
+    def keep_upload(self, source: Path, picture: Original) -> Path:
+        """Copy an input byte for byte to its place, unless it is there already.
+
+        Raises StorageError, or PictureError when it is no longer what was read.
+        """
+        place = self.upload_path(picture.sha256, picture.name)
+        if not place.exists() or place.stat().st_size != picture.bytes:
+            write_atomically(place, lambda temporary: _copy(source, temporary, picture))
+        else:
+            count_as_used(place)
+        return place
+
+    def finish(self, task_id: str, info: dict[str, Any]) -> None:
+        """Put the info beside the result; without it the result is no task, so a failure removes both."""
+        text, path = json.dumps(info, ensure_ascii=False, indent=1), self.processed / f"{task_id}.json"
+        try:
+            write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"), durable=True)
+        except StorageError:
+            self.result_path(task_id).unlink(missing_ok=True)
+            raise
+        with self._lock:
+            self._index(path, info.get("signature"))
+        if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
+            self.clean()
+
+    def info(self, task_id: str) -> dict[str, Any] | None:
+        """The facts of a finished task whose result is there, or None; a broken file counts as none."""
+        if not _TASK_ID.fullmatch(task_id):
+            return None
+        return _read_info(self.processed / f"{task_id}.json")
+
+    def finished(self, task_id: str) -> dict[str, Any]:
+        """The facts of a finished task. Raises EnhanceError where it is gone."""
+        info = self.info(task_id)
+        if info is None:
+            raise EnhanceError("result_gone")
+        return info
+
+    def find(self, signature: str, dpi: int | None = None) -> dict[str, Any] | None:
+        """Return the facts of the newest finished task with this signature whose result has its checksum, or None.
+
+        The result states the resolution `dpi`, or that of the photo for None.
+        """
+        with self._lock:
+            self._read_new()
+            paths = list(self._signatures.get(signature, ()))
+        infos = [info for path in paths if (info := _read_info(path)) is not None]
+        finished = [info for info in infos if info.get("settings", {}).get("dpi") == dpi]
+        newest_first = sorted(finished, key=lambda info: str(info.get("finished", "")), reverse=True)
+        return next(filter(self._is_intact, newest_first), None)
+
+    def _is_intact(self, info: dict[str, Any]) -> bool:
+        """Return whether the result has the bytes that were written; reads all of them."""
+        path = self.result_path(str(info.get("task_id")))
+        with suppress(OSError):
+            if file_sha256(path) == info["output"].get("sha256"):
+                return True
+            log.warning("The stored result %s is damaged and is not used again", path.name)
+        return False
+
+    def _read_new(self) -> None:
+        """Read the tasks that other processes have finished, each once; a finished task never changes.
+
+        Where listing the folder takes long, it is listed for at most a tenth of the time.
+        """
+        began = time.monotonic()
+        if began < self._list_again:
+            return
+        names = set[str]()
+        with suppress(OSError), os.scandir(self.processed) as entries:
+            names = {entry.name for entry in entries if entry.name.endswith(".json")}
+        for name in self._known.keys() - names:
+            self._signatures[self._known.pop(name)].discard(self.processed / name)
+        for path in map(self.processed.joinpath, names - self._known.keys()):
+            if _TASK_ID.fullmatch(path.stem):
+                self._index(path, _signature_in(path))
+        took = time.monotonic() - began
+        self._list_again = time.monotonic() + (9 * took if took > _LONG_LISTING else 0)
+
+    def _index(self, path: Path, signature: str | None) -> None:
+        if signature:
+            self._known[path.name] = signature
+            self._signatures.setdefault(signature, set()).add(path)
+
+    def copy_result(self, task_id: str, path: Path) -> None:
+        """Give a finished result another place, without another copy on the disk where that works."""
+        write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
+        count_as_used(path)
+
+    def put_down(self, entry: Entry) -> None:
+        """Write what a list says of a run. Raises StorageError."""
+        self.prepare()
+        text = json.dumps(asdict(entry), ensure_ascii=False)
+        write_atomically(entry.path(self), lambda temporary: temporary.write_text(text, "utf-8"))
+
+    def end(self, entry: Entry, state: str, **changed: Any) -> None:
+        """Put down what came of a run; one that has no `state` at its end is on no list."""
+        try:
+            if state:
+                self.put_down(replace(entry, state=state, **changed))
+        except StorageError:
+            state = ""
+        if not state:
+            entry.path(self).unlink(missing_ok=True)
+
+    def runs(self, whose: str) -> list[list[Entry]]:
+        """What is on a list, the newest first; the files of a batch together, in their order."""
+        runs: dict[str, list[Entry]] = {}
+        for entry in self._entries(whose) if whose else ():
+            runs.setdefault(entry.batch or entry.id, []).append(entry)
+        for files in runs.values():
+            files.sort(key=lambda one: (one.number, one.id))
+        return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)
+
+    def remove(self, entries: Sequence[Entry]) -> None:
+        """Take runs from their list and from the disk, with their reports and what they were made of.
+
+        What another list needs stays, and what another result was made of.
+        """
+        for entry in entries:
+            entry.path(self).unlink(missing_ok=True)
+        others = list(self._entries())
+        ids = {entry.task_id for entry in entries} - {other.task_id for other in others}
+        infos = [info for one in ids if (info := self.info(one or "")) is not None]
+        done = [info["task_id"] for info in infos]
+        self._remove_unused(*map(self.result_path, done))
+        self._remove_unused(*(self.report_path(one, language) for one in done for language in LANGUAGES))
+        kept = [info for info in map(_read_info, self._infos()) if info]
+        given = {info["output"].get("sha256") for info in infos} - {info["output"].get("sha256") for info in kept}
+        self._remove_unused(*(path for png in given - {None} for path in self.encoded.glob(f"{png}-*")))
+        made = {info["input"]["sha256"] for info in kept}
+        gone = {entry.sha256 for entry in entries} - {other.sha256 for other in others} - made
+        network = [self.network_path(_network_key(info)) for info in infos if info["input"]["sha256"] in gone]
+        self._remove_unused(*network, *(path for sha256 in gone for path in (self.uploads / sha256).glob("*")))
+
+    def using(self, *paths: Path) -> AbstractContextManager[None]:
+        """Keep these files from being cleaned away meanwhile."""
+        return self._used.using(*paths)
+
+    def reserve(self, count: int) -> bool:
+        """Reserve `count` bytes until they are given back as a negative number. Return whether they fit."""
+        if self._max_disk is None:
+            return True
+        with self._reserving:
+            fits = count <= 0 or self.clean(count)
+            self._reserved += count if fits else 0
+        return fits
+
+    def clean(self, coming: int = 0) -> bool:
+        """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much.
+
+        Return whether `coming` more bytes fit then.
+        """
+        self._cleaned = time.monotonic()
+        for folder in self._folders():
+            sweep(folder)
+        sweep(self._used.marks)
+        oldest = time.time() - self._hours * 3600
+        page = list(self.page_items()) if self._max_disk is not None else []
+        with self._used.lock:
+            for path, stat in self._files():
+                if stat.st_mtime < oldest and not self._used.holds(path):
+                    self._remove(path)
+            if self._max_disk is None:
+                return True
+            return trim([*self._items(), *page], self._max_disk, self._reserved + coming, self._remove_item)
+
+    def _folders(self) -> Iterator[Path]:
+        for name in _NAMES:
+            yield from self._own.entries(name) if name == "uploads" else [self.folder / name]
+
+    def _items(self) -> Iterator[StoredItem]:
+        """The program's own files and what they take; a result's `.json` is part of its PNG."""
+        files = list(self._files())
+        used = self._used.among([path for path, _ in files])
+        for path, stat in files:
+            facts = [path.with_suffix(".json")] if path.parent == self.processed else []
+            yield StoredItem(path, stat.st_mtime, sizes_of(path, *facts), path not in used)
+        for part in (part for folder in self._folders() for part in folder.glob(".enhance-*.part")):
+            yield StoredItem(part, 0.0, sizes_of(part), removable=False)
+
+    def _remove_item(self, item: StoredItem) -> None:
+        if item.path.is_dir():
+            shutil.rmtree(item.path, ignore_errors=True)
+        else:
+            self._remove(item.path)
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """The program's own files that count for retention; a result's `.json` goes with its PNG."""
+        for name in _NAMES:
+            for entry in self._own.entries(name):
+                if entry.suffix == ".json" and entry.with_suffix(".png").exists():
+                    continue
+                with suppress(OSError):
+                    inside = list(entry.iterdir()) if name == "uploads" else [entry]
+                    yield from ((path, path.stat()) for path in inside if not path.name.endswith(".part"))
+
+    def _remove_unused(self, *paths: Path) -> None:
+        own = {path for name in _NAMES for path in self._own.entries(name)}
+        with self._used.lock:
+            for path in paths:
+                if (path in own or path.parent in own) and not self._used.holds(path):
+                    self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            if path.parent == self.processed:
+                path.with_suffix(".json").unlink(missing_ok=True)
+            if path.parent.parent == self.uploads:
+                path.parent.rmdir()
+
+    def _entries(self, whose: str = "") -> Iterator[Entry]:
+        """The entries of one list, or of all; a broken file counts as none."""
+        for path in self._own.entries("lists"):
+            if path.name.startswith(whose):
+                with suppress(OSError, ValueError, TypeError, EnhanceError):
+                    entry = Entry(**json.loads(path.read_text("utf-8")))
+                    Settings.of_earlier(entry.settings)
+                    if entry.path(self) == path:
+                        yield entry
+
+    def _infos(self) -> Iterator[Path]:
+        yield from (path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem))
+
+
+def _copy(source: Path, place: Path, picture: Original) -> None:
+    shutil.copyfile(source, place)
+    if file_sha256(place) != picture.sha256:
+        raise PictureError("input_changed", name=picture.name)
+
+
+def _read_info(path: Path) -> dict[str, Any] | None:
+    try:
+        info = json.loads(path.read_text("utf-8"))
+        size = path.with_suffix(".png").stat().st_size
+        return info if info["status"] == "done" and info["output"]["bytes"] == size else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _network_key(info: dict[str, Any]) -> str:
+    return network_key(info["input"]["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
+
+
+def _signature_in(path: Path) -> str | None:
+    info = _read_info(path)
+    return info.get("signature") if info else None
+
+
+def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
+    """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg.
+
+    One of a given longer side is called photo-3000px.png, and one of so many megapixels photo-12mp.png.
+    """
+    size = f"{settings.scale or largest_scale(settings):.3g}x"
+    if settings.long_side is not None:
+        size = f"{settings.long_side}px"
+    elif settings.megapixels is not None:
+        size = f"{settings.megapixels:g}mp"
+    return f"{strip_direction_marks(Path(name).stem) or 'picture'}-{size}{ending}"
+
+
+def report_name(info: dict[str, Any]) -> str:
+    """What the report of a finished task is called there: photo-4x-report.pdf of photo.jpg."""
+    return download_name(info["input"]["name"], settings_in(info), "-report.pdf")
+
+
+def count_as_used(path: Path) -> None:
+    """Let the file's time of retention start again."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def _shortened(text: str, most: int) -> str:
+    """`text` cut to `most` bytes of UTF-8."""
+    return text.encode("utf-8")[:most].decode("utf-8", "ignore")

@@ -1,0 +1,136 @@
+"""The door to the model files: its errors, which presets can be chosen, and the fast network's two ends."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from enhance import Enhancer, Settings, StorageError, WeightsError, models, presets
+from enhance.engine.engine import Engine
+from enhance.models.networks import srvgg
+from enhance.settings import WeightInterpolation
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """The fast model's two files in small, with random weights."""
+    generator = torch.Generator().manual_seed(3)
+    graph = srvgg(2, features=8)
+    states = {
+        name: {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in graph.shapes().items()}
+        for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3")
+    }
+    monkeypatch.setattr(models, "graph_of", lambda name: graph)
+    monkeypatch.setattr(models, "ensure", lambda name, *_: models.Located(name, None, "a" * 64, "made up"))  # type: ignore[arg-type]
+    monkeypatch.setattr(models, "read_state_dict", lambda located: states[located.name])
+    return states
+
+
+def enlarge(recipe, photo) -> np.ndarray:
+    return np.concatenate(list(Engine("cpu", "fp32").stream(photo, recipe)), axis=1)
+
+
+def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, photo, monkeypatch):
+    strong, weak = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
+    halfway = enlarge(Settings.from_preset("fast", denoise=0.25).recipe, photo)
+
+    mixed = {key: 0.25 * small_networks[strong][key] + 0.75 * small_networks[weak][key] for key in small_networks[weak]}
+    monkeypatch.setitem(small_networks, strong, mixed)
+    assert np.array_equal(halfway, enlarge(strong, photo))
+
+
+def test_denoise_1_is_the_general_network_alone():
+    assert Settings.from_preset("fast", denoise=1.0).recipe == WeightInterpolation("realesr-general-x4v3")
+    assert Settings.from_preset("fast", denoise=0.0).recipe.models == (
+        "realesr-general-x4v3",
+        "realesr-general-wdn-x4v3",
+    )
+    assert Settings.from_preset("gentle", denoise=0.5).recipe == WeightInterpolation("realesrgan-x4plus")
+
+
+def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+
+    presets = {preset["name"]: preset for preset in Enhancer().presets()}
+
+    for name in ("gentle", "original", "anime", "anime-fast", "dehaze"):
+        assert presets[name]["available"], name
+    for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
+        assert not presets[name]["available"]
+        assert f"python -m weights fetch {model}" in presets[name]["reason"]
+
+
+def reason(preset: str, language: str = "en") -> str:
+    return next(one["reason"] for one in Enhancer().presets(language) if one["name"] == preset)
+
+
+def test_a_preset_without_its_weights_names_the_command_the_files_their_addresses_and_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+    released = "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth"
+    detector = "face_detection_yunet_2026may.onnx"
+    on_hub = f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{detector}"
+
+    assert reason("face") == (
+        "The weights are not here yet; where there is a network, `python -m weights fetch gfpgan-v1.4 yunet` brings "
+        f"them. Or put into the folder {tmp_path} by hand: GFPGANv1.4.pth ({released}) · {detector} ({on_hub})."
+    )
+    assert f"放入文件夹 {tmp_path}：GFPGANv1.4.pth（{released}）" in reason("face", "zh-CN")
+
+
+def test_where_the_program_lies_is_not_told_with_the_folder(monkeypatch):
+    program = Path(models.__file__).parents[2]
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
+    assert "into the folder no-such-folder by hand" in reason("gentle-2x")
+
+
+def test_a_model_that_no_file_brings_is_told_by_its_command_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
+    nowhere = replace(models.manifest()["realesrgan-x2plus"], release=None)
+    monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), nowhere.name, nowhere)
+    assert reason("gentle-2x").endswith("`python -m weights fetch realesrgan-x2plus` brings them.")
+
+
+def test_presets_say_how_long_they_take_beside_the_default():
+    times = {preset["name"]: preset["relative_time"] for preset in Enhancer().presets()}
+
+    assert times["gentle"] == 1
+    assert times["anime-fast"] < times["fast"] < times["anime"] < 1
+
+
+def test_presets_are_described_again_without_building_a_graph(monkeypatch):
+    first = presets.describe_presets()
+    monkeypatch.setattr("enhance.models.graphs.Graph.conv", lambda *_, **__: pytest.fail("a graph was built again"))
+    monkeypatch.setattr("enhance.models.graphs.Graph.costs", lambda *_: pytest.fail("a graph's work was counted again"))
+
+    assert presets.describe_presets() == first
+
+
+def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp_path, monkeypatch, photo_file):
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
+    enhancer = Enhancer("cpu", "fp32")
+
+    with pytest.raises(WeightsError, match="realesr-general-x4v3"):
+        enhancer.run(photo_file, Settings.from_preset("fast"))
+    assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()
+
+
+def test_errors_of_model_files_are_in_both_languages(tmp_path, monkeypatch):
+    with pytest.raises(WeightsError, match="no model 'sd-x9'") as unknown:
+        models.locate("sd-x9")
+    assert unknown.value.sentence("zh-CN").startswith("没有名为 'sd-x9' 的模型")
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
+    with pytest.raises(StorageError, match="let ENHANCE_WEIGHTS name a folder"):
+        models.ensure("realesr-animevideov3")
+
+
+def test_asking_for_models_loads_nothing_heavy():
+    code = "import sys, enhance.presets; print({'torch', 'huggingface_hub'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "set()\n"
