@@ -391,7 +391,7 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     from .report import write_zip
 
     size = translate(language, "sizes_own") if any(item.settings for item in batch.items) else None
-    return write_zip(path, lines_of(batch, language), settings.in_words(language, size), language=language)
+    return write_zip(path, lines_of(batch, language), settings.describe(language, size), language=language)
 
 
 def lines_of(batch: Batch, language: str) -> list[Line]:

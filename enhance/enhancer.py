@@ -27,7 +27,7 @@ from .pipeline import Context
 from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import DEVICE_THREAD, Progress, Ticket
-from .settings import Settings, settings_of
+from .settings import Settings, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Enhancer:
             encoding = Encoding.of_file(place, wanted.quality, wanted.metadata, wanted.format)
         encoding, workshop = encoding or Encoding(), self._workshop()
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        order = Order(picture or source, settings_of(settings), *limits, name, self._folder(place))
+        order = Order(picture or source, as_settings(settings), *limits, name, self._folder(place))
         others = RunCallbacks(progress, stop, watch, caller, queued)
         with pipeline.near_the_device(order, workshop, others) as others:
             record = pipeline.begin(order, workshop, others)
@@ -171,7 +171,7 @@ class Enhancer:
         workshop = self._workshop()
         others = RunCallbacks(progress, stop, caller=caller)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
-        record = pipeline.begin(Order(picture, settings_of(settings)), workshop, others)
+        record = pipeline.begin(Order(picture, as_settings(settings)), workshop, others)
         box = choose_box(picture.width, picture.height, x, y, size)
         return pipeline.make_preview(record, box, workshop, others)
 
@@ -226,7 +226,7 @@ class Enhancer:
 
         Raises SettingsError when the settings need another network than the preview's.
         """
-        info, picture, settings = preview.info, preview.piece.picture, settings_of(settings)
+        info, picture, settings = preview.info, preview.piece.picture, as_settings(settings)
         located = models.ensure(settings.model)
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
         if record.network_key != preview.piece.network_key:
@@ -297,14 +297,14 @@ class Enhancer:
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
-        settings = settings_of(settings)
+        settings = as_settings(settings)
         megapixels = math.prod(result_size(settings, height, width)) / 1e6
         seen = reduced_size(height, width, settings.reduce)
         return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """The megabytes that such a run takes at most, of the device or beside what the process holds anyway."""
-        settings, channels = settings_of(settings), 3 * bits // 8
+        settings, channels = as_settings(settings), 3 * bits // 8
         seen = reduced_size(height, width, settings.reduce)
         network = self._memory(models.Store().find(settings.model).sha256, settings.model, *seen, bits, settings.tile)
         output = min(math.prod(seen) * settings.factor**2 * channels, IN_MEMORY)

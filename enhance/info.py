@@ -294,7 +294,7 @@ def settings_in(info: dict[str, Any]) -> Settings:
         return Settings.from_preset(name, **values)
     except SettingsError:
         times = info["output"]["width"] / info["input"]["width"] * values["reduce"]
-        return Settings.of_earlier({**values, "preset": name}, max(1, math.ceil(times)))
+        return Settings.from_stored({**values, "preset": name}, max(1, math.ceil(times)))
 
 
 def record_of(info: dict[str, Any], picture: Picture) -> RunRecord:

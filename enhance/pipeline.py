@@ -62,7 +62,7 @@ class Target:
 @contextmanager
 def near_the_device(order: Order, workshop: Context, others: RunCallbacks) -> Iterator[RunCallbacks]:
     """Before step 1 of a long run: its place near the device, waited for. Raises WeightsError, Cancelled."""
-    for name in order.settings.recipe.models:
+    for name in order.settings.weights.models:
         models.ensure(name, stop=others.stop)  # a fetch, which may take minutes, keeps nobody from the device
     with workshop.engine.near(others.turn(urgent=False)) as place:
         yield replace(others, place=place)
@@ -84,7 +84,7 @@ def begin(order: Order, workshop: Context, others: RunCallbacks) -> RunRecord:
     """
     picture = decode(order)
     result_size(order.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
-    located, *_ = [models.ensure(name, stop=others.stop) for name in order.settings.recipe.models]
+    located, *_ = [models.ensure(name, stop=others.stop) for name in order.settings.weights.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
     return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.waiting)
@@ -270,7 +270,7 @@ def _fill(
 
     strips = engine.stream(
         rgb,
-        record.settings.recipe,
+        record.settings.weights,
         tile=record.settings.tile,
         progress=between_steps,
         stop=others.stop,

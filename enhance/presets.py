@@ -21,7 +21,7 @@ def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
 
 def missing_models(preset: Preset) -> list[str]:
     """The models of the preset that are neither here nor to be had from an installed package."""
-    names = (*Settings.from_preset(preset.name).recipe.models, *_SCENE_MODELS.get(preset.scene or "", ()))
+    names = (*Settings.from_preset(preset.name).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
     return [name for name in names if not (_is_here(name) or models.is_convertible(name))]
 
 

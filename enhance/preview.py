@@ -203,10 +203,10 @@ def compare(
     cells, known, wrap = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, EnhanceError]()
     for place in _by_model(wanted):
         settings = wanted[place]
-        error = wrap.get(settings.recipe)
+        error = wrap.get(settings.weights)
         cell = Cell(settings, error=error) if error else _cell(settings, known, make, way)
         if isinstance(cell.error, WeightsError):
-            wrap[settings.recipe] = cell.error  # to look for the file again may take minutes
+            wrap[settings.weights] = cell.error  # to look for the file again may take minutes
         way.passed(settings)
         cells[place] = cell
         if arrived is not None:
@@ -219,7 +219,7 @@ def compare(
 
 def _by_model(wanted: Sequence[Settings]) -> list[int]:
     """Places such that each model is loaded once; faces come last, since another network takes the model's place."""
-    recipes = [settings.recipe for settings in wanted]
+    recipes = [settings.weights for settings in wanted]
     return sorted(range(len(wanted)), key=lambda at: (recipes.index(recipes[at]), wanted[at].scene == "face"))
 
 

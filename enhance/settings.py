@@ -1,4 +1,9 @@
-"""What a person can set, the presets that set it for them, and the signature of a request."""
+"""The settings of a run, the presets that fill them in, and the signature that identifies a result.
+
+A setting is declared once, as a field of `Settings`: its range, whether it is a whole number, its neutral value and its
+value in a preset that does not name it. The command line, the API, the controls of the page and the report derive from
+these fields. Texts about a setting have its name as their key.
+"""
 
 from __future__ import annotations
 
@@ -6,104 +11,72 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from . import models
 from .errors import EnhanceError, SettingsError
 from .i18n import name_of, translate
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 log = logging.getLogger(__name__)
 
-# Raised whenever the same request would give other pixels than before, so that no older result is taken for it.
-PIPELINE = 4
-
-_DPI = 1, 9_600
-_MOST = 999_999
-"""More pixels along a side, and more megapixels, than any picture has."""
+PIPELINE = 5
+"""Part of every signature. Increase it whenever the same request produces other pixels than before."""
 
 DEFAULT_PRESET = "gentle"
 
 SIZES = ("scale", "long_side", "megapixels")
-"""The settings that say how large the result is, one of them at most."""
+"""The settings for the size of the result. At most one of them is given."""
+
+_MAX_SIZE = 999_999
+"""More pixels along a side, and more megapixels, than any image has."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named starting point: the network and the sliders that suit one kind of picture."""
+    """A model, with the settings that suit one kind of image. Settings that are not named have their usual value."""
 
     name: str
     model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
     scene: str | None = None
-    """What is done around the network: `face`, `dehaze` or nothing."""
+    """Processing around the network: `face`, `dehaze` or None."""
     scale: int = 4
-    """How many times larger the network makes a picture."""
+    """Enlargement by the network."""
     partner: str | None = None
-    """The model that `denoise` 0 stands for, where the network has two ends; `model` is that of 1."""
-    tuning: bool = True
-    strength: float = 1.0
-    fidelity: float = 0.0
-    denoise: float = 0.0
-    sharpen: float = 0.0
-    saturation: float = 1.0
-    contrast: float = 1.0
+    """The model for `denoise` 0, of a network that can interpolate; `model` is the one for `denoise` 1."""
     own: bool = False
-    """Whether it is that of a model which whoever runs the program has added."""
+    """Whether this is the preset of a user model."""
 
     @property
     def denoises(self) -> bool:
         return self.partner is not None
 
 
+_FAITHFUL = {"fidelity": 1.0, "sharpen": 0.05}
+_GENTLE = {"strength": 0.6, **_FAITHFUL}
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("gentle", "realesrgan-x4plus", strength=0.6, fidelity=1.0, sharpen=0.05),
-        Preset("original", "realesrgan-x4plus", tuning=False),
+        Preset("gentle", "realesrgan-x4plus", _GENTLE),
+        Preset("original", "realesrgan-x4plus", {"tuning": False}),
         Preset("anime", "realesrgan-x4plus-anime"),
         Preset("anime-fast", "realesr-animevideov3"),
-        Preset("face", "realesrgan-x4plus", scene="face", fidelity=1.0, sharpen=0.05),
-        Preset("dehaze", "realesrgan-x4plus", scene="dehaze", fidelity=1.0, sharpen=0.05),
-        Preset(
-            "fast",
-            "realesr-general-x4v3",
-            partner="realesr-general-wdn-x4v3",
-            strength=0.6,
-            fidelity=1.0,
-            denoise=0.5,
-            sharpen=0.05,
-        ),
-        Preset("precise", "span-x4", strength=0.8, fidelity=1.0),
-        Preset("gentle-2x", "realesrgan-x2plus", scale=2, strength=0.6, fidelity=1.0, sharpen=0.05),
+        Preset("face", "realesrgan-x4plus", _FAITHFUL, scene="face"),
+        Preset("dehaze", "realesrgan-x4plus", _FAITHFUL, scene="dehaze"),
+        Preset("fast", "realesr-general-x4v3", {**_GENTLE, "denoise": 0.5}, partner="realesr-general-wdn-x4v3"),
+        Preset("precise", "span-x4", {"strength": 0.8, "fidelity": 1.0}),
+        Preset("gentle-2x", "realesrgan-x2plus", _GENTLE, scale=2),
     )
 }
-"""By name, in the order in which they are offered; the catalogue says what each is for (`about_<name>`)."""
-
-RANGES: dict[str, tuple[float, float]] = {
-    "strength": (0, 1),
-    "fidelity": (0, 1),
-    "denoise": (0, 1),
-    "sharpen": (0, 1),
-    "saturation": (0, 2),
-    "contrast": (0.5, 1.5),
-    "tile": (64, 1024),
-    "reduce": (1, 4),
-}
-
-WHOLE = ("tile", "reduce", "long_side", "dpi")
-"""The settings that are whole numbers."""
-
-NEUTRAL = {"strength": 1.0, "fidelity": 0.0, "sharpen": 0.0, "saturation": 1.0, "contrast": 1.0}
-"""The slider positions at which tuning changes nothing."""
+"""The presets by name, in the order of display. The text `about_<name>` describes each."""
 
 
 @dataclass(frozen=True)
 class WeightInterpolation:
-    """The weights of one run: a model's, or `share` of them and the rest of its partner's, tensor by tensor.
+    """The weights of one run: those of `model`, or `share` of them and the rest of its partner's, tensor by tensor.
 
     Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", 2019.
     """
@@ -114,72 +87,81 @@ class WeightInterpolation:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models whose weight files it takes."""
+        """The models whose weight files are needed."""
         return (self.model,) if self.partner is None else (self.model, self.partner)
 
 
-class Changes(TypedDict, total=False):
-    """The settings that can take the place of others, for type checkers: those of `Settings`; None leaves one alone."""
+@dataclass(frozen=True)
+class Range:
+    """The values that a number setting can have, and its usual value.
 
-    preset: str | None
-    scale: float | None
-    tuning: bool | None
-    strength: float | None
-    fidelity: float | None
-    denoise: float | None
-    sharpen: float | None
-    saturation: float | None
-    contrast: float | None
-    tile: int | None
-    reduce: int | None
-    long_side: int | None
-    megapixels: float | None
-    dpi: int | None
+    At its `neutral` value a setting changes no pixel; None for a setting that is not part of tuning.
+    """
+
+    low: float
+    high: float
+    usual: float | None = None
+    neutral: float | None = None
+    is_whole: bool = False
+
+
+def _number(low: float, high: float, usual: float | None = None, *, whole: bool = False) -> Any:
+    return field(default=None, metadata={"range": Range(low, high, usual, is_whole=whole)})
+
+
+def _tuning(low: float, high: float, neutral: float) -> Any:
+    return field(default=None, metadata={"range": Range(low, high, neutral, neutral)})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One request's settings. Raises SettingsError when one is unknown, not a number, or out of its range.
+    """The settings of one run. A setting that is None takes the value of the preset.
 
-    `tuning` off bypasses strength, fidelity, sharpen, saturation and contrast: the picture is the network's output.
-    `strength` is the network's share of it, the rest is the photo without its noise, enlarged; `fidelity` how far it is
-    brought to agree with the photo. The result is `scale` times as large as the input, or its longer side has
-    `long_side` pixels, or it has so many `megapixels`; where none of the three is given it is as large as the network
-    makes it, and never larger (`output.resample.result_size`). Before the network the photo is
-    averaged down `reduce` times; the size counts from the photo itself. `tile` bounds memory and changes no pixel.
-    `dpi` is the resolution that the file states, the photo's own if None; it changes no pixel either.
+    - `strength`: share of the network's output, 0 to 1; the rest is the denoised photo, enlarged by bicubic upscaling.
+    - `fidelity`: how far the result is corrected towards the photo, 0 to 1.
+    - `tuning`: False bypasses strength, fidelity, sharpen, saturation and contrast; the result is the network's output.
+    - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The default is the scale of
+      the network, which is also the maximum (`output.resample.result_size`).
+    - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
+    - `tile`: bounds memory and changes no pixel.
+    - `dpi`: resolution stated in the file, by default that of the photo. Changes no pixel.
+
+    Raises SettingsError if a setting is unknown, not a number or out of range.
     """
 
     preset: str = DEFAULT_PRESET
     scale: float | None = None
-    tuning: bool = True
-    strength: float = 0.6
-    fidelity: float = 1.0
-    denoise: float = 0.0
-    sharpen: float = 0.05
-    saturation: float = 1.0
-    contrast: float = 1.0
-    tile: int = 192
-    reduce: int = 1
-    long_side: int | None = None
-    megapixels: float | None = None
-    dpi: int | None = None
+    tuning: bool = None  # type: ignore[assignment]  # None is replaced by the preset's value in __post_init__
+    strength: float = _tuning(0, 1, neutral=1)
+    fidelity: float = _tuning(0, 1, neutral=0)
+    denoise: float = _number(0, 1, usual=0)
+    sharpen: float = _tuning(0, 1, neutral=0)
+    saturation: float = _tuning(0, 2, neutral=1)
+    contrast: float = _tuning(0.5, 1.5, neutral=1)
+    tile: int = _number(64, 1024, usual=192, whole=True)
+    reduce: int = _number(1, 4, usual=1, whole=True)
+    long_side: int | None = _number(1, _MAX_SIZE, whole=True)
+    megapixels: float | None = _number(0.0001, _MAX_SIZE)
+    dpi: int | None = _number(1, 9_600, whole=True)
 
     def __post_init__(self) -> None:
-        find_preset(self.preset)
+        preset = find_preset(self.preset)
+        values = {"tuning": True, **USUAL, **preset.settings}
+        for name, value in values.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         sizes = [name for name in SIZES if getattr(self, name) is not None]
         if len(sizes) > 1:
             raise SettingsError("setting_one_size", given=", ".join(sizes))
         if not isinstance(self.tuning, bool):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        object.__setattr__(self, "reduce", _number("reduce", self.reduce, *RANGES["reduce"]))
+        object.__setattr__(self, "reduce", _checked("reduce", self.reduce, _RANGES["reduce"]))
         largest = largest_scale(self)
         if self.reduce > 1 and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
-        ranges = {"scale": (min(1, largest), largest), "long_side": (1, _MOST), "megapixels": (0.0001, _MOST)}
-        given = {name: ranges[name] for name in sizes} | ({} if self.dpi is None else {"dpi": _DPI})
-        for name, (low, high) in (given | RANGES).items():
-            object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
+        for name, allowed in ({"scale": Range(min(1, largest), largest)} | _RANGES).items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _checked(name, value, allowed))
 
     @cached_property
     def _preset(self) -> Preset:
@@ -187,66 +169,62 @@ class Settings:
 
     @property
     def denoises(self) -> bool:
-        """Whether `denoise` means something to the network."""
+        """Whether the network uses `denoise`."""
         return self._preset.denoises
 
     @property
     def model(self) -> str:
-        """The name of the network that these settings run."""
         return self._preset.model
 
     @property
     def factor(self) -> int:
-        """How many times larger the network makes a picture."""
+        """Enlargement by the network."""
         return self._preset.scale
 
     @property
     def scene(self) -> str | None:
-        """What is done around the network: `face`, `dehaze` or nothing."""
+        """Processing around the network: `face`, `dehaze` or None."""
         return self._preset.scene
 
     @property
     def blend(self) -> float:
-        """The network's share of the tuned picture; a scene takes `strength` for itself, and has gentle's share."""
-        return PRESETS[DEFAULT_PRESET].strength if self.scene else self.strength
+        """Share of the network in the tuned image. A scene uses `strength` itself and has the share of `gentle`."""
+        return _GENTLE["strength"] if self.scene else self.strength
 
     @property
-    def recipe(self) -> WeightInterpolation:
-        """The weights that these settings run."""
+    def weights(self) -> WeightInterpolation:
+        """The weights that the network runs with."""
         preset = self._preset
         if preset.partner is None or self.denoise == 1:
             return WeightInterpolation(preset.model)
         return WeightInterpolation(preset.model, preset.partner, self.denoise)
 
     @classmethod
-    def from_preset(cls, name: str = DEFAULT_PRESET, **changes: Unpack[Changes]) -> Settings:
-        """The settings of the preset called `name`, with those of `changes` in place of its own (None: its own)."""
-        preset = find_preset(name)
-        own = {one: getattr(preset, one) for one in ("tuning", "denoise", *NEUTRAL)}
-        return cls(name, **own).changed(**changes)
+    def from_preset(cls, name: str = DEFAULT_PRESET, **changes: Any) -> Settings:
+        """Return the settings of a preset with some of them changed. Same as `Settings(name, **changes)`."""
+        _check_names(changes)
+        return cls(name, **changes)
 
-    def changed(self, **values: Unpack[Changes]) -> Settings:
-        """The same settings with the given ones replaced; None leaves one as it is.
+    def changed(self, **changes: Any) -> Settings:
+        """Return these settings with some of them changed; None leaves one as it is.
 
-        With another `reduce` alone the largest scale stays the largest, and another one is cut down to that.
+        A new size replaces the previous one, whichever setting stated it. A changed `reduce` keeps the largest scale if
+        that was selected, and limits any other scale to the new maximum.
         """
-        known = {field.name for field in fields(self)}
-        for name in values:
-            if name not in known:
-                raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
-        given = {name: value for name, value in values.items() if value is not None}
+        _check_names(changes)
+        given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() & set(SIZES):
-            given = dict.fromkeys((*SIZES, "dpi")) | given  # one way to say the size takes the place of another
+            given = dict.fromkeys((*SIZES, "dpi")) | given
         elif "reduce" in given and self.scale is not None:
-            largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))  # type: ignore[arg-type]
+            largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
             given["scale"] = None if self.scale == largest_scale(self) else min(self.scale, largest)
-        return replace(self, **given)  # type: ignore[arg-type]
+        return replace(self, **given)
 
     @classmethod
-    def of_earlier(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:
-        """Those of an earlier run, also where its own model was removed since, or has another scale than `factor` now.
+    def from_stored(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:
+        """Return the settings of an earlier run, even if its user model was removed or now has another scale.
 
-        Such ones are to be read; whatever is made of them is refused. Raises SettingsError as all settings do.
+        `factor` is the enlargement of such a model. These settings can be displayed but not run. Raises SettingsError.
         """
         try:
             return cls(**values)
@@ -254,17 +232,16 @@ class Settings:
             name, usual = values.get("preset"), cls(**{**values, "preset": DEFAULT_PRESET, "scale": None})
             if not isinstance(name, str) or name in PRESETS:
                 raise
-        usual.__dict__.update(
-            preset=name, scale=values.get("scale"), _preset=Preset(name, name, scale=factor, own=True)
-        )
+        removed = Preset(name, name, scale=factor, own=True)
+        usual.__dict__.update(preset=name, scale=values.get("scale"), _preset=removed)
         return usual
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def in_words(self, language: str, size: str | None = None) -> str:
-        """One line for a person: the preset's name, the size, or the words for it, and the sliders that count."""
-        words = [name_of(language, "preset", self.preset), size or self.size_in_words(language)]
+    def describe(self, language: str, size: str | None = None) -> str:
+        """Return one line of text: the preset, the size (or `size`) and the sliders in use."""
+        words = [name_of(language, "preset", self.preset), size or self.describe_size(language)]
         if self.tuning:
             words += [f"{translate(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:
@@ -275,8 +252,8 @@ class Settings:
             words.append(translate(language, "reduced_first", reduce=self.reduce))
         return " · ".join(words)
 
-    def size_in_words(self, language: str) -> str:
-        """How large the result is to be: 4×, or a longer side, or so many megapixels."""
+    def describe_size(self, language: str) -> str:
+        """Return the size as text: 4×, a long side or megapixels."""
         if self.long_side is not None:
             return translate(language, "long_side_of", pixels=self.long_side)
         if self.megapixels is not None:
@@ -284,27 +261,35 @@ class Settings:
         return f"{self.scale or largest_scale(self):.3g}×"
 
 
-def settings_of(given: Settings | str | None) -> Settings:
-    """What stands for settings: settings, the name of a preset for its own, None for those of the usual one.
+_RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
+USUAL = {name: one.usual for name, one in _RANGES.items() if one.usual is not None}
+"""The values of settings that a preset does not name."""
+RANGES = {name: (_RANGES[name].low, _RANGES[name].high) for name in USUAL}
+"""Lowest and highest value of each slider."""
+NEUTRAL = {name: one.neutral for name, one in _RANGES.items() if one.neutral is not None}
+"""The values at which tuning changes nothing."""
+WHOLE = tuple(name for name, one in _RANGES.items() if one.is_whole)
+"""The settings that are whole numbers."""
 
-    Raises SettingsError for anything else.
-    """
-    return given if isinstance(given, Settings) else Settings.from_preset(DEFAULT_PRESET if given is None else given)
+
+def as_settings(given: Settings | str | None) -> Settings:
+    """Return settings as they are, and for a preset's name or None those of the preset or of the default preset."""
+    return given if isinstance(given, Settings) else Settings(DEFAULT_PRESET if given is None else given)
 
 
 def largest_scale(settings: Settings) -> float:
-    """How many times larger than its picture a result can be at most."""
+    """Return the maximum scale of a result."""
     return settings.factor if settings.reduce == 1 else settings.factor / settings.reduce
 
 
 def scales(settings: Settings) -> list[float]:
-    """The whole scales that a result can have, and the largest."""
+    """Return the whole scales that a result can have, and the maximum."""
     largest = largest_scale(settings)
     return sorted({*range(1, int(largest) + 1), largest})
 
 
 def find_preset(name: str) -> Preset:
-    """The preset called `name`, that of a model of one's own too; raises SettingsError that names the known ones."""
+    """Return the preset called `name`, including those of user models. Raises SettingsError if there is none."""
     known = PRESETS if isinstance(name, str) and name in PRESETS else all_presets()
     if not isinstance(name, str) or name not in known:
         raise SettingsError("preset_unknown", preset=name, known=", ".join(known))
@@ -312,33 +297,33 @@ def find_preset(name: str) -> Preset:
 
 
 def all_presets() -> dict[str, Preset]:
-    """The presets by name, and after them one for each model of one's own: neutral sliders, the model's scale."""
+    """Return the presets by name, followed by one for each user model."""
     try:
-        own_models = models.own_models(models.folder())
-    except EnhanceError as error:  # what ships runs all the same
-        log.warning("%s", str(error))  # the log hides the messages of exceptions, but this is the administrator's
-        own_models = {}
-    own = (Preset(name, name, scale=model.scale, own=True) for name, model in own_models.items() if model.scale)
+        user_models = models.own_models(models.folder())
+    except EnhanceError as error:  # the presets that ship are available without the folder
+        log.warning("%s", str(error))  # the log hides messages of exceptions, but this one is for the administrator
+        user_models = {}
+    own = (Preset(name, name, scale=model.scale, own=True) for name, model in user_models.items() if model.scale)
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
 
 
 def signature(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
-    """64 hex digits that are equal exactly where the pixels are: SHA-256 of canonical JSON of all that can change one.
+    """Return 64 hex digits that are equal for two runs exactly where their pixels are.
 
-    What cannot is left out: tile, device, sliders that are bypassed or that the network does not have, and the preset's
-    name beyond its scene.
+    This is the SHA-256 of canonical JSON of everything that can change a pixel. Settings at their neutral value are
+    left out, so that a new setting does not change the signatures of earlier results.
     """
-    tuning = {name: getattr(settings, name) for name in NEUTRAL} if settings.tuning else None
+    tuning = {name: value for name, neutral in NEUTRAL.items() if (value := getattr(settings, name)) != neutral}
     return _digest(
         network=network_key(input_sha256, settings, model_sha256, precision),
-        tuning=tuning,
+        tuning=tuning if settings.tuning else None,
         **_size_key(settings),
         scene=[settings.scene, settings.strength] if settings.scene else None,
     )
 
 
 def _size_key(settings: Settings) -> dict[str, object]:
-    """What says how large the result is; together with the picture it says how it is resized from the network's."""
+    """Return what determines the size of the result and how it is resized."""
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
     scale = float(settings.scale or largest_scale(settings))
@@ -346,7 +331,7 @@ def _size_key(settings: Settings) -> dict[str, object]:
 
 
 def network_key(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
-    """64 hex digits that are equal exactly where the network's output is, before any tuning."""
+    """Return 64 hex digits that are equal for two runs exactly where the network's outputs are, before tuning."""
     return _digest(
         pipeline=PIPELINE,
         input=input_sha256,
@@ -363,12 +348,20 @@ def _digest(**parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _number(name: str, value: object, low: float, high: float) -> float | int:
-    said = {"setting": name, "low": f"{low:g}", "high": f"{high:g}", "value": repr(value)}
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise SettingsError("setting_range", **said)
-    if name not in WHOLE:
+def _check_names(changes: Mapping[str, Any]) -> None:
+    known = {one.name for one in fields(Settings)}
+    for name in changes:
+        if name not in known:
+            raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
+
+
+def _checked(name: str, value: object, allowed: Range) -> float | int:
+    """Return the number as int or float. Raises SettingsError."""
+    values = {"setting": name, "low": f"{allowed.low:g}", "high": f"{allowed.high:g}", "value": repr(value)}
+    if isinstance(value, bool) or not isinstance(value, int | float) or not allowed.low <= value <= allowed.high:
+        raise SettingsError("setting_range", **values)
+    if not allowed.is_whole:
         return float(value) + 0.0  # -0.0 and 0.0 are one setting
     if value != int(value):
-        raise SettingsError("setting_whole", **said)
+        raise SettingsError("setting_whole", **values)
     return int(value)

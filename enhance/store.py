@@ -398,7 +398,7 @@ class TaskStore:
             if path.name.startswith(whose):
                 with suppress(OSError, ValueError, TypeError, EnhanceError):
                     entry = Entry(**json.loads(path.read_text("utf-8")))
-                    Settings.of_earlier(entry.settings)
+                    Settings.from_stored(entry.settings)
                     if entry.path(self) == path:
                         yield entry
 

@@ -196,7 +196,7 @@ def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int,
     settings, preset, fidelity = _settings(info), _at(info, "preset"), _number(_at(info, "fidelity_db"))
     agreement, total = _decibels(document, _at(info, "agreement_db")), _number(_at(info, "seconds", "total"))
     grade = None if fidelity is None else document.translate(f"fidelity_{faithfulness(fidelity)}")
-    sliders = None if settings is None else " · ".join(settings.in_words(document.language).split(" · ")[2:])
+    sliders = None if settings is None else " · ".join(settings.describe(document.language).split(" · ")[2:])
     time = "" if total is None else document.translate("report_seconds", number=f"{total:,.1f}")
     if _at(info, "cached"):
         time = f"{time} · {document.translate('report_cached')}"

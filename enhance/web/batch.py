@@ -119,7 +119,7 @@ class BatchHandlers:
             visitor.encoding = encoding = encoding_from(values)
             paper = paper_from(values)
             size = f"{translate(language, 'size_paper')} {name_of(language, 'paper', paper)}" if paper else None
-            words = [settings_from(values).in_words(language, size), encoding.form.name]
+            words = [settings_from(values).describe(language, size), encoding.form.name]
         except EnhanceError as error:
             return {self._card.settings: templates.problem(on_page(language, error))}
         if not encoding.lossless:

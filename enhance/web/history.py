@@ -177,7 +177,7 @@ def items_of(tasks: TaskStore, entries: Sequence[Entry]) -> list[Item]:
 def _item_of(tasks: TaskStore, entry: Entry, own: dict[str, Any] | None) -> Item:
     place, source, info = Path(entry.name), entry.input(tasks), tasks.info(entry.task_id or "")
     known: dict[str, Any] = {"size": (entry.height, entry.width), "key": entry.id}
-    known["settings"] = own and Settings.of_earlier(own)
+    known["settings"] = own and Settings.from_stored(own)
     if info is not None:
         info["output"]["path"] = str(tasks.result_path(info["task_id"]))  # the folder may lie elsewhere by now
         known |= {"state": "done", "info": info}
@@ -276,7 +276,7 @@ class HistoryHandlers:
             states = [ended.get(entry.standing(self._tasks), "cancelled") for entry in entries]
             items = zip(items_of(self._tasks, entries), states, strict=True)
             batch = plan(item if item.info else replace(item, state=state) for item, state in items)
-            made = packed(self._services.outbox, batch, Settings.of_earlier(entries[0].settings), language)
+            made = packed(self._services.outbox, batch, Settings.from_stored(entries[0].settings), language)
         if made.archive is None:
             raise made.error or EnhanceError("result_gone")
         return made.archive

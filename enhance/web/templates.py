@@ -218,7 +218,7 @@ def facts_of_result(language: str, info: dict[str, Any]) -> str:
     if info.get("fidelity_db") is not None:
         word = translate(language, f"fidelity_{faithfulness(info['fidelity_db'])}")
         rows["row_fidelity"] = translate(language, "row_fidelity_of", db=f"{info['fidelity_db']:.1f}", word=word)
-    rows["row_settings"] = settings_in(info).in_words(language)
+    rows["row_settings"] = settings_in(info).describe(language)
     rows["row_model"] = translate(language, "row_model_of", name=model["name"], sha256=model["sha256"])
     rows["row_source"] = translate_source(language, model["source"])
     rows["row_signature"] = info["signature"]

@@ -49,7 +49,7 @@ class Networks:
         found = cv2.imread(str(path)) if path.exists() else None
         if found is not None:
             return cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
-        made = self.enhancer.engine.enlarge(seen, settings.recipe, tile=settings.tile)
+        made = self.enhancer.engine.enlarge(seen, settings.weights, tile=settings.tile)
         path.parent.mkdir(exist_ok=True)
         whole, code = cv2.imencode(".png", cv2.cvtColor(made, cv2.COLOR_RGB2BGR))
         if whole:
@@ -59,7 +59,7 @@ class Networks:
         return made
 
     def _key(self, seen: Pixels, settings: Settings) -> str:
-        recipe = settings.recipe
+        recipe = settings.weights
         told = {
             "recipe": asdict(recipe),
             "weights": [models.ensure(name).sha256 for name in recipe.models],

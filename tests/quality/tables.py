@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance.settings import PRESETS, Preset
+from enhance.settings import PRESETS, Settings
 
 from .measures import FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, Measure
 from .trials import Means, Table, Trial
@@ -100,13 +100,14 @@ def values_table() -> str:
     names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
     lines = [_row("preset", "network", *names), _rule(2, len(names))]
     for preset in PRESETS.values():
-        values = (f"{getattr(preset, name):g}" if _counts(preset, name) else "" for name in names)
+        settings = Settings(preset.name)
+        values = (f"{getattr(settings, name):g}" if _counts(settings, name) else "" for name in names)
         lines.append(_row(preset.name, preset.model, *values))
     return "\n".join(lines)
 
 
-def _counts(preset: Preset, name: str) -> bool:
-    return preset.denoises if name == "denoise" else preset.tuning
+def _counts(settings: Settings, name: str) -> bool:
+    return settings.denoises if name == "denoise" else settings.tuning
 
 
 def put_between_marks(path: Path, name: str, text: str) -> None:

@@ -33,7 +33,7 @@ class Trial:
     @property
     def models(self) -> set[str]:
         """The models that it needs."""
-        return {model for settings in self.ways.values() for model in settings.recipe.models}
+        return {model for settings in self.ways.values() for model in settings.weights.models}
 
 
 Means = tuple[float, ...]

@@ -103,7 +103,7 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
     monkeypatch.setattr(models, "read_state_dict", lambda one: torch.load(one.path, weights_only=True)["params"])
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
-    strips = list(Engine("cpu", "fp32").stream(rgb, Settings.from_preset("fast", denoise=0.3).recipe))
+    strips = list(Engine("cpu", "fp32").stream(rgb, Settings.from_preset("fast", denoise=0.3).weights))
 
     reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
     ours = np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
@@ -142,7 +142,7 @@ def test_both_ends_of_the_fast_network_are_the_authors(photo, fast_states, name,
     with torch.inference_mode():
         theirs = compact(batch)[0].clamp(0, 1).permute(1, 2, 0).mul(255).round().numpy()
 
-    recipe = Settings.from_preset("fast", denoise=denoise).recipe
+    recipe = Settings.from_preset("fast", denoise=denoise).weights
     ours = np.concatenate(list(Engine("cpu", "fp32").stream(photo, recipe)), axis=1)
 
     assert np.abs(theirs - ours).max() <= 1

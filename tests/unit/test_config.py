@@ -59,8 +59,8 @@ def test_counting_is_switched_on_by_a_1():
         ({}, "en"),
     ],
 )
-def test_the_terminal_says_its_language(match_language, language):
-    assert terminal_language(match_language) == language
+def test_the_terminal_says_its_language(spoken, language):
+    assert terminal_language(spoken) == language
 
 
 @pytest.mark.parametrize("name", ["tpu", "gpu", "cuda:", "CPU"])

@@ -37,7 +37,7 @@ def enlarge(recipe, photo) -> np.ndarray:
 
 def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, photo, monkeypatch):
     strong, weak = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
-    halfway = enlarge(Settings.from_preset("fast", denoise=0.25).recipe, photo)
+    halfway = enlarge(Settings.from_preset("fast", denoise=0.25).weights, photo)
 
     mixed = {key: 0.25 * small_networks[strong][key] + 0.75 * small_networks[weak][key] for key in small_networks[weak]}
     monkeypatch.setitem(small_networks, strong, mixed)
@@ -45,12 +45,12 @@ def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, 
 
 
 def test_denoise_1_is_the_general_network_alone():
-    assert Settings.from_preset("fast", denoise=1.0).recipe == WeightInterpolation("realesr-general-x4v3")
-    assert Settings.from_preset("fast", denoise=0.0).recipe.models == (
+    assert Settings.from_preset("fast", denoise=1.0).weights == WeightInterpolation("realesr-general-x4v3")
+    assert Settings.from_preset("fast", denoise=0.0).weights.models == (
         "realesr-general-x4v3",
         "realesr-general-wdn-x4v3",
     )
-    assert Settings.from_preset("gentle", denoise=0.5).recipe == WeightInterpolation("realesrgan-x4plus")
+    assert Settings.from_preset("gentle", denoise=0.5).weights == WeightInterpolation("realesrgan-x4plus")
 
 
 def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):

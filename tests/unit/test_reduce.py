@@ -219,10 +219,10 @@ def test_the_time_that_is_foretold_falls_with_the_pixels(enhancer):
 
 
 def test_a_reduction_is_said_where_the_settings_are():
-    assert Settings(reduce=3).in_words("en").startswith("Gentle · 1.33× ·")
-    assert Settings(reduce=3).in_words("en").endswith("reduced 3 times first")
-    assert "先缩小到 1/3" in Settings(reduce=3).in_words("zh-CN")
-    assert "reduced" not in Settings().in_words("en")
+    assert Settings(reduce=3).describe("en").startswith("Gentle · 1.33× ·")
+    assert Settings(reduce=3).describe("en").endswith("reduced 3 times first")
+    assert "先缩小到 1/3" in Settings(reduce=3).describe("zh-CN")
+    assert "reduced" not in Settings().describe("en")
 
 
 def test_the_noise_is_that_of_the_averages(enhancer, tmp_path):

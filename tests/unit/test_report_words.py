@@ -58,13 +58,13 @@ def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
 def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     items = [Item(tmp_path / f"{state}.png", Path(f"{state}.png"), state=state) for state in ("waiting", "cancelled")]
     waiting = lines_of(plan(items), "zh-CN")
-    states = summary(waiting, Settings(tuning=False).in_words("zh-CN"), language="zh-CN")
+    states = summary(waiting, Settings(tuning=False).describe("zh-CN"), language="zh-CN")
     lines = [
         Line("one.png", "done", (1360, 960), 2_345_678, 12.34),
         Line("two.png", "failed", reason="two.png 已损坏。"),
         Line("three.png", "running"),
     ]
-    words = Settings.from_preset("fast", denoise=0.5).in_words("zh-CN")
+    words = Settings.from_preset("fast", denoise=0.5).describe("zh-CN")
     results = summary(lines, words, language="zh-CN")
 
     text = text_of(states, tmp_path) + text_of(results, tmp_path) + table([*waiting, *lines], "zh-CN")
@@ -78,7 +78,7 @@ def test_no_english_is_left_in_the_chinese_summary(tmp_path):
 def test_the_summary_says_how_many_and_how(tmp_path):
     lines = [Line("one.png", "done", (1360, 960), 2_345_678, 12.34), Line("two.png", "failed", reason="It is damaged.")]
 
-    document = summary(lines, Settings().in_words("en"), language="de")
+    document = summary(lines, Settings().describe("en"), language="de")
 
     text = text_of(document, tmp_path)
     assert "1 of 2 files completed, 1 failed, 12.3 s in total" in text

@@ -4,23 +4,31 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
+from enhance import settings as settings_module
 from enhance.models import graph_of
 from enhance.output.resample import long_side_on, print_size, result_size
-from enhance.settings import RANGES, Changes, network_key
+from enhance.settings import RANGES, network_key
 
 
 def sign(settings: Settings, *, picture="a" * 64, model="b" * 64, precision="bf16") -> str:
     return signature(picture, settings, model, precision)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_setting_that_is_not_given_has_the_value_of_the_preset(name):
+    assert Settings(name) == Settings.from_preset(name) == Settings.from_preset(name, strength=None, reduce=None)
+    assert Settings(name, contrast=1.2).as_dict() == Settings(name).as_dict() | {"contrast": 1.2}
+    for setting, value in PRESETS[name].settings.items():
+        assert getattr(Settings(name), setting) == value
+
+
 def test_gentle_is_the_default():
-    assert Settings() == Settings.from_preset("gentle")
-    assert Settings().preset == "gentle"
+    assert Settings() == Settings("gentle")
 
 
 def test_gentle_is_gentle():
@@ -41,10 +49,6 @@ def test_all_presets_make_settings():
     assert list(PRESETS) == names
     for name in PRESETS:
         assert Settings.from_preset(name).preset == name
-
-
-def test_none_means_the_presets_value():
-    assert Settings.from_preset("gentle", strength=None, sharpen=0.5) == dataclasses.replace(Settings(), sharpen=0.5)
 
 
 LIMITS = RANGES | {"scale": (1, 4), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
@@ -72,11 +76,6 @@ def test_what_is_not_a_setting_is_refused(values):
 def test_an_unknown_setting_is_refused_with_the_known_ones():
     with pytest.raises(SettingsError, match=r"glow.*sharpen"):
         Settings.from_preset("gentle", glow=1)  # type: ignore[call-arg]
-
-
-def test_type_checkers_know_the_same_settings_for_changes_as_for_settings():
-    of_settings, of_changes = get_type_hints(Settings), get_type_hints(Changes)
-    assert of_changes == {field.name: of_settings[field.name] | None for field in dataclasses.fields(Settings)}
 
 
 def test_settings_cannot_be_changed():
@@ -134,6 +133,13 @@ def test_a_scenes_strength_counts_also_when_the_tuning_is_off(scene):
 
 def test_denoise_counts_where_the_network_has_it():
     assert sign(Settings.from_preset("fast")) != sign(Settings.from_preset("fast", denoise=1.0))
+
+
+def test_a_setting_at_its_neutral_value_is_not_part_of_the_signature(monkeypatch):
+    before = sign(Settings("original", tuning=True))
+    monkeypatch.setitem(settings_module.NEUTRAL, "new_slider", 0.0)
+    monkeypatch.setattr(Settings, "new_slider", 0.0, raising=False)
+    assert sign(Settings("original", tuning=True)) == before
 
 
 def test_the_signature_is_the_same_in_every_process():

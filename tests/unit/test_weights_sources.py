@@ -257,15 +257,15 @@ def test_a_file_in_the_weights_folder_goes_before_the_cache(store, cache):
 
 
 @pytest.mark.parametrize("broken", [CONTENT[:-1], OTHER, b"", None], ids=["cut off", "changed", "empty", "gone"])
-def test_a_broken_cache_is_left_alone_and_the_file_is_fetched(hub, github, store, cache, wrap):
+def test_a_broken_cache_is_left_alone_and_the_file_is_fetched(hub, github, store, cache, broken):
     blob = cache.resolve()
     blob.unlink()
-    if wrap is not None:
-        blob.write_bytes(wrap)
+    if broken is not None:
+        blob.write_bytes(broken)
     assert locate("tiny", store) is None
     located = ensure("tiny", store=store)
     assert (located.path, located.source) == (store.folder / "tiny.pth", "GitHub authors/code v1.0")
-    assert not blob.exists() if wrap is None else blob.read_bytes() == wrap
+    assert not blob.exists() if broken is None else blob.read_bytes() == broken
 
 
 def test_a_file_from_the_cache_that_changes_after_it_was_verified_is_not_loaded(store, cache):
