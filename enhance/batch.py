@@ -1,6 +1,6 @@
-"""Many files, one after the other: a bad one stops nothing, and what was done before is not done again.
+"""Batches: files processed one after the other. A failed file does not stop the others, finished files are skipped.
 
-Each change of a file takes the same time however many files there are.
+A change of one file takes the same time for any number of files.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One file of a batch. `state` is waiting, running, done, failed, cancelled or, where another process makes it,
-    elsewhere; `error` says why it failed.
+    """One file of a batch.
+
+    `state` is waiting, running, done, failed, cancelled, or elsewhere if another process has the file. `error` is the
+    reason for a failure.
     """
 
     source: Path
     place: Path
-    """Below the folder that it was found in (its name, if it was named by itself)."""
+    """Path below the folder that was searched, or the name of a file that was given by itself."""
     output: Path | None = None
     state: str = "waiting"
     size: tuple[int, int] | None = None
-    """Height and width, once its header was looked at."""
+    """Height and width, once the header was read."""
     settings: Settings | None = None
-    """Its own, where they are not those of the batch."""
+    """Settings of this file, if they differ from those of the batch."""
     info: dict[str, Any] | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
-    """Tells it from every other file, whatever becomes of it."""
+    """Identifies the file in all its states."""
 
     png: Path | None = None
-    """The lossless result, where it is kept."""
+    """The lossless result, if it is kept."""
 
     @property
     def name(self) -> str:
@@ -65,38 +67,39 @@ class Item:
 
     @property
     def result(self) -> Path | None:
-        """The finished file."""
+        """The output file."""
         return Path(self.info["output"]["path"]) if self.info else None
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """All files of a batch, the share of the work that is done (0..1), and the seconds left.
+    """The files of a batch and its progress.
 
-    `share_of_file` is that of the file at work. The batches of a run share `files`, which change while it runs.
+    `share` is the part of the work that is done, 0 to 1, and `share_of_file` that of the current file. All `Batch`
+    objects of one run share `files`, which changes during the run.
     """
 
     files: dict[str, Item]
-    """By their keys, in their order."""
+    """The files by key, in order."""
     counts: Counter[str]
     """The number of files in each state."""
     latest: Item | None = None
-    """The file that has just changed."""
+    """The file that changed last."""
     share: float = 0.0
     share_of_file: float = 0.0
     seconds_left: float | None = None
     ahead: int = 0
-    """How many runs are before its next file, while that waits."""
+    """Runs ahead of the next file in the queue."""
     names: ResultNames | None = None
-    """What names the results, where they go to a folder."""
+    """Assigns the names of results in an output folder."""
     listed: int = 0
-    """How many pictures were found, of which these may be a share; `hidden` and `others` were passed over."""
+    """Images that were found, before the split into shards. `hidden` and `others` count skipped files."""
     hidden: int = 0
     others: int = 0
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """All files in their order; a copy, which takes time for each of them."""
+        """A copy of the files in order, which takes time for each file."""
         return tuple(self.files.values())
 
     def count(self, state: str) -> int:
@@ -106,13 +109,13 @@ class Batch:
 def find_images(
     inputs: Iterable[Path],
     output: Path | None = None,
-    shard: Shard = Shard(),  # noqa: B008 - it never changes
+    shard: Shard = Shard(),  # noqa: B008 - immutable
     ending: str = ".png",
 ) -> Batch:
-    """A batch of the files named, and of the pictures in the folders named, as `list_pictures` finds them.
+    """Return a batch of the given files and of the images in the given folders.
 
-    Results in the `output` folder are not taken for pictures of a folder around it. Of all the files `shard` says which
-    are done; a folder that cannot be read is one that failed.
+    Results in the `output` folder are not inputs. `shard` selects a part of the files. A folder that cannot be read is
+    a failed item.
     """
     listing = list_pictures(inputs, lambda path: _is_earlier_result(path, output))
     items = [Item(one.path, one.place) for one in shard.of(listing.pictures)]
@@ -124,7 +127,7 @@ def find_images(
 
 
 def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png") -> Batch:
-    """A batch of `items`; their results become tasks, or go below `folder` as `ResultNames` says."""
+    """Return a batch of `items` whose results are stored as tasks, or in `folder` with names from `ResultNames`."""
     files = {item.key: item for item in items}
     counts = Counter(item.state for item in files.values())
     return Batch(files, counts, names=ResultNames(folder, ending) if folder else None)
@@ -132,7 +135,7 @@ def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png"
 
 @dataclass
 class Running:
-    """A batch on its way. `run` does it; other threads may look at `batch`, and add and remove files that wait."""
+    """A batch that is being processed. Other threads can read `batch` and add or remove waiting files."""
 
     enhancer: Enhancer
     settings: Settings
@@ -142,19 +145,19 @@ class Running:
     max_pixels: int | None = None
     max_bytes: int | None = None
     report: str | None = None
-    """The language of a PDF report beside every result; None for no reports."""
+    """Language of the PDF reports next to the results; None for no reports."""
     held: ExitStack = field(default_factory=ExitStack)
-    """Keeps the results that are tasks from being cleaned away until it is closed."""
+    """Prevents the deletion of stored results until it is closed."""
     encoding: Encoding = field(default_factory=Encoding)
-    """How the results are handed out."""
+    """Output format."""
     caller: Hashable = None
-    """Whose batch it is: its files take turns with the runs of other callers."""
+    """Identifies the user for fair scheduling."""
 
     def __post_init__(self) -> None:
-        self._looked_again = False
+        self._has_rechecked = False
         self._lock = threading.RLock()
         self._over = False
-        self._waiting: list[tuple[int, str]] = []  # a heap of places and keys; some of these files wait no longer
+        self._waiting: list[tuple[int, str]] = []  # heap of positions and keys, including files that no longer wait
         self._places: dict[str, int] = {}
         self._total = self._finished = self._worked = 0  # in pixels
         self._begun: dict[str, float] = {}
@@ -164,9 +167,9 @@ class Running:
             self._add_up(item)
 
     def run(self) -> Batch:
-        """Do the files in turn and give the batch as it ended; a stop keeps what is done.
+        """Process the files in order and return the batch at its end. After `stop`, finished results are kept.
 
-        What another process is making is left to it; at the end it is looked for once more.
+        Files of other processes are checked again at the end.
         """
         self._started = time.perf_counter()
         for item in self.batch.items:
@@ -184,7 +187,7 @@ class Running:
             self._one(item)
 
     def add(self, items: Iterable[Item]) -> bool:
-        """Let more files join at the end; False where it is over or stopped, and then none has joined."""
+        """Append files. Return False, and append none, if the batch has ended or was stopped."""
         with self._lock:
             if self._over or self.stop.is_set():
                 return False
@@ -193,7 +196,7 @@ class Running:
         return True
 
     def _judged(self, item: Item) -> Item:
-        """The file after a look at its header; one that cannot have the size or the format asked for fails at once."""
+        """Return the file with its size, or as failed if it cannot have the requested size or format."""
         if not item.size:
             item = measured(item, self._pixels, self._bytes)
         if item.size and item.state == "waiting":
@@ -201,14 +204,14 @@ class Running:
                 self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
             except (PictureError, SettingsError) as error:
                 return replace(item, state="failed", error=error)
-            except MemoryShortError:  # there may be more when its turn comes
+            except MemoryShortError:  # more memory can be free later
                 pass
             except Exception as error:
                 return replace(item, state="failed", error=_told(error))
         return item
 
     def remove(self, key: str) -> None:
-        """Take a file out, if it still waits."""
+        """Remove a file that is still waiting."""
         with self._lock:
             item = self.batch.files.get(key)
             if item is not None and item.state == "waiting":
@@ -216,11 +219,11 @@ class Running:
                 self._change(counts=self._counted(item, None), latest=None)
 
     def _next(self) -> Item | None:
-        """The next file, which has begun; None when it is over, and from then on nothing can join."""
+        """Start the next file and return it. Return None at the end; from then on files cannot be added."""
         with self._lock:
             while not self.stop.is_set():
-                if not self.batch.count("waiting") and not self.batch.count("running") and not self._looked_again:
-                    self._looked_again = True
+                if not self.batch.count("waiting") and not self.batch.count("running") and not self._has_rechecked:
+                    self._has_rechecked = True
                     self._set("elsewhere", "waiting")
                 if not self.batch.count("waiting"):
                     break
@@ -232,7 +235,7 @@ class Running:
             return None
 
     def _begin(self, item: Item) -> Item | None:
-        """Give the file its result's name, and let it run; not where that cannot be had, or is made elsewhere."""
+        """Name the result and start the file. Return None if that fails or another process has the file."""
         names = self.batch.names
         try:
             output = names.give(item.source, item.place) if names and item.output is None else item.output
@@ -261,7 +264,7 @@ class Running:
             self._end(replace(item, state="done", info=result.info, error=error, png=result.png))
 
     def _end(self, item: Item) -> None:
-        """The file came to this end; what it had claimed is free."""
+        """Record the final state of a file and release its claim."""
         with self._lock:
             self._put(item)
             self._worked += item.pixels if item.info and not item.info["cached"] else 0
@@ -270,7 +273,7 @@ class Running:
             self.batch.names.release(item.source)
 
     def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
-        """The result of a file, and why its report could not be written, which takes nothing from the result."""
+        """Return the result of a file, and the error if only its report could not be written."""
         limits: dict[str, Any] = {"max_pixels": self._pixels, "max_bytes": self._bytes}
         picture = self.enhancer.read(item.source, item.output, **limits) if self.report else None
         result = self.enhancer.run(
@@ -291,7 +294,7 @@ class Running:
         return result, self._reported(item, result, picture) if picture else None
 
     def _reported(self, item: Item, result: Result, picture: Picture) -> EnhanceError | None:
-        """Write the report, but that of a result which was there already as it is, with a report beside it."""
+        """Write the report, unless the result and its report already exist."""
         if self.report is None or result.png is None:
             return None
         try:
@@ -302,7 +305,7 @@ class Running:
         return None
 
     def _put(self, item: Item) -> None:
-        """Put the file in the place of what it was, or at the end."""
+        """Replace the file in the batch, or append it."""
         with self._lock:
             before = self.batch.files.get(item.key)
             self.batch.files[item.key] = item
@@ -318,7 +321,7 @@ class Running:
         return counts
 
     def _add_up(self, item: Item, sign: int = 1) -> None:
-        """Add a file to the pixels in all, or subtract it, and to the queue where it waits."""
+        """Add a file to the totals, or subtract it for `sign` -1, and queue a waiting file."""
         self._total += sign * item.pixels * (item.state not in ("failed", "elsewhere"))
         self._finished += sign * item.pixels * (item.state == "done")
         if sign > 0 and item.state == "waiting":
@@ -336,10 +339,10 @@ class Running:
                 self._change(ahead=ahead, latest=None)
 
     def _tell(self, item: Item, share: float) -> None:
-        """Count the pixels done, of a file at work its `share`, and reckon the time from those that took time."""
+        """Update the progress by the `share` of the current file, and the time left."""
         with self._lock:
             self._begun[item.key] = item.pixels * share
-            if not share:  # It has ended.
+            if not share:  # the file has ended
                 del self._begun[item.key]
             begun, total = sum(self._begun.values()), self._total or 1
             done, worked = self._finished + begun, self._worked + begun
@@ -354,7 +357,7 @@ def _told(error: Exception) -> EnhanceError:
 
 
 def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
-    """The file after a look at its header: its size is its share of the work, and what is no picture fails at once."""
+    """Return the file with the size from its header, or as failed if it is not a supported image."""
     try:
         facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
     except EnhanceError as error:
@@ -363,19 +366,19 @@ def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = 
 
 
 def for_print(item: Item, settings: Settings, paper: str) -> Item:
-    """The file with settings of its own, by which it fills a print on this paper; with none where there is no paper."""
+    """Return the file with settings for a print on `paper`, or without settings of its own if `paper` is empty."""
     own = settings.changed(long_side=long_side_on(paper, item.size), dpi=DPI) if paper and item.size else None
     return item if item.settings == own else replace(item, settings=own)
 
 
 def titles(batch: Batch) -> dict[Item, str]:
-    """What the finished files are called where they lie together: each one in its sub-folder, and no two alike."""
+    """Return a unique name in an archive for each finished file, with its subfolder."""
     done = [item for item in batch.items if item.state == "done"]
     return dict(zip(done, apart(map(title, done)), strict=True))
 
 
 def title(item: Item) -> str:
-    """What the finished file is called where no other has its name."""
+    """Return the name of the finished file in an archive, with its subfolder."""
     place = Path(strip_direction_marks(item.place.as_posix()))
     return place.with_name(place.stem + (item.result.suffix if item.result else ".png")).as_posix()
 
@@ -387,7 +390,7 @@ def _report_place(result: Path, picture: Picture) -> Path:
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
-    """The finished files, `report.csv` and `summary.pdf` as one ZIP at `path`. Raises StorageError."""
+    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError."""
     from .report import write_zip
 
     size = translate(language, "sizes_own") if any(item.settings for item in batch.items) else None
@@ -395,7 +398,7 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
 
 
 def lines_of(batch: Batch, language: str) -> list[Line]:
-    """The batch as its summary says it."""
+    """Return the lines of the summary."""
     from .report import Line
 
     named, lines = titles(batch), []

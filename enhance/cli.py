@@ -1,9 +1,11 @@
-"""The command line: `run` enhances files and folders, `compare` shows the presets, `bench` measures this machine, `app`
-serves the page, `weights` keeps the model files.
+"""The command line: `enhance run | compare | weights | bench | app`.
+
+Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -11,20 +13,19 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .config import parse_arguments, terminal_language
+from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError
 from .i18n import translate
-from .settings import RANGES, SIZES, Settings
+from .settings import DEFAULT_PRESET, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from tqdm import tqdm
 
     from .batch import Batch, Item, Running
@@ -34,32 +35,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("enhance")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_END_SECONDS = 8.0
-"""How long tidying up may hold up the end."""
+_EXIT_SECONDS = 8.0
+"""Time for cleaning up after a signal, before the process exits anyway."""
 
 
 def program(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line as a process of its own, which ends in order by Ctrl-C and by SIGTERM."""
+    """Run the command line as a process that cleans up after Ctrl-C and SIGTERM."""
     for one in _SIGNALS:
         if signal.getsignal(one) != signal.SIG_IGN:
-            signal.signal(one, _end)
+            signal.signal(one, _interrupt)
     status = main(arguments)
-    _close_unread()
+    _discard_unread_output()
     sys.exit(status)
 
 
-def _end(number: int, _frame: object) -> None:
-    """End as by Ctrl-C. Further signals do not disturb the tidying up, and nothing holds it up for long."""
+def _interrupt(number: int, _frame: object) -> None:
+    """Raise KeyboardInterrupt with the number of the signal, ignore further signals and limit the time to exit."""
     for one in _SIGNALS:
         signal.signal(one, signal.SIG_IGN)
-    late = threading.Timer(_END_SECONDS, os._exit, [128 + number])
+    late = threading.Timer(_EXIT_SECONDS, os._exit, [128 + number])
     late.daemon = True
     late.start()
     raise KeyboardInterrupt(number)
 
 
-def _close_unread() -> None:
-    """Let what nobody reads any more go nowhere, as after `| head -1`; the results are files."""
+def _discard_unread_output() -> None:
+    """Redirect closed output streams to the null device, as after `| head -1`."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -68,48 +69,129 @@ def _close_unread() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; gives the exit status: 0 all done, 1 some failed, 2 usage, 130 Ctrl-C, 143 SIGTERM.
-
-    The page, which is only ever stopped, ends with 0 by SIGTERM.
-    """
+    """Run the command line and return its exit status. `app`, which has no other end, exits with 0 after SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["weights"]:
-        from enhance.models.cli import main as keep_weights
+        from .models.cli import main as weights_main
 
-        return keep_weights(arguments[1:])
+        return weights_main(arguments[1:])
     options = parse_arguments(arguments)
     try:
-        with _errors_in_one_line():
+        with _unexpected_errors_in_one_line():
             return _COMMANDS[options.command](options)
     except EnhanceError as error:
-        _complain(error)
+        _print_error(error)
         return 2 if isinstance(error, SettingsError) else 1
-    except KeyboardInterrupt as end:
-        number = end.args[0] if end.args else signal.SIGINT
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
         if options.command == "app" and number == signal.SIGTERM:
             return 0
-        _complain(Cancelled("interrupted"))
+        _print_error(Cancelled("interrupted"))
         return 128 + number
     except BrokenPipeError:
-        _close_unread()
+        _discard_unread_output()
         return 0
 
 
-def _tell(sentence: str, about: object = "") -> None:
-    print(f"enhance: {f'{about}: ' if about else ''}{sentence}", file=sys.stderr)
+def parse_arguments(arguments: Sequence[str]) -> Namespace:
+    """Return the parsed arguments, with the name of the command as `command`. Exits with status 2 for wrong usage."""
+    name = "enhance" if Path(sys.argv[0]).stem == "enhance" else "python -m enhance"
+    parser = ArgumentParser(prog=name, description="Upscale photos with Real-ESRGAN.")
+    parser.add_argument("--version", action="version", version=f"enhance {version()}")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+
+    def command(name: str, text: str) -> ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+    _add_run(command("run", "upscale files and folders"))
+    _add_compare(command("compare", "show an area of a photo with every preset, as one image"))
+    bench = command("bench", "measure the speed of this computer")
+    _add_device(bench)
+    bench.add_argument("--json", action="store_true", help="print the figures as JSON")
+    app = command("app", "serve the page on port 7860")
+    app.add_argument("--share", action="store_true", help="also create a public link at gradio.live for up to one week")
+    commands.add_parser("weights", help="list, fetch, verify, add and remove models; see `enhance weights --help`")
+    return parser.parse_args(arguments)
 
 
-def _complain(error: EnhanceError, about: object = "") -> None:
-    """One sentence on standard error, in the terminal's language."""
-    _tell(error.sentence(terminal_language()), about)
+def _add_run(run: ArgumentParser) -> None:
+    add = run.add_argument
+    add("input", nargs="+", type=Path, metavar="INPUT", help="image files or folders")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        help="a file for a single input, otherwise a folder (default: processed/ in the data folder). An earlier "
+        "result is replaced, other files are not",
+    )
+    presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
+    add("--preset", default=DEFAULT_PRESET, help=presets)
+    add("--no-tuning", action="store_true", help="write the output of the network without adjustments")
+    add("--scale", type=float, help="scale, 1 to the scale of the network (default)")
+    add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
+    add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
+    add("--dpi", type=int, metavar="DPI", help="resolution stated in the file (default: that of the photo)")
+    notes = {
+        "tile": "; limits memory, does not change the result",
+        "reduce": "; downscale a soft photo by this factor first",
+    }
+    for name, (low, high) in RANGES.items():
+        usual = f" (default {USUAL[name]:g})" if name in WHOLE else ""
+        add(f"--{name}", type=int if name in WHOLE else float, help=f"{low:g} to {high:g}{usual}{notes.get(name, '')}")
+    add("--format", help="png, jpeg, webp or avif (default: the extension of the output file, otherwise png)")
+    add("--quality", type=int, default=92, help="1 to 100, for JPEG, WebP and AVIF (default 92)")
+    add(
+        "--metadata",
+        default="keep",
+        help="keep: all metadata, including a GPS location (default). no-location: no GPS location in EXIF, XMP, IPTC "
+        "and text. none: only the colour profile and the resolution",
+    )
+    _add_device(run)
+    add("--shard", default="1/1", metavar="I/N", help="process part I of N of the files, one part on each machine")
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        help="process the files on a Ray cluster: host:port of its head node, auto for the cluster of this machine, or "
+        "local to start one on this machine. All machines need the folders at the same paths",
+    )
+    add("--ray-workers", type=int, metavar="N", help="maximum number of workers (default: as many as fit)")
+    cores = "CPU cores of each worker (default: 1 with a GPU, otherwise up to 8)"
+    add("--ray-cores", type=int, metavar="N", help=cores)
+    add("--report", action="store_true", help="write a PDF report next to each result")
+    add("--json", action="store_true", help="print one JSON object per file")
+
+
+def _add_compare(compare: ArgumentParser) -> None:
+    add = compare.add_argument
+    add("photo", type=Path, metavar="PHOTO", help="an image file")
+    add("-o", "--output", type=Path, required=True, help="the image to write, a .png file; replaces an earlier one")
+    for name in ("x", "y"):
+        add(f"--{name}", type=float, help="centre of the area in pixels (default: the middle of the photo)")
+    add("--size", type=int, default=128, help="side of the area in pixels (default 128)")
+    _add_device(compare)
+    add("--json", action="store_true", help="print the figures as one JSON object")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default auto)")
+
+
+def _print_message(text: str, subject: object = "") -> None:
+    print(f"enhance: {f'{subject}: ' if subject else ''}{text}", file=sys.stderr)
+
+
+def _print_error(error: EnhanceError, subject: object = "") -> None:
+    """Print an error to standard error in the language of the terminal."""
+    _print_message(error.sentence(terminal_language()), subject)
 
 
 @contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Errors that were not foreseen are named on standard error; where they happened is for a debugger."""
+def _unexpected_errors_in_one_line() -> Iterator[None]:
+    """Print unexpected errors as one line without a traceback."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.ERROR)
-    handler.setFormatter(_OneLine("enhance: %(message)s"))
+    handler.setFormatter(_OneLineFormatter("enhance: %(message)s"))
     logging.getLogger("enhance").addHandler(handler)
     try:
         yield
@@ -122,18 +204,18 @@ def _errors_in_one_line() -> Iterator[None]:
         logging.getLogger("enhance").removeHandler(handler)
 
 
-class _OneLine(logging.Formatter):
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+class _OneLineFormatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is that of logging
         return "enhance: " + " ".join("".join(traceback.format_exception_only(*ei[:2])).split())
 
 
 def _run(options: Namespace) -> int:
     given = {name: getattr(options, name) for name in (*RANGES, *SIZES, "dpi")}
-    settings = Settings.from_preset(options.preset, tuning=False if options.no_tuning else None, **given)
+    settings = Settings(options.preset, tuning=False if options.no_tuning else None, **given)  # type: ignore[arg-type]
     from .enhancer import Enhancer
     from .images import Shard
 
-    batch, encoding = _planned(options, Shard.called(options.shard))
+    batch, encoding = _plan(options, Shard.called(options.shard))
     if not batch.listed and not batch.items:
         raise EnhanceError("no_pictures")
     enhancer = Enhancer(options.device, options.precision)
@@ -143,17 +225,16 @@ def _run(options: Namespace) -> int:
         enhancer.tasks.check()
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
-    with _Reporter(batch, as_json=options.json) as reporter, _runner(options, reporter) as running:
-        told = {"changed": reporter.look, "report": language, "encoding": encoding}
-        ended = running(enhancer, settings, batch, **told).run()
+    with _Reporter(batch, as_json=options.json) as reporter, _batch_class(options, reporter) as running:
+        ended = running(enhancer, settings, batch, changed=reporter.update, report=language, encoding=encoding).run()
         reporter.conclude(ended)
     enhancer.release()
     return 1 if ended.count("failed") else 0
 
 
 @contextmanager
-def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., Running]]:
-    """What runs a batch: this process, or a cluster that it is connected to."""
+def _batch_class(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., Running]]:
+    """Yield what runs the batch: this process, or a cluster and the connection to it."""
     from .batch import Running
 
     if options.ray is None:
@@ -170,15 +251,15 @@ def _runner(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., R
         yield partial(ClusterBatch, ray=ray, warn=reporter.warn, **workers)
 
 
-def _planned(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
-    """What is to be done, where each result goes, and as what. Raises SettingsError where that is no usable place."""
+def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
+    """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
     from .batch import Item, find_images, plan
     from .files import sweep
     from .output.formats import Encoding
 
     inputs, output = options.input, options.output
-    one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
-    if output is not None and one_file and not output.is_dir():
+    is_one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
+    if output is not None and is_one_file and not output.is_dir():
         encoding = Encoding.of_file(output, options.quality, options.metadata, options.format)
         sweep(output.parent)
         return plan([Item(inputs[0], Path(inputs[0].name), output)]), encoding
@@ -187,18 +268,14 @@ def _planned(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
         return find_images(inputs, shard=shard), encoding
     if output.exists() and not output.is_dir():
         raise SettingsError("folder_wanted", output=output)
-    planned = find_images(inputs, output, shard, encoding.form.ending)
-    for folder in {output / item.place for item in planned.items}:
+    batch = find_images(inputs, output, shard, encoding.form.ending)
+    for folder in {output / item.place for item in batch.items}:
         sweep(folder.parent)
-    return planned, encoding
-
-
-def _named(item: Item) -> dict[str, str]:
-    return {"name": item.name, "path": str(item.source)}
+    return batch, encoding
 
 
 class _StandardError:
-    """Standard error, where nobody need read on: a bar that fails to show itself keeps its lock, and all would wait."""
+    """Standard error for a progress bar. tqdm would keep its lock after an error of a closed pipe."""
 
     def write(self, text: str) -> None:
         with suppress(BrokenPipeError):
@@ -212,27 +289,27 @@ class _StandardError:
         return getattr(sys.stderr, name)
 
 
-def _empty_bar() -> tqdm[NoReturn]:
+def _progress_bar() -> tqdm[NoReturn]:
     from tqdm import tqdm
 
     return tqdm(total=100, file=_StandardError(), leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}")
 
 
-def _move(bar: tqdm[NoReturn], share: float, left: float | None) -> None:
-    """Show how much is done, 0 to 1, and how many seconds are left."""
-    bar.set_postfix_str("" if left is None else f" {left:.0f} s left", refresh=False)
+def _update(bar: tqdm[NoReturn], share: float, seconds_left: float | None) -> None:
+    """Show the share that is done, 0 to 1, and the seconds left."""
+    bar.set_postfix_str("" if seconds_left is None else f" {seconds_left:.0f} s left", refresh=False)
     bar.n = round(100 * share, 1)
     bar.refresh()
 
 
 class _Reporter:
-    """Says what happens: a bar on standard error, a line for every file that is done or failed."""
+    """Prints the progress of a batch: a bar on standard error and a line for each finished or failed file."""
 
     def __init__(self, batch: Batch, *, as_json: bool):
         self._json, self._out = as_json, sys.stdout
-        self._places = {key: place for place, key in enumerate(batch.files, 1)}
-        self._ended = [item for item in batch.items if item.state in ("done", "failed")]  # before it began
-        self._bar = _empty_bar()
+        self._positions = {key: position for position, key in enumerate(batch.files, 1)}
+        self._failed_before = [item for item in batch.items if item.state == "failed"]
+        self._bar = _progress_bar()
 
     def __enter__(self) -> _Reporter:
         return self
@@ -240,63 +317,68 @@ class _Reporter:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def look(self, batch: Batch) -> None:
+    def update(self, batch: Batch) -> None:
         try:
-            self._show(batch)
+            self._update(batch)
         except BrokenPipeError:
-            _close_unread()
+            _discard_unread_output()
 
-    def _show(self, batch: Batch) -> None:
-        ended, self._ended = self._ended, []
-        for item in ended:
-            self._say(item)
+    def _update(self, batch: Batch) -> None:
+        failed, self._failed_before = self._failed_before, []
+        for item in failed:
+            self._print_item(item)
         item = batch.latest
         if item is not None and item.state in ("done", "failed"):
-            self._say(item)
+            self._print_item(item)
         elif item is not None and item.state == "running":
-            place, count = self._places[item.key], len(batch.files)
-            self._bar.set_description_str(f"{item.name} ({place} of {count})", refresh=False)
-        _move(self._bar, batch.share, batch.seconds_left)
+            position = f"{self._positions[item.key]} of {len(batch.files)}"
+            self._bar.set_description_str(f"{item.name} ({position})", refresh=False)
+        _update(self._bar, batch.share, batch.seconds_left)
 
     def warn(self, error: EnhanceError) -> None:
-        """Say what hinders, while it goes on."""
+        """Print a problem that does not stop the batch."""
         self._bar.clear()
-        _complain(error)
+        _print_error(error)
 
     def conclude(self, batch: Batch) -> None:
-        """Say what was not taken: it was hidden, no picture, or is being made by another process."""
+        """Print which files were not processed: hidden ones, other files, and those of another process."""
         elsewhere = [item for item in batch.items if item.state == "elsewhere"]
-        passed_over = {"hidden": batch.hidden, "others": batch.others}
+        skipped = {"hidden": batch.hidden, "others": batch.others}
         self._bar.clear()
         if self._json:
             for item in elsewhere:
-                self._put({"status": "elsewhere", "input": _named(item)})
-            if any(passed_over.values()):
-                self._put({"status": "passed over", **passed_over})
+                self._print_json({"status": "elsewhere", "input": _input_of(item)})
+            if any(skipped.values()):
+                self._print_json({"status": "passed over", **skipped})
             return
         if elsewhere:
-            _tell(translate(terminal_language(), "made_elsewhere", count=len(elsewhere)))
-        if any(passed_over.values()):
-            _tell(translate(terminal_language(), "passed_over", **passed_over))
+            _print_message(translate(terminal_language(), "made_elsewhere", count=len(elsewhere)))
+        if any(skipped.values()):
+            _print_message(translate(terminal_language(), "passed_over", **skipped))
 
-    def _say(self, item: Item) -> None:
+    def _print_item(self, item: Item) -> None:
         from .output.formats import FORMATS
 
         self._bar.clear()
         language, output = terminal_language(), item.info["output"] if item.info else {}
-        for note in output.get("notes", ()):  # of what the result does not contain
-            _tell(translate(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name), item.source)
+        for note in output.get("notes", ()):
+            text = translate(language, f"note_{note}", format=FORMATS[output.get("format", "png")].name)
+            _print_message(text, item.source)
         if item.error is not None and not (item.info and self._json):
-            _complain(item.error, item.source)
+            _print_error(item.error, item.source)
         if self._json:
             error = item.error and item.error.sentence(language)
-            self._put(item.info or {"status": "failed", "input": _named(item), "error": error})
+            self._print_json(item.info or {"status": "failed", "input": _input_of(item), "error": error})
         elif item.info:
-            done = "was there already" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
-            print(f"{item.result}  {output['width']} x {output['height']}, {done}", file=self._out, flush=True)
+            time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
+            print(f"{item.result}  {output['width']} x {output['height']} px, {time}", file=self._out, flush=True)
 
-    def _put(self, facts: dict[str, Any]) -> None:
+    def _print_json(self, facts: dict[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
+
+
+def _input_of(item: Item) -> dict[str, str]:
+    return {"name": item.name, "path": str(item.source)}
 
 
 def _compare(options: Namespace) -> int:
@@ -313,24 +395,24 @@ def _compare(options: Namespace) -> int:
     check_replaceable(output)
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
-    with _empty_bar() as bar:
+    with _progress_bar() as bar:
 
         def progress(done: int, total: int, left: float | None) -> None:
-            _move(bar, done / total, left)
+            _update(bar, done / total, left)
 
         def arrived(cell: Cell) -> None:
             bar.clear()
             if cell.error is not None:
-                _complain(cell.error, cell.settings.preset)
+                _print_error(cell.error, cell.settings.preset)
             elif not options.json:
                 print(f"{cell.settings.preset}  {cell.in_words(language)}", flush=True)
 
-        square = {"x": options.x, "y": options.y, "size": options.size}
-        made = enhancer.compare(photo, **square, arrived=arrived, progress=progress)
+        area = {"x": options.x, "y": options.y, "size": options.size}
+        comparison = enhancer.compare(photo, **area, arrived=arrived, progress=progress)
     enhancer.release()
-    info = made.save(output, language)
+    info = comparison.save(output, language)
     print(json.dumps(info, ensure_ascii=False) if options.json else output, flush=True)
-    return 1 if any(cell.error for cell in made.cells) else 0
+    return 1 if any(cell.error for cell in comparison.cells) else 0
 
 
 def _bench(options: Namespace) -> int:
@@ -354,7 +436,3 @@ def _app(options: Namespace) -> int:
 
 
 _COMMANDS = {"run": _run, "compare": _compare, "bench": _bench, "app": _app}
-
-
-if __name__ == "__main__":
-    program()

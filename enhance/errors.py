@@ -1,7 +1,6 @@
-"""Every error a person can be told about: a key of the catalogue and the values of its sentence, in any language.
+"""The expected errors. Each has the key of a text in `enhance.i18n` and the values of its placeholders.
 
-Each sentence (or two) says what is wrong and what to do. The command line prints it and the page shows it as it stands;
-nothing else is an expected failure.
+The text states the problem and the solution. The command line and the page show it unchanged.
 """
 
 from __future__ import annotations
@@ -19,29 +18,29 @@ log = logging.getLogger(__name__)
 
 
 class EnhanceError(Exception):
-    """Something went wrong that the reader of the message can understand and act on."""
+    """Base class of all expected errors."""
 
     def __init__(self, key: str, **values: Any):
         super().__init__(key)
         self.key, self.values = key, values
 
     def sentence(self, language: str = DEFAULT_LANGUAGE) -> str:
-        """What is wrong and what to do, in one of the catalogue's languages."""
+        """Return the message in one of `enhance.i18n.LANGUAGES`."""
         return translate(language, self.key, **self.values)
 
     def __str__(self) -> str:
         return self.sentence()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.key, self.values)
+        return _unpickle, (type(self), self.key, self.values)
 
 
 class PictureError(EnhanceError):
-    """The input is not a picture this program takes: damaged, too large, or of an unknown kind."""
+    """The input is not a supported image: damaged, too large or in an unsupported format."""
 
 
 class SettingsError(EnhanceError):
-    """A setting or preset is unknown or out of its range."""
+    """A setting or preset is unknown or out of range."""
 
 
 class WeightsError(EnhanceError):
@@ -49,7 +48,7 @@ class WeightsError(EnhanceError):
 
 
 class MemoryShortError(EnhanceError):
-    """There is too little free memory, be it the device's or the program's."""
+    """The device or the process has not enough free memory."""
 
 
 class StorageError(EnhanceError):
@@ -57,25 +56,25 @@ class StorageError(EnhanceError):
 
 
 class Cancelled(EnhanceError):
-    """The caller set the stop event; nothing half-written is left behind."""
+    """The caller cancelled the operation. No partial file is left."""
 
 
 _MEMORY_SHORT = re.compile(
     "bad_?alloc|out of memory|insufficient memory|not enough memory|(can.t|cannot|failed to) allocate|memory alloc",
     re.IGNORECASE,
 )
-"""What libraries say for want of memory whose errors have no type of their own for it."""
+"""Messages of libraries that report a lack of memory without an exception type for it."""
 
 
 def is_memory_short(error: BaseException) -> bool:
-    """Whether an error of any library says that memory is short."""
+    """Return whether an error of any library reports a lack of memory."""
     short = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
     return short or bool(_MEMORY_SHORT.search(str(error)))
 
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise MemoryShortError in place of whatever the block raises for want of memory; also as a decorator."""
+    """Convert out-of-memory errors to `MemoryShortError`. Works as a context manager and as a decorator."""
     try:
         yield
     except Exception as error:
@@ -85,12 +84,12 @@ def memory_errors() -> Iterator[None]:
 
 
 def expected_error(error: Exception, what: str) -> EnhanceError:
-    """The error as a person is told of it; that `what` failed goes to the log where nobody foresaw the error."""
+    """Return an expected error as it is, and log any other error as `what` and return a general error for it."""
     if isinstance(error, EnhanceError):
         return error
     log.error(what, exc_info=error)
     return EnhanceError("unexpected")
 
 
-def _again(kind: type[EnhanceError], key: str, values: dict[str, Any]) -> EnhanceError:
+def _unpickle(kind: type[EnhanceError], key: str, values: dict[str, Any]) -> EnhanceError:
     return kind(key, **values)

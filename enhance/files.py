@@ -1,6 +1,6 @@
-"""Files on the disk: each appears whole or not at all, and only the program's own are ever removed.
+"""Files: atomic writes, removal of the program's own files only, and names for processes.
 
-A file is written under a temporary name beside its own and renamed at the end.
+A file is written under a temporary name in its folder and renamed when complete.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ import psutil
 from .errors import StorageError
 
 MARKER = ".enhance-folder"
-"""The file in a folder that says that the program keeps files of its own there."""
+"""Name of the file that marks a data folder of the program."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError's `errno` is where there is no room."""
+"""`errno` values for a full disk."""
 
 _PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
 _PART = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
@@ -40,18 +40,18 @@ _FOREIGN_LEFTOVER_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class OwnFolders:
-    """Folders below `root` in which the program keeps what it makes, safe beside other people's files.
+    """The folders below `root` that hold files of the program, possibly next to files of others.
 
-    `names` says for each folder which names the program gives there, as a pattern of the whole name. Nothing else is
-    ever removed, and nothing at all before the program has put its marker into `root`: it lists what bore such a name
-    already, and that is not the program's either.
+    `names` has a pattern for the names that the program uses in each folder. Other files are never removed. The marker
+    file in `root` lists files that already had such a name before the program used the folder; they are not removed
+    either, and nothing is removed without the marker.
     """
 
     root: Path
     names: Mapping[str, re.Pattern[str]]
 
     def prepare(self) -> None:
-        """Make the folders and the marker where they are not there yet. Raises StorageError."""
+        """Create missing folders and the marker file. Raises StorageError."""
         marker = self.root / MARKER
         known = self._foreign()
         with writing(marker):
@@ -63,7 +63,7 @@ class OwnFolders:
             write_atomically(marker, lambda temporary: temporary.write_text(text, "utf-8"))
 
     def entries(self, name: str) -> list[Path]:
-        """What the program made in one of the folders, and may remove."""
+        """Return the files of the program in one of the folders."""
         foreign = self._foreign().get(name)
         if foreign is None:
             return []
@@ -89,7 +89,7 @@ Inode = tuple[int, int]
 class StoredItem:
     """A file or a folder that is removed as a whole.
 
-    `used` is the time of its last use. `sizes` has the bytes of each file by device and inode: hard links are one file.
+    `used` is the time of the last use. `sizes` maps device and inode to bytes, so that hard links count once.
     """
 
     path: Path
@@ -137,14 +137,14 @@ def trim(items: Collection[StoredItem], most: int, coming: int, remove: Callable
 
 
 def part_of(path: Path) -> Path:
-    """A fresh temporary name beside `path` that says which process it belongs to."""
+    """Return a new temporary path in the folder of `path` that contains the name of this process."""
     return path.with_name(f".enhance-{this_process()}-{secrets.token_hex(6)}.part")
 
 
 class AtomicFile:
-    """A file in the making, beside the place where it appears once it is whole. Use it as a context manager.
+    """Context manager for atomic writes: a temporary file that is renamed to `path` when complete.
 
-    What was not kept by the end leaves nothing, and what lay at `path` before stays. Raises StorageError in words.
+    Without `keep`, the temporary file is removed and an earlier file at `path` stays. Raises StorageError.
     """
 
     def __init__(self, path: Path):
@@ -154,7 +154,7 @@ class AtomicFile:
         return self.prepare()
 
     def prepare(self) -> AtomicFile:
-        """Make the folder; what is no place for a file is refused."""
+        """Create the folder. Raises StorageError if `path` is a folder."""
         with self.explained():
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -165,20 +165,20 @@ class AtomicFile:
         self.discard()
 
     def discard(self) -> None:
-        """Remove what was not kept."""
+        """Remove the temporary file."""
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
 
     def open(self, mode: str = "xb") -> BinaryIO:
-        """The part, open; the caller closes it, also before it is kept."""
+        """Open the temporary file. The caller closes it before `keep`."""
         with self.explained():
             return cast(BinaryIO, self.part.open(mode))
 
     def keep(self, *, durable: bool = False) -> None:
         """Rename the closed file to `path`.
 
-        With `durable`, the disk has all bytes before it has the name: after a power failure, the file is complete, or
-        it is not there and what lay there before is.
+        With `durable`, all bytes are synced before the file is renamed. After a power failure, `path` is then either
+        the complete file or what it was before.
         """
         with self.explained():
             if durable:
@@ -189,13 +189,13 @@ class AtomicFile:
             _sync_folder(self.path.parent)
 
     def explained(self) -> AbstractContextManager[None]:
-        """Turn an OSError of the block into the sentence for this file."""
+        """Convert an OSError of the block to a StorageError about this file."""
         return writing(self.path)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into the sentence for a file at `path` that could not be written."""
+    """Convert an OSError of the block to a StorageError about `path`."""
     try:
         yield
     except OSError as error:
@@ -203,7 +203,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write a folder's names to the disk, where the system can."""
+    """Sync the entries of a folder, if the system can."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
@@ -213,9 +213,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
-    """Let `write(temporary)` make a file and give it its name when it is whole. Raises StorageError; leaves no rest.
+    """Write a file with `write(temporary_path)` and rename it when complete; `durable` as in `AtomicFile.keep`.
 
-    `durable` is that of `PartFile.keep`.
+    Raises StorageError and leaves no partial file.
     """
     with AtomicFile(path) as file:
         with file.explained():
@@ -224,10 +224,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
 
 
 def try_place(path: Path, source: Path | None = None) -> None:
-    """Find out now whether a file can be written at `path`; what is there stays.
-
-    Raises StorageError, also where it is the `source` itself that lies there.
-    """
+    """Raise StorageError if a file cannot be written at `path`, or if `path` is the file `source`. Changes nothing."""
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise StorageError("own_input", output=path)
     with AtomicFile(path) as file:
@@ -235,7 +232,7 @@ def try_place(path: Path, source: Path | None = None) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hex digits."""
+    """Return the SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
@@ -244,38 +241,37 @@ def file_sha256(path: Path) -> str:
 
 
 def link_or_copy(source: Path, place: Path) -> None:
-    """The same file at another place, without a second copy on the disk where that works. Raises OSError."""
+    """Create `place` as a hard link to `source`, or as a copy if links are not supported. Raises OSError."""
     try:
         os.link(source, place)
-    except OSError:  # another disk, or one without links
+    except OSError:  # another file system, or one without links
         shutil.copyfile(source, place)
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Raise StorageError when fewer than `needed` bytes are free where `folder` lies."""
+    """Raise StorageError if fewer than `needed` bytes are free on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StorageError("disk_short", folder=folder, free=_size(free), needed=_size(needed))
 
 
 def _size(count: int) -> str:
-    """A number of bytes as people read it."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def sweep(folder: Path) -> int:
-    """Remove the temporary files in `folder` whose process is gone; gives their number."""
+    """Remove the temporary files of ended processes in `folder` and return their number."""
     swept = 0
     for leftover in folder.glob(".enhance-*.part"):
         if _is_abandoned(leftover):
-            with suppress(OSError):  # one that is held elsewhere goes another time
+            with suppress(OSError):  # a file that is open elsewhere is removed the next time
                 leftover.unlink()
                 swept += 1
     return swept
 
 
 def explained(path: Path, error: OSError) -> StorageError:
-    """The sentence for a file that could not be written."""
+    """Return the StorageError for a file that could not be written."""
     if error.errno in FULL:
         return StorageError("disk_full", name=path.name)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -285,7 +281,7 @@ def explained(path: Path, error: OSError) -> StorageError:
 
 @functools.cache
 def this_process() -> str:
-    """A name for this process that no other has had on this machine, nor will: host-pid-start."""
+    """Return a name for this process that is unique across machines and restarts: host-pid-start."""
     host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
     return f"{host}-{os.getpid()}-{_start_of(os.getpid())}"
 
@@ -306,7 +302,7 @@ def _start_of(pid: int) -> int:
 
 
 def _is_abandoned(leftover: Path) -> bool:
-    """Whether the name is one that `part_of` gives, to a process that is no more."""
+    """Return whether this is a temporary file of a process that has ended."""
     found = _PART.fullmatch(leftover.name)
     if found is None or leftover.is_symlink() or not leftover.is_file():
         return False
@@ -320,13 +316,13 @@ def _is_abandoned(leftover: Path) -> bool:
 
 
 def runs_here(process: str) -> bool:
-    """Return whether `process` is a name that `this_process` gives on this computer."""
+    """Return whether `process` is the name of a process of this machine."""
     found = _PROCESS.fullmatch(process)
     return found is not None and found[1] == this_process().split("-")[0]
 
 
 def is_process_alive(process: str) -> bool:
-    """Return whether the process with this name is alive; any other text and another computer's count as gone."""
+    """Return whether a process of this machine with this name is alive."""
     return runs_here(process) and _is_alive(*(int(part) for part in process.split("-")[1:]))
 
 
@@ -335,15 +331,15 @@ def _is_alive(pid: int, started: int) -> bool:
         return _start_of(pid) == started
     except psutil.NoSuchProcess:
         return False
-    except (psutil.Error, OSError):  # somebody else's process, of which nothing is told
+    except (psutil.Error, OSError):  # a process of another user that cannot be read
         return True
 
 
 class UsedFiles:
-    """Which files below `root` somebody uses, in this process or another one of the same folder.
+    """The files below `root` that are in use, by this process or by others with the same data folder.
 
-    The folder `marks` has a file for each that says which process uses it, and goes with that as its half-done files
-    do. Who cleans up holds the `lock`, so that nothing comes into use meanwhile.
+    The folder `marks` has a file for each use with the name of the process, which is swept like temporary files.
+    Cleaning up requires the `lock`, so that no file comes into use at the same time.
     """
 
     def __init__(self, root: Path):
@@ -353,7 +349,7 @@ class UsedFiles:
 
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:
-        """Let these be used meanwhile."""
+        """Mark these files as in use inside the block."""
         with self.lock:
             for path in paths:
                 self._counts[path] += 1
@@ -372,11 +368,11 @@ class UsedFiles:
                             self._mark(path, this_process()).unlink(missing_ok=True)
 
     def holds(self, path: Path) -> bool:
-        """Whether it is used."""
+        """Return whether the file is in use."""
         return path in self._counts or any(self.marks.glob(self._mark(path, "*").name))
 
     def among(self, paths: Collection[Path]) -> set[Path]:
-        """Return those of many paths that are used."""
+        """Return the paths that are in use."""
         marked = {mark.stem.rpartition("-")[2] for mark in self.marks.glob("*.part")}
         return {path for path in paths if path in self._counts or self._digest(path) in marked}
 

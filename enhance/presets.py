@@ -15,12 +15,12 @@ _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
 
 def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
-    """Every preset in order, one's own models last: its purpose, its settings, whether and why it cannot be chosen."""
+    """Return all presets in order, user models last, with purpose, settings and availability."""
     return [_describe(preset, language) for preset in all_presets().values()]
 
 
 def missing_models(preset: Preset) -> list[str]:
-    """The models of the preset that are neither here nor to be had from an installed package."""
+    """Return the models of a preset that are neither installed nor part of an installed package."""
     names = (*Settings.from_preset(preset.name).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
     return [name for name in names if not (_is_here(name) or models.is_convertible(name))]
 
@@ -28,7 +28,7 @@ def missing_models(preset: Preset) -> list[str]:
 def _is_here(name: str) -> bool:
     try:
         return models.locate(name) is not None
-    except StorageError:  # a folder that cannot be read has nothing for us
+    except StorageError:  # a folder that cannot be read has no models
         return False
 
 
@@ -40,7 +40,7 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "own": preset.own,
         "summary": _summary(preset, language),
         "model": preset.model,
-        "network": _called(models.Store().find(preset.model).network),
+        "network": _network_name(models.Store().find(preset.model).network),
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "scale": preset.scale,
@@ -55,16 +55,16 @@ def _summary(preset: Preset, language: str) -> str:
         return translate(language, f"about_{preset.name}")
     model = models.Store().find(preset.model)
     about = "about_own" if preset.scale > 1 else "about_own_1x"
-    return translate(language, about, network=_called(model.network), scale=preset.scale, file=model.origin)
+    return translate(language, about, network=_network_name(model.network), scale=preset.scale, file=model.origin)
 
 
-def _called(network: str) -> str:
-    """What the community calls a kind of network."""
+def _network_name(network: str) -> str:
+    """Return the common name of a network architecture."""
     return {"rrdbnet": "ESRGAN", "srvgg": "Compact", "span": "SPAN"}.get(network, network)
 
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
-    """Why a preset cannot be chosen; None where it can."""
+    """Return why a preset is not available, or None if it is."""
     if not missing:
         return None
     if preset.own:
@@ -75,14 +75,13 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     files = [models.by_hand(store.find(name)) for name in missing]
     if not all(files):
         return translate(language, "weights_missing", names=" ".join(missing))
-    told = " · ".join(translate(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)
-    return translate(
-        language, "weights_missing_by_hand", names=" ".join(missing), folder=_told(store.folder), files=told
-    )
+    downloads = (translate(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)
+    values = {"folder": _folder_for_display(store.folder), "files": " · ".join(downloads)}
+    return translate(language, "weights_missing_by_hand", names=" ".join(missing), **values)
 
 
-def _told(folder: Path) -> Path:
-    """The weights folder as strangers may read it: where the program itself lies is not said."""
+def _folder_for_display(folder: Path) -> Path:
+    """Return the weights folder for display, without the path of the checkout."""
     program = Path(__file__).parents[1]
     return folder.relative_to(program) if folder.is_relative_to(program) else folder
 
@@ -96,5 +95,5 @@ def _relative_time(preset: Preset) -> float:
 
 @lru_cache(maxsize=64)
 def _work(name: str, sha256: str) -> float:
-    """Return the multiply-adds per pixel of the model whose file has this checksum. Raises as `ensure` does."""
+    """Return the multiply-adds per pixel of a model; the checksum of its file is part of the cache key."""
     return models.graph_of(name).work

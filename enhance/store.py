@@ -1,10 +1,13 @@
-"""Where inputs and results lie, for how long, and how a finished one is found again.
+"""The store: inputs, results, their retention and the lookup of cached results.
 
-`uploads/<sha256>/<name>` is an input byte for byte, `processed/<task_id>.png` and `.json` a result and its facts,
-`network/<key>.raw` the network's output that a result can be tuned from again, `reports/<task_id>.pdf` a report,
-`lists/<whose>.<id>.json` what a visitor's list says of a run, and `encoded/<sha256>-<encoding>.jpg` (.webp, .avif) a
-result as it was handed out, under the checksum of its PNG. All of it may be deleted at any time; what lies beside it
-in these folders and bears another name is never touched.
+- `uploads/<sha256>/<name>`: an input, byte for byte
+- `processed/<task_id>.png` and `.json`: a result and its `info`
+- `network/<key>.raw`: the output of the network, for tuning again
+- `reports/<task_id>.pdf`: a report
+- `lists/<user>.<id>.json`: an entry of a user's recent results
+- `encoded/<sha256>-<encoding>.jpg` (.webp, .avif): a result in another format, by the checksum of its PNG
+
+All of them can be deleted at any time. Files with other names in these folders are never touched.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ _CLEAN_SECONDS, _LONG_LISTING = 600, 0.02
 
 
 class Original(Protocol):
-    """An input, as far as its place depends on it: what it is called, its bytes' number and their SHA-256."""
+    """What identifies an input: its name, its size in bytes and its SHA-256."""
 
     @property
     def name(self) -> str: ...
@@ -70,10 +73,12 @@ class Original(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """One run as a list has it. `state` is running, done, failed, cut by the server's end, or away: nobody waited.
+    """One run in the recent results of a user.
 
-    `process` is the one that it runs in: what runs in none that is there was cut off. `thumbnail`: a `data:` address.
-    A file of a batch has the `batch` and its `number` there.
+    - `state`: running, done, failed, cut (the server ended) or away (the page was closed).
+    - `process`: the process of the run. A running entry of an ended process counts as cut.
+    - `thumbnail`: a `data:` address.
+    - `batch`, `number`: the batch of the file and its position there.
     """
 
     whose: str
@@ -96,18 +101,18 @@ class Entry:
         return tasks.lists / f"{self.whose}.{self.id}.json"
 
     def input(self, tasks: TaskStore) -> Path:
-        """Where its input is kept, if it still is."""
+        """Return the path of the stored input, which need not exist any more."""
         return tasks.upload_path(self.sha256, self.name)
 
     def standing(self, tasks: TaskStore) -> str:
-        """Its state as it is now: also cut, and gone where the result is no longer kept."""
+        """Return the current state, including cut, and gone if the result was deleted."""
         if self.state == "running":
             return "running" if is_process_alive(self.process) else "cut"
         return "gone" if self.state == "done" and tasks.info(self.task_id or "") is None else self.state
 
 
 class Reservation:
-    """Disk space for files that are on their way. Use it as a context manager."""
+    """Context manager for disk space that is reserved for uploads."""
 
     def __init__(self, store: TaskStore):
         self._store, self.bytes = store, 0
@@ -126,10 +131,10 @@ class Reservation:
 
 
 class TaskStore:
-    """A data folder. What is older than `hours` goes, and the oldest beyond `max_disk` bytes (None: no limit).
+    """A data folder with a retention period of `hours` and a limit of `max_disk` bytes (None for no limit).
 
-    What a running task uses stays, also where other processes have the same folder. `page_items` returns the files of
-    the page, which share the limit of bytes.
+    Files in use are not deleted, even if another process uses them. `page_items` returns the files of the page, which
+    count towards the limit.
     """
 
     def __init__(self, folder: Path | str, *, hours: float = 24, max_disk: int | None = None):
@@ -141,24 +146,24 @@ class TaskStore:
         self._used = UsedFiles(self.folder)
         self._lock = threading.Lock()
         self._signatures: dict[str, set[Path]] = {}
-        self._known: dict[str, str] = {}  # the same, by the names of the files
+        self._known: dict[str, str] = {}  # file name -> signature
         self._list_again = 0.0
         self._reserving, self._reserved = threading.Lock(), 0
         self.page_items: Callable[[], Iterable[StoredItem]] = tuple
         self._cleaned = time.monotonic()
 
     def prepare(self) -> None:
-        """Make the folders, marked as the program's. Raises StorageError."""
+        """Create the folders. Raises StorageError."""
         self._own.prepare()
 
     def check(self) -> None:
-        """Find out now whether the folders can be written. Raises StorageError with what to do."""
+        """Raise StorageError if the folders cannot be written."""
         self.prepare()
         for folder in (self.uploads, self.processed, self.network):
             try_place(folder / "picture.png")
 
     def new_id(self) -> str:
-        """A task id that nobody can guess."""
+        """Return a random task id."""
         return secrets.token_hex(16)
 
     def result_path(self, task_id: str) -> Path:
@@ -171,20 +176,17 @@ class TaskStore:
         return self.reports / f"{task_id}{'.zh' if match_language(language) == 'zh-CN' else ''}.pdf"
 
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
-        """Where the result whose PNG has this checksum lies as it is handed out."""
+        """Return the path of a result in another format, by the checksum of its PNG."""
         return self.encoded / f"{sha256}-{encoding}{encoding.form.ending}"
 
     def upload_path(self, sha256: str, name: str) -> Path:
-        """Where the input lies; a name from a person is only ever one part of the path, and never too long for it."""
+        """Return the path of an input. The name is sanitised to one path component of limited length."""
         plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "picture"
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (_shortened(stem, _LONGEST_NAME) + _shortened(suffix, 12))
 
     def keep_upload(self, source: Path, picture: Original) -> Path:
-        """Copy an input byte for byte to its place, unless it is there already.
-
-        Raises StorageError, or PictureError when it is no longer what was read.
-        """
+        """Copy an input into the store. Raises StorageError, or PictureError if the file has changed."""
         place = self.upload_path(picture.sha256, picture.name)
         if not place.exists() or place.stat().st_size != picture.bytes:
             write_atomically(place, lambda temporary: _copy(source, temporary, picture))
@@ -193,7 +195,7 @@ class TaskStore:
         return place
 
     def finish(self, task_id: str, info: dict[str, Any]) -> None:
-        """Put the info beside the result; without it the result is no task, so a failure removes both."""
+        """Write the info of a result, which completes the task. Removes the result if that fails."""
         text, path = json.dumps(info, ensure_ascii=False, indent=1), self.processed / f"{task_id}.json"
         try:
             write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"), durable=True)
@@ -206,23 +208,20 @@ class TaskStore:
             self.clean()
 
     def info(self, task_id: str) -> dict[str, Any] | None:
-        """The facts of a finished task whose result is there, or None; a broken file counts as none."""
+        """Return the info of a finished task, or None if the result does not exist or the file is damaged."""
         if not _TASK_ID.fullmatch(task_id):
             return None
         return _read_info(self.processed / f"{task_id}.json")
 
     def finished(self, task_id: str) -> dict[str, Any]:
-        """The facts of a finished task. Raises EnhanceError where it is gone."""
+        """Return the info of a finished task. Raises EnhanceError if it was deleted."""
         info = self.info(task_id)
         if info is None:
             raise EnhanceError("result_gone")
         return info
 
     def find(self, signature: str, dpi: int | None = None) -> dict[str, Any] | None:
-        """Return the facts of the newest finished task with this signature whose result has its checksum, or None.
-
-        The result states the resolution `dpi`, or that of the photo for None.
-        """
+        """Return the info of the newest intact result with this signature and resolution, or None."""
         with self._lock:
             self._read_new()
             paths = list(self._signatures.get(signature, ()))
@@ -232,7 +231,7 @@ class TaskStore:
         return next(filter(self._is_intact, newest_first), None)
 
     def _is_intact(self, info: dict[str, Any]) -> bool:
-        """Return whether the result has the bytes that were written; reads all of them."""
+        """Return whether the result has its recorded checksum."""
         path = self.result_path(str(info.get("task_id")))
         with suppress(OSError):
             if file_sha256(path) == info["output"].get("sha256"):
@@ -241,9 +240,9 @@ class TaskStore:
         return False
 
     def _read_new(self) -> None:
-        """Read the tasks that other processes have finished, each once; a finished task never changes.
+        """Index tasks that other processes have finished.
 
-        Where listing the folder takes long, it is listed for at most a tenth of the time.
+        A slow file system is listed for at most a tenth of the time.
         """
         began = time.monotonic()
         if began < self._list_again:
@@ -265,18 +264,18 @@ class TaskStore:
             self._signatures.setdefault(signature, set()).add(path)
 
     def copy_result(self, task_id: str, path: Path) -> None:
-        """Give a finished result another place, without another copy on the disk where that works."""
+        """Link or copy a finished result to `path`. Raises StorageError."""
         write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
         count_as_used(path)
 
     def put_down(self, entry: Entry) -> None:
-        """Write what a list says of a run. Raises StorageError."""
+        """Write an entry of the recent results. Raises StorageError."""
         self.prepare()
         text = json.dumps(asdict(entry), ensure_ascii=False)
         write_atomically(entry.path(self), lambda temporary: temporary.write_text(text, "utf-8"))
 
     def end(self, entry: Entry, state: str, **changed: Any) -> None:
-        """Put down what came of a run; one that has no `state` at its end is on no list."""
+        """Record the final state of a run, or remove its entry if `state` is empty."""
         try:
             if state:
                 self.put_down(replace(entry, state=state, **changed))
@@ -286,7 +285,7 @@ class TaskStore:
             entry.path(self).unlink(missing_ok=True)
 
     def runs(self, whose: str) -> list[list[Entry]]:
-        """What is on a list, the newest first; the files of a batch together, in their order."""
+        """Return the recent results of a user, newest first, with the files of a batch in one list."""
         runs: dict[str, list[Entry]] = {}
         for entry in self._entries(whose) if whose else ():
             runs.setdefault(entry.batch or entry.id, []).append(entry)
@@ -295,10 +294,7 @@ class TaskStore:
         return sorted(runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True)
 
     def remove(self, entries: Sequence[Entry]) -> None:
-        """Take runs from their list and from the disk, with their reports and what they were made of.
-
-        What another list needs stays, and what another result was made of.
-        """
+        """Delete runs with their results, reports and inputs, except what other entries or results need."""
         for entry in entries:
             entry.path(self).unlink(missing_ok=True)
         others = list(self._entries())
@@ -316,11 +312,11 @@ class TaskStore:
         self._remove_unused(*network, *(path for sha256 in gone for path in (self.uploads / sha256).glob("*")))
 
     def using(self, *paths: Path) -> AbstractContextManager[None]:
-        """Keep these files from being cleaned away meanwhile."""
+        """Prevent the deletion of these files inside the block."""
         return self._used.using(*paths)
 
     def reserve(self, count: int) -> bool:
-        """Reserve `count` bytes until they are given back as a negative number. Return whether they fit."""
+        """Reserve `count` bytes, or release them with a negative number. Return whether they fit."""
         if self._max_disk is None:
             return True
         with self._reserving:
@@ -329,9 +325,9 @@ class TaskStore:
         return fits
 
     def clean(self, coming: int = 0) -> bool:
-        """Remove half-done leftovers of dead processes, what is too old, and the oldest of what is too much.
+        """Delete partial files of ended processes, expired files, and the oldest files beyond the disk limit.
 
-        Return whether `coming` more bytes fit then.
+        Return whether `coming` more bytes fit.
         """
         self._cleaned = time.monotonic()
         for folder in self._folders():
@@ -352,7 +348,7 @@ class TaskStore:
             yield from self._own.entries(name) if name == "uploads" else [self.folder / name]
 
     def _items(self) -> Iterator[StoredItem]:
-        """The program's own files and what they take; a result's `.json` is part of its PNG."""
+        """Yield the files of the program with their sizes. The `.json` of a result is part of its PNG."""
         files = list(self._files())
         used = self._used.among([path for path, _ in files])
         for path, stat in files:
@@ -368,7 +364,7 @@ class TaskStore:
             self._remove(item.path)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """The program's own files that count for retention; a result's `.json` goes with its PNG."""
+        """Yield the files of the program for retention. The `.json` of a result is deleted with its PNG."""
         for name in _NAMES:
             for entry in self._own.entries(name):
                 if entry.suffix == ".json" and entry.with_suffix(".png").exists():
@@ -393,7 +389,7 @@ class TaskStore:
                 path.parent.rmdir()
 
     def _entries(self, whose: str = "") -> Iterator[Entry]:
-        """The entries of one list, or of all; a broken file counts as none."""
+        """Yield the entries of one user, or of all users. Damaged files are skipped."""
         for path in self._own.entries("lists"):
             if path.name.startswith(whose):
                 with suppress(OSError, ValueError, TypeError, EnhanceError):
@@ -431,10 +427,7 @@ def _signature_in(path: Path) -> str | None:
 
 
 def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
-    """What the result of a picture file is called where a person takes it: photo-4x.png of photo.jpg.
-
-    One of a given longer side is called photo-3000px.png, and one of so many megapixels photo-12mp.png.
-    """
+    """Return the file name of a download: photo-4x.png, photo-3000px.png or photo-12mp.png for photo.jpg."""
     size = f"{settings.scale or largest_scale(settings):.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"
@@ -444,16 +437,16 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
 
 
 def report_name(info: dict[str, Any]) -> str:
-    """What the report of a finished task is called there: photo-4x-report.pdf of photo.jpg."""
+    """Return the file name of a report: photo-4x-report.pdf for photo.jpg."""
     return download_name(info["input"]["name"], settings_in(info), "-report.pdf")
 
 
 def count_as_used(path: Path) -> None:
-    """Let the file's time of retention start again."""
+    """Start the retention period of a file again."""
     with suppress(OSError):
         os.utime(path)
 
 
 def _shortened(text: str, most: int) -> str:
-    """`text` cut to `most` bytes of UTF-8."""
+    """Return `text` cut to `most` bytes of UTF-8."""
     return text.encode("utf-8")[:most].decode("utf-8", "ignore")

@@ -131,7 +131,7 @@ def test_a_batch_that_is_stopped_keeps_what_is_done_and_goes_on_later(start, pic
         assert "stopped; what was done is kept" in said.splitlines()[-1]
         assert "Traceback" not in said
         assert [path.name for path in out.iterdir()] == ["a.png"]
-    assert "was there already" in batch.output
+    assert "already done" in batch.output
 
 
 def test_the_rest_of_a_killed_run_is_swept_by_the_next_one(start, pictures):

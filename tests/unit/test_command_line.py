@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.cli import _empty_bar, _move, main
+from enhance.cli import _progress_bar, _update, main
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
@@ -68,7 +68,7 @@ def test_a_report_goes_beside_a_jpeg_too_and_once_there_it_needs_no_second_run(p
     assert main(arguments) == 0
     assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
     assert main(arguments) == 0
-    assert "was there already" in capsys.readouterr().out
+    assert "already done" in capsys.readouterr().out
     (tmp_path / "out.pdf").unlink()
     assert main(arguments) == 0
     assert (tmp_path / "out.pdf").exists()
@@ -157,9 +157,9 @@ def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
     arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST]
 
     main(arguments)
-    assert "was there already" not in capsys.readouterr().out
+    assert "already done" not in capsys.readouterr().out
     main(arguments)
-    assert "was there already" in capsys.readouterr().out
+    assert "already done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -380,8 +380,8 @@ def test_a_bar_that_nobody_reads_any_more_holds_nobody_up(monkeypatch):
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    bar = _empty_bar()
-    movers = [threading.Thread(target=_move, args=(bar, share, None), daemon=True) for share in (0.4, 0.8)]
+    bar = _progress_bar()
+    movers = [threading.Thread(target=_update, args=(bar, share, None), daemon=True) for share in (0.4, 0.8)]
     for mover in movers:
         mover.start()
         mover.join(10)

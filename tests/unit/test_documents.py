@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from docs import count_memory
-from enhance.config import parse_arguments
+from enhance.cli import parse_arguments
 from enhance.models.cli import _parser as weights_parser
 from enhance.settings import PRESETS
 

@@ -91,7 +91,7 @@ def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True)
-        return Running(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.look).run
+        return Running(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.update).run
 
     assert_linear(work)
     assert len(capsys.readouterr().out.splitlines()) == 400
