@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,10 @@ from pathlib import Path
 from .errors import PictureError, SettingsError
 from .i18n import DEFAULT_LANGUAGE, match_language
 
+log = logging.getLogger(__name__)
+
+_ELSEWHERE = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES", "ENHANCE_TEST_MODELS", "ENHANCE_FUZZ"}
+"""Variables that other modules and the tests read."""
 _LAST_PORT = 65_535
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -89,10 +94,13 @@ class Config:
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
-    """Return the configuration from `environment`, by default that of the process. Raises SettingsError."""
+    """Return the configuration from `environment`, by default that of the process. Raises SettingsError.
+
+    Logs a warning about variables with unknown ENHANCE_ names.
+    """
     variables = _Variables(os.environ if environment is None else environment)
     usual = Config()
-    return Config(
+    config = Config(
         data=variables.folder("ENHANCE_DATA") or usual.data,
         device=variables.device("ENHANCE_DEVICE") or usual.device,
         max_pixels=variables.whole_number("ENHANCE_MAX_PIXELS"),
@@ -112,6 +120,10 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
     )
+    unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _ELSEWHERE
+    for name in sorted(unknown):
+        log.warning("The environment variable %s is unknown and has no effect", name)
+    return config
 
 
 @cache
@@ -133,8 +145,11 @@ def terminal_language(environment: Mapping[str, str] | None = None) -> str:
 @dataclass(frozen=True)
 class _Variables:
     values: Mapping[str, str]
+    names: set[str] = field(default_factory=set)
+    """The variables that were read."""
 
     def text(self, name: str) -> str:
+        self.names.add(name)
         return self.values.get(name, "").strip()
 
     def device(self, name: str) -> str:
