@@ -223,7 +223,7 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
     outcome.refused = dict((tally.refused + counted.refused).most_common())
     outcome.broken += [f"wrong: {one}" for one in tally.wrong + counted.wrong]
     outcome.broken += [f"failed: {one}" for one in tally.failed + counted.failed]
-    outcome.broken += [f"unexpected: {one}" for one in outcome.refused if "did not foresee" in one or len(one) < 20]
+    outcome.broken += [f"unexpected: {one}" for one in outcome.refused if "unexpected error" in one or len(one) < 20]
     outcome.broken += [f"refused while nothing else went on: {one}" for one in counted.refused]
     outcome.broken += kept_to_bounds("all of it", outcome.uses["start"], outcome.uses["after a rest"])
     if outcome.files["unfinished"]:

@@ -257,7 +257,7 @@ def on_page(language: str, error: EnhanceError, paper: str = "") -> str:
         limit = values["largest" if key == "size_large" else "smallest"]
         wanted, bound = (translate(language, phrase, **{place: number}) for number in (values["value"], limit))
         if paper:
-            wanted = f"{translate(language, 'size_paper')} {name_of(language, 'paper', paper)} ({wanted})"
+            wanted = translate(language, "paper_wanted", paper=name_of(language, "paper", paper), size=wanted)
         sizes = {"wanted": wanted[0].upper() + wanted[1:], "width": values["width"], "height": values["height"]}
         return translate(language, "too_large_here" if key == "size_large" else "too_small_here", bound=bound, **sizes)
     for field in ("setting", "name") if key in ("setting_range", "setting_whole", "control_empty") else ():

@@ -147,7 +147,10 @@ class SafeHeaders:
 
 def _head(limits: Limits) -> str:
     """The lines that run in the browser, with the words that they say."""
-    words = {language: {key: translate(language, key) for key in _SAID_BY_THE_BROWSER} for language in LANGUAGES}
+    words = {
+        language: {key: translate(language, key).replace("**", "") for key in _SAID_BY_THE_BROWSER}
+        for language in LANGUAGES
+    }
     for language, said in words.items():
         said["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
     return f"<script>window.enhanceWords = {json.dumps(words)};\n{_SCRIPT}</script>"

@@ -37,7 +37,7 @@
     }
     tools.style.visibility = slider?.querySelector("img") ? "visible" : "hidden";
     tools.setAttribute("aria-label", window.enhanceSay("zoom"));
-    const said = `${Math.round(100 * Number(slider?.dataset.zoom ?? 1))} %`;
+    const said = `${Math.round(100 * Number(slider?.dataset.zoom ?? 1))}%`;
     if (tools.querySelector("output").textContent !== said) tools.querySelector("output").textContent = said;
     for (const button of tools.querySelectorAll("button")) {
       const words = window.enhanceSay(`zoom_${button.dataset.zoom}`);

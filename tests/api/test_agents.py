@@ -170,12 +170,12 @@ def test_a_batch_and_a_comparison_come_as_files_with_facts(site, server):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"preset": "sharper"}, "Unknown preset “sharper”; choose from gentle, "),
-        ({"strength": 3}, "strength takes a number from 0 to 1, not 3."),
-        ({"image": "data:image/png;base64,AAAA"}, "picture.png is not a picture that can be read here"),
-        ({"image": "data:image/png"}, "This is no picture that was handed over"),
-        ({"image": "data:image/png;base64,A"}, "This is no picture that was handed over"),
-        ({"image": None}, "This is no picture that was handed over"),
+        ({"preset": "sharper"}, "Unknown preset “sharper”. Choose from gentle, "),
+        ({"strength": 3}, "Use a number from 0 to 1"),
+        ({"image": "data:image/png;base64,AAAA"}, "picture.png has an unsupported format"),
+        ({"image": "data:image/png"}, "The image was not uploaded to this server"),
+        ({"image": "data:image/png;base64,A"}, "The image was not uploaded to this server"),
+        ({"image": None}, "The image was not uploaded to this server"),
     ],
 )
 def test_what_cannot_be_done_comes_back_as_a_sentence(site, server, given, said):
@@ -193,7 +193,7 @@ def test_a_mistyped_call_comes_back_as_a_sentence(site, server):
 
 def test_data_urls_are_bounded_and_leave_no_files(site, server):
     before = set(site.page.rglob("*"))
-    assert "no picture that was handed over" in refusal(server, "batch", images=["data:,QUJD"] * 20 + ["nothing"])
+    assert "not uploaded to this server" in refusal(server, "batch", images=["data:,QUJD"] * 20 + ["nothing"])
     assert "Unknown preset" in refusal(server, "enhance", image=as_data(site.photo("u.png", 8, 9)), preset="sharper")
     (uploaded,) = [path for path in set(site.page.rglob("*")) - before if path.is_file()]
     assert uploaded.name == "picture.png"
@@ -218,8 +218,8 @@ def test_an_agent_gets_at_no_file_of_the_server(site, server, shape):
     secret, runs = site.photo("../secret.png", 16, 16), site.enhancer.runs
     file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
     image = shape.format(secret) if isinstance(shape, str) else (file if isinstance(shape, dict) else [str(secret)])
-    assert "no picture that was handed over" in refusal(server, "enhance", image=image)
-    assert "takes a single value" in refusal(server, "enhance", image=as_data(secret), preset=file)
+    assert "not uploaded to this server" in refusal(server, "enhance", image=image)
+    assert "accepts a single value" in refusal(server, "enhance", image=as_data(secret), preset=file)
     assert site.enhancer.runs == runs
 
 
@@ -232,7 +232,7 @@ def test_nothing_is_fetched_for_an_agent(server, elsewhere, image):
     answer = httpx.post(f"{server}gradio_api/mcp/", json=body, headers=headers)
     assert answer.status_code == 403
     disguised = f"{elsewhere}?/gradio_api/file={elsewhere}"
-    assert "no picture that was handed over" in refusal(server, "enhance", image=disguised)
+    assert "not uploaded to this server" in refusal(server, "enhance", image=disguised)
     assert Elsewhere.asked == []
 
 
@@ -246,7 +246,7 @@ def test_a_report_is_for_the_agent_that_made_the_run(site, server):
     (own,), (others,) = in_session(server, report), in_session(server, report, **{"x-forwarded-for": "203.0.113.7"})
     assert not own.isError
     assert others.isError
-    assert "no task of yours" in others.content[0].text
+    assert "None of your results" in others.content[0].text
 
 
 def test_an_agent_that_is_logged_in_is_served_and_no_other(site, tmp_path, monkeypatch):

@@ -175,7 +175,7 @@ def test_an_upload_larger_than_a_file_may_be_is_stopped(site):
     connection.endheaders()
     answer = connection.getresponse()
     assert answer.status == 413
-    assert b"more than 2000 MB together" in answer.read()
+    assert b"The limit is 2000 MB at once" in answer.read()
     connection.close()
 
 
@@ -186,7 +186,7 @@ def test_a_batch_is_bounded_in_files_and_bytes(tmp_path: Path, site):
     Limits(files=3, batch_bytes=30).check_together(files)
     with pytest.raises(PictureError, match="more than 2 files"):
         Limits(files=2).check_together(files)
-    with pytest.raises(PictureError, match="MB together"):
+    with pytest.raises(PictureError, match="too large together"):
         Limits(batch_bytes=29).check_together(files)
 
 

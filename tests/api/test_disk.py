@@ -17,7 +17,7 @@ from ..site import CountingEnhancer, photo
 from .test_ends import wait_until
 
 LIMIT = 20_000_000
-NO_ROOM = "no room left for this file"
+NO_ROOM = "Not enough disk space on the server"
 
 
 @dataclass

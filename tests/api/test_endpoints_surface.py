@@ -171,7 +171,7 @@ def test_what_the_data_folder_keeps_cannot_be_had_by_a_strangers_report(site, ke
     for wish in (kept[kind].stem, str(kept[kind]), f"../{kept[kind].parent.name}/{kept[kind].stem}"):
         answer = answer_to(site, "report", [wish])
         assert "event: error" in answer
-        assert "no task of yours" in answer
+        assert "None of your results" in answer
 
 
 def test_the_health_check_answers_without_a_login(site):

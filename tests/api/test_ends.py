@@ -128,7 +128,7 @@ def test_a_batch_that_is_stopped_keeps_what_is_done_and_goes_on_later(start, pic
         wait_until(lambda batch=batch: psutil.Process(batch.process.pid).cpu_times().user > 3)
         ended, said = batch.ended(number)
         assert ended == status
-        assert "stopped; what was done is kept" in said.splitlines()[-1]
+        assert "Finished results are kept" in said.splitlines()[-1]
         assert "Traceback" not in said
         assert [path.name for path in out.iterdir()] == ["a.png"]
     assert "already done" in batch.output
@@ -207,7 +207,7 @@ def test_a_disk_that_is_full_under_an_upload_is_said_and_nothing_stays(site, mon
         return made[-1]
 
     monkeypatch.setattr("enhance.web.gradio_changes.NamedTemporaryFile", on_a_full_disk)
-    for language, said in (("en", "no room left for this file"), ("zh-CN", "磁盘空间不足")):
+    for language, said in (("en", "Not enough disk space on the server"), ("zh-CN", "磁盘空间不足")):
         answer = httpx.post(
             f"{site.url}gradio_api/upload",
             files={"files": ("a.png", b"0" * 3_000_000)},
@@ -272,7 +272,7 @@ def test_a_preset_whose_weights_do_not_come_says_so_and_works_at_the_second_try(
     wait_until(hub.question.is_set)
 
     assert client.predict(api_name="/status")["device"]
-    with pytest.raises(AppError, match="realesr-animevideov3 are not on this computer and could not be fetched"):
+    with pytest.raises(AppError, match="realesr-animevideov3 is not installed and could not be downloaded"):
         job.result(timeout=30)
 
     hub.files, hub.cuts = right, []
@@ -323,8 +323,8 @@ def test_what_lies_in_folders_that_cannot_be_written_works_and_the_rest_is_said(
     told, *_, statuses = ended.stdout.splitlines()
     presets = {one["name"]: one for one in json.loads(told)}
     assert [name for name, one in presets.items() if one["available"]] == ["anime-fast"]
-    assert "weights folder cannot be written" in presets["gentle"]["reason"]
+    assert "make the weights folder writable" in presets["gentle"]["reason"]
     assert statuses == "0 1"
     assert (tmp_path / "x.png").exists()
-    assert "no permission: choose another folder" in ended.stderr
+    assert "No permission to save" in ended.stderr
     assert "Traceback" not in ended.stderr

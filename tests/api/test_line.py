@@ -75,7 +75,7 @@ def test_one_visitor_cannot_close_the_server_for_others(site, busy):
     assert time.monotonic() - begun < 10
     for answer in refused:
         assert "event: error" in answer
-        assert "15 runs of yours are on their way, as many as one visitor may have" in answer
+        assert "You have 15 jobs, the limit for one user" in answer
         assert "number 16, in about" in answer
     assert waiting(site) == 15
     assert "event: complete" in answer_to(site, "presets", [])
@@ -84,7 +84,7 @@ def test_one_visitor_cannot_close_the_server_for_others(site, busy):
     page = Client(site.url, verbose=False, analytics_enabled=False)
     assert page.predict(api_name="/presets")
     page.close()
-    assert "runs of yours" in answer_to(site, "batch", [[other], *VALUES])
+    assert "the limit for one user" in answer_to(site, "batch", [[other], *VALUES])
 
     busy.set()
     assert all("event: complete" in told(site, "enhance", event) for event in events[:5])
@@ -115,7 +115,7 @@ def test_a_run_that_nobody_listens_to_gives_up_its_place(site, busy, monkeypatch
     wait_until(lambda: waiting(site) == 4 and all(event in LISTENERS for event in (heard, own)))
     monkeypatch.setattr("enhance.web.jobs.UNHEARD_SECONDS", 0.5)
     wait_until(lambda: waiting(site) == 3)
-    assert "Nobody listened to this run for 0.5 s" in told(site, "enhance", unheard)
+    assert "no client read its events for 0.5 s" in told(site, "enhance", unheard)
     busy.set()
     wait_until(lambda: len(answers) == 2)
     answers[going] = told(site, "enhance", going)
@@ -140,11 +140,11 @@ def asker(name: str) -> Asker:
 def test_the_line_is_bounded_in_all_and_by_visitor():
     line = RunQueue(4)
     turns = [line.enter(asker(name)) for name in ("ada", "ada", "bob", "bob", "cyd")]
-    with pytest.raises(EnhanceError, match="yours would be number 6") as full:
+    with pytest.raises(EnhanceError, match="at position 6") as full:
         line.enter(asker("dot"))
     assert "第 6 位" in full.value.sentence("zh-CN")
     line.leave(turns[0])
-    with pytest.raises(EnhanceError, match="2 runs of yours"):
+    with pytest.raises(EnhanceError, match="You have 2 jobs"):
         line.enter(asker("bob"))
     line.enter(asker("ada"))
 
@@ -223,6 +223,6 @@ def test_one_address_leaves_room_for_others():
     line = RunQueue(8)
     for number in range(6):
         line.enter(Asker(f"session {number}", "one address"))
-    with pytest.raises(EnhanceError, match="6 runs of yours"):
+    with pytest.raises(EnhanceError, match="You have 6 jobs"):
         line.enter(Asker("session 7", "one address"))
     assert line.ahead(line.enter(asker("ada"))) == 1

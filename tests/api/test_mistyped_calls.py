@@ -31,7 +31,7 @@ CALLS: list[tuple[str, Any, int, str]] = [
     ("queue/join", {"data": [], "fn_index": "x", "session_hash": "a"}, 404, "There is no function with the fn_index x"),
     ("queue/join", {"data": [], "fn_index": [], "session_hash": "a"}, 404, "There is no function with the fn_index"),
     ("queue/join", {"data": [], "session_hash": "a"}, 404, "There is no function with the fn_index None."),
-    ("queue/join", {"data": VALUES, "fn_index": 0}, 400, "The request does not have the form"),
+    ("queue/join", {"data": VALUES, "fn_index": 0}, 400, "The request has the wrong form"),
     ("queue/join", {"data": [], "fn_index": 0, "session_hash": "a"}, 400, "enhance accepts a list of 17 values, but 0"),
     ("call/enhance", {"data": "x"}, 400, "The request has no list called “data”."),
     ("call/enhance", {"image": None}, 400, "The request has no list called “data”."),
@@ -43,9 +43,9 @@ CALLS: list[tuple[str, Any, int, str]] = [
     ("call/enhance", {"data": [{"path": "a", "meta": 3}, *VALUES]}, 400, "The file was not uploaded to this server."),
     ("call/enhance", {"data": [{"path": "\0", "meta": META}, *VALUES]}, 400, "The file was not uploaded to this"),
     ("call/batch", {"data": [[FOREIGN], *VALUES]}, 400, "The file was not uploaded to this server."),
-    ("call/enhance", {"data": [None, *VALUES], "session_hash": []}, 400, "The request does not have the form"),
-    ("cancel", {"session_hash": "a"}, 400, "The request does not have the form that this address expects."),
-    ("reset", {}, 400, "The request does not have the form that this address expects."),
+    ("call/enhance", {"data": [None, *VALUES], "session_hash": []}, 400, "The request has the wrong form"),
+    ("cancel", {"session_hash": "a"}, 400, "The request has the wrong form"),
+    ("reset", {}, 400, "The request has the wrong form"),
 ]
 
 
@@ -61,8 +61,8 @@ def test_a_mistyped_call_is_refused_with_a_sentence(site, way, body, status, sai
 
 @pytest.mark.parametrize("image", ["photo.jpg", 5, {"path": "private.png"}, {"url": "x", "meta": META}])
 def test_what_is_no_file_in_place_of_an_image_is_no_image(site, image):
-    assert "No picture was given; upload a file" in answer_to(site, "enhance", [image, *VALUES])
-    assert "No picture was given; upload files" in answer_to(site, "batch", [[image], *VALUES])
+    assert "The request contains no image" in answer_to(site, "enhance", [image, *VALUES])
+    assert "The request contains no images" in answer_to(site, "batch", [[image], *VALUES])
 
 
 def test_an_unknown_event_is_refused_with_a_sentence(site):

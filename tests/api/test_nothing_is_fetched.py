@@ -91,14 +91,14 @@ def test_an_address_in_place_of_a_file_is_refused(site, elsewhere, file, shape):
     for way, body in ways.items():
         answer = httpx.post(f"{site.url}gradio_api/{way}", json=body)
         assert answer.status_code == 403, way
-        assert answer.json()["detail"].startswith("This server fetches nothing from an address")
+        assert answer.json()["detail"].startswith("The server does not download files from URLs")
     assert Elsewhere.asked == []
 
 
 def test_the_refusal_is_said_in_the_callers_language(site):
     body = {"data": [{"path": "https://example.org/a.png", "meta": META}]}
     answer = httpx.post(f"{site.url}gradio_api/call/enhance", json=body, headers={"accept-language": "zh-CN"})
-    assert answer.json()["detail"].startswith("本服务不会从网址下载")
+    assert answer.json()["detail"].startswith("服务器不会从网址下载")
 
 
 SPELLINGS = {
@@ -136,7 +136,7 @@ def test_the_routes_of_files_fetch_nothing(site, elsewhere, route, name):
     given = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
     answer = httpx.get(f"{site.url}gradio_api/{route}{given}")
     assert answer.status_code == 403
-    assert answer.json()["detail"].startswith("This server fetches nothing from an address")
+    assert answer.json()["detail"].startswith("The server does not download files from URLs")
     assert Elsewhere.asked == []
 
 

@@ -81,5 +81,5 @@ def test_it_tells_how_much_memory_it_takes(restorer):
     ids=["empty", "an enlarging network", "a smaller one"],
 )
 def test_the_weights_of_another_network_get_one_clear_sentence(state):
-    with pytest.raises(WeightsError, match=r"another network; run `python -m weights fetch gfpgan-v1.4`"):
+    with pytest.raises(WeightsError, match=r"different network.*`enhance weights fetch gfpgan-v1.4`"):
         FaceRestorer(state)

@@ -25,7 +25,7 @@ def test_a_batch_names_the_bad_file_and_packs_the_others(site, open_page, tmp_pa
     bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
     files = [site.photo("first.png", 30, 40), bad, site.photo("second.png", 44, 36)]
 
-    page.get_by_role("tab", name="Many").click()
+    page.get_by_role("tab", name="Batch").click()
     expect(page.locator("#batch-settings")).to_contain_text("Anime, fast · 4×")
     expect(page.locator("#batch-enhance")).to_be_disabled()
     page.locator("#batch-files input[type=file]").set_input_files(files)
@@ -52,12 +52,12 @@ def test_a_batch_whose_zip_has_no_room_is_there_picture_by_picture(site, open_pa
 
     monkeypatch.setattr("enhance.web.storage.pack", full)
     page = open_page("?preset=anime-fast")
-    page.get_by_role("tab", name="Many").click()
+    page.get_by_role("tab", name="Batch").click()
     page.locator("#batch-files input[type=file]").set_input_files([site.photo("kept & safe.png", 24, 24)])
     expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
     page.locator("#batch-enhance").click()
 
-    expect(page.locator("#batch-progress .problem")).to_contain_text("disk is full", timeout=PATIENCE)
+    expect(page.locator("#batch-progress .problem")).to_contain_text("Not enough disk space", timeout=PATIENCE)
     expect(page.locator("#batch-download")).to_have_count(0)
     with page.expect_download() as coming:
         page.locator(".file a").click()
@@ -68,7 +68,7 @@ def test_a_batch_whose_zip_has_no_room_is_there_picture_by_picture(site, open_pa
 
 def test_cancel_of_a_batch_keeps_what_is_done(site, open_page):
     page = open_page("?preset=anime-fast")
-    page.get_by_role("tab", name="Many").click()
+    page.get_by_role("tab", name="Batch").click()
     files = [site.photo("quick-one.png", 24, 24), site.photo("slow-one.png", 44, 35)]
     page.locator("#batch-files input[type=file]").set_input_files(files)
     expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)

@@ -52,13 +52,13 @@ def test_a_preset_that_is_taken_is_there_at_once_without_its_network(site, open_
     cells = page.locator("#comparison .cell")
     expect(page.locator("button.cell")).to_have_count(1, timeout=PATIENCE)
     expect(cells).to_have_count(3)
-    expect(page.locator(".cell.pending")).to_contain_text("to come")
+    expect(page.locator(".cell.pending")).to_contain_text("Waiting")
     expect(page.locator("#preview")).not_to_be_visible()
     expect(button).to_have_text("Cancel")
     held.set()
     expect(page.locator("button.cell")).to_have_count(2, timeout=PATIENCE)
     expect(button).to_have_text("Close", timeout=PATIENCE)
-    expect(page.locator("#voice")).to_contain_text("Every preset is there", timeout=PATIENCE)
+    expect(page.locator("#voice")).to_contain_text("All presets are done", timeout=PATIENCE)
     expect(page.locator("button.cell[data-preset=dehaze]")).to_contain_text(" dB, ")
 
     previews = site.enhancer.previews

@@ -94,7 +94,7 @@ def test_a_preset_that_fails_says_why_where_its_picture_would_be(handlers, servi
     cells = list(handlers.toggle(REQUEST, *VALUES))[-1][handlers._card.cells]
 
     failed = cells.partition('<div class="cell failed">')[2].partition("</div>")[0]
-    assert "too little free memory" in failed
+    assert "Not enough memory" in failed
     assert cells.count('<button type="button" class="cell"') == 1
 
 
@@ -103,5 +103,5 @@ def test_where_every_preset_fails_the_page_says_why_and_shows_its_preview(handle
 
     told = list(handlers.toggle(REQUEST, *VALUES))[-1]
 
-    assert "did not foresee" in told[handlers._card.problem]
+    assert "unexpected error" in told[handlers._card.problem]
     assert told[handlers._card.cells] == ""

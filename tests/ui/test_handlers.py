@@ -211,11 +211,11 @@ def test_a_refused_file_leaves_the_picture_that_was_there(page, services, visito
     told = UploadHandlers(page, services).upload(REQUEST, str(bad), *VALUES)
 
     assert visitor.upload is had
-    assert "letter.png is not a picture" in told[page.preview.problem]
+    assert "letter.png has an unsupported format" in told[page.preview.problem]
     assert page.upload.photo not in told
 
 
-@pytest.mark.parametrize(("language", "said"), [("en", "clean already"), ("zh-CN", "本来就很干净")])
+@pytest.mark.parametrize(("language", "said"), [("en", "clean photos"), ("zh-CN", "没有明显的噪点")])
 def test_a_clean_picture_is_offered_precise_where_its_preset_takes_long_and_a_noisy_one_is_not(
     page, services, span_weights, tmp_path, monkeypatch, language, said
 ):
@@ -252,7 +252,7 @@ def test_a_result_that_cannot_be_laid_out_for_the_browser_says_that_the_disk_is_
 
     told = run(page, services)[-1]
 
-    assert "disk is full" in told[page.run.progress]
+    assert "Not enough disk space" in told[page.run.progress]
     assert not visitor.busy
 
 
@@ -299,7 +299,7 @@ def test_a_report_is_made_from_the_decoded_picture(page, services, visitor):
 def test_a_run_of_the_page_beyond_ones_share_is_refused_with_its_place(page, services, visitor):
     turns = [services.line.enter(asker_of(REQUEST)) for _ in range(5)]
     told = RunHandlers(page, services).ask(REQUEST, *VALUES)
-    assert "5 runs of yours are on their way" in told[page.run.progress]
+    assert "You have 5 jobs" in told[page.run.progress]
     assert not visitor.busy
     for turn in turns:
         services.line.leave(turn)

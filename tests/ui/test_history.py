@@ -172,7 +172,7 @@ def test_what_was_made_is_there_after_the_server_was_started_again(site, browser
         stranger.context.close()
 
         items.locator("[data-act=remove]").click()
-        expect(items.locator("[data-act=remove]")).to_have_text("Remove for good?")
+        expect(items.locator("[data-act=remove]")).to_have_text("Delete permanently?")
         items.locator("[data-act=remove]").click()
 
         expect(page.locator("#history")).to_have_count(0)
@@ -199,9 +199,7 @@ def test_a_batch_is_found_and_goes_on_after_the_server_was_killed(site, browser,
     with killed_at_the_end(tmp_path, port) as url:
         page.goto(url)
         expect(batch).to_be_visible(timeout=PATIENCE)  # unfolded by itself: something was cut off
-        expect(batch).to_contain_text(
-            re.compile("Cut off: the server was stopped.*1 of 3 .*Not finished: slow.png, last.png")
-        )
+        expect(batch).to_contain_text(re.compile("Interrupted.*1 of 3 .*Not finished: slow.png, last.png"))
         page.locator("#history-list [data-act=files]").click()
         expect(batch.locator("li")).to_have_count(3, timeout=PATIENCE)
         with page.expect_download() as coming:

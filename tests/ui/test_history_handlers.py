@@ -81,7 +81,7 @@ def test_nobody_sees_or_touches_anothers(page, services, history, finished, key)
     assert not opened[page.result.past].visible
     assert opened[page.result.listed] == ""
     for handler, act in ((history.open, "open"), (history.file, "download"), (history.remove, "remove")):
-        with pytest.raises(gr.Error, match="not on your list"):
+        with pytest.raises(gr.Error, match="no longer in your list"):
             press(handler, finished, act, other, key)
     assert listed(services.enhancer.tasks, finished.whose) == [finished]
 
@@ -144,7 +144,7 @@ def test_a_run_whose_page_stayed_away_says_so_when_it_is_back(page, services, vi
 
     *_, told = RunHandlers(page, services).follow(REQUEST)
 
-    assert "this page was away" in told[page.run.progress]
+    assert "the page was disconnected" in told[page.run.progress]
     assert 'data-state="away"' in told[page.result.listed]
 
 
@@ -170,7 +170,7 @@ def test_nothing_is_opened_over_a_run_that_goes_on(page, services, history, visi
     visitor.finished = None
     RunHandlers(page, services).ask(REQUEST, *VALUES)
 
-    with pytest.raises(gr.Error, match="run is going on"):
+    with pytest.raises(gr.Error, match="is being processed"):
         press(history.open, finished, "open")
 
     assert visitor.busy
@@ -179,7 +179,7 @@ def test_nothing_is_opened_over_a_run_that_goes_on(page, services, history, visi
 
 
 def test_what_is_still_running_cannot_be_removed(services, history, visitor, waiting):
-    with pytest.raises(gr.Error, match="not on your list"):
+    with pytest.raises(gr.Error, match="no longer in your list"):
         press(history.remove, waiting, "remove")
     assert visitor.busy
     visitor.stop()

@@ -132,8 +132,8 @@ def test_a_finished_file_is_listed_while_the_rest_still_waits(bench, monkeypatch
 
     bench.enhance()
 
-    assert "0 of 2 are finished" in seen[0]
-    assert "1 of 2 are finished" in seen[1]
+    assert "0 of 2 files are done" in seen[0]
+    assert "1 of 2 files are done" in seen[1]
     assert not any(f'data-act="{act}"' in seen[1] for act in ("remove", "rest", "zip"))
 
 
@@ -156,7 +156,7 @@ def test_nobody_sees_or_touches_anothers_batch(bench, key):
 
     for handler in (bench.history.unfold, bench.history.file, bench.history.remove, bench.files.go_on):
         for asked in (batch, bench.key_of("a.png")):
-            with pytest.raises(gr.Error, match="not on your list"):
+            with pytest.raises(gr.Error, match="no longer in your list"):
                 bench.press(handler, asked, "zip", eve, key)
     assert len(bench.runs[0]) == 2
     assert bench.services.visitors.of(eve).many.items == ()
@@ -165,8 +165,8 @@ def test_nobody_sees_or_touches_anothers_batch(bench, key):
 def test_a_batch_that_the_servers_end_cut_off_says_what_is_done_and_goes_on_with_the_rest(cut, monkeypatch):
     later, given, run = cut.tomorrow(), [], cut.services.enhancer.run
     said = later.shown()
-    assert "Cut off" in said
-    assert "2 of 4 are finished" in said
+    assert "Interrupted" in said
+    assert "2 of 4 files are done" in said
     assert "Not finished: c.png, d.png." in said
     assert 'data-act="rest"' in said
     shutil.rmtree(cut.folder / "page", ignore_errors=True)  # what browsers sent is gone with the server
@@ -193,11 +193,11 @@ def test_what_is_not_kept_to_go_on_with_is_named_and_leaves_the_list(cut):
     later = cut.tomorrow()
     (lost,) = [entry for entry in later.runs[0] if entry.name == "d.png"]
     lost.input(later.tasks).unlink()
-    assert "to be dropped again: d.png." in later.shown()
+    assert "Add them again: d.png." in later.shown()
 
     shown = later.press(later.files.go_on, cut.visitor.many.id, "rest")
 
-    assert "to be dropped again: d.png." in shown[later.page.batch.problem]
+    assert "Add them again: d.png." in shown[later.page.batch.problem]
     assert "3 done" in later.ended()
     assert later.states() == [[("a.png", "done"), ("b.png", "done"), ("c.png", "done")]]
 
@@ -206,18 +206,18 @@ def test_going_on_takes_no_file_that_waits_in_the_tab(cut):
     later = cut.tomorrow()
     later.add("new.png")
 
-    with pytest.raises(gr.Error, match="tab Many has files"):
+    with pytest.raises(gr.Error, match="Batch tab contains"):
         later.press(later.files.go_on, cut.visitor.many.id, "rest")
 
     assert [item.name for item in later.visitor.files.items] == ["new.png"]
-    assert "Cut off" in later.shown()
+    assert "Interrupted" in later.shown()
 
 
 def test_a_full_line_leaves_the_tab_and_the_list_as_they_were(cut):
     later = cut.tomorrow()
     turns = [later.services.line.enter(Asker(str(n), str(n))) for n in range(21)]
 
-    with pytest.raises(gr.Error, match="would be number"):
+    with pytest.raises(gr.Error, match="at position"):
         later.press(later.files.go_on, cut.visitor.many.id, "rest")
 
     assert later.visitor.files.items == ()
@@ -285,7 +285,7 @@ def test_nothing_of_a_batch_is_removed_while_it_runs(bench):
         while len(bench.runs[0] if bench.runs else []) < 2:
             assert bench.visitor.batch_busy
         for asked in (bench.visitor.many.id, bench.key_of("a.png")):
-            with pytest.raises(gr.Error, match="not on your list"):
+            with pytest.raises(gr.Error, match="no longer in your list"):
                 bench.press(bench.history.remove, asked, "remove")
     assert "2 done" in bench.ended()
 
@@ -312,7 +312,7 @@ def test_a_data_folder_that_was_emptied_by_hand_loses_nothing_that_comes_after(b
         shutil.rmtree(bench.tasks.folder)
     assert "2 done" in bench.ended()
     assert bench.states() == [[("a.png", "done"), ("b.png", "done")]]
-    assert "no longer kept" not in bench.shown()
+    assert "no longer stored" not in bench.shown()
 
 
 def test_a_file_that_cannot_be_done_says_so_and_the_batch_goes_on(bench, monkeypatch):

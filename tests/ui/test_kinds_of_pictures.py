@@ -47,9 +47,9 @@ def cmyk(path: Path) -> None:
 
 
 KINDS = [
-    (soft_alpha, "alpha.png", "8 bit, with transparency", "RGBA", (160, 120)),
-    (sixteen_bit_grey, "deep.png", "16 bit", "I;16", (160, 120)),
-    (lying_on_its_side, "turned.jpg", "turned by its EXIF tag (6)", "RGB", (120, 160)),
+    (soft_alpha, "alpha.png", "8-bit with transparency", "RGBA", (160, 120)),
+    (sixteen_bit_grey, "deep.png", "16-bit", "I;16", (160, 120)),
+    (lying_on_its_side, "turned.jpg", "Corrected from EXIF (6)", "RGB", (120, 160)),
     (heic, "phone.heic", "HEIF", "RGB", (320, 256)),
     (cmyk, "print.jpg", "40 × 30 px", "RGB", (160, 120)),
     (with_a_place, "here.jpg", "Included", "RGB", (160, 120)),

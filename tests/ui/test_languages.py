@@ -41,7 +41,7 @@ def test_a_chinese_browser_is_refused_and_goes_the_whole_way_in_chinese(site, op
     assert has_chinese(problem.inner_text())
     choose(page, site.photo("zh.png", 48, 48))
     wait_for_chip(page, "matches")
-    expect(page.locator("#chip")).to_contain_text("与当前设置一致")
+    expect(page.locator("#chip")).to_contain_text("已是最新")
     enhance(page)
     expect(page.locator("#download")).to_have_text("下载 PNG")
     expect(page.locator("#progress")).to_contain_text("完成")
@@ -52,12 +52,12 @@ def test_a_chinese_browser_is_refused_and_goes_the_whole_way_in_chinese(site, op
 def test_the_link_decides_the_language_and_the_preset(open_page):
     page = open_page("?preset=anime&lang=zh-CN", locale="en-US")
     expect(page.locator("#enhance")).to_have_text("增强")
-    expect(page.locator("#why")).to_have_text("请先选择图片。")
+    expect(page.locator("#why")).to_have_text("请先选择照片。")
     expect(page.locator("#preset input[value=anime]")).to_be_checked()
 
     page.locator("#head a[lang=en]").click()
     expect(page.locator("#enhance")).to_have_text("Enhance")
-    expect(page.locator("#why")).to_have_text("Choose a picture first.")
+    expect(page.locator("#why")).to_have_text("Choose a photo first.")
 
 
 def test_an_unknown_preset_in_the_link_is_named(open_page):

@@ -118,7 +118,7 @@ def test_files_join_and_leave_while_a_batch_runs_and_each_result_can_be_had_at_o
     open_many(page)
     give(page, site.photo("quick.png", 20, 24), site.photo("held.png", 20, 24), site.photo("unwanted.png", 20, 24))
     begin(page)
-    expect(card(page, "held.png").locator(".state")).to_have_text("running …", timeout=PATIENCE)
+    expect(card(page, "held.png").locator(".state")).to_have_text("Processing…", timeout=PATIENCE)
 
     with page.expect_download() as coming:
         card(page, "quick.png").locator("a").click()
@@ -149,11 +149,11 @@ def test_a_waiting_batch_says_its_place_and_is_there_again_in_another_language(s
     with site.enhancer.engine.near(Ticket("one")), site.enhancer.engine.near(Ticket("another")):
         begin(page)
         expect(page.locator("#batch-progress")).to_contain_text(
-            re.compile(r"waiting at place 3 in the line, about \d+"), timeout=PATIENCE
+            re.compile(r"position 3 in the queue, about \d+"), timeout=PATIENCE
         )
-        expect(card(page, "patient.png").locator(".state")).to_have_text("waiting, place 3")
+        expect(card(page, "patient.png").locator(".state")).to_have_text("Position 3 in the queue")
         page.locator("#head a[lang='zh-CN']").click()
-        expect(page.locator("#tab-many-button")).to_have_text("多张", timeout=PATIENCE)
+        expect(page.locator("#tab-many-button")).to_have_text("批量", timeout=PATIENCE)
         open_many_again(page)
         expect(page.locator("#batch-progress")).to_contain_text("排队中，第 3 位", timeout=PATIENCE)
     expect(page.locator("#batch-progress")).to_contain_text("完成 1 个", timeout=PATIENCE)

@@ -87,7 +87,9 @@ def goes_the_whole_way(page: Page, site: Site, folder: Path, name: str) -> None:
     if page.locator("#again").is_visible():
         start_over(page)
     choose(page, unreadable(site, name))
-    expect(page.locator("#upload-problem .problem")).to_contain_text(f"{shown} is not a picture", timeout=PATIENCE)
+    expect(page.locator("#upload-problem .problem")).to_contain_text(
+        f"{shown} has an unsupported format", timeout=PATIENCE
+    )
     did_nothing(page)
     choose(page, site.photo(name, 40, 48))
     expect(page.locator("#facts")).to_contain_text(shown, timeout=PATIENCE)
@@ -106,7 +108,7 @@ def goes_the_whole_way(page: Page, site: Site, folder: Path, name: str) -> None:
 
 def test_names_are_only_ever_shown_on_the_cards(site, watched, tmp_path, names_as_they_are):
     page = watched("?preset=anime-fast")
-    page.get_by_role("tab", name="Many").click()
+    page.get_by_role("tab", name="Batch").click()
     files = [site.photo(name, 20, 24) for name in NAMES] + [unreadable(site, f"bad {name}") for name in NAMES]
     page.locator("#batch-files input[type=file]").set_input_files(files)
     expect(page.locator("#batch-enhance")).to_be_enabled(timeout=PATIENCE)
@@ -116,7 +118,7 @@ def test_names_are_only_ever_shown_on_the_cards(site, watched, tmp_path, names_a
     for row, file in zip(page.locator(".file").all(), files, strict=True):
         expect(row).to_contain_text(as_sent(file.name))
     for reason, name in zip(page.locator(".file .reason").all(), NAMES, strict=True):
-        expect(reason).to_contain_text(f"bad {as_sent(name)} is not a picture")
+        expect(reason).to_contain_text(f"bad {as_sent(name)} has an unsupported format")
     with page.expect_download() as coming:
         page.locator("#batch-download").click()
     coming.value.save_as(tmp_path / "all.zip")

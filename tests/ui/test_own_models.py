@@ -27,7 +27,7 @@ def test_ones_own_models_stand_below_the_presets_and_the_size_follows_them(site,
     mine = page.locator("#preset label.own")
     expect(mine).to_have_text(["compact-2x · 2× Compact", "esrgan-1x · 1× ESRGAN"], timeout=PATIENCE)
     heading = page.locator("#preset .wrap:has(label)").evaluate("one => getComputedStyle(one, '::after').content")
-    assert heading == '"Your own models"'
+    assert heading == '"Your models"'
     places = page.locator("#preset label").evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
     assert min(places[-2:]) > max(places[:-2])
     page.evaluate(AXE + ";0")
@@ -40,7 +40,7 @@ def test_ones_own_models_stand_below_the_presets_and_the_size_follows_them(site,
 
     expect(page.locator("#scale label")).to_have_text(["1×", "2×"], timeout=PATIENCE)
     expect(page.locator("#scale input[value='2']")).to_be_checked()
-    expect(page.locator("#preset-problem")).to_contain_text("at most 2 times as large")
+    expect(page.locator("#preset-problem")).to_contain_text("supports up to 2×")
     expect(page.locator("#why")).to_contain_text("96 × 80 px", timeout=PATIENCE)
     expect(page.locator("#facts")).to_contain_text("0.8 × 0.7 cm")
     wait_for_chip(page, "matches")

@@ -122,7 +122,7 @@ def test_the_comparison_has_them_all_each_at_its_own_size(page, services, visito
 def test_the_largest_size_stays_the_largest_and_that_it_is_less_is_said(controls, visitor):
     told = choose(controls, visitor, "compact-2x")
     assert (told["scale"].value, visitor.controls.scale) == (2, None)
-    assert "at most 2 times as large" in told["said"]
+    assert "supports up to 2×" in told["said"]
 
     assert "without enlarging" in choose(controls, visitor, "esrgan-1x")["said"]
 
@@ -142,7 +142,7 @@ def test_a_size_that_a_network_cannot_make_comes_back_with_one_that_can(controls
     """The picture is 56 x 40 px: 200 px and 0.03 megapixels are more than twice of it."""
     told = choose(controls, visitor, "compact-2x", **size)
     assert (told["size"], told["scale"].value) == ("scale", 2)
-    assert "at most 2 times as large" in told["said"]
+    assert "supports up to 2×" in told["said"]
 
     choose(controls, visitor, "esrgan-1x")
     assert choose(controls, visitor, "original")["said"] == ""
@@ -194,9 +194,9 @@ def test_a_page_that_opens_has_them_by_name_scale_and_network(page, controls, vi
     assert ("compact-2x · 2× Compact", "compact-2x") in choices
     assert ("esrgan-grey · 4× ESRGAN", "esrgan-grey") in choices
     about = opened[page.controls.about]
-    assert "Compact, 2× as large" in about
-    assert "ESRGAN, cleans without enlarging" in about
-    assert about.count('data-group="Your own models"') == len(SCALES)
+    assert "Compact, 2×." in about
+    assert "ESRGAN, 1×." in about
+    assert about.count('data-group="Your models"') == len(SCALES)
     assert "<b>" not in about
     assert "a &lt;b&gt;model.pth" in about
 
@@ -252,7 +252,7 @@ def test_one_whose_file_changed_cannot_be_chosen_and_the_page_says_why(page, ser
 
     opened = controls.open(session("again"), "", "", "", kept)
 
-    assert "python -m weights add FILE --name compact-2x" in opened[page.controls.problem]
+    assert "enhance weights add FILE --name compact-2x" in opened[page.controls.problem]
     assert 'data-preset="compact-2x" data-here="false"' in opened[page.controls.about]
     assert "has changed" in list(controls.preview(REQUEST, *shown(visitor)))[-1][page.preview.problem]
 

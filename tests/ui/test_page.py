@@ -131,7 +131,7 @@ def test_retry_runs_the_network_again_and_keeps_the_old_picture_also_when_it_fai
     page.locator("#retry").click()
 
     wait_for_chip(page, "failed")
-    expect(page.locator("#preview-problem .problem")).to_contain_text("too little free memory")
+    expect(page.locator("#preview-problem .problem")).to_contain_text("Not enough memory")
     assert preview_pictures(page) == old
 
     monkeypatch.undo()
@@ -169,7 +169,7 @@ def test_cancel_stops_the_engine_and_the_next_run_works(site, open_page):
 
         page.locator("#cancel").click()
 
-        expect(page.locator("#progress")).to_contain_text("Cancelled. Nothing was written.", timeout=PATIENCE)
+        expect(page.locator("#progress")).to_contain_text("Cancelled. No file was saved.", timeout=PATIENCE)
     assert site.enhancer.status()["running"] == 0
     assert set(site.enhancer.tasks.processed.glob("*")) == before
     expect(page.locator("#enhance")).to_be_enabled()
@@ -210,7 +210,7 @@ def test_a_place_of_the_result_is_shown_one_to_one(site, open_page):
     expect(images.nth(1)).not_to_have_attribute("src", old, timeout=PATIENCE)
     page.wait_for_function("document.querySelector('#closely img').naturalWidth === 512")
     page.wait_for_function("document.querySelector('#closely img').getBoundingClientRect().width === 512")
-    expect(page.locator("#zoom output")).to_have_text("100 %")
+    expect(page.locator("#zoom output")).to_have_text("100%")
 
 
 def test_start_over_puts_everything_away(site, open_page):
@@ -226,7 +226,7 @@ def test_start_over_puts_everything_away(site, open_page):
     expect(page.locator("#photo .photo")).to_have_count(0)
     expect(page.locator("#choose")).to_be_in_viewport()
     expect(page.locator("#enhance")).to_be_disabled()
-    expect(page.locator("#why")).to_contain_text("Choose a picture first.")
+    expect(page.locator("#why")).to_contain_text("Choose a photo first.")
 
 
 def test_a_refused_file_says_why_where_one_looks(site, open_page):
@@ -325,7 +325,7 @@ def test_a_run_covers_and_empties_nothing_that_it_does_not_change(site, open_pag
     expect(page.locator("#cancel")).to_be_enabled(timeout=PATIENCE)
     for part in ("#compare", "#closely", "#preview"):
         expect(page.locator(f"{part} [data-testid=imageslider-image]")).to_have_count(2)
-    for part, words in (("#facts", "calm.png"), ("#preview-where", "px around")):
+    for part, words in (("#facts", "calm.png"), ("#preview-where", "Preview area")):
         expect(page.locator(part)).to_contain_text(words)
     looked.set()
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches", timeout=PATIENCE)

@@ -67,7 +67,7 @@ def test_a_run_that_fails_at_any_step_gives_its_place_back(page, services, visit
         told = run(page, services)
         check_free(services, caplog)
 
-    assert "did not foresee" in "".join(str(update.get(page.run.progress)) for update in told)
+    assert "unexpected error" in "".join(str(update.get(page.run.progress)) for update in told)
     assert not visitor.busy
     assert page.result.slider in run(page, services)[-1]
     assert not any(entry.state == "running" for one in services.enhancer.tasks.runs(visitor.listed) for entry in one)
@@ -87,7 +87,7 @@ def test_a_comparison_that_fails_at_any_step_gives_its_place_back(page, services
         told = list(handlers.toggle(REQUEST, *VALUES))
         check_free(services, caplog)
 
-    assert "did not foresee" in told[-1][page.preview.problem]
+    assert "unexpected error" in told[-1][page.preview.problem]
     assert visitor.comparing is None
     assert list(handlers.toggle(REQUEST, *VALUES))[-1][page.preview.cells].count("<img") == 2
 
@@ -105,7 +105,7 @@ def test_a_batch_that_fails_at_any_step_gives_its_place_back(page, services, pho
         told = [batch.ask(REQUEST, *VALUES), *batch.follow(REQUEST)]
         check_free(services, caplog)
 
-    assert "did not foresee" in "".join(str(update.get(page.batch.progress)) for update in told)
+    assert "unexpected error" in "".join(str(update.get(page.batch.progress)) for update in told)
     batch.ask(REQUEST, *VALUES)
     assert "1 done" in [*batch.follow(REQUEST)][-1][page.batch.progress]
 
@@ -129,7 +129,7 @@ API: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("name", "target"), API)
 def test_a_call_of_the_api_that_fails_at_any_step_gives_its_place_back(services, photo_file, name, target, caplog):
-    with failing(target), pytest.raises(gr.Error, match="did not foresee"):
+    with failing(target), pytest.raises(gr.Error, match="unexpected error"):
         called(services, name, photo_file)
     check_free(services, caplog)
     assert called(services, name, photo_file)
@@ -220,8 +220,8 @@ def test_a_page_whose_files_were_deleted_is_told_so_and_the_queue_is_free(
     told = run(page, services)
 
     said = told[0][page.run.progress] if what == "folder" else told[-1][page.run.progress]
-    assert ("choose it again" if what == "folder" else "photo.png") in said
-    assert "did not foresee" not in said
+    assert ("Choose the photo again" if what == "folder" else "photo.png") in said
+    assert "unexpected error" not in said
     check_free(services)
     take(services, visitor, photo_file)
     assert page.result.slider in run(page, services)[-1]

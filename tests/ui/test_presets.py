@@ -35,19 +35,19 @@ def test_a_preset_shows_an_example_and_its_time_or_what_would_bring_its_weights(
 
     expect(about.locator("img")).to_have_attribute("src", "presets/dehaze.jpg")
     page.wait_for_function("document.querySelector('#about figure:not([hidden]) img').naturalWidth > 0")
-    page.locator("#preset label", has_text="Anime, fast").hover()
-    expect(about).to_contain_text("% of Gentle's time")
+    page.locator("#preset label", has_text="Anime (fast)").hover()
+    expect(about).to_contain_text("% as long as Gentle")
 
     expect(page.locator("#preset input[value=face]")).to_be_disabled(timeout=PATIENCE)
 
     page.locator("#preset label", has_text="Face").hover()
 
     expect(about).to_contain_text("Not available")
-    expect(about).to_contain_text("python -m weights fetch")
+    expect(about).to_contain_text("enhance weights fetch")
     expect(about).to_contain_text(
         "GFPGANv1.4.pth (https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGAN"
     )
-    expect(about).to_contain_text(f"Or put into the folder {os.environ['ENHANCE_WEIGHTS']} by hand: ")
+    expect(about).to_contain_text(f"or put these files into {os.environ['ENHANCE_WEIGHTS']}: ")
     assert about.evaluate("figure => figure.scrollWidth <= figure.clientWidth"), "a long address stays within the card"
     assert str(site.files.parent) not in about.inner_text()
 
@@ -60,7 +60,7 @@ def test_a_preset_whose_sliders_were_moved_says_so_and_has_a_way_back(site, open
 
     press(page, "sharpen", "ArrowRight", times=3)
 
-    expect(page.locator("#changed")).to_have_text("changed", timeout=PATIENCE)
+    expect(page.locator("#changed")).to_have_text("Modified", timeout=PATIENCE)
     page.locator("#reset").click()
     expect(page.locator("#sharpen input[type=number]")).to_have_value("0")
     expect(page.locator("#reset")).to_have_count(0)
@@ -75,7 +75,7 @@ def test_a_clear_picture_gets_no_tip_a_hazy_one_gets_one_and_the_preset_stays(si
 
     choose(page, hazy_photo(site))
 
-    expect(page.locator("#tips .tip")).to_contain_text("looks hazy", timeout=PATIENCE)
+    expect(page.locator("#tips .tip")).to_contain_text("is hazy", timeout=PATIENCE)
     assert page.locator("#preset input:checked").get_attribute("value") == "gentle"
     wait_for_chip(page, "matches")
 
@@ -90,12 +90,12 @@ def test_a_soft_photo_is_offered_its_reduction_and_it_is_taken_back_as_easily(si
     choose(page, path)
 
     tip, sizes = page.locator("#tips .tip"), page.locator("#scale label")
-    expect(tip).to_contain_text("holds the detail of no more than 160 × 150 px", timeout=PATIENCE)
+    expect(tip).to_contain_text("Downscaling it to 160 × 150 px", timeout=PATIENCE)
     expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px")
     expect(sizes).to_have_count(4)
 
     tip.locator("button").click()
-    expect(tip).to_contain_text("Reduced to 160 × 150 px first", timeout=PATIENCE)
+    expect(tip).to_contain_text("downscaled to 160 × 150 px first", timeout=PATIENCE)
     expect(page.locator("#why")).to_contain_text("640 × 600 px", timeout=PATIENCE)
     expect(sizes).to_have_text(["1×", "2×"])
     wait_for_chip(page, "matches")
@@ -104,12 +104,12 @@ def test_a_soft_photo_is_offered_its_reduction_and_it_is_taken_back_as_easily(si
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches")
 
     tip.locator("button").click()
-    expect(tip).to_contain_text("holds the detail", timeout=PATIENCE)
+    expect(tip).to_contain_text("This photo is soft", timeout=PATIENCE)
     expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px", timeout=PATIENCE)
     expect(sizes).to_have_count(4)
 
     tip.locator("button").click()
-    expect(tip).to_contain_text("Reduced to", timeout=PATIENCE)
+    expect(tip).to_contain_text("is downscaled to", timeout=PATIENCE)
     choose(page, site.photo("another.png", 60, 70))  # a reduction is for one picture
     expect(page.locator("#facts")).to_contain_text("another.png", timeout=PATIENCE)
     expect(sizes).to_have_count(4)

@@ -124,7 +124,7 @@ def test_a_failure_keeps_the_picture_and_says_why(enhancer, previews, visitor):
 
     assert shown.state == "failed"
     assert shown.pair is None
-    assert "too little free memory" in shown.problem
+    assert "Not enough memory" in shown.problem
     assert visitor.preview is before
 
 
@@ -146,7 +146,7 @@ def test_a_preview_that_cannot_be_saved_says_why_and_the_earlier_one_stays(previ
     shown = last(previews.make(visitor, FAST.changed(contrast=1.3), "en"))
 
     assert (shown.state, shown.pair) == ("failed", None)
-    assert "disk is full" in shown.problem
+    assert "Not enough disk space" in shown.problem
     assert visitor.preview is before
 
 
@@ -157,7 +157,7 @@ def test_a_slider_whose_preview_cannot_be_saved_says_why(previews, visitor, requ
     shown = last(previews.tune(visitor, FAST.changed(contrast=1.3), "en"))
 
     assert shown.state == "failed"
-    assert "disk is full" in shown.problem
+    assert "Not enough disk space" in shown.problem
 
 
 def test_the_file_shown_has_the_pixels_of_the_preview(previews, visitor):

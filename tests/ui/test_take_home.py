@@ -130,7 +130,9 @@ def test_a_longer_side_gives_the_size_and_one_that_is_too_long_is_named_where_it
     field.fill("48")
     expect(page.locator("#why")).to_contain_text("40 × 48 px", timeout=PATIENCE)
     field.fill("4800")
-    expect(page.locator("#size-problem .problem")).to_contain_text("The most is longer side 96 px.", timeout=PATIENCE)
+    expect(page.locator("#size-problem .problem")).to_contain_text(
+        "Use 96 px on the long side or less.", timeout=PATIENCE
+    )
     expect(page.locator("#enhance")).to_be_disabled(timeout=PATIENCE)
 
     pick(page, "size", "scale")
@@ -171,12 +173,12 @@ def test_what_a_format_loses_or_cannot_hold_is_said_beside_its_button(page, serv
     take(services, visitor, path)
     run(page, services)
 
-    assert "what was transparent is on white now" in told_of(page, services, format="jpeg")[card.taken]
+    assert "Transparent areas are now white" in told_of(page, services, format="jpeg")[card.taken]
     assert told_of(page, services, format="webp")[card.taken] == ""
     assert visitor.finished is not None
     visitor.finished.info["output"]["width"] = 16_384
     told = told_of(page, services, format="webp")
-    assert "WebP holds at most 16,383 pixels a side" in told[card.taken]
+    assert "The limit is 16,383 px for each side" in told[card.taken]
     assert not told[card.download].interactive
     assert told_of(page, services)[card.taken] == ""
 
@@ -184,7 +186,7 @@ def test_what_a_format_loses_or_cannot_hold_is_said_beside_its_button(page, serv
 def test_the_page_says_in_every_format_that_the_gain_map_was_not_kept(page, services, tmp_path):
     path = tmp_path / "ultra.jpg"
     path.write_bytes(ultra_hdr(photo(24, 20)))
-    visitor, said = services.visitors.of(REQUEST), "The HDR gain map of this photo was not kept."
+    visitor, said = services.visitors.of(REQUEST), "The HDR gain map of this photo was removed."
     take(services, visitor, path)
     assert said in run(page, services)[-1][page.result.taken]
     for form in FORMATS:
@@ -254,18 +256,18 @@ def test_only_the_field_of_the_chosen_way_counts():
     shown = SHOWN | {"size": "megapixels", "megapixels": 2, "long_side": None, "scale": None}
     settings = settings_from([shown[name] for name in CONTROLS])
     assert (settings.scale, settings.long_side, settings.megapixels) == (None, None, 2)
-    with pytest.raises(SettingsError, match="long_side has no value"):
+    with pytest.raises(SettingsError, match="long_side is empty"):
         settings_from([(shown | {"size": "long_side"})[name] for name in CONTROLS])
 
 
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ({"format": "gif"}, "“gif” is no format"),
+        ({"format": "gif"}, "Unknown format “gif”"),
         ({"quality": "0"}, "from 1 to 100"),
         ({"quality": "fine"}, "from 1 to 100"),
-        ({"metadata": "some"}, "“some” is no choice"),
-        ({"paper": "a9"}, "“a9” is no paper"),
+        ({"metadata": "some"}, "Unknown value “some”"),
+        ({"paper": "a9"}, "Unknown paper size “a9”"),
         ({"long_side": "long"}, "long_side"),
         ({"long_side": "300", "scale": "2"}, "only one of"),
     ],
@@ -291,10 +293,15 @@ def test_who_had_switched_the_location_off_before_there_were_three_choices_keeps
 def test_a_size_that_cannot_be_is_said_in_the_words_of_the_page():
     settings = Settings.from_preset("anime-fast")
     for changes, paper, english, chinese in (
-        ({"long_side": 1506}, "", "Longer side 1506 px is more than the network", "长边 1506 像素超出了"),
-        ({"long_side": 4961}, "a3", "Print A3 (longer side 4961 px) is more", "打印 A3 纸 (长边 4961 像素)超出了"),
-        ({"long_side": 2}, "", "The least is longer side 24 px.", "最小为长边 24 像素"),
-        ({"megapixels": 40}, "", "40 megapixels is more than", "百万像素"),
+        ({"long_side": 1506}, "", "1506 px on the long side is too large", "长边 1506 像素过大"),
+        (
+            {"long_side": 4961},
+            "a3",
+            "Print A3 (4961 px on the long side) is too large",
+            "打印 A3（长边 4961 像素）过大",
+        ),
+        ({"long_side": 2}, "", "Use 24 px on the long side or more.", "最小为长边 24 像素"),
+        ({"megapixels": 40}, "", "40 MP is too large", "百万像素"),
     ):
         with pytest.raises(SettingsError) as caught:
             result_size(settings.changed(**dict[str, Any](changes)), 282, 376)
@@ -303,7 +310,7 @@ def test_a_size_that_cannot_be_is_said_in_the_words_of_the_page():
         assert chinese in on_page("zh-CN", caught.value, paper)
         assert "long_side" not in said
         assert "_side" in str(caught.value) or "megapixels 40" in str(caught.value)
-    assert on_page("en", SettingsError("control_empty", name="long_side")).startswith("Long side has no value")
+    assert on_page("en", SettingsError("control_empty", name="long_side")).startswith("Long side is empty")
 
 
 def test_a_link_says_what_is_taken_home():

@@ -57,7 +57,7 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
     batch = Running(enhancer, RAW, planned(sources, tmp_path / "out"), changed=seen.append).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "done", "done"]
-    assert "bad.png is not a picture" in str(batch.items[1].error)
+    assert "bad.png has an unsupported format" in str(batch.items[1].error)
     assert seen[-1].share == pytest.approx(1)
     assert [one.share for one in seen] == sorted(one.share for one in seen)
     rows = rows_of(batch)
@@ -73,7 +73,7 @@ def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(en
     batch = Running(enhancer, settings, planned(sources, tmp_path / "out"), changed=seen.append).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
-    assert "224 is the most" in str(batch.items[0].error)
+    assert "Use 224 or less" in str(batch.items[0].error)
     begun = next(one for one in seen if one.count("running"))
     assert begun.count("failed") == 3
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["2.png"]
@@ -84,7 +84,7 @@ def test_what_a_format_cannot_hold_is_refused_from_the_header_too(enhancer, tmp_
     batch = planned([tmp_path / "long.png"], tmp_path / "out", ["long.png"])
     done = Running(enhancer, RAW, batch, encoding=Encoding("webp")).run()
     assert done.items[0].state == "failed"
-    assert "WebP holds at most 16,383" in str(done.items[0].error)
+    assert "The limit is 16,383 px" in str(done.items[0].error)
 
 
 def test_a_print_fills_its_paper_whatever_the_shape_of_each_file(tmp_path):
@@ -121,7 +121,7 @@ def test_a_failure_that_nobody_foresaw_stops_nothing(enhancer, sources, tmp_path
     batch = Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "done", "done"]
-    assert "did not foresee" in str(batch.items[0].error)
+    assert "unexpected error" in str(batch.items[0].error)
     assert "a broken filter" in caplog.text
 
 
@@ -193,7 +193,7 @@ def test_a_reason_that_begins_with_a_name_becomes_no_formula_either(enhancer, tm
 
     batch = Running(enhancer, RAW, planned([bad])).run()
 
-    assert rows_of(batch)[0]["reason"].startswith(f"'{first}1+1.png is not a picture")
+    assert rows_of(batch)[0]["reason"].startswith(f"'{first}1+1.png has an unsupported format")
 
 
 class Tree:

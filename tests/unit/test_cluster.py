@@ -248,7 +248,7 @@ def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_p
 @pytest.mark.parametrize(
     ("address", "status", "sentence"),
     [
-        ("nonsense", 2, "--ray needs local, auto or the address"),
+        ("nonsense", 2, "Use local, auto or the address"),
         ("127.0.0.1:1", 1, "Cannot connect to a Ray cluster at 127.0.0.1:1 ("),
     ],
 )
@@ -269,7 +269,7 @@ def test_without_ray_there_is_a_sentence(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("option", ["--ray-workers", "--ray-cores"])
 def test_what_is_said_of_a_cluster_alone_is_refused(tmp_path, capsys, option):
     assert main(["run", str(picture(tmp_path / "a.png")), option, "2", *FAST]) == 2
-    assert f"{option} only works with --ray." in capsys.readouterr().err
+    assert f"{option} requires --ray." in capsys.readouterr().err
 
 
 def test_ray_is_not_imported_unless_it_is_asked_for():

@@ -58,7 +58,7 @@ def test_the_ending_of_the_output_or_the_format_named_decides_what_is_written(ph
     info = json.loads(said.out.splitlines()[-1])
     assert [Image.open(path).format for path in (output, info["output"]["path"])] == ["JPEG", "JPEG"]
     assert Path(info["output"]["path"]).stat().st_size == info["output"]["bytes"]
-    assert "clear.png: JPEG has no transparency" in said.err
+    assert "clear.png: JPEG does not support transparency" in said.err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("out", ".enhance-"))] == ["out.jpg"]
 
 
@@ -126,7 +126,7 @@ def test_one_bad_file_stops_nothing_and_is_named(photo_file, tmp_path, capsys):
 
     assert status == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.png"]
-    assert "bad.jpg is not a picture" in capsys.readouterr().err
+    assert "bad.jpg has an unsupported format" in capsys.readouterr().err
 
 
 def test_a_folder_is_taken_with_its_pictures_and_sub_folders_and_equal_names_are_kept_apart(photo, tmp_path):
@@ -165,24 +165,27 @@ def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "PHOTO", "--preset", "vivid"], "Unknown preset “vivid”; choose from gentle"),
-        (["run", "PHOTO", "--scale", "9"], "scale takes a number from 1 to 4"),
-        (["run", "PHOTO", "--device", "tpu"], "“tpu” is not available here"),
-        (["run", "PHOTO", "--device", "meta"], "“meta” is not available here"),
-        (["run", "PHOTO", "--strength", "-1"], "strength takes a number from 0 to 1, not -1.0"),
-        (["run", "PHOTO", "--scale", "nan"], "scale takes a number from 1 to 4, not nan"),
-        (["run", "PHOTO", "--scale", "2", "--long-side", "99"], "Give only one of scale, long_side and megapixels"),
-        (["run", "PHOTO", "--long-side", "0"], "long_side takes a number from 1 to 999999, not 0"),
-        (["run", "PHOTO", "--megapixels", "-1"], "megapixels takes a number from 0.0001"),
+        (["run", "PHOTO", "--preset", "vivid"], "Unknown preset “vivid”. Choose from gentle"),
+        (["run", "PHOTO", "--scale", "9"], "Use a number from 1 to 4"),
+        (["run", "PHOTO", "--device", "tpu"], "“tpu” is not available"),
+        (["run", "PHOTO", "--device", "meta"], "“meta” is not available"),
+        (["run", "PHOTO", "--strength", "-1"], "Use a number from 0 to 1"),
+        (["run", "PHOTO", "--scale", "nan"], "Use a number from 1 to 4"),
+        (["run", "PHOTO", "--scale", "2", "--long-side", "99"], "Use only one of scale, long_side and megapixels"),
+        (["run", "PHOTO", "--long-side", "0"], "Use a number from 1 to 999999"),
+        (["run", "PHOTO", "--megapixels", "-1"], "Use a number from 0.0001"),
         (["run", "PHOTO", "--precision", "fp8"], "Unknown precision “fp8”"),
-        (["run", "PHOTO", "-o", "out.gif"], "out.gif ends as no format of a result does"),
-        (["run", "PHOTO", "-o", "out.jpg", "--format", "webp"], "out.jpg does not end as webp does"),
-        (["run", "PHOTO", "--format", "tiff"], "“tiff” is no format of a result: choose one of png, jpeg, webp, avif"),
+        (["run", "PHOTO", "-o", "out.gif"], "out.gif has an unsupported extension"),
+        (
+            ["run", "PHOTO", "-o", "out.jpg", "--format", "webp"],
+            "The extension of out.jpg does not match the format webp",
+        ),
+        (["run", "PHOTO", "--format", "tiff"], "Unknown format “tiff”. Choose from png, jpeg, webp, avif"),
         (
             ["run", "PHOTO", "--format", "jpeg", "--quality", "101"],
-            "quality takes a whole number from 1 to 100",
+            "Use a whole number from 1 to 100",
         ),
-        (["run", "PHOTO", "PHOTO", "-o", "PHOTO"], "name a folder"),
+        (["run", "PHOTO", "PHOTO", "-o", "PHOTO"], "Choose a folder"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_status_2(arguments, sentence, photo_file, capsys):
@@ -205,9 +208,9 @@ def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file,
     (tmp_path / "file").write_text("")
     cases = [
         ([str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")], "gone.png does not exist"),
-        ([str(photo_file), "-o", str(tmp_path / "file" / "x.png")], "cannot be written"),
+        ([str(photo_file), "-o", str(tmp_path / "file" / "x.png")], "Cannot save"),
         ([str(photo_file), "-o", str(photo_file)], "never overwritten"),
-        ([str(photo_file), "-o", str(tmp_path / "x.png"), "--long-side", "225"], "224 is the most"),
+        ([str(photo_file), "-o", str(tmp_path / "x.png"), "--long-side", "225"], "Use 224 or less"),
     ]
     for arguments, sentence in cases:
         assert main(["run", *arguments, *FAST]) == 1
@@ -226,7 +229,7 @@ def test_a_failure_that_nobody_foresaw_is_one_sentence_and_status_1(photo_file, 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *FAST]) == 1
 
     error = capsys.readouterr().err
-    assert f"enhance: {photo_file}: Something went wrong that we did not foresee" in error
+    assert f"enhance: {photo_file}: An unexpected error occurred" in error
     assert "RuntimeError: illegal instruction at 0x0" in error
     assert "Traceback" not in error
     assert list(tmp_path.glob("*x.png")) == list(tmp_path.rglob("*.part")) == []
@@ -248,7 +251,7 @@ def test_fp16_on_the_processor_runs(photo_file, tmp_path):
 
 def test_an_empty_folder_is_said(tmp_path, capsys):
     assert main(["run", str(tmp_path)]) == 1
-    assert "no picture in that folder" in capsys.readouterr().err
+    assert "no supported images" in capsys.readouterr().err
 
 
 def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_path, monkeypatch):
@@ -397,7 +400,7 @@ def test_a_file_of_somebody_elses_is_never_replaced_and_a_result_is(photo_file, 
 
     assert main(run) == 1
     assert mine.read_bytes() == before
-    assert f"{mine} is there already, and this program did not make it" in capsys.readouterr().err
+    assert f"{mine} already exists and was not created by this program" in capsys.readouterr().err
 
     mine.write_bytes(b"")  # as for a name that was only reserved
     for more in ([], ["--no-tuning"], ["--no-tuning", "--metadata=none"], []):

@@ -179,9 +179,9 @@ def wrap(monkeypatch, error: Exception, *models: str) -> list[str]:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "free memory"),
+        (MemoryError(), "Not enough memory"),
         (WeightsError("weights_missing", names="x"), "weights"),
-        (RuntimeError("odd"), "did not foresee"),
+        (RuntimeError("odd"), "unexpected error"),
     ],
 )
 def test_a_preset_that_fails_says_so_in_its_cell_and_the_others_are_there(
@@ -243,7 +243,7 @@ def test_the_sheet_is_in_srgb_whatever_profile_the_photo_has():
 
 @pytest.mark.parametrize("given", [{"size": 0}, {"size": 513}, {"x": float("nan")}, {"y": float("inf")}])
 def test_a_square_that_there_is_none_of_is_refused(enhancer, photo_file, given):
-    with pytest.raises(SettingsError, match=r"size takes|x and y take"):
+    with pytest.raises(SettingsError, match=r"size cannot be|x and y cannot be"):
         enhancer.compare(photo_file, **given)
 
 

@@ -54,12 +54,12 @@ def test_json_is_one_object_of_facts(photo_file, tmp_path, capsys):
     ("arguments", "status", "sentence"),
     [
         (["PHOTO", "-o", "sheet.jpg"], 2, "ends in .png"),
-        (["PHOTO", "-o", "OUT", "--size", "0"], 2, "size takes"),
-        (["PHOTO", "-o", "OUT", "--x", "nan"], 2, "x and y take numbers"),
+        (["PHOTO", "-o", "OUT", "--size", "0"], 2, "size cannot be"),
+        (["PHOTO", "-o", "OUT", "--x", "nan"], 2, "x and y cannot be"),
         (["PHOTO", "-o", "OUT", "--precision", "fp8"], 2, "Unknown precision “fp8”"),
         (["PHOTO", "-o", "PHOTO"], 1, "never overwritten"),
         (["gone.png", "-o", "OUT"], 1, "gone.png does not exist"),
-        (["PHOTO", "-o", "PHOTO/sheet.png"], 1, "cannot be written"),
+        (["PHOTO", "-o", "PHOTO/sheet.png"], 1, "Cannot save"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_nothing_is_left(photo_file, tmp_path, capsys, arguments, status, sentence):
@@ -80,7 +80,7 @@ def test_a_sheet_takes_the_place_of_a_sheet_and_of_nothing_else(photo_file, tmp_
     sheet.write_text("somebody's notes")
 
     assert main(asked) == 1
-    assert "this program did not make it" in capsys.readouterr().err
+    assert "was not created by this program" in capsys.readouterr().err
     assert sheet.read_text() == "somebody's notes"
 
     sheet.unlink()

@@ -19,14 +19,16 @@ def test_a_number_may_be_written_as_people_write_it(text):
 @pytest.mark.parametrize("name", ["ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_QUEUE"])
 @pytest.mark.parametrize("text", ["-1", "0", "0.5", "many", "nan", "inf", "-inf", "1e400", "1,000", "0x10"])
 def test_a_senseless_limit_is_refused_in_one_sentence(name, text):
-    with pytest.raises(SettingsError, match=f"^{name} is “{text}”: set it to a whole number above 0") as refused:
+    with pytest.raises(
+        SettingsError, match=f"^{name} cannot be “{text}”. Use a whole number greater than 0"
+    ) as refused:
         read_config({name: text})
-    assert refused.value.sentence("zh-CN").startswith(f"{name} 的值是“{text}”")
+    assert refused.value.sentence("zh-CN").startswith(f"{name} 不能为“{text}”")
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "soon", "nan", "inf"])
 def test_a_senseless_retention_is_refused(text):
-    with pytest.raises(SettingsError, match="ENHANCE_RETENTION_HOURS is “"):
+    with pytest.raises(SettingsError, match="ENHANCE_RETENTION_HOURS cannot be “"):
         read_config({"ENHANCE_RETENTION_HOURS": text})
     assert read_config({"ENHANCE_RETENTION_HOURS": "0.5"}).hours == 0.5
 
@@ -46,7 +48,7 @@ def test_a_login_is_a_user_and_a_password():
 
 def test_counting_is_switched_on_by_a_1():
     assert [read_config({"ENHANCE_METRICS": text}).metrics for text in ("1", "0", "")] == [True, False, False]
-    with pytest.raises(SettingsError, match="ENHANCE_METRICS is “yes”: set it to 1 or 0"):
+    with pytest.raises(SettingsError, match=r"ENHANCE_METRICS cannot be “yes”. Use 1 or 0"):
         read_config({"ENHANCE_METRICS": "yes"})
 
 
@@ -65,7 +67,7 @@ def test_the_terminal_says_its_language(spoken, language):
 
 @pytest.mark.parametrize("name", ["tpu", "gpu", "cuda:", "CPU"])
 def test_a_device_that_nobody_knows_is_refused(name):
-    with pytest.raises(SettingsError, match=f"ENHANCE_DEVICE is “{name}”: set it to auto, cpu"):
+    with pytest.raises(SettingsError, match=f"ENHANCE_DEVICE cannot be “{name}”. Use auto, cpu"):
         read_config({"ENHANCE_DEVICE": name})
     assert read_config({"ENHANCE_DEVICE": "cuda:1"}).device == "cuda:1"
 
@@ -73,25 +75,25 @@ def test_a_device_that_nobody_knows_is_refused(name):
 @pytest.mark.parametrize("name", ["ENHANCE_DATA", "GRADIO_TEMP_DIR"])
 def test_a_file_is_no_folder(name, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=f"^{name} is “.*file”, which is no folder"):
+    with pytest.raises(SettingsError, match=f"^{name} cannot be “.*file”, which is not a folder"):
         read_config({name: str(tmp_path / "file")})
 
 
 def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ENHANCE_DEVICE", "cuda:7")
 
-    with pytest.raises(SettingsError, match="“cuda:7” is not available here"):
+    with pytest.raises(SettingsError, match="“cuda:7” is not available"):
         Enhancer().check()
     assert Enhancer("cpu").engine.device.type == "cpu"
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 2
-    assert "“cuda:7” is not available here" in capsys.readouterr().err
+    assert "“cuda:7” is not available" in capsys.readouterr().err
 
 
 def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ENHANCE_MAX_PIXELS", "100")
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 1
-    assert "more than the limit of 0.0001 megapixels" in capsys.readouterr().err
+    assert "The limit is 0.0001 MP" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeyp
 
     assert main(["run", str(photo_file)]) == 2
     assert capsys.readouterr().err.strip() == (
-        f"enhance: {variable} is “{value}”: set it to a whole number above 0, or leave it empty."
+        f"enhance: {variable} cannot be “{value}”. Use a whole number greater than 0 or leave it empty."
     )
 
 
@@ -113,10 +115,10 @@ def test_the_public_host_is_a_name_and_frames_are_addresses():
     assert (config.public_host, config.frame_ancestors) == ("photos.example.org", "'self' https://a.org")
     assert "huggingface.co" in read_config({"SPACE_HOST": "a.hf.space"}).frame_ancestors
     for text in ("https://a.org", "a.org:80", "a b"):
-        with pytest.raises(SettingsError, match="ENHANCE_PUBLIC_HOST is “"):
+        with pytest.raises(SettingsError, match="ENHANCE_PUBLIC_HOST cannot be “"):
             read_config({"ENHANCE_PUBLIC_HOST": text})
     for text in ("a.org", "'self'; script-src *", "https://a.org\nX: y"):
-        with pytest.raises(SettingsError, match="ENHANCE_FRAME_ANCESTORS is “"):
+        with pytest.raises(SettingsError, match="ENHANCE_FRAME_ANCESTORS cannot be “"):
             read_config({"ENHANCE_FRAME_ANCESTORS": text})
 
 

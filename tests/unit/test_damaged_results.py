@@ -164,7 +164,7 @@ def test_an_error_that_nobody_expected_fails_its_file_alone(enhancer, folder, mo
     batch = enhanced(enhancer, folder)
 
     assert [item.state for item in batch.items] == ["done", "failed", "done"]
-    assert "did not foresee" in str(batch.items[1].error)
+    assert "unexpected error" in str(batch.items[1].error)
     assert "a damaged neighbour" in caplog.text
     assert (batch.count("done"), batch.count("failed"), batch.count("waiting")) == (2, 1, 0)
 
@@ -178,7 +178,7 @@ def test_an_error_in_a_header_or_a_report_fails_no_other_file(enhancer, folder, 
     done = Running(enhancer, Settings.from_preset("anime-fast"), batch, report="en").run()
 
     assert [item.state for item in done.items] == ["done"] * 3
-    assert all("did not foresee" in str(item.error) for item in done.items)
+    assert all("unexpected error" in str(item.error) for item in done.items)
 
 
 def damage(path: Path) -> None:

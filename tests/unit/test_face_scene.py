@@ -77,7 +77,7 @@ def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, ph
 def test_without_the_detector_the_preset_says_what_to_fetch(tmp_path, portrait, monkeypatch):
     (tmp_path / "weights").mkdir()
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(with_the_default_model(tmp_path / "weights")))
-    with pytest.raises(WeightsError, match="python -m weights fetch yunet"):
+    with pytest.raises(WeightsError, match="enhance weights fetch yunet"):
         Enhancer("cpu", "fp32").preview(portrait, Settings.from_preset("face"))
 
 

@@ -128,7 +128,7 @@ def test_a_picture_smaller_than_a_face_has_none(detector, size):
 
 
 def test_a_missing_detector_gets_one_clear_sentence(tmp_path):
-    with pytest.raises(WeightsError, match=r"missing; run `python -m weights fetch yunet`"):
+    with pytest.raises(WeightsError, match=r"not installed.*`enhance weights fetch yunet`"):
         find_faces(data.astronaut(), tmp_path / "yunet.onnx")
 
 
@@ -136,5 +136,5 @@ def test_a_file_that_is_no_detector_gets_one_clear_sentence(tmp_path):
     path = tmp_path / "yunet.onnx"
     path.write_bytes(b"no network at all" * 20)
 
-    with pytest.raises(WeightsError, match=r"is not the face detector.*python -m weights fetch yunet"):
+    with pytest.raises(WeightsError, match=r"cannot be loaded.*enhance weights fetch yunet"):
         find_faces(data.astronaut(), path)

@@ -246,5 +246,5 @@ def test_all_faces_are_restored_in_one_call_and_none_in_no_call(portrait, faces)
 
 @pytest.mark.parametrize("wrong", [np.full((512, 512, 3), np.nan), np.zeros((256, 256, 3))])
 def test_a_network_that_gives_no_picture_gets_one_clear_sentence(portrait, faces, wrong):
-    with pytest.raises(EnhanceError, match="gave no picture"):
+    with pytest.raises(EnhanceError, match="returned no image"):
         restore_faces(portrait, faces, each(lambda crop: wrong))

@@ -104,7 +104,7 @@ def test_a_folder_that_takes_no_results_is_named_as_it_was_given(tmp_path, monke
 
     assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 1
 
-    assert f".enhance-claims cannot be written to {tmp_path / 'out'}, no permission" in capsys.readouterr().err
+    assert f"No permission to save .enhance-claims in {tmp_path / 'out'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["out", "a/deep/out"])
@@ -285,5 +285,5 @@ def test_a_file_that_another_process_makes_is_left_to_it(tmp_path, capsys):
 
     assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 0
 
-    assert "1 more are being made by another process" in capsys.readouterr().err
+    assert "Another process is working on 1 of the files" in capsys.readouterr().err
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [CLAIMS, "1.png"]

@@ -84,14 +84,14 @@ def test_a_file_with_a_missing_piece_is_refused_in_words(picture, tmp_path, piec
         output.keep()
     path.write_bytes(path.read_bytes()[piece])
 
-    with pytest.raises(StorageError, match="run the picture again"):
+    with pytest.raises(StorageError, match="Process the image again"):
         NetworkOutput.open(path)
 
 
 def test_a_full_disk_is_said_in_words():
     with made(np.uint8, False) as output, Path("/dev/full").open("wb", buffering=0) as full:
         output._file = full
-        with pytest.raises(StorageError, match="disk is full"):
+        with pytest.raises(StorageError, match="Not enough disk space"):
             output.add(np.zeros((5, 23, 3), np.uint8))
 
 
@@ -119,7 +119,7 @@ def test_a_large_kept_output_is_opened_again_without_any_room_of_its_own(picture
 
 
 def test_a_large_output_without_room_is_said_in_words(no_temporary_files):
-    with pytest.raises(StorageError, match="disk is full"):
+    with pytest.raises(StorageError, match="Not enough disk space"):
         made(np.uint8, False)
 
 
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkey
         with made(picture.dtype, False, tmp_path / "output.raw") as output:
             filled(output, picture)
 
-    with pytest.raises(StorageError, match="disk is full"):
+    with pytest.raises(StorageError, match="Not enough disk space"):
         fill()
     assert list(tmp_path.iterdir()) == []
 

@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_what_lay_there(tmp_path: Path, monkeypatch):
     result, place = result_of(tmp_path, told("PNG")), tmp_path / "taken.png"
     place.write_bytes(b"the old one")
     full_disk_after(100, monkeypatch)
-    with pytest.raises(StorageError, match="disk is full"):
+    with pytest.raises(StorageError, match="Not enough disk space"):
         take_png(result, place, "none")
     assert place.read_bytes() == b"the old one"
     assert names_in(tmp_path) == ["photo", "result.png", "taken.png"]

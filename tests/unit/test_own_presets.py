@@ -102,8 +102,8 @@ def test_it_is_listed_after_the_presets_that_ship_as_ones_own(own_folder: Path, 
         "denoises": False,
     }
     assert mine["settings"]["strength"], mine["settings"]["fidelity"] == (1.0, 0.0)
-    assert mine["summary"].startswith("Your own model from model.pth: Compact, 2× as large")
-    assert enhancer.presets("zh-CN")[-1]["summary"].startswith("您自己的模型")
+    assert mine["summary"].startswith("User model from model.pth: Compact, 2×")
+    assert enhancer.presets("zh-CN")[-1]["summary"].startswith("自定义模型")
     assert 0 <= mine["relative_time"] < 0.01
 
 
@@ -116,7 +116,7 @@ def test_one_whose_file_is_gone_says_how_to_get_it_back(own_folder: Path, pictur
     mine = enhancer.presets()[-1]
 
     assert not mine["available"]
-    assert f"python -m weights add FILE --name {name}" in mine["reason"]
+    assert f"enhance weights add FILE --name {name}" in mine["reason"]
     with pytest.raises(Exception, match="add it again"):
         enhancer.run(picture, name)
 

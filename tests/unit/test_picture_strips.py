@@ -137,7 +137,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_the_next_picture_is_read(tmp_pa
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
-    with pytest.raises(StorageError, match="the disk is full") as caught:
+    with pytest.raises(StorageError, match="Not enough disk space") as caught:
         read_picture(path, folder=tmp_path)
     assert caught.value.key == "disk_full"
     monkeypatch.setattr(tempfile, "TemporaryFile", of_python)
@@ -150,7 +150,7 @@ def test_too_little_room_is_said_before_a_pixel_is_written(tmp_path: Path, monke
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 9}))
 
-    with pytest.raises(StorageError, match="free some space or choose another folder"):
+    with pytest.raises(StorageError, match="Free up space or choose another folder"):
         read_picture(path, folder=tmp_path)
 
 

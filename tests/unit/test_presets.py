@@ -62,7 +62,7 @@ def test_presets_from_the_package_are_always_available(tmp_path, monkeypatch):
         assert presets[name]["available"], name
     for name, model in (("fast", "realesr-general-x4v3"), ("face", "gfpgan-v1.4")):
         assert not presets[name]["available"]
-        assert f"python -m weights fetch {model}" in presets[name]["reason"]
+        assert f"enhance weights fetch {model}" in presets[name]["reason"]
 
 
 def reason(preset: str, language: str = "en") -> str:
@@ -76,23 +76,23 @@ def test_a_preset_without_its_weights_names_the_command_the_files_their_addresse
     on_hub = f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{detector}"
 
     assert reason("face") == (
-        "The weights are not here yet; where there is a network, `python -m weights fetch gfpgan-v1.4 yunet` brings "
-        f"them. Or put into the folder {tmp_path} by hand: GFPGANv1.4.pth ({released}) · {detector} ({on_hub})."
+        "Not installed on this server. Administrators: run `enhance weights fetch gfpgan-v1.4 yunet` "
+        f"or put these files into {tmp_path}: GFPGANv1.4.pth ({released}) · {detector} ({on_hub})."
     )
-    assert f"放入文件夹 {tmp_path}：GFPGANv1.4.pth（{released}）" in reason("face", "zh-CN")
+    assert f"放入 {tmp_path}：GFPGANv1.4.pth（{released}）" in reason("face", "zh-CN")
 
 
 def test_where_the_program_lies_is_not_told_with_the_folder(monkeypatch):
     program = Path(models.__file__).parents[2]
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
-    assert "into the folder no-such-folder by hand" in reason("gentle-2x")
+    assert "put these files into no-such-folder" in reason("gentle-2x")
 
 
 def test_a_model_that_no_file_brings_is_told_by_its_command_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
     nowhere = replace(models.manifest()["realesrgan-x2plus"], release=None)
     monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), nowhere.name, nowhere)
-    assert reason("gentle-2x").endswith("`python -m weights fetch realesrgan-x2plus` brings them.")
+    assert reason("gentle-2x").endswith("run `enhance weights fetch realesrgan-x2plus`.")
 
 
 def test_presets_say_how_long_they_take_beside_the_default():
@@ -120,13 +120,13 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
 
 
 def test_errors_of_model_files_are_in_both_languages(tmp_path, monkeypatch):
-    with pytest.raises(WeightsError, match="no model 'sd-x9'") as unknown:
+    with pytest.raises(WeightsError, match="Unknown model 'sd-x9'") as unknown:
         models.locate("sd-x9")
-    assert unknown.value.sentence("zh-CN").startswith("没有名为 'sd-x9' 的模型")
+    assert unknown.value.sentence("zh-CN").startswith("未知的模型 'sd-x9'")
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
-    with pytest.raises(StorageError, match="let ENHANCE_WEIGHTS name a folder"):
+    with pytest.raises(StorageError, match="set ENHANCE_WEIGHTS to a folder"):
         models.ensure("realesr-animevideov3")
 
 

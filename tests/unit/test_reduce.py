@@ -193,14 +193,14 @@ def test_the_largest_scale_follows_the_reduction():
 
 @pytest.mark.parametrize(("reduce", "scale", "largest"), [(4, 2, "1"), (3, 1.4, "1.33"), (2, 4, "2")])
 def test_a_larger_scale_is_refused_with_the_largest(reduce, scale, largest):
-    with pytest.raises(SettingsError, match=f"reduce {reduce}, scale is at most {largest}:"):
+    with pytest.raises(SettingsError, match=f"reduce {reduce}, scale is limited to {largest}"):
         Settings(reduce=reduce, scale=scale)
-    with pytest.raises(SettingsError, match="at most"):
+    with pytest.raises(SettingsError, match="limited to"):
         Settings.from_preset("gentle", reduce=reduce, scale=scale)
 
 
 def test_a_reduction_is_a_whole_number():
-    with pytest.raises(SettingsError, match="reduce takes a whole number from 1 to 4"):
+    with pytest.raises(SettingsError, match="Use a whole number from 1 to 4"):
         Settings(reduce=1.5)  # type: ignore[arg-type]
 
 
@@ -220,9 +220,9 @@ def test_the_time_that_is_foretold_falls_with_the_pixels(enhancer):
 
 def test_a_reduction_is_said_where_the_settings_are():
     assert Settings(reduce=3).describe("en").startswith("Gentle · 1.33× ·")
-    assert Settings(reduce=3).describe("en").endswith("reduced 3 times first")
+    assert Settings(reduce=3).describe("en").endswith("downscaled to 1/3 first")
     assert "先缩小到 1/3" in Settings(reduce=3).describe("zh-CN")
-    assert "reduced" not in Settings().describe("en")
+    assert "downscaled" not in Settings().describe("en")
 
 
 def test_the_noise_is_that_of_the_averages(enhancer, tmp_path):

@@ -60,10 +60,10 @@ def test_the_report_has_all_facts_of_the_run(english, tmp_path):
     text = text_of(english, tmp_path)
 
     for words in (
-        *("猫.png", "猫-4x.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "RGB, 8 bit"),
+        *("猫.png", "猫-4x.png", "180 × 120 px", "720 × 480 px", "1,234,567 bytes", "Gentle", "RGB, 8-bit"),
         *("0123456789abcdef0123456789abcdef", "5" * 32, "7" * 32, "3" * 32),
         *("realesrgan-x4plus", "Hugging Face", "cpu · bf16", "up to 192 px", "812 MB", "39.5 dB", "61.2 dB"),
-        *("0.012 megapixels of input per second", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.0 s"),
+        *("0.012 MP/s (input)", "0.02 s", "12.34 s", "0.40 s", "0.25 s", "13.0 s"),
         *("Strength 0.6", "Fidelity 1", "Sharpen 0.05", "Saturation 1", "Contrast 1"),
     ):
         assert words in text, words
@@ -77,7 +77,7 @@ def test_it_is_all_chinese_in_chinese(tmp_path, cat):
     document = report_on(tmp_path / "猫（最终版）.png", cat, language="zh-CN")
 
     text = text_of(document, tmp_path)
-    assert all(words in text for words in ("照片增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "每秒 1.2 万像素"))
+    assert all(words in text for words in ("照片增强报告", "猫（最终版）.png", "2025 年 3 月 9 日", "1.2 万像素/秒"))
     assert not any(word in text for word in ("Before", "After", "Settings", "seconds"))
     assert b"/Lang (zh-CN)" in document
 
@@ -199,7 +199,7 @@ def test_the_summary_reflects_what_the_run_used(tmp_path, cat):
     document = report_on(tmp_path / "cat.png", cat, Settings.from_preset("original"), **facts)
 
     text = text_of(document, tmp_path)
-    assert "not tuned" in text
+    assert "no tuning" in text
     assert "Preview accuracy" not in text
     assert "cached result" in text
     assert "Faces restored" in text
@@ -245,7 +245,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, cat, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(Path, "write_bytes", _no_room)
 
-    with pytest.raises(StorageError, match="disk is full"):
+    with pytest.raises(StorageError, match="Not enough disk space"):
         write_report(tmp_path / "out" / "cat.pdf", info_of(picture), result, picture)
 
     assert list((tmp_path / "out").iterdir()) == []

@@ -284,7 +284,7 @@ def test_work_done_rises_to_one():
 def test_a_state_dict_of_another_network_is_refused_with_its_name():
     state = random_state(srvgg(32))
 
-    with pytest.raises(WeightsError, match="realesr-animevideov3 is of another network"):
+    with pytest.raises(WeightsError, match="realesr-animevideov3 contains a different network"):
         check_state(state, graph_of("realesr-animevideov3"), "realesr-animevideov3")
 
 

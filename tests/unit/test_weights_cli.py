@@ -71,7 +71,7 @@ def test_fetch_without_names_gets_the_set_that_works_without_hugging_face(
     assert main(["fetch", "--json"], Store(tmp_path)) == 0
     printed = capsys.readouterr()
     assert statuses(printed.out) == {**dict.fromkeys(DEFAULT_SET, "verified"), **dict.fromkeys(WELCOME, "missing")}
-    assert "The weights of span-x4 are not on this computer" in printed.err
+    assert "The model span-x4 is not installed" in printed.err
     assert "realesrgan-x4plus: 66.9 of 66.9 MB (100 %)" in printed.err
 
 
@@ -79,7 +79,7 @@ def test_fetch_all_does_what_it_can_and_reports_the_rest(store: Store, capsys: p
     assert main(["fetch", "--all", "--json"], store) == 1
     printed = capsys.readouterr()
     assert statuses(printed.out) == {"good": "verified", "lacking": "missing", "realesr-animevideov3": "verified"}
-    assert "The weights of lacking are not on this computer" in printed.err
+    assert "The model lacking is not installed" in printed.err
     assert [bool(record["error"]) for record in json.loads(printed.out)] == [False, True, False]
 
 
@@ -88,7 +88,7 @@ def test_a_model_that_is_asked_for_by_name_and_cannot_be_had_is_a_failure(
 ):
     monkeypatch.setitem(sys.modules, "pip", None)
     assert main(["fetch", "span-x4"], Store(tmp_path)) == 1
-    assert "this Python has no pip" in capsys.readouterr().err
+    assert "pip is not installed" in capsys.readouterr().err
 
 
 def test_fetch_of_what_is_here_needs_no_connection(store: Store, capsys: pytest.CaptureFixture):

@@ -76,7 +76,7 @@ def test_a_connection_that_falls_silent_is_taken_up_again(
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: HubServer, store: Store):
     server.cuts = [100_000, 0, 0, 0]
-    with pytest.raises(WeightsError, match=r"broke off after 100,000 of 512,000 bytes, which are kept"):
+    with pytest.raises(WeightsError, match=r"interrupted at 100,000 of 512,000 bytes"):
         ensure("tiny", store=store)
     assert names(store) == {"tiny.pth.part"}
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
@@ -116,7 +116,7 @@ def test_more_bytes_than_the_server_has_make_it_start_again(server: HubServer, s
     server.offer(MODEL, CONTENT[:1000])
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(CONTENT[:2000])
-    with pytest.raises(WeightsError, match="wrong checksum"):
+    with pytest.raises(WeightsError, match="does not match"):
         ensure("tiny", store=store)
 
 
@@ -125,7 +125,7 @@ def test_a_wrong_checksum_is_set_aside_and_said(
     server: HubServer, store: Store, caplog: pytest.LogCaptureFixture, sent: bytes
 ):
     server.offer(MODEL, sent)
-    with pytest.raises(WeightsError, match="wrong checksum"):
+    with pytest.raises(WeightsError, match="does not match"):
         ensure("tiny", store=store)
     assert names(store) == {"tiny.pth.corrupt"}
     assert "tiny.pth is not used because its SHA-256 is" in caplog.text
@@ -162,9 +162,7 @@ def test_a_longer_file_is_not_downloaded_to_its_end(server: HubServer, store: St
 @pytest.mark.parametrize("status", [404, 401, 503])
 def test_an_error_status_is_reported_after_one_question(server: HubServer, store: Store, status: int):
     server.statuses = [status]
-    with pytest.raises(
-        WeightsError, match=rf"answered {status} .*python -m weights fetch tiny.*put the file tiny\.pth"
-    ):
+    with pytest.raises(WeightsError, match=rf"status {status} .*enhance weights fetch tiny.*download tiny\.pth"):
         ensure("tiny", store=store)
     assert len(server.asked) == 1
 
@@ -174,7 +172,7 @@ def test_no_answer_is_given_up_in_bounded_time(server: HubServer, store: Store, 
     monkeypatch.setattr(download, "ANSWER_SECONDS", 0.2)
     server.release.clear()
     begun = time.monotonic()
-    with pytest.raises(WeightsError, match="did not answer within"):
+    with pytest.raises(WeightsError, match="timed out after"):
         ensure("tiny", store=store)
     assert time.monotonic() - begun < 5
     assert len(server.asked) == 1
@@ -182,14 +180,14 @@ def test_no_answer_is_given_up_in_bounded_time(server: HubServer, store: Store, 
 
 def test_a_port_that_nobody_listens_on_is_said_in_words(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://name:secret@127.0.0.1:9")
-    with pytest.raises(WeightsError, match=r"Hugging Face: http://127\.0\.0\.1:9 cannot be reached") as caught:
+    with pytest.raises(WeightsError, match=r"Hugging Face: cannot connect to http://127\.0\.0\.1:9") as caught:
         ensure("tiny", store=store)
     assert "secret" not in str(caught.value)
 
 
 def test_an_address_without_a_scheme_is_said_in_words(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_ENDPOINT", "hub.example")
-    with pytest.raises(WeightsError, match="the address in HF_ENDPOINT cannot be reached"):
+    with pytest.raises(WeightsError, match="cannot connect to the address in HF_ENDPOINT"):
         ensure("tiny", store=store)
 
 

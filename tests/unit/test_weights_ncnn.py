@@ -66,9 +66,9 @@ def test_fp32_layers_are_read_as_well():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda data: data[:-1], "end after"),
-        (lambda data: data[:1000], "end after"),
-        (lambda data: data + b"\0", "where the layers need"),
+        (lambda data: data[:-1], "ends after"),
+        (lambda data: data[:1000], "ends after"),
+        (lambda data: data + b"\0", "but the layers need"),
         (lambda data: b"\1" + data[1:], "unknown tag"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_bin_that_is_not_exactly_the_layers_is_refused(change, complaint: str)
         ("PReLU                    PRelu_1 ", "Swish                    PRelu_1 ", "too many or too few layers"),
         ("105 0=48 1=3", "105 0=24 1=3", r"shape \[24, 128, 3, 3\] where body\.34\.weight of the official network"),
         ("5=1 6=1728", "5=0 6=1728", "unknown tag"),
-        ("6=1728", "6=many", "line 5 of the ncnn description cannot be understood"),
+        ("6=1728", "6=many", "line 5 of the .param file cannot be parsed"),
     ],
 )
 def test_a_param_of_another_network_is_refused(old: str, new: str, complaint: str):

@@ -97,7 +97,7 @@ def test_a_changed_file_is_never_loaded_but_set_aside_and_can_be_added_again(sto
     assert main(["verify"], store) == 1
     assert "corrupt" in capsys.readouterr().out
     assert (store.folder / f"{made.file}.corrupt").read_bytes() == b"something else"
-    with pytest.raises(WeightsError, match=r"add it again with `python -m weights add FILE --name mine`"):
+    with pytest.raises(WeightsError, match=r"add it again with `enhance weights add FILE --name mine`"):
         ensure("mine", store=store)
     assert main(["verify"], store) == 1  # it is still missing
     assert add(file, "mine", store.folder) == made
@@ -148,28 +148,28 @@ BAD = {
     "nothing there": (lambda path: path, "cannot be read"),
     "no model": (lambda path: written(path, b"<html>404</html>"), "cannot be read as a model"),
     "empty": (lambda path: written(path, b""), "cannot be read as a model"),
-    "a folder": (lambda path: path.mkdir() or path, r"has no \.param file with its \.bin beside it"),
-    "code": (evil, "something other than tensors"),
-    "2 GB": (sparse, "a model has at most"),
-    "no tensors": (lambda path: saved(path, {"epoch": 3}), "holds no network that is known here"),
-    "a list": (lambda path: saved(path, [torch.zeros(3)]), "holds no network that is known here"),
-    "another network": (lambda path: saved(path, {"fc.weight": torch.zeros(3, 3)}), "holds no network"),
+    "a folder": (lambda path: path.mkdir() or path, r"contains no \.param file"),
+    "code": (evil, "objects other than tensors"),
+    "2 GB": (sparse, "is too large"),
+    "no tensors": (lambda path: saved(path, {"epoch": 3}), "contains no supported network"),
+    "a list": (lambda path: saved(path, [torch.zeros(3)]), "contains no supported network"),
+    "another network": (lambda path: saved(path, {"fc.weight": torch.zeros(3, 3)}), "contains no supported network"),
     "a tensor of another shape": (
         lambda path: saved(path, compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)})),
-        r"its tensor body\.2\.weight is missing",
+        r"the tensor body\.2\.weight is missing",
     ),
-    "one too many": (lambda path: saved(path, compact(extra=torch.zeros(1))), "its tensor extra is missing, one too"),
+    "one too many": (lambda path: saved(path, compact(extra=torch.zeros(1))), "the tensor extra is missing, unknown"),
     "five channels": (
         lambda path: saved(path, compact(**{"body.0.weight": torch.zeros(8, 5, 3, 3)})),
-        "its tensor|channels",
+        "the tensor|channels",
     ),
     "no numbers": (
         lambda path: saved(path, compact(**{"body.0.bias": torch.full((8,), float("nan"))})),
-        "values that are no numbers",
+        "infinite or undefined values",
     ),
     "more in memory than in the file": (
         lambda path: saved(path, compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)})),
-        "a model has at most",
+        "is too large",
     ),
 }
 
@@ -211,9 +211,9 @@ PixelShuffle up 1 1 wide output 0=2
 def test_a_param_without_its_bin_or_with_another_is_refused(tmp_path: Path, store: Store):
     param = tmp_path / "small.param"
     param.write_text(NCNN)
-    with pytest.raises(WeightsError, match=r"small\.param needs its weights small\.bin beside it"):
+    with pytest.raises(WeightsError, match=r"weights small\.bin of small\.param are missing"):
         add(param, None, store.folder)
-    for size, complaint in ((4 + 4 * 324, "end after"), (4 + 4 * 324 + 4 * 13, "where the layers need")):
+    for size, complaint in ((4 + 4 * 324, "ends after"), (4 + 4 * 324 + 4 * 13, "but the layers need")):
         written(tmp_path / "small.bin", bytes(size))
         with pytest.raises(WeightsError, match=complaint):
             add(param, None, store.folder)
@@ -230,7 +230,7 @@ def test_a_folder_adds_all_its_pairs_and_says_which_it_could_not(tmp_path: Path,
 
     assert main(["add", str(folder)], store) == 1
 
-    assert "B.param has a layer Reorg (up, line 5)" in capsys.readouterr().err
+    assert "B.param contains the unsupported layer Reorg (up, line 5)" in capsys.readouterr().err
     assert list(own_models(store.folder)) == ["a", "c"]
 
 
@@ -238,7 +238,7 @@ def test_a_folder_adds_all_its_pairs_and_says_which_it_could_not(tmp_path: Path,
     "name", ["", "-x", ".x", "A", "a b", "a/b", "../a", "x" * 65, "ä", "yunet", "gentle", "precise"]
 )
 def test_what_is_no_name_or_is_taken_is_refused(name: str, store: Store, file: Path):
-    with pytest.raises(WeightsError, match=r"is no name for a model|is taken by a model or a preset"):
+    with pytest.raises(WeightsError, match=r"cannot be the name of a model|already used by a model or a preset"):
         add(file, name, store.folder)
     assert left_in(store.folder) == []
 
@@ -250,7 +250,7 @@ def test_no_model_of_ones_own_can_take_a_presets_name():
 def test_a_name_that_exists_is_refused_and_what_it_names_stays(store: Store, file: Path):
     made = add(file, "mine", store.folder)
 
-    with pytest.raises(WeightsError, match="The name mine is taken"):
+    with pytest.raises(WeightsError, match="The name mine is already used"):
         add(file, "mine", store.folder)
 
     assert own_models(store.folder) == {"mine": made}
@@ -301,7 +301,7 @@ def test_a_damaged_record_is_said_and_harms_no_model_that_ships(text: str, store
     (store.folder / "own.toml").write_text(text, encoding="latin-1")
 
     assert main(["list"], store) == 1
-    assert "put it right or delete it" in capsys.readouterr().err
+    assert "correct or delete" in capsys.readouterr().err
     assert locate("realesrgan-x4plus", store) is None
 
 
@@ -321,15 +321,15 @@ def test_a_name_that_ships_by_now_costs_the_other_models_nothing(name: str, stor
 
 
 FAR_SIGHTED = {
-    "RCAN": ({"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4}, "averages over the whole picture"),
+    "RCAN": ({"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4}, "averages over the whole image"),
     "NAFNet": (
         {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]},
-        "averages over the whole picture",
+        "averages over the whole image",
     ),
-    "SwinIR": ({"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4}, "whose attention"),
-    "HAT": ({"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4}, "whose attention"),
-    "OmniSR": ({"num_feat": 8, "res_num": 1}, "whose attention"),
-    "PLKSR": ({"dim": 8, "n_blocks": 1}, "not made of 3x3 convolutions"),
+    "SwinIR": ({"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4}, "its attention"),
+    "HAT": ({"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4}, "its attention"),
+    "OmniSR": ({"num_feat": 8, "res_num": 1}, "its attention"),
+    "PLKSR": ({"dim": 8, "n_blocks": 1}, "layers other than 3x3 convolutions"),
 }
 
 
@@ -339,5 +339,5 @@ def test_a_network_that_rows_cannot_stream_is_refused_by_its_name_and_the_reason
     module = __import__(f"spandrel.architectures.{name}", fromlist=[name])
     path = saved(tmp_path / "model.pth", getattr(module, name)(**options).state_dict())
 
-    with pytest.raises(WeightsError, match=rf"model\.pth holds the network {name}, .*{reason}"):
+    with pytest.raises(WeightsError, match=rf"model\.pth contains a {name} network.*{reason}"):
         add(path, None, store.folder)

