@@ -7,8 +7,8 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
 RUN useradd --create-home --uid 1000 user
 WORKDIR /home/user/app
 
-# cpu leaves out 2.8 GB of CUDA, cuda is for NVIDIA GPUs. uv knows where PyTorch keeps its CPU build; the image is not built
-# if that cannot be downloaded.
+# cpu omits 2.8 GB of CUDA, cuda is for NVIDIA GPUs. uv downloads the CPU build from PyTorch's own index, and the build of
+# the image fails if it cannot.
 ARG TORCH=cpu
 COPY requirements.lock .
 RUN pip install "uv>=0.9,<1" && \
@@ -22,13 +22,13 @@ RUN pip install "uv>=0.9,<1" && \
 
 COPY --chown=user . .
 USER 1000
-# Hugging Face where it answers, else the package: either way the image runs without a network. Locks must lie in the volume.
+# With these models the image runs without a network. Lock files are deleted because they must be in the volume.
 RUN ENHANCE_WEIGHTS=/home/user/weights python -m enhance weights fetch && rm -f /home/user/weights/*.lock && mkdir -p /home/user/data
 
 VOLUME /home/user/data
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['GRADIO_SERVER_PORT'] + '/healthz', timeout=4)"]
-# Added and downloaded models lie in the volume; the image's own are linked there.
+# Added and downloaded models are stored in the volume. The models of the image are linked there.
 ENTRYPOINT ["sh", "-c", "mkdir -p \"$ENHANCE_WEIGHTS\" && ln -sf /home/user/weights/* \"$ENHANCE_WEIGHTS\" && exec \"$@\"", "sh"]
 CMD ["python", "app.py"]

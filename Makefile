@@ -1,14 +1,15 @@
-# make run    the page on port 7860          make test   all tests, their set-up included
-# make check  lint, format, types, audit     make bench  what this machine makes of the engine
-# make bench BENCH=--docs writes its figures into docs/ and README
-# make fuzz   damaged pictures for half an hour, or SECONDS=60; what fails lies in fuzz-failures/ with its command
-# make soak   the app under load for ten minutes and a bit, on this machine alone; SOAK="--seconds 60 --clients 20"
-# make quality  how near to the truth the presets come, on photos spoilt in seven ways; QUALITY="--quick"
-# make space REPO=owner/name  this folder as a Space; SPACE=--dry-run says what would be sent
-# make lock   requirements.lock anew, of the newest releases that requirements.txt takes
+# make run      install everything and serve the page on port 7860
+# make test     install everything and run all tests; PYTEST=tests/unit runs some of them
+# make check    lint, format, types, known vulnerabilities
+# make bench    speed and memory of the engine; BENCH=--docs updates README.md and docs/
+# make quality  quality of the presets on degraded photos; QUALITY="--quick"
+# make soak     the server under load for about ten minutes; SOAK="--seconds 60 --clients 20"
+# make fuzz     damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
+# make space    REPO=owner/name uploads the project to a Hugging Face Space; SPACE=--dry-run lists the files
+# make lock     update requirements.lock to the newest releases that requirements.txt allows
 #
-# Where no NVIDIA card is seen, PyTorch comes without 2.8 GB of CUDA. TORCH=cu130 takes another build, TORCH=pip that of
-# pip's own index.
+# Without an NVIDIA GPU, the CPU build of PyTorch is installed, which is 2.8 GB smaller. TORCH=cu130 selects another
+# build, TORCH=pip the build of pip's own index.
 
 PYTHON ?= python3
 TORCH ?= auto
@@ -23,8 +24,8 @@ run: fetch
 fetch: .venv/.run-ready
 	$(BIN)/python -m weights fetch
 
-# Two files of tests at a time, for two cores; the threads of one sleep while they wait, so that the other can work.
-# In their order, and not those of many tests first: what takes long has few, and would be left for one core at the end.
+# Two test files run at a time, on two cores. OMP_WAIT_POLICY lets idle threads sleep, so that the other process can work.
+# Files run in their order, not those with the most tests first: slow files have few tests and would run last, on one core.
 test: debian .venv/.test-ready fetch
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
@@ -61,8 +62,8 @@ clean:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv
 	$(PYTHON) -m venv .venv
 
-# Without a card the builds in a folder that pip is told of (find-links) are taken, if there are any. Else uv knows where
-# each build of PyTorch is kept, and which one suits the card; where that is out of reach, pip goes on alone.
+# Without a GPU, a build of PyTorch from pip's local folder (find-links) is used, if there is one. Otherwise uv selects the
+# build for this GPU or CPU and its index. If the index cannot be reached, pip installs its own choice.
 .venv/.run-ready: requirements.txt | .venv/bin/python
 	@grep '^torch' requirements.txt >.venv/torch.txt; \
 	if [ $(TORCH) = pip ] || $(BIN)/python -c 'import torch, torchvision' 2>/dev/null; then :; \
@@ -71,7 +72,7 @@ clean:
 	elif ! $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1' || \
 		! UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1 $(BIN)/uv pip install --quiet --python $(BIN)/python \
 		--torch-backend=$(TORCH) --requirements .venv/torch.txt 2>/dev/null; then \
-		echo 'The builds of PyTorch are out of reach: pip takes the one that it finds.'; \
+		echo 'Cannot reach the PyTorch index. Installing the build of the pip index.'; \
 	fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
@@ -80,7 +81,7 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
 	touch $@
 
-# The browser and the tools that look at our files from outside; elsewhere than on Debian those tests say that they skip.
+# The browser, and tools that check the output files. On other systems than Debian, their tests are skipped.
 debian:
 	@if command -v apt-get >/dev/null && ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \

@@ -1,7 +1,7 @@
-"""What a graphics card needs for a picture, counted from the network's graph: `python -m docs.count_memory`.
+"""The GPU memory of a run, counted from the network's graph: `python -m docs.count_memory` prints the table.
 
-Weights as they came and at 16 bits, the rows that wait for a reader, a strip at its largest and the buffers; what the
-card's own libraries take comes on top (about 0.5 GB). The width is that of the picture's shorter side.
+It includes the weights, the waiting rows, the largest strip and the buffers at fp16. The GPU's own libraries need about
+0.5 GB more. The width is the shorter side of the image.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _FLOAT16 = 2
 
 
 def megabytes(model: str, tile: int, width: int) -> int:
-    """What the model takes at fp16 on a card."""
+    """Return the peak memory of the model at fp16 on a GPU, in MB."""
     graph = graph_of(model)
     rows = strip_rows(width, tile, torch.device("cuda"), Threads(1))
     return round((weight_bytes(graph, _FLOAT16) + stream_bytes(graph, width, rows, _FLOAT16)) / 1e6)
 
 
 def table() -> str:
-    """All of them as Markdown."""
-    lines = [f"| MB at most | tile | {' | '.join(f'{width:,} px' for width in WIDTHS)} |", "| --- " * 7 + "|"]
+    """Return the table of all models, tile sizes and widths in Markdown."""
+    lines = [f"| peak memory in MB | tile | {' | '.join(f'{width:,} px' for width in WIDTHS)} |", "| --- " * 7 + "|"]
     for model in MODELS:
         for tile in TILES:
-            counted = " | ".join(f"{megabytes(model, tile, width):,}" for width in WIDTHS)
-            lines.append(f"| {model} | {tile} | {counted} |")
+            cells = " | ".join(f"{megabytes(model, tile, width):,}" for width in WIDTHS)
+            lines.append(f"| {model} | {tile} | {cells} |")
     return "\n".join(lines)
 
 

@@ -1,8 +1,8 @@
-"""Measures the engine on this machine and writes it down: figures in .bench/bench.json, a drawing in .bench/bench.svg.
+"""Benchmark of the engine: `make bench` writes .bench/bench.json and the chart .bench/bench.svg.
 
-`make bench`, on a machine that does nothing else; with `--docs` they go into docs/ and README's block. Beside what
-`python -m enhance bench` measures: the share of the matrix product by width, the time and the memory of larger
-pictures, and what more threads would make of the strips, by the cost of a call that was measured here.
+Run it on an idle machine. With `--docs` the files go to docs/, and the tables in the READMEs and in docs/streaming.md
+are updated. In addition to the figures of `python -m enhance bench` it measures the share of the matrix product by
+width, the time and memory of larger images, the start of the program, and the simulated load of more cores.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
 SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
-"""Networks of the same kind as the usual one, which reach their steady state sooner."""
+"""A smaller network of the default's kind and the fastest one, which reach their steady state sooner."""
 WIDTHS = (256, 384, 768, 1500, 2000)
 MEGAPIXELS = (0.1, 0.5, 1, 2, 4)
 HEIGHTS = (500, 1000, 2000, 4000)
 CORES = (2, 8, 16, 64)
 _STEADY_PIXELS = 60_000
-_ASLEEP_SECONDS = 4.0
+_SIMULATION_SECONDS = 4.0
 
 
 def shares(precision: str) -> dict[int, float]:
-    """The share of the matrix product that the steady state of a run reaches, by the width of the picture.
+    """Return the share of the matrix-product peak that a run reaches in its steady state, by image width.
 
-    The product is measured before and after each, and the better one counts.
+    The peak is measured before and after each run, and the higher one counts.
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
     engine = Engine("cpu", precision)
@@ -77,11 +77,11 @@ def _rows_of(width: int) -> Any:
 
 
 def paces(precision: str) -> dict[float, float]:
-    """Seconds a megapixel of square pictures, by their megapixels, with the quickest network; the best of two."""
+    """Return the seconds per megapixel of square images with the fastest network, by megapixels; the best of two."""
     engine, found = Engine("cpu", precision), dict[float, float]()
-    _drain(engine.stream(_grain(16, 16), QUICK))
+    _drain(engine.stream(_noise(16, 16), QUICK))
     for megapixels in MEGAPIXELS:
-        picture = _grain(round(1000 * megapixels**0.5), round(1000 * megapixels**0.5))
+        picture = _noise(round(1000 * megapixels**0.5), round(1000 * megapixels**0.5))
         found[megapixels] = round(min(_seconds(engine, picture) for _ in range(2)) / (picture.size / 3e6), 2)
     return found
 
@@ -93,7 +93,7 @@ def _seconds(engine: Engine, picture: np.ndarray) -> float:
 
 
 def peaks() -> dict[int, int]:
-    """The most memory in MB of a process that enlarges a picture of 500 pixels by this height; its own pixels count."""
+    """Return the peak memory in MB of a process that upscales an image 500 px wide, by height, image included."""
     call = [sys.executable, "-m", "docs.make_bench", "--height"]
     return {
         height: int(subprocess.run([*call, str(height)], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
@@ -102,12 +102,12 @@ def peaks() -> dict[int, int]:
 
 
 def _peak_of(height: int) -> int:
-    memory = PeakMemory()  # of this process: what the system counts for a child begins with its parent's
-    _drain(Engine("cpu").stream(_grain(height, 500), QUICK, progress=lambda *_: memory.look()))
+    memory = PeakMemory()  # measured in the child: the kernel's peak of a child starts with the parent's
+    _drain(Engine("cpu").stream(_noise(height, 500), QUICK, progress=lambda *_: memory.look()))
     return round(memory.look())
 
 
-def _grain(height: int, width: int) -> np.ndarray:
+def _noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -116,17 +116,17 @@ def _drain(strips: Iterator[np.ndarray]) -> None:
         pass
 
 
-def more_cores(rate: float) -> dict[str, Any]:
-    """How much of their time so many cores would work, were each as quick as one here: `rate` multiply-adds a second.
+def simulate_cores(rate: float) -> dict[str, Any]:
+    """Simulate machines with more cores of `rate` multiply-adds per second, and return the share of time each works.
 
-    Their threads are here, and all that Python does for them; only the convolutions are slept instead of computed.
+    The threads and the Python code are real. Only the convolutions sleep instead of computing.
     """
     return {str(count): DEVICE_THREAD.do(lambda count=count: _share_worked(Threads.of(count), rate)) for count in CORES}
 
 
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     rows, graph = strip_rows(384, TILE, torch.device("cpu"), threads), rrdbnet(6, features=2, growth=1)
-    kernels, true = {place: _Asleep(node) for place, node in _convolutions(graph)}, graph_of(SMALLER)
+    kernels, true = {place: _SleepingConvolution(node) for place, node in _convolutions(graph)}, graph_of(SMALLER)
     stream = Stream(graph, 10**6, 16, _rows_of(16))
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
@@ -134,7 +134,7 @@ def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     for place, node in _convolutions(true):
         kernels[place].seconds = costs[place] * node.scale * 384 / (rate * threads.cores)
     started, made = time.perf_counter(), 0
-    while time.perf_counter() - started < _ASLEEP_SECONDS:
+    while time.perf_counter() - started < _SIMULATION_SECONDS:
         made += stream.step(kernels, rows, strips=threads.strips).shape[0] // graph.scale
     worked = made * 384 * true.work / rate / (threads.strips * threads.cores)
     return {"strips": threads.strips, "rows": rows, "worked": round(worked / (time.perf_counter() - started), 3)}
@@ -145,8 +145,8 @@ def _convolutions(graph: Graph) -> list[tuple[int, Conv]]:
 
 
 @dataclass
-class _Asleep:
-    """A convolution that takes its time for each row of its output, and gives nothing of use."""
+class _SleepingConvolution:
+    """A stand-in for a convolution that sleeps `seconds` for each output row and returns uninitialised rows."""
 
     node: Conv
     seconds: float = 0.0
@@ -160,7 +160,7 @@ class _Asleep:
 
 
 def machine() -> dict[str, Any]:
-    """What was measured, and of what: processor, versions and commit."""
+    """Return the processor, the versions and the commit of this measurement."""
     found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
@@ -174,19 +174,70 @@ def machine() -> dict[str, Any]:
 
 
 def lines(figures: dict[str, Any]) -> str:
-    """The figures as README has them."""
-    told = figures["machine"]
-    versions = f"PyTorch {told['torch']}, Python {told['python']}, commit {told['commit']}"
-    text = [f"{platform.machine()}, {told['processor']}, {versions}", ""]
+    """Return all figures as text, as `make bench` prints them."""
+    text = [f"{platform.machine()}, {figures['machine']['processor']}, {_versions(figures)}", ""]
     text += [table(figures["bench"]), ""]
     for precision, by_width in figures["shares"].items():
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
-    text.append("seconds a megapixel, by megapixels   " + _row(figures["paces"], "MP", "{:.2f}"))
+    text.append("seconds per MP, by input size        " + _row(figures["paces"], "MP", "{:.2f}"))
     text.append("memory in MB, 500 px wide, by height " + _row(figures["peaks"], "px", "{}"))
     text += ["", *start_lines(figures["starts"]), ""]
     worked = {count: one["worked"] for count, one in figures["cores"].items()}
-    text.append("were there more cores, each would work " + _row(worked, "cores", "{:.0%}"))
+    text.append("simulated load of each core          " + _row(worked, "cores", "{:.0%}"))
     return "\n".join(text)
+
+
+_ROWS = {
+    "en": (
+        "{size} px to 4×, `realesrgan-x4plus`, {precision}",
+        "{size} px file to PNG, preset `precise`",
+        "compression of the PNG, {megabytes} MB",
+        "start of the page",
+        "start and first preview, 128 px",
+        "compared with",
+        "empty Gradio page",
+    ),
+    "zh-CN": (
+        "{size} 像素放大到 4 倍，`realesrgan-x4plus`，{precision}",
+        "{size} 像素，从文件到 PNG，预设 `precise`",
+        "压缩 PNG，{megabytes} MB",
+        "启动页面",
+        "启动并完成首次预览，128 像素",
+        "对照",
+        "空白 Gradio 页面",
+    ),
+}
+
+
+def readme_table(figures: dict[str, Any], language: str = "en") -> str:
+    """Return the main times as a Markdown table, each next to the time of a comparable program."""
+    network, file, png, page, preview, compared, bare = _ROWS[language]
+    bench, starts, size = figures["bench"], figures["starts"], figures["bench"]["picture"].replace("x", "×")
+    reference, whole, encoders = bench["reference"], bench["whole"], bench["png"]
+    upscaler = f"RealESRGANer {reference.get('precision', '')}".strip()
+    rows = [
+        (network.format(size=size, precision=precision), one["seconds"], upscaler, reference.get("seconds"))
+        for precision, one in bench["engine"].items()
+    ]
+    megabytes = f"{encoders['ours']['bytes'] / 1e6:.1f}"
+    rows += [
+        (file.format(size=size), whole.get("precise"), "`original`", whole.get("original")),
+        (png.format(megabytes=megabytes), encoders["ours"]["seconds"], "Pillow", encoders["Pillow level 1"]["seconds"]),
+        (page, starts["page"], bare, starts["bare_page"]),
+        (preview, starts["first_preview"], "RealESRGANer", starts["reference_first"]),
+    ]
+    head = f"| {figures['machine']['processor']}, {_versions(figures)} | Enhance | {compared} |"
+    body = [f"| {label} | {_time(ours)} | {peer}: {_time(theirs)} |" for label, ours, peer, theirs in rows]
+    return "\n".join([head, "| --- | ---: | --- |", *body])
+
+
+def _time(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _versions(figures: dict[str, Any]) -> str:
+    machine = figures["machine"]
+    return f"PyTorch {machine['torch']}, Python {machine['python']}, commit {machine['commit']}"
 
 
 def _row(values: dict[Any, Any], unit: str, form: str) -> str:
@@ -194,9 +245,10 @@ def _row(values: dict[Any, Any], unit: str, form: str) -> str:
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
-    """Both straight lines: time by size, and memory by height."""
-    seconds = [megapixels * pace for megapixels, pace in figures["paces"].items()]
-    heights, memory = list(figures["peaks"]), list(figures["peaks"].values())
+    """Draw the time by input size and the peak memory by input height into the SVG file `path`."""
+    megapixels, heights = ([float(at) for at in figures[name]] for name in ("paces", "peaks"))
+    seconds = [size * pace for size, pace in zip(megapixels, figures["paces"].values(), strict=True)]
+    memory = list(figures["peaks"].values())
     style: dict[Any, Any] = {
         "svg.hashsalt": "enhance",
         "font.size": 8,
@@ -207,8 +259,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         whole = Figure((7, 2.3), layout="constrained")
         time_axis, memory_axis = whole.subplots(1, 2)
         for axis, at, values, across, up in (
-            (time_axis, list(figures["paces"]), seconds, "megapixels", "seconds"),
-            (memory_axis, heights, memory, "height in pixels, 500 wide", "MB at most"),
+            (time_axis, megapixels, seconds, "input in MP", "time in s"),
+            (memory_axis, heights, memory, "input height in px, 500 px wide", "peak memory in MB"),
         ):
             axis.plot(at, values, "o-", color="#2a7f62", markersize=3)
             axis.set(xlabel=across, ylabel=up, xlim=(0, None), ylim=(0, 1.15 * max(values)))
@@ -230,23 +282,37 @@ def main() -> None:
         "paces": paces(fastest),
         "peaks": peaks(),
         "starts": starts(),
-        "cores": more_cores(rate / DEVICE_THREAD.do(torch.get_num_threads)),
+        "cores": simulate_cores(rate / DEVICE_THREAD.do(torch.get_num_threads)),
     }
     sys.stdout.write(f"{lines(figures)}\n")
     record(figures, ROOT / ("docs" if "--docs" in sys.argv else ".bench"))
 
 
 def record(figures: dict[str, Any], folder: Path) -> None:
-    """Write the figures and the drawing into `folder`; where that is docs/, into both READMEs too."""
+    """Write the figures and the chart into `folder`. For docs/, also update the tables in the documents."""
     folder.mkdir(exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     draw(figures, folder / "bench.svg")
     if folder.name == "docs":
-        block = f"<!-- bench -->\n```\n{lines(figures)}\n```\n<!-- /bench -->"
-        for readme in (ROOT / "README.md", ROOT / "README.zh-CN.md"):
-            text = readme.read_text("utf-8")
-            text = re.sub(r"<!-- bench -->.*?<!-- /bench -->", lambda _: block, text, flags=re.DOTALL)
-            readme.write_text(text, "utf-8")
+        write_documents(figures)
+
+
+def write_documents(figures: dict[str, Any]) -> None:
+    """Put the tables between the `bench` marks of both READMEs, and all figures into docs/streaming.md."""
+    texts = {
+        ROOT / "README.md": readme_table(figures),
+        ROOT / "README.zh-CN.md": readme_table(figures, "zh-CN"),
+        ROOT / "docs" / "streaming.md": f"```\n{lines(figures)}\n```",
+    }
+    for document, text in texts.items():
+        block = f"<!-- bench -->\n{text}\n<!-- /bench -->"
+        changed = re.sub(
+            r"<!-- bench -->.*?<!-- /bench -->",
+            lambda _, block=block: block,
+            document.read_text("utf-8"),
+            flags=re.DOTALL,
+        )
+        document.write_text(changed, "utf-8")
 
 
 if __name__ == "__main__":

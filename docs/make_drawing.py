@@ -1,18 +1,18 @@
-"""Makes docs/streaming.svg, the drawing of docs/streaming.md: `python docs/make_drawing.py`."""
+"""Make docs/streaming.svg, the drawing in docs/streaming.md: `python docs/make_drawing.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LAYERS = ("picture", "layer 1", "layer 2", "layer 3", "layer 4", "result")
+LAYERS = ("image", "layer 1", "layer 2", "layer 3", "layer 4", "result")
 ROWS, AT_ONCE, KERNEL = 14, 3, 2
 CELL, GAP, LEFT, TOP = 22, 46, 24, 44
 LEGEND = {
-    "gone": "done, given back: no layer needs it",
-    "kept": "done, kept for the layer behind",
-    "now": "what this step computes",
-    "later": "still to come",
+    "gone": "done and released",
+    "kept": "done, needed by the next layer",
+    "now": "computed in this step",
+    "later": "not computed yet",
 }
 STYLE = """
 text { font: 14px ui-sans-serif, system-ui, sans-serif; fill: #1c1917 }
@@ -27,7 +27,7 @@ path { stroke: #57534e; fill: none; stroke-width: 1.5 }
 
 
 def state_of(row: int, layer: int) -> str:
-    """What becomes of a layer's row in the step that is drawn: each layer is one row behind the one before it."""
+    """Return the state of a layer's row in this step. Each layer is one row behind the previous one."""
     done = ROWS - 3 - layer
     if row >= done:
         return "later"
@@ -42,7 +42,7 @@ def box(kind: str, x: int, y: int, width: int) -> str:
 
 
 def drawing() -> str:
-    """The SVG: layers from left to right, rows from top to bottom, light or dark as the reader's page is."""
+    """Return the SVG: layers from left to right, rows from top to bottom, in light or dark colours like the page."""
     wide, parts = 78, list[str]()
     for layer, name in enumerate(LAYERS):
         x = LEFT + layer * (wide + GAP)
@@ -57,9 +57,7 @@ def drawing() -> str:
         parts += [box(kind, x, y, 30), f'<text x="{x + 40}" y="{y + 14}">{words}</text>']
     width, height = LEFT * 2 + len(LAYERS) * (wide + GAP) - GAP, TOP + ROWS * CELL + 84
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">'
-    title = (
-        "<title>A step of row streaming: every layer computes a few rows, one row behind the layer before it</title>"
-    )
+    title = "<title>A step of row streaming: each layer computes a few rows, one row behind the previous layer</title>"
     return "\n".join([head, title, f"<style>{STYLE}</style>", *parts, "</svg>", ""])
 
 

@@ -1,8 +1,8 @@
-"""Makes the small before/after pictures of the presets that the page shows: `python docs/make_examples.py [FOLDER]`.
+"""Make the before/after images of the presets on the page: `python docs/make_examples.py [FOLDER]`.
 
-The left half is the bicubic enlargement, the right half the preset's own result; a preset whose weights are not here is
-passed over. Photos are the page's examples, the hazy one hazed by the usual model, the drawing drawn here. FOLDER has
-the fast network's two ends as the authors' ncnn files, for where Hugging Face cannot be reached.
+The left half is bicubic upscaling, the right half the preset. Presets whose models are not installed are skipped. The
+photos are the examples of the page, one of them with simulated haze, and a drawing made here. FOLDER contains the two
+networks of `fast` as ncnn files, for computers that cannot reach Hugging Face.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ log = logging.getLogger(__name__)
 
 
 def photo(name: str, left: int, top: int, smaller: int = 1) -> np.ndarray:
-    """A piece of one of the example photos, which is made `smaller` before, RGB [72, 160, 3]."""
+    """Return a part of an example photo, downscaled by `smaller`, as RGB [72, 160, 3]."""
     with Image.open(EXAMPLES / f"{name}.jpg") as image:
         whole = np.asarray(image.convert("RGB").reduce(smaller))
     return whole[top : top + HEIGHT, left : left + WIDTH]
 
 
 def hazed(picture: np.ndarray) -> np.ndarray:
-    """The same under a haze that thickens upwards."""
+    """Return the image under a haze that gets denser towards the top."""
     veil = np.linspace(0.75, 0.45, HEIGHT)[:, None, None]
     return np.rint(picture * (1 - veil) + 228 * veil).astype(np.uint8)
 
 
 def drawing() -> np.ndarray:
-    """A face as a drawing, with lines and flat colours, as small pictures of the kind are: a little soft."""
+    """Return a drawing of a face with lines and flat colours, slightly soft."""
     large = np.full((4 * HEIGHT, 4 * WIDTH, 3), (250, 226, 200), np.uint8)
     for centre in (130, 450):
         cv2.ellipse(large, (centre, 150), (70, 84), 0, 0, 360, (255, 255, 255), -1, cv2.LINE_AA)

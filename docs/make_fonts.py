@@ -1,7 +1,7 @@
-"""Makes the report's two fonts anew from Noto Sans CJK SC; README.md beside them says what is in them and why.
+"""Make the two fonts of the report from Noto Sans CJK SC: `python -m docs.make_fonts` in the project folder.
 
-Needs Debian's fonts-noto-cjk, fonts-noto-core and unicode-data (or the same files in other folders), and fontTools,
-which fpdf2 brings. Run it from the project's folder: python -m docs.make_fonts
+enhance/report/fonts/README.md describes their content. This needs Debian's fonts-noto-cjk, fonts-noto-core and
+unicode-data (or the same files in other folders), and fontTools, which fpdf2 installs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FOLDER = Path(enhance.report.__file__).parent / "fonts"
 _FAMILY = "Noto Sans SC Report"
 _OWNERS = "Copyright 2014-2021 Adobe (http://www.adobe.com/). Copyright 2015-2020 Google LLC."
 _SIMPLIFIED, _KOREAN = 2, 1  # faces of the collection
-_PROPORTIONAL = "·‘’“”•"  # the simplified Chinese face draws them a whole em wide, the Korean one as Latin needs them
-_TIGHTENED, _BEARING = "×÷±≈≤≥…", 60  # a whole em wide too, and no face has them narrower
-_ELLIPSIS = "…"  # in the middle of the line in Chinese, but here it stands in names of any language
+_PROPORTIONAL = "·‘’“”•"  # one em wide in the simplified Chinese face, with Latin widths in the Korean one
+_TIGHTENED, _BEARING = "×÷±≈≤≥…", 60  # one em wide in every face
+_ELLIPSIS = "…"  # centred vertically in Chinese, but on the baseline in file names of any language
 _HANZI = range(0x3400, 0x10000)
 _EUROPEAN = range(0x100, 0x250), range(0x370, 0x530), range(0x1E00, 0x1F00)  # Latin, Greek, Cyrillic, Vietnamese
 _COARSE, _FINE = 3.0, 1.0  # thousandths of the em that a curve may move: in hanzi, in letters
@@ -42,39 +42,39 @@ _UNUSED_LIMITS = (
 
 
 def letters() -> set[int]:
-    """Latin letters with Latin-1, and the punctuation and signs of text in any language."""
+    """Return the code points of Latin-1, and of punctuation and signs for text in any language."""
     blocks = [range(0x20, 0x7F), range(0xA0, 0x100), range(0x2010, 0x2040), range(0x3001, 0x3020)]
     return {code for block in blocks for code in block} | {_PLACEHOLDER, *map(ord, "€™−≈≤≥∞×→·…")}
 
 
 def bold_words() -> set[int]:
-    """The letters of all that the report and the summary say in their own words."""
+    """Return the code points of all texts of the report and the batch summary."""
     texts = (item for language in LANGUAGES for item in catalogue(language).items())
     return {ord(letter) for key, text in texts if key.startswith(("report_", "summary_")) for letter in text}
 
 
 def double_bytes(codec: str, first: range) -> set[int]:
-    """Every character that two bytes make in `codec`, where the first byte is in `first`."""
+    """Return the code points of all two-byte characters of `codec` whose first byte is in `first`."""
     pairs = (bytes([high, low]).decode(codec, errors="ignore") for high in first for low in range(0x40, 0xFF))
     return {ord(pair) for pair in pairs if len(pair) == 1}
 
 
 def listed(folder: Path, *fields: str) -> set[int]:
-    """The characters that have one of these fields in the Unihan database."""
+    """Return the code points that have one of these fields in the Unihan database."""
     found: set[int] = set()
     for path in folder.glob("Unihan_*.txt.bz2"):
         with bz2.open(path, "rt", encoding="utf-8") as lines:
             parts = (line.split("\t") for line in lines if line.startswith("U+"))
             found |= {int(part[0][2:], 16) for part in parts if part[1] in fields}
     if not found:
-        raise SystemExit(f"{folder} has no Unihan_*.txt.bz2 files: install Debian's unicode-data.")
+        raise SystemExit(f"{folder} contains no Unihan_*.txt.bz2 files. Install Debian's unicode-data.")
     return found
 
 
 def make(source: Path, codes: set[int], style: str, target: Path, latin: Path | None = None) -> None:
-    """Cut `codes` out of the collection `source`, turn the curves into quadratic ones, and write a WOFF file.
+    """Write a WOFF file with the glyphs of `codes` from the font collection `source`, with quadratic curves.
 
-    The letters of Europe that the collection lacks are taken from the font `latin`.
+    European letters that the collection lacks are taken from the font `latin`.
     """
     font: Any = TTFont(source, fontNumber=_SIMPLIFIED, lazy=True, recalcTimestamp=False)
     korean: Any = TTFont(source, fontNumber=_KOREAN, lazy=True).getBestCmap()
@@ -100,7 +100,7 @@ def make(source: Path, codes: set[int], style: str, target: Path, latin: Path | 
 
 
 def _draw_quadratic(font: Any) -> None:
-    """Replace the cubic outlines (CFF) by the quadratic ones of TrueType, which every PDF reader and printer takes."""
+    """Replace cubic outlines (CFF) by quadratic ones (TrueType), which every PDF reader and printer supports."""
     glyphs, order = font.getGlyphSet(), font.getGlyphOrder()
     coarse = {name for code, name in font.getBestCmap().items() if code in _HANZI}
     drawn = {}
@@ -122,7 +122,7 @@ def _draw_quadratic(font: Any) -> None:
 
 
 def _add_letters(font: Any, latin: Any) -> None:
-    """Take from `latin`, as large as the letters here are, whatever it has in the blocks of European letters."""
+    """Add the European letters that `font` lacks from `latin`, scaled to the same cap height."""
     known, offered, glyphs = font.getBestCmap(), latin.getBestCmap(), latin.getGlyphSet()
     scale = font["OS/2"].sCapHeight / latin["OS/2"].sCapHeight * font["head"].unitsPerEm / latin["head"].unitsPerEm
     added = {code: f"latin{code:04X}" for block in _EUROPEAN for code in block if code in offered and code not in known}
@@ -140,7 +140,7 @@ def _add_letters(font: Any, latin: Any) -> None:
 
 
 def _tighten(font: Any) -> None:
-    """Take the white beside signs that are a whole em wide, and let the ellipsis stand on the baseline."""
+    """Remove the white space next to signs that are one em wide, and move the ellipsis to the baseline."""
     for sign in _TIGHTENED:
         name = font.getBestCmap()[ord(sign)]
         glyph = font["glyf"][name]
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts/opentype/noto"))
     parser.add_argument("--latin", type=Path, default=Path("/usr/share/fonts/truetype/noto"))
     parser.add_argument("--unihan", type=Path, default=Path("/usr/share/unicode"))
-    parser.add_argument("--bold", action="store_true", help="only the bold font, which needs no Unihan database")
+    parser.add_argument("--bold", action="store_true", help="make only the bold font, which needs no Unihan database")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     log.setLevel(logging.INFO)

@@ -1,6 +1,6 @@
-"""Makes docs/page.png and docs/page-zh.png, the page after a run: `python -m docs.make_page` from the project's folder.
+"""Make docs/page.png and docs/page-zh.png, the page after a run: `python -m docs.make_page` in the project folder.
 
-Needs what the browser tests need, and takes the time of two runs.
+It needs the dependencies of the browser tests, and takes the time of two runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONG = 600_000
 
 
 def show(page: Page, url: str, language: str, file: Path) -> None:
-    """A picture enhanced by the usual preset, as a person sees it at the end."""
+    """Enhance an example photo with the default preset and save a screenshot of the page."""
     page.goto(f"{url}?lang={language}")
     page.locator("#why .note").wait_for()
     example = next(path for path in EXAMPLES if path.stem == "astronaut")

@@ -1,7 +1,7 @@
-"""Put this folder into a Space: `make space REPO=owner/name`, or with SPACE=--dry-run say what would be sent.
+"""Upload the project to a Hugging Face Space: `make space REPO=owner/name`. SPACE=--dry-run only lists the files.
 
-What git keeps is sent, without what a Space has no use for; so no photo, no result and no password that lies beside the
-program can go along. It is one commit: what the Space had and this folder has not goes.
+Only files that git tracks are uploaded, so that photos, results and passwords in the folder stay private, and of those
+only what a Space needs. The upload is one commit. Other files in the Space are deleted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 IGNORED = (".ci/*", ".dockerignore", "Dockerfile", "compose.yaml", "tests/*", "docs/*.py", "requirements.lock")
-"""The Space is built from README's head, requirements.txt and packages.txt."""
+"""Files that a Space does not need. It is built from the head of README.md, requirements.txt and packages.txt."""
 _KEPT_THERE = {".gitattributes"}
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def tracked() -> list[str]:
-    """The files that git keeps, in this folder as they lie here."""
+    """Return the files that git tracks and that exist in this folder."""
     found = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
     return [name for name in found.split("\0") if name and (ROOT / name).is_file()]
 
@@ -30,14 +30,14 @@ def is_ignored(name: str) -> bool:
 
 
 def readme_of(repo: str) -> str:
-    """README with the picture that the Space is shown by, whose address has the Space's name."""
+    """Return README.md with the address of the Space's thumbnail added."""
     text = (ROOT / "README.md").read_text("utf-8")
     picture = f"thumbnail: https://huggingface.co/spaces/{repo}/resolve/main/docs/page.png"
     return text.replace("\ntags:\n", f"\n{picture}\ntags:\n", 1)
 
 
 def send(repo: str, names: list[str], *, private: bool) -> str:
-    """Make the Space, if it is not there, and send the files as one commit; gives its address."""
+    """Create the Space if necessary, upload the files as one commit, and return its address."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi()
@@ -48,28 +48,28 @@ def send(repo: str, names: list[str], *, private: bool) -> str:
     ]
     operations += [CommitOperationDelete(name) for name in sorted(there - set(names))]
     commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
-    api.create_commit(repo, operations, commit_message=f"Take over {commit}", repo_type="space")
+    api.create_commit(repo, operations, commit_message=f"Update to {commit}", repo_type="space")
     return f"https://huggingface.co/spaces/{repo}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Put this folder into a Space.")
-    parser.add_argument(
-        "repo", help="owner/name; a token with the right to write is taken from `hf auth login` or HF_TOKEN"
-    )
-    parser.add_argument("--private", action="store_true", help="for you alone, if the Space is made now")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be sent; asks nobody, changes nothing")
+    parser = argparse.ArgumentParser(description="Upload the project to a Hugging Face Space.")
+    parser.add_argument("repo", help="owner/name; needs a write token from `hf auth login` or HF_TOKEN")
+    parser.add_argument("--private", action="store_true", help="create the Space as private")
+    parser.add_argument("--dry-run", action="store_true", help="only list the files that would be uploaded")
     options = parser.parse_args()
     if not _NAME.fullmatch(options.repo):
-        parser.error(f"a Space is called owner/name, which {options.repo!r} is not")
-    every = tracked()
-    names = [name for name in every if not is_ignored(name)]
+        parser.error(f"The name of a Space has the form owner/name, not {options.repo!r}.")
+    files = tracked()
+    names = [name for name in files if not is_ignored(name)]
     if options.dry_run:
         for name in names:
             print(f"{(ROOT / name).stat().st_size:>9,}  {name}")
         size = sum((ROOT / name).stat().st_size for name in names)
-        print(f"{size:>9,} bytes in {len(names)} files would go to https://huggingface.co/spaces/{options.repo}")
-        print(f"{len(every) - len(names)} files stay here: {', '.join(IGNORED)}")
+        print(
+            f"{size:>9,} bytes in {len(names)} files would be uploaded to https://huggingface.co/spaces/{options.repo}"
+        )
+        print(f"{len(files) - len(names)} files would not be uploaded: {', '.join(IGNORED)}")
         return
     print(send(options.repo, names, private=options.private))
 

@@ -1,10 +1,9 @@
-"""What very large pictures cost: `.venv/bin/python docs/measure_giants.py` runs them by the command line.
+"""Memory and time of very large images, processed by the command line: `python docs/measure_giants.py`.
 
-For each it prints the peak of memory of all its processes together: all of it, and what of it the system cannot take
-back (the rest is of files, as the libraries and a mapped picture are). The results are then read from top to bottom,
-and squares of them compared with previews of the same places. Sizes can be named: `--sizes 2000x40000 1x5000`, and
-what costs more asked for: `--alpha --bits 16 --more report`. The largest takes many minutes, and 15 GB of the disk;
-with alpha and 16 bits 40 GB.
+For each image it prints the peak memory of all processes together, and how much of it is not file-backed, so that the
+system cannot release it. It then compares areas of the result with previews. `--sizes 2000x40000 1x5000` selects
+sizes, and `--alpha --bits 16 --more report` adds work. The largest image takes many minutes and 15 GB of disk, or
+40 GB with transparency and 16 bits.
 """
 
 from __future__ import annotations
@@ -31,20 +30,22 @@ from enhance.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SIZES = ("1x5000", "5000x1", "2000x40000", "10000x10000")
-_SQUARE, _STRIP = 64, 256
+_AREA, _STRIP = 64, 256
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description="Run very large pictures, and say what they cost.")
-    asked.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
-    asked.add_argument("--ending", default=".jpg", help="of the input: .jpg (default), .png or another")
-    asked.add_argument("--alpha", action="store_true", help="with transparency; then it is a PNG")
-    asked.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of a channel; 16 of a PNG only")
-    asked.add_argument("--preset", default="anime-fast")
-    asked.add_argument("--reduce", type=int, choices=(1, 2, 4), default=1)
-    asked.add_argument("--more", nargs="+", default=[], help="more options of `enhance run`, without their dashes")
-    asked.add_argument("--folder", type=Path, help="where the files lie meanwhile (default: the system's own place)")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description="Measure the memory and time of very large images.")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
+    parser.add_argument("--ending", default=".jpg", help="format of the input: .jpg (default), .png or another")
+    parser.add_argument("--alpha", action="store_true", help="with transparency, as PNG")
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bit depth; 16 for PNG only")
+    parser.add_argument("--preset", default="anime-fast")
+    parser.add_argument("--reduce", type=int, choices=(1, 2, 4), default=1)
+    parser.add_argument("--more", nargs="+", default=[], help="options of `enhance run`, without dashes")
+    parser.add_argument(
+        "--folder", type=Path, help="folder for the files (default: the temporary folder of the system)"
+    )
+    options = parser.parse_args()
     ending = ".png" if options.alpha or options.bits == 16 else options.ending
     settings = Settings.from_preset(options.preset, reduce=options.reduce)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -57,15 +58,15 @@ def main() -> None:
             peak, kept, seconds = _watched([str(word) for word in command])
             worst = _largest_difference(source, result, settings)
             sys.stdout.write(
-                f"{size}{ending}: {peak / 1e6:,.0f} MB at the peak, {kept / 1e6:,.0f} MB of it not of files, "
-                f"{seconds:,.0f} s; off by {worst:.2g} of 255 at most\n"
+                f"{size}{ending}: {peak / 1e6:,.0f} MB peak memory, {kept / 1e6:,.0f} MB of it not file-backed, "
+                f"{seconds:,.0f} s; largest difference {worst:.2g} of 255\n"
             )
             sys.stdout.flush()
             result.unlink()
 
 
 def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None:
-    """Soft spots of colour, and of opacity, as detailed as a photo from near by."""
+    """Write an image of soft spots of colour, and of opacity if there are four channels."""
     small = max(1, height // 6), max(1, width // 6), channels
     spots = np.random.default_rng(1).integers(0, 256, small, dtype=np.uint8)
     image = Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)
@@ -79,7 +80,7 @@ def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None
 
 
 def _watched(command: Sequence[str]) -> tuple[int, int, float]:
-    """The peaks of memory of the process and its children, in bytes: all, and what is not of files; and the seconds."""
+    """Run the command and return its peak memory, the part of it that is not file-backed, and the seconds."""
     started, peak, kept = time.perf_counter(), 0, 0
     with subprocess.Popen(command, cwd=ROOT) as process:
         parent = psutil.Process(process.pid)
@@ -107,15 +108,15 @@ def _children(parent: psutil.Process) -> list[psutil.Process]:
 
 
 def _largest_difference(source: Path, result: Path, settings: Settings) -> float:
-    """Between the result and previews of squares of it, in levels of 8 bits; both must be of the same size."""
+    """Return the largest difference between the result and previews of it, in 8-bit levels."""
     picture, enhancer, scale = read_picture(source), Enhancer(), 4 // settings.reduce
     places = sorted((top, left) for top in _places(picture.height) for left in _places(picture.width))
     with PngRows(result) as rows:
         if rows.size != (scale * picture.height, scale * picture.width):
-            raise ValueError(f"{rows.size} came out")
+            raise ValueError(f"The result has the size {rows.size}.")
         worst = 0.0
         for top, left in places:
-            preview = enhancer.preview(picture, settings, x=left + _SQUARE / 2, y=top + _SQUARE / 2, size=_SQUARE)
+            preview = enhancer.preview(picture, settings, x=left + _AREA / 2, y=top + _AREA / 2, size=_AREA)
             box = preview.piece.box
             columns = slice(scale * box.left, scale * (box.left + box.width))
             part = rows.rows(scale * box.top, scale * (box.top + box.height))[:, columns]
@@ -125,7 +126,7 @@ def _largest_difference(source: Path, result: Path, settings: Settings) -> float
 
 
 def _places(length: int) -> list[int]:
-    return sorted({0, max(0, length // 2 - _SQUARE), max(0, length - _SQUARE)})
+    return sorted({0, max(0, length // 2 - _AREA), max(0, length - _AREA)})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How soon the program is of use, each time beside a peer's: `.venv/bin/python -m docs.measure_start`.
+"""Start times compared with other programs: `python -m docs.measure_start`. `make bench` includes them.
 
-The page against a bare page of Gradio; its first preview, with everything that is loaded for it, against RealESRGANer
-from the start of a process to the same square; another model in place of the one in memory against RealESRGANer's
-construction; a preview on a page that is warm against what the network alone takes for that square. `make bench`
-measures them too.
+- the start of the page, compared with an empty Gradio page
+- the start and the first preview, compared with a process that upscales the same area by RealESRGANer
+- loading another model, compared with constructing a RealESRGANer
+- a preview on a running page, compared with the network alone on the same area
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _BARE = "import gradio; page = gradio.Blocks(); page.__enter__(); gradio.Image()
 
 
 def starts() -> dict[str, float | None]:
-    """Seconds of `page`, `first_preview`, `warm_preview`, `switch` and their peers; None where those are not here."""
+    """Measure all times in seconds, by name. A time is None if the package that it needs is not installed."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         photo = np.random.default_rng(7).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
@@ -59,19 +59,19 @@ def starts() -> dict[str, float | None]:
 
 
 def lines(found: dict[str, float | None]) -> list[str]:
-    """The same as README has it."""
+    """Return the times as lines of text, each with the time that it is compared with."""
 
-    def beside(ours: str, peer: str) -> str:
+    def pair(ours: str, peer: str) -> str:
         value = found[peer]
-        return f"{found[ours]:8.2f} s   {'the peer is not here' if value is None else f'{value:.2f} s'}"
+        return f"{found[ours]:8.2f} s   {'not measured' if value is None else f'{value:.2f} s'}"
 
     warm, network = found["warm_preview"], found["its_network"]
-    ratio = f"{warm / network:.2f} times it" if warm and network else ""
+    ratio = f"ratio {warm / network:.2f}" if warm and network else ""
     return [
-        f"page, bare Gradio page    {beside('page', 'bare_page')}",
-        f"process to first preview  {beside('first_preview', 'reference_first')}   RealESRGANer, the bare square",
-        f"another model             {beside('switch', 'reference_made')}   RealESRGANer's construction",
-        f"warm preview, its network {beside('warm_preview', 'its_network')}   {ratio}",
+        f"page, empty Gradio page   {pair('page', 'bare_page')}",
+        f"process to first preview  {pair('first_preview', 'reference_first')}   RealESRGANer, the area alone",
+        f"another model             {pair('switch', 'reference_made')}   construction of RealESRGANer",
+        f"warm preview, its network {pair('warm_preview', 'its_network')}   {ratio}",
     ]
 
 
@@ -98,7 +98,7 @@ def _page(folder: Path) -> dict[str, float | None]:
 
 @contextlib.contextmanager
 def _served(command: list[str], folder: Path) -> Iterator[tuple[str, float]]:
-    """The address of a page and when its process began, as soon as it answers."""
+    """Start a server and yield its address and its start time, as soon as it responds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -109,7 +109,7 @@ def _served(command: list[str], folder: Path) -> Iterator[tuple[str, float]]:
     try:
         while not _answers(url):
             if server.poll() is not None or time.perf_counter() - started > _PATIENCE:
-                raise RuntimeError(f"{command[1]} serves no page")
+                raise RuntimeError(f"{command[1]} did not start")
             time.sleep(0.02)
         yield url, started
     finally:
@@ -126,7 +126,7 @@ def _answers(url: str) -> bool:
 
 
 def _engine(photo: np.ndarray) -> dict[str, float | None]:
-    """What the network alone takes for a preview's square and its margin, and the change of models."""
+    """Measure the network alone on the area of a preview with its margin, and loading another model."""
     engine, side = Engine(), _SQUARE + 2 * MARGIN
     square = photo[:side, :side]
     engine.enlarge(photo[:16, :16], MODEL)
@@ -154,15 +154,15 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
 
 
 def _peers(folder: Path) -> dict[str, float | None]:
-    """RealESRGANer in a process of its own: its construction, and all from the process's start to the square."""
-    for name, model in (("usual", MODEL), ("other", OTHER)):
+    """Measure RealESRGANer in its own process: its construction, and the time from the start to the first area."""
+    for name, model in (("default", MODEL), ("other", OTHER)):
         torch.save({"params_ema": models.read_state_dict(models.ensure(model))}, folder / f"{name}.pth")
     started = time.perf_counter()
     call = [sys.executable, "-m", "docs.measure_start", "--peer", str(folder)]
-    told = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
-    if told.returncode:
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
         return {"reference_first": None, "reference_made": None}
-    answer = json.loads(told.stdout.splitlines()[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
     return {"reference_first": answer["ended"] - started, "reference_made": answer["made"]}
 
 
@@ -170,8 +170,8 @@ def _peer(folder: Path) -> dict[str, float]:
     network, upscaler = import_reference()
     photo = np.asarray(Image.open(folder / "photo.png"))
     with contextlib.redirect_stdout(io.StringIO()):
-        usual = upscaler(4, str(folder / "usual.pth"), model=network(3, 3, num_block=23), tile=TILE, device="cpu")
-        usual.enhance(photo[:_SQUARE, :_SQUARE, ::-1])
+        default = upscaler(4, str(folder / "default.pth"), model=network(3, 3, num_block=23), tile=TILE, device="cpu")
+        default.enhance(photo[:_SQUARE, :_SQUARE, ::-1])
         ended = time.perf_counter()
 
         def construct() -> float:

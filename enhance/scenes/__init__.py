@@ -33,10 +33,10 @@ SUITED: dict[str, str | None] = {
 """The preset that measures best for a picture that looks like this; None where none is better than the usual one."""
 
 BEST_REDUCTION = 2
-"""The most that is offered: it measures best for a photo that is softer still too, docs/soft.md."""
+"""The most that is offered: it measures best for a photo that is softer still too, docs/fidelity.md."""
 REDUCTIONS = (2, 3, 4)
 
-# Chosen on photos that were sharp, made soft by 2, 3 and 4, noisy and compressed: docs/soft.md.
+# Chosen on photos that were sharp, made soft by 2, 3 and 4, noisy and compressed: docs/fidelity.md.
 _LOST = 0.27
 _SHARPEST = 0.9
 

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 sys.stdout.write(f"\n{short_table(table)}\n\n{verdict(table)}\n")
             sys.stdout.flush()
             if options.docs:
-                put_between_marks(ROOT / "docs" / trial.page, trial.name, text)
+                put_between_marks(ROOT / "docs" / "fidelity.md", trial.name, text)
                 if trial.name == "presets":
                     put_between_marks(ROOT / "README.md", "short", short_table(table))
                 if trial.name == "precise":

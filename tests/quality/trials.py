@@ -27,8 +27,6 @@ class Trial:
     measures: tuple[Measure, ...]
     factor: int = 4
     """How many times smaller than the truth what is given is."""
-    page: str = "fidelity.md"
-    """The page of docs/ that has the table."""
 
     @property
     def models(self) -> set[str]:
@@ -110,7 +108,7 @@ def soft_trial(sources: Mapping[str, Source] = REPORTED) -> Trial:
     pieces = {name: middle(source) for name, source in list(sources.items())[:4]}
     ways = {f"reduce {reduce}": _preset("gentle", reduce=reduce, scale=1) for reduce in (1, 2, 4)}
     ways |= {f"network alone, reduce {reduce}": _preset("original", reduce=reduce, scale=1) for reduce in (1, 2)}
-    return Trial("soft", pieces, SOFT, ways, (PSNR, SSIM, HAARPSI, FSIM, GMSD, MDSI), factor=1, page="soft.md")
+    return Trial("soft", pieces, SOFT, ways, (PSNR, SSIM, HAARPSI, FSIM, GMSD, MDSI), factor=1)
 
 
 def trials(*, tuning: bool = False) -> tuple[Trial, ...]:

@@ -87,7 +87,7 @@ def test_what_git_does_not_keep_is_not_sent():
 def test_a_name_that_no_space_has_is_refused_before_anything_is_sent():
     told = dry_run("enhance")
     assert told.returncode == 2
-    assert "a Space is called owner/name" in told.stderr
+    assert "the form owner/name" in told.stderr
 
 
 def test_the_readme_that_is_sent_has_the_spaces_own_picture():
