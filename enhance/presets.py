@@ -72,7 +72,7 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     if not models.is_writable(models.folder()):
         return translate(language, "weights_not_kept", names=" ".join(missing))
     store = models.Store()
-    files = [models.by_hand(store.find(name)) for name in missing]
+    files = [store.find(name).manual_download for name in missing]
     if not all(files):
         return translate(language, "weights_missing", names=" ".join(missing))
     downloads = (translate(language, "weights_missing_file", file=one.file, url=one.url) for one in files if one)

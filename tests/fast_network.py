@@ -10,7 +10,8 @@ from unittest import mock
 import torch
 
 from enhance import models
-from enhance.models.ncnn import read_ncnn
+from enhance.models.ncnn import official_tensors
+from enhance.models.networks import SHIPPED
 
 STEMS = {
     "realesr-general-x4v3": "RealESRGAN_General_x4_v3",
@@ -25,7 +26,7 @@ def fast_states(find: Callable[[str], Path]) -> States:
     states = {}
     for name, stem in STEMS.items():
         param, data = find(f"{stem}.param").read_text("ascii"), find(f"{stem}.bin").read_bytes()
-        tensors = read_ncnn(models.manifest()[name].network, param, data)
+        tensors = official_tensors(SHIPPED[name](), param, data)
         states[name] = {key: torch.from_numpy(values) for key, values in tensors.items()}
     return states
 

@@ -17,8 +17,7 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import models
-from enhance.models.adding import add
-from enhance.models.user_models import forget
+from enhance.models.user_models import add, remove
 
 State = dict[str, torch.Tensor]
 
@@ -84,7 +83,7 @@ def added(*kinds: str) -> Iterator[None]:
     yield
     for kind in kinds:
         if kind in models.own_models(models.folder()):
-            forget(kind, models.folder())
+            remove(kind, models.folder())
 
 
 def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:

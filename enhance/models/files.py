@@ -1,87 +1,73 @@
-"""Weight files on disk: checksums, setting aside, writing whole or not at all, one fetcher at a time."""
+"""Files in the weights folder: checksums, renaming of corrupt files, notes, locks and storage errors."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 
 from ..errors import StorageError
+from ..files import file_sha256, sweep, write_atomically
 
 _log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20
-_LOCK_TRY_SECONDS = 0.5
-
-# (path, size, mtime_ns) -> SHA-256: a file that has not changed is read once per process.
-_digests: dict[tuple[Path, int, int], str] = {}
+_LOCK_SECONDS = 0.5
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, 64 hex digits; OSError when it cannot be read."""
+    """Return the SHA-256 of a file, 64 hex digits. Each process reads an unchanged file once. Raises OSError."""
     stat = path.stat()
-    key = (path, stat.st_size, stat.st_mtime_ns)
-    if key not in _digests:
-        sha256 = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                sha256.update(block)
-        _digests[key] = sha256.hexdigest()
-    return _digests[key]
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
 
 
-def forget_digests() -> None:
-    """Makes the next `digest` of every file read it again, for a check that trusts no time stamp."""
-    _digests.clear()
+@cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    return file_sha256(path)
 
 
-def set_aside(path: Path, name: str, why: str) -> Path:
-    """Renames a file that must not be loaded to `name`.corrupt beside it, numbered if taken, and logs a warning.
+forget_digests = _digest.cache_clear
 
-    A file with the very same content that lies there already is replaced, so that a bad mirror does not fill the disk.
+
+def set_aside(path: Path, name: str, reason: str) -> Path:
+    """Rename a corrupt file to NAME.corrupt or NAME.corrupt.1 and so on, log a warning and return the new path.
+
+    A file there with the same content is replaced, so that a faulty mirror cannot fill the disk.
     """
-    with storage(path.parent):
-        target = _free_name(path, name)
+    with storage_errors(path.parent):
+        names = (f"{name}.corrupt" + (f".{number}" if number else "") for number in count())
+        targets = map(path.with_name, names)
+        target = next(target for target in targets if not target.exists() or digest(target) == digest(path))
         path.replace(target)
-    _log.warning("%s is not used because %s; it was set aside as %s.", name, why, target)
+    _log.warning("%s is corrupt (%s) and was renamed to %s", name, reason, target)
     return target
 
 
-def _free_name(path: Path, name: str) -> Path:
-    for number in count():
-        target = path.with_name(f"{name}.corrupt" + (f".{number}" if number else ""))
-        if not target.exists() or _same_content(target, path):
-            return target
-    raise AssertionError("count() does not end")
+def read_note(path: Path) -> object:
+    """Return the content of a JSON file, or None if it cannot be read."""
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
 
 
-def _same_content(one: Path, other: Path) -> bool:
-    return one.is_file() and one.stat().st_size == other.stat().st_size and digest(one) == digest(other)
+def write_note(path: Path, note: object) -> None:
+    """Write a JSON file atomically. Raises StorageError."""
+    write_file(path, (json.dumps(note, indent=2) + "\n").encode())
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name and renames it; on any error nothing is left.
-
-    Raises StorageError when the folder cannot be written.
-    """
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with storage(path.parent):
-            temporary.write_bytes(data)
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically. Raises StorageError."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 @contextmanager
-def storage(folder: Path) -> Iterator[None]:
-    """Turns an OSError from the block into a StorageError that says what to do about `folder`."""
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Convert an OSError to a StorageError that describes how to fix the weights folder."""
     try:
         yield
     except OSError as error:
@@ -94,36 +80,31 @@ def storage(folder: Path) -> Iterator[None]:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be made in `folder`, or in the nearest one above it that is there."""
+    """Return whether files can be written to `folder`, or to its nearest existing parent if it does not exist."""
     nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 @contextmanager
-def locked(folder: Path, name: str, waiting: Callable[[], object]) -> Iterator[None]:
-    """Holds the right to change the files of model `name` in `folder`, against other processes and threads.
+def locked(folder: Path, name: str, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the lock NAME.lock in `folder` against other processes and threads. The folder is created if necessary.
 
-    `waiting` is called twice a second while another holds it; what it raises ends the wait.
+    `waiting` is called twice a second until the lock is free. An exception that it raises ends the wait.
     """
     from filelock import FileLock, Timeout
 
-    with storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{name}.lock")
-    told = False
-    while True:
-        with storage(folder):
-            try:
-                lock.acquire(timeout=_LOCK_TRY_SECONDS)
-            except Timeout:
-                pass
-            else:
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for attempt in count():
+            with suppress(Timeout):
+                lock.acquire(timeout=_LOCK_SECONDS)
                 break
-        if not told:
-            _log.warning("Another process is fetching %s; waiting for it.", name)
-            told = True
-        waiting()
+            if attempt == 0:
+                _log.warning("Another process is downloading %s; waiting for it", name)
+            waiting()
     try:
+        sweep(folder)
         yield
     finally:
         lock.release()

@@ -1,4 +1,4 @@
-"""Steps of a graph that can be done in one are made one: it gives the same, faster and in less memory."""
+"""Fusion of nodes, which gives the same result faster and in less memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .graphs import Activate, Add, Affine, Conv, Gate, Graph, Multiply, Nearest,
 
 
 def fused(graph: Graph) -> Graph:
-    """The graph with activations within their convolutions, doublings before them, and SPAN's gates as single nodes."""
+    """Merge activations and 2x upscaling into convolutions, and SPAN's gates into single nodes."""
     nodes = graph.nodes
     readers = Counter(source for node in nodes for source in sources_of(node))
     made, gone = dict[int, Node](), dict[int, int | None]()
-    """What stands for a node, and what is left out: for whom another one stands, None where nobody asks for it."""
+    """Replaced nodes, and removed ones with the place of their replacement, or None if nothing else reads them."""
     for place, node in enumerate(nodes):
         if isinstance(node, Activate) and _is_bare(nodes[node.source]) and readers[node.source] == 1:
             conv = made.get(node.source, nodes[node.source])
@@ -33,14 +33,14 @@ def _is_bare(node: Node) -> bool:
 
 
 def _doubled(nodes: list[Node], readers: Counter[int], node: Conv) -> int | None:
-    """The place of the enlargement that nothing but this convolution reads."""
+    """Return the place of a 2x upscaling that only this convolution reads."""
     source = nodes[node.sources[0]]
     alone = len(node.sources) == 1 and readers[node.sources[0]] == 1 and node.size == 3
     return node.sources[0] if alone and isinstance(source, Nearest) and source.factor == 2 else None
 
 
 def _gate(nodes: list[Node], readers: Counter[int], node: Multiply) -> tuple[Gate, tuple[int, int, int]] | None:
-    """The gate that a product is, and the places of its parts, which nothing else reads."""
+    """Return the gate that a product is part of, and the places of the nodes that it replaces."""
     for total, less in ((node.source, node.trunk), (node.trunk, node.source)):
         added, lowered = nodes[total], nodes[less]
         if not isinstance(added, Add) or not isinstance(lowered, Affine):

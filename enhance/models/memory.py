@@ -1,4 +1,4 @@
-"""What a network takes in memory while a picture streams through it by rows, and how it takes less; from its graph."""
+"""Estimates of the memory of a streamed network from its graph, and parts of an image that fit into memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from math import prod
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node, enlargement_of, sources_of
 
 Cut = tuple[int, int, int, int]
-"""Of a part of a picture the `first` and `last` of its own rows, the `top` and `bottom` of those that count for it."""
+"""A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows that it depends on."""
 
 _FLOAT32 = 4
 _LEAST_PART = 2
-"""Height of the smallest part, in receptive radii: at most as many rows are computed twice as once."""
+"""Height of the smallest part in receptive radii, so that at most half of the rows are computed twice."""
 
 
 def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int = 1) -> int:
-    """The most that a stream holds at once of a picture `width` pixels wide, `strips` at once of `rows` rows.
+    """Return the peak memory of streaming an image `width` pixels wide, with `strips` strips of `rows` rows at once.
 
-    A row waits in its feature map until the last reader has passed it, which runs half a kernel behind; what a strip
-    brings waits for its readers within the step. One strip is where that is most, the others wherever they are.
+    A row stays in its feature map until the last reader, which runs half a kernel behind, has passed it. The output of
+    a node for a strip stays until its readers have run in the same step. One strip is at its peak, the others at their
+    average over time.
     """
     row = [width * node.scale * node.channels * _bytes(node, bytes_each) for node in graph.nodes]  # of each feature map
     strip = [rows * node.scale * size for node, size in zip(graph.nodes, row, strict=True)]
@@ -29,8 +30,8 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
         for count, size, node in zip(_rows_kept(graph), row, graph.nodes, strict=True)
     )
     last_reader = {source: place for place, node in enumerate(graph.nodes) for source in sources_of(node)}
-    let_go = [sum(strip[source] for source in last_reader if last_reader[source] == place) for place in range(len(row))]
-    held = list(accumulate(new - gone for new, gone in zip(strip, [0, *let_go], strict=False)))
+    freed = [sum(strip[source] for source in last_reader if last_reader[source] == place) for place in range(len(row))]
+    held = list(accumulate(new - gone for new, gone in zip(strip, [0, *freed], strict=False)))
     times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
     usual = sum(size * time for size, time in zip(held, times, strict=False)) / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
@@ -38,23 +39,24 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
 
 
 def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
-    """Parts of about one height, which begin at whole rows of the grid."""
-    fold, sight = graph.unshuffle, graph.sight
+    """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the network's grid."""
+    fold, radius = graph.unshuffle, graph.receptive_radius
     grid = -(-rows // fold)
     count = min(count, grid)
     ends = [min(rows, fold * (grid * place // count)) for place in range(count + 1)]
-    return [(first, last, max(0, first - sight), min(rows, last + sight)) for first, last in pairwise(ends)]
+    return [(first, last, max(0, first - radius), min(rows, last + radius)) for first, last in pairwise(ends)]
 
 
 def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
-    """As few parts as have room when they are streamed along the cuts; none where the whole has, or where it is no use.
+    """Return the fewest parts that fit into `room` bytes when they are streamed along the cuts.
 
-    `bytes_of` tells what a stream takes whose rows are so long.
+    Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the memory of a stream
+    with rows of that length.
     """
     if bytes_of(across) <= room:
         return []
     cuts: list[Cut] = []
-    for count in range(1, max(1, rows // (_LEAST_PART * graph.sight)) + 1):
+    for count in range(1, max(1, rows // (_LEAST_PART * graph.receptive_radius)) + 1):
         cuts = cut(rows, count, graph)
         if bytes_of(tallest(cuts)) <= room:
             break
@@ -62,28 +64,28 @@ def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], i
 
 
 def tallest(cuts: Sequence[Cut]) -> int:
-    """The most rows that count for a part."""
+    """Return the most rows that a part depends on."""
     return max(bottom - top for *_, top, bottom in cuts)
 
 
 def rows_seen(cuts: Sequence[Cut]) -> int:
-    """All rows that count for the parts, those that count for two of them twice."""
+    """Return the number of rows that the parts depend on, counting shared rows twice."""
     return sum(bottom - top for *_, top, bottom in cuts)
 
 
 def _in_chunks(count: float, chunk: int) -> float:
-    """The rows that are kept where the last `count` are needed: the oldest chunk is cut only where half of it goes."""
+    """Return the rows kept if the last `count` are needed. The oldest chunk is cut if at least half is unused."""
     whole, rest = divmod(count, chunk)
     return whole * chunk + (chunk if 2 * rest > chunk else rest)
 
 
 def weight_bytes(graph: Graph, bytes_each: int) -> int:
-    """The size of a network in memory: its weights as they came, and those made ready to run."""
+    """Return the memory of the weights: as loaded in float32, and as prepared with `bytes_each` for each value."""
     return sum(prod(shape) for shape in graph.shapes().values()) * (_FLOAT32 + bytes_each)
 
 
 def _rows_kept(graph: Graph) -> list[float]:
-    """How many rows of each node's output wait between two steps for a reader."""
+    """Return how many rows of each node's output are kept between two steps."""
     behind, kept, led = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
     for place, node in enumerate(graph.nodes):
         factor = enlargement_of(node)
@@ -96,7 +98,7 @@ def _rows_kept(graph: Graph) -> list[float]:
 
 
 def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
-    """The size of the buffers that the convolutions' input is assembled in, one for each precision."""
+    """Return the size of the buffers for the input of convolutions, one for each precision."""
     sizes: dict[int, int] = {}
     for node in graph.nodes:
         if isinstance(node, Conv):
@@ -110,9 +112,9 @@ def _bytes(node: Node, bytes_each: int) -> int:
 
 
 def leaders(graph: Graph) -> list[tuple[int, ...]]:
-    """For each node those that it need not be ahead of: what comes before it wherever it is added or multiplied.
+    """Return for each node the nodes that it can run behind: the earlier operands wherever it is added or multiplied.
 
-    What is quickly made from the picture, far ahead of where it is used, then waits as the picture's few channels.
+    A feature map that is needed much later is then computed late, and the few channels of the image are kept instead.
     """
     found: list[tuple[int, ...]] = []
     for place, reading in enumerate(graph.readers()):
@@ -124,6 +126,6 @@ def leaders(graph: Graph) -> list[tuple[int, ...]]:
 
 
 def chunk_rows(node: Node, rows: int) -> int:
-    """How many rows of a node's output are made at once in a step of `rows` rows: fewer where they are longer."""
+    """Return the rows of a node's output computed at once in a step of `rows` rows: fewer if they are longer."""
     unit = enlargement_of(node)
     return unit * max(1, rows // node.scale // unit)

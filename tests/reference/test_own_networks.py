@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from skimage import data
 
 from enhance.engine.engine import Engine
-from enhance.models.adding import add
+from enhance.models.user_models import add
 from tests.own_models import NETWORKS, random_state, spandrels
 
 SIZES = [(1, 1), (1, 9), (7, 2), (13, 10), (11, 14)]

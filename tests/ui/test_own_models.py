@@ -9,7 +9,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
 
 from enhance import models
-from enhance.models.user_models import forget
+from enhance.models.user_models import remove
 
 from ..own_models import added
 from .journey import PATIENCE, choose, enhance, wait_for_chip
@@ -48,7 +48,7 @@ def test_ones_own_models_stand_below_the_presets_and_the_size_follows_them(site,
     page.wait_for_function("document.querySelector('#compare img').naturalWidth > 0", timeout=PATIENCE)
     assert page.locator("#compare img").first.evaluate("one => [one.naturalWidth, one.naturalHeight]") == [96, 80]
 
-    forget("compact-2x", models.folder())
+    remove("compact-2x", models.folder())
     page.locator("#scale label", has_text="1×").click()
     expect(page.locator("#size-problem")).to_contain_text("“compact-2x”", timeout=PATIENCE)
     page.reload()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from enhance import Settings, models
 from enhance.models import user_models
-from enhance.models.adding import add
+from enhance.models.user_models import add
 from enhance.settings import largest_scale
 from enhance.web.batch import BatchHandlers
 from enhance.web.compare import CompareHandlers
@@ -209,7 +209,7 @@ def removed(own_folder, tmp_path, monkeypatch):
     for file in own_folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
-    return lambda name: user_models.forget(name, folder)
+    return lambda name: user_models.remove(name, folder)
 
 
 def test_one_that_is_removed_while_the_page_shows_it_is_said_at_every_touch(page, services, visitor, controls, removed):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
-from enhance.models import hub, releases
 from enhance.models.manifest import HubSource, Model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -61,8 +60,7 @@ class HubServer:
     def offer(self, model: Model, content: bytes) -> None:
         """Has the file that either site would have, at its address there."""
         for one in model.downloads:
-            path = hub.url(one.source, "") if isinstance(one.source, HubSource) else releases.url(one.source, "")
-            self.files[path] = content
+            self.files[one.source.url("")] = content
 
     @property
     def address(self) -> str:

@@ -378,7 +378,7 @@ def test_parts_are_the_whole_picture_once_and_see_all_that_counts(fold, rows):
     assert max(last - first for first, last, *_ in parts) - min(last - first for first, last, *_ in parts) <= fold + 1
     assert all(first % fold == top % fold == 0 for first, _, top, _ in parts)
     for first, last, top, bottom in parts:
-        assert (top, bottom) == (max(0, first - graph.sight), min(rows, last + graph.sight))
+        assert (top, bottom) == (max(0, first - graph.receptive_radius), min(rows, last + graph.receptive_radius))
 
 
 def test_an_image_of_few_rows_has_few_parts():

@@ -13,7 +13,7 @@ from PIL import Image
 from enhance import Enhancer, Settings, SettingsError, signature
 from enhance.cli import main
 from enhance.models import locate, user_models
-from enhance.models.adding import add
+from enhance.models.user_models import add
 from enhance.settings import all_presets
 from tests.own_models import NETWORKS, random_state
 
@@ -125,7 +125,7 @@ def test_what_was_removed_is_no_preset_any_more(own_folder: Path):
     name = added("compact-2x", own_folder)
     assert name in all_presets()
 
-    user_models.forget(name, own_folder)
+    user_models.remove(name, own_folder)
 
     with pytest.raises(SettingsError, match="gentle"):
         Settings.from_preset(name)

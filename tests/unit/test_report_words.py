@@ -12,7 +12,7 @@ from enhance import Settings
 from enhance.batch import Item, lines_of, plan
 from enhance.i18n import LANGUAGES, catalogue, name_of, translate_source
 from enhance.models import manifest
-from enhance.models.records import UNRECORDED
+from enhance.models.download import UNKNOWN_ORIGIN
 from enhance.report import Line, make_report, summary, table
 from enhance.report.document import format_date
 from enhance.settings import PRESETS, RANGES
@@ -94,7 +94,7 @@ def test_a_long_batch_takes_several_pages(tmp_path):
 
 def test_where_a_copy_came_from_is_said_in_the_language_and_names_stay():
     hub = str(manifest()["yunet"].hub)
-    said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNRECORDED, "my-model.pth"]
+    said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNKNOWN_ORIGIN, "my-model.pth"]
     assert [translate_source("en", source) for source in said] == [hub, f"{hub} (cached)", *said[2:]]
     assert [translate_source("zh-CN", source) for source in said] == [
         hub,

@@ -117,7 +117,7 @@ SEEING = {
 @pytest.mark.parametrize("name", SEEING)
 def test_a_row_of_the_output_depends_on_the_rows_in_sight_and_on_no_other(name):
     graph = SEEING[name]
-    state, fold, sight = random_state(graph), graph.unshuffle, graph.sight
+    state, fold, sight = random_state(graph), graph.unshuffle, graph.receptive_radius
     row, height = sight + 2 * fold, 2 * sight + 5 * fold
     picture = torch.rand(height, 3, 3, generator=torch.Generator().manual_seed(1))
 

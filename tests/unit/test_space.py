@@ -25,7 +25,7 @@ def dry_run(repo: str) -> subprocess.CompletedProcess[str]:
 def test_every_weight_that_hugging_face_has_is_there_before_the_space_starts():
     wanted = defaultdict[tuple[str, ...], list[str]](list)
     for model in models.manifest().values():
-        if model.hub.repo:
+        if model.hub:
             pinned = () if model.hub.revision == BRANCH else (model.hub.revision,)
             wanted[(model.hub.repo, *pinned)].append(model.hub.path)
     preloaded = {(repo, *pinned): files.split(",") for repo, files, *pinned in map(str.split, HEAD["preload_from_hub"])}

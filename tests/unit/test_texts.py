@@ -100,7 +100,7 @@ def test_a_nested_error_uses_the_language_of_the_outer_text():
 @pytest.mark.parametrize(
     "error",
     [
-        WeightsError("tried_then", before=WeightsError("tried_hub", why=WeightsError("package_none")), then="x"),
+        WeightsError("tried_hub", why=WeightsError("download_offline")),
         StorageError("weights_folder_full", folder=Path("w")),
     ],
 )

