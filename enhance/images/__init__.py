@@ -1,8 +1,4 @@
-"""A picture file becomes pixels, and everything about it that the enlarged picture needs.
-
-`list_pictures` finds the files of a folder, `inspect` tells what a header says, `read_picture` decodes, both in a
-process of their own. `Picture` is what the rest of the program works with.
-"""
+"""Image files: listing, reading headers, decoding in worker processes, and metadata."""
 
 from __future__ import annotations
 
@@ -14,8 +10,6 @@ from .worker import inspect, read_picture, warm_up
 __all__ = [
     "CHOICES",
     "FLAWLESS",
-    "OWN",
-    "SUFFIXES",
     "Box",
     "Facts",
     "Found",

@@ -1,49 +1,33 @@
-"""What a picture file tells before a pixel is decoded: its format, size, mode, profile and metadata.
+"""Image headers: format, size, mode, colour profile and metadata, read before a pixel is decoded.
 
-The format is judged by the first bytes, never by the name, and only the formats listed here are opened: the decoder's
-class is called directly. That also keeps Pillow's own pixel limit out of it, which lives in one global variable
-(Image.MAX_IMAGE_PIXELS, checked by Image.open) that cannot be changed for one call while other threads read too.
+The first bytes decide the format, never the file name, and only the formats listed here are opened, by calling Pillow's
+class for the format directly. That also bypasses Image.MAX_IMAGE_PIXELS, a global that cannot be changed for one call
+while other threads read.
 
-Pillow's readers of headers can be made to work for minutes (a JPEG of padding, a GIF of comments), and those of HEIC
-and AVIF are C libraries, so this runs in the worker process too.
-
-The PictureErrors raised here lack the file's name: the caller adds it to their values as `name`.
+This runs in a worker process: a crafted file can keep Pillow's header readers busy for minutes, and those of HEIC and
+AVIF are C libraries. PictureErrors raised here lack the file's name; the caller adds it.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import mmap
+import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, cast
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, BinaryIO
 
-from PIL import ImageFile
+from PIL import ImageFile, TiffImagePlugin
 
 from ..errors import PictureError
 from ..i18n import PixelCount
-from .containers import (
-    LARGEST_BLOCK,
-    Chunk,
-    block_in,
-    check_bytes,
-    check_deflated,
-    check_jpeg,
-    check_packed,
-    chunk_content,
-    count_gif_frames,
-    first_of,
-    png_profile,
-    riff_chunks,
-    scan_chunks,
-    tiff_tags,
-    webp_size,
-)
-from .containers import SIGNATURE as PNG_SIGNATURE
-from .exif import bare_block, block_from_tiff, dpi_of_exif, read_orientation
-from .metadata import LARGEST_TEXT, LARGEST_TEXTS, Density, Metadata, density, iptc_in, png_texts
-from .xmp import joined_extension, plain_xmp
+from . import containers
+from .containers import LARGEST_BLOCK, Chunk, block_in, bounded, chunk_content, content_of, first_of
+from .exif import bare_block, block_from_tiff, read_dpi, read_orientation
+from .metadata import Density, Metadata, claims_in, density, iptc_in, plain_xmp
 
 logger = logging.getLogger(__name__)
 
@@ -52,53 +36,70 @@ MAX_SIDE = 500_000
 
 _STARTS = {
     b"\xff\xd8\xff": "JPEG",
-    PNG_SIGNATURE: "PNG",
+    containers.SIGNATURE: "PNG",
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
     **dict.fromkeys((b"GIF87a", b"GIF89a"), "GIF"),
 }
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_PNG_COLOUR_TYPES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
-_TIFF_MODES = {1: "I", 3: "RGB", 4: "RGBA"}
-_DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}  # (bits, sample format) that OpenCV decodes
 _BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
+_PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_TIFF_MODES = {1: "I", 3: "RGB", 4: "RGBA"}
+_DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}
+"""(bits, sample format) that OpenCV decodes; sample format 1 is unsigned, 2 signed, 3 float."""
 _INCH = 0.0254
-_EXTENDED_XMP, _RESOURCES = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
-_GAIN_MAPS = b"urn:iso:std:iso:ts:21496:-1\0", "urn:com:apple:photo:2020:aux:hdrgainmap"
-"""How a segment of a JPEG begins that announces a gain map (ISO 21496-1), and the type of such an image in a HEIC."""
+
+# The highest compression of a flat image. Measured: 256 pixels per byte as JPEG and 1,340 as GIF. By definition: LZW
+# 2,700 bytes per byte, deflate 1,032, PackBits 64. Lossless WebP, AVIF, HEIC, LZMA and Zstandard have no such limit;
+# for them only the memory budget applies.
+_PIXELS_PER_BYTE = {"JPEG": 1024, "GIF": 4096}
+_TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
+
+_RESOURCES, _EXTENDED_XMP = b"Photoshop 3.0\0", b"http://ns.adobe.com/xmp/extension/\0"
+_GAIN_MAP_SEGMENT, _GAIN_MAP_TYPE = b"urn:iso:std:iso:ts:21496:-1\0", "urn:com:apple:photo:2020:aux:hdrgainmap"
+"""The start of a JPEG segment that announces a gain map (ISO 21496-1), and the type of such an image in a HEIC."""
+
+
+# Cameras write up to 10 scans, and 200 MB in full segments are 3,100 segments.
+_MAX_SCANS = 100
+_MAX_SEGMENTS = 10_000
+_MAX_PADDING = 1 << 16
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")
+_MARKER_AFTER_PIXELS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_START_OF_SCAN = re.compile(rb"\xff\xda")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its picture.
+    """Header of an image file.
 
-    `width` and `height` are as stored, `orientation` (1..8) is still to be applied to them. `bits` is 16 where a
-    channel holds more than 8 bits that can be kept. `icc` and `metadata` are as found, unchecked.
+    `width` and `height` are as stored, before `orientation` (1 to 8) is applied. `bits` is 16 if a channel has more
+    than 8 bits that can be kept. `icc` and `metadata` are as found in the file, unchecked.
     """
 
     format: str
     mode: str
     width: int
     height: int
-    bits: int = 8
-    has_alpha: bool = False
-    orientation: int = 1
-    icc: bytes | None = None
-    metadata: Metadata = field(default_factory=Metadata)
+    bits: int
+    has_alpha: bool
+    orientation: int
+    icc: bytes | None
+    metadata: Metadata
     frames: int = 1
 
     @property
     def deep(self) -> bool:
-        """Whether Pillow cannot hold the picture."""
+        """Whether a channel has more bits than Pillow can hold."""
         return self.bits > 8
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(width, height) once the orientation is applied."""
+        """Width and height after the orientation is applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def recognise(start: bytes) -> str | None:
-    """The format that a file's first 64 bytes announce, or None."""
+    """Return the format that the first 64 bytes of a file announce, or None."""
     for known, kind in _STARTS.items():
         if start.startswith(known):
             return kind
@@ -115,7 +116,7 @@ def recognise(start: bytes) -> str | None:
 
 
 def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
-    """The file as a lazy Pillow image of exactly this format; PictureError if the format's library is missing."""
+    """Open a file lazily as this format. Raises PictureError if the library for the format is missing."""
     name = "WebP" if kind == "WEBP" else kind.title()
     try:
         library = importlib.import_module("pillow_heif" if kind == "HEIF" else f"PIL.{name}ImagePlugin")
@@ -127,12 +128,14 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     return getattr(library, f"{name}ImageFile")(file, "")
 
 
-def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False, only_head: bool = False) -> Header:
-    """The header of an open file; its size is checked before a decoder is given the file.
+def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
+    """Return the header of an open file, after checking its size.
 
-    With `only_head`, a JPEG's scans are not counted: that reads the whole file. Not for a file that is to be decoded.
+    A file that will not be decoded gets its frames counted. In return the scans of a JPEG, whose count takes reading
+    the whole file, are not checked.
 
-    PictureError: no picture, too large, a kind that is not supported. EOFError and what decoders raise: damaged.
+    Raises PictureError if the file is no image, too large or not supported, and EOFError or any other exception of a
+    decoder if it is damaged.
     """
     file.seek(0)
     start = file.read(64)
@@ -143,16 +146,20 @@ def read_header(file: BinaryIO, *, max_pixels: int, count_frames: bool = False, 
         check_size(*struct.unpack(">II", start[16:24]), max_pixels)
         header = _png_header(file)
     elif kind == "TIFF":
-        header = _tiff_header(file, max_pixels, count_frames)
+        header = _tiff_header(file, max_pixels)
     elif kind == "WEBP":
-        check_size(*webp_size(start), max_pixels)
+        check_size(*_webp_size(start), max_pixels)
         header = _webp_header(file, start)
     else:
         if kind == "JPEG":
-            check_jpeg(file, only_head=only_head)
-        header = _other_header(kind, file, count_frames)
+            _check_jpeg(file, count_scans=decoding)
+        header = _other_header(kind, file)
     check_size(header.width, header.height, max_pixels)
-    check_bytes(kind, file.seek(0, 2), header.width, header.height)
+    if kind in _PIXELS_PER_BYTE:
+        _check_file_size(file.seek(0, 2), header.width, header.height, 1, _PIXELS_PER_BYTE[kind])
+    if kind in ("GIF", "TIFF", "AVIF", "HEIF") and not header.deep and not decoding:
+        with open_with_pillow(kind, file) as image:
+            return replace(header, frames=_frames(image))
     return header
 
 
@@ -167,83 +174,58 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise PictureError("picture_too_many_pixels", **size, limit=PixelCount(max_pixels))
 
 
-def _other_header(kind: str, file: BinaryIO, count_frames: bool) -> Header:
+def _other_header(kind: str, file: BinaryIO) -> Header:
     with open_with_pillow(kind, file) as image:
         metadata = _pillow_metadata(image)
-        return Header(
-            format=kind,
-            mode=image.mode,
-            width=image.width,
-            height=image.height,
-            has_alpha=image.has_transparency_data,
-            # libheif turns the picture itself, by the container's own flags, and Pillow sees the result
-            orientation=1 if kind == "HEIF" else read_orientation(metadata.exif),
-            icc=image.info.get("icc_profile") or None,
-            metadata=metadata,
-            frames=_frames(image) if count_frames else 1,
-        )
+        # libheif applies the orientation itself, from the container's own flags.
+        orientation = 1 if kind == "HEIF" else read_orientation(metadata.exif)
+        icc = image.info.get("icc_profile") or None
+        has_alpha = image.has_transparency_data
+        return Header(kind, image.mode, image.width, image.height, 8, has_alpha, orientation, icc, metadata)
 
 
 def _frames(image: ImageFile.ImageFile) -> int:
-    if image.format == "GIF":  # Pillow goes through each of them
-        return count_gif_frames(cast(BinaryIO, image.fp))
     try:
         return max(1, getattr(image, "n_frames", 1))
-    except Exception as error:  # a damaged later frame must not spoil the first one, which is all that is used
-        logger.info("the frames could not be counted: %s", error)
+    except Exception as error:  # Only the first frame is used, so damage in a later one does not matter.
+        logger.info("The frames cannot be counted: %s", error)
         return 1
 
 
 def _webp_header(file: BinaryIO, start: bytes) -> Header:
-    """Without its decoder, which sets up two canvases when it opens the file (WebP container specification)."""
-    chunks = riff_chunks(file)
+    """Read the chunks. Pillow's reader would allocate two canvases (WebP container specification)."""
+    chunks = containers.riff_chunks(file)
     first = first_of(chunks)
     flags = start[20] if b"VP8X" in first else 0
     has_alpha = bool(flags & 0x10) or b"ALPH" in first
     if b"VP8L" in first:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
     exif = bare_block(block_in(file, first.get(b"EXIF")))
-    width, height = webp_size(start)
-    return Header(
-        format="WEBP",
-        mode="RGBA" if has_alpha else "RGB",
-        width=width,
-        height=height,
-        has_alpha=has_alpha,
-        orientation=read_orientation(exif),
-        icc=(chunk_content(file, first[b"ICCP"]) or None) if b"ICCP" in first else None,
-        metadata=Metadata(exif, plain_xmp(block_in(file, first.get(b"XMP "))), dpi=dpi_of_exif(exif)),
-        frames=max(1, sum(chunk.kind == b"ANMF" for chunk in chunks)),
-    )
+    metadata = Metadata(exif, plain_xmp(block_in(file, first.get(b"XMP "))), dpi=read_dpi(exif))
+    icc, frames = block_in(file, first.get(b"ICCP")), max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
+    mode, orientation = "RGBA" if has_alpha else "RGB", read_orientation(exif)
+    return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
 
 
 def _png_header(file: BinaryIO) -> Header:
-    chunks = scan_chunks(file)
+    chunks = containers.scan_chunks(file)
     first = first_of(chunks)
     if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
         raise ValueError("not a PNG with pixels")
-    width, height, depth, colour = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
-    metadata, kind = png_metadata(file, chunks), _PNG_COLOUR_TYPES[colour] + (";16" if depth == 16 else "")
-    if b"gAMA" in first and not {b"sRGB", b"iCCP"} & first.keys():
-        logger.info("the PNG names a gamma but no profile; its pixels are taken as sRGB")
-    check_deflated(chunks, width, height)
-    return Header(
-        format="PNG",
-        mode={(1, 0): "1", (16, 0): "I;16"}.get((depth, colour), kind),
-        width=width,
-        height=height,
-        bits=16 if depth == 16 else 8,
-        has_alpha=colour in (4, 6) or b"tRNS" in first,
-        orientation=read_orientation(metadata.exif),
-        icc=png_profile(file, chunks),
-        metadata=metadata,
-        frames=int.from_bytes(chunk_content(file, first[b"acTL"])[:4], "big") if b"acTL" in first else 1,
-    )
+    width, height, depth, colour_type = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
+    _check_file_size(sum(one.length for one in chunks if one.kind == b"IDAT") + 64, width, height, 1 / 8, 1032)
+    mode = _PNG_MODES[colour_type] + (";16" if depth == 16 else "")
+    mode = {(1, 0): "1", (16, 0): "I;16"}.get((depth, colour_type), mode)
+    has_alpha = colour_type in (4, 6) or b"tRNS" in first
+    metadata, icc = png_metadata(file, chunks), containers.png_profile(file, chunks)
+    frames = int.from_bytes(chunk_content(file, first[b"acTL"])[:4], "big") if b"acTL" in first else 1
+    orientation, bits = read_orientation(metadata.exif), 16 if depth == 16 else 8
+    return Header("PNG", mode, width, height, bits, has_alpha, orientation, icc, metadata, frames)
 
 
 def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
-    """What a PNG carries beside pixels and profile; what is damaged or out of bounds is left out."""
-    texts, blocks = png_texts(file, chunks)
+    """Return the metadata of a PNG, without blocks that are damaged or too large."""
+    texts, blocks = containers.png_texts(file, chunks)
     first = first_of(chunks)
     exif = bare_block(block_in(file, first.get(b"eXIf"))) or bare_block(blocks.get("exif") or blocks.get("APP1"))
     dpi, aspect = None, None
@@ -251,33 +233,35 @@ def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
         across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
         dpi, aspect = density(across, down, {0: None, 1: _INCH}.get(unit, 0.0))
     iptc = iptc_in(blocks.get("iptc") or blocks.get("8bim") or b"")
-    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or dpi_of_exif(exif), aspect)
+    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif), aspect)
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
-    """What Pillow's reader of the format has found."""
+    """Return the metadata that Pillow's reader of the format found."""
     info: dict[Any, Any] = image.info
-    exif = bare_block(_bounded("EXIF", info.get("exif")))
-    xmp = plain_xmp(_bounded("XMP", info.get("xmp")))
-    named = getattr(image, "applist", ())
-    segments = [content for _, content in named]
-    extended = [one[len(_EXTENDED_XMP) :] for one in segments if one.startswith(_EXTENDED_XMP)]
-    resources = b"".join(one[len(_RESOURCES) :] for one in segments if one.startswith(_RESOURCES))
-    if xmp and extended and _bounded("XMP", b"".join(extended)):
-        xmp = joined_extension(xmp, extended)
-    iptc = iptc_in(_bounded("IPTC", resources) or b"")
+    segments: list[tuple[str, bytes]] = getattr(image, "applist", [])  # of a JPEG: name and content
+    resources = [content[len(_RESOURCES) :] for _, content in segments if content.startswith(_RESOURCES)]
+    comments = [content for name, content in segments if name == "COM"] or [info.get("comment", b"")]
+    if sum(map(len, comments)) > LARGEST_BLOCK:
+        comments = []
+    exif = bare_block(bounded("EXIF", info.get("exif")))
     dpi, aspect = _density(image)
-    comments = [content for name, content in named if name == "COM"]
-    if not comments or sum(map(len, comments)) > LARGEST_TEXTS:
-        comments = [info.get("comment")]
-    texts = tuple(text for one in comments for text in _comment(one))
-    segment, image_type = _GAIN_MAPS
-    has_map = any(one.startswith(segment) for one in segments) or image_type in info.get("aux", ())
-    return Metadata(exif, xmp, iptc, texts, dpi or dpi_of_exif(exif), aspect, ("gain_map_left",) * has_map)
+    notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in claims_in(content)}
+    if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(_GAIN_MAP_SEGMENT) for _, content in segments):
+        notes.add("gain_map_left")
+    return Metadata(
+        exif,
+        plain_xmp(bounded("XMP", info.get("xmp"))),
+        iptc_in(bounded("IPTC", b"".join(resources)) or b""),
+        tuple(("Comment", _decoded(comment)) for comment in comments if comment),
+        dpi or read_dpi(exif),
+        aspect,
+        tuple(notes),
+    )
 
 
 def _density(image: ImageFile.ImageFile) -> Density:
-    """Dots an inch, or the shape of a pixel, as JFIF and BMP say them."""
+    """Return the density that BMP or JFIF states."""
     if image.format == "BMP":
         across, down = image.info.get("dpi", (0, 0))
         return density(across, down, 1.0)
@@ -287,68 +271,106 @@ def _density(image: ImageFile.ImageFile) -> Density:
     return None, None
 
 
-def _comment(comment: object) -> tuple[tuple[str, str], ...]:
-    if not isinstance(comment, bytes) or not 0 < len(comment) <= LARGEST_TEXT:
-        return ()
+def _decoded(comment: bytes) -> str:
     try:
-        value = comment.decode("utf-8")
+        return comment.decode("utf-8").replace("\0", "")
     except UnicodeDecodeError:
-        value = comment.decode("latin-1")
-    return (("Comment", value.replace("\0", "")),)
+        return comment.decode("latin-1").replace("\0", "")
 
 
-def _bounded(what: str, block: object) -> bytes | None:
-    if not isinstance(block, bytes) or len(block) > LARGEST_BLOCK:
-        if block:
-            logger.info("the %s block is too large and was left out", what)
-        return None
-    return block
-
-
-def _tiff_header(file: BinaryIO, max_pixels: int, count_frames: bool) -> Header:
+def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     tags = tiff_tags(file)
     width, height = int(tags[256]), int(tags[257])
     check_size(width, height, max_pixels)
     bits, samples = max(tags.get(258, (1,))), tags.get(277, 1)
-    number, photometric = max(tags.get(339, (1,))), tags.get(262, 1)  # 1: unsigned, 2: signed, 3: float
+    sample_format, photometric = max(tags.get(339, (1,))), tags.get(262, 1)
     if 50706 in tags or tags.get(254, 0) & 1:
         raise PictureError("picture_camera_raw")
     deep = bits > 8 and photometric in (0, 1, 2)
-    plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, number) in _DEEP_KINDS
+    plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, sample_format) in _DEEP_KINDS
     if deep and not plain:
         raise PictureError("picture_rare_tiff", channels=samples, bits=bits)
-    check_packed(file.seek(0, 2), tags.get(259, 1), bits * samples, width, height)
-    orientation, profile = tags.get(274, 1), tags.get(34675)
-    mode = f"{_TIFF_MODES.get(samples)};{bits}" + ("F" if number == 3 else "")
-    header = Header(
-        format="TIFF",
-        mode={"I;32": "I", "I;32F": "F"}.get(mode, mode),
-        width=width,
-        height=height,
-        bits=16 if deep else 8,
-        has_alpha=samples == 4 and max(tags.get(338, (2,))) != 0,
-        orientation=orientation if orientation in range(1, 9) else 1,
-        icc=profile if isinstance(profile, bytes) else None,
-        metadata=_tiff_metadata(file, tags),
-    )
+    if (ratio := _TIFF_RATIOS.get(tags.get(259, 1))) is not None:
+        _check_file_size(file.seek(0, 2), width, height, bits * samples / 8, ratio)
+    orientation = tags.get(274, 1) if tags.get(274) in range(1, 9) else 1
+    icc, metadata = bounded("profile", tags.get(34675)), _tiff_metadata(file, tags)
     if deep:
-        return header
+        mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
+        mode = {"I;32": "I", "I;32F": "F"}.get(mode, mode)
+        has_alpha = samples == 4 and max(tags.get(338, (2,))) != 0
+        return Header("TIFF", mode, width, height, 16, has_alpha, orientation, icc, metadata)
     with open_with_pillow("TIFF", file) as image:
-        frames = _frames(image) if count_frames else 1
-        return replace(header, mode=image.mode, has_alpha=image.has_transparency_data, frames=frames)
+        return Header("TIFF", image.mode, width, height, 8, image.has_transparency_data, orientation, icc, metadata)
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[int, Any]) -> Metadata:
     across, down = (float(tags.get(tag, 0) or 0) for tag in (282, 283))
     dpi, aspect = density(across, down, {1: None, 2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0))
-    iptc = _packed(tags.get(33723), file) or _packed(tags.get(34377), file)
-    exif = _bounded("EXIF", block_from_tiff(file))
-    return Metadata(exif, plain_xmp(_packed(tags.get(700), file)), iptc_in(iptc or b""), (), dpi, aspect)
+    iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
+    exif = bounded("EXIF", block_from_tiff(file))
+    return Metadata(exif, plain_xmp(_tag_bytes(tags.get(700), file)), iptc_in(iptc or b""), (), dpi, aspect)
 
 
-def _packed(value: object, file: BinaryIO) -> bytes | None:
-    """The bytes of a tag that some write as whole numbers of 32 bits."""
+def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
+    """Return the bytes of a tag, which some programs write as 32-bit integers."""
     if isinstance(value, tuple) and all(isinstance(one, int) and one < 1 << 32 for one in value):
         file.seek(0)
         value = struct.pack((">" if file.read(2) == b"MM" else "<") + f"{len(value)}I", *value)
-    return _bounded("tag's", value)
+    return bounded("tag", value)
+
+
+def _check_jpeg(file: BinaryIO, *, count_scans: bool) -> None:
+    """Raise PictureError for a JPEG whose scans, segments or padding would keep a decoder busy for minutes."""
+    with content_of(file) as data:
+        _check_markers(data, count_scans)
+
+
+def _check_markers(data: mmap.mmap, count_scans: bool) -> None:
+    # The marker of a scan can also occur in a thumbnail or a video, so the scans are only counted if it is frequent.
+    # (No variable holds the iterator, which would keep the file mapped when an error is raised.)
+    to_the_end = count_scans and sum(1 for _ in islice(_START_OF_SCAN.finditer(data), _MAX_SCANS + 1)) > _MAX_SCANS
+    position, segments, scans, padding = 2, 0, 0, 0
+    marker = _MARKER
+    while (found := marker.search(data, position)) is not None:
+        code = found[1][0]
+        padding += found.start() - position if marker is _MARKER else 0
+        segments += 1
+        scans += code == 0xDA
+        if scans > _MAX_SCANS:
+            raise PictureError("picture_many_scans", limit=_MAX_SCANS)
+        if segments > _MAX_SEGMENTS or padding > _MAX_PADDING:
+            raise PictureError("picture_padding")
+        if code == 0xD9 or (scans and not to_the_end):
+            return
+        alone = code == 0x01 or 0xD0 <= code <= 0xD8
+        position = found.end() + (0 if alone else int.from_bytes(data[found.end() : found.end() + 2], "big"))
+        marker = _MARKER_AFTER_PIXELS if code == 0xDA else _MARKER
+
+
+def _check_file_size(size: int, width: int, height: int, bytes_per_pixel: float, ratio: float) -> None:
+    """Raise PictureError if `size` bytes are too few for the pixels even at the highest compression `ratio`."""
+    if width * height * bytes_per_pixel > size * ratio:
+        raise PictureError("picture_too_few_bytes", kilobytes=f"{size / 1e3:,.1f}", width=width, height=height)
+
+
+def _webp_size(start: bytes) -> tuple[int, int]:
+    """Return width and height from the first 30 bytes (WebP container specification)."""
+    if start[12:16] == b"VP8X":
+        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
+    if start[12:16] == b"VP8L":
+        packed = int.from_bytes(start[21:25], "little")
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", start, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def tiff_tags(file: BinaryIO) -> dict[int, Any]:
+    """Return the first directory of a TIFF: by tag its value, or a tuple if the tag can have several."""
+    file.seek(0)
+    head = file.read(8)
+    if head[2:3] == b"+" or head[3:4] == b"+":  # BigTIFF
+        head += file.read(8)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+    file.seek(directory.next)
+    directory.load(file)
+    return dict(directory)

@@ -1,4 +1,4 @@
-"""The images of files and folders that a command or a batch is given, and which share of them one machine processes."""
+"""Image files in folders for a command or a batch, and the part of them that one machine processes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from ..errors import SettingsError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif")
-"""The files of a folder that are taken for pictures; a file named by itself is judged by its content alone."""
+"""Files in a folder that count as images. A file that is named itself is recognised by its content alone."""
 OWN = ".enhance-"
-"""How the names begin of what the program lays beside its results for as long as it works."""
+"""Prefix of the program's own files next to its results."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file or a folder, and its place below the folder that was named (its name, if it was named by itself)."""
+    """A file or folder, and its path relative to the named folder (its name, if it was named itself)."""
 
     path: Path
     place: Path
@@ -27,9 +27,9 @@ class Found:
 
 @dataclass
 class Listing:
-    """What was found: the pictures, the folders that cannot be read, and how much was passed over.
+    """Images, unreadable folders, and numbers of skipped files.
 
-    `hidden` counts the files and folders whose name begins with a dot, `others` what is no picture by its name.
+    `hidden` counts files and folders with a leading dot, `others` files that are no images by their name.
     """
 
     pictures: list[Found] = field(default_factory=list)
@@ -40,14 +40,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of the `count` parts of a list that as many machines do together: every `count`th, from the `number`th on."""
+    """One of `count` parts of a list: every `count`th file, starting with the `number`th."""
 
     number: int = 1
     count: int = 1
 
     @classmethod
     def called(cls, text: str) -> Shard:
-        """The part that is called 2/5. Raises SettingsError."""
+        """Parse a shard such as 2/5. Raises SettingsError."""
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         number, count = (int(one) for one in found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
@@ -59,35 +59,36 @@ class Shard:
 
 
 def list_pictures(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Listing:
-    """The files named, and the pictures of the folders named and of those below; results in folders are left out.
+    """List the named files, and the images in the named folders and below, without results in folders.
 
-    Each file is there once, and a folder's files are in the same order on every machine. Links to folders are not
-    followed, so that there is no circle.
+    Each file occurs once, and the order of a folder's files is the same on every machine. Links to folders are not
+    followed, to avoid cycles.
     """
     listing, known = Listing(), set()
     for path in inputs:
-        inside = Listing([Found(path, Path(path.name))])
+        pictures = [Found(path, Path(path.name))]
         if path.is_dir():
-            inside = _list_folder(path, is_result)
-        for one in inside.pictures:
+            pictures = _list_folder(path, is_result, listing)
+        for one in pictures:
             real = one.path.resolve()
             if real not in known:
                 known.add(real)
                 listing.pictures.append(one)
-        listing.closed += inside.closed
-        listing.hidden, listing.others = listing.hidden + inside.hidden, listing.others + inside.others
     return listing
 
 
-def _list_folder(folder: Path, is_result: Callable[[Path], bool]) -> Listing:
-    listing, waiting = Listing(), [folder]
+def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listing) -> list[Found]:
+    """Return the images in a folder, and add everything else to the listing."""
+    pictures: list[Found] = []
+    closed: list[Found] = []
+    waiting = [folder]
     while waiting:
         directory = waiting.pop()
         try:
             with os.scandir(directory) as found:
                 entries = list(found)
         except OSError:
-            listing.closed.append(Found(directory, directory.relative_to(folder.parent)))
+            closed.append(Found(directory, directory.relative_to(folder.parent)))
             continue
         for entry in entries:
             path = directory / entry.name
@@ -95,20 +96,20 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool]) -> Listing:
                 listing.hidden += not entry.name.startswith(OWN)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or not (entry.is_file() or _leads_nowhere(path)):
+            elif path.suffix.lower() not in SUFFIXES or not (entry.is_file() or _is_broken_link(path)):
                 listing.others += 1
             elif not is_result(path):
-                listing.pictures.append(Found(path, path.relative_to(folder)))
-    for one in (listing.pictures, listing.closed):
-        one.sort(key=lambda found: _order(found.place.as_posix()))
-    return listing
+                pictures.append(Found(path, path.relative_to(folder)))
+    listing.closed += sorted(closed, key=_order)
+    return sorted(pictures, key=_order)
 
 
-def _leads_nowhere(path: Path) -> bool:
-    """Whether it is a link to a file that is gone: a picture that fails by its name."""
+def _is_broken_link(path: Path) -> bool:
+    """Return whether it is a link to a missing file, which is listed so that it is reported."""
     return path.is_symlink() and not path.exists()
 
 
-def _order(place: str) -> tuple[bytes, bytes]:
-    """By the bytes of the composed path in UTF-8: one and the same, whatever the language and the disk of a machine."""
+def _order(found: Found) -> tuple[bytes, bytes]:
+    """Sort by the composed path in UTF-8, so that the order does not depend on language or file system."""
+    place = found.place.as_posix()
     return unicodedata.normalize("NFC", place).encode("utf-8", "surrogateescape"), os.fsencode(place)

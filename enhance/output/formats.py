@@ -7,7 +7,6 @@ and AVIF are coded whole: the memory that this takes is reckoned before, and one
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import threading
@@ -24,9 +23,8 @@ from ..errors import Cancelled, MemoryShortError, PictureError, SettingsError
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
 from ..images import Metadata
-from ..images.metadata import CHOICES, MOST_XMP, SEGMENT, in_blocks, in_jpeg, resource_of
+from ..images.metadata import CHOICES, SEGMENT, fitted, resource_of
 from ..images.worker import free_memory
-from ..images.xmp import split_xmp
 from .png import read_carried, take_png
 from .png_reader import PngRows
 from .provenance import MARK_SEGMENT, ORIGIN_TEXTS, Origin, marked, origin_of
@@ -120,19 +118,25 @@ class Encoding:
         return "-".join([self.format, *([] if self.lossless else [str(self.quality)]), self.metadata])
 
     def notes(self, *, alpha: bool, bits: int, told: Metadata) -> list[str]:
-        """What such a picture loses in the format: "on_white" its transparency, "eight_bits" its finer steps.
+        """Return notes on what such an image loses in the format.
 
-        And what of the metadata it has no room for, as `in_jpeg` and `in_blocks` note it.
+        "on_white": transparency; "eight_bits": bit depth; "location_left": XMP or IPTC with a location, if none is
+        wanted; and the notes of `enhance.images.metadata.fitted`.
         """
-        lost = {"on_white": alpha and not self.form.alpha, "eight_bits": bits > 8 and self.format != "png"}
-        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(told.kept(self.metadata))[1]
+        kept = told.kept(self.metadata)
+        lost = {
+            "on_white": alpha and not self.form.alpha,
+            "eight_bits": bits > 8 and self.format != "png",
+            "location_left": self.metadata == "no-location" and (kept.xmp, kept.iptc) != (told.xmp, told.iptc),
+        }
+        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(kept)[1]
 
     def fitted(self, told: Metadata) -> tuple[Metadata, list[str]]:
         """What the format has room for, where it has room for it, and notes of what it has not."""
         if self.format == "png":
             return told, []
         others = replace(told, texts=tuple(text for text in told.texts if text[0] not in ORIGIN_TEXTS))
-        return in_jpeg(others) if self.format == "jpeg" else in_blocks(others)
+        return fitted(others, self.format)
 
     def check(self, width: int, height: int) -> None:
         """Find out before any work whether a picture of this size can be had so.
@@ -185,7 +189,7 @@ def export(
 
 def notes_of(png: Path, encoding: Encoding) -> list[str]:
     """The notes of `Encoding.notes` for a finished PNG. Raises PictureError."""
-    if encoding.format == "png":
+    if encoding.is_stored:
         return []
     with PngRows(png) as rows:
         return encoding.notes(alpha=rows.channels in (2, 4), bits=rows.bits, told=read_carried(png)[1])
@@ -275,19 +279,13 @@ def _whole_head(head: list[tuple[int, bytes]], height: int, interval: int, more:
 def _segments(source: _Source) -> bytes:
     """What goes along as the segments of a JPEG; what is longer than one goes on in the next of its kind."""
     told = source.told
-    main, extension = split_xmp(told.xmp, MOST_XMP) if told.xmp else (b"", b"")
-    name = hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode()
-
-    def extension_place(first: int, _: int, whole: int) -> bytes:
-        return struct.pack(">II", whole, first)
 
     def profile_number(first: int, each: int, whole: int) -> bytes:
         return bytes([1 + first // each, -(-whole // each)])
 
     parts = [
         *_segmented(0xE1, b"Exif\0\0", told.exif or b""),
-        *_segmented(0xE1, b"http://ns.adobe.com/xap/1.0/\0", main),
-        *_segmented(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + name, extension, extension_place),
+        *_segmented(0xE1, b"http://ns.adobe.com/xap/1.0/\0", told.xmp or b""),
         *_segmented(0xE2, b"ICC_PROFILE\0", source.icc or b"", profile_number),
         *_segmented(0xED, b"Photoshop 3.0\0", resource_of(told.iptc) if told.iptc else b""),
         *(_segment(0xFE, value.encode("utf-8")) for _, value in told.texts),

@@ -22,9 +22,9 @@ from isal import isal_zlib
 from ..errors import PictureError, StorageError
 from ..files import AtomicFile
 from ..images import Metadata
-from ..images.containers import SIGNATURE, Chunk, make_chunk, png_profile, scan_chunks
+from ..images.containers import SIGNATURE, Chunk, make_chunk, png_profile, profile_text, scan_chunks
 from ..images.header import png_metadata
-from ..images.metadata import profile_text, resource_of
+from ..images.metadata import resource_of
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2

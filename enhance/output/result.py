@@ -17,7 +17,7 @@ import numpy as np
 from ..engine.raw_store import streams_columns
 from ..errors import Cancelled
 from ..images import FLAWLESS, Box, Measurements, Picture
-from ..images.worker import Arriving
+from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, clear_part
 from ..scenes.faces import FacePatch, Faces, apply
 from ..settings import Settings
@@ -72,10 +72,11 @@ class Scene:
         if self.haze is None:
             return picture.rgb
         photo = self.photo(picture, settings, box=box)
-        seen = Arriving(picture.rgb.shape, picture.rgb.dtype.name, folder)
+        seen = allocate_pixels(picture.rgb.shape, picture.rgb.dtype.name, folder)
         for first in range(0, picture.height, _STRIP):
-            seen.add(photo.rows(first, min(first + _STRIP, picture.height)))
-        return seen.filled()
+            last = min(first + _STRIP, picture.height)
+            seen[first:last] = photo.rows(first, last)
+        return seen
 
     def describe(self) -> dict[str, Any]:
         """The facts that only this scene has."""

@@ -99,8 +99,9 @@ class Endpoints:
 
         Give one of `scale`, `long_side` and `megapixels`, or none for the largest that the network makes. `output` of
         `info` is the file that is given, and its `notes` say what the format could not hold: on_white (transparency),
-        eight_bits, exif_short, xmp_left, iptc_left, texts_left; and what no result contains: gain_map_left (HDR),
-        video_left (of a motion photo). Progress counts rows; cancelling stops the engine.
+        eight_bits, exif_short, xmp_left, iptc_left, texts_left, or that XMP or IPTC had a location: location_left;
+        and what no result contains: gain_map_left (HDR), video_left (of a motion photo), xmp_extension_left. Progress
+        counts rows; cancelling stops the engine.
         """
         with self._services.told(request):
             settings, encoding = called(given)

@@ -137,10 +137,10 @@ def test_a_server_writes_no_name_of_a_file(start, tmp_path):
 DIES = """
 import os, sys
 sys.path[:] = sys.argv[1:]
-from enhance.images.decode import _Line
-line = _Line()
-line.answer("ready")
-line.hear()
+from enhance.images.decode import _Parent
+parent = _Parent()
+parent.send("ready")
+parent.receive()
 os._exit(3)
 """
 

@@ -118,14 +118,14 @@ def test_the_kept_keeps_few_pictures_and_not_for_long(photo_file):
     def read(key: str):
         return lambda: (reads.append(key), picture)[1]
 
-    kept = ImageCache(most_bytes=2 * picture.rgb.nbytes, seconds=60)
+    kept = ImageCache(max_bytes=2 * picture.rgb.nbytes, seconds=60)
     for key in ("a", "a", "b", "c", "a"):
         kept.picture(key, read(key))
     assert reads == ["a", "b", "c", "a"]
     kept.drop("a")
     kept.picture("a", read("a"))
     assert reads[-1] == "a"
-    tiny = ImageCache(most_bytes=1)
+    tiny = ImageCache(max_bytes=1)
     tiny.picture("big", read("big"))
     tiny.picture("big", read("big"))
     assert reads[-2:] == ["big", "big"]
@@ -140,7 +140,7 @@ def test_several_threads_that_want_one_photo_decode_it_once(photo_file):
         assert go_on.wait(30)
         return picture
 
-    kept = ImageCache(most_bytes=1)
+    kept = ImageCache(max_bytes=1)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(kept.picture, "photo", read) for _ in range(4)]
         assert begun.wait(30)

@@ -20,6 +20,7 @@ from enhance.enhancer import Enhancer
 from enhance.images import Metadata, read_picture
 from enhance.images.containers import make_chunk
 from enhance.images.header import _pillow_metadata
+from enhance.images.metadata import LOST
 from enhance.output.formats import Encoding
 from tests.unit import told_photos
 from tests.unit.picture_files import png, saved
@@ -118,7 +119,7 @@ def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
     video = directory((b"MotionPhoto", b"video/mp4", len(VIDEO)))
     return {
         "ultra.jpg": (ultra_hdr(photo), ["gain_map_left"]),
-        "extended.jpg": (ultra_hdr(photo, extended=True, iso=False), ["gain_map_left"]),
+        "extended.jpg": (ultra_hdr(photo, extended=True, iso=False), ["gain_map_left", "xmp_extension_left"]),
         "iso.jpg": (ultra_hdr(photo, claims=False), ["gain_map_left"]),
         "motion.jpg": (motion_photo(photo, MOTION, video), ["video_left"]),
         "micro.jpg": (motion_photo(photo, MICRO), ["video_left"]),
@@ -144,8 +145,7 @@ def test_no_result_claims_what_lay_behind_the_photo(photo, tmp_path, enhancer, n
         taken = result.save(tmp_path / f"taken.{ending}")
         assert claims_in(taken.path) == set(), ending
         assert TRACES.search(taken.path.read_bytes()) is None, ending
-        assert read_by_exiftool(taken.path)["XMP-dc:Title"] == "A <lantern> & 灯笼", "all else stays"
-        assert [note for note in taken.info["output"]["notes"] if note in ("gain_map_left", "video_left")] == notes
+        assert [note for note in taken.info["output"]["notes"] if note in LOST] == notes
     again = enhancer.run(tmp_path / "taken.jpg", "anime-fast")
     assert "notes" not in again.info["output"], "a result has nothing to lose"
 
@@ -167,24 +167,27 @@ def test_a_gain_map_of_which_only_the_container_tells_is_noted():
     assert _pillow_metadata(image).notes == ("gain_map_left",)  # type: ignore[arg-type]
 
 
-def test_a_packet_that_cannot_be_edited_is_left_out_and_noted(photo, tmp_path):
-    damaged = packet(HDRGM, directory((b"GainMap", b"image/jpeg", 9))).replace(b"</Container:Directory>", b"")
-    told = Metadata(xmp=damaged).upright()
-    assert (told.xmp, told.notes) == (None, ("gain_map_left",))
-
-
 def test_a_photo_whose_camera_wrote_no_video_is_not_said_to_have_lost_one():
-    told = Metadata(xmp=packet(CAMERA + b'MotionPhoto="0" GCamera:MotionPhotoVersion="1"')).upright()
-    assert told.notes == ()
-    assert b"MotionPhoto" not in (told.xmp or b"")
+    packet_without = packet(CAMERA + b'MotionPhoto="0" GCamera:MotionPhotoVersion="1"')
+    metadata = Metadata(xmp=packet_without).upright()
+    assert metadata.notes == ()
+    assert metadata.xmp == packet_without.replace(b"= '6'", b"= '1'")
+
+
+def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(told_photos.extended_jpeg())
+    metadata = read_picture(tmp_path / "photo.jpg").metadata
+    assert metadata.notes == ("xmp_extension_left",)
+    assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")
+    assert b'HasExtendedXMP=""' in (metadata.xmp or b"")
 
 
 def test_a_png_that_carries_the_claim_loses_it_too(photo, tmp_path):
     chunk = make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(HDRGM))
     (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
-    told = read_picture(tmp_path / "claims.png").metadata
-    assert told.notes == ("gain_map_left",)
-    assert b"hdrgm:Version" not in (told.xmp or b"")
+    metadata = read_picture(tmp_path / "claims.png").metadata
+    assert metadata.notes == ("gain_map_left",)
+    assert metadata.xmp is None
 
 
 @pytest.mark.parametrize(("language", "said"), [("en_US", "HDR gain map of this photo"), ("zh_CN", "HDR 增益图")])

@@ -65,7 +65,7 @@ TURNED = {
 
 
 def strips_of(path: Path) -> list[np.ndarray]:
-    return list(decode.decode(path, 1_000_000, None, lambda need: None).strips)
+    return list(decode.decode(path, 1_000_000, None, lambda need: None))[1:]
 
 
 @pytest.mark.parametrize("kind", KINDS | TURNED)
@@ -77,7 +77,7 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
     for rows in (1, 7):
         monkeypatch.setattr(decode, "_STRIP_PIXELS", rows * whole.shape[1])
         monkeypatch.setattr(decode, "BLOCK", rows)  # of pictures with alpha,
-        monkeypatch.setattr(decode, "bled", lambda strips: strips)  # where what bleeds looks beyond its strip
+        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # which looks beyond its strip
         strips = strips_of(path)
         assert {len(strip) for strip in strips[:-1]} == {rows}
         seen = whole[..., -1:] > 0 if whole.shape[2] == 4 else True
@@ -91,11 +91,11 @@ def test_what_bleeds_is_the_same_in_blocks_as_in_a_window_around_each(monkeypatc
     picture[..., 3] *= random.random((50, 9)) < 0.2
     blocks = [picture[top : top + 4].copy() for top in range(0, 50, 4)]
 
-    joined = np.concatenate(list(colour.bled(blocks)))
+    joined = np.concatenate(list(colour.fill_transparent(blocks)))
 
     for top in range(0, 50, 8):
         window = picture[max(0, top - 4) : top + 12].copy()
-        colour._bleed(window, min(top, 4), min(top, 4) + 8)
+        colour._fill_rows(window, min(top, 4), min(top, 4) + 8)
         assert np.array_equal(joined[top : top + 8], window[min(top, 4) :][:8])
     assert (joined[..., 3] == picture[..., 3]).all()
 
@@ -174,7 +174,7 @@ from pathlib import Path
 from enhance.images.decode import decode
 
 def peak_after(path):
-    for _ in decode(Path(path), 400_000_000, None, lambda need: None).strips:
+    for _ in decode(Path(path), 400_000_000, None, lambda need: None):
         pass
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 

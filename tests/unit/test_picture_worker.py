@@ -32,7 +32,7 @@ import ctypes, os, time
 import cv2
 import numpy as np
 from enhance.images import decode
-usual_header, usual_pixels = decode.read_header, decode.pillow_pixels
+usual_header, usual_pixels = decode.read_header, decode.decode_pixels
 decode._SECONDS = 1.5
 
 def read_header(file, **options):
@@ -42,7 +42,7 @@ def read_header(file, **options):
         time.sleep(600)
     return usual_header(file, **options)
 
-def pillow_pixels(header, file):
+def decode_pixels(header, file):
     if name.startswith("stalls"):
         time.sleep(600)
     if name.startswith("crashes"):
@@ -53,7 +53,7 @@ def pillow_pixels(header, file):
         cv2.resize(np.zeros((9, 9), np.uint8), (60_000, 60_000))
     return usual_pixels(header, file)
 
-decode.read_header, decode.pillow_pixels = read_header, pillow_pixels
+decode.read_header, decode.decode_pixels = read_header, decode_pixels
 decode.serve()
 """
 
@@ -207,7 +207,7 @@ def test_a_decoder_that_swells_is_stopped(tmp_path: Path, small: Path, made_wors
 
 def test_the_system_may_end_a_worker_at_rest(small: Path, made_worse: Workers):
     assert read_picture(small).width == 96
-    made_worse._idle[0]._process.kill()
+    made_worse._idle[0].process.kill()
     time.sleep(0.2)
     assert read_picture(small).width == 96
 
@@ -215,12 +215,12 @@ def test_the_system_may_end_a_worker_at_rest(small: Path, made_worse: Workers):
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
 def test_an_interrupt_does_not_end_a_worker(small: Path, made_worse: Workers):
     assert read_picture(small).width == 96
-    process = made_worse._idle[0]._process
+    process = made_worse._idle[0].process
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert process.poll() is None
     assert read_picture(small).width == 96
-    assert made_worse._idle[0]._process is process
+    assert made_worse._idle[0].process is process
 
 
 def test_what_does_not_fit_into_free_memory_is_not_begun(small: Path, monkeypatch):

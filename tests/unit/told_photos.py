@@ -18,8 +18,8 @@ import pillow_heif
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from enhance.images.containers import make_chunk
-from enhance.images.metadata import profile_text, resource_of
+from enhance.images.containers import make_chunk, profile_text
+from enhance.images.metadata import resource_of
 from tests.unit.picture_files import png, rgb_profile, saved
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
