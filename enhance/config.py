@@ -20,8 +20,8 @@ from .i18n import DEFAULT_LANGUAGE, match_language
 
 log = logging.getLogger(__name__)
 
-_ELSEWHERE = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES", "ENHANCE_TEST_MODELS", "ENHANCE_FUZZ"}
-"""Variables that other modules and the tests read."""
+_ELSEWHERE = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
+"""Variables that `enhance.models` reads."""
 _LAST_PORT = 65_535
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
