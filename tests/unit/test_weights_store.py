@@ -178,7 +178,7 @@ def test_enhance_weights_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "weights"):
-        with pytest.raises(StorageError, match=r"not a folder.*set ENHANCE_WEIGHTS to a folder"):
+        with pytest.raises(StorageError, match=r"not a folder.*Set ENHANCE_WEIGHTS to a folder"):
             ensure(NAME, store=Store(place))
 
 
