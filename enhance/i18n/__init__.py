@@ -25,44 +25,44 @@ _SOURCES = {
     " (its cache)": "report_from_cache",
     "official file (origin not recorded)": "report_unrecorded",
 }
-"""What `weights` says of a copy behind the name of its source, or in place of it, and the key of that."""
+"""Suffixes of the source of a model, as the model store records it, and the keys of their texts."""
 
-_FEW = 3
-_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_MAX_NAMES = 3
+_DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def translate(language: str, key: str, **values: object) -> str:
-    """The sentence of `key` in `language` (one of LANGUAGES), with `values` in its places.
+    """Return the text of `key` in `language`, one of LANGUAGES, with `values` in its placeholders.
 
-    A value that is an error is said in the same language, and several of them one after the other. Raises KeyError for
-    a key that the catalogue lacks.
+    Errors among the values are translated to the same language; those in a list are joined by spaces. Raises KeyError
+    for an unknown key.
     """
-    return catalogue(language)[key].format(**{name: _said(language, value) for name, value in values.items()})
+    return catalogue(language)[key].format(**{name: _translated(language, value) for name, value in values.items()})
 
 
 def name_of(language: str, kind: str, name: str) -> str:
-    """What the catalogue calls a `preset`, or another kind of thing; a name that it lacks stands for itself."""
+    """Return the text of the key "{kind}_{name}", for example of a preset; `name` itself if there is none."""
     key = f"{kind}_{name}"
     return translate(language, key) if key in catalogue() else name
 
 
 def translate_source(language: str, source: str) -> str:
-    """Where a model's weights came from; what is said of the copy is said in the language, names stay as they are."""
+    """Return the source of a model with its suffix translated."""
     ending = next((ending for ending in _SOURCES if source.endswith(ending)), None)
     return translate(language, _SOURCES[ending], source=source.removesuffix(ending)) if ending else source
 
 
-def match_language(wish: str | None) -> str | None:
-    """The language of LANGUAGES that a tag asks for ("zh", "zh-Hans-CN", "en_GB.UTF-8"); None for any other."""
-    tag = (wish or "").strip().lower()
+def match_language(tag: str | None) -> str | None:
+    """Return the one of LANGUAGES that matches a tag such as "zh-Hans-CN" or "en_GB.UTF-8", else None."""
+    tag = (tag or "").strip().lower()
     if tag.startswith("zh"):
         return "zh-CN"
     return "en" if tag.startswith("en") else None
 
 
 def strip_direction_marks(text: str) -> str:
-    """The text without the invisible marks that turn the order of the letters after them, as in a forged file name."""
-    return _TURNING.sub("", text)
+    """Remove the invisible marks that reverse the order of the following letters, as in forged file names."""
+    return _DIRECTION_MARKS.sub("", text)
 
 
 @cache
@@ -79,12 +79,12 @@ def section(language: str, name: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class PixelCount:
-    """A number of pixels, which the sentence that it stands in says in millions, or as Chinese counts them."""
+    """A number of pixels as a value for `translate`: in megapixels, or in 万 and 亿 in Chinese."""
 
     count: float
 
     def sentence(self, language: str) -> str:
-        """100 megapixels; in Chinese by ten thousands, and by hundred millions from there on."""
+        """Return "100 MP", or "1 亿像素" in Chinese."""
         if match_language(language) == "en":
             return translate(language, "megapixels", n=_short(self.count / 1e6))
         large = self.count >= 1e8
@@ -94,7 +94,7 @@ class PixelCount:
 
 
 def format_duration(language: str, seconds: float) -> str:
-    """A length of time as a person says it: 8 s, 3 min, 1 h 20 min."""
+    """Format a duration as "8 s", "3 min" or "1 h 20 min"."""
     if seconds < 100:
         return translate(language, "seconds", n=max(1, round(seconds)))
     minutes = round(seconds / 60)
@@ -105,14 +105,14 @@ def format_duration(language: str, seconds: float) -> str:
 
 
 def format_seconds(language: str, seconds: float) -> str:
-    """A measured time: 0.24 s, 3.1 s, and from 100 s on like `format_duration`."""
+    """Format a measured time as "0.24 s" or "3.1 s", and from 100 s like `format_duration`."""
     if seconds >= 100:
         return format_duration(language, seconds)
     return translate(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
 
 
 def format_print_size(language: str, width: int, height: int, *, short: bool = False) -> str:
-    """How large a picture of so many pixels prints at 300 dpi: 28.4 × 21.3 cm (11.2 × 8.4 in)."""
+    """Format the print size at 300 dpi as "28.4 × 21.3 cm (11.2 × 8.4 in)"; `short` omits the inches."""
     inches = width / 300, height / 300
     (wide, high), (across, down) = ([f"{unit * side:,.1f}" for side in inches] for unit in (1, 2.54))
     if short:
@@ -121,7 +121,7 @@ def format_print_size(language: str, width: int, height: int, *, short: bool = F
 
 
 def format_bytes(count: int) -> str:
-    """The size of a file, alike in every language: 812 B, 24 kB, 3.1 MB."""
+    """Format a file size as "812 B", "24 kB" or "3.1 MB", the same in every language."""
     if count < 1000:
         return f"{count} B"
     if count < 1_000_000:
@@ -130,9 +130,10 @@ def format_bytes(count: int) -> str:
 
 
 def format_names(language: str, names: Sequence[str]) -> str:
-    """Names in a sentence; of many the first ones."""
-    said = reduce(lambda names, name: translate(language, "names_joined", names=names, name=name), names[:_FEW])
-    return said if len(names) <= _FEW else translate(language, "names_more", names=said, n=len(names) - _FEW)
+    """Join names for a sentence: the first three, and the number of the others."""
+    joined = reduce(lambda names, name: translate(language, "names_joined", names=names, name=name), names[:_MAX_NAMES])
+    rest = len(names) - _MAX_NAMES
+    return translate(language, "names_more", names=joined, n=rest) if rest > 0 else joined
 
 
 def _short(number: float) -> str:
@@ -144,24 +145,27 @@ def _sections(language: str) -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(Path(__file__).with_name(f"{language}.toml").read_text(encoding="utf-8"))
 
 
-def _said(language: str, value: object) -> object:
+def _translated(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
-        return " ".join(str(_said(language, one)) for one in value)
+        return " ".join(str(_translated(language, one)) for one in value)
     sentence = getattr(value, "sentence", None)
     return sentence(language) if callable(sentence) else value
 
 
-def wrap(text: str, width: Callable[[str], float], within: float) -> list[str]:
-    """Lines no wider than `within`, broken after spaces and hyphens, and anywhere in Chinese and in long words."""
+def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str]:
+    """Break text into lines of at most `max_width`, after spaces and hyphens, and anywhere in Chinese and long words.
+
+    `width(text)` is the width of a text, in the unit of `max_width`.
+    """
     lines, line = [], ""
     for word in _words(text):
-        if width(line + word.rstrip()) <= within:
+        if width(line + word.rstrip()) <= max_width:
             line += word
             continue
         if line:
             lines.append(line.rstrip())
-        while width(word.rstrip()) > within:
-            fits = next(n for n in range(len(word), 0, -1) if n == 1 or width(word[:n]) <= within)
+        while width(word.rstrip()) > max_width:
+            fits = next(n for n in range(len(word), 0, -1) if n == 1 or width(word[:n]) <= max_width)
             lines.append(word[:fits])
             word = word[fits:]
         line = word
@@ -169,7 +173,7 @@ def wrap(text: str, width: Callable[[str], float], within: float) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The pieces between which a line may be broken, each with the space behind it."""
+    """Split text at the places where a line can be broken; each piece includes its trailing space."""
     words: list[str] = []
     for letter in text:
         closes = letter in "，。；：！？、）》”’…%"

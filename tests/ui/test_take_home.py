@@ -300,7 +300,7 @@ def test_a_size_that_cannot_be_is_said_in_the_words_of_the_page():
             "Print A3 (4961 px on the long side) is too large",
             "打印 A3（长边 4961 像素）过大",
         ),
-        ({"long_side": 2}, "", "Use 24 px on the long side or more.", "最小为长边 24 像素"),
+        ({"long_side": 2}, "", "Use 24 px on the long side or more.", "下限：长边 24 像素"),
         ({"megapixels": 40}, "", "40 MP is too large", "百万像素"),
     ):
         with pytest.raises(SettingsError) as caught:

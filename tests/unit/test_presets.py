@@ -126,7 +126,7 @@ def test_errors_of_model_files_are_in_both_languages(tmp_path, monkeypatch):
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
-    with pytest.raises(StorageError, match="set ENHANCE_WEIGHTS to a folder"):
+    with pytest.raises(StorageError, match="Set ENHANCE_WEIGHTS to a folder"):
         models.ensure("realesr-animevideov3")
 
 
