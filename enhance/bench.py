@@ -1,4 +1,4 @@
-"""What this machine makes of the engine: its peak, our share of it, and RealESRGANer on the same picture."""
+"""Benchmark of this computer: its peak, the share of it that the engine reaches, and RealESRGANer on the same image."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ TILE = 192
 _BUSY_TIMES = 3
 _WHOLE_TIMES = 2
 WHOLE = ("original", "precise")
-"""The presets whose whole runs are compared: the network that most others run, and the quickest."""
+"""The presets whose complete runs are compared: one with the default network, and the fastest."""
 
 
 def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
-    """The figures of this machine, in seconds, shares of 1, megabytes and multiply-adds a second (1e9)."""
+    """Measure this computer. The figures are in seconds, shares of 1, MB and 1e9 multiply-adds per second."""
     picture = _picture()
     automatic = Engine(device, precision)
-    # first of all: "alone" is true only of a process in which nothing else has run
+    # This must be first: a run is "alone" only if nothing else has run in the process.
     busy = busy_page(automatic, picture[: SIDE // 2, : 2 * SIDE // 3])
     figures: dict[str, Any] = {
         "machine": _machine(automatic),
@@ -77,22 +77,22 @@ def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as lines for a person."""
-    lines = [f"{figures['machine']}, picture {figures['picture']}, model {MODEL}, tile {TILE}", ""]
+    """Return the figures as text."""
+    lines = [f"{figures['machine']}, image {figures['picture']}, model {MODEL}, tile {TILE}", ""]
     lines += [f"matrix-product peak {name:<5} {peak:8.1f} GMAC/s" for name, peak in figures["peak"].items()]
     lines.append("")
     for name, one in figures["engine"].items():
         lines.append(
             f"row streaming {name:<11} {one['seconds']:8.2f} s   {one['share_of_peak']:4.0%} of peak   "
-            f"{one['peak_memory_mb']} MB at most   {one['expected_seconds']:.2f} s expected before it ran"
+            f"{one['peak_memory_mb']} MB peak memory   {one['expected_seconds']:.2f} s estimated"
         )
     busy = figures["busy_page"]
-    times = f"{busy['ratio']} times that of one run alone"
+    times = f"{busy['ratio']} times as long as a run alone"
     lines += [f"busy page {busy['picture']:<15} {busy['busy']:8.2f} s   {times}", ""]
     reference = figures["reference"]
     if "seconds" in reference:
-        ratios = ", ".join(f"{ratio} times that at {name}" for name, ratio in reference["ratio"].items())
-        lines.append(f"RealESRGANer {reference['precision']:<12} {reference['seconds']:8.2f} s   ours is {ratios}")
+        ratios = ", ".join(f"{ratio} times as long as {name}" for name, ratio in reference["ratio"].items())
+        lines.append(f"RealESRGANer {reference['precision']:<12} {reference['seconds']:8.2f} s   {ratios}")
     else:
         lines.append(f"RealESRGANer              not measured: {reference['reason']}")
     whole = figures["whole"]
@@ -109,7 +109,7 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def busy_page(engine: Engine, picture: np.ndarray) -> dict[str, Any]:
-    """The seconds of one run alone, and of the same after several threads were served, each the best of a few."""
+    """Measure a run alone, and a run after several threads used the engine, each as the best of a few runs."""
     for _ in engine.stream(picture[:16, :16], MODEL, tile=TILE):
         pass  # loads the model
 
@@ -130,10 +130,10 @@ def busy_page(engine: Engine, picture: np.ndarray) -> dict[str, Any]:
 
 
 def whole_runs(device: str, precision: str, picture: np.ndarray) -> dict[str, Any]:
-    """The seconds from a picture's file to its PNG by the presets of WHOLE, in turn, each the best of a few."""
+    """Measure the time from the input file to the PNG with the presets of WHOLE, each as the best of a few runs."""
     names = {preset: Settings.from_preset(preset).model for preset in WHOLE}
     if missing := [name for name in names.values() if models.locate(name) is None]:
-        return {"reason": f"the weights of {', '.join(missing)} are not here"}
+        return {"reason": f"{', '.join(missing)} not installed"}
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(device, precision, data=folder)
@@ -141,7 +141,7 @@ def whole_runs(device: str, precision: str, picture: np.ndarray) -> dict[str, An
         Image.fromarray(picture[:16, :16]).save(small)
         Image.fromarray(picture).save(large)
         for preset in WHOLE * _WHOLE_TIMES:
-            for source in (small, large):  # the first one loads the model, and is not counted
+            for source in (small, large):  # the first run loads the model and is not counted
                 started = time.perf_counter()
                 enhancer.run(source, preset, output=made)
                 taken = time.perf_counter() - started
@@ -153,16 +153,16 @@ def whole_runs(device: str, precision: str, picture: np.ndarray) -> dict[str, An
 
 
 def import_reference() -> tuple[Any, Any]:
-    """The classes RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError where they are absent."""
+    """Return RRDBNet of basicsr and RealESRGANer of realesrgan. Raises ImportError if they are not installed."""
     supply_functional_tensor()
     network = importlib.import_module("basicsr.archs.rrdbnet_arch").RRDBNet
     return network, importlib.import_module("realesrgan").RealESRGANer
 
 
 def supply_functional_tensor() -> None:
-    """Let basicsr be imported: the torchvision module that it wants is gone since 0.17, for want of one function.
+    """Add the module that basicsr imports and torchvision removed in 0.17, with the one function that it needs.
 
-    Raises ImportError where torchvision is absent.
+    Raises ImportError if torchvision is not installed.
     """
     name = "torchvision.transforms.functional_tensor"
     if name not in sys.modules:
@@ -179,7 +179,7 @@ def _machine(engine: Engine) -> str:
 
 
 def _picture() -> np.ndarray:
-    """A smooth picture with some grain; the time does not depend on what is in it."""
+    """Return a smooth image with some noise. The content does not affect the time."""
     random = np.random.default_rng(7)
     soft = cv2.resize(random.integers(0, 256, (12, 12, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     return cv2.add(soft, random.integers(0, 12, soft.shape, np.uint8))
@@ -215,7 +215,7 @@ def _best(work: Callable[[], object], times: int) -> float:
 
 def _run(engine: Engine, picture: np.ndarray) -> tuple[float, float, np.ndarray]:
     for _ in engine.stream(picture[:16, :16], MODEL, tile=TILE):
-        pass  # loads the model, which the reference is not timed for either
+        pass  # loads the model, which is not timed for the reference either
     memory = PeakMemory(engine.device.type)
     started = time.perf_counter()
     strips = list(engine.stream(picture, MODEL, tile=TILE, progress=lambda *_: memory.look()))
@@ -225,8 +225,8 @@ def _run(engine: Engine, picture: np.ndarray) -> tuple[float, float, np.ndarray]
 def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) -> dict[str, Any]:
     try:
         network, upscaler = import_reference()
-    except Exception as error:  # basicsr fails in many ways where it does not fit, not only by ImportError
-        return {"reason": f"basicsr and realesrgan are not installed here ({type(error).__name__})"}
+    except Exception as error:  # basicsr raises many errors with incompatible packages, not only ImportError
+        return {"reason": f"basicsr and realesrgan are not installed ({type(error).__name__})"}
     # on the thread that the engine works on too: a second one would make this one slower
     seconds = DEVICE_THREAD.do(lambda: _reference_seconds(picture, device, network, upscaler))
     ratio = {name: round(seconds / one["seconds"], 2) for name, one in ours.items()}
@@ -239,10 +239,10 @@ def _reference_seconds(picture: np.ndarray, device: torch.device, network: Any, 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "weights.pth"
         torch.save({"params_ema": state}, path)
-        on_a_card = device.type == "cuda"
+        on_gpu = device.type == "cuda"
         model = network(3, 3, num_block=23)
-        reference = upscaler(4, str(path), model=model, tile=TILE, half=on_a_card, device=device)
-        reference.enhance(picture[:16, :16, ::-1])  # a card's libraries are made ready the first time
+        reference = upscaler(4, str(path), model=model, tile=TILE, half=on_gpu, device=device)
+        reference.enhance(picture[:16, :16, ::-1])  # the first run initialises the GPU libraries
         started = time.perf_counter()
         reference.enhance(picture[:, :, ::-1])
         return time.perf_counter() - started
