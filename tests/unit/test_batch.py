@@ -314,7 +314,8 @@ def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer,
 
     batch = Running(enhancer, RAW, planned(sources[:1], tmp_path / "out"), report="en").run()
 
-    assert (batch.items[0].state, str(batch.items[0].error)[:5]) == ("done", "0.pdf")
+    assert batch.items[0].state == "done"
+    assert "0.pdf" in str(batch.items[0].error)
     assert batch.items[0].result == tmp_path / "out" / "0.png"
 
 
