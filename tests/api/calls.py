@@ -15,9 +15,9 @@ FAST_VALUES = [*(SETTINGS | {"preset": "anime-fast"}).values()]
 ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/report", "/presets", "/status"}
 
 
-def uploaded(site: Site, name: str) -> dict[str, Any]:
+def uploaded(site: Site, name: str, side: int = 16) -> dict[str, Any]:
     """Upload a small photo; return it as an input of an endpoint."""
-    with site.photo(name, 16, 16).open("rb") as file:
+    with site.photo(name, side, side).open("rb") as file:
         path = httpx.post(f"{site.url}gradio_api/upload", files={"files": (name, file)}).json()[0]
     return {"path": path, "meta": META}
 

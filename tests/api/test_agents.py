@@ -154,9 +154,9 @@ def test_what_cannot_be_done_comes_back_as_a_sentence(site, server):
         ({"preset": "sharper"}, "sharper"),
         ({"strength": 3}, "0 to 1"),
         ({"image": "data:image/png;base64,AAAA"}, "picture.png"),
-        ({"image": "data:image/png"}, "image"),
-        ({"image": "data:image/png;base64,A"}, "image"),
-        ({"image": None}, "image"),
+        ({"image": "data:image/png"}, "/gradio_api/upload"),
+        ({"image": "data:image/png;base64,A"}, "/gradio_api/upload"),
+        ({"image": None}, "/gradio_api/upload"),
         ({"nope": 1}, "nope"),
     ):
         assert said in refusal(server, "enhance", **{"image": image, **given}), given

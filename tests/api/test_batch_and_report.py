@@ -19,6 +19,7 @@ from PIL import Image
 from enhance.files import explained
 
 from ..site import wait_until
+from .calls import uploaded
 
 FAST = {"preset": "anime-fast"}
 
@@ -58,9 +59,9 @@ def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one
 
 
 def test_a_batch_larger_than_the_disk_limit_is_complete(site, client, monkeypatch):
+    files = [uploaded(site, f"{name}.png", side) for side, name in enumerate(("left", "middle", "right"), 16)]
     monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
-    files = [site.photo(f"{name}.png", 20 + side, 30) for side, name in enumerate(("left", "middle", "right"))]
-    path, info = client.predict(images=[handle_file(file) for file in files], api_name="/batch", **FAST)
+    path, info = client.predict(images=files, api_name="/batch", **FAST)
     assert (info["done"], info["error"]) == (3, None)
     with zipfile.ZipFile(path) as archive:
         assert {"left.png", "middle.png", "right.png"} < set(archive.namelist())
