@@ -1,12 +1,15 @@
-# make run      install everything and serve the page on port 7860
-# make test     install everything and run all tests; PYTEST=tests/unit runs some of them
-# make check    lint, format, types, known vulnerabilities
-# make bench    speed and memory of the engine; BENCH=--docs updates README.md and docs/
-# make quality  quality of the presets on degraded photos; QUALITY="--quick"
-# make soak     the server under load for about ten minutes; SOAK="--seconds 60 --clients 20"
-# make fuzz     damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
-# make space    REPO=owner/name uploads the project to a Hugging Face Space; SPACE=--dry-run lists the files
-# make lock     update requirements.lock to the newest releases that requirements.txt allows
+# make run        install everything and serve the page on port 7860
+# make test       install everything and run the tests; PYTEST=tests/unit runs some of them
+# make check      lint, format, types, known vulnerabilities
+# make long       the tests that `make test` leaves out: fuzz, a short soak, container, states and documents
+# make fuzz       damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
+# make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20 --slow 20"
+# make container  the steps of the Dockerfile, without Docker
+# make states     every state of the page in both languages: accessibility, layout, translation
+# make bench      speed and memory of the engine; BENCH=--docs updates README.md and docs/
+# make quality    quality of the presets on degraded photos; QUALITY="--quick"
+# make space      REPO=owner/name uploads the project to a Hugging Face Space; SPACE=--dry-run lists the files
+# make lock       update requirements.lock to the newest releases that requirements.txt allows
 #
 # Without an NVIDIA GPU, the CPU build of PyTorch is installed, which is 2.8 GB smaller. TORCH=cu130 selects another
 # build, TORCH=pip the build of pip's own index.
@@ -14,9 +17,10 @@
 PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
+RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
 DEBIAN := chromium fonts-noto-cjk pngcheck libimage-exiftool-perl poppler-utils libgl1 nginx-light
 
-.PHONY: run test check bench fuzz soak quality space lock fetch debian clean
+.PHONY: run test long check bench fuzz soak container states quality space lock fetch debian clean
 
 run: fetch
 	$(BIN)/python app.py
@@ -27,7 +31,10 @@ fetch: .venv/.run-ready
 # Two test files run at a time, on two cores. OMP_WAIT_POLICY lets idle threads sleep, so that the other process can work.
 # Files run in their order, not those with the most tests first: slow files have few tests and would run last, on one core.
 test: debian .venv/.test-ready fetch
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(RUN_TESTS) -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+long: debian .venv/.test-ready fetch
+	ENHANCE_FUZZ=60 $(RUN_TESTS) --timeout 0 -m long
 
 check: .venv/.test-ready
 	$(BIN)/ruff check .
@@ -37,13 +44,19 @@ check: .venv/.test-ready
 
 fuzz: SECONDS ?= 1800
 fuzz: .venv/.test-ready
-	ENHANCE_FUZZ=$(SECONDS) $(BIN)/python -m pytest -s tests/unit/test_fuzz.py
+	ENHANCE_FUZZ=$(SECONDS) $(RUN_TESTS) --timeout 0 -s -m long tests/unit/test_fuzz.py
 
 bench: .venv/.test-ready fetch
 	$(BIN)/python -m docs.make_bench $(BENCH)
 
 soak: .venv/.test-ready fetch
 	$(BIN)/python -m tests.soak $(SOAK)
+
+container: .venv/.test-ready
+	$(RUN_TESTS) -m long tests/unit/test_container.py
+
+states: debian .venv/.test-ready fetch
+	$(RUN_TESTS) -m long tests/ui/test_every_state.py
 
 quality: .venv/.test-ready fetch
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.quality $(QUALITY)

@@ -1,10 +1,12 @@
-"""The app served for real, for the tests of the page and of its API."""
+"""The served app for the tests of the page and of the API."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import socket
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer
+from enhance.config import Config
 
 SETTINGS = {
     "preset": "gentle",
@@ -36,118 +39,172 @@ SETTINGS = {
     "quality": 92,
     "metadata": "keep",
 }
-"""The settings of /enhance, /preview and /batch in their order, as they stand when a caller leaves them out."""
+"""The settings of /enhance, /preview and /batch in their order, with their defaults."""
+
+LOGIN = {"username": "ada", "password": "secret"}
 
 
-class CountingEnhancer(Enhancer):
-    """The real enhancer, which also counts how often it is asked for something, and can be held in the middle of it."""
+class WatchedEnhancer(Enhancer):
+    """The real enhancer. It counts its calls, and a test can pause them or make them fail."""
 
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.previews = self.retunes = self.runs = 0
-        self._held_file, self._let_go = "", threading.Event()
-        self._let_go.set()
+    def __init__(self, *given: Any, **options: Any):
+        super().__init__(*given, **options)
+        self.calls: Counter[str] = Counter()
+        self.names: list[str] = []
+        """File names of the runs, in the order in which they began."""
+        self._pauses: dict[str, str] = {}
+        self._errors: dict[str, Exception] = {}
 
     @contextmanager
-    def midway(self, of: str = "") -> Iterator[None]:
-        """Runs (`of` this file) rest at a third of their way, on any machine, until this is left or they stop."""
-        self._held_file = of
-        self._let_go.clear()
+    def paused(self, point: str, of: str = "") -> Iterator[None]:
+        """Pause calls for files with `of` in their path until the block ends or the call is stopped.
+
+        `point` is "run" or "preview" for the start of a call, "progress" and "end" for a third and the end of a run,
+        and "cell" for each preset of a comparison.
+        """
+        self._pauses[point] = of
         try:
             yield
         finally:
-            self._let_go.set()
+            del self._pauses[point]
 
-    def preview(self, *given, **named):
-        self.previews += 1
-        return super().preview(*given, **named)
+    @contextmanager
+    def failing(self, call: str, error: Exception) -> Iterator[None]:
+        """Let every `run`, `preview` or `compare` raise this error."""
+        self._errors[call] = error
+        try:
+            yield
+        finally:
+            del self._errors[call]
+
+    def preview(self, source, *given, stop=None, **named):
+        self._begin("preview", source, stop)
+        return super().preview(source, *given, stop=stop, **named)
 
     def retune(self, *given, **named):
-        self.retunes += 1
+        self.calls["retune"] += 1
         return super().retune(*given, **named)
 
-    def run(self, source, *given, progress=None, stop=None, **named):
-        self.runs += 1
-        stop, held = stop or threading.Event(), self._held_file in str(source)
+    def compare(self, source, *given, arrived=None, stop=None, **named):
+        def show(cell: Any) -> None:
+            if arrived is not None:
+                arrived(cell)
+            self._wait("cell", source, stop)
 
-        def told(done: int, total: int, left: float | None) -> None:
+        self._begin("compare", source, stop)
+        return super().compare(source, *given, arrived=show, stop=stop, **named)
+
+    def run(self, source, *given, progress=None, stop=None, **named):
+        stop = stop or threading.Event()
+
+        def report(done: int, total: int, left: float | None) -> None:
             if progress is not None:
                 progress(done, total, left)
-            while held and 3 * done >= total and not stop.is_set() and not self._let_go.wait(0.02):
-                pass
+            if 3 * done >= total:
+                self._wait("progress", source, stop)
 
-        return super().run(source, *given, progress=told, stop=stop, **named)
+        self._begin("run", source, stop)
+        self.names.append(Path(source).name)
+        result = super().run(source, *given, progress=report, stop=stop, **named)
+        self._wait("end", source, stop)
+        return result
+
+    def _begin(self, call: str, source: object, stop: threading.Event | None) -> None:
+        self.calls[call] += 1
+        self._wait(call, source, stop)
+        if error := self._errors.get(call):
+            raise error
+
+    def _wait(self, point: str, source: object, stop: threading.Event | None) -> None:
+        while self._pauses.get(point, "\0") in str(source) and not (stop and stop.is_set()):
+            time.sleep(0.02)
 
 
 @dataclass
 class Site:
-    """A running app: its address, the enhancer behind it, the tests' own pictures, and the page's folder."""
+    """A running app: its URL, its enhancer, a folder for the tests' own files, and the folder of the page."""
 
     url: str
-    enhancer: CountingEnhancer
+    enhancer: WatchedEnhancer
     files: Path
     page: Path
 
     def photo(self, name: str, height: int, width: int) -> Path:
-        """A piece of a real photo as a PNG file called `name`."""
+        """Write a part of a real photo as a PNG file called `name`."""
         path = self.files / name
         Image.fromarray(photo(height, width)).resize((width, height)).save(path)
         return path
 
-
-def beside_the_tests() -> dict[str, Any]:
-    """Options of a launch at a free port. Gradio's own search leaves a thread with an error for each port in use."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return {"server_port": free.getsockname()[1], "quiet": True, "prevent_thread_lock": True}
+    def text(self, name: str) -> Path:
+        """Write a file that is not an image."""
+        path = self.files / name
+        path.write_text("This is not an image.")
+        return path
 
 
 def photo(height: int, width: int) -> np.ndarray:
-    """A piece of a real photo, uint8 [height, width, 3]."""
+    """Return a part of a real photo, uint8 [height, width, 3]."""
     return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 150 : 150 + width])
+
+
+def wait_until(condition, seconds: float = 60) -> None:
+    """Wait for a condition; fail if it does not become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true in time"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@contextmanager
+def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, **options: Any) -> Iterator[str]:
+    """Serve the app in this process and yield its URL. `options` replace those of the launch."""
+    from app import build_demo
+    from enhance.web.metrics import Metrics
+    from enhance.web.serving import launch_options
+
+    config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("GRADIO_TEMP_DIR", str(config.page_folder or enhancer.tasks.folder / "page"))
+        if agents and importlib.util.find_spec("mcp"):
+            changed.setenv("GRADIO_MCP_SERVER", "True")
+        demo = build_demo(enhancer, metrics)
+        # A port of our own: Gradio's search for one leaves a thread with an error for each port in use.
+        options = {"server_port": port or free_port(), "quiet": True, "prevent_thread_lock": True, **options}
+        _, url, _ = demo.launch(**launch_options(config, metrics, enhancer.tasks) | options)
+        try:
+            yield url
+        finally:
+            demo.close(verbose=False)
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Iterator[Site]:
-    """The app with its own data and its own weights: those of the package, so that the preset fast has none."""
-    from app import build_demo
+    """The app with its own data and with the weights of the package only, so that the preset `fast` is unavailable."""
     from enhance import models
-    from enhance.config import Config
-    from enhance.web.metrics import Metrics
-    from enhance.web.serving import launch_options
 
     folder, shared = tmp_path_factory.mktemp("site"), tmp_path_factory.getbasetemp()
-    # one place for every app of a process: it looks them up whenever it is asked for something
-    changed = {"ENHANCE_WEIGHTS": str(shared / "site-weights"), "GRADIO_TEMP_DIR": str(shared / "site-page")}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ |= changed
-    for name in ("realesrgan-x4plus", "realesr-animevideov3"):
-        models.ensure(name)
-    enhancer, metrics = CountingEnhancer(device="cpu", data=folder / "data"), Metrics(True)
-    demo = build_demo(enhancer, metrics)
-    options = launch_options(Config(), metrics) | beside_the_tests()
-    _, url, _ = demo.launch(**options)
     (folder / "files").mkdir()
-    yield Site(url, enhancer, folder / "files", shared / "site-page")
-    demo.close()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with pytest.MonkeyPatch.context() as changed:
+        # One folder for every app of this process, since they read the environment at each request.
+        changed.setenv("ENHANCE_WEIGHTS", str(shared / "site-weights"))
+        for name in ("realesrgan-x4plus", "realesr-animevideov3"):
+            models.ensure(name)
+        config = Config(data=folder / "data", page_folder=shared / "site-page", metrics=True)
+        enhancer = WatchedEnhancer("cpu", config=config)
+        with served(enhancer) as url:
+            yield Site(url, enhancer, folder / "files", shared / "site-page")
 
 
 @contextmanager
 def guarded_site(folder: Path) -> Iterator[str]:
-    """The address of an app with a login, ada and secret, and with counts."""
-    from app import build_demo
-    from enhance.config import Config
-    from enhance.web.metrics import Metrics
-    from enhance.web.serving import launch_options
-
-    config = Config(data=folder / "data", page_folder=folder / "page", auth=("ada", "secret"), metrics=True)
-    metrics = Metrics(config.metrics)
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("GRADIO_TEMP_DIR", str(config.page_folder))
-        demo = build_demo(Enhancer("cpu", config=config), metrics)
-        options = launch_options(config, metrics) | beside_the_tests()
-        _, url, _ = demo.launch(**options)
+    """Serve an app with a login and with metrics; yield its URL."""
+    login = (LOGIN["username"], LOGIN["password"])
+    config = Config(data=folder / "data", page_folder=folder / "page", auth=login, metrics=True)
+    with served(Enhancer("cpu", config=config)) as url:
         yield url
-        demo.close()

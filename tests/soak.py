@@ -1,5 +1,6 @@
-"""Prove the served app under load: `make soak`, or `python -m tests.soak --help`. Writes one table, exits with 1 if a
-promise is broken.
+"""Load test of the served app: `make soak`, or `python -m tests.soak --help`.
+
+Prints one table and exits with 1 if a promise is broken.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from statistics import quantiles
@@ -26,11 +27,13 @@ from typing import Any
 import httpx
 import psutil
 
-from .soak_clients import Known, Tally, Visitor, known_pictures
+from enhance.i18n import translate
+
+from .soak_clients import Known, SlowClient, Tally, Visitor, known_pictures
 
 ROOT = Path(__file__).parents[1]
-MOST_MB_MORE, MOST_THREADS_MORE = 250, 20
-"""What sessions, previews and runs that are over may leave."""
+MOST_MB_MORE, MOST_THREADS_MORE, MOST_CONNECTIONS_MORE = 250, 20, 5
+"""What sessions, previews and runs can leave when they are over."""
 AT_ONCE = 8
 WAITED = {
     "runs": ("run", "retune", "gentle"),
@@ -42,27 +45,38 @@ WAITED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, by how many clients at once, and how many sessions, previews and runs before; `rest` in seconds."""
+    """How long, with how many clients and `slow` connections, and how many sessions, previews and runs before that.
 
-    seconds: float = 600
-    clients: int = 50
-    sessions: int = 400
-    previews: int = 300
-    runs: int = 150
-    rest: float = 120
+    `rest` is in seconds. `warm` is how often everything is done once before anything is measured.
+    """
+
+    seconds: float
+    clients: int
+    slow: int
+    sessions: int
+    previews: int
+    runs: int
+    rest: float
     pictures: int = 6
     gentle: bool = True
-    warm: int = 4
-    """How often everything is done once before anything is measured."""
+    warm: int = 2
+
+    @classmethod
+    def lasting(cls, seconds: float = 600, clients: int = 50, slow: int = 0, **given: Any) -> Plan:
+        """Return a plan whose other parts are in proportion to `seconds`, apart from those that are given."""
+        share = seconds / 600
+        parts = {"sessions": round(400 * share), "previews": round(300 * share), "runs": round(150 * share)}
+        return cls(seconds, clients, slow, **{**parts, "rest": max(5, 120 * share), **given})
 
 
 @dataclass(frozen=True)
 class Use:
-    """What the server and its workers use: MB of memory in use, and threads of the server."""
+    """What the server and its workers use: MB of memory, and threads and connections of the server."""
 
     server_mb: float
     workers_mb: float
     threads: int
+    connections: int = 0
 
 
 @dataclass
@@ -125,7 +139,9 @@ class Server:
 
     def use(self) -> Use:
         workers = [child.memory_info().rss for child in self._process.children(recursive=True)]
-        return Use(self._process.memory_info().rss / 1e6, sum(workers) / 1e6, self._process.num_threads())
+        connections = sum(one.status == psutil.CONN_ESTABLISHED for one in self._process.net_connections("tcp"))
+        own = self._process.memory_info().rss
+        return Use(own / 1e6, sum(workers) / 1e6, self._process.num_threads(), connections)
 
     def files(self) -> dict[str, int]:
         """How many files lie in each folder of the data folder, and how many of them are unfinished."""
@@ -147,7 +163,8 @@ class Server:
             except psutil.Error:
                 continue
             mb, workers = max(now.server_mb, peak.server_mb), max(now.workers_mb, peak.workers_mb)
-            self.peak = Use(mb, workers, max(now.threads, peak.threads))
+            connections = max(now.connections, peak.connections)
+            self.peak = Use(mb, workers, max(now.threads, peak.threads), connections)
 
 
 def soak(plan: Plan, folder: Path, host: str = "127.0.0.1") -> Outcome:
@@ -181,8 +198,9 @@ async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     outcome.broken += kept_to_bounds("the sessions", before, after)
 
     visitors = [Visitor(server.url, number, known, tally) for number in range(plan.clients)]
+    slow = [SlowClient(server.url, number, tally) for number in range(plan.slow)]
     until = time.monotonic() + plan.seconds
-    await asyncio.gather(*(visitor.visit(until) for visitor in visitors))
+    await asyncio.gather(*(client.visit(until) for client in (*visitors, *slow)))
     await asyncio.gather(*(visitor.close() for visitor in visitors))
     outcome.uses["peak"] = server.peak
     await asyncio.sleep(plan.rest)
@@ -223,9 +241,12 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
     outcome.refused = dict((tally.refused + counted.refused).most_common())
     outcome.broken += [f"wrong: {one}" for one in tally.wrong + counted.wrong]
     outcome.broken += [f"failed: {one}" for one in tally.failed + counted.failed]
-    outcome.broken += [f"unexpected: {one}" for one in outcome.refused if "unexpected error" in one or len(one) < 20]
+    unexpected = translate("en", "unexpected")
+    outcome.broken += [f"unexpected: {one}" for one in outcome.refused if unexpected in one or len(one) < 20]
     outcome.broken += [f"refused while nothing else went on: {one}" for one in counted.refused]
     outcome.broken += kept_to_bounds("all of it", outcome.uses["start"], outcome.uses["after a rest"])
+    if (left := outcome.uses["after a rest"].connections) > outcome.uses["start"].connections + MOST_CONNECTIONS_MORE:
+        outcome.broken.append(f"{left} connections were left open")
     if outcome.files["unfinished"]:
         outcome.broken.append(f"{outcome.files['unfinished']} unfinished files were left")
     if "Traceback" in (log := server.log.read_text(errors="replace")):
@@ -235,8 +256,9 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
 def table(outcome: Outcome) -> str:
     """The outcome as Markdown."""
     plan, lines = outcome.plan, ["| what | seen |", "| --- | --- |"]
-    lines.append(f"| plan | {plan.clients} clients for {plan.seconds:g} s; before: {plan.sessions} page sessions, ")
-    lines[-1] += f"{plan.previews} previews, {plan.runs} runs |"
+    who = f"{plan.clients} clients and {plan.slow} slow connections for {plan.seconds:g} s"
+    before = f"{plan.sessions} page sessions, {plan.previews} previews, {plan.runs} runs"
+    lines.append(f"| plan | {who}; before: {before} |")
     if outcome.done:
         lines.append(f"| done | {', '.join(f'{name} {count}' for name, count in outcome.done.items())} |")
     for name, wait in outcome.waits.items():
@@ -244,6 +266,7 @@ def table(outcome: Outcome) -> str:
         lines.append(f"| {name} ({wait['n']}) | {figures} |")
     for name, use in outcome.uses.items():
         figures = f"server {use.server_mb:.0f} MB, its workers {use.workers_mb:.0f} MB, {use.threads} threads"
+        figures += f", {use.connections} connections"
         lines.append(f"| {name} | {figures} |")
     lines += [f"| refused {count} times | {sentence} |" for sentence, count in outcome.refused.items()]
     lines.append(f"| files left | {', '.join(f'{name} {count}' for name, count in outcome.files.items())} |")
@@ -268,9 +291,12 @@ def _folder(named: Path | None) -> Iterator[Path]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Prove the served app under load.")
-    for name in ("seconds", "clients", "sessions", "previews", "runs", "rest"):
-        default = getattr(Plan(), name)
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default:g}")
+    parser.add_argument("--seconds", type=float, default=600, help="default 600")
+    parser.add_argument("--clients", type=int, default=50, help="default 50")
+    parser.add_argument("--slow", type=int, default=0, help="slow, stalled and half-open connections, default 0")
+    for name in ("sessions", "previews", "runs", "rest"):
+        kind = float if name == "rest" else int
+        parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help="default: by --seconds")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address, no other")
     parser.add_argument("--folder", type=Path, help="for data and log; default: a temporary one")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
@@ -279,7 +305,7 @@ def main() -> int:
     if not _is_loopback(host):
         parser.error(f"{host} is not this machine: the soak aims at loopback addresses only")
     with _folder(named) as folder:
-        outcome = soak(replace(Plan(), **options), folder, host)
+        outcome = soak(Plan.lasting(**options), folder, host)
     told = json.dumps(asdict(outcome) | {"machine": _machine()}, indent=1) if as_json else table(outcome)
     print(told if as_json else f"{_machine()}\n\n{told}")
     return 1 if outcome.broken else 0

@@ -8,6 +8,7 @@ import json
 import random
 import re
 import secrets
+import sys
 import time
 import zipfile
 from collections import Counter, defaultdict
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -176,14 +178,9 @@ class Visitor:
         if not answer:
             self._tally.wrong.append("light: an empty answer")
 
-    async def wrap(self) -> None:
-        try:
-            await self._enhanced(self._known[0], {}, file=self._random.choice(BROKEN))
-        except Refusal as refusal:
-            if "not a picture" not in str(refusal) and "empty" not in str(refusal):
-                raise  # the line was full, say
-        else:
-            self._tally.wrong.append("broken: it was taken for a picture")
+    async def broken(self) -> None:
+        await self._enhanced(self._known[0], {}, file=self._random.choice(BROKEN))
+        self._tally.wrong.append("broken: the file was accepted as an image")
 
     async def leave(self) -> None:
         """Ask, listen for a moment, and go."""
@@ -293,3 +290,68 @@ MIX = {
     "gentle": 1,
 }
 """What clients do, and how often: the names of `Visitor`'s methods."""
+
+
+class SlowClient:
+    """A connection that holds the server up: it sends or reads slowly, or stops in the middle."""
+
+    def __init__(self, url: str, number: int, tally: Tally):
+        parts = urlsplit(url)
+        self._host, self._port, self._tally = parts.hostname or "", parts.port or 80, tally
+        self._act = SLOW[number % len(SLOW)]
+        # Another loopback address, since the server trusts 127.0.0.1 as a proxy and allows it more connections.
+        self._address = f"127.0.0.{2 + number % 200}" if sys.platform == "linux" and "." in self._host else None
+
+    async def visit(self, until: float) -> None:
+        """Connect again and again until this time, a `time.monotonic`."""
+        while (left := until - time.monotonic()) > 0:
+            local = (self._address, 0) if self._address else None
+            try:
+                # The small limit keeps the client's own buffer from reading what it does not want to read.
+                reader, writer = await asyncio.open_connection(self._host, self._port, local_addr=local, limit=1024)
+            except OSError as error:
+                self._tally.failed.append(f"slow connection: {error}")
+                return
+            try:
+                await asyncio.wait_for(getattr(self, f"_{self._act}")(reader, writer), left)
+                self._tally.done[f"{self._act}, closed by the server"] += 1
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self._tally.done[f"{self._act}, closed by the server"] += 1
+            except asyncio.TimeoutError:
+                self._tally.done[f"{self._act}, open to the end"] += 1
+            writer.transport.abort()
+
+    async def _idle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send nothing."""
+        await reader.read()
+
+    async def _half_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send half of a request's head."""
+        writer.write(b"GET /config HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        await reader.read()
+
+    async def _slow_upload(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send an upload at ten bytes a second."""
+        head = "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+        writer.write(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+        writer.write(b'Content-Disposition: form-data; name="files"; filename="slow.png"\r\n\r\n')
+        while True:
+            writer.write(b"0123456789")
+            await writer.drain()
+            await asyncio.sleep(1)
+
+    async def _slow_download(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Ask for the page and read it at one kB a second."""
+        writer.write(b"GET /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        while await reader.read(1024):
+            await asyncio.sleep(1)
+
+    async def _unread_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Open a stream of events and never read it."""
+        head = f"GET /gradio_api/heartbeat/{secrets.token_hex(6)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        writer.write(head.encode())
+        await asyncio.sleep(PATIENCE)
+
+
+SLOW = ("idle", "half_request", "slow_upload", "slow_download", "unread_stream")
+"""What slow connections do, in turn: the names of `SlowClient`'s methods."""

@@ -1,9 +1,12 @@
-"""/batch and /report by `gradio_client`."""
+"""/batch and /report."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import hashlib
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -15,68 +18,74 @@ from PIL import Image
 
 from enhance.files import explained
 
-from ..site import photo
+from ..site import wait_until
+from .calls import uploaded
+
+FAST = {"preset": "anime-fast"}
 
 
-def test_batch_gives_a_zip_and_the_state_of_every_file(site, client):
-    bad = site.files / "bad-one.png"
-    bad.write_text("no picture")
-    files = [site.photo("a.png", 20, 30), bad, site.photo("b.png", 30, 20)]
+def test_a_batch_is_a_zip_of_the_format_asked_for_and_the_state_of_every_file(site, client):
+    clear = site.files / "clear.png"
+    Image.fromarray(np.full((20, 20, 4), 128, np.uint8)).save(clear)
+    files = [handle_file(file) for file in (clear, site.text("bad-one.png"), site.photo("b.png", 30, 20))]
 
-    path, info = client.predict(
-        images=[handle_file(file) for file in files], preset="anime-fast", scale=2, api_name="/batch"
-    )
+    path, info = client.predict(images=files, scale=2, format="webp", quality=70, api_name="/batch", **FAST)
 
     assert (info["done"], info["failed"], info["cancelled"]) == (2, 1, 0)
     assert [file["state"] for file in info["files"]] == ["done", "failed", "done"]
     assert "bad-one.png" in info["files"][1]["error"]
-    assert info["files"][0]["info"]["output"]["width"] == 60
+    assert info["files"][2]["info"]["output"]["width"] == 40
     with zipfile.ZipFile(path) as archive:
-        assert Image.open(io.BytesIO(archive.read("b.png"))).size == (40, 60)
-        assert {"report.csv", "summary.pdf"} <= set(archive.namelist())
+        assert set(archive.namelist()) == {"clear.webp", "b.webp", "report.csv", "summary.pdf"}
+        rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode("utf-8-sig"))))
+        for row in (rows[0], rows[2]):
+            content = archive.read(row["result"])
+            assert Image.open(io.BytesIO(content)).format == "WEBP"
+            assert (int(row["bytes"]), row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    with pytest.raises(AppError):
+        client.predict(images=[], api_name="/batch")
 
 
-def test_a_batch_whose_zip_has_no_room_gives_its_files_one_by_one(site, client, monkeypatch):
+def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one(site, client, monkeypatch):
     def full(batch, path, *_):
         raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
 
     monkeypatch.setattr("enhance.web.storage.pack", full)
-    files = [site.photo("one.png", 20, 30), site.photo("two.png", 30, 20)]
-
-    path, info = client.predict(images=[handle_file(file) for file in files], preset="anime-fast", api_name="/batch")
-
+    files = [handle_file(site.photo("one.png", 20, 30)), handle_file(site.photo("two.png", 30, 20))]
+    path, info = client.predict(images=files, api_name="/batch", **FAST)
     assert path is None
-    assert "Not enough disk space" in info["error"]
-    made = [Image.open(file["file"]).size for file in info["files"]]
-    assert made == [(120, 80), (80, 120)]
+    assert info["error"]
+    assert [Image.open(file["file"]).size for file in info["files"]] == [(120, 80), (80, 120)]
 
 
-def test_a_batch_larger_than_the_disk_may_hold_is_whole(site, client, monkeypatch):
+def test_a_batch_larger_than_the_disk_limit_is_complete(site, client, monkeypatch):
+    files = [uploaded(site, f"{name}.png", side) for side, name in enumerate(("left", "middle", "right"), 16)]
     monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
-    files = [site.photo(f"{name}.png", 20 + side, 30) for side, name in enumerate(("left", "middle", "right"))]
-
-    path, info = client.predict(images=[handle_file(file) for file in files], preset="anime-fast", api_name="/batch")
-
+    path, info = client.predict(images=files, api_name="/batch", **FAST)
     assert (info["done"], info["error"]) == (3, None)
     with zipfile.ZipFile(path) as archive:
         assert {"left.png", "middle.png", "right.png"} < set(archive.namelist())
 
 
-def test_a_batch_without_pictures_is_refused(client):
-    with pytest.raises(AppError, match="contains no image"):
-        client.predict(images=[], api_name="/batch")
+def test_a_batch_is_complete_although_the_data_folder_is_deleted_meanwhile(site, client):
+    files = [handle_file(site.photo(f"{name}.png", 24, 21 + side)) for side, name in enumerate(("first", "then"))]
+    with site.enhancer.paused("run", of="first.png"):
+        runs = site.enhancer.calls["run"]
+        job = client.submit(images=files, api_name="/batch", **FAST)
+        wait_until(lambda: site.enhancer.calls["run"] > runs)
+        shutil.rmtree(site.enhancer.tasks.folder)
+    path, info = job.result(timeout=60)
+    assert (info["done"], info["error"]) == (2, None)
+    with zipfile.ZipFile(path) as archive:
+        assert {"first.png", "then.png"} < set(archive.namelist())
 
 
 def test_a_report_is_for_the_one_who_made_the_run(site, connect):
     owner, other = connect(), connect()
-    image = handle_file(site.photo("report.png", 60, 60))
-    path, info = owner.predict(image=image, preset="anime-fast", api_name="/enhance")
-    assert np.asarray(Image.open(path)).shape == (*(4 * side for side in photo(60, 60).shape[:2]), 3)
-
+    _, info = owner.predict(image=handle_file(site.photo("report.png", 60, 60)), api_name="/enhance", **FAST)
     pdf = Path(owner.predict(task_id=info["task_id"], api_name="/report"))
-
     assert pdf.name == "report-4x-report.pdf"
     assert pdf.read_bytes().startswith(b"%PDF-")
-    for stranger, task_id in ((other, info["task_id"]), (owner, "0" * 32), (owner, "../secret")):
-        with pytest.raises(AppError, match="None of your results"):
-            stranger.predict(task_id=task_id, api_name="/report")
+    for client, task_id in ((other, info["task_id"]), (owner, "0" * 32), (owner, "../secret")):
+        with pytest.raises(AppError):
+            client.predict(task_id=task_id, api_name="/report")

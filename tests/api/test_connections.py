@@ -19,7 +19,8 @@ from enhance.web import connections
 from enhance.web.connections import LimitedProtocol, limit_connections
 from enhance.web.metrics import Metrics
 
-from .test_ends import start, wait_until
+from ..site import wait_until
+from .test_ends import start
 
 __all__ = ["start"]
 

@@ -64,6 +64,7 @@ def test_the_commands_give_the_result_and_its_report(site):
     assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_session)
 
 
+@pytest.mark.long
 def test_the_javascript_runs_in_node(site, folder):
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")

@@ -18,11 +18,7 @@ from starlette.testclient import TestClient
 from enhance.web.guard import Guard
 from enhance.web.metrics import Metrics
 
-from ..site import SETTINGS
-from .test_endpoints_surface import answer_to
-from .test_line import uploaded
-
-META = {"_type": "gradio.FileData"}
+from .calls import META, VALUES, answer_to, uploaded
 
 
 @pytest.mark.parametrize("path", ["", "config", "gradio_api/info", "theme.css", "healthz", "nothing"])
@@ -59,7 +55,8 @@ def test_a_file_of_a_visitor_can_run_nothing(site):
 )
 def test_doors_that_nobody_needs_are_closed(site, path):
     answer = httpx.get(site.url + path, timeout=5)
-    assert (answer.status_code, answer.json()["detail"]) == (404, "Nothing exists at this address. Check the URL.")
+    assert answer.status_code == 404
+    assert answer.json()["detail"]
 
 
 ROUTES = [
@@ -75,19 +72,19 @@ ROUTES = [
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    "headers",
     [
-        ({"origin": "https://evil.example"}, "other sites"),
-        ({"origin": "null"}, "other sites"),
-        ({"origin": "http://127.0.0.1:1"}, "other sites"),
-        ({"host": "evil.example"}, "The host name “evil.example” is not allowed"),
-        ({"host": "evil.example", "origin": "http://evil.example"}, "ENHANCE_PUBLIC_HOST"),
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"host": "evil.example"},
+        {"host": "evil.example", "origin": "http://evil.example"},
     ],
 )
-def test_a_page_of_another_address_changes_nothing(site, route, headers, said):
+def test_a_page_of_another_address_changes_nothing(site, route, headers):
     answer = httpx.post(f"{site.url}gradio_api/{route}", json={"data": []}, headers=headers)
     assert answer.status_code == 403
-    assert said in answer.json()["detail"]
+    assert ("ENHANCE_PUBLIC_HOST" in answer.json()["detail"]) == ("host" in headers)
 
 
 def test_the_pages_own_address_is_let_through(site):
@@ -115,7 +112,7 @@ def test_a_shared_page_is_reached_by_the_name_of_its_tunnel_and_by_no_other():
 def test_no_path_of_the_server_is_told_beside_gradios_own_addresses_of_files(site):
     told_to_nobody = [str(folder) for folder in (Path.cwd(), site.files.parent, site.page)]
     bad = [{"path": "x.png", "meta": META}, {"path": "/etc/passwd", "meta": META}, {"path": "../x", "meta": META}]
-    answers = [answer_to(site, "enhance", [image, *SETTINGS.values()]) for image in bad]
+    answers = [answer_to(site, "enhance", [image, *VALUES]) for image in bad]
     answers += [httpx.get(site.url + path).text for path in ("gradio_api/info", "gradio_api/file=x", "gradio_api/none")]
     for answer in answers:
         assert [path for path in told_to_nobody if path in answer] == [], answer[:300]

@@ -1,13 +1,9 @@
-"""Who waits, who is refused, and that a full line closes nothing else."""
+"""Who waits, who is refused, and that a full queue refuses runs only."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,120 +13,91 @@ from enhance.errors import EnhanceError
 from enhance.web.jobs import LISTENERS, RunQueue
 from enhance.web.storage import Asker
 
-from ..site import SETTINGS
-from .test_endpoints import wait_until
-from .test_endpoints_surface import answer_to
-
-META = {"_type": "gradio.FileData"}
-SESSION = {"session_hash": "a session of one's own"}
-VALUES = list((SETTINGS | {"preset": "anime-fast"}).values())
-
-
-@pytest.fixture
-def busy(site, monkeypatch) -> Iterator[threading.Event]:
-    """Every run takes until the event is set, or until it is stopped; previews are real."""
-    go_on = threading.Event()
-    real = site.enhancer.run
-
-    def slow(*given: Any, **named: Any) -> Any:
-        while not (go_on.is_set() or named["stop"].is_set()):
-            time.sleep(0.05)
-        return real(*given, **named)
-
-    monkeypatch.setattr(site.enhancer, "run", slow)
-    yield go_on
-    go_on.set()
-
-
-def uploaded(site, name: str) -> dict[str, Any]:
-    with site.photo(name, 16, 16).open("rb") as file:
-        path = httpx.post(f"{site.url}gradio_api/upload", files={"files": (name, file)}).json()[0]
-    return {"path": path, "meta": META}
-
-
-def called(site, endpoint: str, data: list[Any], **more: str) -> str:
-    answer = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data, **more})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["event_id"]
-
-
-def told(site, endpoint: str, event: str) -> str:
-    return httpx.get(f"{site.url}gradio_api/call/{endpoint}/{event}", timeout=60).text
+from ..site import wait_until
+from .calls import FAST_VALUES, answer_to, begin, listen, status, uploaded
 
 
 def waiting(site) -> int:
-    answer = answer_to(site, "status", [])
-    status = json.loads(answer.partition("data: ")[2].splitlines()[0])[0]
-    return status["waiting"]
+    return status(site)["waiting"]
 
 
-def test_one_visitor_cannot_close_the_server_for_others(site, busy):
+def test_one_visitor_cannot_close_the_server_for_others(site):
     picture = uploaded(site, "flood.png")
-    events = [called(site, "enhance", [picture, *VALUES]) for _ in range(15)]
-    wait_until(lambda: waiting(site) == 15)
-    events += [called(site, "enhance", [picture, *VALUES]) for _ in range(6)]
+    with site.enhancer.paused("run"):
+        events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(15)]
+        wait_until(lambda: waiting(site) == 15)
+        events += [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(6)]
 
-    begun = time.monotonic()
-    refused = [told(site, "enhance", event) for event in events[15:]]
-    assert time.monotonic() - begun < 10
-    for answer in refused:
-        assert "event: error" in answer
-        assert "You have 15 jobs, the limit for one user" in answer
-        assert "number 16, in about" in answer
-    assert waiting(site) == 15
-    assert "event: complete" in answer_to(site, "presets", [])
-    other = uploaded(site, "light.png")
-    assert "event: complete" in answer_to(site, "preview", [other, None, None, 16, *VALUES])
-    page = Client(site.url, verbose=False, analytics_enabled=False)
-    assert page.predict(api_name="/presets")
-    page.close()
-    assert "the limit for one user" in answer_to(site, "batch", [[other], *VALUES])
-
-    busy.set()
-    assert all("event: complete" in told(site, "enhance", event) for event in events[:5])
+        begun = time.monotonic()
+        for event in events[15:]:
+            answer = listen(site, "enhance", event)
+            assert "event: error" in answer
+            assert "15" in answer
+        assert time.monotonic() - begun < 10
+        assert waiting(site) == 15
+        assert "event: complete" in answer_to(site, "presets", [])
+        other = uploaded(site, "light.png")
+        assert "event: complete" in answer_to(site, "preview", [other, None, None, 16, *FAST_VALUES])
+        page = Client(site.url, verbose=False, analytics_enabled=False)
+        assert page.predict(api_name="/presets")
+        page.close()
+        assert "event: error" in answer_to(site, "batch", [[other], *FAST_VALUES])
+    assert all("event: complete" in listen(site, "enhance", event) for event in events[:5])
     wait_until(lambda: waiting(site) == 0)
 
 
-def test_a_run_whose_client_left_is_dropped(site, busy):
+def test_a_run_whose_client_left_is_dropped(site):
     picture = uploaded(site, "left.png")
-    first = called(site, "enhance", [picture, *VALUES])
-    second = called(site, "enhance", [picture, *VALUES])
-    wait_until(lambda: waiting(site) == 2)
-    for event in (second, first):
-        with httpx.stream("GET", f"{site.url}gradio_api/call/enhance/{event}") as stream:
-            next(stream.iter_bytes())
-        before = 2 if event == second else 1
-        wait_until(lambda before=before: waiting(site) == before - 1, seconds=30)
+    with site.enhancer.paused("run"):
+        events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(2)]
+        wait_until(lambda: waiting(site) == 2)
+        for count, event in enumerate(reversed(events)):
+            with httpx.stream("GET", f"{site.url}gradio_api/call/enhance/{event}") as stream:
+                next(stream.iter_bytes())
+            wait_until(lambda count=count: waiting(site) == 1 - count, seconds=30)
 
 
-def test_a_run_that_nobody_listens_to_gives_up_its_place(site, busy, monkeypatch):
-    picture = uploaded(site, "unheard.png")
-    going = called(site, "enhance", [picture, *VALUES])
-    wait_until(lambda: waiting(site) == 1)  # the first in the line: Gradio may begin what comes together in any order
-    unheard, heard, own = (called(site, "enhance", [picture, *VALUES], **one) for one in ({}, {}, SESSION))
-    answers = {}
-    for event in (heard, own):
-        threading.Thread(target=lambda event=event: answers.update({event: told(site, "enhance", event)})).start()
-
-    wait_until(lambda: waiting(site) == 4 and all(event in LISTENERS for event in (heard, own)))
-    monkeypatch.setattr("enhance.web.jobs.UNHEARD_SECONDS", 0.5)
-    wait_until(lambda: waiting(site) == 3)
-    assert "no client read its events for 0.5 s" in told(site, "enhance", unheard)
-    busy.set()
+def test_a_run_that_nobody_listens_to_gives_up_its_place(site, monkeypatch):
+    picture, answers = uploaded(site, "unheard.png"), {}
+    with site.enhancer.paused("run"):
+        going = begin(site, "enhance", [picture, *FAST_VALUES])
+        wait_until(lambda: waiting(site) == 1)  # the first in the queue, since Gradio may begin others in any order
+        data = [picture, *FAST_VALUES]
+        unheard, heard = (begin(site, "enhance", data) for _ in range(2))
+        own = begin(site, "enhance", data, session_hash="one's own")
+        for event in (heard, own):
+            threading.Thread(target=lambda event=event: answers.update({event: listen(site, "enhance", event)})).start()
+        wait_until(lambda: waiting(site) == 4 and all(event in LISTENERS for event in (heard, own)))
+        monkeypatch.setattr("enhance.web.jobs.UNHEARD_SECONDS", 0.5)
+        wait_until(lambda: waiting(site) == 3)
+        assert "event: error" in listen(site, "enhance", unheard)
     wait_until(lambda: len(answers) == 2)
-    answers[going] = told(site, "enhance", going)
+    answers[going] = listen(site, "enhance", going)
     assert all("event: complete" in answer for answer in answers.values())
     wait_until(lambda: not any(event in LISTENERS for event in answers))
 
 
-def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect, busy):
+def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
     file = handle_file(site.photo("cancelled.png", 16, 16))
-    jobs = [connect().submit(image=file, preset="anime-fast", api_name="/enhance") for _ in range(2)]
-    wait_until(lambda: waiting(site) == 2)
-    jobs[1].cancel()
-    wait_until(lambda: waiting(site) == 1, seconds=10)
-    busy.set()
+    with site.enhancer.paused("run"):
+        jobs = [connect().submit(image=file, preset="anime-fast", api_name="/enhance") for _ in range(2)]
+        wait_until(lambda: waiting(site) == 2)
+        jobs[1].cancel()
+        wait_until(lambda: waiting(site) == 1, seconds=10)
     assert jobs[0].result(timeout=60)
+
+
+def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site):
+    flood, small, events = uploaded(site, "flood.png"), uploaded(site, "small.png"), []
+    before = len(site.enhancer.names)
+    with site.enhancer.paused("run"):
+        for count in range(9):
+            picture, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
+            data, headers = [picture, *FAST_VALUES], {"x-forwarded-for": address}
+            events.append(begin(site, "enhance", data, headers, session_hash=f"made up {count}"))
+            wait_until(lambda count=count: waiting(site) == count + 1)
+    assert all("event: complete" in listen(site, "enhance", event) for event in events)
+    assert site.enhancer.names[before:].index("small.png") == 1
 
 
 def asker(name: str) -> Asker:
@@ -140,11 +107,11 @@ def asker(name: str) -> Asker:
 def test_the_line_is_bounded_in_all_and_by_visitor():
     line = RunQueue(4)
     turns = [line.enter(asker(name)) for name in ("ada", "ada", "bob", "bob", "cyd")]
-    with pytest.raises(EnhanceError, match="at position 6") as full:
+    with pytest.raises(EnhanceError, match="yours would be number 6") as full:
         line.enter(asker("dot"))
     assert "第 6 位" in full.value.sentence("zh-CN")
     line.leave(turns[0])
-    with pytest.raises(EnhanceError, match="You have 2 jobs"):
+    with pytest.raises(EnhanceError, match="2 runs of yours"):
         line.enter(asker("bob"))
     line.enter(asker("ada"))
 
@@ -198,31 +165,10 @@ def test_a_place_that_is_given_back_twice_is_one_place():
     assert (len(line), line.ahead(second)) == (1, 0)
 
 
-def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, busy, monkeypatch):
-    began, real = [], site.enhancer.run
-
-    def run(source: Any, *given: Any, **named: Any) -> Any:
-        began.append(Path(source).name)
-        return real(source, *given, **named)
-
-    monkeypatch.setattr(site.enhancer, "run", run)
-    flood, small, events = uploaded(site, "flood.png"), uploaded(site, "small.png"), []
-    for number in range(9):
-        picture, address = (flood, "203.0.113.1") if number < 8 else (small, "203.0.113.2")
-        headers = {"x-forwarded-for": address}
-        asked = {"data": [picture, *VALUES], "session_hash": f"made up {number}"}
-        events.append(httpx.post(f"{site.url}gradio_api/call/enhance", json=asked, headers=headers).json()["event_id"])
-        wait_until(lambda number=number: waiting(site) == number + 1)
-
-    busy.set()
-    assert all("event: complete" in told(site, "enhance", event) for event in events)
-    assert began.index("small.png") == 1
-
-
 def test_one_address_leaves_room_for_others():
     line = RunQueue(8)
     for number in range(6):
         line.enter(Asker(f"session {number}", "one address"))
-    with pytest.raises(EnhanceError, match="You have 6 jobs"):
+    with pytest.raises(EnhanceError, match="6 runs of yours"):
         line.enter(Asker("session 7", "one address"))
     assert line.ahead(line.enter(asker("ada"))) == 1

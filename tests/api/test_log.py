@@ -21,7 +21,8 @@ from enhance.errors import PictureError
 from enhance.images.worker import Workers
 from enhance.logs import hide_messages, log_printed_exceptions
 
-from .test_ends import start, wait_until
+from ..site import wait_until
+from .test_ends import start
 
 __all__ = ["start"]
 

@@ -17,10 +17,8 @@ from enhance.i18n import catalogue
 from enhance.web.metrics import METRICS, Metrics
 from enhance.web.serving import launch_options
 
-from .test_endpoints import wait_until
-from .test_line import VALUES, busy, called, uploaded
-
-__all__ = ["busy"]
+from ..site import wait_until
+from .calls import FAST_VALUES, begin, uploaded
 
 
 def counts(site) -> Counter[tuple[str, ...]]:
@@ -77,12 +75,12 @@ def test_what_is_refused_is_counted_by_its_reason(site, client):
     assert refused == {"preset_unknown": 1, "nothing_here": 1, "origin_foreign": 1, "host_unknown": 1}
 
 
-def test_how_many_wait_is_told(site, busy):
+def test_waiting_jobs_are_counted(site):
     picture = uploaded(site, "waits.png")
-    for _ in range(2):
-        called(site, "enhance", [picture, *VALUES])
-    wait_until(lambda: counts(site)["enhance_waiting",] == 2)
-    busy.set()
+    with site.enhancer.paused("run"):
+        for _ in range(2):
+            begin(site, "enhance", [picture, *FAST_VALUES])
+        wait_until(lambda: counts(site)["enhance_waiting",] == 2)
     wait_until(lambda: counts(site)["enhance_waiting",] == 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -11,8 +12,9 @@ from enhance.images import ImageCache, read_picture
 from enhance.web import warm_up
 from enhance.web.metrics import keep_swept
 from enhance.web.session import AWAY_SECONDS, Visitors
+from enhance.web.storage import PageFolder
 
-from .test_endpoints import wait_until
+from ..site import wait_until
 from .test_visitors import request
 
 
@@ -41,6 +43,22 @@ def test_a_page_that_comes_back_is_not_forgotten(tmp_path):
     assert visitors.of(request("one", "a")) is one
     visitors.sweep()
     assert visitors.of(request("one", "a")) is one
+
+
+def test_old_files_of_the_page_are_removed_unless_they_are_used(tmp_path):
+    folder = PageFolder(tmp_path, 1, shared=False)
+    results = folder.path("results")
+    names = {"old": results / ("a" * 32), "used": results / ("b" * 32), "new": results / ("c" * 32)}
+    names |= {"temporary": tmp_path / "tmpabcd1234", "foreign": tmp_path / "tmp.txt"}
+    for name, path in names.items():
+        path.mkdir() if path.parent == results else path.touch()
+        if name != "new":
+            os.utime(path, (1, 1))
+    folder.keep_used = lambda: os.utime(names["used"])
+
+    folder.sweep()
+
+    assert [name for name, path in names.items() if path.exists()] == ["used", "new", "foreign"]
 
 
 def test_a_failing_job_does_not_stop_the_others():

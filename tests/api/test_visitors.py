@@ -9,6 +9,7 @@ from typing import Any, cast
 import gradio as gr
 from gradio_client import handle_file
 
+from enhance.i18n import translate
 from enhance.web.session import MOST_OF_AN_ADDRESS, MOST_VISITORS, Visitors
 
 from ..unit.report_runs import text_of
@@ -68,5 +69,5 @@ def test_a_report_tells_only_who_made_a_result_that_it_was_there(site, connect, 
     for client, info in zip((stranger, stranger, owner), told, strict=True):
         report = Path(client.predict(task_id=info["task_id"], api_name="/report"))
         words = text_of(report.read_bytes(), tmp_path)
-        assert ("cached result" in words) == info["cached"]
+        assert (translate("en", "report_cached") in words) == info["cached"]
         assert "2020" not in words

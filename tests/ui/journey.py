@@ -1,127 +1,173 @@
-"""What a person does on the page, as steps that the browser tests share."""
+"""What a person does on the page, as steps for the browser tests."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
-PATIENCE = 60_000
-"""Milliseconds that a condition is waited for; nothing waits as long as that unless it is broken."""
-
-
-@contextmanager
-def together() -> Iterator[Callable[[object], AbstractContextManager[None]]]:
-    """Cases that share a page: `with together() as case: ... with case("its name"): ...`; one hides no other."""
-    failed: list[str] = []
-
-    @contextmanager
-    def case(name: object) -> Iterator[None]:
-        try:
-            yield
-        except (AssertionError, BrowserError):
-            failed.append(f"{name}: {traceback.format_exc()}")
-
-    yield case
-    assert not failed, "\n".join(failed)
+PATIENCE = 90_000
+"""Milliseconds to wait for a condition. Nothing takes that long unless it is broken."""
 
 
 def choose(page: Page, file: Path) -> None:
-    """Give the page a file, as dropping or picking it does."""
+    """Give the page a file without waiting for anything."""
     page.locator("#upload input[type=file]").set_input_files(file)
 
 
-def choose_again(page: Page, file: Path) -> None:
-    """Give another picture in place of the chosen one, if there is one."""
+def load(page: Page, file: Path) -> None:
+    """Give the page an image and wait for its preview."""
     choose(page, file)
-    expect(page.locator("#facts")).to_contain_text(file.name, timeout=PATIENCE)
-    expect(page.locator("#download")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#facts")).to_contain_text(file.name)
+    expect(page.locator("#download")).to_have_count(0)
     wait_for_chip(page, "matches")
 
 
 def wait_for_chip(page: Page, state: str) -> None:
-    expect(page.locator("#chip .chip")).to_have_attribute("data-state", state, timeout=PATIENCE)
+    expect(page.locator("#chip .chip")).to_have_attribute("data-state", state)
 
 
-def preview_pictures(page: Page) -> list[str]:
-    """The addresses of before and after in the preview."""
-    images = page.locator("#preview [data-testid=imageslider-image]")
-    expect(images).to_have_count(2, timeout=PATIENCE)
-    return [image.get_attribute("src") or "" for image in images.all()]
+def result_is(page: Page, state: str) -> None:
+    """Wait until the page says that the result is that of the controls ("matches") or not ("outdated")."""
+    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", state)
+
+
+def images(page: Page, slider: str = "preview") -> list[str]:
+    """Return the addresses of before and after."""
+    both = page.locator(f"#{slider} [data-testid=imageslider-image]")
+    expect(both).to_have_count(2)
+    return [image.get_attribute("src") or "" for image in both.all()]
 
 
 def wait_for_new_preview(page: Page, old: list[str]) -> list[str]:
-    """The preview that replaces `old`, once the page says that it matches the controls."""
+    """Wait for the preview that replaces `old`."""
     after = page.locator("#preview [data-testid=imageslider-image]").nth(1)
-    expect(after).not_to_have_attribute("src", old[1], timeout=PATIENCE)
+    expect(after).not_to_have_attribute("src", old[1])
     wait_for_chip(page, "matches")
-    return preview_pictures(page)
+    return images(page)
 
 
-def drawn(page: Page) -> None:
-    """What has come so far is on the screen."""
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+def open_tuning(page: Page) -> None:
+    if not page.locator("#tuning-sheet > button.open").count():
+        page.locator("#tuning-sheet > button").click()
+
+
+def number(page: Page, slider: str) -> Locator:
+    return page.locator(f"#{slider} input[type=number]")
 
 
 def press(page: Page, slider: str, key: str, times: int = 1) -> None:
-    """Move a slider by the keyboard."""
+    """Move a slider with the keyboard."""
     handle = page.locator(f"#{slider} input[type=range]")
     if not handle.is_visible():
-        page.locator("#tuning-sheet > button").click()
-    expect(handle).to_be_visible(timeout=PATIENCE)
-    number = page.locator(f"#{slider} input[type=number]")
-    before = number.input_value()
+        open_tuning(page)
+    expect(handle).to_be_visible()
+    before = number(page, slider).input_value()
     handle.focus()
     page.keyboard.press(key)
-    expect(number).not_to_have_value(before, timeout=PATIENCE)
+    expect(number(page, slider)).not_to_have_value(before)
     for _ in range(times - 1):
         page.keyboard.press(key)
 
 
+def pick(page: Page, control: str, value: object) -> None:
+    """Click one of the choices of a control."""
+    page.locator(f"#{control} label:has(input[value='{value}'])").click()
+
+
+def chosen(page: Page, control: str) -> str | None:
+    return page.locator(f"#{control} input:checked").get_attribute("value")
+
+
+def expect_chosen(page: Page, **values: object) -> None:
+    for control, value in values.items():
+        expect(page.locator(f"#{control} input[value='{value}']")).to_be_checked()
+
+
 def click_at(page: Page, image: str, across: float, down: float) -> None:
-    """Click a place of a picture, given as shares of its width and height."""
-    picture = page.locator(f"{image} img")
-    picture.scroll_into_view_if_needed()
-    box = picture.bounding_box()
-    assert box is not None
-    picture.click(position={"x": box["width"] * across, "y": box["height"] * down})
+    """Click an image at these shares of its width and height."""
+    img = page.locator(f"{image} img")
+    img.scroll_into_view_if_needed()
+    rect = box(img)
+    img.click(position={"x": rect["width"] * across, "y": rect["height"] * down}, force=True)
+
+
+def box(part: Locator) -> FloatRect:
+    rect = part.bounding_box()
+    assert rect is not None
+    return rect
+
+
+def middle(part: Locator) -> tuple[float, float]:
+    rect = box(part)
+    return rect["x"] + rect["width"] / 2, rect["y"] + rect["height"] / 2
+
+
+def has_focus(page: Page, part: str) -> None:
+    page.wait_for_function("(part) => document.activeElement?.matches(part)", arg=part)
 
 
 def enhance(page: Page) -> None:
     """Press Enhance and wait for the result."""
-    expect(page.locator("#enhance")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#enhance")).to_be_enabled()
     page.locator("#enhance").click()
-    expect(page.locator("#download")).to_be_visible(timeout=PATIENCE)
-
-
-def start_over(page: Page) -> None:
-    """Put away the picture and what was made of it."""
-    page.locator("#again").click()
-    wait_for_chip(page, "none")
+    expect(page.locator("#download")).to_be_visible()
 
 
 def view(page: Page, name: str) -> None:
-    """Have the stage show preview, whole or close."""
+    """Show preview, whole or close on the stage."""
     page.locator(f"#view label:has(input[value={name}])").click()
 
 
-def how_it_was_made(page: Page) -> Locator:
-    """The facts of the result, unfolded."""
+def result_facts(page: Page) -> Locator:
+    """Open the facts of the result."""
     facts = page.locator("#result-facts")
-    expect(page.locator("#made")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#made")).to_be_visible()
     if not facts.is_visible():
         page.locator("#made > button").click()
     return facts
 
 
-def download(page: Page, folder: Path) -> Path:
-    """The downloaded PNG under the name that the page gives it."""
+def download(page: Page, folder: Path, button: str | Locator = "#download") -> Path:
+    """Download by this button; the file has the name that the page gives it."""
     with page.expect_download() as coming:
-        page.locator("#download").click()
+        (page.locator(button) if isinstance(button, str) else button).click()
     path = folder / coming.value.suggested_filename
     coming.value.save_as(path)
     return path
+
+
+def open_batch(page: Page, *files: Path) -> None:
+    """Open the tab for batches and give it these files."""
+    page.locator("#tab-many-button").click()
+    expect(page.locator("#batch-settings")).not_to_be_empty()
+    if files:
+        add_files(page, *files)
+
+
+def add_files(page: Page, *files: Path) -> None:
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    expect(card(page, files[-1].name)).to_have_count(1)
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.locator(".file", has=page.locator(f".name[title='{name}']"))
+
+
+def cards(page: Page, state: str) -> Locator:
+    return page.locator(f".file[data-state={state}]")
+
+
+def enhance_all(page: Page) -> None:
+    expect(page.locator("#batch-enhance")).to_be_enabled()
+    page.locator("#batch-enhance").click()
+
+
+def history(page: Page) -> Locator:
+    """Open the list of recent results."""
+    items = page.locator("#history-list li")
+    expect(page.locator("#history")).to_be_visible()
+    if not items.first.is_visible():
+        page.locator("#history > button").click()
+    expect(items.first).to_be_visible()
+    return items

@@ -1,8 +1,10 @@
-"""Presets on the page: an example each, the time beside Gentle's, and a tip where another would suit."""
+"""Presets: what the page says about each, the way back to its values, hints, and choices in quick succession."""
 
 from __future__ import annotations
 
-import os
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,114 +12,159 @@ from PIL import Image
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from enhance.web.controls import faster_than
+from enhance.settings import PRESETS, Settings
 
 from ..site import Site, photo
-from .journey import PATIENCE, choose, press, wait_for_chip
+from .journey import expect_chosen, load, number, open_tuning, pick, press, result_is, wait_for_chip
+
+SLIDERS = ("strength", "fidelity", "sharpen", "saturation", "contrast")
+MOVED_AT_ONCE = """() => new Promise((done) => {
+  const look = () => {
+    const slider = document.querySelector("#contrast input[type=range]");
+    if (!slider?.checkVisibility()) return requestAnimationFrame(look);
+    slider.value = 1.2;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    let left = 60;
+    const next = () => (left-- ? requestAnimationFrame(next) : done());
+    next();
+  };
+  look();
+})"""
+"""Moves a slider in the frame in which it first appears, and lets a second pass."""
+
+
+def test_a_preset_shows_an_example_or_why_it_is_unavailable_and_changes_can_be_reset(site: Site, open_page):
+    page = open_page()
+    about = page.locator("#about figure:visible")
+    expect(about.locator("img")).to_have_attribute("src", "presets/gentle.jpg")
+    pick(page, "preset", "dehaze")
+    expect(about.locator("img")).to_have_attribute("src", "presets/dehaze.jpg")
+    page.wait_for_function("document.querySelector('#about figure:not([hidden]) img').naturalWidth > 0")
+    expect(page.locator("#preset input[value=face]")).to_be_disabled()
+    page.locator("#preset label:has(input[value=face])").hover()
+    expect(about).to_have_attribute("data-preset", "face")
+    assert about.evaluate("figure => figure.scrollWidth <= figure.clientWidth")
+    assert str(site.enhancer.tasks.folder.parent) not in about.inner_text()
+
+    here = [one.get_attribute("value") for one in page.locator("#preset input:enabled").all()]
+    page.locator("#preset input:checked").focus()
+    passed = []
+    for _ in here:
+        page.keyboard.press("ArrowRight")
+        passed.append(page.evaluate("document.activeElement.value"))
+    assert sorted(passed) == sorted(here), "the arrow keys skip what is unavailable"
+
+    pick(page, "preset", "anime-fast")
+    load(page, site.photo("reset.png", 40, 40))
+    expect(page.locator("#reset")).to_have_count(0)
+    press(page, "sharpen", "ArrowRight", times=3)
+    expect(page.locator("#changed .chip")).to_be_visible()
+    page.locator("#reset").click()
+    expect(number(page, "sharpen")).to_have_value("0")
+    expect(page.locator("#reset")).to_have_count(0)
 
 
 def hazy_photo(site: Site):
-    clear = photo(64, 80)
-    veil = np.linspace(0.7, 0.4, 64)[:, None, None]
+    clear, veil = photo(64, 80), np.linspace(0.7, 0.4, 64)[:, None, None]
     path = site.files / "hazy.png"
     Image.fromarray(np.rint(clear * (1 - veil) + 230 * veil).astype(np.uint8)).save(path)
     return path
 
 
-def test_a_preset_shows_an_example_and_its_time_or_what_would_bring_its_weights(site, open_page):
-    page = open_page()
-    about = page.locator("#about figure:visible")
-    expect(about.locator("img")).to_have_attribute("src", "presets/gentle.jpg", timeout=PATIENCE)
+def test_hints_suit_the_photo_and_a_click_follows_and_takes_back(site: Site, open_page):
+    page, tip = open_page("?preset=anime-fast"), None
+    tip, why = page.locator("#tips .tip"), page.locator("#why")
+    load(page, site.photo("clear.png", 60, 70))
+    expect(tip).to_have_count(0)
+    load(page, hazy_photo(site))
+    expect(tip).to_have_count(1)
+    expect_chosen(page, preset="anime-fast")
 
-    page.locator("#preset label", has_text="Dehaze").click()
-
-    expect(about.locator("img")).to_have_attribute("src", "presets/dehaze.jpg")
-    page.wait_for_function("document.querySelector('#about figure:not([hidden]) img').naturalWidth > 0")
-    page.locator("#preset label", has_text="Anime (fast)").hover()
-    expect(about).to_contain_text("% as long as Gentle")
-
-    expect(page.locator("#preset input[value=face]")).to_be_disabled(timeout=PATIENCE)
-
-    page.locator("#preset label", has_text="Face").hover()
-
-    expect(about).to_contain_text("Not available")
-    expect(about).to_contain_text("enhance weights fetch")
-    expect(about).to_contain_text(
-        "GFPGANv1.4.pth (https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGAN"
-    )
-    expect(about).to_contain_text(f"or put these files into {os.environ['ENHANCE_WEIGHTS']}: ")
-    assert about.evaluate("figure => figure.scrollWidth <= figure.clientWidth"), "a long address stays within the card"
-    assert str(site.files.parent) not in about.inner_text()
-
-
-def test_a_preset_whose_sliders_were_moved_says_so_and_has_a_way_back(site, open_page):
-    page = open_page("?preset=anime-fast")
-    choose(page, site.photo("reset.png", 40, 40))
-    wait_for_chip(page, "matches")
-    expect(page.locator("#reset")).to_have_count(0)
-
-    press(page, "sharpen", "ArrowRight", times=3)
-
-    expect(page.locator("#changed")).to_have_text("Modified", timeout=PATIENCE)
-    page.locator("#reset").click()
-    expect(page.locator("#sharpen input[type=number]")).to_have_value("0")
-    expect(page.locator("#reset")).to_have_count(0)
-    wait_for_chip(page, "matches")
-
-
-def test_a_clear_picture_gets_no_tip_a_hazy_one_gets_one_and_the_preset_stays(site: Site, open_page):
-    page = open_page()
-    choose(page, site.photo("clear.png", 60, 70))
-    wait_for_chip(page, "matches")
-    expect(page.locator("#tips .tip")).to_have_count(0)
-
-    choose(page, hazy_photo(site))
-
-    expect(page.locator("#tips .tip")).to_contain_text("is hazy", timeout=PATIENCE)
-    assert page.locator("#preset input:checked").get_attribute("value") == "gentle"
-    wait_for_chip(page, "matches")
-
-    page.locator("#preset label", has_text="Dehaze").click()
-    expect(page.locator("#tips .tip")).to_have_count(0, timeout=PATIENCE)
-
-
-def test_a_soft_photo_is_offered_its_reduction_and_it_is_taken_back_as_easily(site: Site, open_page):
-    path = site.files / "soft.png"
-    Image.fromarray(photo(150, 160)).resize((320, 300), Image.Resampling.BICUBIC).save(path)
-    page = open_page("?preset=anime-fast")
-    choose(page, path)
-
-    tip, sizes = page.locator("#tips .tip"), page.locator("#scale label")
-    expect(tip).to_contain_text("Downscaling it to 160 × 150 px", timeout=PATIENCE)
-    expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px")
-    expect(sizes).to_have_count(4)
-
+    soft = site.files / "soft.png"
+    Image.fromarray(photo(150, 160)).resize((320, 300), Image.Resampling.BICUBIC).save(soft)
+    load(page, soft)
+    expect(why).to_contain_text("1,280 × 1,200 px")
     tip.locator("button").click()
-    expect(tip).to_contain_text("downscaled to 160 × 150 px first", timeout=PATIENCE)
-    expect(page.locator("#why")).to_contain_text("640 × 600 px", timeout=PATIENCE)
-    expect(sizes).to_have_text(["1×", "2×"])
+    expect(why).to_contain_text("640 × 600 px")
+    expect(page.locator("#scale label")).to_have_count(2)
     wait_for_chip(page, "matches")
     page.locator("#enhance").click()
-    expect(page.locator("#progress .finished")).to_have_count(1, timeout=PATIENCE)
-    expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", "matches")
-
+    expect(page.locator("#progress .finished")).to_have_count(1)
+    result_is(page, "matches")
     tip.locator("button").click()
-    expect(tip).to_contain_text("This photo is soft", timeout=PATIENCE)
-    expect(page.locator("#why")).to_contain_text("1,280 × 1,200 px", timeout=PATIENCE)
-    expect(sizes).to_have_count(4)
-
+    expect(why).to_contain_text("1,280 × 1,200 px")
+    expect(page.locator("#scale label")).to_have_count(4)
     tip.locator("button").click()
-    expect(tip).to_contain_text("is downscaled to", timeout=PATIENCE)
-    choose(page, site.photo("another.png", 60, 70))  # a reduction is for one picture
-    expect(page.locator("#facts")).to_contain_text("another.png", timeout=PATIENCE)
-    expect(sizes).to_have_count(4)
+    expect(page.locator("#scale label")).to_have_count(2)
+    load(page, site.photo("another.png", 60, 70))
+    expect(page.locator("#scale label")).to_have_count(4)
 
 
-@pytest.mark.parametrize(
-    ("preset", "faster"),
-    [("gentle", "fast"), ("face", "fast"), ("anime", "anime-fast"), ("fast", "fast"), ("anime-fast", "anime-fast")],
-)
-def test_what_is_offered_as_faster_is_for_the_same_kind_of_picture(preset, faster):
-    assert faster_than(preset) == faster
+@contextmanager
+def latency(page: Page, milliseconds: int) -> Iterator[None]:
+    """Delay every request of the page."""
+    network = page.context.new_cdp_session(page)
+    speed = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    network.send("Network.enable")
+    network.send("Network.emulateNetworkConditions", {**speed, "latency": milliseconds})
+    try:
+        yield
+    finally:
+        network.send("Network.emulateNetworkConditions", {**speed, "latency": 0})
+        network.detach()
+
+
+def shown(page: Page) -> dict[str, object]:
+    """The preset and the sliders on the page."""
+    values = {name: float(number(page, name).input_value()) for name in SLIDERS}
+    return {"preset": page.locator("#preset input:checked").get_attribute("value"), **values}
+
+
+def own(preset: str) -> dict[str, object]:
+    """The preset with its own sliders."""
+    settings = Settings.from_preset(preset)
+    return {"preset": preset, **{name: float(getattr(settings, name)) for name in SLIDERS}}
+
+
+def made(site: Site) -> dict[str, object]:
+    """The preset and the sliders of the newest result."""
+    newest = max(site.enhancer.tasks.processed.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    info = json.loads(newest.read_text("utf-8"))
+    return {"preset": info["preset"], **{name: float(info["settings"][name]) for name in SLIDERS}}
+
+
+def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    open_tuning(page)
+    page.evaluate(MOVED_AT_ONCE)
+    expect(number(page, "contrast")).to_have_value("1.2")
+    load(page, site.photo("quick.png", 24, 24))
+    with latency(page, 400):
+        pick(page, "preset", "original")
+        page.wait_for_timeout(150)  # the time that a person needs for a second click
+        pick(page, "preset", "gentle")
+        page.locator("#enhance").click()
+        assert shown(page) == own("gentle")
+        expect(page.locator("#download")).to_be_visible()
+        assert shown(page) == own("gentle") == made(site)
+        wait_for_chip(page, "matches")
+
+        presets = page.locator("#preset input:not(:disabled)").evaluate_all("all => all.map(one => one.value)")
+        last = presets[presets.index("gentle") + 2]
+        page.locator("#preset input[value=gentle]").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert shown(page) == own(last)
+        wait_for_chip(page, "matches")
+        assert shown(page) == own(last)
+
+        pick(page, "preset", "gentle")
+        page.locator("#strength input[type=range]").focus()
+        page.keyboard.press("ArrowLeft")
+        moved = shown(page)
+        page.locator("#enhance").click()
+        result_is(page, "matches")
+    assert moved["strength"] != PRESETS["gentle"].strength
+    assert shown(page) == moved == made(site)

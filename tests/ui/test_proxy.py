@@ -1,14 +1,12 @@
-"""The page through nginx with the configuration that the documents give: at / and at a sub-path."""
+"""The page behind nginx at a sub-path, with the documented configuration."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +16,11 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import expect
-
-from .journey import PATIENCE
+from ..site import free_port, wait_until
+from .journey import download, enhance, load
 
 ROOT = Path(__file__).parents[2]
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def documented() -> str:
@@ -59,12 +50,8 @@ def served(folder: Path, path: str) -> Iterator[str]:
         subprocess.Popen([str(NGINX), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]) as proxy,
     ):
         try:
-            address, end = f"http://127.0.0.1:{port}{path}/", time.monotonic() + 120
-            while not _answers(f"{address}healthz"):
-                assert time.monotonic() < end
-                assert page.poll() is None
-                assert proxy.poll() is None
-                time.sleep(0.2)
+            address = f"http://127.0.0.1:{port}{path}/"
+            wait_until(lambda: _answers(f"{address}healthz"), seconds=120)
             yield address
         finally:
             proxy.terminate()
@@ -78,21 +65,13 @@ def _answers(address: str) -> bool:
         return False
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
-@pytest.mark.parametrize("path", ["", "/enhance"])
-def test_the_page_works_behind_nginx_as_documented(browser, photo_file, tmp_path, path):
-    with served(tmp_path, path) as address:
-        page = browser.new_page()
-        page.goto(f"{address}?preset=anime-fast&lang=en")
-        expect(page.locator("body.opened")).to_be_attached(timeout=PATIENCE)
-        page.locator("#upload input[type=file]").set_input_files(photo_file)
-        expect(page.locator("#enhance")).to_be_enabled(timeout=PATIENCE)
-        page.locator("#enhance").click()
-        expect(page.locator("#progress .finished")).to_be_attached(timeout=PATIENCE)
-        with page.expect_download() as coming:
-            page.locator("#download").click()
-        assert Path(coming.value.path()).stat().st_size > 1000
+def test_the_page_works_behind_nginx_as_documented(open_page, photo_file, tmp_path):
+    with served(tmp_path, "/enhance") as address:
+        page = open_page("?preset=anime-fast&lang=en", url=address)
+        load(page, photo_file)
+        enhance(page)
+        assert download(page, tmp_path).stat().st_size > 1000
         page.close()
-        stranger = httpx.post(f"{address}gradio_api/queue/join", json={}, headers={"origin": "http://elsewhere.test"})
-        assert stranger.status_code == 403
+        join = f"{address}gradio_api/queue/join"
+        assert httpx.post(join, json={}, headers={"origin": "http://elsewhere.test"}).status_code == 403

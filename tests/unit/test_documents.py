@@ -177,13 +177,6 @@ def test_the_chinese_readme_tells_the_same_commands_and_figures():
     assert chinese == english
 
 
-def test_the_readme_is_read_in_three_minutes():
-    text = (ROOT / "README.md").read_text("utf-8").split("---\n", 2)[2]
-    prose = re.sub(r"^```.*?^```$|^\|.*$|<!--.*?-->", "", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(prose.split()) < 3 * 220, "words that most people read in three minutes"
-    assert text.lstrip().startswith("# Enhance\n\n```\nmake run ")
-
-
 def test_the_drawing_is_the_one_that_its_script_makes():
     code = "import make_drawing; print(make_drawing.drawing(), end='')"
     made = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "docs", text=True)

@@ -16,6 +16,7 @@ from enhance.images import worker
 from enhance.images.worker import Workers
 from tests.fuzz import Unsound, damaged, originals, what_becomes_of
 
+pytestmark = pytest.mark.long
 SECONDS = float(os.environ.get("ENHANCE_FUZZ", "5"))
 SEED = int(os.environ.get("ENHANCE_FUZZ_SEED") or (time.time() if "ENHANCE_FUZZ" in os.environ else 5))
 FAILURES = Path(__file__).parents[2] / "fuzz-failures"

@@ -130,7 +130,7 @@ def test_a_server_that_is_killed_while_it_writes_leaves_a_run_that_was_cut_off(s
         photo_file,
         """
 entry = begun(store, file)
-place_whole(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
+write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
 """,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -20,33 +19,6 @@ else:
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-
-
-CALLS = """
-from pathlib import Path
-
-from enhance import Encoding, Enhancer, Preview, Result, Settings
-
-enhancer = Enhancer("cpu", precision="fp32", data=Path("data"))
-settings = Settings.from_preset("gentle", strength=0.5, long_side=None).changed(tile=128)
-result: Result = enhancer.run("a.jpg", settings, output=Path("a.webp"), encoding=Encoding("webp", quality=80))
-preview: Preview = enhancer.preview("a.jpg", "gentle", x=10, y=20.5, size=64)
-
-Enhancer(devise="cpu")  # wrong
-enhancer.run("a.jpg", presset="gentle")  # wrong
-enhancer.run("a.jpg", 3)  # wrong
-enhancer.preview("a.jpg", sise=64)  # wrong
-enhancer.compare("a.jpg", wanted=Settings())  # wrong
-enhancer.hand_out(result, Encoding(kwality=3))  # wrong
-enhancer.report("task", langage="en")  # wrong
-Settings(strenght=0.5)  # wrong
-Settings(tile="large")  # wrong
-Settings.from_preset("gentle", strenght=0.5)  # wrong
-Settings.from_preset("gentle", tuning="off")  # wrong
-settings.changed(tyle=64)  # wrong
-settings.changed(long_side=99.5)  # wrong
-"""
-"""What somebody may write who uses the installed package."""
 
 
 def wanted(file: str) -> set[str]:
@@ -132,16 +104,3 @@ def test_the_installed_program_enlarges_a_picture_and_keeps_weights_with_the_use
     assert Image.open(large).size == (40, 32)
     assert (tmp_path / "enhance" / "weights" / "realesr-animevideov3.safetensors").is_file()
     assert not list((installed / "weights").glob("*.safetensors"))
-
-
-def test_a_type_checker_finds_every_wrong_keyword_and_no_right_one(installed: Path, tmp_path: Path):
-    pytest.importorskip("pyright", reason="pyright is not installed")
-    file, config = tmp_path / "calls.py", tmp_path / "pyrightconfig.json"
-    file.write_text(CALLS)
-    config.write_text(json.dumps({"extraPaths": [str(installed)], "include": [file.name]}))
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
-
-    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-
-    found = {one["range"]["start"]["line"] for one in json.loads(checked.stdout)["generalDiagnostics"]}
-    assert found == {line for line, text in enumerate(CALLS.splitlines()) if text.endswith("# wrong")}

@@ -1,0 +1,34 @@
+"""Calls of the library that `make check` type-checks; nothing runs them.
+
+A wrong call that the type checker accepts makes its comment unnecessary, which is an error here.
+"""
+# pyright: reportUnnecessaryTypeIgnoreComment=error
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from enhance import Encoding, Enhancer, Preview, Result, Settings
+
+
+def right() -> tuple[Enhancer, Settings, Result, Preview]:
+    enhancer = Enhancer("cpu", precision="fp32", data=Path("data"))
+    settings = Settings.from_preset("gentle", strength=0.5, long_side=None).changed(tile=128)
+    result = enhancer.run("a.jpg", settings, output=Path("a.webp"), encoding=Encoding("webp", quality=80))
+    return enhancer, settings, result, enhancer.preview("a.jpg", "gentle", x=10, y=20.5, size=64)
+
+
+def wrong(enhancer: Enhancer, settings: Settings, result: Result) -> None:
+    Enhancer(devise="cpu")  # pyright: ignore
+    enhancer.run("a.jpg", presset="gentle")  # pyright: ignore
+    enhancer.run("a.jpg", 3)  # pyright: ignore
+    enhancer.preview("a.jpg", sise=64)  # pyright: ignore
+    enhancer.compare("a.jpg", wanted=Settings())  # pyright: ignore
+    enhancer.export(result, Encoding(kwality=3))  # pyright: ignore
+    enhancer.report("task", langage="en")  # pyright: ignore
+    Settings(strenght=0.5)  # pyright: ignore
+    Settings(tile="large")  # pyright: ignore
+    Settings.from_preset("gentle", strenght=0.5)  # pyright: ignore
+    Settings.from_preset("gentle", tuning="off")  # pyright: ignore
+    settings.changed(tyle=64)  # pyright: ignore
+    settings.changed(long_side=99.5)  # pyright: ignore

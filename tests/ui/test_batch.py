@@ -1,0 +1,101 @@
+"""Batches: files that fail, join and leave, the ZIP, and cancel."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from ..site import Site
+from .journey import add_files, box, card, cards, download, enhance_all, open_batch, pick
+from .test_formats import located_photo, location
+
+LONG = "DSC_20240721_1830123456789012345678901234567890 and more of it.png"
+OVERFLOW = """() => [...document.querySelectorAll(".file, .file *, #batch-bar button")].filter((one) => {
+  const [box, frame] = [one.getBoundingClientRect(), one.closest(".file")?.getBoundingClientRect()];
+  const cut = one.matches("button, a, .known span, .reason") && one.scrollWidth > one.clientWidth + 1;
+  return box.right > innerWidth || box.left < 0 || (frame && box.right > frame.right + 1)
+    || (cut && getComputedStyle(one).display !== "inline");
+}).map((one) => one.className || one.id)"""
+"""What reaches beyond the screen or beyond its card."""
+DROP = """([name, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name));
+  document.querySelector("#head").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+}"""
+
+
+def fits(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate(OVERFLOW) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    bar = box(page.locator("#batch-bar"))
+    assert bar["y"] + bar["height"] <= 901
+
+
+def test_a_batch_names_the_failed_file_and_packs_the_others_as_chosen(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast&format=webp&quality=80")
+    bad = site.files / "broken.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    open_batch(page, site.photo(LONG, 30, 40), bad, located_photo(site, "place.jpg"))
+    expect(page.locator("#batch-settings")).to_contain_text("WebP")
+    pick(page, "batch-metadata", "no-location")
+    fits(page, 1280)
+    enhance_all(page)
+
+    expect(page.locator("#batch-download")).to_be_visible()
+    expect(cards(page, "done")).to_have_count(2)
+    expect(card(page, "broken.png")).to_have_attribute("data-state", "failed")
+    expect(card(page, "broken.png").locator(".reason")).to_be_visible()
+    expect(card(page, LONG)).to_contain_text("160 × 120")
+    for width in (1280, 390, 320):
+        fits(page, width)
+    path = download(page, tmp_path, "#batch-download")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        names = {LONG.replace(".png", ".webp"), "place.webp", "report.csv", "summary.pdf"}
+        assert set(archive.namelist()) == names
+        archive.extract("place.webp", tmp_path)
+        rows = list(csv.DictReader(io.StringIO(archive.read("report.csv").decode("utf-8-sig"))))
+    assert [row["state"] for row in rows] == ["done", "failed", "done"]
+    with Image.open(tmp_path / "place.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (80, 96))
+    assert location(tmp_path / "place.webp") == {}
+
+
+def test_files_join_and_leave_during_a_batch_and_cancel_keeps_what_is_done(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast")
+    names = ("quick.png", "held.png", "unwanted.png")
+    open_batch(page, *(site.photo(name, 20, 24) for name in names))
+    late = site.photo("late.png", 24, 20)
+    with site.enhancer.paused("run", of="held.png"):
+        enhance_all(page)
+        expect(card(page, "quick.png")).to_have_attribute("data-state", "done")
+        expect(card(page, "held.png")).to_have_attribute("data-state", "running")
+        path = download(page, tmp_path, card(page, "quick.png").locator("a"))
+        assert (path.name, Image.open(path).size) == ("quick.png", (96, 80))
+        page.evaluate(DROP, [late.name, list(late.read_bytes())])
+        expect(card(page, "late.png")).to_have_attribute("data-state", "waiting")
+        card(page, "unwanted.png").locator(".remove").click()
+        expect(card(page, "unwanted.png")).to_have_count(0)
+    expect(cards(page, "done")).to_have_count(3)
+    expect(page.locator("#batch-download")).to_be_visible()
+
+    runs = site.enhancer.calls["run"]
+    add_files(page, site.photo("after.png", 20, 20), site.photo("stopped.png", 44, 35))
+    with site.enhancer.paused("progress", of="stopped.png"):
+        enhance_all(page)
+        expect(cards(page, "done")).to_have_count(4)
+        expect(card(page, "stopped.png")).to_have_attribute("data-state", "running")
+        page.locator("#batch-cancel").click()
+        expect(card(page, "stopped.png")).to_have_attribute("data-state", "cancelled")
+    assert site.enhancer.calls["run"] == runs + 2, "finished files are not run again"
+    assert site.enhancer.status()["running"] == 0
+    expect(page.locator("#batch-download")).to_be_enabled()

@@ -1,0 +1,76 @@
+"""Formats and metadata of the download, chosen before or after the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from ..site import Site, photo
+from .journey import box, download, enhance, expect_chosen, load, pick
+
+GPS = 0x8825
+
+
+def located_photo(site: Site, name: str) -> Path:
+    """Write a photo of 20 x 24 pixels with a GPS location."""
+    exif, path = Image.Exif(), site.files / name
+    exif[GPS] = {1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 20.0, 0.0)}
+    Image.fromarray(photo(24, 20)).save(path, exif=exif)
+    return path
+
+
+def location(path: Path) -> dict:
+    with Image.open(path) as image:
+        return dict(image.getexif().get_ifd(GPS))
+
+
+def test_format_and_metadata_are_chosen_after_the_run_without_another(site: Site, open_page, tmp_path):
+    page = open_page("?preset=anime-fast")
+    load(page, located_photo(site, "place.jpg"))
+    enhance(page)
+    runs = site.enhancer.calls["run"]
+    assert location(download(page, tmp_path))
+
+    pick(page, "metadata", "no-location")
+    pick(page, "format", "jpeg")
+    expect(page.locator("#download")).to_contain_text("JPEG")
+    expect(page.locator("#quality")).to_be_visible()
+    path = download(page, tmp_path)
+    with Image.open(path) as image:
+        assert (path.name, image.format, image.size) == ("place-4x.jpg", "JPEG", (80, 96))
+    assert location(path) == {}
+    assert site.enhancer.calls["run"] == runs
+
+    again = page.context.new_page()
+    again.goto(site.url)
+    expect_chosen(again, format="jpeg")
+    again.close()
+
+    glass = site.files / "glass.png"
+    Image.fromarray(photo(8, 8)).convert("RGBA").save(glass)
+    load(page, glass)
+    enhance(page)
+    expect(page.locator("#taken .note")).to_be_visible()  # JPEG has no transparency
+    pick(page, "format", "webp")
+    expect(page.locator("#taken .note")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_metadata_switch_is_next_to_the_note_about_the_location(site: Site, open_page, width):
+    page = open_page("?preset=anime-fast", width=width)
+    load(page, located_photo(site, "place.jpg"))
+    note, switch = page.locator("#location .note"), page.locator("#metadata")
+    expect(note).to_be_visible()
+    expect(switch.locator("label")).to_have_count(3)
+    expect_chosen(page, metadata="keep")
+    assert abs(box(note)["y"] - box(switch)["y"]) < 60
+    strip = box(page.locator("#strip"))
+    assert box(switch)["y"] + box(switch)["height"] <= strip["y"] + strip["height"]
+    load(page, site.photo("nowhere.png", 24, 20))
+    expect(note).to_have_count(0)

@@ -1,0 +1,76 @@
+"""A phone, and a dark page."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from ..site import Site
+from .journey import box, enhance, images, load, middle, wait_for_chip
+
+HEIGHTS = """() => {
+  window.heights = new Set();
+  const look = () => {
+    const height = Math.round(document.querySelector("#pane-preview").getBoundingClientRect().height);
+    if (height) heights.add(height);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+def test_on_a_dark_phone_everything_fits_and_fingers_work(site: Site, open_page, complaints):
+    page = open_page("?preset=anime-fast", width=390, color_scheme="dark", has_touch=True, is_mobile=True)
+    page.locator("body.dark").wait_for()
+    page.evaluate(HEIGHTS)
+    load(page, site.photo("phone.png", 300, 400))
+    images(page)
+    heights = page.evaluate("[...heights]")
+    assert max(heights) - min(heights) <= 2, "the preview does not move what is below it"
+    tools = [box(page.locator(one)) for one in ("#chip", "#zoom", "#retry", "#compare-presets")]
+    assert max(tool["y"] for tool in tools) < min(tool["y"] + tool["height"] for tool in tools), "on one line"
+
+    area = page.locator("#photo .square")
+    x, y = middle(area)
+    touch = page.context.new_cdp_session(page)
+
+    def swipe(*points: tuple[float, float]) -> None:
+        for count, (at_x, at_y) in enumerate(points):
+            kind = "touchMove" if count else "touchStart"
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": at_x, "y": at_y}]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    swipe((x, y), (x + 20, y + 10), (x + 40, y + 20))
+    expect(area).not_to_have_attribute("data-at", "200,150")
+    moved = area.get_attribute("data-at") or ""
+    left = box(page.locator("#photo img"))["x"] + 20
+    swipe(*((left, 300 - step) for step in range(0, 120, 10)))
+    page.wait_for_function("scrollY > 20")
+    expect(area).to_have_attribute("data-at", moved)
+    wait_for_chip(page, "matches")
+
+    button, opened = page.locator("#tuning-sheet > button"), page.locator("#tuning-sheet > button.open")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(200, 40), button.click):
+        button.click()
+        expect(opened).to_have_count(1)
+        page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().top < 60")
+        stage, sheet = box(page.locator("#preview")), box(page.locator("#tuning-sheet"))
+        assert stage["y"] + stage["height"] <= sheet["y"], "the sheet leaves the preview in sight"
+        close()
+        expect(opened).to_have_count(0)
+
+    enhance(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for part in ("#photo", "#stage", "#preset", "#compare", "#download"):
+        rect = box(page.locator(part))
+        assert rect["x"] >= 0, part
+        assert rect["x"] + rect["width"] <= 390, part
+
+    assert complaints == []
+    with page.expect_event("console", lambda message: "olicy" in message.text):
+        page.evaluate("new Image().src = 'https://example.org/picture.png'")
+    assert len(complaints) == 1, "a violation of the policy would be noticed"
+    complaints.clear()

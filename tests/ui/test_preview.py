@@ -1,0 +1,155 @@
+"""The preview: the area that it shows, the sliders that change it, and what happens when it fails."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from enhance import EnhanceError
+
+from ..site import Site, wait_until
+from .journey import (
+    click_at,
+    has_focus,
+    images,
+    load,
+    middle,
+    number,
+    open_tuning,
+    press,
+    wait_for_chip,
+    wait_for_new_preview,
+)
+
+
+def place(page: Page) -> tuple[int, int]:
+    """The middle of the area, in pixels of the photo."""
+    x, y = (page.locator("#photo .square").get_attribute("data-at") or "").split(",")
+    return int(x), int(y)
+
+
+def test_the_area_follows_clicks_the_pointer_keys_and_pins(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("area.png", 300, 400))
+    assert place(page) == (200, 150)
+    first, area = images(page), page.locator("#photo .square")
+    click_at(page, "#photo", 0.9, 0.1)
+    wait_for_new_preview(page, first)
+    expect(area).to_have_attribute("data-at", "336,64")
+
+    x, y = middle(area)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 20, y + 10, steps=4)
+    page.mouse.up()
+    expect(area).not_to_have_attribute("data-at", "336,64")
+    has_focus(page, ".square")
+    across, down = place(page)
+    assert across < 320
+    assert down > 70
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(area).to_have_attribute("data-at", f"{across - 1},{down}")
+    has_focus(page, ".square")
+
+    pin, places = page.locator("#photo .pin"), page.locator("#photo .place")
+    for count, share in enumerate((0.2, 0.5, 0.8), 1):
+        click_at(page, "#photo", share, 0.9)
+        expect(page.locator("#photo .place[aria-pressed=true]")).to_have_count(0)
+        pin.click()
+        expect(places).to_have_count(count)
+    places.first.click()
+    expect(area).to_have_attribute("data-at", places.first.get_attribute("data-at") or "")
+    pin.click()
+    expect(places).to_have_count(2)
+    wait_for_chip(page, "matches")
+
+
+def test_a_second_area_stops_the_preview_of_the_first(site: Site, open_page):
+    page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
+    load(page, site.photo("second.png", 200, 300))
+    before = calls["preview"]
+    with site.enhancer.paused("preview"):
+        click_at(page, "#photo", 0.1, 0.1)
+        wait_until(lambda: calls["preview"] == before + 1)
+        wait_for_chip(page, "running")
+        click_at(page, "#photo", 0.1, 0.9)
+        wait_until(lambda: calls["preview"] == before + 2)
+    wait_for_chip(page, "matches")
+    expect(page.locator("#photo .square")).to_have_attribute("data-at", "64,136")
+
+
+EIGHT_MOVES = """(slider) => {
+  for (let move = 1; move <= 8; move++) {
+    slider.value = String(1.05 + 0.05 * move);
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
+
+
+def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(site: Site, open_page):
+    page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
+    load(page, site.photo("sliders.png", 128, 128))
+    expect(page.locator("#denoise")).to_have_count(0)
+    before = images(page)
+    press(page, "saturation", "ArrowRight")
+    before, previews, retunes = wait_for_new_preview(page, before), calls["preview"], calls["retune"]
+    page.locator("#saturation input[type=range]").evaluate(EIGHT_MOVES)
+    before = wait_for_new_preview(page, before)
+    expect(number(page, "saturation")).to_have_value("1.45")
+    assert calls["preview"] == previews
+    assert 1 <= calls["retune"] - retunes <= 2
+
+    page.locator("#retry").click()
+    before = wait_for_new_preview(page, before)
+    assert calls["preview"] == previews + 1
+    problem = page.locator("#preview-problem .problem")
+    with site.enhancer.failing("preview", EnhanceError("memory_short")):
+        page.locator("#retry").click()
+        wait_for_chip(page, "failed")
+        expect(problem).to_be_visible()
+        assert images(page) == before
+    page.locator("#retry").click()
+    before = wait_for_new_preview(page, before)
+    expect(problem).to_have_count(0)
+
+    open_tuning(page)
+    page.locator("#tuning input").uncheck()
+    wait_for_new_preview(page, before)
+    for slider in ("strength", "fidelity", "sharpen", "saturation", "contrast"):
+        expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
+
+
+WIDTHS = """() => {
+  const images = [...document.querySelectorAll("#preview img")];
+  return images.map((one) => [one.naturalWidth, one.getBoundingClientRect().width * devicePixelRatio]);
+}"""
+"""Width of the two images of the preview: their own, and on the screen in device pixels."""
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_one_pixel_of_the_result_is_one_of_the_screen_and_the_view_zooms(site: Site, open_page, scale):
+    page = open_page("?preset=anime-fast", **({"device_scale_factor": scale} if scale > 1 else {}))
+    load(page, site.photo("zoom.png", 128, 128))
+    page.wait_for_function(f"({WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
+    zoom, pane = page.locator("#zoom output"), "document.querySelector('#pane-preview')"
+    expect(zoom).to_have_text("100 %")
+    if scale > 1:
+        return
+    page.locator("#zoom [data-zoom=in]").click()
+    expect(zoom).to_have_text("200 %")
+    x, y = middle(page.locator("#pane-preview"))
+    before = page.evaluate(f"{pane}.scrollTop")
+    page.mouse.move(x - 100, y)
+    page.mouse.down()
+    page.mouse.move(x - 160, y - 90, steps=3)
+    page.mouse.up()
+    assert page.evaluate(f"{pane}.scrollTop") == before + 90
+    page.locator("#zoom [data-zoom=fit]").click()
+    expect(zoom).to_have_text("100 %")
+    handle = page.locator("#preview [data-testid=slider]")
+    handle.focus()
+    page.keyboard.press("Home")
+    expect(handle).to_have_attribute("aria-valuenow", "0")

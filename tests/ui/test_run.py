@@ -1,0 +1,147 @@
+"""A run: progress, cancel, the result that is shown and downloaded."""
+
+from __future__ import annotations
+
+import io
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from ..site import Site, photo, wait_until
+from .journey import (
+    choose,
+    click_at,
+    download,
+    enhance,
+    images,
+    load,
+    press,
+    result_facts,
+    result_is,
+    view,
+    wait_for_chip,
+)
+
+COVERED = """() => {
+  window.covered = new Set();
+  const look = () => {
+    for (const cover of document.querySelectorAll("[data-testid=status-tracker], .html-container.pending")) {
+      const seen = cover.getBoundingClientRect().height > 0 && getComputedStyle(cover).opacity !== "0";
+      if (seen && !cover.classList.contains("hide")) window.covered.add(cover.closest("[id]").id);
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+"""Notes from now on which parts of the page are dimmed or covered."""
+
+
+def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, open_page, tmp_path):
+    page = open_page("?preset=original")
+    load(page, site.photo("eye.png", 24, 32))
+    expect(page.locator("#facts")).to_contain_text("128 × 96 px")
+    expect(page.locator("#estimate .note")).to_be_visible()
+    shown = Image.open(io.BytesIO(httpx.get(images(page)[1]).content))
+
+    enhance(page)
+
+    assert len(images(page, "compare")) == 2
+    expect(result_facts(page)).to_contain_text("realesrgan-x4plus")
+    path = download(page, tmp_path)
+    assert path.name == "eye-4x.png"
+    result = np.asarray(Image.open(path))
+    assert np.array_equal(result, site.enhancer.upscale(photo(24, 32)))
+    assert np.array_equal(result, np.asarray(shown))
+
+
+def test_a_result_is_looked_at_closely_and_is_outdated_while_the_settings_differ(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("close.png", 220, 300))
+    enhance(page)
+    close = page.locator("#closely [data-testid=imageslider-image]")
+    expect(close).to_have_count(2)
+    old = close.nth(1).get_attribute("src") or ""
+    view(page, "close")
+    click_at(page, "#photo", 0.05, 0.05)
+    expect(close.nth(1)).not_to_have_attribute("src", old)
+    page.wait_for_function("document.querySelector('#closely img').naturalWidth === 512")
+    page.wait_for_function("document.querySelector('#closely img').getBoundingClientRect().width === 512")
+
+    runs = site.enhancer.calls["run"]
+    result_is(page, "matches")
+    expect(page.locator("#enhance")).to_have_count(0)
+    press(page, "contrast", "ArrowRight")
+    result_is(page, "outdated")
+    press(page, "contrast", "ArrowLeft")
+    expect(page.locator("#enhance")).to_have_count(0)
+    assert site.enhancer.calls["run"] == runs
+
+    press(page, "contrast", "ArrowRight")
+    result_is(page, "outdated")
+    wait_for_chip(page, "matches")
+    page.evaluate(COVERED)
+    with site.enhancer.paused("run"):
+        page.locator("#enhance").click()
+        expect(page.locator("#cancel")).to_be_enabled()
+        for part in ("compare", "closely", "preview"):
+            assert len(images(page, part)) == 2
+        expect(page.locator("#facts")).to_contain_text("close.png")
+    result_is(page, "matches")
+    assert page.evaluate("[...window.covered]") == []
+
+    page.locator("#again").click()
+    wait_for_chip(page, "none")
+    expect(page.locator("#made")).to_have_count(0)
+    expect(page.locator("#photo .photo")).to_have_count(0)
+
+
+def test_a_cancelled_run_stops_the_engine_and_leaves_nothing(site: Site, open_page):
+    page, folder = open_page("?preset=anime-fast"), site.enhancer.tasks.processed
+    load(page, site.photo("long.png", 450, 360))
+    before = set(folder.glob("*"))
+    expect(page.locator("#cancel")).to_have_count(0)
+    with site.enhancer.paused("progress"):
+        page.locator("#enhance").click()
+        expect(page.locator("#progress progress[value]")).to_be_visible()
+        expect(page.locator("#live img")).to_be_visible()
+        expect(page.locator("#enhance")).to_have_count(0)
+        page.locator("#cancel").click()
+        expect(page.locator("#progress .cancelled")).to_be_visible()
+    assert site.enhancer.status()["running"] == 0
+    assert set(folder.glob("*")) == before
+    load(page, site.photo("short.png", 48, 48))
+    enhance(page)
+
+
+def test_a_photo_that_is_replaced_during_its_run_gets_no_result(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("first.png", 48, 48))
+    runs = site.enhancer.calls["run"]
+    with site.enhancer.paused("end", of="first.png"):
+        page.locator("#enhance").click()
+        wait_until(lambda: site.enhancer.calls["run"] == runs + 1)
+        choose(page, site.photo("second.png", 60, 40))
+        expect(page.locator("#facts")).to_contain_text("second.png")
+    expect(page.locator("#enhance")).to_be_enabled()
+    expect(page.locator("#made")).to_have_count(0)
+    expect(page.locator("#progress .run")).to_have_count(0)
+    wait_for_chip(page, "matches")
+    enhance(page)
+    expect(result_facts(page)).to_contain_text("second.png")
+
+
+def test_closing_the_page_stops_its_run(site: Site, open_page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", 0)
+    page = open_page("?preset=anime-fast")
+    load(page, site.photo("closed.png", 290, 240))
+    with site.enhancer.paused("progress"):
+        page.locator("#enhance").click()
+        expect(page.locator("#progress progress[value]")).to_be_visible()
+        page.close()
+        wait_until(lambda: site.enhancer.status()["running"] == 0)

@@ -1,0 +1,210 @@
+"""Giving the page a photo, and what it says about files that it cannot read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Page, expect
+
+from ..site import Site, photo
+from .journey import (
+    cards,
+    choose,
+    download,
+    enhance,
+    enhance_all,
+    images,
+    load,
+    open_batch,
+    result_facts,
+    wait_for_chip,
+)
+
+GIVE = """async ([how, place, name, width]) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height: 40 });
+  canvas.getContext("2d").fillRect(5, 5, 20, 10);
+  const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  const data = new DataTransfer();
+  data.items.add(new File([blob], name, { type: "image/png" }));
+  const target = place ? document.querySelector(place) : document.documentElement;
+  const way = { bubbles: true, cancelable: true };
+  const over = (type) => target.dispatchEvent(new DragEvent(type, { dataTransfer: data, ...way }));
+  if (how === "paste") return document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, ...way }));
+  return !over("dragover") && !over("drop");
+}"""
+"""Drop a file at a place or paste it; true if the browser is kept from opening it in place of the page."""
+
+
+def test_a_photo_is_pasted_dropped_picked_replaced_or_an_example(site: Site, open_page):
+    page, facts = open_page("?preset=anime-fast"), None
+    facts = page.locator("#facts")
+    page.evaluate(GIVE, ["paste", "", "pasted.png", 48])
+    expect(facts).to_contain_text("48 × 40 px")
+    wait_for_chip(page, "matches")
+    for number, place in enumerate(["#bar", "#panes", ""]):
+        assert page.evaluate(GIVE, ["drop", place, f"dropped-{number}.png", 50 + number])
+        expect(facts).to_contain_text(f"{50 + number} × 40 px")
+    with page.expect_file_chooser() as asked:
+        page.locator("#replace").click()
+    asked.value.set_files(site.photo("replaced.png", 40, 80))
+    expect(facts).to_contain_text("80 × 40 px")
+    assert page.url == f"{site.url}?preset=anime-fast"
+
+    page.locator("#again").click()
+    wait_for_chip(page, "none")
+    expect(page.locator("#choose")).to_be_in_viewport()
+    expect(page.locator("#enhance")).to_be_disabled()
+    page.locator("#examples button").first.click()
+    expect(facts).to_contain_text("astronaut.jpg")
+    wait_for_chip(page, "matches")
+
+
+def soft_alpha(path: Path) -> None:
+    alpha = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
+    Image.fromarray(np.dstack([photo(30, 40), alpha])).save(path)
+
+
+def sixteen_bit_grey(path: Path) -> None:
+    Image.fromarray(photo(30, 40)[..., 0].astype(np.uint16) << 8).save(path)
+
+
+def rotated(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(photo(40, 30))).save(path, exif=exif)
+
+
+def heic(path: Path) -> None:
+    pillow_heif.from_pillow(Image.fromarray(photo(64, 80))).save(path)
+
+
+def cmyk(path: Path) -> None:
+    Image.fromarray(photo(30, 40)).convert("CMYK").save(path)
+
+
+DRAWN = """([selector, before]) => {
+  const image = document.querySelector(selector);
+  return image?.naturalWidth > 0 && image.src !== before;
+}"""
+"""Whether the browser has drawn an image other than the one before."""
+
+
+def test_photos_of_any_kind_are_shown_enhanced_and_downloaded(site: Site, open_page, tmp_path):
+    page, drawn = open_page("?preset=anime-fast"), dict.fromkeys(("#photo img", "#compare img"), "")
+    for make, name, mode, size in [
+        (soft_alpha, "alpha.png", "RGBA", (160, 120)),
+        (sixteen_bit_grey, "deep.png", "I;16", (160, 120)),
+        (rotated, "rotated.jpg", "RGB", (120, 160)),
+        (heic, "phone.heic", "RGB", (320, 256)),
+        (cmyk, "print.jpg", "RGB", (160, 120)),
+    ]:
+        make(site.files / name)
+        load(page, site.files / name)
+        page.wait_for_function(DRAWN, arg=["#photo img", drawn["#photo img"]])
+        enhance(page)
+        page.wait_for_function(DRAWN, arg=["#compare img", drawn["#compare img"]])
+        drawn = {image: page.locator(image).first.evaluate("(one) => one.src") for image in drawn}
+        with Image.open(download(page, tmp_path)) as result:
+            assert (name, result.mode, result.size) == (name, mode, size)
+
+
+def test_a_refused_file_says_why_and_the_photo_before_it_stays(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
+    choose(page, site.text("letter.png"))
+    expect(page.locator("#upload-problem .problem")).to_contain_text("letter.png")
+    expect(page.locator("#enhance")).to_be_disabled()
+
+    load(page, site.photo("good.png", 40, 40))
+    expect(page.locator("#upload-problem .problem")).to_have_count(0)
+    shown = images(page)
+    choose(page, site.text("letter.png"))
+    expect(page.locator("#preview-problem .problem")).to_contain_text("letter.png")
+    large = site.files / "large.png"
+    with large.open("wb") as file:
+        file.truncate(200_000_001)
+    choose(page, large)
+    toast = page.locator("[data-testid=toast-text]")
+    expect(toast).to_contain_text("200 MB")
+    page.locator(".toast-close").click()
+    expect(page.locator("#facts")).to_contain_text("good.png")
+    assert images(page) == shown
+
+    many = [site.files / f"many-{number}.png" for number in range(201)]
+    for file in many:
+        file.write_bytes(b"")
+    page.locator("#tab-many-button").click()
+    page.locator("#batch-files input[type=file]").set_input_files(many)
+    expect(toast).to_contain_text("200")
+    assert not {"HTTP", "{"} & set(toast.inner_text().replace("{", " { ").split())
+
+
+NAMES = (
+    "a<img src=x onerror=alert(1)>.png",
+    "\"double\" & 'single'.png",
+    "&lt;b&gt;cats&amp;dogs.png",
+    "😀 smile 家.png",
+    "holiday\u202egpj.exe.png",
+)
+
+
+def as_shown(name: str) -> str:
+    """The browser itself sends a quotation mark as %22; direction marks are removed."""
+    return name.replace("\u202e", "").replace('"', "%22")
+
+
+def did_nothing(page: Page) -> None:
+    """No name on the page is more than text."""
+    expect(page.locator('img[src="x"], #facts b, [onerror]')).to_have_count(0)
+    assert "\u202e" not in page.evaluate("document.body.textContent")
+
+
+def unreadable(site: Site, name: str) -> Path:
+    (site.files / "bad").mkdir(exist_ok=True)
+    return site.text(f"bad/{name}")
+
+
+def test_a_file_name_is_shown_as_text_only(site: Site, open_page, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    # Gradio removes some characters from the names of uploads. The page does not rely on that.
+    monkeypatch.setattr("gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name)
+    page, dialogs = open_page("?preset=anime-fast"), []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    for name in (NAMES[0], NAMES[-1]):
+        shown = as_shown(name)
+        choose(page, unreadable(site, name))
+        expect(page.locator(".problem").first).to_contain_text(shown)
+        did_nothing(page)
+        choose(page, site.photo(name, 40, 48))
+        expect(page.locator("#facts")).to_contain_text(shown)
+        wait_for_chip(page, "matches")
+        enhance(page)
+        expect(result_facts(page)).to_contain_text(shown)
+        did_nothing(page)
+        saved = download(page, tmp_path).name
+        assert letters(saved) == letters(f"{Path(shown).stem}-4x.png")
+        page.locator("#again").click()
+        wait_for_chip(page, "none")
+
+    open_batch(page)
+    files = [site.photo(name, 20, 24) for name in NAMES] + [unreadable(site, f"bad {name}") for name in NAMES]
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    enhance_all(page)
+    expect(cards(page, "done")).to_have_count(5)
+    expect(cards(page, "failed")).to_have_count(5)
+    for row, file in zip(page.locator(".file").all(), files, strict=True):
+        expect(row).to_contain_text(as_shown(file.name))
+    for reason, name in zip(page.locator(".file .reason").all(), NAMES, strict=True):
+        expect(reason).to_contain_text(as_shown(name))
+    did_nothing(page)
+    assert dialogs == []
+
+
+def letters(name: str) -> str:
+    """What is left of a name after the browser has removed what no file can be called."""
+    return "".join(letter for letter in name if letter.isalnum() or letter in " .-()")

@@ -1,0 +1,53 @@
+"""The cache of decoded images: small, short-lived, and one decoding for all who ask at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from enhance import PictureError
+from enhance.images import ImageCache, read_picture
+
+
+def test_the_cache_keeps_few_images(photo_file):
+    image, reads = read_picture(photo_file), list[str]()
+
+    def read(key: str):
+        return lambda: (reads.append(key), image)[1]
+
+    cache = ImageCache(most_bytes=2 * image.rgb.nbytes, seconds=60)
+    for key in ("a", "a", "b", "c", "a"):
+        cache.picture(key, read(key))
+    assert reads == ["a", "b", "c", "a"]
+    cache.drop("a")
+    cache.picture("a", read("a"))
+    assert reads[-1] == "a"
+
+
+def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
+    image, reads, begun, proceed = read_picture(photo_file), list[str](), threading.Event(), threading.Event()
+
+    def read():
+        reads.append("once")
+        begun.set()
+        assert proceed.wait(30)
+        return image
+
+    cache = ImageCache(most_bytes=1)
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(cache.picture, "photo", read) for _ in range(4)]
+        assert begun.wait(30)
+        time.sleep(0.1)  # time for the others to begin a second call
+        proceed.set()
+        assert [one.result() for one in asked] == [image] * 4
+    assert reads == ["once"]
+
+
+def test_a_photo_that_cannot_be_decoded_can_be_tried_again(photo_file):
+    cache, image = ImageCache(), read_picture(photo_file)
+    with pytest.raises(PictureError):
+        cache.picture("photo", lambda: read_picture(photo_file.with_name("missing.png")))
+    assert cache.picture("photo", lambda: image) is image
