@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance.enhancer import Enhancer
 from enhance.images import read_picture
-from enhance.output.png import PngFormat, PngWriter
-from enhance.output.png_reader import PngRows
+from enhance.output.png import PngFormat, create_png
+from enhance.output.png_reader import PngReader
 from enhance.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None
     if path.suffix != ".png":
         image.save(path, quality=92)
         return
-    with PngWriter(path, PngFormat(width, height, channels, bits)) as writer:
+    with create_png(path, PngFormat(width, height, channels, bits)) as writer:
         for top in range(0, height, _STRIP):
             rows = np.asarray(image.crop((0, top, width, min(top + _STRIP, height))))
             writer.write(rows if bits == 8 else rows.astype(np.uint16) * np.uint16(257))
@@ -111,7 +111,7 @@ def _largest_difference(source: Path, result: Path, settings: Settings) -> float
     """Return the largest difference between the result and previews of it, in 8-bit levels."""
     picture, enhancer, scale = read_picture(source), Enhancer(), 4 // settings.reduce
     places = sorted((top, left) for top in _places(picture.height) for left in _places(picture.width))
-    with PngRows(result) as rows:
+    with PngReader(result) as rows:
         if rows.size != (scale * picture.height, scale * picture.width):
             raise ValueError(f"The result has the size {rows.size}.")
         worst = 0.0

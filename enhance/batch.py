@@ -21,7 +21,7 @@ from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, Set
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from .images import Picture, Shard, inspect, list_pictures
 from .output.formats import Encoding
-from .output.names import ResultNames, apart
+from .output.names import ResultNames, UniqueNames
 from .output.provenance import origin_of
 from .output.resample import DPI, long_side_on, result_size
 from .settings import Settings
@@ -238,7 +238,7 @@ class Running:
         """Name the result and start the file. Return None if that fails or another process has the file."""
         names = self.batch.names
         try:
-            output = names.give(item.source, item.place) if names and item.output is None else item.output
+            output = names.assign(item.source, item.place) if names and item.output is None else item.output
         except Exception as error:
             self._end(replace(item, state="failed", error=_told(error)))
             return None
@@ -374,7 +374,7 @@ def for_print(item: Item, settings: Settings, paper: str) -> Item:
 def titles(batch: Batch) -> dict[Item, str]:
     """Return a unique name in an archive for each finished file, with its subfolder."""
     done = [item for item in batch.items if item.state == "done"]
-    return dict(zip(done, apart(map(title, done)), strict=True))
+    return dict(zip(done, map(UniqueNames().add, map(title, done)), strict=True))
 
 
 def title(item: Item) -> str:

@@ -272,13 +272,13 @@ class Enhancer:
     @memory_errors()
     def write_report(self, result: Result, source: Source, path: Path | str, language: str = DEFAULT_LANGUAGE) -> Path:
         """Write the PDF report of a result of the input `source` to `path`. Raises EnhanceError."""
-        from .output.png_reader import PngRows
+        from .output.png_reader import PngReader
         from .report import write_report
 
         picture = self.read(source, Path(path))
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
-        with PngRows(result.png) as rows:
+        with PngReader(result.png) as rows:
             return write_report(path, result.info, rows, picture, language=match_language(language) or DEFAULT_LANGUAGE)
 
     @memory_errors()

@@ -23,11 +23,12 @@ from .errors import StorageError
 from .files import file_sha256, part_of, try_place
 from .images import FLAWLESS, Box, Picture, read_picture
 from .info import Order, Result, RunCallbacks, RunRecord, output_handed_out, output_of
+from .output.fidelity import FidelityMeter
 from .output.formats import Encoding, export
-from .output.png import is_intact
+from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
 from .output.resample import result_size
-from .output.result import FidelityMeter, ResultRows, Scene, Written, faces_over, write_png
+from .output.result import ResultRows, Scene, Written, faces_over, write_png
 from .preview import Piece, Preview, agreement_db, render, surroundings
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
@@ -118,7 +119,7 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
     output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
         of = record.picture
-        notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, told=of.metadata)
+        notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, metadata=of.metadata)
         output = output_handed_out(output, path, encoding, notes)
     with suppress(ValueError):  # what somebody else has written there
         fidelity = float(origin.fidelity_db or "nan")
@@ -140,7 +141,8 @@ def make(
             rows,
             target.path,
             signature=record.signature,
-            passing=[one for one in (meter, rendition) if one is not None],
+            meter=meter,
+            thumbnail=rendition,
             stop=others.stop,
         )
         record.spent(seconds)

@@ -21,12 +21,13 @@ from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box, Picture
 from .info import faithfulness, output_of, timestamp
-from .output.fidelity import DIFFERENCE_HALO, Photo
+from .output.contact_sheet import SheetCell, draw_sheet
+from .output.fidelity import DIFFERENCE_HALO, FidelityMeter, Photo
 from .output.png import encode_png
 from .output.provenance import Origin
 from .output.resample import Cut, enlarge
-from .output.result import FidelityMeter, ResultRows, Written, faces_over
-from .output.thumbnails import SRGB, Labelled, draw_sheet, icc_for_screen
+from .output.result import ResultRows, Written, faces_over
+from .output.thumbnails import SRGB, icc_for_screen
 from .scenes.faces import FacePatch
 from .scheduler import Progress
 from .settings import Settings, WeightInterpolation, network_key
@@ -166,10 +167,10 @@ class Cell:
         fidelity = translate(language, "fidelity_in_db", db=f"{self.fidelity_db:.1f}", word=word)
         return f"{format_seconds(language, self.seconds)} · {fidelity}"
 
-    def labelled(self, language: str) -> Labelled:
+    def labelled(self, language: str) -> SheetCell:
         """The picture as a sheet shows it."""
         pixels = self.preview.after if self.preview else None
-        return Labelled(name_of(language, "preset", self.settings.preset), self.in_words(language), pixels)
+        return SheetCell(name_of(language, "preset", self.settings.preset), self.in_words(language), pixels)
 
     def facts(self, language: str) -> dict[str, Any]:
         """The preset's part of a comparison's `info`."""
@@ -307,7 +308,7 @@ class Comparison:
     def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
         """Write all cells as one PNG, whole or not at all; gives the facts, with the file's. Raises StorageError."""
         sheet = self.sheet(language)
-        content = encode_png(sheet, icc=SRGB, texts=Origin("of a comparison").texts())
+        content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
         written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
         return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}
@@ -315,6 +316,6 @@ class Comparison:
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """All cells on white, pixel for pixel and named, the photo before them: uint8 [H, W, 3] in sRGB."""
         first = self.first
-        before = Labelled(translate(language, "before"), translate(language, "compare_before"), first.before)
+        before = SheetCell(translate(language, "before"), translate(language, "compare_before"), first.before)
         named = [cell.labelled(language) for cell in self.cells]
         return draw_sheet([before, *named], icc_for_screen(first.piece.picture))

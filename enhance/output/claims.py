@@ -1,10 +1,9 @@
-"""Claims: which of several processes, on one machine or many, processes which file of a shared folder."""
+"""Claims: which of several processes, on one or many machines, processes which file of a shared folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import threading
 from collections.abc import Hashable
 from contextlib import suppress
@@ -13,19 +12,18 @@ from pathlib import Path
 from ..errors import StorageError
 from ..files import explained, is_process_alive, runs_here, this_process
 
-_FRESH = ".fresh"
 _HEARTBEAT_SECONDS = 20.0
 _SILENT_SECONDS = 300.0
-"""A process of another machine that has not touched its claims for so long is taken for gone."""
+"""A process of another machine that has not touched its claims for this long counts as dead."""
 _LONGEST_PROCESS_ID = 255
 
 
 class Claims:
-    """What this process has claimed for itself, as files in a folder of their own that every process sees.
+    """The claims of this process, as files in a folder that all processes see.
 
-    A claim is a file that only one process can create. It tells the process and is touched while that lives. That of a
-    dead process is never removed by another, which might remove a fresh one: it is followed by a claim with the next
-    number, and goes with that.
+    A claim is a file that only one process can create. It names the process, which touches it regularly. The claim of a
+    dead process is not removed, because that could remove the claim of the next process in the same instant: the next
+    process creates a claim with the next number, and removes both when it is done.
     """
 
     def __init__(self, folder: Path):
@@ -36,27 +34,24 @@ class Claims:
         self._heart: threading.Thread | None = None
 
     def take(self, what: str, purpose: Hashable = None) -> bool:
-        """Claim `what`; False where another process has it. Raises StorageError where no file can be made."""
+        """Claim `what`; return False if another process has it. Raises StorageError if no file can be created."""
         return self._take(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32], purpose)
 
     def release(self, purpose: Hashable = None) -> None:
-        """Give up all that is claimed, or only what was for one purpose."""
+        """Give up all claims, or those for one purpose."""
         with self._lock:
-            held = {key: one for key, one in self._held.items() if purpose in (None, one[1])}
-            self._held = {key: one for key, one in self._held.items() if key not in held}
-        for key, (number, _) in held.items():
-            for one in range(number + 1):  # the last one last: until then nobody else can have it
+            held = {key: number for key, (number, own) in self._held.items() if purpose in (None, own)}
+            self._held = {key: claim for key, claim in self._held.items() if key not in held}
+        for key, last in held.items():
+            for number in range(last + 1):  # The last one holds the claim, so it is removed last.
                 with suppress(OSError):
-                    self._path(key, one).unlink(missing_ok=True)
+                    self._path(key, number).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give up everything, and remove what dead processes have left; the folder goes with the last claim."""
+        """Give up all claims and remove those of dead processes; the folder is removed with the last claim."""
         self._closed.set()
         self.release()
         with suppress(OSError, StorageError):
-            for path in self._folder.glob(f"*{_FRESH}"):
-                if not self._is_at_work(path.stem.rpartition("-")[0], path):  # its maker may have died before it wrote
-                    path.unlink(missing_ok=True)
             for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
                 self._take(key)
         self.release()
@@ -71,7 +66,7 @@ class Claims:
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):
                 return False
-            number += os.path.lexists(path)  # where it was given up just now, the same number is anybody's
+            number += os.path.lexists(path)  # A claim that was given up in this instant is free under its own number.
         with self._lock:
             self._held[key] = number, purpose
         if self._heart is None and not self._closed.is_set():
@@ -80,63 +75,46 @@ class Claims:
         return True
 
     def _create(self, path: Path) -> bool:
-        """Make the file; False where it is there."""
-        fresh = self._folder / f"{this_process()}-{secrets.token_hex(8)}{_FRESH}"
+        """Create a claim; return False if it exists. Raises StorageError."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(this_process(), "utf-8")
-            self._name(fresh, path)
+            file = path.open("x", encoding="utf-8")
         except FileExistsError as error:
             if not self._folder.is_dir():
                 raise explained(self._folder, error) from error
             return False
-        except FileNotFoundError as error:  # another process has removed the empty folder
+        except FileNotFoundError as error:
             if not self._folder.parent.is_dir():
                 raise explained(self._folder, error) from error
-            return self._create(path)
+            return self._create(path)  # Another process has removed the empty folder.
         except OSError as error:
             raise explained(self._folder, error) from error
-        finally:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
+        try:
+            with file:
+                file.write(this_process())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise explained(self._folder, error) from error
         return True
 
-    @staticmethod
-    def _name(fresh: Path, path: Path) -> None:
-        """Give a whole file the claim's name, if nothing has it: one without its content would be nobody's."""
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a disk without links
-            with path.open("x") as file:
-                file.write(this_process())
-
     def _is_alive(self, path: Path) -> bool:
+        """Return whether the process of a claim is alive; on other computers the claim's modification time decides.
+
+        So it does for a claim without a process, which was not written completely.
+        """
         try:
             if not path.is_file():
                 return False
             with path.open("rb") as file:
-                return self._is_at_work(file.read(_LONGEST_PROCESS_ID).decode("utf-8", "replace"), path)
+                process = file.read(_LONGEST_PROCESS_ID).decode("utf-8", "replace")
+            if runs_here(process):
+                return is_process_alive(process)
+            os.utime(self._folder)  # The clock of the disk is the same for all machines.
+            return self._folder.stat().st_mtime - path.stat().st_mtime < _SILENT_SECONDS
         except FileNotFoundError:
             return False
         except OSError:
             return True
-
-    def _is_at_work(self, process: str, file: Path) -> bool:
-        """Return whether the process that owns `file` is alive.
-
-        The modification time decides where `process` is of another computer, or no name of a process at all.
-        """
-        return is_process_alive(process) if runs_here(process) else self._now() - file.stat().st_mtime < _SILENT_SECONDS
-
-    def _now(self) -> float:
-        """The time by the clock of the disk, which all machines share."""
-        probe = self._folder / f"{this_process()}.now"
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink(missing_ok=True)
-        return now
 
     def _beat(self) -> None:
         while not self._closed.wait(_HEARTBEAT_SECONDS):

@@ -1,41 +1,41 @@
-"""Strength and fidelity: what the network's share stands on, so that a result keeps to its photo.
+"""Strength and fidelity: how a result keeps to its photo, and how well it does.
 
-With x the photo, N the network's output, up the bicubic enlargement, d = down(y) the averages at the photo's size, all
-in levels of 8 bits whatever the picture's type:
+With x the photo, N the network's output, up the bicubic upscaling and d = down(y) the averages at the photo's size, all
+in 8-bit levels whatever the photo's type:
 
     y = strength * N + (1 - strength) * up(G)        G, the photo without its noise and its blur
-    result = y + fidelity * up(C)                    C, what the photo says that y does not
+    result = y + fidelity * up(C)                    C, the correction: what the photo shows and y does not
 
-This is iterative back-projection (Irani and Peleg 1991) made deaf to the photo's noise and blind to its blur.
-
-And `Tuning`, which does that and what the other sliders say, row by row, without running the network again. Every row
-can be asked for by itself, and is the same to the bit however it is asked for: the rows that a filter needs above and
-below are read with it, and what keeps running sums is computed in fixed blocks.
+This is iterative back-projection (Irani and Peleg 1991) that ignores the photo's noise and its blur. docs/fidelity.md
+explains it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from ..images import FLAWLESS, Measurements
-from ..settings import Settings
-from .resample import Cut, Grid, enlarge_rows, rounded
+from ..images import FLAWLESS, Box, Measurements
+
+if TYPE_CHECKING:
+    from .result import ResultRows
 
 Rows = Callable[[int, int], np.ndarray]
-"""Gives the rows [first, last) of a picture, [last - first, W, 3] or [last - first, W]."""
+"""A function that returns the rows [first, last) of an image, [last - first, W, 3] or [last - first, W]."""
 
 _BLURS = (0.6, 1.2)
 _BLUR_TAPS = 11
 _CLEANED_RADIUS, _CORRECTED_RADIUS, _TEXTURE_RADIUS, _BROAD_RADIUS = 2, 1, 2, 7
 _DEBLUR_SIGMA, _DEBLUR_TAPS, _DEBLUR_GAIN = 0.8, 7, 2.0
-_NOISE_OF_A_CHANNEL = 3.0  # grain that differs from channel to channel is weaker in the grey that it is measured on
+_NOISE_OF_A_CHANNEL = 3.0  # Noise that differs between channels is weaker in the grey image where it is measured.
 DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
-"""Rows above and below that a difference depends on."""
+"""Rows above and below that `difference` depends on."""
 _CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
 _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
@@ -44,13 +44,15 @@ _LEAST_ENERGY = 0.25
 _BLOCK_PIXELS = 2**18
 _BLOCK_ROWS = 32, 256
 _AVERAGED_ROWS = 16
+_MEASURED_ROWS = 64
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Photo:
-    """What a result is held against: `rows` of a picture [height, width, 3] of 0..`levels`, and its flaws.
+    """The photo that a result is compared with: `rows` of an image [height, width, 3] of 0..`levels`, and its flaws.
 
-    Where it is a part of a picture, the flaws are those of the whole.
+    The flaws are those of the whole photo, also if this is a part of it.
     """
 
     rows: Rows
@@ -60,15 +62,15 @@ class Photo:
     flaws: Measurements = FLAWLESS
 
     def part(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last), float32 in levels of 8 bits."""
+        """Return the rows [first, last), float32 in 8-bit levels."""
         return self.rows(first, last).astype(np.float32) * np.float32(255 / self.levels)
 
 
 @dataclass(eq=False)
 class BaseLayer:
-    """What the network's share stands on, before it is enlarged: (1 - strength) * G + fidelity * C.
+    """The base layer at the photo's size: (1 - strength) * G + fidelity * C.
 
-    It is computed in blocks of rows whose borders depend on nothing but the width, and the last two are kept.
+    It is computed in blocks of rows whose borders depend only on the width. The last two are cached.
     """
 
     network: Rows
@@ -79,7 +81,7 @@ class BaseLayer:
     _blocks: dict[int, np.ndarray] = field(default_factory=dict)
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last) at the photo's size, float32 in levels of 8 bits."""
+        """Return the rows [first, last), float32 in 8-bit levels."""
         least, most = _BLOCK_ROWS
         height = max(least, min(_BLOCK_PIXELS // self.photo.width, most))
         numbers = range(first // height, -(-last // height))
@@ -93,15 +95,15 @@ class BaseLayer:
         first, last = number * height, min((number + 1) * height, self.photo.height)
         halo, rest = _CORRECTION_HALO if self.fidelity else 0, 1 - self.strength
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        ground, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))
+        base, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))
         if self.fidelity:
             averages = averages + self.strength * self._averages(low, high)
             missing = difference(self.photo.part(low, high), averages)
-            ground = ground + self.fidelity * _correction(missing, averages, self.photo.flaws.noise)
-        return np.asarray(ground)[first - low : last - low]
+            base = base + self.fidelity * _correction(missing, averages, self.photo.flaws.noise)
+        return np.asarray(base)[first - low : last - low]
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a share of G, and of the averages of its enlargement."""
+        """Return rows of G times `share`, and of the averages of its upscaling."""
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
         cleaned = share * _cleaned(self.photo.part(low, high), self.photo.flaws)
@@ -110,7 +112,7 @@ class BaseLayer:
         return cleaned[first - low : last - low], averaged[first - low : last - low]
 
     def _averages(self, first: int, last: int) -> np.ndarray:
-        """Rows of the network's output averaged down, a few at a time: at its own size they are many."""
+        """Return rows of the averages of the network's output, read a few at a time because they are large."""
         averages = np.empty((last - first, self.photo.width, 3), np.float32)
         for low in range(first, last, _AVERAGED_ROWS):
             high = min(low + _AVERAGED_ROWS, last)
@@ -122,16 +124,16 @@ class BaseLayer:
 
 @cache
 def _up_and_down(factor: int) -> np.ndarray:
-    """What a picture goes through that is enlarged by `factor` and averaged down again, along one side [5]."""
+    """Return the filter [5] that has the effect of upscaling by `factor` and averaging down again, along one side."""
     point = np.eye(5, dtype=np.float32)[2:3]
     return cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC).reshape(5, factor).mean(1)
 
 
 def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
-    """D, what a photo has that a result averaged down to its size has not, whatever blur the photo may have.
+    """Return D, what the photo shows and the averages of a result do not, whatever the photo's blur.
 
-    Both are float32 [n, W, 3] in levels of 8 bits, and so is D: the mean of the differences from the averages as they
-    are and twice blurred, each weighted by how well it explains the photo around the place.
+    All are float32 [n, W, 3] in 8-bit levels. D is the mean of the differences from the averages as they are and from
+    two blurred versions, each weighted by how well it matches the photo in the neighbourhood.
     """
     blurred = (cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS)
     differences = [photo - one for one in (averages, *blurred)]
@@ -144,7 +146,7 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
 
 
 def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
-    """C, what of the difference D is to be put in: its structure where the result has some, else its broad tone."""
+    """Return C, the part of D to add: its structure where the result has texture, else its low frequencies."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
     spread = _grey(_variance(averages, _TEXTURE_RADIUS))
     textured = cv2.merge([spread / (spread + smoothness / 2)] * 3)
@@ -153,7 +155,7 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
 
 
 def _cleaned(photo: np.ndarray, flaws: Measurements) -> np.ndarray:
-    """G: the photo with as much of its detail as is more than noise, sharpened as far as the whole photo is soft."""
+    """Return G, the photo without detail that is no more than noise, sharpened according to its softness."""
     noise, radius = max(flaws.noise, 0.5) ** 2, _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     share = cv2.merge([_share_of_signal(_variance(light, radius), noise)] * 3)
@@ -167,13 +169,13 @@ def _cleaned(photo: np.ndarray, flaws: Measurements) -> np.ndarray:
 
 
 def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
-    """How much of a place's detail is to stay, 0 to 1, by its variance and the noise's (after Lee 1980)."""
+    """Return how much detail to keep, 0 to 1, from the variances of image and noise (after Lee 1980)."""
     signal = np.maximum(variance - noise, 0)
     return signal / (signal + noise / 2)
 
 
 def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
-    """The guided filter (He, Sun and Tang, ECCV 2010), each channel by its own; `smoothness` is a variance."""
+    """Apply the guided filter (He, Sun and Tang, ECCV 2010) to each channel; `smoothness` is a variance."""
     mean, middle = _mean(pixels, radius), _mean(guide, radius)
     slope = _mean(guide * pixels, radius) - middle * mean
     slope /= _variance(guide, radius) + smoothness
@@ -190,122 +192,104 @@ def _variance(pixels: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    """The mean of the channels, [n, W]."""
+    """Return the mean of the channels, [n, W]."""
     return cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(pixels.shape[:2])
 
 
-Overlay = Callable[[np.ndarray, int], np.ndarray]
-"""Gives rows of the network's size, the first of them numbered, with what a scene puts over them."""
+class AreaAverage:
+    """Averages an image of `height` rows, strip by strip, to `new_height` x `new_width`, which are not larger.
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
-_SHARPEN_SIGMA = 1.5
-_SHARPEN_HALO = 6
-_SHARPEN_GAIN = 2.0
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """One picture's way from the network's output to the result, as rows on demand.
-
-    `network` gives rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
-    both uint16 (65535), which may be cut out of a larger one. The result is of the same type, `size` large.
+    A new pixel is the mean of the area that it covers, whatever the strips. `finished` counts the new rows so far.
+    `height` and `width` have a fraction if the last new pixels cover less than the others.
     """
 
-    network: Rows
-    photo: Photo
-    settings: Settings
-    overlay: Overlay | None = None
-    cut: Cut | None = None
-    size_before: tuple[int, int] | None = None
+    def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
+        self.finished = 0
+        self._covered = width
+        self._length, self._width, self._ratio = new_height, new_width, height / new_height
+        self._taken = 0
+        self._begun: np.ndarray | float = 0.0  # The sum so far for the next new row.
 
-    @cached_property
-    def grid(self) -> Grid:
-        """Where the result's pixels lie over the network's."""
-        return Grid.of(self.settings, *(self.size_before or (self.photo.height, self.photo.width)), self.cut)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the result."""
-        return self.grid.size
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """The result's rows [first, last), rounded to the nearest level."""
-        if not self.grid.resizes and not self._tunes:
-            return self._overlaid(self.network(first, last), first)[:, : self.size[1]]
-        height, _ = self.size
-        halo = _SHARPEN_HALO if self._sharpens else 0
-        low, high = max(first - halo, 0), min(last + halo, height)
-        rows = self.grid.rows(self._mixed, low, high)
-        if self._tunes:
-            rows = _coloured(rows, self.settings, self.photo.levels)
-        return rounded(rows[first - low : last - low], self.photo.levels)
-
-    @property
-    def _tunes(self) -> bool:
-        one = self.settings
-        return one.tuning and (one.blend, one.fidelity, one.sharpen, one.saturation, one.contrast) != (1, 0, 0, 1, 1)
-
-    @property
-    def _sharpens(self) -> bool:
-        return self.settings.tuning and self.settings.sharpen > 0
-
-    @cached_property
-    def _ground(self) -> BaseLayer | None:
-        one = self.settings
-        mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
-        return BaseLayer(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
-
-    def _mixed(self, first: int, last: int) -> np.ndarray:
-        """Rows of the network's share and of what it stands on, float32 in the picture's own levels."""
-        rows = self.network(first, last).astype(np.float32)
-        if self._ground is not None:
-            ground = enlarge_rows(self._ground.rows, self.photo.height, self.settings.factor, first, last)
-            rows = cv2.addWeighted(rows, self.settings.blend, ground, self.photo.levels / 255, 0, dst=rows)
-        return self._overlaid(rows, first)
-
-    def _overlaid(self, rows: np.ndarray, first: int) -> np.ndarray:
-        return rows if self.overlay is None else self.overlay(rows, first)
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """Add rows [n, W, C]; return the new rows that are complete now, float32 [m, new_width, C]."""
+        first, last = self._taken, self._taken + len(rows)
+        across = self._width / (self._covered or rows.shape[1])
+        rows = rows.astype(np.float32)
+        if first % self._ratio == last % self._ratio == 0:  # Complete blocks need no sums.
+            self._taken, self.finished = last, round(last / self._ratio)
+            size = None if self._covered else (self._width, self.finished - round(first / self._ratio))
+            means = cv2.resize(rows, size, fx=across, fy=1 / self._ratio, interpolation=cv2.INTER_AREA)
+            return means.reshape(-1, self._width, rows.shape[2])
+        narrow = cv2.resize(rows, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        narrow = narrow.reshape(len(rows), self._width, -1)
+        end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
+        borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
+        sums = np.diff(_integral(narrow, borders), axis=0)
+        sums[0] += self._begun
+        whole = end if end * self._ratio <= last + _ROUNDING else end - 1
+        means = sums[: whole - self.finished] / np.float32(self._ratio)
+        self._taken, self.finished, self._begun = last, whole, sums[-1] if whole < end else 0.0
+        return means
 
 
-def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
-    """Contrast, saturation and sharpness; the first two bring no value to an end that was not there before.
+def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the sums of rows [n, ...] above each of `places`, 0..n with fractions: [len(places), ...]."""
+    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
+    np.cumsum(rows, axis=0, out=sums[1:])
+    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
+    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
+    return sums[whole] + share * rows[whole]
 
-    Sharpness is an unsharp mask on the luma alone, so that edges gain no coloured rims.
+
+class FidelityMeter:
+    """Measures the fidelity of a result: how well it matches its photo at the photo's size and sharpness.
+
+    It receives the result's rows from top to bottom. The result must not be smaller than the photo, which is the
+    network's input. With a `box`, in pixels of the photo, only that region counts.
     """
-    coloured = rows
-    if (settings.contrast, settings.saturation) != (1, 1):
-        shares = np.clip(rows, 0, levels)
-        shares /= np.float32(levels)
-        coloured = _saturated(_contrasted(shares, settings.contrast), settings.saturation)
-        coloured *= np.float32(levels)
-        np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1), out=coloured)
-    if settings.sharpen > 0:
-        light = cv2.transform(rows, _LUMA[None])
-        blurred = cv2.GaussianBlur(light, (0, 0), _SHARPEN_SIGMA, borderType=cv2.BORDER_REPLICATE)
-        detail = cv2.subtract(light, blurred)
-        detail *= np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
-        coloured = cv2.add(coloured, cv2.merge([detail] * 3))
-    return coloured
 
+    def __init__(self, result: ResultRows, box: Box | None = None):
+        self._photo = photo = result.photo
+        self._box = box or Box(0, 0, photo.width, photo.height)
+        # If the photo's last averages reach beyond the input, the result's border is repeated there.
+        reduce, source = result.settings.reduce, result.picture
+        height = result.size[0] * reduce * photo.height / source.height
+        width = result.size[1] * reduce * photo.width / source.width
+        self._averages = AreaAverage(height, photo.height, photo.width, width)
+        self._left, self._below = result.size[0], math.ceil(height) - result.size[0]
+        self._beside = math.ceil(width) - result.size[1]
+        self._known = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
+        self._first = self._measured = 0
+        self._squares = 0.0
 
-def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
-    """Colour of 0..1 with `contrast` as the slope at middle grey; above 1 an S that never reaches beyond the ends."""
-    if contrast <= 1:
-        return contrast * colour + np.float32((1 - contrast) / 2)
-    from_middle = 2 * colour - 1
-    slope = np.float32(contrast) - np.float32(contrast - 1) * cv2.multiply(from_middle, from_middle)
-    return (cv2.multiply(from_middle, slope) + 1) / 2
+    def add(self, rows: np.ndarray) -> None:
+        """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
+        colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
+        self._left -= len(rows)
+        below = 0 if self._left else self._below
+        if below or self._beside:
+            colour = cv2.copyMakeBorder(colour, 0, below, 0, self._beside, cv2.BORDER_REPLICATE)
+        averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
+        self._known = np.concatenate([self._known, averages])
+        end = self._averages.finished
+        whole = end == self._photo.height
+        if whole or len(self._known) > _MEASURED_ROWS + 2 * DIFFERENCE_HALO:
+            self._measure(end, end if whole else end - DIFFERENCE_HALO)
 
+    def _measure(self, end: int, last: int) -> None:
+        box, halo = self._box, DIFFERENCE_HALO
+        top, bottom = max(self._measured, box.top), min(last, box.top + box.height)
+        if top < bottom:
+            low, high, left = max(top - halo, 0), min(bottom + halo, end), max(box.left - halo, 0)
+            columns = slice(left, box.left + box.width + halo)
+            known = self._known[low - self._first : high - self._first, columns]
+            missing = difference(self._photo.part(low, high)[:, columns], known)
+            seen = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
+            self._squares += float(np.square(seen).sum(dtype=float))
+        first, self._measured = max(last - DIFFERENCE_HALO, 0), last
+        self._known, self._first = self._known[first - self._first :], first
 
-def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
-    """Colour of 0..1 with its distance from grey stretched; above 1 the less, the nearer it is to the gamut's edge."""
-    light = cv2.transform(colour, _LUMA[None]).reshape(colour.shape[:2])
-    grey = cv2.merge([light] * 3)
-    chroma = cv2.subtract(colour, grey)
-    if saturation <= 1:
-        return grey + saturation * chroma
-    channels, tiny = cv2.split(chroma), np.float32(1e-6)
-    highest, lowest = cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2])
-    edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))  # 1: on the gamut's edge
-    gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
-    return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))
+    def decibels(self) -> float:
+        """Return the PSNR of the mean difference, at most 99 dB."""
+        mean = self._squares / (self._box.height * self._box.width * 3)
+        return round(min(99.0, float(10 * np.log10(255**2 / max(mean, 1e-12)))), 2)

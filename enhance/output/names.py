@@ -1,4 +1,4 @@
-"""The names of results in a folder: no existing file is overwritten, and no two results share a name."""
+"""File names of results in a folder. No foreign file is overwritten, and no two results have the same name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 
 from ..files import file_sha256
@@ -15,22 +14,22 @@ from .provenance import origin_of
 
 _CLAIMS = ".enhance-claims"
 _LONGEST_NAME = 255
-"""Bytes of a file's name, on the file systems in use."""
+"""Bytes of a file name on common file systems."""
 
 
 class ResultNames:
-    """Gives each source a result's name of its own below a folder, where it keeps its sub-folder and name.
+    """Assigns output files below a folder: each source keeps its subfolder and name. Use it as a context manager.
 
-    A result that lies there already is replaced only by one of the same source, which is known by its bytes. Where a
-    name is taken by another file, be it an original, another source's result or anything else, a number is added. What
-    is given is claimed, also from other processes, until `release`. Use it as a context manager.
+    An existing file is replaced only if it is a result of the same source, which is identified by its bytes. If a
+    name is taken by any other file, a number is added. Sources and names are claimed, also from other processes, until
+    `release`.
     """
 
     def __init__(self, folder: Path, ending: str = ".png"):
         self.folder, self.ending = folder, ending
         self._claims = Claims(folder / _CLAIMS)
-        self._given: set[str] = set()
-        self._there: dict[Path, dict[str, list[Path]]] = {}
+        self._assigned: set[str] = set()
+        self._existing: dict[Path, dict[str, list[Path]]] = {}
         self._numbers: dict[Path, int] = {}
 
     def __enter__(self) -> ResultNames:
@@ -39,71 +38,74 @@ class ResultNames:
     def __exit__(self, *_: object) -> None:
         self._claims.close()
 
-    def give(self, source: Path, place: Path) -> Path | None:
-        """Where the result of `source` goes, which lies at `place` below the folder that it was found in.
+    def assign(self, source: Path, place: Path) -> Path | None:
+        """Return the output file for `source`; `place` is its path relative to the input folder.
 
-        None where another process is making it. Raises StorageError where nothing can be claimed.
+        Returns None if another process works on this source. Raises StorageError if no claim can be written.
         """
-        sha256 = _content(source)
+        sha256 = _sha256(source)
         if not self._claims.take(f"{_folded(place.as_posix())} {sha256}", source):
             return None
         folder = self.folder / place.parent
-        return self._earlier(source, folder, sha256) or self._free(source, folder, sha256)
+        return self._earlier_result(source, folder, sha256) or self._free_name(source, folder, sha256)
 
     def release(self, source: Path) -> None:
-        """What was given for it is made, or is not to be."""
+        """Give up the claims for a source: its result is finished or is not needed."""
         self._claims.release(source)
 
-    def _earlier(self, source: Path, folder: Path, sha256: str | None) -> Path | None:
-        """Where a result of this source lies already."""
-        own = self._results(folder).get(sha256, []) if sha256 is not None else []
-        own = [path for path in own if _folded(path.name) in _names(source, path.stem, self.ending)]
+    def _earlier_result(self, source: Path, folder: Path, sha256: str) -> Path | None:
+        """Return an existing result of this source that has its name, with or without a number."""
+        own = [path for path in self._results_in(folder).get(sha256, []) if self._is_named_after(path, source)]
         plain_first = sorted(own, key=lambda path: (len(path.name), path.name))
-        return next((path for path in plain_first if self._take(path, source)), None)
+        return next((path for path in plain_first if self._claim(path, source)), None)
 
-    def _free(self, source: Path, folder: Path, sha256: str | None) -> Path:
-        """The first name that no file has but a result of this source, and that no other source was given."""
-        first = folder / _folded(_name(source, 1, self.ending))
+    def _free_name(self, source: Path, folder: Path, sha256: str) -> Path:
+        first = folder / _folded(self._name(source, 1))
         for number in itertools.count(self._numbers.get(first, 1)):
-            path = folder / _name(source, number, self.ending)
-            # looked at again when it is claimed: another process may have made a file there before
-            if _is_free(path, sha256) and self._take(path, source) and _is_free(path, sha256):
+            path = folder / self._name(source, number)
+            # Checked again after the claim, because another process can have finished a file meanwhile.
+            if _is_free(path, sha256) and self._claim(path, source) and _is_free(path, sha256):
                 self._numbers[first] = number + 1
                 return path
-        raise AssertionError("count() does not end")
+        raise AssertionError("unreachable")
 
-    def _take(self, path: Path, source: Path) -> bool:
+    def _claim(self, path: Path, source: Path) -> bool:
         key = _folded(str(path.absolute()))
-        if key in self._given or not self._claims.take(_folded(path.relative_to(self.folder).as_posix()), source):
+        if key in self._assigned or not self._claims.take(_folded(path.relative_to(self.folder).as_posix()), source):
             return False
-        self._given.add(key)
+        self._assigned.add(key)
         return True
 
-    def _results(self, folder: Path) -> dict[str, list[Path]]:
-        """The results of an earlier batch in a folder, by the checksum of their input."""
-        if folder not in self._there:
-            there = self._there[folder] = {}
+    def _results_in(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the results that were in a folder at first, by the checksum of their input."""
+        if folder not in self._existing:
+            self._existing[folder] = {}
             for path in folder.glob(f"*{self.ending}"):
-                origin = origin_of(path)
-                if origin.signature and origin.input_sha256:
-                    there.setdefault(origin.input_sha256, []).append(path)
-        return self._there[folder]
+                if sha256 := origin_of(path).input_sha256:
+                    self._existing[folder].setdefault(sha256, []).append(path)
+        return self._existing[folder]
+
+    def _name(self, source: Path, number: int) -> str:
+        """Return the name of a source's result, with a number from 2 on, cut to what file systems allow."""
+        tail = f"-{number}{self.ending}" if number > 1 else self.ending
+        stem = os.fsencode(source.stem)[: _LONGEST_NAME - len(tail)]
+        return (os.fsdecode(stem) if stem == os.fsencode(source.stem) else stem.decode("utf-8", "ignore")) + tail
+
+    def _is_named_after(self, path: Path, source: Path) -> bool:
+        number = re.search(r"-(\d{1,9})$", path.stem)
+        names = {self._name(source, 1), self._name(source, int(number[1]) if number else 1)}
+        return _folded(path.name) in map(_folded, names)
 
 
-def apart(names: Iterable[str]) -> list[str]:
-    """The names or paths, each one once: those that come again get a number before their suffix."""
-    apart = Separated()
-    return [apart.give(name) for name in names]
-
-
-class Separated:
-    """Gives names or paths, each one once: those that come again get a number before their suffix."""
+class UniqueNames:
+    """Makes names or paths unique: repeated ones get a number before their suffix."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self._numbers: dict[str, int] = {}
 
-    def give(self, name: str) -> str:
+    def add(self, name: str) -> str:
+        """Return `name`, with a number if it is taken."""
         path, candidate, number = Path(name), name, self._numbers.get(name.casefold(), 1)
         while candidate.casefold() in self._taken:
             number += 1
@@ -114,29 +116,18 @@ class Separated:
 
 
 def _folded(name: str) -> str:
-    """Equal for names that are one file's on some machine: they differ in case or in how letters are composed."""
+    """Return the same text for names that are one file on some system: they differ in case or in composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _name(source: Path, number: int, ending: str) -> str:
-    """The name of a source's result, with a number from the second on; no longer than a name can be."""
-    tail = f"-{number}{ending}" if number > 1 else ending
-    stem = os.fsencode(source.stem)[: _LONGEST_NAME - len(tail)]
-    return (os.fsdecode(stem) if stem == os.fsencode(source.stem) else stem.decode("utf-8", "ignore")) + tail
+def _is_free(path: Path, sha256: str) -> bool:
+    """Return whether nothing is at `path`, or a result of the same source."""
+    return not os.path.lexists(path) or (bool(sha256) and origin_of(path).input_sha256 == sha256)
 
 
-def _names(source: Path, stem: str, ending: str) -> set[str]:
-    """The names that a source's result may have, if it is called so."""
-    number = re.search(r"-(\d{1,9})$", stem)
-    return {_folded(_name(source, one, ending)) for one in (1, int(number[1]) if number else 1)}
-
-
-def _is_free(path: Path, sha256: str | None) -> bool:
-    return not os.path.lexists(path) or (sha256 is not None and origin_of(path).input_sha256 == sha256)
-
-
-def _content(path: Path) -> str | None:
+def _sha256(path: Path) -> str:
+    """Return the checksum of a file, empty if it cannot be read: the run reports that."""
     try:
         return file_sha256(path)
     except OSError:
-        return None
+        return ""

@@ -1,108 +1,128 @@
-"""Rows of a finished result, from memory or from its PNG file."""
+"""The reader of finished PNG results: rows, colour profile and metadata, in constant memory."""
 
 from __future__ import annotations
 
 import struct
-from contextlib import ExitStack
+from contextlib import closing
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO
 
 import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images.containers import CHANNELS, Chunk, PackedRows, chunk_content
-from .png import scanned
+from ..images import Metadata
+from ..images.containers import CHANNELS, SIGNATURE, Chunk, PackedRows, chunk_content, png_profile, scan_chunks
+from ..images.header import png_metadata
 
 _NONE, _SUB, _UP = 0, 1, 2
 _PIECE = 1 << 20
 
 
-class FinishedRows(Protocol):
-    """What there is to read of a result, whether it is `enhance.output.result.ResultRows` or `PngRows`."""
+class PngReader:
+    """A PNG that `enhance.output.png` wrote. Close it, or use it as a context manager.
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        ...
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last) [n, width, channels] of uint8 or uint16."""
-        ...
-
-
-class PngRows:
-    """Rows of a PNG that `enhance.output.png` wrote, in constant memory whatever its size; close it, or use `with`.
-
-    Rows are cheap from top to bottom; going back starts again at the top. Raises PictureError if the file is missing,
-    damaged or was written anew by another program. `channels` 1 to 4 and `bits` 8 or 16 are as its header says.
+    `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is missing, damaged
+    or was saved again by another program.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        with ExitStack() as unless_sound:
-            self._file, chunks = unless_sound.enter_context(scanned(self._path))
-            try:
-                self._read_header(chunks)
-            except (ValueError, KeyError, struct.error) as error:
-                raise self._refused("png_foreign") from error
-            self._open = unless_sound.pop_all()
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise PictureError("png_unreadable", name=path.name, reason=error.strerror or str(error)) from error
+        try:
+            self._read_header()
+        except (EOFError, ValueError, KeyError, struct.error) as error:
+            self.close()
+            raise self._error("png_foreign") from error
 
-    def __enter__(self) -> PngRows:
+    def __enter__(self) -> PngReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        self._open.close()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._height, self._width
+        self._file.close()
 
     @property
     def row_bytes(self) -> int:
-        """The bytes of a row's pixels."""
+        """The number of bytes of a row's pixels."""
         return self._stride - 1
 
+    @property
+    def icc(self) -> bytes | None:
+        """The colour profile."""
+        return png_profile(self._file, self.chunks)
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        return png_metadata(self._file, self.chunks)
+
     def rows(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last) [n, width, channels], uint8 or uint16."""
+        """Return the rows [first, last) [n, width, channels], uint8 or uint16.
+
+        Reading is fast from top to bottom; going back starts again at the top.
+        """
         if first < self._position:
             self._rewind()
         while self._position < first:
             self._next(min(first - self._position, max(1, _PIECE // self._stride)))
         return self._next(last - first)
 
-    def _read_header(self, chunks: list[Chunk]) -> None:
-        width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunk_content(self._file, chunks[0]))
+    def copy_pixels(self, sink: BinaryIO) -> None:
+        """Copy the compressed pixels, one IDAT chunk at a time."""
+        for chunk in self._idat:
+            self._file.seek(chunk.start - 8)
+            content = self._file.read(chunk.length + 12)
+            if len(content) < chunk.length + 12:
+                raise self._error("png_damaged")
+            sink.write(content)
+
+    def has_checksum(self, chunk: Chunk) -> bool:
+        """Return whether the bytes of a chunk match its checksum. Reads it in pieces."""
+        self._file.seek(chunk.start)
+        checksum = isal_zlib.crc32(chunk.kind)
+        for start in range(0, chunk.length, _PIECE):
+            checksum = isal_zlib.crc32(self._file.read(min(_PIECE, chunk.length - start)), checksum)
+        return checksum == int.from_bytes(self._file.read(4), "big")
+
+    def _read_header(self) -> None:
+        if self._file.read(len(SIGNATURE)) != SIGNATURE:
+            raise ValueError("no PNG signature")
+        self.chunks = scan_chunks(self._file)
+        header = struct.unpack(">IIBBBBB", chunk_content(self._file, self.chunks[0]))
+        width, height, bits, kind, _, _, interlaced = header
         if bits not in (8, 16) or interlaced or width < 1 or height < 1:
-            raise ValueError("another kind of PNG")
-        self._width, self._height = width, height
+            raise ValueError("a PNG that this program does not write")
+        self.size = height, width
         self.channels, self.bits = CHANNELS[kind], bits
         self._pixel_bytes = self.channels * bits // 8
         self._stride = 1 + width * self._pixel_bytes
         self._dtype = np.dtype(np.uint8 if bits == 8 else ">u2")
-        self._data = [chunk for chunk in chunks if chunk.kind == b"IDAT"]
+        self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
         self._rewind()
 
     def _rewind(self) -> None:
         self._position = 0
-        self._row_above = np.zeros(self._stride - 1, np.uint8)
+        self._row_above = np.zeros(self.row_bytes, np.uint8)
         file = self._file
-        self._packed = PackedRows((chunk_content(file, chunk) for chunk in self._data), self._stride)
+        self._packed = PackedRows((chunk_content(file, chunk) for chunk in self._idat), self._stride)
 
     def _next(self, count: int) -> np.ndarray:
         try:
             packed = self._packed.take(count)
         except (EOFError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
-            raise self._refused("png_damaged") from error
+            raise self._error("png_damaged") from error
         self._position += count
         values = np.frombuffer(packed, np.uint8).reshape(count, self._stride)
         return self._unfiltered(values).view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
 
     def _unfiltered(self, values: np.ndarray) -> np.ndarray:
-        """Rows [n, 1 + bytes] without their filter (PNG specification, section 9), [n, width, bytes a pixel]."""
+        """Undo the filters of rows [n, 1 + bytes] (PNG specification, section 9); return [n, width, pixel bytes]."""
         kinds, values = values[:, 0], values[:, 1:]
         plain = np.empty(values.shape, np.uint8)
         starts = np.flatnonzero(np.diff(kinds, prepend=-1))
@@ -112,14 +132,23 @@ class PngRows:
                 np.cumsum(block, axis=0, dtype=np.uint8, out=out)
                 out += self._row_above
             elif kinds[start] == _SUB:
-                pixels = (end - start, self._width, self._pixel_bytes)
+                pixels = (end - start, self.size[1], self._pixel_bytes)
                 np.cumsum(block.reshape(pixels), axis=1, dtype=np.uint8, out=out.reshape(pixels))
             elif kinds[start] == _NONE:
                 out[:] = block
             else:
-                raise self._refused("png_rewritten")
+                raise self._error("png_rewritten")
             self._row_above = out[-1]
-        return plain.reshape(len(plain), self._width, self._pixel_bytes)
+        return plain.reshape(len(plain), self.size[1], self._pixel_bytes)
 
-    def _refused(self, key: str) -> PictureError:
+    def _error(self, key: str) -> PictureError:
         return PictureError(key, name=self._path.name)
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether all chunks of a PNG match their checksums. Reads the whole file in constant memory."""
+    try:
+        with closing(PngReader(path)) as png:
+            return all(png.has_checksum(chunk) for chunk in png.chunks)
+    except (OSError, PictureError):
+        return False

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_langua
 from ..images import Picture
 from ..images.colour import profile_name
 from ..info import faithfulness, settings_in
-from ..output.png_reader import FinishedRows
 from ..output.resample import Span, enlarge_part
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_picture
 from ..settings import Settings
@@ -40,6 +39,19 @@ _COLOURS = {
     "P": "report_palette",
 }
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
+
+
+class FinishedRows(Protocol):
+    """The pixels of a result: `enhance.output.result.ResultRows` or `enhance.output.png_reader.PngReader`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
+        ...
 
 
 def write_report(

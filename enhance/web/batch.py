@@ -14,8 +14,8 @@ from ..batch import Batch, Item, title
 from ..errors import EnhanceError, StorageError
 from ..i18n import format_duration, format_seconds, name_of, translate
 from ..output.formats import ENDINGS, FORMATS, Encoding
-from ..output.names import Separated
-from ..output.thumbnails import listed_address
+from ..output.names import UniqueNames
+from ..output.thumbnails import list_data_url
 from ..settings import Settings
 from ..store import Entry
 from . import templates
@@ -51,10 +51,10 @@ class PageBatch(BatchWork):
     ):
         self._request, self._visitor, self._many = request, visitor, visitor.many
         self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
-        self._titles = Separated()
+        self._titles = UniqueNames()
         for item in self._many.items:
             if item.state == "done":
-                self._titles.give(title(item))
+                self._titles.add(title(item))
         language = language_of(request)
         super().__init__(services, visitor.many.items, settings, language, visitor.caller, turn, encoding)
 
@@ -90,7 +90,7 @@ class PageBatch(BatchWork):
         if item.info and item.result:
             self._services.owners.remember(self._request, item.info)
             with suppress(StorageError):
-                self._many.results[item.key] = self._services.outbox.link(item.result, self._titles.give(title(item)))
+                self._many.results[item.key] = self._services.outbox.link(item.result, self._titles.add(title(item)))
         self._end(item)
 
     def _end(self, item: Item) -> None:
@@ -100,7 +100,7 @@ class PageBatch(BatchWork):
         if item.info:
             if (item, False) in self._many.lacking([item]):
                 self._many.depict(item, False, self._services.outbox, self._services.limits)
-            small = entry.thumbnail or listed_address(self._many.pictures.get((item.key, False)))
+            small = entry.thumbnail or list_data_url(self._many.pictures.get((item.key, False)))
             self._tasks.end(entry, "done", task_id=item.info["task_id"], thumbnail=small)
         else:
             self._tasks.end(entry, end_of(self) if item.state != "failed" else "failed")

@@ -21,10 +21,9 @@ from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, this_process
 from ..images import Facts, inspect
 from ..info import Result, settings_in, timestamp
-from ..output.png_reader import PngRows
+from ..output.png_reader import PngReader
 from ..output.resample import paper_of
-from ..output.result import whole_of
-from ..output.thumbnails import listed_address, save_address
+from ..output.thumbnails import WholePicture, list_data_url, save_data_url
 from ..settings import Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates
@@ -44,7 +43,7 @@ MOST_FILES = 400
 
 def begin(tasks: TaskStore, visitor: Visitor, upload: Upload, settings: Settings) -> Entry | None:
     """Put a run that begins on the visitor's list; None where they have none, or it cannot be written."""
-    own = {"id": secrets.token_hex(16), "thumbnail": listed_address(upload.thumbnail)}
+    own = {"id": secrets.token_hex(16), "thumbnail": list_data_url(upload.thumbnail)}
     entry = _begin(tasks, visitor, upload.facts, upload.sha256, settings, **own)
     shorten(tasks, visitor)
     return entry
@@ -60,7 +59,7 @@ def begin_file(
     entry = None
     with suppress(EnhanceError, OSError):  # the run itself says what is wrong
         facts, sha256 = inspect(item.source), file_sha256(item.source)
-        own = {"id": item.key, "thumbnail": listed_address(small), "batch": visitor.many.id, "number": number}
+        own = {"id": item.key, "thumbnail": list_data_url(small), "batch": visitor.many.id, "number": number}
         entry = _begin(tasks, visitor, facts, sha256, settings, **own)
         if entry is not None:
             tasks.keep_upload(item.source, entry)
@@ -192,7 +191,7 @@ def restored(services: Services, entries: Sequence[Entry]) -> tuple[BatchUploads
             lost.append(entry)
             continue
         if entry.thumbnail:
-            many.pictures[item.key, False] = save_address(entry.thumbnail, outbox.place("small.jpg"))
+            many.pictures[item.key, False] = save_data_url(entry.thumbnail, outbox.place("small.jpg"))
         source = item.source if item.info else outbox.link(item.source, entry.name)
         many.items += (replace(item, source=source),)
     for item, title in titles(plan(many.items)).items():
@@ -215,8 +214,8 @@ class HistoryHandlers:
             png = self._tasks.result_path(info["task_id"])
             result = Result(png, info, png)
             upload = self._take(visitor, entry)
-            with PngRows(result.path) as rows:
-                whole = whole_of(self._services.previews.picture(upload.path), rows)
+            with PngReader(result.path) as reader:
+                whole = WholePicture.of_file(self._services.previews.picture(upload.path), reader)
             finished = keep_for_page(visitor, upload, whole, result)
             with visitor.lock:
                 visitor.finished = finished if visitor.upload is upload else None

@@ -22,8 +22,15 @@ from ..i18n import translate
 from ..images import Box, Facts, ImageCache, Picture, read_picture
 from ..info import Result, settings_in
 from ..output.resample import result_size
-from ..output.result import WholePicture
-from ..output.thumbnails import icc_for_screen, save_for_screen, save_png, small_size, to_screen, whole_picture
+from ..output.thumbnails import (
+    WholePicture,
+    icc_for_screen,
+    save_for_screen,
+    save_png,
+    small_size,
+    to_screen,
+    whole_picture,
+)
 from ..preview import Preview, choose_box
 from ..settings import Settings, largest_scale, network_key, signature
 from ..store import download_name

@@ -20,8 +20,7 @@ from ..images import Picture, reduced_size
 from ..info import Result, settings_in
 from ..output.formats import Encoding
 from ..output.resample import result_size
-from ..output.result import GrowingPicture
-from ..output.thumbnails import icc_for_screen
+from ..output.thumbnails import LiveView, icc_for_screen
 from ..preview import look
 from ..settings import Settings
 from ..store import download_name, report_name
@@ -140,7 +139,7 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
     settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
     height, width = reduced_size(upload.facts.height, upload.facts.width, settings.reduce)
-    picture = GrowingPicture(width, height, settings.factor, pixels)
+    picture = LiveView(width, height, settings.factor, pixels)
     entry = begin(tasks, visitor, upload, settings)
 
     def do(run: PageRun) -> Finished:

@@ -19,7 +19,7 @@ from ..batch import Batch, plan
 from ..images import Box, Facts
 from ..output.formats import Encoding
 from ..output.resample import long_side_on
-from ..output.result import GrowingPicture
+from ..output.thumbnails import LiveView
 from ..preview import Preview
 from ..scenes import Hint
 from ..settings import SIZES, Settings
@@ -82,7 +82,7 @@ class Asked:
 class PageRun(QueuedRun[Finished]):
     """A run of a page: of which picture, that picture as far as it has come, and how far the run is."""
 
-    def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: GrowingPicture):
+    def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: LiveView):
         self.upload, self.picture = upload, picture
         super().__init__(lambda _: do(self))
 

@@ -198,8 +198,7 @@ class BatchUploads:
         try:
             place = outbox.place("small")
             if of_result and item.png is not None:
-                before = self.pictures.get((item.key, False))
-                self.pictures[item.key, True] = save_small_result(item.png, place, _SMALL, before)
+                self.pictures[item.key, True] = save_small_result(item.png, place, _SMALL)
             else:
                 self.pictures[item.key, False] = save_small(item.source, place, _SMALL, limits.pixels, limits.bytes)
         except Exception as error:

@@ -29,7 +29,7 @@ from ..i18n import (
 from ..images import Box, Facts
 from ..info import faithfulness, settings_in
 from ..output.resample import result_size
-from ..output.thumbnails import data_address
+from ..output.thumbnails import data_url
 from ..settings import Settings
 from ..store import Entry
 from .params import SLIDERS_OF_PRESET
@@ -191,7 +191,7 @@ def progress(text: str, share: float | None, of_file: str = "") -> str:
 
 def live(language: str, pixels: np.ndarray) -> str:
     """The picture of a run as far as it has come."""
-    return f'<img alt="{escape(translate(language, "live"))}" src="{data_address(pixels)}">'
+    return f'<img alt="{escape(translate(language, "live"))}" src="{data_url(pixels)}">'
 
 
 def facts_of_result(language: str, info: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ import cv2
 
 from enhance import Enhancer, Settings, models
 from enhance.images import Picture
-from enhance.output.result import FidelityMeter, ResultRows, Scene
+from enhance.output.fidelity import FidelityMeter
+from enhance.output.result import ResultRows, Scene
 from enhance.scenes.dehaze import find_haze
 
 from .photos import Pixels

@@ -12,7 +12,8 @@ from skimage import data
 
 from enhance import PRESETS, Enhancer, Settings, models
 from enhance.images import Picture
-from enhance.output.result import FidelityMeter, ResultRows, Scene
+from enhance.output.fidelity import FidelityMeter
+from enhance.output.result import ResultRows, Scene
 
 _TIMES = 7
 _ROWS = 64

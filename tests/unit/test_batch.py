@@ -14,7 +14,7 @@ from PIL import Image
 from enhance import Encoding, Enhancer, Settings, StorageError
 from enhance.batch import Item, Running, find_images, for_print, lines_of, pack, plan
 from enhance.images import read_picture
-from enhance.output.names import apart
+from enhance.output.names import UniqueNames
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
 from enhance.report import table
@@ -358,7 +358,7 @@ def test_a_forged_name_is_told_in_the_order_of_its_letters(enhancer, sources, tm
 
 
 def test_equal_names_are_kept_apart_also_by_their_case():
-    assert apart(["a.png", "A.png", "b.png", "a.png"]) == ["a.png", "A-2.png", "b.png", "a-3.png"]
+    assert [*map(UniqueNames().add, ["a.png", "A.png", "b.png", "a.png"])] == ["a.png", "A-2.png", "b.png", "a-3.png"]
 
 
 def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, sources, tmp_path, monkeypatch):

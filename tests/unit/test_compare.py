@@ -9,7 +9,7 @@ from PIL import Image
 
 from enhance import Cancelled, MemoryShortError, Settings, SettingsError, WeightsError
 from enhance.engine.steps import RowNetwork
-from enhance.output.thumbnails import Labelled, draw_sheet
+from enhance.output.contact_sheet import SheetCell, draw_sheet
 from enhance.scheduler import DEVICE_THREAD, DeviceThread, Ticket
 from tests.unit.picture_files import rgb_profile
 
@@ -235,7 +235,7 @@ def test_the_sheet_is_in_srgb_whatever_profile_the_photo_has():
     red = np.full((8, 8, 3), (200, 0, 0), np.uint8)
     swapped = rgb_profile().replace(b"rXYZ", b"....").replace(b"gXYZ", b"rXYZ").replace(b"....", b"gXYZ")
 
-    shown, as_it_is = (draw_sheet([Labelled("", "", red)], icc)[24 + 4, 24 + 4] for icc in (swapped, None))
+    shown, as_it_is = (draw_sheet([SheetCell("", "", red)], icc)[24 + 4, 24 + 4] for icc in (swapped, None))
 
     assert tuple(as_it_is) == (200, 0, 0)
     assert tuple(shown) == pytest.approx((0, 200, 0), abs=3)

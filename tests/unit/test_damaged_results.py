@@ -117,7 +117,7 @@ def test_a_made_up_box_or_segment_is_not_read_for_long(tmp_path):
 def test_a_damaged_claim_is_that_of_an_unknown_computer(enhancer, folder, kind, fresh):
     output = folder.parent / "out"
     other = ResultNames(output)
-    assert other.give(folder / "1.png", Path("1.png"))
+    assert other.assign(folder / "1.png", Path("1.png"))
     for path in (output / ".enhance-claims").iterdir():
         path.write_bytes(CLAIMS[kind])
         os.utime(path, None if fresh else (1, 1))
@@ -152,14 +152,14 @@ def test_what_is_no_process_is_not_at_work(process, tmp_path):
 
 
 def test_an_error_that_nobody_expected_fails_its_file_alone(enhancer, folder, monkeypatch, caplog):
-    give = ResultNames.give
+    assign = ResultNames.assign
 
     def broken_once(self, source, place):
         if source.name == "1.png":
             raise IndexError("a damaged neighbour")
-        return give(self, source, place)
+        return assign(self, source, place)
 
-    monkeypatch.setattr(ResultNames, "give", broken_once)
+    monkeypatch.setattr(ResultNames, "assign", broken_once)
 
     batch = enhanced(enhancer, folder)
 

@@ -14,7 +14,7 @@ from enhance import Encoding, EnhanceError, Settings, SettingsError
 from enhance.images import read_picture
 from enhance.info import RunRecord
 from enhance.output.resample import result_size
-from enhance.output.thumbnails import reduce
+from enhance.output.thumbnails import resize_for_screen
 from enhance.preview import agreement_db, look
 from enhance.scenes.dehaze import dehaze
 from tests.conftest import psnr
@@ -235,7 +235,7 @@ def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhan
     box = preview.piece.box
     seen = cleared[box.top : box.top + 24, box.left : box.left + 24]
     assert seen.std() > 1.3 * hazy[box.top : box.top + 24, box.left : box.left + 24].std()
-    assert psnr(reduce(preview.after, (24, 24)), seen) > 22
+    assert psnr(resize_for_screen(preview.after, (24, 24)), seen) > 22
     with pytest.raises(SettingsError, match="new preview"):
         enhancer.retune(preview, settings.changed(strength=0.5))
 

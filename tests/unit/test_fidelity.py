@@ -7,8 +7,10 @@ from scipy import ndimage
 from skimage import data
 
 from enhance.images import Measurements, Picture
-from enhance.output.fidelity import BaseLayer, Photo, Tuning, difference
-from enhance.output.result import FidelityMeter, ResultRows
+from enhance.output.fidelity import AreaAverage, BaseLayer, FidelityMeter, Photo, difference
+from enhance.output.resample import Grid
+from enhance.output.result import ResultRows
+from enhance.output.tuning import Tuning
 from enhance.settings import Settings
 from tests.conftest import psnr
 
@@ -36,12 +38,12 @@ def photo_levels(photo: np.ndarray) -> int:
 def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> Tuning:
     height, width = photo.shape[:2]
     seen = Photo(lambda a, b: photo[a:b], height, width, photo_levels(photo), flaws)
-    return Tuning(lambda a, b: network[a:b], seen, settings)
+    return Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
 
 
 def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> np.ndarray:
     tuning = tuning_of(photo, network, settings, flaws)
-    return tuning.rows(0, tuning.size[0])
+    return tuning.rows(0, tuning.grid.size[0])
 
 
 def averaged(large: np.ndarray) -> np.ndarray:
@@ -111,7 +113,7 @@ def test_the_result_is_that_of_the_formula(strength, fidelity, flaws):
 def test_any_height_of_strips_gives_the_same_bits(strip, scale):
     photo = piece(270, 24)
     tuning = tuning_of(photo, seen_by_a_network(photo), FAITHFUL.changed(scale=scale, sharpen=0.3))
-    height = tuning.size[0]
+    height = tuning.grid.size[0]
     whole = tuning.rows(0, height)
 
     middle = range(round(240 * scale), round(268 * scale), strip)  # across a border between blocks
@@ -172,7 +174,9 @@ def test_a_landscape_is_the_portrait_turned():
 def test_fidelity_0_at_full_strength_asks_for_nothing_but_the_networks_rows():
     photo = piece(20, 20)
     network = seen_by_a_network(photo)
-    untouched = Tuning(lambda a, b: network[a:b], Photo(None, 20, 20, 255), Settings.from_preset("anime"))  # type: ignore[arg-type]
+    settings = Settings.from_preset("anime")
+    seen = Photo(None, 20, 20, 255)  # type: ignore[arg-type]
+    untouched = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, 20, 20))
 
     assert np.array_equal(untouched.rows(0, 80), network)
 
@@ -212,6 +216,19 @@ def test_a_soft_photo_takes_no_sharpness_away():
 
     assert edges(result) > 0.9 * edges(network)
     assert np.sqrt((difference(soft.astype(np.float32), averaged(network).astype(np.float32)) ** 2).mean()) < 1.5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("small", [(75, 64), (97, 61), (300, 256), (1, 1)])
+@pytest.mark.parametrize("step", [1, 64, 300])
+def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
+    photo = np.ascontiguousarray(data.astronaut()[:300, :256]).astype(dtype)
+    average = AreaAverage(300, *small)
+
+    rows = np.concatenate([average.add(photo[first : first + step]) for first in range(0, 300, step)])
+
+    expected = cv2.resize(photo.astype(np.float32), small[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(rows, expected.reshape(rows.shape), atol=0.01)
 
 
 def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:

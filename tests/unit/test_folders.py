@@ -127,7 +127,7 @@ def test_names_that_are_one_on_another_machine_are_kept_apart_and_long_ones_fit(
     given = ResultNames(tmp_path / "out")
 
     with given:
-        made = [given.give(source, Path(source.name)) for source in sources]
+        made = [given.assign(source, Path(source.name)) for source in sources]
         assert [path and path.name for path in made] == [
             *("a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"),
             *(f"{long}.png", f"{'长' * 83}-2.png"),
@@ -281,7 +281,7 @@ def test_a_file_that_another_process_makes_is_left_to_it(tmp_path, capsys):
     for shade in range(2):
         picture(tmp_path / f"in/{shade}.png", shade)
     other = ResultNames(tmp_path / "out")
-    assert other.give(tmp_path / "in/0.png", Path("0.png")) == tmp_path / "out/0.png"
+    assert other.assign(tmp_path / "in/0.png", Path("0.png")) == tmp_path / "out/0.png"
 
     assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 0
 

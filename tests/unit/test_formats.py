@@ -18,7 +18,7 @@ from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Setting
 from enhance.images import Metadata
 from enhance.output import formats
 from enhance.output.formats import FORMATS, export
-from enhance.output.png import PngFormat, PngWriter
+from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin, origin_of
 from enhance.store import Entry
 
@@ -56,10 +56,10 @@ def finished(tmp_path):
         path = tmp_path / f"finished-{next(numbers)}.png"
         height, width = values.shape[:2]
         channels = 1 if values.ndim == 2 else values.shape[2]
-        metadata = Metadata(texts=MADE.texts(), **told)
-        form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, metadata)
-        with PngWriter(path, form) as writer:
+        form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, Metadata(**told))
+        with create_png(path, form) as writer:
             writer.write(values)
+            writer.mark = MADE.mark()
         return path
 
     return write
@@ -381,7 +381,7 @@ def test_every_format_has_an_ending_by_which_it_is_found(tmp_path):
 def test_a_stop_is_heard_while_another_image_is_encoded(finished, photo, tmp_path, ending):
     stop = threading.Event()
     place = tmp_path / f"result{ending}"
-    with formats._WHOLE, ThreadPoolExecutor(1) as thread:
+    with formats._ONE_PIECE, ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(export, finished(photo), place, Encoding.of_file(place), stop)
         stop.set()
         with pytest.raises(Cancelled):

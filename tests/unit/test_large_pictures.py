@@ -15,7 +15,7 @@ from skimage import data
 
 from enhance.images import Picture, worker
 from enhance.output.result import Scene
-from enhance.output.thumbnails import reduce, whole_picture
+from enhance.output.thumbnails import resize_for_screen, whole_picture
 from enhance.report import make_report
 from enhance.scenes.dehaze import dehaze, find_haze
 from enhance.scenes.face_detection import _high_bytes
@@ -94,7 +94,7 @@ def test_what_a_screen_shows_is_made_without_a_copy_and_is_the_average_of_the_wh
 
     assert peak_of(lambda: whole_picture(large, (400, 300))) < BYTE_A_PIXEL / 4
     for size in ((105, 150), (70, 100), (211, 300), (31, 44), (83, 117)):
-        assert np.array_equal(whole_picture(picture, size), reduce(in_one_piece(picture), size))
+        assert np.array_equal(whole_picture(picture, size), resize_for_screen(in_one_piece(picture), size))
 
 
 @every_kind

@@ -20,7 +20,7 @@ from enhance.batch import Batch, Item, Running, find_images, pack, plan, titles
 from enhance.cli import _Reporter
 from enhance.images.decode import look
 from enhance.info import Result
-from enhance.output.names import ResultNames, apart
+from enhance.output.names import ResultNames, UniqueNames
 from enhance.output.png import encode_png
 from enhance.output.provenance import Origin
 from enhance.store import TaskStore
@@ -123,14 +123,14 @@ def test_names_beside_earlier_results_and_of_files_that_are_called_alike(tmp_pat
         output.mkdir()
         for number in range(count):
             (folder / f"{number}.jpg").write_bytes(b"%d" % number)
-            texts = Origin(f"{number:064}", f"{number:064}").texts()
-            (output / f"{number}.png").write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), texts=texts))
+            mark = Origin(f"{number:064}", f"{number:064}").mark()
+            (output / f"{number}.png").write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), mark=mark))
         names = ResultNames(output)
 
         def given() -> None:
             with names:
                 for source in folder.iterdir():
-                    assert names.give(source, Path("alike.jpg"))
+                    assert names.assign(source, Path("alike.jpg"))
 
         return given
 
@@ -147,7 +147,7 @@ def test_names_and_summary_of_a_zip(tmp_path):
         return lambda: pack(batch, tmp_path / "all.zip", GENTLE)
 
     assert_linear(work)
-    assert_linear(lambda count: lambda: apart(["a.png"] * count))
+    assert_linear(lambda count: lambda: [*map(UniqueNames().add, ["a.png"] * count)])
 
 
 def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
 
 def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkeypatch):
     hashed, begun = [], []
-    monkeypatch.setattr("enhance.output._content", lambda path: hashed.append(path.name) or path.name)
+    monkeypatch.setattr("enhance.output.names._sha256", lambda path: hashed.append(path.name) or path.name)
     enhancer = Nothing(lambda source: begun.append((source.name, list(hashed))))
 
     Running(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()

@@ -14,7 +14,7 @@ from enhance import Encoding
 from enhance.images import Metadata, inspect, read_picture
 from enhance.images.exif import EMPTY
 from enhance.output.formats import export, notes_of
-from enhance.output.png import PngFormat, PngWriter
+from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
 from tests.unit import told_photos
 from tests.unit.picture_files import saved
@@ -30,10 +30,10 @@ LONG = "".join(chr(65 + number * 7 % 26) for number in range(90_000))
 
 def result_of(folder: Path, metadata: Metadata, name: str = "result.png") -> Path:
     """Write a finished PNG with this metadata."""
-    texts = (*metadata.texts, *Origin("a" * 64, "b" * 64).texts())
-    metadata = Metadata(metadata.exif, metadata.xmp, metadata.iptc, texts, metadata.dpi)
-    with PngWriter(folder / name, PngFormat(8, 6, 3, metadata=metadata)) as writer:
+    metadata = Metadata(metadata.exif, metadata.xmp, metadata.iptc, metadata.texts, metadata.dpi)
+    with create_png(folder / name, PngFormat(8, 6, 3, metadata=metadata)) as writer:
         writer.write(np.full((6, 8, 3), 90, np.uint8))
+        writer.mark = Origin("a" * 64, "b" * 64).mark()
     return folder / name
 
 

@@ -18,7 +18,9 @@ from enhance.cli import main
 from enhance.errors import PictureError, StorageError
 from enhance.images import Metadata, inspect, read_picture
 from enhance.images.containers import make_chunk
-from enhance.output.png import PngFormat, PngWriter, read_carried, take_png
+from enhance.output.formats import Encoding, export
+from enhance.output.png import PngFormat, create_png
+from enhance.output.png_reader import PngReader
 from tests.unit import told_photos
 from tests.unit.picture_files import png, rgb_profile, saved
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
@@ -45,7 +47,7 @@ def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
     picture = picture_of(tmp_path, content)
     width, height = 4 * picture.width, 4 * picture.height
     form = PngFormat(width, height, 3, icc=picture.icc, metadata=picture.metadata.sized(width, height))
-    with PngWriter(tmp_path / name, form) as writer:
+    with create_png(tmp_path / name, form) as writer:
         writer.write(np.repeat(np.repeat(picture.rgb, 4, axis=0), 4, axis=1))
     return tmp_path / name
 
@@ -112,14 +114,15 @@ def test_the_makers_notes_lie_where_they_lay(tmp_path: Path, kind: str):
 def test_without_a_location_no_trace_of_the_place_is_left(tmp_path: Path, kind: str):
     result, place = result_of(tmp_path, told(kind)), tmp_path / "taken.png"
     assert inspect(result).has_location
-    take_png(result, place, "no-location")
+    export(result, place, Encoding(metadata="no-location"))
 
-    icc, left = read_carried(place)
+    with PngReader(place) as reader, PngReader(result) as whole:
+        left = reader.metadata
+        assert reader.icc == whole.icc
     everything = b"".join((left.exif or b"", left.xmp or b"", left.iptc or b"", repr(left.texts).encode()))
     for trace in (COORDINATES, PLACE.encode(), b"GPS", b"Austria", b"48.2", b"16,22", NOTES):
         assert trace not in everything, trace
     assert not inspect(place).has_location
-    assert icc == read_carried(result)[0]
     assert b"Lantern" in everything
     assert (left.xmp, left.iptc) == (None, None)
     assert accepted_by_pngcheck(place)
@@ -130,7 +133,7 @@ def test_without_a_location_no_trace_of_the_place_is_left(tmp_path: Path, kind: 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_none_only_profile_and_resolution_stay(tmp_path: Path, kind: str):
     result, place = result_of(tmp_path, told(kind)), tmp_path / "taken.png"
-    take_png(result, place, "none")
+    export(result, place, Encoding(metadata="none"))
     with Image.open(result) as before, Image.open(place) as after:
         assert after.info == {key: before.info[key] for key in ("icc_profile", "dpi") if key in before.info}
         assert before.tobytes() == after.tobytes()
@@ -176,7 +179,8 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
         density = make_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
         data = png(np.asarray(told_photos.photo()), 2, before_pixels=density)
     result = result_of(tmp_path, bytes(data))
-    _, told = read_carried(result)
+    with PngReader(result) as reader:
+        told = reader.metadata
     assert (told.dpi, told.aspect) == (dpi and pytest.approx(dpi, abs=0.02), aspect)
 
 
@@ -262,25 +266,26 @@ def test_a_full_disk_leaves_what_lay_there(tmp_path: Path, monkeypatch):
     place.write_bytes(b"the old one")
     full_disk_after(100, monkeypatch)
     with pytest.raises(StorageError, match="Not enough disk space"):
-        take_png(result, place, "none")
+        export(result, place, Encoding(metadata="none"))
     assert place.read_bytes() == b"the old one"
     assert names_in(tmp_path) == ["photo", "result.png", "taken.png"]
 
 
 def test_a_result_that_is_gone_or_cut_off_is_told(tmp_path: Path):
     with pytest.raises(PictureError, match=r"gone\.png"):
-        take_png(tmp_path / "gone.png", tmp_path / "taken.png", "none")
+        export(tmp_path / "gone.png", tmp_path / "taken.png", Encoding(metadata="none"))
     result = result_of(tmp_path, told("PNG"))
     result.write_bytes(result.read_bytes()[:-30])
     with pytest.raises(PictureError, match=r"result\.png"):
-        take_png(result, tmp_path / "taken.png", "none")
+        export(result, tmp_path / "taken.png", Encoding(metadata="none"))
     assert names_in(tmp_path) == ["photo", "result.png"]
 
 
 def test_it_may_take_its_own_place(tmp_path: Path):
     result = result_of(tmp_path, told("PNG"))
-    take_png(result, result, "none")
-    assert read_carried(result)[1].exif is None
+    export(result, result, Encoding(metadata="none"))
+    with PngReader(result) as reader:
+        assert reader.metadata.exif is None
     assert Image.open(result).width == HEIGHT * 4
 
 

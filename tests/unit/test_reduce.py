@@ -9,8 +9,9 @@ from skimage import data
 
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.images import Box, Picture, read_picture
+from enhance.output.fidelity import FidelityMeter
 from enhance.output.resample import result_size
-from enhance.output.result import FidelityMeter, ResultRows, Scene
+from enhance.output.result import ResultRows, Scene
 from enhance.preview import agreement_db, surroundings
 from enhance.settings import largest_scale, network_key
 from tests.conftest import psnr

@@ -13,7 +13,7 @@ from PIL import ImageCms
 from skimage import data
 
 from enhance.errors import StorageError
-from enhance.output.png_reader import PngRows
+from enhance.output.png_reader import PngReader
 from enhance.output.result import write_png
 from enhance.report import make_report, write_report
 from enhance.report.document import ReportDocument
@@ -213,7 +213,7 @@ def test_the_png_on_disk_gives_the_same_report_as_the_run(tmp_path, cat):
     picture, result = run_of(tmp_path / "cat.png", cat, Settings(scale=2.5))
     write_png(result, tmp_path / "out.png", signature="5" * 64)
 
-    with PngRows(tmp_path / "out.png") as rows:
+    with PngReader(tmp_path / "out.png") as rows:
         from_disk = make_report(info_of(picture), rows, picture, when=NOON)
 
     assert text_of(from_disk, tmp_path) == text_of(make_report(info_of(picture), result, picture, when=NOON), tmp_path)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from enhance.images import Box, Measurements
-from enhance.output.fidelity import Photo, Tuning
+from enhance.output.fidelity import Photo
 from enhance.output.resample import Cut, Grid, enlarge_rows
+from enhance.output.tuning import Tuning
 from enhance.settings import Settings
 from tests.conftest import psnr
 
@@ -19,8 +20,8 @@ def network(photo) -> np.ndarray:
 def tuned(photo, network, settings, first=0, last=None, noise=0.0):
     height, width = photo.shape[:2]
     seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Measurements(noise))
-    tuning = Tuning(lambda a, b: network[a:b], seen, settings)
-    return tuning.rows(first, tuning.size[0] if last is None else last)
+    tuning = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
+    return tuning.rows(first, tuning.grid.size[0] if last is None else last)
 
 
 @pytest.mark.parametrize("preset", ["original", "anime"])

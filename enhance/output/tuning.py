@@ -1,0 +1,123 @@
+"""Tuning: from the network's output to the result, row by row, without running the network again.
+
+Any rows can be requested, and they are bit for bit the same in any request: the rows that a filter needs above and
+below are read with them, and running sums are computed in fixed blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from ..settings import Settings
+from .fidelity import BaseLayer, Photo, Rows
+from .resample import Grid, enlarge_rows, rounded
+
+Overlay = Callable[[np.ndarray, int], np.ndarray]
+"""A function of rows at the network's size and the number of the first; returns them with restored faces."""
+
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
+_SHARPEN_SIGMA = 1.5
+_SHARPEN_HALO = 6
+_SHARPEN_GAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The adjusted colour of a result, as rows on demand.
+
+    `network` returns rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
+    both uint16 (65535). The result has the same type and lies on `grid`.
+    """
+
+    network: Rows
+    photo: Photo
+    settings: Settings
+    grid: Grid
+    overlay: Overlay | None = None
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Return the result's rows [first, last), rounded to the nearest level."""
+        if not self.grid.resizes and not self._tunes:
+            return self._overlaid(self.network(first, last), first)[:, : self.grid.size[1]]
+        height, _ = self.grid.size
+        halo = _SHARPEN_HALO if self._sharpens else 0
+        low, high = max(first - halo, 0), min(last + halo, height)
+        rows = self.grid.rows(self._mixed, low, high)
+        if self._tunes:
+            rows = _coloured(rows, self.settings, self.photo.levels)
+        return rounded(rows[first - low : last - low], self.photo.levels)
+
+    @property
+    def _tunes(self) -> bool:
+        one = self.settings
+        return one.tuning and (one.blend, one.fidelity, one.sharpen, one.saturation, one.contrast) != (1, 0, 0, 1, 1)
+
+    @property
+    def _sharpens(self) -> bool:
+        return self.settings.tuning and self.settings.sharpen > 0
+
+    @cached_property
+    def _base(self) -> BaseLayer | None:
+        one = self.settings
+        mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
+        return BaseLayer(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+
+    def _mixed(self, first: int, last: int) -> np.ndarray:
+        """Return rows of the network's output mixed with the base layer, float32 in the photo's own levels."""
+        rows = self.network(first, last).astype(np.float32)
+        if self._base is not None:
+            base = enlarge_rows(self._base.rows, self.photo.height, self.settings.factor, first, last)
+            rows = cv2.addWeighted(rows, self.settings.blend, base, self.photo.levels / 255, 0, dst=rows)
+        return self._overlaid(rows, first)
+
+    def _overlaid(self, rows: np.ndarray, first: int) -> np.ndarray:
+        return rows if self.overlay is None else self.overlay(rows, first)
+
+
+def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
+    """Apply contrast, saturation and sharpness; the first two never clip a value that was not clipped before.
+
+    Sharpness is an unsharp mask on the luma, so that edges get no colour fringes.
+    """
+    coloured = rows
+    if (settings.contrast, settings.saturation) != (1, 1):
+        shares = np.clip(rows, 0, levels)
+        shares /= np.float32(levels)
+        coloured = _saturated(_contrasted(shares, settings.contrast), settings.saturation)
+        coloured *= np.float32(levels)
+        np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1), out=coloured)
+    if settings.sharpen > 0:
+        light = cv2.transform(rows, _LUMA[None])
+        blurred = cv2.GaussianBlur(light, (0, 0), _SHARPEN_SIGMA, borderType=cv2.BORDER_REPLICATE)
+        detail = cv2.subtract(light, blurred)
+        detail *= np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
+        coloured = cv2.add(coloured, cv2.merge([detail] * 3))
+    return coloured
+
+
+def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
+    """Apply contrast to values of 0..1: the slope at middle grey, above 1 as an S-curve that stays within 0..1."""
+    if contrast <= 1:
+        return contrast * colour + np.float32((1 - contrast) / 2)
+    from_middle = 2 * colour - 1
+    slope = np.float32(contrast) - np.float32(contrast - 1) * cv2.multiply(from_middle, from_middle)
+    return (cv2.multiply(from_middle, slope) + 1) / 2
+
+
+def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
+    """Scale the chroma of values of 0..1; above 1 less so near the edge of the gamut."""
+    light = cv2.transform(colour, _LUMA[None]).reshape(colour.shape[:2])
+    grey = cv2.merge([light] * 3)
+    chroma = cv2.subtract(colour, grey)
+    if saturation <= 1:
+        return grey + saturation * chroma
+    channels, tiny = cv2.split(chroma), np.float32(1e-6)
+    highest, lowest = cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2])
+    edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))  # 1 is on the edge of the gamut.
+    gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
+    return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))
