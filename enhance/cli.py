@@ -382,10 +382,10 @@ def _input_of(item: Item) -> dict[str, str]:
 
 
 def _compare(options: Namespace) -> int:
+    from .comparison import Cell
     from .enhancer import Enhancer
     from .files import sweep, try_place
     from .output.provenance import check_replaceable
-    from .preview import Cell
 
     photo, output, language = options.photo, options.output, terminal_language()
     if output.suffix.lower() != ".png":

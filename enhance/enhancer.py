@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import models, pipeline, presets, scenes
+from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
@@ -24,7 +25,7 @@ from .output.formats import Encoding, export
 from .output.resample import result_size
 from .output.result import ResultRows
 from .pipeline import Context
-from .preview import Cell, Comparison, Preview, choose_box, compare, render, surroundings
+from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import DEVICE_THREAD, Progress, Ticket
 from .settings import Settings, as_settings

@@ -1,4 +1,4 @@
-"""The size of a result, and resizing any part of a picture by itself: up by a cubic, down by the mean."""
+"""The size of a result, and resampling of any part of an image: up bicubically, down by area averages."""
 
 from __future__ import annotations
 
@@ -15,44 +15,40 @@ from ..images import Box
 from ..settings import Settings, largest_scale
 
 DPI = 300
-"""What a print is usually made with, in pixels an inch."""
+"""The usual resolution of a print, in pixels per inch."""
 PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "a4": (29.7, 21.0), "a3": (42.0, 29.7)}
-"""Prints in centimetres, the longer side first: three of photographs as laboratories cut them, two of ISO 216."""
+"""Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO 216."""
 _INCH = 2.54
-_REDUCTION = 16
-"""A result is smaller than its picture by so much at most."""
+_MAX_REDUCTION = 16
 _SOURCE_ROWS = 512
-_HALO = 3  # a cubic looks at two pixels beyond; the third keeps the part's own border out of reach
+_HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
 _ROUNDING = 1e-6
-_WIDEST = 8192  # OpenCV's affine map counts source pixels in 16 bits
 
 Span = tuple[int, int]
 """Rows or columns [first, last)."""
-Part = Callable[[Span, Span], np.ndarray]
-"""Gives some rows and columns of a picture, uint8 [h, w] or [h, w, C]."""
 
 
 def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
-    """Height and width of the result of a picture of `height` x `width`; no side is ever less than one pixel.
+    """Return height and width of the result for an image of `height` x `width`, at least 1 px each.
 
-    `long_side` is met exactly. Raises SettingsError where that is more than the network makes of the picture, or so
-    little that hardly anything would be left of it.
+    `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less than a 16th of the
+    image per side.
     """
     largest, longest = largest_scale(settings), max(height, width)
     if settings.long_side is not None:
-        limits = math.ceil(longest / _REDUCTION), round(longest * largest)
+        limits = math.ceil(longest / _MAX_REDUCTION), round(longest * largest)
         _check_size("long_side", settings.long_side, limits, height, width)
         return _scaled(height, width, settings.long_side / longest)
     if settings.megapixels is not None:
         area = height * width / 1e6
         most = math.prod(largest_size(settings, height, width)) / 1e6
-        _check_size("megapixels", settings.megapixels, (area / _REDUCTION**2, most), height, width)
+        _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
         return _scaled(height, width, min(math.sqrt(settings.megapixels / area), largest))
     return _scaled(height, width, settings.scale or largest)
 
 
 def largest_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
-    """Height and width of the largest result that the settings' network can make of a picture."""
+    """Return height and width of the largest result for an image with the settings' network."""
     return _scaled(height, width, largest_scale(settings))
 
 
@@ -62,30 +58,25 @@ def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:
 
 def _check_size(setting: str, value: float, limits: tuple[float, float], height: int, width: int) -> None:
     least, most = limits
-    said = {"setting": setting, "value": f"{value:g}", "width": width, "height": height}
+    values = {"setting": setting, "value": f"{value:g}", "width": width, "height": height}
     if value > most:
-        raise SettingsError("size_large", largest=_limit(most, math.floor), **said)
+        raise SettingsError("size_large", largest=_limit(most, math.floor), **values)
     if value < least:
-        raise SettingsError("size_small", smallest=_limit(least, math.ceil), **said)
+        raise SettingsError("size_small", smallest=_limit(least, math.ceil), **values)
 
 
 def _limit(value: float, towards: Callable[[float], int]) -> str:
-    """A limit to three digits, rounded to the side where it holds; a whole number keeps all of them."""
+    """Return a limit with three digits, rounded to the allowed side; an integer keeps all digits."""
     if isinstance(value, int):
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(value)))
     return f"{towards(value * 10**digits) / 10**digits:.{digits}f}"
 
 
-def print_size(height: int, width: int, dpi: float = DPI) -> tuple[float, float]:
-    """Height and width in centimetres of a picture of so many pixels in print."""
-    return height / dpi * _INCH, width / dpi * _INCH
-
-
 def long_side_on(paper: str, shape: tuple[int, int] | None = None, dpi: float = DPI) -> int:
-    """The pixels of the longer side of a picture of this height and width that fills one of `PAPERS`, uncropped.
+    """Return the longer side in pixels of an image of this height and width that fills one of `PAPERS`, uncropped.
 
-    Without a shape that of a picture just as long and wide as the paper. Raises SettingsError for an unknown paper.
+    Without a shape, the image has the paper's aspect ratio. Raises SettingsError if the paper is unknown.
     """
     if paper not in PAPERS:
         raise SettingsError("paper_unknown", value=paper, papers=", ".join(PAPERS))
@@ -101,7 +92,7 @@ def paper_of(settings: Settings, shape: tuple[int, int]) -> str:
 
 
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
-    """Float rows in levels, to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
+    """Round float rows to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
     if levels == 255:
         return cv2.convertScaleAbs(np.maximum(rows, 0))
     return np.rint(np.clip(rows, 0, levels)).astype(np.uint16)
@@ -110,9 +101,9 @@ def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
 def enlarge_rows(
     source: Callable[[int, int], np.ndarray], height: int, factor: int, first: int, last: int
 ) -> np.ndarray:
-    """The rows [first, last) of a picture of `height` rows enlarged bicubically by `factor`, float32 in its levels.
+    """Return the rows [first, last) of an image of `height` rows upscaled bicubically by `factor`, float32.
 
-    Keys 1981, with OpenCV's a = -0.75; pixel centres aligned; the border repeats. May overshoot the levels.
+    Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the border is repeated. Values can overshoot.
     """
     low, high = max(first // factor - _HALO, 0), min(-(-last // factor) + _HALO, height)
     rows = source(low, high).astype(np.float32)
@@ -121,9 +112,9 @@ def enlarge_rows(
 
 
 def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
-    """The rows [first, last) of `plane` [H, W] or [H, W, C] enlarged to the grid's size, in its own type.
+    """Return the rows [first, last) of `plane` [H, W] or [H, W, C] upscaled to the grid's size, in its own type.
 
-    It goes the way of the network's output, up and down from there, so that both fit pixel by pixel.
+    It is upscaled by the network's factor and resampled like the network's output, so that both are aligned.
     """
 
     def enlarged(a: int, b: int) -> np.ndarray:
@@ -132,46 +123,9 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     return rounded(grid.rows_of_input(enlarged, first, last), np.iinfo(plane.dtype).max)
 
 
-def enlarge_part(part: Part, of: tuple[int, int], size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
-    """A part of the enlargement of a picture of the size `of` straight to `size`, both (height, width), uint8.
-
-    The same cubic as in `enlarge_rows`, at any ratio; at one and the same size it is the picture itself. `part` is
-    asked for no more of the picture than that takes.
-    """
-    height, width = of
-    factor = size[0] // height
-    if size == (factor * height, factor * width):
-        left, right = _covered(columns, 1 / factor, width)
-        made = enlarge_rows(lambda first, last: part((first, last), (left, right)), height, factor, *rows)
-        return rounded(made[:, columns[0] - factor * left : columns[1] - factor * left], 255)
-    first, last = columns
-    starts = range(first, last, _WIDEST)
-    pieces = [_mapped(part, of, size, rows, (start, min(start + _WIDEST, last))) for start in starts]
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
-
-
-def _mapped(part: Part, of: tuple[int, int], size: tuple[int, int], rows: Span, columns: Span) -> np.ndarray:
-    down, across = of[0] / size[0], of[1] / size[1]
-    (top, bottom), (left, right) = _covered(rows, down, of[0]), _covered(columns, across, of[1])
-    # a pixel's centre lies half a pixel from its corner, in the picture and in the enlargement
-    x, y = (columns[0] + 0.5) * across - 0.5 - left, (rows[0] + 0.5) * down - 0.5 - top
-    return cv2.warpAffine(
-        part((top, bottom), (left, right)),
-        np.array([[across, 0, x], [0, down, y]]),
-        (columns[1] - columns[0], rows[1] - rows[0]),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-
-
-def _covered(part: Span, ratio: float, most: int) -> Span:
-    """The source pixels that a part of the enlargement is made from."""
-    return max(0, math.floor(part[0] * ratio) - _HALO), min(most, math.ceil(part[1] * ratio) + _HALO)
-
-
 @dataclass(frozen=True)
 class Cut:
-    """Where a part of a picture lies in it, which has `height` x `width` pixels."""
+    """The region of a part in an image of `height` x `width` pixels."""
 
     box: Box
     height: int
@@ -180,11 +134,11 @@ class Cut:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the pixels of a result of `whole` (height, width) lie over what the network makes of its picture.
+    """The positions of a result's pixels, `whole` (height, width), in the network's output.
 
-    The network's output is `factor` times as large as the picture averaged down by `reduce`; what the last averages
-    have beyond the picture is cut off. Where it is that of a part alone, which begins with whole averages, so is the
-    result, on the same pixels as in the whole.
+    The network's output is `factor` times the size of the image averaged down by `reduce`; where the last averages
+    reach beyond the image, it is cut off. For a part of the image that is aligned to the averages, the result is a part
+    with the same pixels as in the whole.
     """
 
     factor: int
@@ -194,7 +148,7 @@ class Grid:
 
     @classmethod
     def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
-        """That of a picture of `height` x `width`, which may be cut out of a larger one. Raises SettingsError."""
+        """Return the grid for an image of `height` x `width`, or for a part of a larger one. Raises SettingsError."""
         cut = cut or Cut(Box(0, 0, width, height), height, width)
         return cls(settings.factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
 
@@ -205,13 +159,13 @@ class Grid:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the result, of a part where it is one."""
+        """Height and width of the result, or of its part."""
         (top, bottom), (left, right) = self._spans
         return bottom - top, right - left
 
     @property
     def _spans(self) -> tuple[Span, Span]:
-        """The rows and the columns of the whole result that are wholly or partly made from the part."""
+        """The rows and the columns of the whole result that depend on the part."""
         cut, box = self.cut, self.cut.box
         down, across = self.whole[0] / cut.height, self.whole[1] / cut.width
         if not self.resizes:
@@ -222,23 +176,23 @@ class Grid:
         )
 
     def window(self, box: Box) -> tuple[slice, slice]:
-        """Where a square of the picture lies in the result, which has it all."""
+        """Return the rows and columns of the result that show a region of the image."""
         (top, _), (left, _) = self._spans
         down = _place(box.top, box.height, self.cut.height, self.whole[0])
         across = _place(box.left, box.width, self.cut.width, self.whole[1])
         return slice(down[0] - top, down[1] - top), slice(across[0] - left, across[1] - left)
 
     def rows(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
-        """The rows [first, last) of the result, float32, from float32 rows of the network's size from `source`.
+        """Return the rows [first, last) of the result, float32, from float32 rows of the network's size.
 
-        Each pixel is the mean of what it covers: no edge rings, and nothing is left out.
+        Each pixel is the mean of the area that it covers, so that edges do not ring.
         """
         if not self.resizes:
             return source(first, last)[:, : self.size[1]]
         return self._resampled(source, first, last, self.reduce)
 
     def rows_of_input(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
-        """The same from what is `factor` times as large as the picture itself, not averaged down before."""
+        """Like `rows`, from a source of `factor` times the size of the image itself, not of its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
         return self._resampled(source, first, last, 1)
@@ -249,7 +203,7 @@ class Grid:
         across = self._taps(1, self._spans[1], reduce)
         step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
         made = []
-        for start in range(0, last - first, step):  # few rows of a source at a time, however much smaller the result is
+        for start in range(0, last - first, step):  # A much smaller result needs many source rows.
             places, weights = (one[start : start + step] for one in down)
             low = int(places.min())
             taken = source(low, int(places.max()) + 1)
@@ -257,7 +211,7 @@ class Grid:
         return made[0] if len(made) == 1 else np.concatenate(made)
 
     def _taps(self, axis: int, span: Span, reduce: int) -> tuple[np.ndarray, np.ndarray]:
-        """For rows (or columns) of the whole result the ones of the source that they cover, and their weights."""
+        """Return for rows (or columns) of the whole result the source ones that they cover, and their weights."""
         cut, box = self.cut, self.cut.box
         length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
         places, weights = _covering(self.factor * length / reduce, self.whole[axis])
@@ -271,14 +225,14 @@ def _around(first: float, last: float, most: int) -> Span:
 
 
 def _place(start: int, length: int, whole: int, new_whole: int) -> Span:
-    """Where a stretch of a picture's `whole` pixels lies in a result of `new_whole`."""
+    """Return where a span of an image of `whole` pixels is in a result of `new_whole`."""
     size = min(max(1, round(length * new_whole / whole)), new_whole)
     first = max(0, min(round(start * new_whole / whole), new_whole - size))
     return first, first + size
 
 
 def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
-    """The sum of what lies at `places` along an axis, tap by tap: so a row is the same to the bit among any others."""
+    """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any request."""
     result = np.zeros((*rows.shape[:axis], len(places), *rows.shape[axis + 1 :]), np.float32)
     for tap in range(places.shape[1]):
         weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - axis - 1))
@@ -288,7 +242,7 @@ def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: i
 
 @lru_cache(maxsize=8)
 def _covering(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every new place the old ones it covers, [new_length, taps], and their weights, which sum to 1."""
+    """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights, which sum to 1."""
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
     low, high = borders[:-1, None], borders[1:, None]

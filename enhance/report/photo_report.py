@@ -1,35 +1,29 @@
-"""The PDF report of one result: a page with photo, result and settings, and a page with all facts.
-
-Any value of `info` can be missing or malformed; the report shows a dash in its place.
-"""
+"""The PDF report of one result: a page with photo, result and settings, and a page with all facts."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
-from ..errors import SettingsError
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_language, name_of, translate, translate_source
 from ..images import Picture
 from ..images.colour import profile_name
 from ..info import faithfulness, settings_in
-from ..output.resample import Span, enlarge_part
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_picture
-from ..settings import Settings
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
 
 _STRIP_PIXELS = 1 << 20
 _WHOLE_HEIGHT, _DETAIL_HEIGHT = 78.0, 52.0
-_DETAIL_WIDTH_PIXELS = 480
+_DETAIL_PIXELS = 480, 298  # width and height
 _PANORAMA = 2.6
 _DOTS_PER_MM = 300 / 25.4
 _COLOURS = {
@@ -39,6 +33,10 @@ _COLOURS = {
     "P": "report_palette",
 }
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
+
+Row = tuple[str, str]
+Region = tuple[slice, slice]
+"""Rows and columns of a result."""
 
 
 class FinishedRows(Protocol):
@@ -104,12 +102,13 @@ def make_report(
     """Return the report as PDF; the same arguments, `when` included, give the same bytes."""
     language = match_language(language) or DEFAULT_LANGUAGE
     when = (when or datetime.now()).astimezone()
-    name = str(_at(info, "input", "name") or picture.name)
+    name = info["input"]["name"]
     title = f"{translate(language, 'report_title')}: {name}"
     document = ReportDocument(language, title, translate(language, "report_subject"), when, picture.sha256, name)
     document.add_page()
     document.paragraph(document.translate("report_title"), TITLE, bold=True)
-    document.paragraph(format_date(language, _finished_at(info) or when), NOTE, colour=GREY)
+    finished = datetime.fromisoformat(info["finished"]).astimezone()
+    document.paragraph(format_date(language, finished), NOTE, colour=GREY)
     document.ln(3)
     document.paragraph(name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}", LEAD)
     document.ln(2)
@@ -125,14 +124,6 @@ def make_report(
     return document.write_pdf()
 
 
-@dataclass(frozen=True)
-class _Detail:
-    """A region of the result, in its pixels: the rows and the columns."""
-
-    rows: Span
-    columns: Span
-
-
 def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRows) -> None:
     """Draw the whole photo and the middle of it, each before and after, reading the result once from top to bottom."""
     height, width = result.size
@@ -140,46 +131,56 @@ def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRow
     across = document.epw if stacked else (document.epw - GAP) / 2
     shown = min(across, _WHOLE_HEIGHT * width / height)
     small = small_size(width, height, round(max(shown, shown * height / width) * _DOTS_PER_MM))
-    detail = _middle(height, width)
-    after, crop = _read(result, small, detail)
-
-    def colours(rows: Span, columns: Span) -> np.ndarray:
-        part = slice(*rows), slice(*columns)
-        colour = picture.rgb[part]
-        return to_screen(colour if picture.alpha is None else np.dstack([colour, picture.alpha[part]]))
-
-    of = picture.height, picture.width
-    enlarged = enlarge_part(colours, of, result.size, detail.rows, detail.columns)
+    region = _middle(height, width)
+    after, crop = _read(result, small, region)
     sizes = _pixels(document, picture.width, picture.height), _pixels(document, width, height)
     _draw_pair(document, (whole_picture(picture, small), after), sizes, icc_for_screen(picture), shown, stacked)
     document.ln(2)
-    size = f"{detail.columns[1] - detail.columns[0]} × {detail.rows[1] - detail.rows[0]}"
+    size = f"{crop.shape[1]} × {crop.shape[0]}"
     captions = document.translate("report_detail_before"), document.translate("report_detail_after", size=size)
     detail_width = min((document.epw - GAP) / 2, _DETAIL_HEIGHT * crop.shape[1] / crop.shape[0])
-    _draw_pair(document, (enlarged, crop), captions, icc_for_screen(picture), detail_width, False)
+    upscaled = _upscaled(picture, result.size, region)
+    _draw_pair(document, (upscaled, crop), captions, icc_for_screen(picture), detail_width, False)
 
 
-def _middle(height: int, width: int) -> _Detail:
+def _middle(height: int, width: int) -> Region:
     """Return the middle of a result, as large as the page shows pixel for pixel."""
-    wide = min(width, _DETAIL_WIDTH_PIXELS)
-    tall = min(height, round(_DETAIL_WIDTH_PIXELS * 0.62))
+    wide, tall = min(width, _DETAIL_PIXELS[0]), min(height, _DETAIL_PIXELS[1])
     top, left = (height - tall) // 2, (width - wide) // 2
-    return _Detail((top, top + tall), (left, left + wide))
+    return slice(top, top + tall), slice(left, left + wide)
 
 
-def _read(result: FinishedRows, small: tuple[int, int], detail: _Detail) -> tuple[np.ndarray, np.ndarray]:
-    """Return the whole result at the size `small` and the region `detail` of it, uint8 RGB or RGBA [h, w, C]."""
+def _read(result: FinishedRows, small: tuple[int, int], region: Region) -> tuple[np.ndarray, np.ndarray]:
+    """Return the whole result at the size `small` and a region of it, uint8 RGB or RGBA [h, w, C]."""
     height, width = result.size
-    step, rendition, crops = max(8, _STRIP_PIXELS // width), None, []
+    step, thumbnail, crops = max(8, _STRIP_PIXELS // width), None, []
     for first in range(0, height, step):
         strip = to_screen(result.rows(first, min(first + step, height)))
-        rendition = rendition or Thumbnail(height, width, channels=strip.shape[2], size=small)
-        rendition.add(strip)
-        low, high = max(detail.rows[0], first), min(detail.rows[1], first + len(strip))
+        thumbnail = thumbnail or Thumbnail(height, width, channels=strip.shape[2], size=small)
+        thumbnail.add(strip)
+        low, high = max(region[0].start, first), min(region[0].stop, first + len(strip))
         if low < high:
-            crops.append(strip[low - first : high - first, slice(*detail.columns)].copy())
-    assert rendition is not None
-    return rendition.pixels, np.concatenate(crops)
+            crops.append(strip[low - first : high - first, region[1]].copy())
+    assert thumbnail is not None
+    return thumbnail.pixels, np.concatenate(crops)
+
+
+def _upscaled(picture: Picture, size: tuple[int, int], region: Region) -> np.ndarray:
+    """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA [h, w, C]."""
+    (top, bottom), rows = _source(region[0], picture.height / size[0], picture.height)
+    (left, right), columns = _source(region[1], picture.width / size[1], picture.width)
+    part = picture.rgb[rows, columns]
+    part = to_screen(part if picture.alpha is None else np.dstack([part, picture.alpha[rows, columns]]))
+    shape = region[1].stop - region[1].start, region[0].stop - region[0].start
+    return np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC, (left, top, right, bottom)))
+
+
+def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float], slice]:
+    """Return the source pixels that a bicubic filter reads for a span, and the place of the span within them."""
+    first, last = span.start * ratio, span.stop * ratio
+    halo = math.ceil(2 * max(ratio, 1)) + 1
+    start, stop = max(0, math.floor(first) - halo), min(length, math.ceil(last) + halo)
+    return (first - start, min(last, length) - start), slice(start, stop)
 
 
 def _draw_pair(
@@ -203,137 +204,98 @@ def _draw_pair(
     document.set_xy(MARGIN, bottom)
 
 
-def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[str, str]]:
+def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int, int]) -> list[Row]:
     """Return what was done, as label and value."""
-    settings, preset, fidelity = _settings(info), _at(info, "preset"), _number(_at(info, "fidelity_db"))
-    agreement, total = _decibels(document, _at(info, "agreement_db")), _number(_at(info, "seconds", "total"))
+    fidelity, agreement = info["fidelity_db"], info["agreement_db"]
     grade = None if fidelity is None else document.translate(f"fidelity_{faithfulness(fidelity)}")
-    sliders = None if settings is None else " · ".join(settings.describe(document.language).split(" · ")[2:])
-    time = "" if total is None else document.translate("report_seconds", number=f"{total:,.1f}")
-    if _at(info, "cached"):
+    sliders = " · ".join(settings_in(dict(info)).describe(document.language).split(" · ")[2:])
+    time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
+    if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
-    faces = _number(_at(info, "faces", "found"))
-    return [
-        (document.translate("report_preset"), _or_dash(preset and name_of(document.language, "preset", str(preset)))),
+    rows = [
+        (document.translate("report_preset"), name_of(document.language, "preset", info["preset"])),
         (document.translate("report_settings"), _or_dash(sliders)),
         (document.translate("report_output_size"), _pixels(document, *size[::-1])),
-        *([] if faces is None else [(document.translate("report_faces"), f"{faces:.0f}")]),
         (document.translate("fidelity"), _or_dash(grade and f"{grade} · {fidelity:.1f} dB")),
-        *([(document.translate("report_agreement"), agreement)] if agreement else []),
-        (document.translate("report_time"), _or_dash(time)),
+        (document.translate("report_time"), time),
     ]
+    if "faces" in info:
+        rows.insert(3, (document.translate("report_faces"), str(info["faces"]["found"])))
+    if agreement is not None:
+        rows.insert(-1, (document.translate("report_agreement"), f"{agreement:.1f} dB"))
+    return rows
 
 
 def _file_rows(
     document: ReportDocument, info: Mapping[str, Any], picture: Picture, size: tuple[int, int]
 ) -> list[tuple[str, str, str]]:
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
-    own, made = (picture.width, picture.height), size[::-1]
+    own, made, output = (picture.width, picture.height), size[::-1], info["output"]
     mode = ("L" if picture.grey else "RGB") + ("" if picture.alpha is None else "A")
-    output_bytes = _bytes(document, _at(info, "output", "bytes"), str(_at(info, "output", "format") or "png"))
     return [
-        (document.translate("report_name"), str(_at(info, "input", "name") or picture.name), _result_name(info)),
+        (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), _pixels(document, *own), _pixels(document, *made)),
         (
             document.translate("fact_print"),
             format_print_size(document.language, *own),
             format_print_size(document.language, *made),
         ),
-        (document.translate("report_file_size"), _bytes(document, picture.bytes, picture.format), output_bytes),
+        (
+            document.translate("report_file_size"),
+            _bytes(document, picture.bytes, picture.format),
+            _bytes(document, output["bytes"], output.get("format", "png")),
+        ),
         (
             document.translate("report_colour"),
             _colours(document, picture.mode, picture),
             _colours(document, mode, picture),
         ),
-        ("SHA-256", _two_lines(picture.sha256), _two_lines(_or_dash(_at(info, "output", "sha256")))),
+        ("SHA-256", _two_lines(picture.sha256), _two_lines(_or_dash(output["sha256"]))),
     ]
 
 
-def _run_rows(document: ReportDocument, info: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _run_rows(document: ReportDocument, info: Mapping[str, Any]) -> list[Row]:
     """Return the facts of the run, as label and value."""
-    source, speed = _at(info, "model", "source"), _number(_at(info, "megapixels_per_second"))
-    memory, tile = _number(_at(info, "peak_memory_mb")), _number(_at(info, "tile"))
-    device = [str(_at(info, key)) for key in ("device", "precision") if _at(info, key)]
+    model, speed, memory = info["model"], info["megapixels_per_second"], info["peak_memory_mb"]
     speeds = speed and document.translate("report_megapixels_a_second", number=PixelCount(1e6 * speed))
     return [
-        (document.translate("report_model"), _or_dash(_at(info, "model", "name"))),
-        (document.translate("report_source"), _or_dash(source and translate_source(document.language, str(source)))),
-        (document.translate("report_checksum"), _or_dash(_at(info, "model", "sha256"))),
-        (document.translate("report_device"), _or_dash(" · ".join(device))),
-        (document.translate("tile"), _or_dash(tile and document.translate("report_tile", pixels=f"{tile:.0f}"))),
+        (document.translate("report_model"), model["name"]),
+        (document.translate("report_source"), translate_source(document.language, model["source"])),
+        (document.translate("report_checksum"), model["sha256"]),
+        (document.translate("report_device"), f"{info['device']} · {info['precision']}"),
+        (document.translate("tile"), document.translate("report_tile", pixels=info["tile"])),
         (document.translate("report_speed"), _or_dash(speeds)),
         (document.translate("report_memory"), _or_dash(memory and f"{memory:,.0f} MB")),
-        (document.translate("report_stages"), _or_dash(_stages(document, info))),
-        (document.translate("report_task"), _or_dash(_at(info, "task_id"))),
-        (document.translate("report_signature"), _or_dash(_at(info, "signature"))),
+        (document.translate("report_stages"), _stages(document, info["seconds"])),
+        (document.translate("report_task"), _or_dash(info["task_id"])),
+        (document.translate("report_signature"), info["signature"]),
     ]
 
 
-def _stages(document: ReportDocument, info: Mapping[str, Any]) -> str:
+def _stages(document: ReportDocument, seconds: Mapping[str, float]) -> str:
     """Return the seconds of each stage in one line."""
-    times = [(stage, _number(_at(info, "seconds", stage))) for stage in _STAGES]
+    times = {name_of(document.language, "report_stage", stage): seconds.get(stage) for stage in _STAGES}
     return " · ".join(
-        name_of(document.language, "report_stage", stage)
-        + " "
-        + document.translate("report_seconds", number=f"{time:,.2f}")
-        for stage, time in times
+        f"{stage} {document.translate('report_seconds', number=f'{time:,.2f}')}"
+        for stage, time in times.items()
         if time is not None
     )
 
 
-def _finished_at(info: Mapping[str, Any]) -> datetime | None:
-    """Return when the run finished, in the time zone of this computer; None if that is not known."""
-    try:
-        return datetime.fromisoformat(str(_at(info, "finished"))).astimezone()
-    except ValueError:
-        return None
-
-
 def _result_name(info: Mapping[str, Any]) -> str:
     """Return the file name of the result: that of the download if the file is stored under the id of its task."""
-    name, settings = _at(info, "input", "name"), _settings(info)
-    path = PurePath(_or_dash(_at(info, "output", "path")))
-    if path.stem == _at(info, "task_id") and isinstance(name, str) and settings:
-        return download_name(name, settings)
+    path = PurePath(info["output"]["path"])
+    if path.stem == info["task_id"]:
+        return download_name(info["input"]["name"], settings_in(dict(info)))
     return path.name
 
 
-def _settings(info: Mapping[str, Any]) -> Settings | None:
-    """Return the settings of the run; None if `info` lacks some."""
-    try:
-        return settings_in(dict(info))
-    except (KeyError, TypeError, SettingsError):
-        return None
-
-
-def _at(info: Mapping[str, Any], *keys: str) -> Any:
-    """Return the value under nested keys; None where one is missing."""
-    value: Any = info
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _number(value: object) -> float | None:
-    """Return the value if it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _or_dash(value: object) -> str:
-    return "–" if value in (None, "", 0) else str(value)
+def _or_dash(value: str | float | None) -> str:
+    return str(value) if value else "–"
 
 
 def _two_lines(checksum: str) -> str:
     return f"{checksum[:32]}\n{checksum[32:]}".strip()
-
-
-def _decibels(document: ReportDocument, value: object) -> str:
-    if value == math.inf:
-        return document.translate("report_identical")
-    number = _number(value)
-    return "" if number is None else f"{number:.1f} dB"
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
@@ -341,9 +303,8 @@ def _pixels(document: ReportDocument, width: int, height: int) -> str:
     return f"{document.translate('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
 
 
-def _bytes(document: ReportDocument, count: object, kind: str) -> str:
-    number = _number(count)
-    return _or_dash(number and f"{document.translate('report_bytes', number=f'{number:,.0f}')} · {kind.upper()}")
+def _bytes(document: ReportDocument, count: int, kind: str) -> str:
+    return f"{document.translate('report_bytes', number=f'{count:,}')} · {kind.upper()}"
 
 
 def _colours(document: ReportDocument, mode: str, picture: Picture) -> str:

@@ -17,10 +17,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from ..comparison import Cell, Comparison
 from ..errors import Cancelled, EnhanceError
 from ..i18n import name_of, translate
 from ..output.thumbnails import icc_for_screen, save_png, to_screen
-from ..preview import Cell, Comparison, Preview
+from ..preview import Preview
 from ..settings import Settings, all_presets
 from . import templates
 from .controls import ControlHandlers

@@ -21,7 +21,7 @@ from ..info import Result, settings_in
 from ..output.formats import Encoding
 from ..output.resample import result_size
 from ..output.thumbnails import LiveView, icc_for_screen
-from ..preview import look
+from ..preview import result_region
 from ..settings import Settings
 from ..store import download_name, report_name
 from . import templates
@@ -260,7 +260,7 @@ class ResultHandlers:
             return {self._card.problem: ""}
         try:
             with self._services.enhancer.result_rows(finished.info["task_id"], self._decoded(finished)) as rows:
-                pair = save_pair(visitor, "closely", look(rows, box), icc_for_screen(rows.picture))
+                pair = save_pair(visitor, "closely", result_region(rows, box), icc_for_screen(rows.picture))
         except Exception as error:
             return {self._card.problem: self._services.problem(language, error, "A place of a result was not shown")}
         return {self._card.closely: (str(pair[0]), str(pair[1])), self._card.problem: ""}

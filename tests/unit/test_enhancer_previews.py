@@ -15,7 +15,7 @@ from enhance.images import read_picture
 from enhance.info import RunRecord
 from enhance.output.resample import result_size
 from enhance.output.thumbnails import resize_for_screen
-from enhance.preview import agreement_db, look
+from enhance.preview import agreement_db, result_region
 from enhance.scenes.dehaze import dehaze
 from tests.conftest import psnr
 
@@ -76,7 +76,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
     task_id = enhancer.run(photo_file, RAW, preview=preview).info["task_id"]
     assert len(decoded) == 1
     with enhancer.result_rows(task_id, picture) as rows:
-        look(rows, preview.piece.box)
+        result_region(rows, preview.piece.box)
     enhancer.report(task_id, picture=picture)
     assert len(decoded) == 1
 
@@ -211,7 +211,7 @@ def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
     result = enhancer.run(photo_file, RAW)
 
     with enhancer.result_rows(result.info["task_id"]) as rows:
-        before, after = look(rows, preview.piece.box)
+        before, after = result_region(rows, preview.piece.box)
         agreement = agreement_db(preview, rows)
 
     box = preview.piece.box

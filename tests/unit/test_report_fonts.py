@@ -1,4 +1,4 @@
-"""The fonts that travel with the report: what they cover, how large they are, and that their licence is with them."""
+"""The fonts of the report: their glyphs, size, outlines and licence."""
 
 from pathlib import Path
 
@@ -30,8 +30,8 @@ def test_the_font_covers_latin_and_all_of_gb_2312(letters):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_both_weights_have_every_letter_of_the_reports_words(letters, language):
-    """If this fails after a change of words: python -m docs.make_fonts --bold."""
+def test_both_weights_have_the_glyphs_of_the_texts(letters, language):
+    """If this fails after a change of texts, run `python -m docs.make_fonts --bold`."""
     words = {key: set(map(ord, text)) for key, text in catalogue(language).items()}
     own = [codes for key, codes in words.items() if key.startswith(("report_", "summary_"))]
 
@@ -39,15 +39,9 @@ def test_both_weights_have_every_letter_of_the_reports_words(letters, language):
     assert not {chr(code) for code in set().union(*own) - letters["Bold"]}
 
 
-def test_the_fonts_are_small_and_their_licence_is_with_them():
+def test_the_fonts_are_small_truetype_with_their_licence():
     assert sum(path.stat().st_size for path in FOLDER.glob("*.woff")) < 3_000_000
-    licence = (FOLDER / "OFL.txt").read_text()
-    assert "SIL OPEN FONT LICENSE Version 1.1" in licence
-    assert "Adobe" in licence
-
-
-def test_the_outlines_are_of_the_kind_that_every_pdf_reader_takes():
+    assert "SIL OPEN FONT LICENSE Version 1.1" in (FOLDER / "OFL.txt").read_text()
     font = TTFont(FOLDER / "NotoSansSC-Regular.woff")
-
     assert "glyf" in font
     assert "CFF " not in font

@@ -11,7 +11,7 @@ import pytest
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance import settings as settings_module
 from enhance.models import graph_of
-from enhance.output.resample import long_side_on, print_size, result_size
+from enhance.output.resample import long_side_on, result_size
 from enhance.settings import RANGES, network_key
 
 
@@ -215,7 +215,6 @@ def test_a_size_that_a_picture_cannot_have_is_refused_with_the_limit_which_is_al
 
 
 def test_prints_at_300_dpi():
-    assert [round(side, 1) for side in print_size(2480, 3508)] == [21.0, 29.7]
     assert long_side_on("a4", (2480, 3508)) == 3508
     assert long_side_on("a4", (1000, 1000)) == 2480
     assert long_side_on("a3", (3000, 2000)) == 4961  # a portrait turns the paper

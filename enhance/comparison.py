@@ -1,0 +1,193 @@
+"""Comparisons: previews of one region by several presets, and all of them on a contact sheet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import Cancelled, EnhanceError, WeightsError, expected_error, memory_errors
+from .files import write_atomically
+from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
+from .images import Box
+from .info import faithfulness, output_of, timestamp
+from .output.contact_sheet import SheetCell, draw_sheet
+from .output.png import encode_png
+from .output.provenance import Origin
+from .output.result import Written
+from .output.thumbnails import SRGB, icc_for_screen
+from .preview import Preview
+from .scheduler import Progress
+from .settings import Settings, WeightInterpolation, network_key
+
+_FROM_PREVIEW = ("signature", "settings", "model", "precision")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The preview of one preset, or the error that prevented it.
+
+    `seconds` is the preset's time for the region; it includes the network's even if another cell has the same network.
+    """
+
+    settings: Settings
+    preview: Preview | None = None
+    seconds: float | None = None
+    fidelity_db: float | None = None
+    error: EnhanceError | None = None
+
+    def in_words(self, language: str) -> str:
+        """Return time and fidelity, or the error."""
+        if self.error is not None:
+            return self.error.sentence(language)
+        assert self.seconds is not None
+        assert self.fidelity_db is not None
+        word = translate(language, f"fidelity_{faithfulness(self.fidelity_db)}")
+        fidelity = translate(language, "fidelity_in_db", db=f"{self.fidelity_db:.1f}", word=word)
+        return f"{format_seconds(language, self.seconds)} · {fidelity}"
+
+    def facts(self, language: str) -> dict[str, Any]:
+        """Return the preset's entry in the comparison's `info`."""
+        return {
+            "name": self.settings.preset,
+            "status": "failed" if self.error else "done",
+            "error": self.error.sentence(language) if self.error else None,
+            "seconds": self.seconds,
+            "fidelity_db": self.fidelity_db,
+            **{name: self.preview.info[name] if self.preview else None for name in _FROM_PREVIEW},
+        }
+
+
+Make = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
+"""Computes a preview; it receives the previews of the same region that exist, by the key of their network's output."""
+
+
+def compare(
+    wanted: Sequence[Settings],
+    make: Make,
+    expected: Callable[[Settings], float],
+    progress: Progress | None = None,
+    arrived: Callable[[Cell], object] | None = None,
+) -> tuple[Cell, ...]:
+    """Return a cell for each of the settings, computed model by model.
+
+    `expected` returns the seconds of a network, for the progress. Raises Cancelled, and the first error if all fail.
+    """
+    remaining = {_network(settings): max(expected(settings), 1e-3) for settings in wanted}
+    networks, total_seconds = len(remaining), sum(remaining.values())
+
+    def progress_of(settings: Settings) -> Progress:
+        own = remaining.get(_network(settings), 0.0)
+        later = sum(remaining.values()) - own
+
+        def report(done: int, total: int, left: float | None) -> None:
+            if progress is not None:
+                share = 1 - (later + own * (1 - done / total)) / total_seconds
+                rows = total * networks
+                progress(min(rows, round(share * rows)), rows, None if left is None else left + later)
+
+        return report
+
+    cells, known, broken = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, EnhanceError]()
+    for place in _by_model(wanted):
+        settings = wanted[place]
+        error = broken.get(settings.weights)
+        cell = Cell(settings, error=error) if error else _cell(settings, known, make, progress_of(settings))
+        if isinstance(cell.error, WeightsError):
+            broken[settings.weights] = cell.error  # Looking for the file again can take minutes.
+        remaining.pop(_network(settings), None)
+        cells[place] = cell
+        if arrived is not None:
+            arrived(cell)
+    first = cells[0]
+    if first.error is not None and all(cell.error for cell in cells.values()):
+        raise first.error
+    return tuple(cells[place] for place in range(len(wanted)))
+
+
+def _by_model(wanted: Sequence[Settings]) -> list[int]:
+    """Return an order that loads each model once; faces are last, because they replace the model by another network."""
+    weights = [settings.weights for settings in wanted]
+    return sorted(range(len(wanted)), key=lambda at: (weights.index(weights[at]), wanted[at].scene == "face"))
+
+
+def _cell(settings: Settings, known: dict[str, Preview], make: Make, progress: Progress) -> Cell:
+    try:
+        with memory_errors():
+            preview = make(settings, known, progress)
+            known.setdefault(preview.piece.network_key, preview)
+            spent = preview.info["seconds"]
+            seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
+            return Cell(settings, preview, seconds, preview.info["fidelity_db"])
+    except Cancelled:
+        raise
+    except Exception as error:
+        return Cell(settings, error=expected_error(error, f"The preset {settings.preset} could not be compared"))
+
+
+def _network(settings: Settings) -> str:
+    return network_key("", settings, settings.model, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One region by several presets; at least one cell has a preview. `seconds` has those of decoding and in total."""
+
+    box: Box
+    cells: tuple[Cell, ...]
+    seconds: dict[str, float]
+
+    @property
+    def previews(self) -> list[Preview]:
+        return [cell.preview for cell in self.cells if cell.preview]
+
+    @property
+    def first(self) -> Preview:
+        """The first preview, for what all have in common."""
+        return self.previews[0]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The facts in English."""
+        return self.info_in(DEFAULT_LANGUAGE)
+
+    def info_in(self, language: str) -> dict[str, Any]:
+        """Return the facts, with the keys of a run's `info`; `presets` has those of each preset."""
+        known, infos = self.first.info, [preview.info for preview in self.previews]
+        stages = "wait", "scene", "tuning", "encode"
+        seconds = {name: float(sum(info["seconds"].get(name, 0) for info in infos)) for name in stages}
+        by_network = {preview.piece.network_key: preview.info["seconds"]["network"] for preview in self.previews}
+        seconds["network"] = sum(by_network.values())
+        return {
+            "task_id": None,
+            "status": "done",
+            "input": known["input"],
+            "square": asdict(self.box),
+            "presets": [cell.facts(language) for cell in self.cells],
+            "output": None,
+            "device": known["device"],
+            "seconds": {name: round(value, 3) for name, value in (seconds | self.seconds).items()},
+            "peak_memory_mb": max(info["peak_memory_mb"] for info in infos),
+            "cached": False,
+            "finished": timestamp(),
+        }
+
+    def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+        """Write the contact sheet as a PNG atomically; return the facts with those of the file. Raises StorageError."""
+        sheet = self.sheet(language)
+        content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
+        write_atomically(path, lambda part: part.write_bytes(content))
+        written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
+        return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}
+
+    def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
+        """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
+        cells = [SheetCell(translate(language, "before"), translate(language, "compare_before"), self.first.before)]
+        for cell in self.cells:
+            name = name_of(language, "preset", cell.settings.preset)
+            cells.append(SheetCell(name, cell.in_words(language), cell.preview.after if cell.preview else None))
+        return draw_sheet(cells, icc_for_screen(self.first.piece.picture))
