@@ -405,7 +405,7 @@ def _compare(options: Namespace) -> int:
             if cell.error is not None:
                 _print_error(cell.error, cell.settings.preset)
             elif not options.json:
-                print(f"{cell.settings.preset}  {cell.in_words(language)}", flush=True)
+                print(f"{cell.settings.preset}  {cell.describe(language)}", flush=True)
 
         area = {"x": options.x, "y": options.y, "size": options.size}
         comparison = enhancer.compare(photo, **area, arrived=arrived, progress=progress)

@@ -40,7 +40,7 @@ class Cell:
     fidelity_db: float | None = None
     error: EnhanceError | None = None
 
-    def in_words(self, language: str) -> str:
+    def describe(self, language: str) -> str:
         """Return time and fidelity, or the error."""
         if self.error is not None:
             return self.error.sentence(language)
@@ -189,5 +189,5 @@ class Comparison:
         cells = [SheetCell(translate(language, "before"), translate(language, "compare_before"), self.first.before)]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
-            cells.append(SheetCell(name, cell.in_words(language), cell.preview.after if cell.preview else None))
+            cells.append(SheetCell(name, cell.describe(language), cell.preview.after if cell.preview else None))
         return draw_sheet(cells, icc_for_screen(self.first.piece.picture))

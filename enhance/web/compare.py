@@ -244,7 +244,7 @@ def grid(language: str, visitor: Visitor, comparison: OpenComparison) -> str:
     last = next(reversed(comparison.cells.values()), None)
     news = translate(language, "compare_choose") if over else ""
     if last is not None and not over:
-        news = f"{name_of(language, 'preset', last.settings.preset)}: {last.in_words(language)}"
+        news = f"{name_of(language, 'preset', last.settings.preset)}: {last.describe(language)}"
     items = "".join(f"<li>{cell}</li>" for cell in cells)
     label = templates.escape(translate(language, "compare_presets"))
     return f'<ul class="cells" aria-label="{label}" data-said="{templates.escape(news)}">{items}</ul>'
@@ -256,7 +256,7 @@ def _cell(language: str, name: str, visitor: Visitor, comparison: OpenComparison
         return (
             f'<div class="cell pending">{_picture(None)}{_words(called, translate(language, "compare_pending"))}</div>'
         )
-    about = cell.in_words(language)
+    about = cell.describe(language)
     if cell.error is not None:
         return f'<div class="cell failed">{_picture(None)}{_words(called, about)}</div>'
     does = templates.escape(translate(language, "compare_take", name=called, about=about))
