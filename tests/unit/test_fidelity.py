@@ -1,4 +1,4 @@
-"""Strength and fidelity: the result keeps to the photo, and brings neither its noise nor its blur back."""
+"""Strength and fidelity: the result keeps to the photo but not to its noise and blur."""
 
 import cv2
 import numpy as np
@@ -23,8 +23,8 @@ def piece(height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 160 : 160 + width])
 
 
-def seen_by_a_network(photo: np.ndarray) -> np.ndarray:
-    """A stand-in for the network's output: sharper than the photo, and untrue to it in places."""
+def network_of(photo: np.ndarray) -> np.ndarray:
+    """Return a stand-in for the network's output: sharper than the photo, with an error of tone."""
     large = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4).astype(np.float32)
     large += 0.8 * (large - cv2.GaussianBlur(large, (0, 0), 3))
     large += 12 * np.sin(np.arange(large.shape[1]) / 40)[None, :, None]
@@ -57,7 +57,7 @@ def picture_of(rgb: np.ndarray) -> Picture:
 def by_the_formula(
     x: np.ndarray, network: np.ndarray, strength: float, fidelity: float, flaws: Measurements
 ) -> np.ndarray:
-    """The whole picture at once in double precision, with SciPy's filters; float64 [4H, 4W, 3]."""
+    """Return the result of the documented formula in double precision with SciPy's filters, float64 [4H, 4W, 3]."""
 
     def box(pixels, radius):
         return ndimage.uniform_filter(pixels, 2 * radius + 1, mode="mirror", axes=(0, 1))
@@ -98,9 +98,9 @@ def by_the_formula(
 
 @pytest.mark.parametrize("flaws", [Measurements(noise=6.0), Measurements(softness=0.7)], ids=["noisy", "soft"])
 @pytest.mark.parametrize(("strength", "fidelity"), [(0.65, 1), (1, 0.7), (0.3, 0), (0, 1)])
-def test_the_result_is_that_of_the_formula(strength, fidelity, flaws):
-    photo = piece(300, 40)  # more than one block of rows
-    network = seen_by_a_network(photo)
+def test_the_result_matches_the_documented_formula(strength, fidelity, flaws):
+    photo = piece(300, 40)  # More than one block of rows.
+    network = network_of(photo)
     settings = Settings.from_preset("anime", strength=strength, fidelity=fidelity)
 
     expected = by_the_formula(photo, network, strength, fidelity, flaws)
@@ -110,50 +110,49 @@ def test_the_result_is_that_of_the_formula(strength, fidelity, flaws):
 
 @pytest.mark.parametrize("scale", [4, 2, 1.7])
 @pytest.mark.parametrize("strip", [1, 64, 333])
-def test_any_height_of_strips_gives_the_same_bits(strip, scale):
+def test_strips_of_any_height_are_bit_identical(strip, scale):
     photo = piece(270, 24)
-    tuning = tuning_of(photo, seen_by_a_network(photo), FAITHFUL.changed(scale=scale, sharpen=0.3))
+    tuning = tuning_of(photo, network_of(photo), FAITHFUL.changed(scale=scale, sharpen=0.3))
     height = tuning.grid.size[0]
     whole = tuning.rows(0, height)
 
-    middle = range(round(240 * scale), round(268 * scale), strip)  # across a border between blocks
+    middle = range(round(240 * scale), round(268 * scale), strip)  # Across a border between blocks.
     for first in middle:
         last = min(first + strip, height)
-        again = tuning_of(photo, seen_by_a_network(photo), tuning.settings)
+        again = tuning_of(photo, network_of(photo), tuning.settings)
         assert np.array_equal(again.rows(first, last), whole[first:last])
     rows = [tuning.rows(first, min(first + strip, height)) for first in range(0, height, strip)]
     assert np.array_equal(np.concatenate(rows), whole)
 
 
-def test_a_border_between_blocks_cannot_be_found(monkeypatch):
-    """Nothing is cut short: the blocks' rows are those of one block, to float rounding, also for the roughest photo."""
+def test_blocks_of_rows_do_not_change_the_result(monkeypatch):
     photo, network = RNG.integers(0, 256, (2, 120, 20, 3), dtype=np.uint8)
     photo[::2] //= 8
     network = np.repeat(np.repeat(network, 4, axis=0), 4, axis=1)
-    whole = ground_of(photo, network)
+    whole = base_layer_of(photo, network)
 
     monkeypatch.setattr("enhance.output.fidelity._BLOCK_ROWS", (40, 40))
 
-    np.testing.assert_allclose(ground_of(photo, network), whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(base_layer_of(photo, network), whole, rtol=0, atol=1e-5)
 
 
-def ground_of(photo: np.ndarray, network: np.ndarray) -> np.ndarray:
+def base_layer_of(photo: np.ndarray, network: np.ndarray) -> np.ndarray:
     return BaseLayer(lambda a, b: network[a:b], tuning_of(photo, network, FAITHFUL).photo, 4, 0.65, 1).rows(
         0, len(photo)
     )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (13, 16)])
-def test_a_picture_smaller_than_the_windows_is_done_too(size):
+def test_an_image_smaller_than_the_filters(size):
     photo = np.full((*size, 3), 77, np.uint8)
     network = np.full((4 * size[0], 4 * size[1], 3), 90, np.uint8)
 
     assert np.abs(tuned(photo, network, FAITHFUL).astype(int) - 77).max() <= 1
 
 
-def test_16_bits_are_those_of_8_and_finer():
+def test_16_bits_match_8_bits():
     photo = piece(48, 40)
-    network = seen_by_a_network(photo)
+    network = network_of(photo)
     fine = [pixels.astype(np.uint16) * 257 for pixels in (photo, network)]
 
     result = tuned(fine[0], fine[1], FAITHFUL)
@@ -162,18 +161,18 @@ def test_16_bits_are_those_of_8_and_finer():
     assert np.abs(result / 257 - tuned(photo, network, FAITHFUL)).max() <= 0.51
 
 
-def test_a_landscape_is_the_portrait_turned():
+def test_a_rotated_image_gives_a_rotated_result():
     photo = piece(40, 72)
-    network = seen_by_a_network(photo)
+    network = network_of(photo)
 
     turned = tuned(np.swapaxes(photo, 0, 1).copy(), np.swapaxes(network, 0, 1).copy(), FAITHFUL)
 
     assert np.abs(np.swapaxes(turned, 0, 1).astype(int) - tuned(photo, network, FAITHFUL)).max() <= 1
 
 
-def test_fidelity_0_at_full_strength_asks_for_nothing_but_the_networks_rows():
+def test_strength_1_and_fidelity_0_do_not_read_the_photo():
     photo = piece(20, 20)
-    network = seen_by_a_network(photo)
+    network = network_of(photo)
     settings = Settings.from_preset("anime")
     seen = Photo(None, 20, 20, 255)  # type: ignore[arg-type]
     untouched = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, 20, 20))
@@ -181,16 +180,16 @@ def test_fidelity_0_at_full_strength_asks_for_nothing_but_the_networks_rows():
     assert np.array_equal(untouched.rows(0, 80), network)
 
 
-def test_fidelity_brings_back_the_tone_that_the_network_lost():
+def test_fidelity_restores_the_photos_tone():
     photo = piece(96, 96)
-    network = seen_by_a_network(photo)
+    network = network_of(photo)
 
     alone, faithful = (tuned(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 1))
 
     assert psnr(averaged(faithful), photo) > psnr(averaged(alone), photo) + 3
 
 
-def test_fidelity_does_not_bring_the_noise_back():
+def test_fidelity_does_not_add_noise():
     clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
@@ -203,7 +202,7 @@ def test_fidelity_does_not_bring_the_noise_back():
     assert abs(rest.mean()) < 1
 
 
-def test_a_soft_photo_takes_no_sharpness_away():
+def test_a_soft_photo_does_not_blur_the_result():
     sharp = piece(96, 96)
     network = cv2.resize(sharp, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     soft = cv2.GaussianBlur(sharp, (0, 0), 1.2)
@@ -241,7 +240,7 @@ def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: 
 
 
 @pytest.mark.parametrize("strip", [7, 64, 2000])
-def test_fidelity_is_the_psnr_of_the_difference_whatever_the_strips(strip):
+def test_the_measured_fidelity_is_the_psnr_of_the_difference(strip):
     photo = RNG.integers(0, 256, (250, 2, 3), dtype=np.uint8)
     network = RNG.integers(0, 256, (1000, 8, 3), dtype=np.uint8)
     missing = difference(photo.astype(np.float32), averaged(network).astype(np.float32))
@@ -251,7 +250,7 @@ def test_fidelity_is_the_psnr_of_the_difference_whatever_the_strips(strip):
     assert measured(photo, network, Settings.from_preset("original"), strip) == pytest.approx(expected, abs=0.0051)
 
 
-def test_a_result_that_explains_its_photo_has_a_high_fidelity_at_every_size():
+def test_a_matching_result_has_high_fidelity_at_every_size():
     photo = piece(120, 90)
     network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
 
@@ -261,9 +260,9 @@ def test_a_result_that_explains_its_photo_has_a_high_fidelity_at_every_size():
     assert measured(photo[:1, :1], network[:4, :4], Settings.from_preset("original")) > 30
 
 
-def test_the_fidelity_slider_raises_the_fidelity():
+def test_the_fidelity_setting_raises_the_measured_fidelity():
     photo = piece(120, 90)
-    network = seen_by_a_network(photo)
+    network = network_of(photo)
 
     free, half, faithful = (measured(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 0.5, 1))
 
@@ -272,7 +271,7 @@ def test_the_fidelity_slider_raises_the_fidelity():
 
 @pytest.mark.parametrize("sigma", [0, 2, 6, 12])
 @pytest.mark.parametrize("factor", [1, 257])
-def test_the_noise_of_a_picture_is_measured(sigma, factor):
+def test_noise_is_measured(sigma, factor):
     smooth = cv2.GaussianBlur(data.astronaut(), (0, 0), 3).astype(np.float32)
     grain = RNG.normal(0, sigma, smooth.shape[:2])[..., None]
     rgb = np.clip((smooth + grain) * factor, 0, 255 * factor).astype(np.uint8 if factor == 1 else np.uint16)
@@ -280,21 +279,21 @@ def test_the_noise_of_a_picture_is_measured(sigma, factor):
     assert picture_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
 
 
-def spoilt(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
+def degraded(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
     soft = cv2.GaussianBlur(photo, (0, 0), blur) if blur else photo
     return np.clip(soft + RNG.normal(0, noise, photo.shape), 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("noise", [0, 6])
 @pytest.mark.parametrize("photo", [data.astronaut, data.coffee, data.chelsea, data.rocket])
-def test_a_soft_picture_is_told_from_a_sharp_one(photo, noise):
+def test_soft_and_sharp_images_are_distinguished(photo, noise):
     small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
 
-    assert picture_of(spoilt(small, 0, noise)).softness < 0.2
-    assert picture_of(spoilt(small, 1.2, noise)).softness > 0.5
+    assert picture_of(degraded(small, 0, noise)).softness < 0.2
+    assert picture_of(degraded(small, 1.2, noise)).softness > 0.5
 
 
-def test_a_sharp_subject_before_a_blurred_ground_is_sharp():
+def test_a_sharp_subject_on_a_blurred_background_is_sharp():
     small = cv2.resize(data.astronaut(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), 3)
     blurred[20:70, 30:80] = small[20:70, 30:80]
@@ -302,12 +301,12 @@ def test_a_sharp_subject_before_a_blurred_ground_is_sharp():
     assert picture_of(blurred).softness < 0.2
 
 
-def test_a_picture_without_edges_is_not_called_soft():
+def test_an_image_without_edges_is_not_soft():
     assert picture_of(np.full((40, 50, 3), 200, np.uint8)).softness == 0
-    assert picture_of(spoilt(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
+    assert picture_of(degraded(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
 
 
-def test_softness_is_that_of_the_whole_picture_whatever_its_bits_and_its_strips(monkeypatch):
+def test_softness_does_not_depend_on_bits_and_strips(monkeypatch):
     soft = cv2.GaussianBlur(data.coffee(), (0, 0), 0.7)
     whole = picture_of(soft).softness
 
@@ -317,7 +316,7 @@ def test_softness_is_that_of_the_whole_picture_whatever_its_bits_and_its_strips(
     assert picture_of(soft).softness == pytest.approx(whole, abs=1e-6)
 
 
-def test_a_soft_photo_is_sharpened_where_the_network_has_a_small_share():
+def test_a_soft_photo_is_sharpened_at_low_strength():
     soft = cv2.GaussianBlur(piece(96, 96), (0, 0), 1.2)
     network = cv2.resize(soft, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     settings = FAITHFUL.changed(strength=0.2)

@@ -1,4 +1,4 @@
-"""Other people's files in the folders that the program is given are never deleted."""
+"""Foreign files in the program's folders are never deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOREIGN = (
     "data/page/visitors/guest-book.txt",
     "data/page/results/exam.csv",
     "data/page/notes.txt",
-    # named as the program names its own, but there before it came
+    # Named like the program's own files, but older than its marker.
     f"data/processed/{'ab' * 16}.png",
     f"data/processed/{'ab' * 16}.json",
     f"data/reports/{'ab' * 16}.pdf",
@@ -42,7 +42,7 @@ FOREIGN = (
 
 
 def put(path: Path) -> Path:
-    """An old file."""
+    """Create an old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(path.name.encode())
     for one in (path, path.parent):
@@ -52,7 +52,7 @@ def put(path: Path) -> Path:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    """Somebody's project, in which the program is started."""
+    """A project folder in which the program is started."""
     for name in FOREIGN:
         put(tmp_path / name)
     monkeypatch.delenv("ENHANCE_DATA")
@@ -64,14 +64,14 @@ def foreign_files(project: Path) -> list[str]:
     return [name for name in FOREIGN if (project / name).read_bytes() == Path(name).name.encode()]
 
 
-def test_a_run_in_somebodys_project_deletes_nothing(project, photo_file):
+def test_a_run_in_a_project_folder_deletes_nothing(project, photo_file):
     for _ in range(2):
         assert main(["run", str(photo_file), *FAST]) == 0
 
     assert foreign_files(project) == list(FOREIGN)
 
 
-def test_a_limit_of_the_disk_deletes_results_and_nothing_else(project, photo_file, monkeypatch):
+def test_the_disk_limit_deletes_only_results(project, photo_file, monkeypatch):
     monkeypatch.setenv("ENHANCE_MAX_DISK", "1")
 
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_a_limit_of_the_disk_deletes_results_and_nothing_else(project, photo_fil
     assert len(list(store.processed.glob("*.png"))) == 3, "figure.png, the one that only looks like a result, the last"
 
 
-def test_a_page_with_its_own_folder_deletes_nothing_of_others(project):
+def test_the_page_deletes_only_its_own_files(project):
     folder = PageFolder(project / "data" / "page", hours=1, shared=False)
     DownloadFolder(folder).place("new.png")
     folder._swept = 0
@@ -91,7 +91,7 @@ def test_a_page_with_its_own_folder_deletes_nothing_of_others(project):
     assert foreign_files(project) == list(FOREIGN)
 
 
-def test_a_shared_temporary_folder_keeps_what_others_put_there_also_later(tmp_path):
+def test_foreign_files_in_a_shared_temporary_folder_are_kept(tmp_path):
     folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
     mine = DownloadFolder(folder).place("old.png")
     mine.write_bytes(b"mine")
@@ -105,7 +105,7 @@ def test_a_shared_temporary_folder_keeps_what_others_put_there_also_later(tmp_pa
     assert all(path.exists() for path in others)
 
 
-def test_a_folder_without_the_programs_marker_is_left_alone(tmp_path):
+def test_a_folder_without_the_marker_is_not_cleaned(tmp_path):
     old = [put(tmp_path / "data" / name) for name in (f"processed/{'ab' * 16}.png", f"uploads/{'cd' * 32}/a.jpg")]
 
     TaskStore(tmp_path / "data", hours=1, max_disk=1).clean()
@@ -124,10 +124,10 @@ def test_a_damaged_marker_deletes_nothing(tmp_path, content):
     assert old.exists()
     store.prepare()
     store.clean()
-    assert old.exists(), "what is there when the marker is made anew counts as somebody else's"
+    assert old.exists(), "files that are older than the new marker count as foreign"
 
 
-def test_a_link_with_an_own_name_is_not_followed(tmp_path):
+def test_a_symlink_is_not_followed(tmp_path):
     store = TaskStore(tmp_path / "data", hours=1)
     store.prepare()
     elsewhere = put(tmp_path / "elsewhere" / "photo.jpg")
@@ -138,7 +138,7 @@ def test_a_link_with_an_own_name_is_not_followed(tmp_path):
     assert elsewhere.exists()
 
 
-def test_a_folder_of_results_keeps_what_only_looks_half_done(tmp_path, photo_file):
+def test_foreign_partial_files_in_an_output_folder_are_kept(tmp_path, photo_file):
     others = [put(tmp_path / "out" / name) for name in (".draft.part", ".a-1-1-0123456789ab.part", "film.part")]
 
     assert main(["run", str(photo_file), str(photo_file), "-o", str(tmp_path / "out"), *FAST]) == 0

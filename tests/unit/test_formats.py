@@ -1,4 +1,4 @@
-"""Results as people take them home: what other programs find in a JPEG, a WebP and an AVIF made from a finished PNG."""
+"""Output formats: what other programs read in a JPEG, WebP or AVIF made from a finished PNG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, IptcImagePlugin
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
 from enhance.images import Metadata
 from enhance.output import formats
-from enhance.output.formats import FORMATS, export
+from enhance.output.formats import export
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin, origin_of
 from enhance.store import Entry
@@ -31,7 +31,7 @@ MADE = Origin("a" * 64, "b" * 64)
 
 
 def grey_profile() -> bytes:
-    """A profile of grey tones with a gamma of 1.0, which look far lighter than the same numbers do in sRGB."""
+    """Return a grey profile with a gamma of 1.0, which is much lighter than sRGB at the same values."""
     profile = bytearray(128)
     profile[8:12], profile[12:24], profile[36:40] = b"\2\x40\0\0", b"mntrGRAYXYZ ", b"acsp"
     profile[68:80] = bytes.fromhex("0000f6d6000100000000d32d")
@@ -49,14 +49,14 @@ def grey_profile() -> bytes:
 
 @pytest.fixture
 def finished(tmp_path):
-    """Writes a finished PNG of these pixels; gives its path."""
+    """A function that writes a finished PNG of the given pixels and returns its path."""
     numbers = itertools.count()
 
-    def write(values: np.ndarray, icc: bytes | None = None, **told) -> Path:
+    def write(values: np.ndarray, icc: bytes | None = None, **metadata) -> Path:
         path = tmp_path / f"finished-{next(numbers)}.png"
         height, width = values.shape[:2]
         channels = 1 if values.ndim == 2 else values.shape[2]
-        form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, Metadata(**told))
+        form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, Metadata(**metadata))
         with create_png(path, form) as writer:
             writer.write(values)
             writer.mark = MADE.mark()
@@ -65,9 +65,9 @@ def finished(tmp_path):
     return write
 
 
-def taken(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
-    """The PNG as a file of another format, beside it."""
-    place = png.with_name(f"{png.stem}-taken.{ending}")
+def exported(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
+    """Export the PNG to another format next to it."""
+    place = png.with_name(f"{png.stem}-exported.{ending}")
     export(png, place, Encoding.of_file(place, quality, metadata))
     return place
 
@@ -78,16 +78,18 @@ def pixels(path: Path, mode: str | None = None) -> np.ndarray:
 
 
 def sampling(path: Path) -> set[int]:
-    """The sampling factors of a JPEG's components, as its frame header has them (ITU-T T.81, B.2.2)."""
+    """Return the sampling factors of a JPEG's components (ITU-T T.81, B.2.2)."""
     data = path.read_bytes()
     start = max(data.find(b"\xff\xc0\0"), data.find(b"\xff\xc2\0"))
     return {data[start + 11 + 3 * component] for component in range(data[start + 9])}
 
 
 @pytest.mark.parametrize("ending", LOSSY)
-def test_higher_quality_is_nearer_to_the_png_and_larger(finished, photo, ending):
+def test_higher_quality_is_closer_to_the_png_and_larger(finished, photo, ending):
     png = finished(photo)
-    made = [(psnr(pixels(path), photo), path.stat().st_size) for path in (taken(png, ending, q) for q in (30, 75, 98))]
+    made = [
+        (psnr(pixels(path), photo), path.stat().st_size) for path in (exported(png, ending, q) for q in (30, 75, 98))
+    ]
 
     assert made == sorted(made)
     assert made[0][0] < made[1][0] - 2 < made[2][0] - 4
@@ -97,13 +99,13 @@ def test_higher_quality_is_nearer_to_the_png_and_larger(finished, photo, ending)
 def test_a_jpeg_keeps_full_colour_from_90_up(finished, photo):
     png = finished(photo)
 
-    assert [sampling(taken(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
+    assert [sampling(exported(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
 
 
 @pytest.mark.parametrize("quality", [92, 100])
-def test_noise_that_fills_a_jpeg_beyond_what_is_usual_is_written_too(finished, quality):
+def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished, quality):
     noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
-    made = taken(finished(noise), "jpg", quality)
+    made = exported(finished(noise), "jpg", quality)
     assert made.stat().st_size > 300 * 400
     assert psnr(pixels(made), noise) > 25
 
@@ -111,25 +113,25 @@ def test_noise_that_fills_a_jpeg_beyond_what_is_usual_is_written_too(finished, q
 def test_a_webp_of_100_is_lossless_with_its_transparency(finished, photo):
     values = np.dstack([photo, np.tile(np.arange(56, dtype=np.uint8) * 4, (40, 1))])
 
-    assert np.array_equal(pixels(taken(finished(values), "webp", 100)), values)
+    assert np.array_equal(pixels(exported(finished(values), "webp", 100)), values)
 
 
 @pytest.mark.parametrize(("quality", "channels"), [(95, 3), (80, 3), (80, 1)])
-def test_a_jpeg_by_strips_has_the_pixels_of_one_made_whole(finished, photo, monkeypatch, quality, channels):
+def test_a_jpeg_in_strips_has_the_pixels_of_one_in_one_piece(finished, photo, monkeypatch, quality, channels):
     values = np.tile(photo, (3, 2, 1))[:117, :101, :channels].squeeze()
     whole = io.BytesIO()
     Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
     monkeypatch.setattr(formats, "_PROGRESSIVE_PIXELS", 0)
-    monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # seven strips and a bit
+    monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # More than seven strips.
 
-    made = taken(finished(values), "jpg", quality)
+    made = exported(finished(values), "jpg", quality)
 
     assert b"\xff\xd6" in made.read_bytes()
     assert np.array_equal(pixels(made), np.asarray(Image.open(whole)))
 
 
-def told_exif() -> bytes:
-    """A block with a camera, an exposure, a place, and makers' notes that point to a place in the block."""
+def exif_with_location() -> bytes:
+    """Return EXIF with a camera, an exposure, a GPS location and maker notes."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Camera of mine", 1
     exif.get_ifd(0x8769).update({0x829A: 0.25, 0x927C: b"notes of the maker"})
@@ -141,40 +143,40 @@ XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.
 <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
  dc:format="a title" exif:GPSLatitude="47,22.2N"/></rdf:RDF></x:xmpmeta>"""
 IPTC = b"\x1c\2\x78\0\5words"
-TOLD = {"exif": told_exif(), "xmp": XMP, "iptc": IPTC, "dpi": (300.0, 300.0)}
+METADATA = {"exif": exif_with_location(), "xmp": XMP, "iptc": IPTC, "dpi": (300.0, 300.0)}
 
 
 @pytest.mark.parametrize("ending", LOSSY)
-def test_profile_and_metadata_come_along(finished, photo, ending):
-    png = finished(photo, SRGB, **TOLD)
-    made = Image.open(taken(png, ending))
+def test_profile_and_metadata_are_kept(finished, photo, ending):
+    png = finished(photo, SRGB, **METADATA)
+    made = Image.open(exported(png, ending))
     exif = made.getexif()
 
     assert made.info["icc_profile"] == SRGB
     assert made.info["xmp"] == XMP
     assert (exif[0x010F], exif.get_ifd(0x8769)[0x829A]) == ("Camera of mine", 0.25)
-    notes = TOLD["exif"].index(b"notes of")
+    notes = METADATA["exif"].index(b"notes of")
     assert made.info["exif"].removeprefix(b"Exif\0\0")[notes : notes + 18] == b"notes of the maker"
     if ending == "jpg":
         assert IptcImagePlugin.getiptcinfo(made) == {(2, 120): b"words"}
 
 
-@pytest.mark.parametrize("told", [{}, {"exif": told_exif()}])
+@pytest.mark.parametrize("metadata", [{}, {"exif": exif_with_location()}])
 @pytest.mark.parametrize("ending", LOSSY)
-def test_the_resolution_comes_along_with_and_without_exif(finished, photo, ending, told):
-    made = Image.open(taken(finished(photo, dpi=(300.0, 240.0), **told), ending, metadata="keep"))
+def test_the_resolution_is_kept_with_and_without_exif(finished, photo, ending, metadata):
+    made = Image.open(exported(finished(photo, dpi=(300.0, 240.0), **metadata), ending, metadata="keep"))
 
     if ending == "jpg":
         assert made.info["dpi"] == (300, 240)
     else:
         exif = made.getexif()
         assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (300, 240, 2)
-        assert exif.get(0x010F) == ("Camera of mine" if told else None)
+        assert exif.get(0x010F) == ("Camera of mine" if metadata else None)
 
 
 @pytest.mark.parametrize("ending", [*LOSSY, "png"])
-def test_without_location_the_place_goes_and_the_rest_stays(finished, photo, ending):
-    made = taken(finished(photo, SRGB, **TOLD), ending, metadata="no-location")
+def test_no_location_removes_the_location_only(finished, photo, ending):
+    made = exported(finished(photo, SRGB, **METADATA), ending, metadata="no-location")
     image = Image.open(made)
 
     assert image.getexif()[0x010F] == "Camera of mine"
@@ -185,8 +187,8 @@ def test_without_location_the_place_goes_and_the_rest_stays(finished, photo, end
 
 
 @pytest.mark.parametrize("ending", [*LOSSY, "png"])
-def test_with_no_metadata_only_profile_and_resolution_stay(finished, photo, ending):
-    made = taken(finished(photo, SRGB, **TOLD), ending, metadata="none")
+def test_none_keeps_only_profile_and_resolution(finished, photo, ending):
+    made = exported(finished(photo, SRGB, **METADATA), ending, metadata="none")
     image = Image.open(made)
 
     assert image.info["icc_profile"] == SRGB
@@ -198,8 +200,8 @@ def test_with_no_metadata_only_profile_and_resolution_stay(finished, photo, endi
 
 
 @pytest.mark.parametrize("ending", LOSSY)
-def test_a_file_without_any_metadata_is_read_by_others(finished, photo, ending):
-    made = taken(finished(photo), ending)
+def test_opencv_reads_a_file_that_carries_only_its_origin(finished, photo, ending):
+    made = exported(finished(photo), ending)
 
     seen = cv2.imread(str(made))
     assert seen is not None
@@ -207,46 +209,46 @@ def test_a_file_without_any_metadata_is_read_by_others(finished, photo, ending):
     assert origin_of(made) == Origin(MADE.signature, MADE.input_sha256, f"{Encoding.of_file(made)}")
 
 
-def test_transparency_comes_to_lie_on_white_in_a_jpeg_and_stays_elsewhere(finished):
+def test_transparency_becomes_white_in_a_jpeg_and_is_kept_elsewhere(finished):
     values = np.zeros((16, 48, 4), np.uint8)
     values[:, 16:32, 3], values[:, 32:] = 128, (200, 10, 10, 255)
     png = finished(values)
 
-    jpeg = pixels(taken(png, "jpg", 100))
+    jpeg = pixels(exported(png, "jpg", 100))
     assert [jpeg[8, x].tolist() for x in (4, 24)] == [[255] * 3, [127] * 3]
     assert np.abs(jpeg[8, 40].astype(int) - (200, 10, 10)).max() <= 2
     for ending in ("webp", "avif"):
-        assert np.abs(pixels(taken(png, ending), "RGBA")[8, [4, 24, 40], 3].astype(int) - (0, 128, 255)).max() <= 2
+        assert np.abs(pixels(exported(png, ending), "RGBA")[8, [4, 24, 40], 3].astype(int) - (0, 128, 255)).max() <= 2
     assert formats.notes_of(png, Encoding("jpeg")) == ["on_white"]
     assert formats.notes_of(png, Encoding("webp")) == []
 
 
 @pytest.mark.parametrize("ending", LOSSY)
-def test_sixteen_bits_become_the_nearest_eight(finished, ending):
+def test_16_bits_are_rounded_to_8(finished, ending):
     png = finished(np.full((16, 16, 3), 200 * 257 - 100, np.uint16))
 
-    assert np.abs(pixels(taken(png, ending, 100)).astype(int) - 200).max() <= (0 if ending == "webp" else 1)
+    assert np.abs(pixels(exported(png, ending, 100)).astype(int) - 200).max() <= (0 if ending == "webp" else 1)
     assert formats.notes_of(png, Encoding.of_file(Path(f"x.{ending}"))) == ["eight_bits"]
 
 
-def test_sixteen_bits_over_white_are_rounded_once(finished):
-    values = np.tile(np.array([[[257 * 100, 32768]]], np.uint16), (16, 16, 1))  # grey, half transparent
+def test_16_bits_over_white_are_rounded_once(finished):
+    values = np.tile(np.array([[[257 * 100, 32768]]], np.uint16), (16, 16, 1))  # Grey, half transparent.
 
-    made = pixels(taken(finished(values), "jpg", 100))
+    made = pixels(exported(finished(values), "jpg", 100))
 
     assert made.ndim == 2
-    assert set(made.ravel()) == {177}  # 100 / 2 + 255 / 2 = 177.5, less what 32768 is above the half
+    assert set(made.ravel()) == {177}  # 100 / 2 + 255 / 2 = 177.5, and 32768 is more than half.
 
 
-def test_grey_stays_grey_with_its_profile_and_looks_the_same_where_there_is_no_grey(finished):
+def test_grey_keeps_its_profile_or_becomes_srgb(finished):
     png = finished(np.full((16, 16), 55, np.uint8), icc=grey_profile())
 
     for ending in ("jpg", "avif"):
-        made = Image.open(taken(png, ending, 100))
+        made = Image.open(exported(png, ending, 100))
         assert (made.mode, made.info["icc_profile"]) == ("L", grey_profile())
-    webp = Image.open(taken(png, "webp", 100))
+    webp = Image.open(exported(png, "webp", 100))
     assert webp.info.get("icc_profile") is None
-    assert webp.getpixel((8, 8)) == (128, 128, 128)  # 55 / 255 of the light in sRGB
+    assert webp.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_grey_stays_grey_with_its_profile_and_looks_the_same_where_there_is_no_g
         ),
     ],
 )
-def test_what_a_format_cannot_hold_is_refused_with_a_sentence_that_names_png(format, width, height, sentence):
+def test_a_result_too_large_for_a_format_is_rejected(format, width, height, sentence):
     with pytest.raises(PictureError) as refused:
         Encoding(format).check(width, height)
 
@@ -272,30 +274,30 @@ def test_what_a_format_cannot_hold_is_refused_with_a_sentence_that_names_png(for
 
 
 @pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])
-def test_what_is_just_not_too_large_is_written_and_read(finished, ending, width):
-    assert pixels(taken(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)
+def test_the_largest_side_of_a_format_is_written_and_read(finished, ending, width):
+    assert pixels(exported(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)
 
 
-def test_what_memory_cannot_hold_is_refused_before_it_is_tried(finished, photo, monkeypatch):
+def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, monkeypatch):
     monkeypatch.setattr(formats, "free_memory", lambda: 20_000)
     png = finished(photo)
 
     for ending in ("webp", "avif"):
         with pytest.raises(MemoryShortError, match="choose PNG"):
-            taken(png, ending)
-    taken(png, "jpg")
+            exported(png, ending)
+    exported(png, "jpg")
 
 
 @pytest.mark.parametrize("quality", [0, 101, 92.5, "92", True, None])
-def test_a_quality_that_is_none_is_refused(quality):
+def test_a_quality_out_of_range_is_rejected(quality):
     with pytest.raises(SettingsError, match="1 to 100"):
         Encoding("jpeg", quality)
 
 
 @pytest.mark.parametrize("ending", LOSSY)
-def test_a_full_disk_and_a_stop_leave_what_was_there(finished, photo, ending, monkeypatch):
+def test_a_full_disk_and_a_cancel_leave_the_old_file(finished, photo, ending, monkeypatch):
     png = finished(photo)
-    place = png.with_name(f"{png.stem}-taken.{ending}")
+    place = png.with_name(f"{png.stem}-exported.{ending}")
     place.write_bytes(b"earlier")
     stop = threading.Event()
     stop.set()
@@ -307,13 +309,13 @@ def test_a_full_disk_and_a_stop_leave_what_was_there(finished, photo, ending, mo
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(StorageError, match="Not enough disk space"):
-        taken(png, ending)
+        exported(png, ending)
 
     assert place.read_bytes() == b"earlier"
     assert sorted(path.name for path in png.parent.iterdir()) == sorted((png.name, place.name))
 
 
-def test_a_result_is_saved_under_any_name_and_says_what_was_lost(enhancer, photo, tmp_path, fresh_store):
+def test_save_chooses_the_format_by_extension_and_reports_losses(enhancer, photo, tmp_path, fresh_store):
     source = tmp_path / "clear.png"
     Image.fromarray(np.dstack([photo, photo[..., 0]])).save(source)
     result = enhancer.run(source, RAW)
@@ -332,7 +334,7 @@ def test_a_result_is_saved_under_any_name_and_says_what_was_lost(enhancer, photo
         result.save(source)
 
 
-def test_a_disk_that_is_full_before_the_jpeg_is_begun_is_told_by_its_name(enhancer, photo_file, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_with_the_name_of_the_output_file(enhancer, photo_file, tmp_path, monkeypatch):
     def full(rows, path, **_):
         raise StorageError("disk_full", name=path.name)
 
@@ -344,13 +346,13 @@ def test_a_disk_that_is_full_before_the_jpeg_is_begun_is_told_by_its_name(enhanc
 
 
 def listed(result) -> Entry:
-    """The result as a list has it."""
+    """Return the entry of a result in the list of recent results."""
     source = result.info["input"]
     about = (source["name"], source["sha256"], source["width"], source["height"], result.info["settings"], "", "")
     return Entry("0" * 64, result.info["task_id"], "done", "", *about, task_id=result.info["task_id"])
 
 
-def test_a_run_that_is_asked_for_twice_is_encoded_once_and_goes_with_its_task(enhancer, photo_file, fresh_store):
+def test_the_same_run_is_encoded_once_and_deleted_with_its_last_task(enhancer, photo_file, fresh_store):
     first, again = (enhancer.run(photo_file, RAW, encoding=Encoding("jpeg", 80)) for _ in range(2))
 
     assert (first.path, again.info["cached"]) == (again.path, True)
@@ -362,23 +364,19 @@ def test_a_run_that_is_asked_for_twice_is_encoded_once_and_goes_with_its_task(en
     assert not first.path.exists()
 
 
-def test_what_its_format_cannot_hold_is_refused_before_the_network_runs(enhancer, tmp_path, monkeypatch, fresh_store):
+def test_a_result_too_large_for_its_format_is_rejected_early(enhancer, tmp_path, monkeypatch, fresh_store):
     source = tmp_path / "strip.png"
     Image.new("RGB", (5_000, 1)).save(source)
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
-    for wish in ({"output": tmp_path / "x.webp"}, {"encoding": Encoding("webp")}):
+    for target in ({"output": tmp_path / "x.webp"}, {"encoding": Encoding("webp")}):
         with pytest.raises(PictureError, match="choose PNG"):
-            enhancer.run(source, RAW, **wish)
+            enhancer.run(source, RAW, **target)
     assert [path.name for path in tmp_path.glob("*.*")] == ["strip.png"]
 
 
-def test_every_format_has_an_ending_by_which_it_is_found(tmp_path):
-    assert {Encoding.of_file(Path(f"x{one.ending}")).format for one in FORMATS.values()} == set(FORMATS)
-
-
 @pytest.mark.parametrize("ending", [".webp", ".avif"])
-def test_a_stop_is_heard_while_another_image_is_encoded(finished, photo, tmp_path, ending):
+def test_cancel_works_while_another_image_is_encoded(finished, photo, tmp_path, ending):
     stop = threading.Event()
     place = tmp_path / f"result{ending}"
     with formats._ONE_PIECE, ThreadPoolExecutor(1) as thread:

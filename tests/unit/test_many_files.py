@@ -1,4 +1,4 @@
-"""The work beside a batch's images grows with the number of files, not with its square."""
+"""The overhead of a batch grows linearly with the number of files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GENTLE = Settings.from_preset("gentle")
 
 
 class Nothing:
-    """In the place of an enhancer: it says of each file that it is done."""
+    """A stand-in for `Enhancer` that reports each file as done."""
 
     max_pixels, max_bytes = 1_000_000, 1_000_000
 
@@ -46,7 +46,7 @@ class Nothing:
 
 @contextmanager
 def counting() -> Iterator[list[int]]:
-    """The calls of the block, each step of a generator among them."""
+    """Count the function calls of the block, each step of a generator included."""
     count = [0]
 
     def step(*_: object) -> None:
@@ -60,7 +60,7 @@ def counting() -> Iterator[list[int]]:
 
 
 def assert_linear(work: Callable[[int], Callable[[], object]], files: int = 100) -> None:
-    """`work(n)` prepares what is counted: of three times as many files, little more than three times the calls."""
+    """Check that `work(3 * n)` returns a function with little more than three times the calls of `work(n)`."""
     calls = []
     for number in (files, 3 * files):
         prepared = work(number)
@@ -81,7 +81,7 @@ def photos(folder: Path, count: int) -> Path:
 
 
 def visited_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each file count that `Batch.items` copies."""
+    """Make `Batch.items` count one call for each file."""
     monkeypatch.setattr(Batch, "items", property(lambda batch: tuple(item for item in batch.files.values())))
 
 
@@ -179,7 +179,7 @@ def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkey
     assert begun == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
 
 
-def test_a_look_at_a_jpeg_reads_its_head_alone(tmp_path):
+def test_inspecting_a_jpeg_reads_only_its_header(tmp_path):
     file = tmp_path / "large.jpg"
     Image.new("RGB", (6000, 4000)).save(file, "JPEG")
     head = file.read_bytes()
@@ -191,4 +191,4 @@ def test_a_look_at_a_jpeg_reads_its_head_alone(tmp_path):
     after = resource.getrusage(resource.RUSAGE_SELF)
 
     pages = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt
-    assert pages < 100  # of 16,384, of which the system takes up to 16 at once
+    assert pages < 100  # The file has 16,384 pages, and the system reads up to 16 at once.

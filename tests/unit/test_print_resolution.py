@@ -1,4 +1,4 @@
-"""A print size gives the file its resolution, in every format; any other size leaves that of the photo."""
+"""A print size writes its resolution to every format; any other size keeps the photo's."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def source(photo: np.ndarray, tmp_path: Path) -> Path:
 
 
 def resolutions(path: Path) -> dict[str, float]:
-    """Every resolution that exiftool finds in a file, in dots an inch."""
+    """Return every resolution that exiftool finds in a file, in dots per inch."""
     found = read_by_exiftool(path, "-a", "-XResolution", "-YResolution", "-PixelsPerUnitX", "-PixelsPerUnitY")
     found.pop("SourceFile")
     return {name: round(value * (0.0254 if "PixelsPer" in name else 1)) for name, value in found.items()}
@@ -56,7 +56,7 @@ def stated(path: Path) -> set[float]:
 
 
 @pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
-def test_a_print_states_its_resolution_in_every_format(enhancer, source, tmp_path, metadata):
+def test_a_print_has_its_resolution_in_every_format(enhancer, source, tmp_path, metadata):
     result = enhancer.run(source, PRINT)
     for ending in ENDINGS:
         path = result.save(tmp_path / f"{metadata}.{ending}", metadata=metadata).path
@@ -70,13 +70,13 @@ def test_a_print_states_its_resolution_in_every_format(enhancer, source, tmp_pat
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_print_of_a_photo_that_states_nothing_states_its_resolution(enhancer, photo_file, tmp_path, ending):
+def test_a_print_of_a_photo_without_resolution_has_one(enhancer, photo_file, tmp_path, ending):
     path = enhancer.run(photo_file, PRINT, output=tmp_path / f"a.{ending}").path
     assert stated(path) == {DPI}
     assert stated(enhancer.run(photo_file, PIXELS, output=tmp_path / f"b.{ending}").path) <= {0, 1}
 
 
-def test_any_other_size_leaves_the_resolution_of_the_photo(enhancer, source, tmp_path):
+def test_other_sizes_keep_the_photos_resolution(enhancer, source, tmp_path):
     for number, settings in enumerate((PIXELS, Settings.from_preset("anime-fast"))):
         result = enhancer.run(source, settings)
         for ending in ENDINGS:
@@ -84,7 +84,7 @@ def test_any_other_size_leaves_the_resolution_of_the_photo(enhancer, source, tmp
 
 
 @pytest.mark.parametrize("output", [None, "a.png", "a.jpg"])
-def test_the_same_pixels_found_again_get_the_resolution_asked_for(enhancer, source, tmp_path, output):
+def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_path, output):
     place = None if output is None else tmp_path / output
     for settings, dpi in ((PIXELS, OF_THE_PHOTO), (PRINT, DPI), (PRINT, DPI), (PIXELS, OF_THE_PHOTO)):
         result = enhancer.run(source, settings, output=place)
@@ -96,18 +96,18 @@ def test_the_resolution_changes_no_pixel_and_no_signature():
     assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
 
 
-def test_another_size_gives_the_resolution_up():
+def test_another_size_resets_the_resolution():
     assert PRINT.changed(scale=2).dpi is None
     assert PRINT.changed(strength=0.5).dpi == DPI
 
 
 @pytest.mark.parametrize("dpi", [0, 9_601, 72.5, "300", True])
-def test_a_resolution_that_no_print_has_is_refused(dpi):
+def test_a_resolution_out_of_range_is_rejected(dpi):
     with pytest.raises(SettingsError, match="dpi"):
         Settings(dpi=dpi)
 
 
-def test_each_file_of_a_batch_of_prints_states_it(enhancer, source, photo_file, tmp_path):
+def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_file, tmp_path):
     items = []
     for path in (source, photo_file):
         item = for_print(Item(path, Path(path.name), size=(40, 56)), Settings.from_preset("anime-fast"), "10x15")
@@ -122,7 +122,7 @@ def test_each_file_of_a_batch_of_prints_states_it(enhancer, source, photo_file, 
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_the_command_line_takes_a_resolution(source, tmp_path, capsys, ending):
+def test_the_command_line_sets_the_resolution(source, tmp_path, capsys, ending):
     output = tmp_path / f"a3.{ending}"
     wanted = ["--long-side", "100", "--dpi", "300", "--json"]
     assert main(["run", str(source), "-o", str(output), *wanted, *FAST]) == 0
@@ -132,7 +132,7 @@ def test_the_command_line_takes_a_resolution(source, tmp_path, capsys, ending):
     assert "dpi" in capsys.readouterr().err
 
 
-def test_the_paper_of_a_print_is_known_by_its_size():
+def test_the_print_size_is_recognised():
     settings = PRINT.changed(long_side=long_side_on("a3", (2000, 3000)), dpi=DPI)
     assert paper_of(settings, (2000, 3000)) == "a3"
     assert paper_of(settings.changed(long_side=settings.long_side), (2000, 3000)) == ""

@@ -1,4 +1,4 @@
-"""A photo that is averaged down before the network: the same pixels as of its averages, at sizes that count from it."""
+"""The setting `reduce`: the photo is averaged down before the network, and the result's size counts from the photo."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def piece(height: int, width: int) -> np.ndarray:
 
 
 def averages(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Block by block, in the plainest way, not rounded."""
+    """Return the means of blocks, not rounded."""
     rows, columns = (range(0, side, factor) for side in pixels.shape[:2])
     return np.array([[pixels[y : y + factor, x : x + factor].mean((0, 1)) for x in columns] for y in rows])
 
@@ -47,7 +47,7 @@ def picture_of(rgb: np.ndarray) -> Picture:
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(24, 36), (25, 35), (3, 2), (1, 7)])
-def test_a_reduced_picture_is_the_mean_of_its_blocks(factor, dtype, size):
+def test_a_reduced_image_is_the_mean_of_its_blocks(factor, dtype, size):
     rgb = np.random.default_rng(4).integers(0, np.iinfo(dtype).max + 1, (*size, 3), dtype)
 
     reduced = picture_of(rgb).reduced(factor)
@@ -56,7 +56,7 @@ def test_a_reduced_picture_is_the_mean_of_its_blocks(factor, dtype, size):
     assert np.abs(reduced.rgb - averages(rgb, factor)).max() < 0.501
 
 
-def test_a_picture_keeps_the_averages_asked_for_last_and_no_others():
+def test_only_the_last_averages_are_cached():
     picture = picture_of(piece(40, 30))
     own = picture.rgb.nbytes
 
@@ -71,7 +71,7 @@ def test_a_picture_keeps_the_averages_asked_for_last_and_no_others():
 
 
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (2, 1.5), (3, 4 / 3), (4, 1)])
-def test_the_result_is_that_of_the_averages_to_the_bit(enhancer, tmp_path, reduce, scale):
+def test_the_result_equals_that_of_the_averages(enhancer, tmp_path, reduce, scale):
     photo = piece(96, 84)
     small = saved(tmp_path / "small.png", picture_of(photo).reduced(reduce).rgb)
 
@@ -84,7 +84,7 @@ def test_the_result_is_that_of_the_averages_to_the_bit(enhancer, tmp_path, reduc
 
 
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (4, 1), (3, 4 / 3), (3, 1), (2, 1.3)])
-def test_a_size_that_does_not_divide_keeps_every_pixel_in_its_place(enhancer, tmp_path, reduce, scale):
+def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
     photo = piece(12 * 8, 12 * 7)
     odd = photo[:-1, :-5]
     settings = FAST.changed(reduce=reduce, scale=scale)
@@ -99,7 +99,7 @@ def test_a_size_that_does_not_divide_keeps_every_pixel_in_its_place(enhancer, tm
     assert cut.info["fidelity_db"] == pytest.approx(whole.info["fidelity_db"], abs=1)
 
 
-def test_any_height_of_strips_and_any_tile_give_the_same_bits(engine):
+def test_strips_of_any_height_are_bit_identical(engine):
     picture = picture_of(piece(131, 61))
     seen = picture.reduced(2)
     network = engine.enlarge(seen.rgb, "realesr-animevideov3")
@@ -121,7 +121,7 @@ def test_any_height_of_strips_and_any_tile_give_the_same_bits(engine):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
-def test_every_kind_of_picture_can_be_reduced(enhancer, tmp_path, mode):
+def test_every_kind_of_image_can_be_reduced(enhancer, tmp_path, mode):
     photo = piece(50, 43)
     image = Image.fromarray(photo[..., 1].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(photo)
     if mode == "RGBA":
@@ -139,13 +139,13 @@ def test_every_kind_of_picture_can_be_reduced(enhancer, tmp_path, mode):
     assert made.size == image.size
     assert made.mode == usual.mode
     assert at_its_size.info["input"]["width"] == 43
-    if mode == "RGBA":  # the outline is that of the input, not of its averages
+    if mode == "RGBA":  # Alpha comes from the input, not from its averages.
         assert np.array_equal(np.asarray(made)[..., 3], np.asarray(usual)[..., 3])
 
 
 @pytest.mark.parametrize("reduce", [2, 3, 4])
 @pytest.mark.parametrize("scene", [None, "dehaze"])
-def test_preview_and_run_agree_wherever_the_square_lies(enhancer, tmp_path, monkeypatch, reduce, scene):
+def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, reduce, scene):
     monkeypatch.setitem(PRESETS, "anime-fast", replace(PRESETS["anime-fast"], scene=scene))
     height, width = 125 * reduce - 1, 112 * reduce + 1
     rgb = np.tile(data.astronaut()[30:330, 60:390], (2, 2, 1))[:height, :width]
@@ -165,7 +165,7 @@ def test_preview_and_run_agree_wherever_the_square_lies(enhancer, tmp_path, monk
 
 
 @pytest.mark.parametrize("reduce", [1, 2, 3, 4])
-def test_the_margin_is_made_of_whole_averages_or_ends_at_the_border(reduce):
+def test_the_margin_is_aligned_to_the_averages(reduce):
     settings = Settings(reduce=reduce)
     outer = surroundings(Box(301, 202, 128, 128), 1001, 333, settings)
 
@@ -175,7 +175,7 @@ def test_the_margin_is_made_of_whole_averages_or_ends_at_the_border(reduce):
     assert outer.top + outer.height in (333, -(-(330 + 48 * reduce) // reduce) * reduce)
 
 
-def test_another_reduction_needs_a_new_preview_and_the_sliders_do_not(enhancer, tmp_path):
+def test_another_reduction_needs_a_new_preview(enhancer, tmp_path):
     path = saved(tmp_path / "photo.png", piece(90, 80))
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=32)
 
@@ -185,7 +185,7 @@ def test_another_reduction_needs_a_new_preview_and_the_sliders_do_not(enhancer, 
         enhancer.retune(preview, FAST)
 
 
-def test_the_largest_scale_follows_the_reduction():
+def test_the_largest_scale_depends_on_reduce():
     assert [largest_scale(Settings(reduce=reduce)) for reduce in (1, 2, 3, 4)] == [4, 2, 4 / 3, 1]
     assert result_size(Settings(reduce=4), 30, 41) == (30, 41)
     assert Settings().changed(reduce=4).changed(reduce=1) == Settings()
@@ -193,40 +193,33 @@ def test_the_largest_scale_follows_the_reduction():
 
 
 @pytest.mark.parametrize(("reduce", "scale", "largest"), [(4, 2, "1"), (3, 1.4, "1.33"), (2, 4, "2")])
-def test_a_larger_scale_is_refused_with_the_largest(reduce, scale, largest):
+def test_a_larger_scale_is_rejected_with_the_limit(reduce, scale, largest):
     with pytest.raises(SettingsError, match=f"reduce {reduce}, scale is limited to {largest}"):
         Settings(reduce=reduce, scale=scale)
     with pytest.raises(SettingsError, match="limited to"):
         Settings.from_preset("gentle", reduce=reduce, scale=scale)
 
 
-def test_a_reduction_is_a_whole_number():
+def test_reduce_is_a_whole_number():
     with pytest.raises(SettingsError, match="Use a whole number from 1 to 4"):
         Settings(reduce=1.5)  # type: ignore[arg-type]
 
 
-def test_a_reduction_is_part_of_the_signature_and_of_the_networks_output():
+def test_reduce_is_part_of_the_signature_and_the_network_key():
     one, other = Settings(scale=1), Settings(scale=1, reduce=2)
 
     assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, other, "b" * 64, "fp32")
     assert network_key("a" * 64, one, "b" * 64, "fp32") != network_key("a" * 64, other, "b" * 64, "fp32")
 
 
-def test_the_time_that_is_foretold_falls_with_the_pixels(enhancer):
+def test_the_estimate_falls_with_the_pixels(enhancer):
     usual, quarter = (
         enhancer.estimate(4032, 3024, Settings(scale=1, reduce=reduce)) - 0.04 * 12.2 for reduce in (1, 2)
     )
     assert usual / quarter == pytest.approx(4, rel=0.01)
 
 
-def test_a_reduction_is_said_where_the_settings_are():
-    assert Settings(reduce=3).describe("en").startswith("Gentle · 1.33× ·")
-    assert Settings(reduce=3).describe("en").endswith("downscaled to 1/3 first")
-    assert "先缩小到 1/3" in Settings(reduce=3).describe("zh-CN")
-    assert "downscaled" not in Settings().describe("en")
-
-
-def test_the_noise_is_that_of_the_averages(enhancer, tmp_path):
+def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
     rgb = piece(200, 180).astype(float) + np.random.default_rng(1).normal(0, 9, (200, 180, 3))
     path = saved(tmp_path / "noisy.png", np.clip(rgb, 0, 255).astype(np.uint8))
 

@@ -1,4 +1,4 @@
-"""The sliders on the network's output."""
+"""The tuning of the network's output."""
 
 import cv2
 import numpy as np
@@ -25,11 +25,11 @@ def tuned(photo, network, settings, first=0, last=None, noise=0.0):
 
 
 @pytest.mark.parametrize("preset", ["original", "anime"])
-def test_without_tuning_or_with_neutral_sliders_the_networks_output_is_untouched(photo, network, preset):
+def test_neutral_settings_keep_the_networks_output(photo, network, preset):
     assert np.array_equal(tuned(photo, network, Settings.from_preset(preset)), network)
 
 
-def test_tuning_off_bypasses_every_slider(photo, network):
+def test_tuning_off_ignores_all_sliders(photo, network):
     loud = Settings(tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
 
     assert np.array_equal(tuned(photo, network, loud), network)
@@ -43,7 +43,7 @@ def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
     assert np.abs(grey[..., 0] - luma).max() <= 1
 
 
-def test_contrast_turns_about_middle_grey(photo, network):
+def test_contrast_keeps_middle_grey(photo, network):
     weak = tuned(photo, network, Settings.from_preset("anime", contrast=0.5))
     strong = tuned(photo, network, Settings.from_preset("anime", contrast=1.5)).astype(int)
     middle = np.abs(network - 127.5) < 20
@@ -56,7 +56,7 @@ def test_contrast_turns_about_middle_grey(photo, network):
 
 @pytest.mark.parametrize("loud", [{"contrast": 1.5}, {"saturation": 2.0}, {"contrast": 1.2, "saturation": 1.3}])
 def test_contrast_and_saturation_clip_nothing_that_the_network_did_not_clip(network, loud):
-    """Every colour of the cube, in steps of 9 levels, and those beside its faces."""
+    """Test colours of the whole cube in steps of 9 levels, and those next to its faces."""
     levels = np.unique(np.r_[0:256:9, 1, 2, 253, 254]).astype(np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
     photo = np.zeros((len(levels), cube.shape[1], 3), np.uint8)
@@ -69,7 +69,7 @@ def test_contrast_and_saturation_clip_nothing_that_the_network_did_not_clip(netw
     assert np.ptp(result.astype(int) - cube) > 10
 
 
-def test_saturation_moves_pale_colours_more_than_those_at_the_edge():
+def test_saturation_changes_pale_colours_more_than_saturated_ones():
     def chroma(colour, saturation):
         pixel = np.full((4, 4, 3), colour, np.uint8)
         result = tuned(np.zeros((1, 1, 3), np.uint8), pixel, Settings.from_preset("anime", saturation=saturation))
@@ -79,7 +79,7 @@ def test_saturation_moves_pale_colours_more_than_those_at_the_edge():
     assert 245 <= chroma((250, 5, 5), 1.5) < 255
 
 
-def test_sharpen_strengthens_edges_and_leaves_even_areas(photo, network):
+def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
     sharp = tuned(photo, network, Settings.from_preset("anime", sharpen=0.5))
     even = np.full_like(network, 90)
 
@@ -89,7 +89,7 @@ def test_sharpen_strengthens_edges_and_leaves_even_areas(photo, network):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("scale", [4, 3, 2.3, 1])
-def test_strips_join_to_the_whole(photo, network, dtype, scale):
+def test_strips_give_the_pixels_of_the_whole(photo, network, dtype, scale):
     factor = np.iinfo(dtype).max // 255
     photo, network = (picture.astype(dtype) * factor for picture in (photo, network))
     settings = Settings(scale=scale, strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1)
@@ -103,7 +103,7 @@ def test_strips_join_to_the_whole(photo, network, dtype, scale):
     assert np.array_equal(np.concatenate(strips), whole)
 
 
-def test_values_beyond_the_ends_are_cut_and_never_wrap(photo, network):
+def test_values_are_clipped_and_do_not_wrap(photo, network):
     loud = Settings.from_preset("anime", sharpen=0.4, saturation=2, contrast=1.5)
     network = np.where(network > 128, 255, 0).astype(np.uint8)
 
@@ -118,14 +118,14 @@ def network_rows(network):
 
 
 @pytest.mark.parametrize("side", [14, 97, 100, 223])
-def test_the_way_down_is_opencvs_mean_of_areas(network, side):
+def test_downsampling_matches_opencvs_area_average(network, side):
     grid = Grid.of(Settings(long_side=side), 40, 56)
     expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
 
     np.testing.assert_allclose(grid.rows(network_rows(network), 0, grid.size[0]), expected, atol=0.01)
 
 
-def test_no_edge_rings_on_the_way_down():
+def test_downsampling_does_not_ring():
     edge = np.zeros((160, 224, 3), np.uint8)
     edge[:, 101:] = edge[77:] = 200
 
@@ -135,7 +135,7 @@ def test_no_edge_rings_on_the_way_down():
 
 
 @pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 171}, {"megapixels": 0.01}, {"long_side": 30}, {}])
-def test_a_part_has_the_pixels_that_the_whole_has_there(photo, network, size):
+def test_a_part_has_the_pixels_of_the_whole(photo, network, size):
     whole, box = Grid.of(Settings(**size), 40, 56), Box(17, 11, 24, 20)
     part = Grid.of(Settings(**size), 20, 24, Cut(box, 40, 56))
     inner = Box(24, 17, 9, 8)
@@ -145,7 +145,7 @@ def test_a_part_has_the_pixels_that_the_whole_has_there(photo, network, size):
     assert np.array_equal(of_part, whole.rows(network_rows(network), 0, whole.size[0])[whole.window(inner)])
 
 
-def test_enlarged_rows_are_opencvs_bicubic(photo):
+def test_upscaled_rows_match_opencvs_bicubic(photo):
     whole = cv2.resize(photo.astype(np.float32), (224, 160), interpolation=cv2.INTER_CUBIC)
 
     rows = enlarge_rows(lambda a, b: photo[a:b], 40, 4, 53, 91)
@@ -154,7 +154,7 @@ def test_enlarged_rows_are_opencvs_bicubic(photo):
 
 
 @pytest.mark.parametrize("scale", [1, 1.5, 4])
-def test_one_pixel_is_enough(scale):
+def test_an_image_of_one_pixel(scale):
     pixel = np.full((1, 1, 3), 77, np.uint8)
 
     result = tuned(pixel, np.full((4, 4, 3), 77, np.uint8), Settings(scale=scale, saturation=1, contrast=1))
