@@ -1,4 +1,4 @@
-"""Finished runs for the report's tests: real photos, and bicubic enlargement with more edges for the network."""
+"""Finished runs for the tests of the report, with a sharpened Lanczos upscaling in place of the network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enhance.settings import Settings
 
 
 def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> tuple[Picture, ResultRows]:
-    """The pixels as a picture file, decoded, and a result for it."""
+    """Save the pixels as an image file; return the decoded image and a result for it."""
     path.write_bytes(encode_png(pixels))
     picture = read_picture(path)
     network = cv2.resize(picture.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
@@ -30,12 +30,8 @@ def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> 
     return picture, ResultRows(picture, lambda first, last: network[first:last], settings, photo)
 
 
-def whole(result: ResultRows) -> np.ndarray:
-    return result.rows(0, result.size[0])
-
-
 def info_of(picture: Picture, settings: Settings | None = None, **more: object) -> dict[str, Any]:
-    """What a finished run says of itself."""
+    """Return the `info` of a finished run."""
     settings = settings or Settings()
     values = {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")}
     return {
@@ -62,12 +58,12 @@ def info_of(picture: Picture, settings: Settings | None = None, **more: object) 
 
 
 def text_of(document: Path | bytes, folder: Path, *, page: int | None = None) -> str:
-    """The words of a PDF as a reader that copies them gets them."""
+    """Return the text of a PDF."""
     return _poppler("pdftotext", document, folder, *([] if page is None else ["-f", str(page), "-l", str(page)]))
 
 
 def facts_of(document: Path | bytes, folder: Path) -> str:
-    """The PDF's title, language, page sizes and fonts, as poppler tells them."""
+    """Return title, page sizes and fonts of a PDF, as poppler prints them."""
     return _poppler("pdfinfo", document, folder) + _poppler("pdffonts", document, folder)
 
 

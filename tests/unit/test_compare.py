@@ -1,4 +1,4 @@
-"""One square by every preset: each once, each network once, previews first, and what fails loses nothing else."""
+"""Comparisons: each preset and each network once, previews first, and failures stay in their cell."""
 
 import threading
 from contextlib import suppress
@@ -15,14 +15,14 @@ from tests.unit.picture_files import rgb_profile
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
 LIGHT = [FAST, FAST.changed(saturation=0)]
-"""Two that share a quick network."""
+"""Two settings that share a fast network."""
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 @pytest.fixture
 def loads(monkeypatch, enhancer) -> list[str]:
-    """The models that are loaded, in their order."""
+    """The models that are loaded, in order."""
     loaded, load = [], RowNetwork.load
 
     def counting(recipe, **options):
@@ -36,7 +36,7 @@ def loads(monkeypatch, enhancer) -> list[str]:
 
 @pytest.fixture
 def passes(monkeypatch, enhancer) -> list[str]:
-    """The networks that are run, in their order."""
+    """The networks that are run, in order."""
     ran, stream = [], enhancer.engine.stream
 
     def counting(rgb, recipe, **options):
@@ -47,9 +47,7 @@ def passes(monkeypatch, enhancer) -> list[str]:
     return ran
 
 
-def test_every_preset_that_is_here_comes_once_and_each_model_is_loaded_and_each_network_run_once(
-    enhancer, photo_file, loads, passes
-):
+def test_each_installed_preset_model_and_network_once(enhancer, photo_file, loads, passes):
     arrived = []
 
     made = enhancer.compare(photo_file, size=8, arrived=arrived.append)
@@ -59,12 +57,12 @@ def test_every_preset_that_is_here_comes_once_and_each_model_is_loaded_and_each_
     assert sorted(map(id, arrived)) == sorted(map(id, made.cells))
     assert {"gentle", "original", "anime", "anime-fast", "dehaze"} <= set(here)
     assert len(loads) == len(set(loads))
-    # haze is taken off before the network, which therefore runs once more
+    # The network runs again for dehaze, which changes its input.
     assert passes.count("realesrgan-x4plus") == 2
     assert passes.count("realesrgan-x4plus-anime") == passes.count("realesr-animevideov3") == 1
 
 
-def test_a_cell_is_the_preview_of_its_preset_and_as_faithful_as_the_run(enhancer, photo_file):
+def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, photo_file):
     made = enhancer.compare(photo_file, wanted=LIGHT)
 
     for cell in made.cells:
@@ -74,7 +72,7 @@ def test_a_cell_is_the_preview_of_its_preset_and_as_faithful_as_the_run(enhancer
         assert cell.facts("en")["signature"] == enhancer.run(photo_file, cell.settings).info["signature"]
 
 
-def test_a_network_that_is_shared_has_its_seconds_in_each_cell_and_once_in_all(enhancer, photo_file):
+def test_a_shared_network_counts_in_each_cell_and_once_in_total(enhancer, photo_file):
     first, second = (made := enhancer.compare(photo_file, wanted=LIGHT)).cells
 
     spent = first.preview.info["seconds"]["network"]
@@ -84,7 +82,7 @@ def test_a_network_that_is_shared_has_its_seconds_in_each_cell_and_once_in_all(e
     assert made.info["seconds"]["total"] < 2 * spent + sum(cell.seconds - spent for cell in made.cells) + 1
 
 
-def test_only_the_square_counts_for_its_fidelity(enhancer, photo, tmp_path):
+def test_only_the_region_counts_for_the_fidelity(enhancer, photo, tmp_path):
     path = tmp_path / "half.png"
     large = np.tile(photo, (4, 3, 1))
     large[:, 84:] = 128
@@ -95,7 +93,7 @@ def test_only_the_square_counts_for_its_fidelity(enhancer, photo, tmp_path):
     assert plain.fidelity_db > busy.fidelity_db + 3
 
 
-def test_progress_is_a_share_of_the_whole_and_ends_with_it(enhancer, photo_file):
+def test_progress_covers_all_networks(enhancer, photo_file):
     told = []
 
     enhancer.compare(photo_file, wanted=[FAST, ANIME], progress=lambda *one: told.append(one))
@@ -106,7 +104,7 @@ def test_progress_is_a_share_of_the_whole_and_ends_with_it(enhancer, photo_file)
     assert 0 < shares[0] < 0.5, "the quick one's strip is less than its half of the rows"
 
 
-def test_cancel_takes_effect_between_strips_and_leaves_nothing(enhancer, photo, tmp_path, passes):
+def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_path, passes):
     path = tmp_path / "tall.png"
     Image.fromarray(np.tile(photo, (8, 1, 1))).save(path)
     stop, before = threading.Event(), sorted(tmp_path.rglob("*"))
@@ -157,13 +155,13 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
     assert steps.index("ada") <= 2, "and a preview has no more than two steps in a row"
 
 
-def test_a_comparison_waits_for_no_run(enhancer, photo_file):
+def test_a_comparison_does_not_wait_for_a_run(enhancer, photo_file):
     with enhancer.engine.near(Ticket("somebody's run, which has the device")):
         assert enhancer.compare(photo_file, size=8, wanted=[FAST]).cells[0].preview
 
 
-def wrap(monkeypatch, error: Exception, *models: str) -> list[str]:
-    """Loading these models fails."""
+def fail_to_load(monkeypatch, error: Exception, *models: str) -> list[str]:
+    """Let loading of these models fail; return the models that are tried."""
     tried, load = [], RowNetwork.load
 
     def failing(recipe, **options):
@@ -184,10 +182,8 @@ def wrap(monkeypatch, error: Exception, *models: str) -> list[str]:
         (RuntimeError("odd"), "unexpected error"),
     ],
 )
-def test_a_preset_that_fails_says_so_in_its_cell_and_the_others_are_there(
-    enhancer, photo_file, tmp_path, monkeypatch, error, said
-):
-    wrap(monkeypatch, error, ANIME.model)
+def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_path, monkeypatch, error, said):
+    fail_to_load(monkeypatch, error, ANIME.model)
 
     made = enhancer.compare(photo_file, size=12, wanted=[FAST, ANIME])
     info = made.save(tmp_path / "sheet.png")
@@ -198,8 +194,8 @@ def test_a_preset_that_fails_says_so_in_its_cell_and_the_others_are_there(
     assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
 
 
-def test_weights_that_are_broken_are_tried_once_and_the_failure_of_all_is_raised(enhancer, photo_file, monkeypatch):
-    tried = wrap(monkeypatch, WeightsError("weights_missing", names="x"), ANIME.model)
+def test_broken_weights_are_loaded_once_and_the_last_error_is_raised(enhancer, photo_file, monkeypatch):
+    tried = fail_to_load(monkeypatch, WeightsError("weights_missing", names="x"), ANIME.model)
     enhancer.engine.release()
 
     with pytest.raises(WeightsError):
@@ -207,7 +203,7 @@ def test_weights_that_are_broken_are_tried_once_and_the_failure_of_all_is_raised
     assert tried == [ANIME.model]
 
 
-def test_the_sheet_shows_the_pixels_as_they_are_the_photo_first(enhancer, photo_file, tmp_path):
+def test_the_sheet_shows_the_photo_first_and_all_pixels_1_to_1(enhancer, photo_file, tmp_path):
     made = enhancer.compare(photo_file, size=32, wanted=LIGHT)
     info = made.save(tmp_path / "sheet.png", "zh-CN")
 
@@ -221,7 +217,7 @@ def test_the_sheet_shows_the_pixels_as_they_are_the_photo_first(enhancer, photo_
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
 @pytest.mark.parametrize("scale", [4, 1])
-def test_every_kind_of_picture_has_a_sheet(enhancer, photo, tmp_path, mode, scale):
+def test_every_kind_of_image_has_a_sheet(enhancer, photo, tmp_path, mode, scale):
     deep = Image.fromarray(photo[..., 1].astype(np.uint16) * 257)
     (deep if mode == "I;16" else Image.fromarray(photo).convert(mode)).save(tmp_path / "kind.png")
 
@@ -231,7 +227,7 @@ def test_every_kind_of_picture_has_a_sheet(enhancer, photo, tmp_path, mode, scal
     assert sheet[24 : 24 + 16 * scale, 24 : 24 + 16 * scale].std() > 1
 
 
-def test_the_sheet_is_in_srgb_whatever_profile_the_photo_has():
+def test_the_sheet_is_srgb():
     red = np.full((8, 8, 3), (200, 0, 0), np.uint8)
     swapped = rgb_profile().replace(b"rXYZ", b"....").replace(b"gXYZ", b"rXYZ").replace(b"....", b"gXYZ")
 
@@ -242,13 +238,13 @@ def test_the_sheet_is_in_srgb_whatever_profile_the_photo_has():
 
 
 @pytest.mark.parametrize("given", [{"size": 0}, {"size": 513}, {"x": float("nan")}, {"y": float("inf")}])
-def test_a_square_that_there_is_none_of_is_refused(enhancer, photo_file, given):
+def test_a_region_out_of_range_is_rejected(enhancer, photo_file, given):
     with pytest.raises(SettingsError, match=r"size cannot be|x and y cannot be"):
         enhancer.compare(photo_file, **given)
 
 
-def test_what_was_short_of_memory_leaves_the_model_gone(enhancer, photo_file, monkeypatch):
-    wrap(monkeypatch, MemoryError(), FAST.model)
+def test_a_lack_of_memory_unloads_the_model(enhancer, photo_file, monkeypatch):
+    fail_to_load(monkeypatch, MemoryError(), FAST.model)
     enhancer.engine.release()
     with suppress(MemoryShortError):
         enhancer.compare(photo_file, size=8, wanted=[FAST])

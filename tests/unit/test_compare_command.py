@@ -1,4 +1,4 @@
-"""`python -m enhance compare` as a person meets it."""
+"""The command `enhance compare`."""
 
 import json
 
@@ -14,7 +14,7 @@ FAST = ["--device", "cpu", "--precision", "fp32"]
 
 @pytest.fixture(autouse=True)
 def two_quick_presets(monkeypatch):
-    """All that is here are the quick preset and one that has no weights."""
+    """Let only a fast preset and one without weights exist."""
     real = enhancer.Enhancer.presets
 
     def here(self, *language):
@@ -23,7 +23,7 @@ def two_quick_presets(monkeypatch):
     monkeypatch.setattr(enhancer.Enhancer, "presets", here)
 
 
-def test_a_square_goes_onto_a_sheet_and_its_figures_to_the_terminal(photo_file, tmp_path, capsys):
+def test_compare_writes_a_sheet_and_prints_its_figures(photo_file, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
 
     assert main(["compare", str(photo_file), "-o", str(sheet), "--size", "16", *FAST]) == 0
@@ -37,7 +37,7 @@ def test_a_square_goes_onto_a_sheet_and_its_figures_to_the_terminal(photo_file, 
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png", "sheet.png"]
 
 
-def test_json_is_one_object_of_facts(photo_file, tmp_path, capsys):
+def test_json_is_one_object(photo_file, tmp_path, capsys):
     place = ["--x", "20", "--y", "12", "--size", "16"]
     assert main(["compare", str(photo_file), "-o", str(tmp_path / "sheet.png"), "--json", *place, *FAST]) == 0
     info = json.loads(capsys.readouterr().out)
@@ -62,7 +62,7 @@ def test_json_is_one_object_of_facts(photo_file, tmp_path, capsys):
         (["PHOTO", "-o", "PHOTO/sheet.png"], 1, "Cannot save"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_and_nothing_is_left(photo_file, tmp_path, capsys, arguments, status, sentence):
+def test_an_error_is_one_line_and_leaves_nothing(photo_file, tmp_path, capsys, arguments, status, sentence):
     before = photo_file.read_bytes()
     named = [one.replace("PHOTO", str(photo_file)).replace("OUT", str(tmp_path / "sheet.png")) for one in arguments]
 
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_left(photo_file, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
-def test_a_sheet_takes_the_place_of_a_sheet_and_of_nothing_else(photo_file, tmp_path, capsys):
+def test_only_an_earlier_sheet_is_replaced(photo_file, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     asked = ["compare", str(photo_file), "-o", str(sheet), "--size", "8", *FAST]
     sheet.write_text("somebody's notes")
