@@ -23,7 +23,6 @@ from .errors import StorageError
 from .files import file_sha256, part_of, try_place
 from .images import FLAWLESS, Box, Picture, read_picture
 from .info import Order, Result, RunCallbacks, RunRecord, output_handed_out, output_of
-from .output.fidelity import FidelityMeter
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
@@ -136,7 +135,7 @@ def make(
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record, output, scene)
         rendition = others.watch.finished(rows) if others.watch else None
-        meter = None if rows.is_smaller else FidelityMeter(rows)
+        meter = None if rows.is_smaller else rows.meter()
         written, seconds = write_png(
             rows,
             target.path,

@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import SettingsError
 from .images import Box, Picture
-from .output.fidelity import DIFFERENCE_HALO, FidelityMeter, Photo
+from .output.fidelity import DIFFERENCE_HALO, Photo
 from .output.resample import Cut, enlarge
 from .output.result import ResultRows, faces_over
 from .scenes.faces import FacePatch
@@ -94,7 +94,7 @@ def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray, fl
         return before, after, None
     box, outer = piece.box, piece.outer
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
-    meter = FidelityMeter(result, inside.reduced(settings.reduce))
+    meter = result.meter(inside.reduced(settings.reduce))
     with_halo = np.zeros((height, width, result.channels), rows.dtype)
     with_halo[low:high] = rows  # The other rows do not count.
     meter.add(with_halo)

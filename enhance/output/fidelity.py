@@ -16,15 +16,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ..images import FLAWLESS, Box, Measurements
-
-if TYPE_CHECKING:
-    from .result import ResultRows
 
 Rows = Callable[[int, int], np.ndarray]
 """A function that returns the rows [first, last) of an image, [last - first, W, 3] or [last - first, W]."""
@@ -244,20 +240,17 @@ def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
 class FidelityMeter:
     """Measures the fidelity of a result: how well it matches its photo at the photo's size and sharpness.
 
-    It receives the result's rows from top to bottom. The result must not be smaller than the photo, which is the
-    network's input. With a `box`, in pixels of the photo, only that region counts.
+    It receives the rows of a result of `size` (height, width) from top to bottom. The photo is not larger and covers
+    `covered` (height, width) of its pixels. That is more than `size` if the photo's last averages reach beyond the
+    input; the border of the result is then repeated. With a `box`, in pixels of the photo, only that region counts.
     """
 
-    def __init__(self, result: ResultRows, box: Box | None = None):
-        self._photo = photo = result.photo
-        self._box = box or Box(0, 0, photo.width, photo.height)
-        # If the photo's last averages reach beyond the input, the result's border is repeated there.
-        reduce, source = result.settings.reduce, result.picture
-        height = result.size[0] * reduce * photo.height / source.height
-        width = result.size[1] * reduce * photo.width / source.width
+    def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
+        self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
+        height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
-        self._left, self._below = result.size[0], math.ceil(height) - result.size[0]
-        self._beside = math.ceil(width) - result.size[1]
+        self._left, self._below = size[0], math.ceil(height) - size[0]
+        self._beside = math.ceil(width) - size[1]
         self._known = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
         self._first = self._measured = 0
         self._squares = 0.0

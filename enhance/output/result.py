@@ -115,6 +115,12 @@ class ResultRows:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
         return (1 if self.picture.grey else 3) + (0 if self.picture.alpha is None else 1)
 
+    def meter(self, box: Box | None = None) -> FidelityMeter:
+        """Return a meter for the fidelity of this result, or of a region of it in pixels of the photo."""
+        height, width = (self.settings.reduce * side for side in self.size)
+        covered = height * self.photo.height / self.picture.height, width * self.photo.width / self.picture.width
+        return FidelityMeter(self.photo, self.size, covered, box)
+
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
         colour = self._tuning.rows(first, last)  # [n, W, 3]

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
-import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..engine.raw_store import streams_columns
 from ..files import write_atomically
 from ..images import Picture, read_picture
 from .png import encode_png
 from .png_reader import PngReader
 
-if TYPE_CHECKING:
-    from .result import ResultRows
-
 LIMIT = 2560
 """The longest side of a whole result on the page, in pixels."""
-LIVE_LIMIT = 720
-"""The longest side of the live view of a run, in pixels."""
 _IN_LIST = 96
 _STRIP = 128
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -69,6 +60,12 @@ class Thumbnail:
             size = (high - low, self._across) if self._columns else (self._across, high - low)
             reduced = to_screen(cv2.resize(_halved(strip, size), size, interpolation=cv2.INTER_AREA))
             self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
+
+    def add_all(self, png: PngReader) -> None:
+        """Add all rows of a finished result. Raises PictureError."""
+        height, _ = png.size
+        for first in range(0, height, _STRIP):
+            self.add(png.rows(first, min(first + _STRIP, height)))
 
 
 def _halved(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -168,7 +165,7 @@ def save_small_result(result: Path, place: Path, limit: int) -> Path:
     """Save a finished PNG for the screen in constant memory. Raises PictureError and OSError."""
     with PngReader(result) as png:
         thumbnail = Thumbnail(*png.size, channels=png.channels, limit=limit)
-        _add_rows(thumbnail, png)
+        thumbnail.add_all(png)
         return save_for_screen(thumbnail.pixels, place, png.icc if png.channels > 2 else None)
 
 
@@ -193,72 +190,3 @@ def save_data_url(url: str, path: Path) -> Path:
     """Save the image of a data URL at `path`. Raises StorageError."""
     write_atomically(path, lambda part: part.write_bytes(base64.b64decode(url.partition(",")[2])))
     return path
-
-
-@dataclass(frozen=True, eq=False)
-class WholePicture:
-    """The whole image for the screen before and after, both of the same size; `after` fills while it is written."""
-
-    before: np.ndarray
-    after: Thumbnail
-    icc: bytes | None
-
-    @classmethod
-    def empty(cls, picture: Picture, size: tuple[int, int], channels: int) -> WholePicture:
-        """Return one for a result of `size` (height, width) whose rows are still to come."""
-        after = Thumbnail(*size, channels=channels)
-        return cls(whole_picture(picture, after.size), after, icc_for_screen(picture))
-
-    @classmethod
-    def of_file(cls, picture: Picture, png: PngReader) -> WholePicture:
-        """Return that of a finished result. Raises PictureError."""
-        whole = cls.empty(picture, png.size, png.channels)
-        _add_rows(whole.after, png)
-        return whole
-
-
-def _add_rows(thumbnail: Thumbnail, png: PngReader) -> None:
-    height, _ = png.size
-    for first in range(0, height, _STRIP):
-        thumbnail.add(png.rows(first, min(first + _STRIP, height)))
-
-
-class LiveView:
-    """The result of a run as far as it has been computed, and at the end the whole image before and after.
-
-    The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it is shown
-    darkened where there is no result yet.
-    """
-
-    def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
-        # Every second pixel or fewer is enough for a view this small.
-        self._step = max(1, factor * max(width, height) // (2 * LIVE_LIMIT))
-        self._columns, self._passed = streams_columns(height, width), 0
-        size = (-(-factor * side // self._step) for side in (height, width))
-        self._live = Thumbnail(*size, columns=self._columns, limit=LIVE_LIMIT)
-        self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 3
-        self._has_changed = False
-        self._shown = 0.0
-        self.whole: WholePicture | None = None
-
-    def strip(self, strip: np.ndarray) -> None:
-        """Add the network's next strip."""
-        step, first = self._step, -self._passed % self._step
-        self._passed += strip.shape[1 if self._columns else 0]
-        thinned = strip[::step, first::step] if self._columns else strip[first::step, ::step]
-        if thinned.size:
-            self._live.add(np.ascontiguousarray(thinned))
-            self._has_changed = True
-
-    def finished(self, rows: ResultRows) -> Thumbnail:
-        """Return the thumbnail that is to receive the rows of the result."""
-        self.whole = WholePicture.empty(rows.picture, rows.size, rows.channels)
-        return self.whole.after
-
-    def look(self, every: float) -> np.ndarray | None:
-        """Return the current view if it has changed and was not returned in the last `every` seconds."""
-        now = time.monotonic()
-        if not self._has_changed or now - self._shown < every:
-            return None
-        self._has_changed, self._shown = False, now
-        return self._live.pixels

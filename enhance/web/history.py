@@ -21,9 +21,10 @@ from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, this_process
 from ..images import Facts, inspect
 from ..info import Result, settings_in, timestamp
+from ..output.live_view import WholePicture
 from ..output.png_reader import PngReader
 from ..output.resample import paper_of
-from ..output.thumbnails import WholePicture, list_data_url, save_data_url
+from ..output.thumbnails import list_data_url, save_data_url
 from ..settings import Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates

@@ -21,9 +21,9 @@ from ..files import explained, link_or_copy
 from ..i18n import translate
 from ..images import Box, Facts, ImageCache, Picture, read_picture
 from ..info import Result, settings_in
+from ..output.live_view import WholePicture
 from ..output.resample import result_size
 from ..output.thumbnails import (
-    WholePicture,
     icc_for_screen,
     save_for_screen,
     save_png,

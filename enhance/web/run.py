@@ -19,8 +19,9 @@ from ..i18n import format_seconds, translate
 from ..images import Picture, reduced_size
 from ..info import Result, settings_in
 from ..output.formats import Encoding
+from ..output.live_view import LiveView
 from ..output.resample import result_size
-from ..output.thumbnails import LiveView, icc_for_screen
+from ..output.thumbnails import icc_for_screen
 from ..preview import result_region
 from ..settings import Settings
 from ..store import download_name, report_name

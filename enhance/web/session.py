@@ -18,8 +18,8 @@ import gradio as gr
 from ..batch import Batch, plan
 from ..images import Box, Facts
 from ..output.formats import Encoding
+from ..output.live_view import LiveView
 from ..output.resample import long_side_on
-from ..output.thumbnails import LiveView
 from ..preview import Preview
 from ..scenes import Hint
 from ..settings import SIZES, Settings

@@ -16,7 +16,6 @@ import cv2
 
 from enhance import Enhancer, Settings, models
 from enhance.images import Picture
-from enhance.output.fidelity import FidelityMeter
 from enhance.output.result import ResultRows, Scene
 from enhance.scenes.dehaze import find_haze
 
@@ -85,7 +84,7 @@ def finished(case: Case, settings: Settings, networks: Networks) -> Made:
     photo = scene.photo(seen, settings, seen.flaws)
     network = networks.output(photo.rows(0, seen.height), settings)
     result = ResultRows(picture, lambda first, last: network[first:last], settings, photo)
-    rows, meter = result.rows(0, result.size[0]), FidelityMeter(result)
+    rows, meter = result.rows(0, result.size[0]), result.meter()
     meter.add(rows)
     return Made(rows, meter.decibels())
 

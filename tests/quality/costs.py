@@ -12,7 +12,6 @@ from skimage import data
 
 from enhance import PRESETS, Enhancer, Settings, models
 from enhance.images import Picture
-from enhance.output.fidelity import FidelityMeter
 from enhance.output.result import ResultRows, Scene
 
 _TIMES = 7
@@ -68,7 +67,7 @@ def costs_table(enhancer: Enhancer) -> str:
 
 
 def _measure(result: ResultRows, rows: np.ndarray) -> None:
-    meter = FidelityMeter(result)
+    meter = result.meter()
     for first, last in _strips(len(rows)):
         meter.add(rows[first:last])
     meter.decibels()

@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage import data
 
 from enhance.images import Measurements, Picture
-from enhance.output.fidelity import AreaAverage, BaseLayer, FidelityMeter, Photo, difference
+from enhance.output.fidelity import AreaAverage, BaseLayer, Photo, difference
 from enhance.output.resample import Grid
 from enhance.output.result import ResultRows
 from enhance.output.tuning import Tuning
@@ -233,7 +233,7 @@ def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
 def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
     picture = picture_of(photo)
     result = ResultRows(picture, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
-    meter = FidelityMeter(result)
+    meter = result.meter()
     for first in range(0, result.size[0], strip):
         meter.add(result.rows(first, min(first + strip, result.size[0])))
     return meter.decibels()

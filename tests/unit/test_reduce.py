@@ -9,7 +9,6 @@ from skimage import data
 
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.images import Box, Picture, read_picture
-from enhance.output.fidelity import FidelityMeter
 from enhance.output.resample import result_size
 from enhance.output.result import ResultRows, Scene
 from enhance.preview import agreement_db, surroundings
@@ -113,7 +112,7 @@ def test_strips_of_any_height_are_bit_identical(engine):
     for strip in (1, 7, 64):
         parts = [rows.rows(first, min(first + strip, 262)) for first in range(0, 262, strip)]
         assert np.array_equal(np.concatenate(parts), whole)
-    meters = FidelityMeter(rows), FidelityMeter(rows)
+    meters = rows.meter(), rows.meter()
     meters[0].add(whole)
     for first in range(0, 262, 9):
         meters[1].add(whole[first : first + 9])

@@ -1,0 +1,80 @@
+"""The whole image before and after on the page, during a run and when it is finished."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..engine.raw_store import streams_columns
+from ..images import Picture
+from .png_reader import PngReader
+from .result import ResultRows
+from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen, whole_picture
+
+LIMIT = 720
+"""The longest side of the view during a run, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class WholePicture:
+    """The whole image for the screen before and after, both of the same size; `after` fills while it is written."""
+
+    before: np.ndarray
+    after: Thumbnail
+    icc: bytes | None
+
+    @classmethod
+    def empty(cls, picture: Picture, size: tuple[int, int], channels: int) -> WholePicture:
+        """Return one for a result of `size` (height, width) whose rows are still to come."""
+        after = Thumbnail(*size, channels=channels)
+        return cls(whole_picture(picture, after.size), after, icc_for_screen(picture))
+
+    @classmethod
+    def of_file(cls, picture: Picture, png: PngReader) -> WholePicture:
+        """Return that of a finished result. Raises PictureError."""
+        whole = cls.empty(picture, png.size, png.channels)
+        whole.after.add_all(png)
+        return whole
+
+
+class LiveView:
+    """The result of a run as far as it has been computed, and at the end the whole image before and after.
+
+    The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3 or 4]; it is shown
+    darkened where there is no result yet.
+    """
+
+    def __init__(self, width: int, height: int, factor: int, backdrop: np.ndarray):
+        # Every second pixel or fewer is enough for a view this small.
+        self._step = max(1, factor * max(width, height) // (2 * LIMIT))
+        self._columns, self._passed = streams_columns(height, width), 0
+        size = (-(-factor * side // self._step) for side in (height, width))
+        self._live = Thumbnail(*size, columns=self._columns, limit=LIMIT)
+        self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 3
+        self._has_changed = False
+        self._shown = 0.0
+        self.whole: WholePicture | None = None
+
+    def strip(self, strip: np.ndarray) -> None:
+        """Add the network's next strip."""
+        step, first = self._step, -self._passed % self._step
+        self._passed += strip.shape[1 if self._columns else 0]
+        thinned = strip[::step, first::step] if self._columns else strip[first::step, ::step]
+        if thinned.size:
+            self._live.add(np.ascontiguousarray(thinned))
+            self._has_changed = True
+
+    def finished(self, rows: ResultRows) -> Thumbnail:
+        """Return the thumbnail that is to receive the rows of the result."""
+        self.whole = WholePicture.empty(rows.picture, rows.size, rows.channels)
+        return self.whole.after
+
+    def look(self, every: float) -> np.ndarray | None:
+        """Return the current view if it has changed and was not returned in the last `every` seconds."""
+        now = time.monotonic()
+        if not self._has_changed or now - self._shown < every:
+            return None
+        self._has_changed, self._shown = False, now
+        return self._live.pixels
