@@ -90,7 +90,7 @@ def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
 
     assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 1
 
-    assert "The folder in/locked cannot be read" in capsys.readouterr().err
+    assert "No permission to read the folder in/locked" in capsys.readouterr().err
     assert results(tmp_path / "out") == ["a.png"]
 
 

@@ -283,7 +283,7 @@ def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, m
     png = finished(photo)
 
     for ending in ("webp", "avif"):
-        with pytest.raises(MemoryShortError, match="choose PNG"):
+        with pytest.raises(MemoryShortError, match="Choose PNG"):
             exported(png, ending)
     exported(png, "jpg")
 
@@ -370,7 +370,7 @@ def test_a_result_too_large_for_its_format_is_rejected_early(enhancer, tmp_path,
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
     for target in ({"output": tmp_path / "x.webp"}, {"encoding": Encoding("webp")}):
-        with pytest.raises(PictureError, match="choose PNG"):
+        with pytest.raises(PictureError, match="Choose PNG"):
             enhancer.run(source, RAW, **target)
     assert [path.name for path in tmp_path.glob("*.*")] == ["strip.png"]
 

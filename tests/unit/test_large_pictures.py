@@ -21,6 +21,8 @@ from enhance.scenes.dehaze import dehaze, find_haze
 from enhance.scenes.face_detection import _high_bytes
 from enhance.settings import Settings
 
+from .report_runs import info_of
+
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
 """The least that a copy of the large picture, or of one plane of it, takes."""
@@ -81,7 +83,7 @@ def test_the_report_takes_no_copy_of_the_picture(channels, dtype):
     result = Even(1000, 750, channels, dtype)
 
     small_peak, large_peak = (
-        peak_of(lambda: make_report({}, result, picture))  # noqa: B023 - called at once
+        peak_of(lambda: make_report(info_of(picture), result, picture))  # noqa: B023 - called at once
         for picture in (small(channels, dtype), mapped(channels, dtype))
     )
 

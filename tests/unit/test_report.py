@@ -155,7 +155,8 @@ def test_the_report_shows_the_size_of_the_result(tmp_path, cat, size):
     text = text_of(report_on(tmp_path / "cat.png", cat, Settings(**size)), tmp_path)
 
     width = size.get("long_side", round(180 * size.get("scale", 1)))
-    assert f"{width} × {round(width * 120 / 180)} px" in text
+    height = round(120 * size.get("scale", width / 180))
+    assert f"{width} × {height} px" in text
 
 
 def test_the_summary_shows_what_the_run_used(tmp_path, cat):
