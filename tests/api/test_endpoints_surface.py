@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file
 from app import build_demo
 from enhance import PRESETS, models
 from enhance.models import user_models
-from enhance.models.adding import add
+from enhance.models.user_models import add
 
 from ..own_models import NETWORKS, random_state
 from ..site import SETTINGS
@@ -70,7 +70,7 @@ def test_a_model_of_ones_own_is_among_the_presets_to_choose(site, tmp_path):
     try:
         takes = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
     finally:
-        user_models.forget("mine-2x", models.folder())
+        user_models.remove("mine-2x", models.folder())
     assert takes[1]["type"]["enum"] == [*PRESETS, "mine-2x"]
 
 
