@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer
+from enhance.scheduler import SCHEDULER, Ticket
 
 SETTINGS = {
     "preset": "gentle",
@@ -66,17 +67,18 @@ class CountingEnhancer(Enhancer):
         self.retunes += 1
         return super().retune(*given, **named)
 
-    def run(self, source, *given, progress=None, stop=None, **named):
+    def run(self, source, *given, progress=None, stop=None, ticket=None, **named):
         self.runs += 1
-        stop, held = stop or threading.Event(), self._held_file in str(source)
+        ticket = ticket or Ticket(stop=stop or threading.Event())
+        held = self._held_file in str(source)
 
         def told(done: int, total: int, left: float | None) -> None:
             if progress is not None:
                 progress(done, total, left)
-            while held and 3 * done >= total and not stop.is_set() and not self._let_go.wait(0.02):
+            while held and 3 * done >= total and not ticket.stop.is_set() and not self._let_go.wait(0.02):
                 pass
 
-        return super().run(source, *given, progress=told, stop=stop, **named)
+        return super().run(source, *given, progress=told, ticket=ticket, **named)
 
 
 @dataclass
@@ -151,3 +153,12 @@ def guarded_site(folder: Path) -> Iterator[str]:
         _, url, _ = demo.launch(**options)
         yield url
         demo.close()
+
+
+@contextmanager
+def busy_device(jobs: int = 1) -> Iterator[None]:
+    """Other runs have the device, and the place next to it, until the end of the block."""
+    with ExitStack() as stack:
+        for ahead in range(jobs):
+            stack.enter_context(SCHEDULER.place(Ticket(caller=f"other {ahead}"), ahead))
+        yield

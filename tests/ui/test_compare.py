@@ -28,13 +28,13 @@ def held(site, monkeypatch):
     """Every comparison stops after its first preset until the event is set."""
     go_on, compare = threading.Event(), site.enhancer.compare
 
-    def slow(*given, arrived, stop, **named):
+    def slow(*given, arrived, ticket, **named):
         def arriving(cell):
             arrived(cell)
-            while not (go_on.is_set() or stop.is_set()):
+            while not (go_on.is_set() or ticket.stop.is_set()):
                 go_on.wait(0.05)
 
-        return compare(*given, arrived=arriving, stop=stop, **named)
+        return compare(*given, arrived=arriving, ticket=ticket, **named)
 
     monkeypatch.setattr(site.enhancer, "compare", slow)
     yield go_on

@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 
 from enhance.engine.steps import RowNetwork
+from enhance.scheduler import SCHEDULER
 from enhance.web import compare
 from enhance.web.compare import CompareHandlers, OpenComparison
 from enhance.web.controls import ControlHandlers
@@ -76,7 +77,7 @@ def test_a_page_that_is_closed_stops_its_comparison_and_opens_without_one(handle
 
     assert comparison.wait(60)
     assert visitor.comparing is None
-    assert len(services.comparisons) == 0
+    assert SCHEDULER.count("comparison") == 0
     list(following)
 
 

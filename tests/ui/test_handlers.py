@@ -22,7 +22,7 @@ from enhance.config import Limits
 from enhance.images import Picture, inspect
 from enhance.output.result import ResultRows
 from enhance.preview import choose_box
-from enhance.scheduler import Ticket
+from enhance.scheduler import SCHEDULER
 from enhance.web.batch import BatchHandlers
 from enhance.web.controls import ControlHandlers
 from enhance.web.layout import Page, build_page
@@ -31,10 +31,12 @@ from enhance.web.preview import SIZE, Previews, save_thumbnail
 from enhance.web.run import ResultHandlers, RunHandlers
 from enhance.web.serving import page_texts
 from enhance.web.session import Upload, Visitor, Visitors
-from enhance.web.storage import Asker, DownloadFolder, Owners, PageFolder, asker_of
+from enhance.web.storage import DownloadFolder, Owners, PageFolder
 from enhance.web.templates import facts_of_upload
 from enhance.web.upload import FilesHandlers, UploadHandlers
 from enhance.web.views import Services
+
+from ..site import busy_device
 
 FAST = Settings.from_preset("anime-fast").as_dict()
 SHOWN = FAST | {"size": "scale", "scale": 4, "paper": "a4", "format": "png", "quality": 92, "metadata": "keep"}
@@ -297,34 +299,33 @@ def test_a_report_is_made_from_the_decoded_picture(page, services, visitor):
 
 
 def test_a_run_of_the_page_beyond_ones_share_is_refused_with_its_place(page, services, visitor):
-    turns = [services.line.enter(asker_of(REQUEST)) for _ in range(5)]
-    told = RunHandlers(page, services).ask(REQUEST, *VALUES)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(services.enter(visitor.caller, "run"))
+        told = RunHandlers(page, services).ask(REQUEST, *VALUES)
     assert "5 runs of yours are on their way" in told[page.run.progress]
     assert not visitor.busy
-    for turn in turns:
-        services.line.leave(turn)
     assert visitor.finished is None
 
 
 def test_a_run_of_the_page_that_waits_says_its_place_and_can_be_cancelled(page, services, visitor):
-    before = services.line.enter(Asker("someone else", "elsewhere"))
-    handlers = RunHandlers(page, services)
-    handlers.ask(REQUEST, *VALUES)
-    steps = handlers.follow(REQUEST)
-    while "1 before it" not in (told := next(steps))[page.run.progress]:
-        assert visitor.busy, told
-    assert len(services.line) == 2
-    handlers.cancel(REQUEST)
-    assert "Cancelled" in [*steps][-1][page.run.progress]
-    assert len(services.line) == 1
-    assert not visitor.busy
-    services.line.leave(before)
+    with busy_device():
+        handlers = RunHandlers(page, services)
+        handlers.ask(REQUEST, *VALUES)
+        steps = handlers.follow(REQUEST)
+        while "1 before it" not in (told := next(steps))[page.run.progress]:
+            assert visitor.busy, told
+        assert SCHEDULER.count() == 2
+        handlers.cancel(REQUEST)
+        assert "Cancelled" in [*steps][-1][page.run.progress]
+        assert SCHEDULER.count() == 1
+        assert not visitor.busy
 
 
 def test_no_answer_within_a_run_moves_the_buttons_that_its_end_moves(page, services, visitor):
     """It may arrive after the last one of the run."""
     bar = {page.run.enhance, page.run.cancel, page.result.report, page.result.again}
-    with services.enhancer.engine.near(Ticket("one")), services.enhancer.engine.near(Ticket("another")):
+    with busy_device(2):
         assert bar <= RunHandlers(page, services).ask(REQUEST, *VALUES).keys()
         assert visitor.busy
         within = UploadHandlers(page, services).estimate(REQUEST, *VALUES)
@@ -339,15 +340,14 @@ def test_no_answer_within_a_run_moves_the_buttons_that_its_end_moves(page, servi
 
 def test_a_run_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, services, visitor):
     visitor.tab = "the tab"
-    before = services.line.enter(Asker("someone else", "elsewhere"))
-    handlers = RunHandlers(page, services)
-    handlers.ask(REQUEST, *VALUES)
-    handlers.follow(REQUEST).close()  # type: ignore[attr-defined]
-    services.visitors.leave(REQUEST)
+    with busy_device():
+        handlers = RunHandlers(page, services)
+        handlers.ask(REQUEST, *VALUES)
+        handlers.follow(REQUEST).close()  # type: ignore[attr-defined]
+        services.visitors.leave(REQUEST)
 
-    again = session("ada loads anew")
-    opened = ControlHandlers(page, services).open(again, "the tab")
-    services.line.leave(before)
+        again = session("ada loads anew")
+        opened = ControlHandlers(page, services).open(again, "the tab")
 
     assert opened[page.run.cancel].visible
     assert "photo" in opened[page.upload.photo]
@@ -366,7 +366,7 @@ def batch_of_two(page: Page, services: Services, photo_file: Path) -> BatchHandl
 def test_a_batch_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, services, photo_file):
     visitor = services.visitors.of(REQUEST)
     visitor.tab = "the tab"
-    with services.enhancer.engine.near(Ticket("someone else")):
+    with busy_device():
         batch = batch_of_two(page, services, photo_file)
         services.visitors.leave(REQUEST)
         again = session("ada loads anew")
@@ -383,7 +383,7 @@ def test_a_batch_goes_on_while_its_page_is_loaded_anew_and_is_found_there(page, 
 
 def test_the_batch_of_a_page_that_stays_closed_is_stopped(page, services, photo_file, monkeypatch):
     visitor = services.visitors.of(REQUEST)
-    with services.enhancer.engine.near(Ticket("someone else")):
+    with busy_device():
         batch_of_two(page, services, photo_file)
         services.visitors.leave(REQUEST)
         services.visitors.sweep()
@@ -417,16 +417,15 @@ def test_another_tab_or_another_user_finds_nothing_of_it(page, services, visitor
 
 
 def test_the_run_of_a_page_that_stays_closed_is_stopped(page, services, visitor, monkeypatch):
-    before = services.line.enter(Asker("someone else", "elsewhere"))
-    RunHandlers(page, services).ask(REQUEST, *VALUES)
-    running = visitor.run
-    services.visitors.leave(REQUEST)
-    services.visitors.sweep()
-    assert not running.stop.is_set()
-    monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", -1)
+    with busy_device():
+        RunHandlers(page, services).ask(REQUEST, *VALUES)
+        running = visitor.run
+        services.visitors.leave(REQUEST)
+        services.visitors.sweep()
+        assert not running.stop.is_set()
+        monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", -1)
 
-    services.visitors.sweep()
+        services.visitors.sweep()
 
-    assert running.wait(30)
-    assert len(services.line) == 1
-    services.line.leave(before)
+        assert running.wait(30)
+        assert SCHEDULER.count() == 1

@@ -15,8 +15,9 @@ from enhance.web.controls import ControlHandlers
 from enhance.web.history import HistoryHandlers
 from enhance.web.params import settings_from
 from enhance.web.run import ResultHandlers, RunHandlers
-from enhance.web.storage import Asker, list_of
+from enhance.web.storage import list_of
 
+from ..site import busy_device
 from .test_handlers import REQUEST, VALUES, page, run, services, session, visitor
 
 __all__ = ["page", "services", "visitor"]
@@ -42,11 +43,10 @@ def finished(page, services, visitor):
 def waiting(page, services, visitor):
     """The entry of a run of the visitor that waits for somebody else's."""
     visitor.listed = list_of(REQUEST, KEY)
-    turn = services.line.enter(Asker("someone else", "elsewhere"))
-    RunHandlers(page, services).ask(REQUEST, *VALUES)
-    (entry,) = listed(services.enhancer.tasks, visitor.listed)
-    yield entry
-    services.line.leave(turn)
+    with busy_device():
+        RunHandlers(page, services).ask(REQUEST, *VALUES)
+        (entry,) = listed(services.enhancer.tasks, visitor.listed)
+        yield entry
 
 
 def listed(tasks: TaskStore, whose: str) -> list[Entry]:
@@ -166,16 +166,15 @@ def test_a_run_that_the_servers_end_cut_off_goes_on(page, services, history, vis
 
 
 def test_nothing_is_opened_over_a_run_that_goes_on(page, services, history, visitor, finished):
-    turn = services.line.enter(Asker("someone else", "elsewhere"))
     visitor.finished = None
-    RunHandlers(page, services).ask(REQUEST, *VALUES)
+    with busy_device():
+        RunHandlers(page, services).ask(REQUEST, *VALUES)
 
-    with pytest.raises(gr.Error, match="run is going on"):
-        press(history.open, finished, "open")
+        with pytest.raises(gr.Error, match="run is going on"):
+            press(history.open, finished, "open")
 
-    assert visitor.busy
-    visitor.stop()
-    services.line.leave(turn)
+        assert visitor.busy
+        visitor.stop()
 
 
 def test_what_is_still_running_cannot_be_removed(services, history, visitor, waiting):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,14 +14,13 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from enhance.scheduler import Ticket
 from enhance.web.batch import BatchHandlers
 from enhance.web.history import HistoryHandlers, show_history
 from enhance.web.params import CONTROLS
-from enhance.web.storage import Asker, list_of
+from enhance.web.storage import list_of
 from enhance.web.upload import FilesHandlers
 
-from ..site import photo
+from ..site import busy_device, photo
 from .test_handlers import REQUEST, VALUES, page, services, session
 
 __all__ = ["page", "services"]
@@ -59,8 +58,7 @@ class Bench:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The device is others' until then."""
-        engine = self.services.enhancer.engine
-        with engine.near(Ticket("one")), engine.near(Ticket("another")):
+        with busy_device(2):
             yield
 
     @property
@@ -215,15 +213,14 @@ def test_going_on_takes_no_file_that_waits_in_the_tab(cut):
 
 def test_a_full_line_leaves_the_tab_and_the_list_as_they_were(cut):
     later = cut.tomorrow()
-    turns = [later.services.line.enter(Asker(str(n), str(n))) for n in range(21)]
-
-    with pytest.raises(gr.Error, match="would be number"):
-        later.press(later.files.go_on, cut.visitor.many.id, "rest")
+    with ExitStack() as stack:
+        for number in range(21):
+            stack.enter_context(later.services.enter(f"other {number}", "run"))
+        with pytest.raises(gr.Error, match="would be number"):
+            later.press(later.files.go_on, cut.visitor.many.id, "rest")
 
     assert later.visitor.files.items == ()
     assert "Not finished: c.png, d.png." in later.shown()
-    for turn in turns:
-        later.services.line.leave(turn)
 
 
 def test_what_its_person_cancelled_is_on_no_list_and_what_was_done_stays(bench):

@@ -16,9 +16,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
 
-from enhance.scheduler import Ticket
-
-from ..site import Site
+from ..site import Site, busy_device
 from .journey import PATIENCE
 
 LONG = "DSC_20240721_1830123456789012345678901234567890 and more of it.png"
@@ -146,7 +144,7 @@ def test_a_waiting_batch_says_its_place_and_is_there_again_in_another_language(s
     page = open_page("?preset=anime-fast")
     open_many(page)
     give(page, site.photo("patient.png", 22, 22))
-    with site.enhancer.engine.near(Ticket("one")), site.enhancer.engine.near(Ticket("another")):
+    with busy_device(2):
         begin(page)
         expect(page.locator("#batch-progress")).to_contain_text(
             re.compile(r"waiting at place 3 in the line, about \d+"), timeout=PATIENCE

@@ -14,16 +14,18 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from enhance.scheduler import SCHEDULER
 from enhance.web.api import Endpoints
 from enhance.web.batch import BatchHandlers
 from enhance.web.compare import CompareHandlers
 from enhance.web.controls import ControlHandlers
-from enhance.web.jobs import GOING
+from enhance.web.jobs import JOBS
 from enhance.web.params import CALLED, SQUARE, USUAL
-from enhance.web.storage import Asker, PageFolder
+from enhance.web.storage import PageFolder
 from enhance.web.upload import FilesHandlers
 from enhance.web.views import Services
 
+from ..site import busy_device
 from .test_handlers import REQUEST, VALUES, page, run, services, take, visitor
 
 __all__ = ["page", "services", "visitor"]
@@ -48,13 +50,13 @@ def failing(target: str) -> Iterator[None]:
         yield
 
 
-def check_free(services: Services, log: pytest.LogCaptureFixture | None = None) -> None:
+def check_free(log: pytest.LogCaptureFixture | None = None) -> None:
     """All places are given back, once what still runs has ended; what failed is what was to fail."""
     assert log is None or "injected" in log.text
-    for work in list(GOING):
+    for work in list(JOBS):
         assert work.wait(60)
-    assert (len(services.line), len(services.comparisons), len(services.previews_of_clients)) == (0, 0, 0)
-    assert not GOING
+    assert [SCHEDULER.count(lane) for lane in ("run", "comparison", "preview")] == [0, 0, 0]
+    assert not JOBS
 
 
 RUN = ["_pixels", "reduced_size", "GrowingPicture", "PageRun", "begin", "_made", "keep_for_page"]
@@ -65,7 +67,7 @@ def test_a_run_that_fails_at_any_step_gives_its_place_back(page, services, visit
     visitor.listed = "a" * 64
     with failing(target):
         told = run(page, services)
-        check_free(services, caplog)
+        check_free(caplog)
 
     assert "did not foresee" in "".join(str(update.get(page.run.progress)) for update in told)
     assert not visitor.busy
@@ -85,7 +87,7 @@ def test_a_comparison_that_fails_at_any_step_gives_its_place_back(page, services
     handlers = CompareHandlers(page, services, ControlHandlers(page, services))
     with failing(target):
         told = list(handlers.toggle(REQUEST, *VALUES))
-        check_free(services, caplog)
+        check_free(caplog)
 
     assert "did not foresee" in told[-1][page.preview.problem]
     assert visitor.comparing is None
@@ -103,7 +105,7 @@ def test_a_batch_that_fails_at_any_step_gives_its_place_back(page, services, pho
     FilesHandlers(page, services, batch).add(REQUEST, [str(photo_file)])
     with failing(target):
         told = [batch.ask(REQUEST, *VALUES), *batch.follow(REQUEST)]
-        check_free(services, caplog)
+        check_free(caplog)
 
     assert "did not foresee" in "".join(str(update.get(page.batch.progress)) for update in told)
     batch.ask(REQUEST, *VALUES)
@@ -131,7 +133,7 @@ API: list[tuple[str, str]] = [
 def test_a_call_of_the_api_that_fails_at_any_step_gives_its_place_back(services, photo_file, name, target, caplog):
     with failing(target), pytest.raises(gr.Error, match="did not foresee"):
         called(services, name, photo_file)
-    check_free(services, caplog)
+    check_free(caplog)
     assert called(services, name, photo_file)
 
 
@@ -186,7 +188,7 @@ def test_retention_deletes_nothing_that_an_open_page_uses(page, services, folder
 
 def test_retention_deletes_no_input_of_a_call_that_waits(services, folder, uploaded):
     given: Any = {one: USUAL.get(one) for one in CALLED} | {"preset": "anime-fast"}
-    with services.line.enter(Asker("someone else", "elsewhere")):
+    with busy_device():
         call: Any = Endpoints(services).enhance(REQUEST, str(uploaded), **given)
         next(call)
         make_old(folder.root)
@@ -222,6 +224,6 @@ def test_a_page_whose_files_were_deleted_is_told_so_and_the_queue_is_free(
     said = told[0][page.run.progress] if what == "folder" else told[-1][page.run.progress]
     assert ("choose it again" if what == "folder" else "photo.png") in said
     assert "did not foresee" not in said
-    check_free(services)
+    check_free()
     take(services, visitor, photo_file)
     assert page.result.slider in run(page, services)[-1]
