@@ -160,11 +160,3 @@ def test_a_tiff_passes_on_what_it_tells_about_the_photo(tmp_path: Path):
 
 def test_a_tiff_that_tells_nothing_gives_no_block(tmp_path: Path):
     assert read_picture(written(tmp_path, tiff(RGB, 2))).metadata.exif is None
-
-
-def test_a_gamma_without_a_profile_is_only_noted(tmp_path: Path, caplog):
-    gamma = make_chunk(b"gAMA", (100_000).to_bytes(4, "big"))
-    path = written(tmp_path, png(RGB, 2, before_pixels=gamma))
-    with caplog.at_level(logging.INFO, "enhance"):
-        assert np.array_equal(read_picture(path).rgb, RGB)
-    assert "gamma" in caplog.text

@@ -7,9 +7,7 @@ import gc
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -127,20 +125,15 @@ def test_a_full_disk_is_said_in_one_sentence_and_the_next_picture_is_read(tmp_pa
     path = tmp_path / "photo.png"
     PHOTO.save(path)
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
-    of_python = tempfile.TemporaryFile
 
-    class Full:
-        def __init__(self, **options: Any):
-            self._file = of_python(**options)
+    def full(file: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        def write(self, data: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(StorageError, match="Not enough disk space") as caught:
         read_picture(path, folder=tmp_path)
     assert caught.value.key == "disk_full"
-    monkeypatch.setattr(tempfile, "TemporaryFile", of_python)
+    monkeypatch.setattr(worker, "IN_MEMORY", 1 << 20)
     assert read_picture(path, folder=tmp_path).width == 91
 
 
