@@ -102,7 +102,7 @@ def test_downscaling_by_strips_is_exact_and_needs_no_copy(monkeypatch, channels,
     large, picture = mapped(channels, dtype), small(channels, dtype)
     taken = peak_of(lambda: large.reduced(2))
     plain = {factor: picture.reduced(factor) for factor in (2, 3, 4)}
-    monkeypatch.setattr("enhance.images.image._STRIP", 5)
+    monkeypatch.setattr("enhance.images.image._STRIP_ROWS", 5)
 
     assert taken < in_one_piece(large.reduced(2)).nbytes + BYTE_A_PIXEL / 3
     for factor, expected in plain.items():
