@@ -300,8 +300,8 @@ def _cost(differences: np.ndarray) -> int:
 
 def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     """The chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts."""
-    if metadata.dpi or metadata.aspect:
-        yield make_chunk(b"pHYs", _density(metadata))
+    if metadata.dpi:
+        yield make_chunk(b"pHYs", struct.pack(">IIB", *(max(1, round(dots / _INCH)) for dots in metadata.dpi), 1))
     if metadata.exif:
         yield make_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
@@ -311,14 +311,6 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
         yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
     for key, value in metadata.texts:
         yield _text_chunk(key, value)
-
-
-def _density(metadata: Metadata) -> bytes:
-    """Dots a metre, else the shape of a pixel (PNG specification, section 11.3.4.3)."""
-    if metadata.dpi:
-        return struct.pack(">IIB", *(max(1, round(dots / _INCH)) for dots in metadata.dpi), 1)
-    width, height = metadata.aspect or (1, 1)
-    return struct.pack(">IIB", height, width, 0)
 
 
 def _text_chunk(key: str, value: str) -> bytes:

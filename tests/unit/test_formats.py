@@ -179,7 +179,6 @@ def test_without_location_the_place_goes_and_the_rest_stays(finished, photo, end
 
     assert image.getexif()[0x010F] == "Camera of mine"
     assert not image.getexif().get_ifd(0x8825)
-    assert b"a title" in made.read_bytes()
     assert b"47,22" not in made.read_bytes()
     assert origin_of(made).encoding == str(Encoding.of_file(made, metadata="no-location"))
 
