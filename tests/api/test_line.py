@@ -107,11 +107,11 @@ def asker(name: str) -> Asker:
 def test_the_line_is_bounded_in_all_and_by_visitor():
     line = RunQueue(4)
     turns = [line.enter(asker(name)) for name in ("ada", "ada", "bob", "bob", "cyd")]
-    with pytest.raises(EnhanceError, match="yours would be number 6") as full:
+    with pytest.raises(EnhanceError, match="at position 6") as full:
         line.enter(asker("dot"))
     assert "第 6 位" in full.value.sentence("zh-CN")
     line.leave(turns[0])
-    with pytest.raises(EnhanceError, match="2 runs of yours"):
+    with pytest.raises(EnhanceError, match="You have 2 jobs"):
         line.enter(asker("bob"))
     line.enter(asker("ada"))
 
@@ -169,6 +169,6 @@ def test_one_address_leaves_room_for_others():
     line = RunQueue(8)
     for number in range(6):
         line.enter(Asker(f"session {number}", "one address"))
-    with pytest.raises(EnhanceError, match="6 runs of yours"):
+    with pytest.raises(EnhanceError, match="You have 6 jobs"):
         line.enter(Asker("session 7", "one address"))
     assert line.ahead(line.enter(asker("ada"))) == 1
