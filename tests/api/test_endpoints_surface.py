@@ -10,12 +10,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 import torch
+from enhance.models.adding import add
 from gradio_client import Client, handle_file
 
 from app import build_demo
 from enhance import PRESETS, models
 from enhance.models import user_models
-from enhance.models.user_models import add
 
 from ..own_models import NETWORKS, random_state
 from ..site import SETTINGS
