@@ -166,5 +166,5 @@ def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Sit
         moved = shown(page)
         page.locator("#enhance").click()
         result_is(page, "matches")
-    assert moved["strength"] != Settings("gentle").strength
+    assert moved["strength"] != own("gentle")["strength"]
     assert shown(page) == moved == made(site)
