@@ -34,7 +34,7 @@ from enhance.info import PeakMemory
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
 from enhance.models.networks import rrdbnet
-from enhance.scheduler import DEVICE_THREAD
+from enhance.scheduler import SCHEDULER
 from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def shares(precision: str) -> dict[int, float]:
     """
     dtype, found = PRECISIONS[precision], dict[int, float]()
     engine = Engine("cpu", precision)
-    network = DEVICE_THREAD.do(lambda: engine._load(WeightInterpolation(SMALLER), transposed=False))
+    network = SCHEDULER.call(lambda: engine._load(WeightInterpolation(SMALLER), transposed=False))
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
@@ -68,7 +68,7 @@ def shares(precision: str) -> dict[int, float]:
             rate = network.graph.work * rows * width / (time.perf_counter() - started)
             return rate / max(before, matrix_peak(dtype, engine.device))
 
-        found[width] = round(max(DEVICE_THREAD.do(reach) for _ in range(2)), 3)
+        found[width] = round(max(SCHEDULER.call(reach) for _ in range(2)), 3)
     return found
 
 
@@ -121,7 +121,7 @@ def simulate_cores(rate: float) -> dict[str, Any]:
 
     The threads and the Python code are real. Only the convolutions sleep instead of computing.
     """
-    return {str(count): DEVICE_THREAD.do(lambda count=count: _share_worked(Threads.of(count), rate)) for count in CORES}
+    return {str(count): SCHEDULER.call(lambda count=count: _share_worked(Threads.of(count), rate)) for count in CORES}
 
 
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
@@ -282,7 +282,7 @@ def main() -> None:
         "paces": paces(fastest),
         "peaks": peaks(),
         "starts": starts(),
-        "cores": simulate_cores(rate / DEVICE_THREAD.do(torch.get_num_threads)),
+        "cores": simulate_cores(rate / SCHEDULER.call(torch.get_num_threads)),
     }
     sys.stdout.write(f"{lines(figures)}\n")
     record(figures, ROOT / ("docs" if "--docs" in sys.argv else ".bench"))

@@ -75,7 +75,7 @@ def make(enhancer: Enhancer, name: str, photo: np.ndarray, given: np.ndarray, x:
         if cell.preview is None:
             raise SystemExit(f"{label}: {cell.error}")
         cells[label] = cell.preview.after
-    sheet(cells | {"the original": original_area(photo, x, y)}).save(
+    sheet(cells | {"original photo": original_area(photo, x, y)}).save(
         HERE / f"choosing-{name}.jpg", quality=88, optimize=True
     )
 

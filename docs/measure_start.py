@@ -34,7 +34,7 @@ from enhance.engine.engine import Engine
 from enhance.engine.kernels import prepare
 from enhance.engine.steps import RowNetwork
 from enhance.preview import MARGIN
-from enhance.scheduler import DEVICE_THREAD
+from enhance.scheduler import SCHEDULER
 from enhance.settings import WeightInterpolation
 
 ROOT = Path(__file__).parents[1]
@@ -142,7 +142,7 @@ def _engine(photo: np.ndarray) -> dict[str, float | None]:
 
     def switch() -> float:
         started = time.perf_counter()
-        DEVICE_THREAD.do(load)
+        SCHEDULER.call(load)
         return time.perf_counter() - started
 
     found: dict[str, float | None] = {

@@ -24,6 +24,7 @@ from .output.formats import Encoding
 from .output.names import ResultNames, UniqueNames
 from .output.provenance import origin_of
 from .output.resample import DPI, long_side_on, result_size
+from .scheduler import Ticket
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -283,11 +284,9 @@ class Running:
             picture=picture,
             output=item.output,
             progress=lambda done, total, left: self._tell(item, done / total),
-            stop=self.stop,
             **limits,
             hold=until_reported if item.output else self.held,
-            caller=self.caller,
-            queued=self._wait,
+            ticket=Ticket("run", self.caller, self.stop, self._wait),
             encoding=self.encoding,
             with_png=bool(picture and item.output and not _report_place(item.output, picture).exists()),
         )

@@ -28,7 +28,7 @@ from .engine.engine import Engine
 from .enhancer import Enhancer
 from .info import PeakMemory
 from .output.png import encode_png
-from .scheduler import DEVICE_THREAD
+from .scheduler import SCHEDULER, Ticket
 from .settings import Settings
 
 MODEL = "realesrgan-x4plus"
@@ -120,7 +120,7 @@ def busy_page(engine: Engine, picture: np.ndarray) -> dict[str, Any]:
         return time.perf_counter() - started
 
     alone = min(run() for _ in range(_BUSY_TIMES))
-    _in_threads([lambda: engine.enlarge(picture[:64, :64], MODEL, urgent=True)] * 4)
+    _in_threads([lambda: engine.enlarge(picture[:64, :64], MODEL, ticket=Ticket("preview"))] * 4)
     seconds: list[float] = []
     for _ in range(_BUSY_TIMES):
         _in_threads([lambda: seconds.append(run())])
@@ -174,7 +174,7 @@ def supply_functional_tensor() -> None:
 
 def _machine(engine: Engine) -> str:
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    threads = DEVICE_THREAD.do(torch.get_num_threads)
+    threads = SCHEDULER.call(torch.get_num_threads)
     return f"{platform.machine()}, {cores} cores, {threads} threads, device {engine.device}"
 
 
@@ -200,7 +200,7 @@ def matrix_peak(kind: torch.dtype, device: torch.device) -> float:
         first, second = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
         return _best(lambda: (first @ second)[0, 0].item(), 6)
 
-    return size**3 / DEVICE_THREAD.do(multiply)
+    return size**3 / SCHEDULER.call(multiply)
 
 
 def _best(work: Callable[[], object], times: int) -> float:
@@ -228,7 +228,7 @@ def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) 
     except Exception as error:  # basicsr raises many errors with incompatible packages, not only ImportError
         return {"reason": f"basicsr and realesrgan are not installed ({type(error).__name__})"}
     # on the thread that the engine works on too: a second one would make this one slower
-    seconds = DEVICE_THREAD.do(lambda: _reference_seconds(picture, device, network, upscaler))
+    seconds = SCHEDULER.call(lambda: _reference_seconds(picture, device, network, upscaler))
     ratio = {name: round(seconds / one["seconds"], 2) for name, one in ours.items()}
     kind = "fp16" if device.type == "cuda" else "fp32"
     return {"seconds": round(seconds, 2), "precision": kind, "ratio": ratio}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from .output.result import ResultRows
 from .pipeline import Context
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
-from .scheduler import DEVICE_THREAD, Progress, Ticket
+from .scheduler import SCHEDULER, Kind, Progress, Ticket
 from .settings import Settings, as_settings
 from .store import TaskStore, count_as_used
 
@@ -73,7 +74,7 @@ class Enhancer:
         """The engine, made at first use: this is what imports PyTorch."""
         if self._engine is None:
             warm_up()
-            return DEVICE_THREAD.do(self._one_engine, Ticket(urgent=True))
+            return SCHEDULER.call(self._one_engine)
         return self._engine
 
     @memory_errors()
@@ -92,8 +93,7 @@ class Enhancer:
         max_pixels: int | None = None,
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
-        caller: Hashable = None,
-        queued: Callable[[int], object] | None = None,
+        ticket: Ticket | None = None,
         encoding: Encoding | None = None,
         with_png: bool = False,
     ) -> Result:
@@ -103,9 +103,8 @@ class Enhancer:
         and the network's output for further tuning. A result with the same signature, in the store or already at
         `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
         grow; `name` is what the input is called, if not by its file name, and `picture` the input decoded, where the
-        caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other, and those of
-        several callers take turns by `caller`; `queued` is told how many are before it. Raises EnhanceError; nothing
-        half-written is left.
+        caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other; a
+        `ticket` for the device replaces `stop` by its own. Raises EnhanceError; nothing half-written is left.
 
         `encoding` (by the ending of `output`, else PNG) makes a file of another format from the PNG, which stays in
         the store; that of an `output` goes, or when `hold` is closed, and `with_png` takes no earlier result there that
@@ -119,15 +118,15 @@ class Enhancer:
         encoding, workshop = encoding or Encoding(), self._workshop()
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
         order = Order(picture or source, as_settings(settings), *limits, name, self._folder(place))
-        others = RunCallbacks(progress, stop, watch, caller, queued)
-        with pipeline.near_the_device(order, workshop, others) as others:
+        others = RunCallbacks(ticket or _ticket("run", stop), progress, watch)
+        with pipeline.near_the_device(order, others):
             record = pipeline.begin(order, workshop, others)
             height, width = record.size
             encoding.check(width, height)
             if place is not None:
                 return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
             result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
-        return self.export(result, encoding, stop=stop, hold=hold)
+        return self.export(result, encoding, stop=others.stop, hold=hold)
 
     @memory_errors()
     def export(
@@ -162,7 +161,7 @@ class Enhancer:
         size: int = 128,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        caller: Hashable = None,
+        ticket: Ticket | None = None,
     ) -> Preview:
         """Before and after of the square of `size` px around x, y (default the middle), by the same way as `run`.
 
@@ -170,7 +169,7 @@ class Enhancer:
         that the whole run would have.
         """
         workshop = self._workshop()
-        others = RunCallbacks(progress, stop, caller=caller)
+        others = RunCallbacks(ticket or _ticket("preview", stop), progress)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
         record = pipeline.begin(Order(picture, as_settings(settings)), workshop, others)
         box = choose_box(picture.width, picture.height, x, y, size)
@@ -188,21 +187,21 @@ class Enhancer:
         arrived: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        caller: Hashable = None,
+        ticket: Ticket | None = None,
     ) -> Comparison:
         """The square of `preview` by every preset that can run here, or by the `wanted` settings, model after model.
 
         It waits for no run and takes turns with its steps, and previews go before its own. `arrived` is told of each
         preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
         """
-        started, workshop = time.perf_counter(), self._workshop()
+        started, workshop, ticket = time.perf_counter(), self._workshop(), ticket or _ticket("comparison", stop)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
-            others = RunCallbacks(told, stop, caller=caller)
+            others = RunCallbacks(replace(ticket, waited=0.0), told)
             record = pipeline.begin(Order(picture, settings), workshop, others)
-            return pipeline.make_preview(record, box, workshop, others, known=known, urgent=False)
+            return pipeline.make_preview(record, box, workshop, others, known=known)
 
         def expected(settings: Settings) -> float:
             seen = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
@@ -294,7 +293,9 @@ class Enhancer:
         """The network's output alone: uint8 (or uint16) [H, W, 3] RGB gives [4H, 4W, 3] of the same type."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
-        return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, progress=progress, stop=stop)
+        return self.engine.enlarge(
+            rgb, model, tile=Settings(tile=tile).tile, progress=progress, ticket=_ticket("run", stop)
+        )
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """The seconds that a whole run of a picture of this size takes here, from what was measured."""
@@ -324,14 +325,14 @@ class Enhancer:
     def status(self) -> dict[str, Any]:
         """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
         engine = self._engine
-        loaded, runs = (engine.loaded(), engine.runs) if engine else (None, 0)
+        loaded, running = engine.loaded() if engine else None, min(SCHEDULER.count(admitted=False), 1)
         return {
             "device": str(engine.device) if engine else self._device,
             "precision": engine.precision() if engine else self._precision,
             "model": loaded[0] if loaded else None,
             "model_memory_mb": round(loaded[1] / 1e6, 1) if loaded else 0.0,
-            "running": min(runs, 1),
-            "waiting": max(runs - 1, 0),
+            "running": running,
+            "waiting": max(SCHEDULER.count() - running, 0),
         }
 
     def check(self) -> None:
@@ -366,13 +367,17 @@ class Enhancer:
         """Where the pixels of a large picture lie: with its result."""
         return output.parent if output else self.tasks.folder
 
-    def _restore_faces(self, crops: Sequence[np.ndarray], turn: Ticket | None) -> list[np.ndarray]:
-        """All faces of a picture in one turn of the engine, so that the models change places once."""
-        turn = turn or Ticket()
-        located = models.ensure(RESTORER, stop=turn.stop)
+    def _restore_faces(self, crops: Sequence[np.ndarray], ticket: Ticket | None) -> list[np.ndarray]:
+        """All faces of a picture in one step of the engine, so that the models change places once."""
+        ticket = ticket or Ticket()
+        located = models.ensure(RESTORER, stop=ticket.stop)
         return self.engine.use(
             RESTORER,
             lambda device: FaceRestorer(models.read_state_dict(located), device),
-            lambda restorer: restorer.restore(crops, turn.stop),
-            turn,
+            lambda restorer: restorer.restore(crops, ticket.stop),
+            ticket,
         )
+
+
+def _ticket(kind: Kind, stop: threading.Event | None) -> Ticket:
+    return Ticket(kind, stop=stop or threading.Event())

@@ -6,7 +6,6 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -21,7 +20,7 @@ from .images.metadata import LOST
 from .models import Located
 from .output.formats import Encoding, export, notes_of
 from .output.resample import result_size
-from .scheduler import DevicePlace, Progress, Ticket, Waiting
+from .scheduler import Progress, Ticket
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
@@ -62,24 +61,17 @@ class StripCallback(Protocol):
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """Who is told of a run's progress, who may stop it, who watches, and whose it is among several callers.
+    """The ticket of a run, and what is called while it goes on; `asked` is when it began, a `time.perf_counter`."""
 
-    `queued` is told how many runs are before it while it waits, `waiting` counts that time since `asked`, a
-    `time.perf_counter`; `place` is a long run's near the device.
-    """
-
+    ticket: Ticket
     progress: Progress | None = None
-    stop: threading.Event | None = None
     watch: StripCallback | None = None
-    caller: Hashable = None
-    queued: Callable[[int], object] | None = None
-    place: DevicePlace | None = None
     asked: float = field(default_factory=time.perf_counter)
-    waiting: Waiting = field(default_factory=Waiting)
 
-    def turn(self, *, urgent: bool) -> Ticket:
-        """How the run takes its turns on the device."""
-        return Ticket(self.caller, urgent, self.stop, self.waiting, self.queued)
+    @property
+    def stop(self) -> threading.Event:
+        """The event that cancels the run."""
+        return self.ticket.stop
 
 
 class PeakMemory:
@@ -109,7 +101,7 @@ class RunRecord:
     """What is known of one run: what was asked for, what it took so far, and what came of it.
 
     `located` is the model's file and `precision` that at which it runs; `started` is a `time.perf_counter`, and
-    `waiting` counts what was waited since then.
+    `ticket` counts the time in the queue since then.
     """
 
     def __init__(
@@ -120,13 +112,13 @@ class RunRecord:
         precision: str,
         device: str,
         started: float,
-        waiting: Waiting | None = None,
+        ticket: Ticket | None = None,
     ):
         self.picture, self.settings, self.located, self.precision = picture, settings, located, precision
         self._device, self._started = device, started
         self._mark = time.perf_counter()
-        self.waiting = waiting or Waiting()
-        self._seconds = {"wait": self.waiting.seconds, "decode": self._mark - started - self.waiting.seconds}
+        self._ticket = ticket or Ticket()
+        self._seconds = {"wait": self._ticket.waited, "decode": self._mark - started - self._ticket.waited}
         self._extra: dict[str, Any] = {}
         self.memory: PeakMemory | None = None
         self.ran = False
@@ -159,8 +151,8 @@ class RunRecord:
     def stage(self, name: str) -> None:
         """Count the time since the last stage's end as stage `name`, without what was spent waiting for a turn."""
         now = time.perf_counter()
-        waited = self.waiting.seconds - self._seconds["wait"]
-        self._seconds["wait"] = self.waiting.seconds
+        waited = self._ticket.waited - self._seconds["wait"]
+        self._seconds["wait"] = self._ticket.waited
         self._seconds[name] = max(0.0, now - self._mark - waited)
         self._mark = now
 

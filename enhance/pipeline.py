@@ -31,7 +31,7 @@ from .output.result import ResultRows, Scene, Written, faces_over, write_png
 from .preview import Piece, Preview, agreement_db, render, surroundings
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
-from .scheduler import Ticket
+from .scheduler import SCHEDULER, Ticket
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class Target:
 
 
 @contextmanager
-def near_the_device(order: Order, workshop: Context, others: RunCallbacks) -> Iterator[RunCallbacks]:
-    """Before step 1 of a long run: its place near the device, waited for. Raises WeightsError, Cancelled."""
+def near_the_device(order: Order, others: RunCallbacks) -> Iterator[None]:
+    """Before step 1 of a long run: wait until it is next. Raises WeightsError, Cancelled."""
     for name in order.settings.weights.models:
         models.ensure(name, stop=others.stop)  # a fetch, which may take minutes, keeps nobody from the device
-    with workshop.engine.near(others.turn(urgent=False)) as place:
-        yield replace(others, place=place)
+    with SCHEDULER.place(others.ticket, ahead=1):
+        yield
 
 
 def decode(order: Order) -> Picture:
@@ -87,7 +87,7 @@ def begin(order: Order, workshop: Context, others: RunCallbacks) -> RunRecord:
     located, *_ = [models.ensure(name, stop=others.stop) for name in order.settings.weights.models]
     engine = workshop.engine
     precision = engine.precision(picture.bits, located.name)
-    return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.waiting)
+    return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.ticket)
 
 
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
@@ -131,7 +131,7 @@ def make(
 ) -> dict[str, Any]:
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
     record.watch_memory(workshop.engine.own.type, reset=True)
-    scene = find_scene(record, workshop.portraits, others.turn(urgent=False))
+    scene = find_scene(record, workshop.portraits, others.ticket)
     with network_output(record, scene, workshop.engine, others, target) as output:
         rows = finished_rows(record, output, scene)
         rendition = others.watch.finished(rows) if others.watch else None
@@ -158,22 +158,21 @@ def make_preview(
     others: RunCallbacks,
     *,
     known: Mapping[str, Preview] | None = None,
-    urgent: bool = True,
 ) -> Preview:
     """Steps 3 to 7 for the square `box` with a margin around it, kept in memory.
 
-    An `urgent` one goes before the steps of whatever is not. What the network made of the same square before is taken
+    What the network made of the same square before is taken
     from `known`, by the network's key, with the seconds that it took.
     """
     record.watch_memory(workshop.engine.own.type, reset=False)
     settings = record.settings
     outer = surroundings(box, record.picture.width, record.picture.height, settings)
     seen_outer = outer.reduced(settings.reduce)
-    scene = find_scene(record, workshop.portraits, others.turn(urgent=urgent), seen_outer)
+    scene = find_scene(record, workshop.portraits, others.ticket, seen_outer)
     part, earlier = record.picture.cut(outer), (known or {}).get(record.network_key)
     seen = part.reduced(settings.reduce)
     if earlier is None:
-        with network_output(record, scene, workshop.engine, others, part=seen, box=seen_outer, urgent=urgent) as output:
+        with network_output(record, scene, workshop.engine, others, part=seen, box=seen_outer) as output:
             network = output.rows(0, output.height)
     else:
         network = earlier.piece.network
@@ -188,14 +187,14 @@ def make_preview(
     return Preview(before, after, piece, record.info())
 
 
-def find_scene(record: RunRecord, portraits: FaceCache, turn: Ticket | None = None, box: Box | None = None) -> Scene:
+def find_scene(record: RunRecord, portraits: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
     """Step 3: what the preset's scene finds in all that is enlarged (of faces, those that show in `box`)."""
     scene = record.settings.scene
     if scene is None:
         return Scene()
     picture = record.seen
     haze = find_haze(picture.rgb) if scene == "dehaze" else None
-    faces = portraits.faces(picture, box, turn) if scene == "face" else None
+    faces = portraits.faces(picture, box, ticket) if scene == "face" else None
     record.stage("scene")
     return Scene(haze, faces)
 
@@ -210,12 +209,11 @@ def network_output(
     *,
     part: Picture | None = None,
     box: Box | None = None,
-    urgent: bool = False,
 ) -> Iterator[NetworkOutput]:
     """Step 4: the network's output, the one that is kept if there is one, else made, and kept where the target says so.
 
     A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of what is enlarged,
-    which lies at `box`, the output is that of the part alone, and no run is waited for.
+    which lies at `box`, the output is that of the part alone.
     """
     picture = part or record.seen
     with _kept(target) or _empty(picture, record.settings.factor, target) as output:
@@ -223,11 +221,10 @@ def network_output(
             record.ran = True
             folder = target.path.parent if target else None
             seen = scene.seen(picture, record.settings, box, folder)
-            _fill(output, seen, record, engine, others, urgent=urgent, aside=part is not None, folder=folder)
+            _fill(output, seen, record, engine, others, folder)
             if target and target.keep:
                 output.keep()
-        if others.place is not None:
-            engine.leave(others.place)
+        SCHEDULER.leave(others.ticket)
         record.stage("network")
         yield output
 
@@ -259,9 +256,14 @@ def _empty(picture: Picture, factor: int, target: Target | None) -> NetworkOutpu
 
 
 def _fill(
-    output: NetworkOutput, rgb: np.ndarray, record: RunRecord, engine: Engine, others: RunCallbacks, **way: Any
+    output: NetworkOutput,
+    rgb: np.ndarray,
+    record: RunRecord,
+    engine: Engine,
+    others: RunCallbacks,
+    folder: Path | None,
 ) -> None:
-    """Run the network; `way` as `Engine.stream` takes it: urgent, aside, folder."""
+    """Run the network."""
 
     def between_steps(done: int, total: int, left: float | None) -> None:
         if record.memory is not None:
@@ -274,11 +276,8 @@ def _fill(
         record.settings.weights,
         tile=record.settings.tile,
         progress=between_steps,
-        stop=others.stop,
-        waiting=others.waiting,
-        caller=others.caller,
-        place=others.place,
-        **way,
+        ticket=others.ticket,
+        folder=folder,
     )
     with closing(strips):
         for strip in strips:

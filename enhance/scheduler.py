@@ -1,269 +1,288 @@
-"""One thread owns the device: every step of every caller is done there, and callers take turns step by step.
+"""The scheduler of the device: one thread runs every step, and long jobs get the device one after the other.
 
-PyTorch's work is spread over the cores by OpenMP, which keeps a team of threads for each thread that asks it. With two
-teams there are more threads than cores, they wait for each other asleep, and everything takes half as long again.
+PyTorch's CPU work is spread over the cores by OpenMP, which keeps one team of threads for each thread that calls it.
+With two teams there are more threads than cores, and everything takes half as long again. So one thread does all of
+PyTorch's work, in steps. Steps of previews go before steps of runs, and callers are served in turn.
 """
 
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar, cast
+from typing import Generic, Literal, TypeVar, cast
 
-from .errors import Cancelled
+from .errors import Cancelled, EnhanceError
 
 Progress = Callable[[int, int, float | None], object]
-"""Called between steps with: rows done, rows in all, seconds left (None while unknown)."""
+"""Called between steps with the rows done, the rows in all, and the seconds left (None while unknown)."""
 
+Kind = Literal["run", "batch", "comparison", "preview"]
 T = TypeVar("T")
 
 _URGENT_IN_A_ROW = 2
-_LOOK_SECONDS = 0.1
-"""How soon one who waits finds out that it is to stop."""
-_LEAVE_SECONDS = 10.0
+"""After so many urgent steps, one that is not urgent is run."""
+_POLL_SECONDS = 0.1
+"""How often a waiting thread checks whether its job was cancelled."""
+_EXIT_SECONDS = 10.0
 _NEAR = 2
-"""The run that has the device, and the one whose picture is decoded meanwhile."""
+"""Jobs of one kind that may hold a decoded image: the one that has the device, and the next one."""
+_MOST = {"run": 20, "batch": 20, "comparison": 16, "preview": 16}
+"""Jobs that may wait. Runs and batches are counted together."""
+_MOST_BATCHES = 8
+_TYPICAL_SECONDS = 30.0
+"""The duration of a job before any was measured."""
 
 
-@dataclass
-class Waiting:
-    """The seconds that one caller has waited for its turns."""
-
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Ticket:
-    """How one run or preview takes its turns.
+    """One job's claim on the device.
 
-    Callers take turns with each other, so all that comes from one person has one `caller`. It can be a tuple of names,
-    such as an address and a session: addresses take turns, then the sessions of one address. An `urgent` step goes
-    before those that are not; what waits when `stop` is set is not begun. `waiting` counts the time until each step
-    begins; `queued` is told now and then how many long runs are before this one, while it waits for them.
+    Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after the other, and so do
+    comparisons, whose steps alternate with those of the run. `caller` is whoever is served in turn with other callers.
+    It can be a tuple such as an address and a session: addresses are served in turn, then the sessions of an address.
+
+    Setting `stop` cancels the job. `queued(count)` is called now and then with the number of jobs ahead, while the job
+    waits for the device. `waited` is the total time in seconds before its steps began.
     """
 
+    kind: Kind = "run"
     caller: Hashable = None
-    urgent: bool = False
-    stop: threading.Event | None = None
-    waiting: Waiting = field(default_factory=Waiting)
+    stop: threading.Event = field(default_factory=threading.Event)
     queued: Callable[[int], object] | None = None
+    waited: float = 0.0
+    began: float | None = field(default=None, init=False)
+    """When it got the device, as `time.monotonic`."""
 
     @property
-    def stopped(self) -> bool:
-        return self.stop is not None and self.stop.is_set()
+    def lane(self) -> str:
+        """The kind of jobs that it is counted with and queued behind."""
+        return "run" if self.kind == "batch" else self.kind
 
-
-class DeviceThread:
-    """The one thread on which PyTorch works; it starts at the first step and does not keep the process alive."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._urgent, self._usual = FairQueue[_Step](), FairQueue[_Step]()
-        self._urgent_in_a_row = 0
-        self._thread: threading.Thread | None = None
-        self._leaving = False
-
-    def do(self, work: Callable[[], T], turn: Ticket | None = None) -> T:
-        """What `work` gives, done on the device's thread when its turn comes; raises what it raises.
-
-        Urgent work goes first, but after two pieces of it one that is not gets its turn. Raises Cancelled when the
-        turn's `stop` is set before the work begins; work that has begun is waited for.
-        """
-        if threading.current_thread() is self._thread:
-            return work()
-        asked = self.ask(work, turn)
-        try:
-            return asked.wait()
-        finally:
-            asked.take_back()
-
-    def ask(self, work: Callable[[], T], turn: Ticket | None = None) -> PendingStep[T]:
-        """`work` in its queue, not waited for; whoever asks takes it back in the end. Not on the device's thread."""
-        turn = turn or Ticket()
-        step, queue = _Step(work, turn), self._urgent if turn.urgent else self._usual
-        self._put(queue, step)
-        return PendingStep(step, lambda: self._take_back(queue, step))
-
-    def hand_over(self, work: Callable[[], object]) -> None:
-        """Have `work` done when its turn comes, without waiting for it; what comes of it is its own matter."""
-        self._put(self._usual, _Step(work, Ticket()))
-
-    def look(self, turn: Ticket) -> None:
-        """Within a long step: raises Cancelled when the turn's `stop` is set, or when the thread is to end."""
-        if turn.stopped or self._leaving:
+    def check(self) -> None:
+        """Raise Cancelled if the job is cancelled."""
+        if self.stop.is_set():
             raise Cancelled("stopped")
 
-    def waiting(self) -> int:
-        """How many steps wait for their turn."""
-        with self._changed:
-            return len(self._urgent) + len(self._usual)
 
-    def leave(self) -> None:
-        """End the thread, which a step that looks finds out by itself; the next step starts it anew."""
-        with self._changed:
-            thread, self._leaving = self._thread, True
-            self._changed.notify_all()
-        if thread is not None:
-            thread.join(_LEAVE_SECONDS)
-
-    def _put(self, queue: FairQueue[_Step], step: _Step) -> None:
-        with self._changed:
-            queue.add(step.turn.caller, step)
-            self._start()
-            self._changed.notify_all()
-
-    def _take_back(self, queue: FairQueue[_Step], step: _Step) -> bool:
-        with self._changed:
-            return queue.remove(step.turn.caller, step)
-
-    def _start(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._leaving = False
-            self._thread = threading.Thread(target=self._serve, name="enhance-device", daemon=True)
-            self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._leaving or self._urgent or self._usual)
-                if self._leaving:
-                    return
-                begin = self._next().run
-            begin()
-            del begin  # or the last step's rows would stay in memory until the next one
-
-    def _next(self) -> _Step:
-        usual = self._usual and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
-        self._urgent_in_a_row = 0 if usual else self._urgent_in_a_row + 1
-        return (self._usual if usual else self._urgent).take()
-
-
-@dataclass(frozen=True, eq=False)
-class PendingStep(Generic[T]):
-    """Work that the device's thread was asked for; `take_back` says whether it had not begun."""
-
-    _step: _Step
-    take_back: Callable[[], bool]
-
-    def wait(self) -> T:
-        """What the work gives, as `DeviceThread.do`."""
-        step, waited = self._step, time.perf_counter()
-        try:
-            while not step.ended.wait(_LOOK_SECONDS):
-                if step.turn.stopped and self.take_back():
-                    raise Cancelled("stopped")
-        finally:
-            self.take_back()
-            step.turn.waiting.seconds += max(0.0, (step.begun or time.perf_counter()) - waited)
-        return cast(T, step.outcome())
-
-
-class Runs:
-    """Long runs: one has the device, one more is near it, the others hold no picture; callers take turns."""
+class Scheduler:
+    """Runs steps on the device's thread, which starts with the first one, and queues the jobs that they belong to."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._queue = FairQueue[DevicePlace]()
-        self._near: list[DevicePlace] = []
+        self._urgent, self._normal = FairQueue[Step](), FairQueue[Step]()
+        self._urgent_in_a_row = 0
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+        self._holders: dict[Ticket, int] = {}
+        self._lanes = {name: _Lane() for name in ("run", "comparison", "preview")}
 
-    def __len__(self) -> int:
-        """How many long runs go on (one at most) or wait for it."""
+    # Steps
+
+    def call(self, work: Callable[[], T], ticket: Ticket | None = None) -> T:
+        """Run `work` on the device's thread and return its result; without a ticket it is urgent.
+
+        Raises what `work` raises, and Cancelled if the job is cancelled before the work begins.
+        """
+        if threading.current_thread() is self._thread:
+            return work()
+        return self.wait_for(self.submit(work, ticket))
+
+    def submit(self, work: Callable[[], T], ticket: Ticket | None = None) -> Step[T]:
+        """Queue `work` for the device's thread. Use `wait_for` or `withdraw` with the step that is returned."""
+        step = Step(work, ticket or Ticket("preview"))
         with self._changed:
-            return len(self._queue) + len(self._near)
+            self._queue_of(step).add(step.ticket.caller, step)
+            if self._thread is None or not self._thread.is_alive():
+                self._is_closing = False
+                self._thread = threading.Thread(target=self._run_steps, name="enhance-device", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return step
 
-    @contextmanager
-    def near(self, turn: Ticket) -> Iterator[DevicePlace]:
-        """A place near the device, once one run at most is before it: now it is worth decoding the picture.
-
-        Raises Cancelled if the turn's `stop` is set before.
-        """
-        place = self._enter(turn)
+    def wait_for(self, step: Step[T]) -> T:
+        """Return the result of a step, once it is there, as `call`."""
+        ticket, asked = step.ticket, time.perf_counter()
         try:
-            self._wait(place, 1)
-            yield place
+            while not step.ended.wait(_POLL_SECONDS):
+                if ticket.stop.is_set() and self.withdraw(step):
+                    raise Cancelled("stopped")
         finally:
-            self.leave(place)
+            self.withdraw(step)
+            ticket.waited += max(0.0, (step.begun or time.perf_counter()) - asked)
+        return step.result()
+
+    def withdraw(self, step: Step) -> bool:
+        """Remove a step from the queue and return whether it was still there."""
+        with self._changed:
+            return self._queue_of(step).remove(step)
+
+    def check(self, ticket: Ticket) -> None:
+        """Within a long step: raise Cancelled if its job is cancelled, or the thread is to end."""
+        ticket.check()
+        if self._is_closing:
+            raise Cancelled("stopped")
+
+    def count_steps(self) -> int:
+        """Return the number of queued steps."""
+        with self._changed:
+            return len(self._urgent) + len(self._normal)
+
+    def close(self) -> None:
+        """End the thread after the current step, which `check` interrupts. The next step starts it again."""
+        with self._changed:
+            thread, self._is_closing = self._thread, True
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(_EXIT_SECONDS)
+
+    def _queue_of(self, step: Step) -> FairQueue[Step]:
+        return self._urgent if step.ticket.kind == "preview" else self._normal
+
+    def _run_steps(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closing or self._urgent or self._normal)
+                if self._is_closing:
+                    return
+                step = self._next_step()
+            step.run()
+            del step  # or its rows would stay in memory until the next step
+
+    def _next_step(self) -> Step:
+        normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
+        self._urgent_in_a_row = 0 if normal else self._urgent_in_a_row + 1
+        return (self._normal if normal else self._urgent).take()
+
+    # Jobs
 
     @contextmanager
-    def run(self, turn: Ticket, near: DevicePlace | None = None) -> Iterator[None]:
-        """The right to a long run; waits for those before it, and raises Cancelled if the turn's `stop` is set.
+    def enter(self, caller: Hashable, kind: Kind = "run", most: int | None = None) -> Iterator[Ticket]:
+        """Admit a job and yield its ticket; the job ends with the block and the last `hold`.
 
-        `near` is the place that it has already; it is given up at the end.
+        `most` jobs may wait. One caller can have a quarter of them, and all callers of one address all but a quarter,
+        so that others always find room. Raises EnhanceError if there is no room.
         """
-        place = near or self._enter(turn)
+        ticket = Ticket(kind, caller)
+        with self._changed:
+            self._check_room(ticket, _MOST[kind] if most is None else most)
+            self._holders[ticket] = 0
+        with self.hold(ticket):
+            yield ticket
+
+    @contextmanager
+    def hold(self, ticket: Ticket) -> Iterator[None]:
+        """Keep a job admitted until the end of the block."""
+        with self._changed:
+            self._holders[ticket] = self._holders.get(ticket, 0) + 1
         try:
-            self._wait(place, 0)
             yield
         finally:
-            self.leave(place)
+            with self._changed:
+                self._holders[ticket] -= 1
+                if not self._holders[ticket]:
+                    del self._holders[ticket]
+                    self.leave(ticket)
 
-    def leave(self, place: DevicePlace) -> None:
-        """Give up a place, if it is not given up yet."""
+    @contextmanager
+    def place(self, ticket: Ticket, ahead: int = 0) -> Iterator[None]:
+        """Queue a job and wait until at most `ahead` jobs of its lane are ahead of it; then it may begin.
+
+        With `ahead` 1 the job is next: time to decode its image. A job that is queued already keeps its place. The
+        place is given up with the block, or by `leave`. Raises Cancelled if the job is cancelled before.
+        """
         with self._changed:
-            self._queue.remove(place.turn.caller, place)
-            if place in self._near:
-                self._near.remove(place)
-            self._let_in()
-
-    def _enter(self, turn: Ticket) -> DevicePlace:
-        place = DevicePlace(turn)
-        with self._changed:
-            self._queue.add(turn.caller, place)
-            self._let_in()
-        return place
-
-    def _wait(self, place: DevicePlace, most: int) -> None:
-        """Until `most` runs are before it."""
-        asked, turn = time.perf_counter(), place.turn
+            lane = self._lanes[ticket.lane]
+            if ticket not in lane.near and ticket not in lane.waiting:
+                lane.waiting.add(ticket.caller, ticket)
+                self._advance(lane)
         try:
-            while not self._is_near(place, most) and not turn.stopped:
-                if turn.queued is not None:
-                    turn.queued(self._ahead(place))
+            self._wait_for_place(ticket, ahead)
+            yield
         finally:
-            turn.waiting.seconds += time.perf_counter() - asked
-        if turn.stopped:
+            self.leave(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give up a job's place, if it has one."""
+        with self._changed:
+            lane = self._lanes[ticket.lane]
+            lane.waiting.remove(ticket)
+            if ticket in lane.near:
+                lane.near.remove(ticket)
+            if ticket.began is not None:
+                lane.seconds += (time.monotonic() - ticket.began - lane.seconds) / 4
+                ticket.began = None
+            self._advance(lane)
+
+    def ahead(self, ticket: Ticket) -> int:
+        """Return how many jobs are ahead of one that is queued; 0 for any other."""
+        with self._changed:
+            lane = self._lanes[ticket.lane]
+            if ticket not in lane.waiting:  # in_order takes time
+                return lane.near.index(ticket) if ticket in lane.near else 0
+            return len(lane.near) + list(lane.waiting.in_order()).index(ticket)
+
+    def count(self, lane: str = "run", *, admitted: bool = True) -> int:
+        """Return the number of jobs that have or wait for the device, or that are `admitted` if those are more."""
+        with self._changed:
+            queued = len(self._lanes[lane].near) + len(self._lanes[lane].waiting)
+            return max(queued, sum(one.lane == lane for one in self._holders)) if admitted else queued
+
+    def seconds(self, ahead: int) -> float:
+        """Return the expected duration of so many runs."""
+        return ahead * self._lanes["run"].seconds
+
+    def _check_room(self, ticket: Ticket, most: int) -> None:
+        jobs = [one for one in self._holders if one.lane == ticket.lane]
+        own = sum(one.caller == ticket.caller for one in jobs)
+        near = sum(_parts(one.caller)[0] == _parts(ticket.caller)[0] for one in jobs)
+        share = max(2, most // 4)
+        full = len(jobs) > most
+        if ticket.kind == "batch":
+            full = full or sum(one.kind == "batch" for one in jobs) >= _MOST_BATCHES
+        if full or own >= share or near >= max(share, most - share):
+            minutes = max(1, round(len(jobs) * self._lanes[ticket.lane].seconds / 60))
+            key = "queue_full" if full else "queue_share"
+            raise EnhanceError(key, own=own if own >= share else near, place=len(jobs) + 1, minutes=minutes)
+
+    def _wait_for_place(self, ticket: Ticket, ahead: int) -> None:
+        asked, near = time.perf_counter(), self._lanes[ticket.lane].near
+        try:
+            while not ticket.stop.is_set():
+                with self._changed:
+                    if self._changed.wait_for(lambda: ticket in near[: ahead + 1], _POLL_SECONDS):
+                        break
+                if ticket.queued is not None:
+                    ticket.queued(self.ahead(ticket))
+        finally:
+            ticket.waited += time.perf_counter() - asked
+        if ticket.stop.is_set():
             raise Cancelled("stopped_before")
+        if ahead == 0:
+            ticket.began = time.monotonic()
 
-    def _is_near(self, place: DevicePlace, most: int) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: place in self._near[: most + 1], _LOOK_SECONDS)
-
-    def _ahead(self, place: DevicePlace) -> int:
-        with self._changed:
-            waiting = [*self._near, *self._queue.in_order()]
-            return waiting.index(place) if place in waiting else 0
-
-    def _let_in(self) -> None:
-        while len(self._near) < _NEAR and self._queue:
-            place = self._queue.take()
-            if not place.turn.stopped:  # one that is sees it by itself
-                self._near.append(place)
+    def _advance(self, lane: _Lane) -> None:
+        while len(lane.near) < _NEAR and lane.waiting:
+            ticket = lane.waiting.take()
+            if not ticket.stop.is_set():  # a cancelled one leaves by itself
+                lane.near.append(ticket)
         self._changed.notify_all()
 
 
-@dataclass(frozen=True, eq=False)
-class DevicePlace:
-    """A long run's place among the others."""
+class Step(Generic[T]):
+    """A piece of work for the device's thread, and its outcome."""
 
-    turn: Ticket
-
-
-class _Step:
-    """One piece of work, and what comes of it."""
-
-    def __init__(self, work: Callable[[], object], turn: Ticket):
-        self.turn = turn
-        self.asked = time.perf_counter()
+    def __init__(self, work: Callable[[], T], ticket: Ticket):
+        self.ticket = ticket
         self.begun: float | None = None
         self.ended = threading.Event()
-        self._work: Callable[[], object] | None = work
-        self._result: object = None
+        self._work: Callable[[], T] | None = work
+        self._result: T | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -271,89 +290,88 @@ class _Step:
         assert work is not None
         self.begun = time.perf_counter()
         try:
-            if self.turn.stopped:
-                raise Cancelled("stopped")
+            self.ticket.check()
             self._result = work()
-        except BaseException as error:  # it belongs to the one who asked, whatever it is
+        except BaseException as error:  # it belongs to the thread that waits for the step
             self._error = error
         finally:
             self.ended.set()
 
-    def outcome(self) -> object:
-        """The result, after the end. Raises what went wrong."""
+    def result(self) -> T:
+        """Return the result after the end, or raise the error."""
         error, self._error = self._error, None
         if error is None:
-            return self._result
+            return cast(T, self._result)
         try:
             raise error
         finally:
-            del error  # its traceback holds this frame, and with it the rows of the failed step
+            del error  # its traceback references this frame and would keep the failed step's rows in memory
 
 
 class FairQueue(Generic[T]):
-    """What waits, by caller. Callers take turns, and each caller is served in the order of asking.
-
-    A caller can be a tuple of names: the first names take turns, then the second names within each of them, and so on.
-    """
+    """Waiting items of several callers, who are served in turn; items of one caller come in their order."""
 
     def __init__(self) -> None:
-        self._callers: dict[Hashable, FairQueue[T]] = {}
-        self._own: deque[T] = deque()  # of the caller whose names all lead to this queue
-        self._last: Hashable = None
+        self._items: list[tuple[Hashable, T]] = []
+        self._served: dict[tuple[Hashable, ...], int] = {}
+        """When each waiting caller was served last, or came, in counted events; also for each part of its name."""
+        self._events = itertools.count()
+        self._last: Hashable = ()
 
     def __len__(self) -> int:
-        return len(self._own) + sum(map(len, self._callers.values()))
+        return len(self._items)
 
-    def add(self, caller: Hashable, one: T) -> None:
-        """Let one wait, after all that this caller has waiting."""
-        if caller == ():
-            self._own.append(one)
-        else:
-            first, rest = _split(caller)
-            self._callers.setdefault(first, FairQueue()).add(rest, one)
+    def __contains__(self, item: object) -> bool:
+        return any(item is one for _, one in self._items)
+
+    def add(self, caller: Hashable, item: T) -> None:
+        self._items.append((caller, item))
+        for part in _prefixes(caller):
+            self._served.setdefault(part, next(self._events))
 
     def take(self) -> T:
-        """Remove and return the next one: of the caller that has waited longest since its last turn."""
-        if self._own:
-            return self._own.popleft()
-        if self._last in self._callers:  # goes behind those who came during its turn
-            self._callers[self._last] = self._callers.pop(self._last)
-        self._last = next(iter(self._callers))
-        one = self._callers[self._last].take()
-        if not self._callers[self._last]:
-            del self._callers[self._last]
-        return one
+        """Remove and return the next item: of the caller that was served the longest time ago."""
+        for part in _prefixes(self._last):
+            if part in self._served:  # behind all that came in the meantime
+                self._served[part] = next(self._events)
+        self._last, item = min(self._items, key=lambda one: [self._served[part] for part in _prefixes(one[0])])
+        self.remove(item)
+        return item
+
+    def remove(self, item: T) -> bool:
+        """Remove an item and return whether it was there."""
+        before = len(self._items)
+        self._items = [one for one in self._items if one[1] is not item]
+        waiting = {part for caller, _ in self._items for part in _prefixes(caller)}
+        self._served = {part: event for part, event in self._served.items() if part in waiting}
+        return len(self._items) < before
 
     def in_order(self) -> Iterator[T]:
-        """Return what waits, in the order in which it will be taken."""
-        later = self._copy()
+        """Yield the items in the order in which they will be taken."""
+        later = FairQueue[T]()
+        later._items, later._served, later._last = self._items.copy(), self._served.copy(), self._last
+        later._events = itertools.count(max(self._served.values(), default=0) + 1)
         while later:
             yield later.take()
 
-    def remove(self, caller: Hashable, one: T) -> bool:
-        """Remove one and return whether it was waiting."""
-        if caller == ():
-            if one not in self._own:
-                return False
-            self._own.remove(one)
-            return True
-        first, rest = _split(caller)
-        if first not in self._callers or not self._callers[first].remove(rest, one):
-            return False
-        if not self._callers[first]:
-            del self._callers[first]
-        return True
 
-    def _copy(self) -> FairQueue[T]:
-        copied = FairQueue[T]()
-        copied._callers = {name: queue._copy() for name, queue in self._callers.items()}
-        copied._own, copied._last = self._own.copy(), self._last
-        return copied
+@dataclass
+class _Lane:
+    """Jobs that get the device one after the other: those near it, the first of which has it, and the others."""
+
+    near: list[Ticket] = field(default_factory=list)
+    waiting: FairQueue[Ticket] = field(default_factory=FairQueue)
+    seconds: float = _TYPICAL_SECONDS
+    """The average duration of the last jobs."""
 
 
-def _split(caller: Hashable) -> tuple[Hashable, tuple[Hashable, ...]]:
-    """Return the first name of a caller and the others."""
-    return (caller[0], caller[1:]) if isinstance(caller, tuple) else (caller, ())
+def _parts(caller: Hashable) -> tuple[Hashable, ...]:
+    return caller if isinstance(caller, tuple) else (caller,)
+
+
+def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:
+    parts = _parts(caller)
+    return [parts[: count + 1] for count in range(len(parts))]
 
 
 def together(count: int, work: Callable[[], object]) -> None:
@@ -388,9 +406,9 @@ def together(count: int, work: Callable[[], object]) -> None:
         raise errors[0]
 
 
-DEVICE_THREAD = DeviceThread()
-"""The process's own: OpenMP's threads are counted for all of it, whatever number of engines there are."""
-# A thread inside PyTorch while the interpreter goes away would take the process down with it.
-atexit.register(DEVICE_THREAD.leave)
-if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and whatever they held stays locked
-    os.register_at_fork(after_in_child=DEVICE_THREAD.__init__)
+SCHEDULER = Scheduler()
+"""The process's scheduler: OpenMP counts its threads for the whole process, however many engines there are."""
+# A thread inside PyTorch while the interpreter exits would crash the process.
+atexit.register(SCHEDULER.close)
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and their locks stay locked
+    os.register_at_fork(after_in_child=SCHEDULER.__init__)

@@ -93,7 +93,7 @@ def what_becomes_of(path: Path) -> str:
     except PictureError as error:
         end = error.key
         english, chinese = error.sentence("en"), error.sentence("zh-CN")
-        if not (english.startswith(path.name) and english.endswith(".") and "\n" not in english + chinese):
+        if not (path.name in english and english.endswith(".") and "\n" not in english + chinese):
             raise Unsound(f"refused with {english!r}") from error
     except Exception as error:
         raise Unsound(f"raised {error!r}") from error

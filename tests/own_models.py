@@ -1,4 +1,4 @@
-"""Files of models as people have them, with random weights, and spandrel, which reads the community's files."""
+"""User models with random weights, and their results by spandrel."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 
 
 def random_state(network: torch.nn.Module, seed: int = 0) -> State:
-    """Weights that neither fade nor burst on the way through, and an output in the middle of the range."""
+    """Return random weights that keep the range of values, with an output in the middle of the range."""
     return random_tensors({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, seed)
 
 
 def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> State:
-    """The same for a network of which the tensors' names and shapes are known."""
+    """Return random tensors with the given names and shapes."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in shapes.items():
@@ -75,7 +75,7 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> Stat
 
 @contextmanager
 def added(*kinds: str) -> Iterator[None]:
-    """Models of these kinds are one's own, each called as its kind is, in the weights folder of the program."""
+    """Add user models of these kinds, named after the kind, to the weights folder of the program."""
     with TemporaryDirectory() as place:
         for kind in kinds:
             torch.save(random_state(NETWORKS[kind]()), file := Path(place) / f"{kind}.pth")
@@ -87,12 +87,12 @@ def added(*kinds: str) -> Iterator[None]:
 
 
 def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:
-    """What spandrel makes of uint8 [H, W, 3] with the model in a file, [s * H, s * W, 3] in levels."""
+    """Return spandrel's result for uint8 [H, W, 3] with the model in a file, [s * H, s * W, 3] in levels."""
     model = ModelLoader("cpu").load_from_file(file)
     batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
     if model.input_channels == 1:
         batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
-    # Its networks by themselves, and its padding of pictures that are no multiple: it pads some networks without need.
+    # The network alone with the padding that it needs, because spandrel pads some networks unnecessarily.
     fold = getattr(model.model, "shuffle_factor", None) or 1
     _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
     with torch.inference_mode():

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from skimage import data
 
 from enhance import Enhancer
 from enhance.config import Config
+from enhance.scheduler import SCHEDULER, Ticket
 
 SETTINGS = {
     "preset": "gentle",
@@ -77,25 +78,28 @@ class WatchedEnhancer(Enhancer):
         finally:
             del self._errors[call]
 
-    def preview(self, source, *given, stop=None, **named):
-        self._begin("preview", source, stop)
-        return super().preview(source, *given, stop=stop, **named)
+    def preview(self, source, *given, ticket=None, **named):
+        self._begin("preview", source, ticket and ticket.stop)
+        return super().preview(source, *given, ticket=ticket, **named)
 
     def retune(self, *given, **named):
         self.calls["retune"] += 1
         return super().retune(*given, **named)
 
-    def compare(self, source, *given, arrived=None, stop=None, **named):
+    def compare(self, source, *given, arrived=None, ticket=None, **named):
+        stop = ticket and ticket.stop
+
         def show(cell: Any) -> None:
             if arrived is not None:
                 arrived(cell)
             self._wait("cell", source, stop)
 
         self._begin("compare", source, stop)
-        return super().compare(source, *given, arrived=show, stop=stop, **named)
+        return super().compare(source, *given, arrived=show, ticket=ticket, **named)
 
-    def run(self, source, *given, progress=None, stop=None, **named):
-        stop = stop or threading.Event()
+    def run(self, source, *given, progress=None, stop=None, ticket=None, **named):
+        ticket = ticket or Ticket(stop=stop or threading.Event())
+        stop = ticket.stop
 
         def report(done: int, total: int, left: float | None) -> None:
             if progress is not None:
@@ -105,7 +109,7 @@ class WatchedEnhancer(Enhancer):
 
         self._begin("run", source, stop)
         self.names.append(Path(source).name)
-        result = super().run(source, *given, progress=report, stop=stop, **named)
+        result = super().run(source, *given, progress=report, ticket=ticket, **named)
         self._wait("end", source, stop)
         return result
 
@@ -208,3 +212,12 @@ def guarded_site(folder: Path) -> Iterator[str]:
     config = Config(data=folder / "data", page_folder=folder / "page", auth=login, metrics=True)
     with served(Enhancer("cpu", config=config)) as url:
         yield url
+
+
+@contextmanager
+def busy_device(jobs: int = 1) -> Iterator[None]:
+    """Other runs have the device, and the place next to it, until the end of the block."""
+    with ExitStack() as stack:
+        for ahead in range(jobs):
+            stack.enter_context(SCHEDULER.place(Ticket(caller=f"other {ahead}"), ahead))
+        yield

@@ -18,7 +18,7 @@ def right() -> tuple[Enhancer, Settings, Result, Preview]:
     return enhancer, settings, result, enhancer.preview("a.jpg", "gentle", x=10, y=20.5, size=64)
 
 
-def wrong(enhancer: Enhancer, settings: Settings, result: Result) -> None:
+def wrong(enhancer: Enhancer, result: Result) -> None:
     Enhancer(devise="cpu")  # pyright: ignore
     enhancer.run("a.jpg", presset="gentle")  # pyright: ignore
     enhancer.run("a.jpg", 3)  # pyright: ignore
@@ -28,7 +28,3 @@ def wrong(enhancer: Enhancer, settings: Settings, result: Result) -> None:
     enhancer.report("task", langage="en")  # pyright: ignore
     Settings(strenght=0.5)  # pyright: ignore
     Settings(tile="large")  # pyright: ignore
-    Settings.from_preset("gentle", strenght=0.5)  # pyright: ignore
-    Settings.from_preset("gentle", tuning="off")  # pyright: ignore
-    settings.changed(tyle=64)  # pyright: ignore
-    settings.changed(long_side=99.5)  # pyright: ignore

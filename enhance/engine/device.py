@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from enhance.models.graphs import Graph
 
 from ..errors import EnhanceError, SettingsError
-from ..scheduler import DEVICE_THREAD, Ticket
+from ..scheduler import SCHEDULER
 from .kernels import Feed, Ready
 from .stream import Stream, Window
 
@@ -53,7 +53,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
     Raises SettingsError for a device that this machine or this build of PyTorch does not have.
     """
-    return DEVICE_THREAD.do(lambda: _find_device(name), Ticket(urgent=True))
+    return SCHEDULER.call(lambda: _find_device(name))
 
 
 def _find_device(name: str) -> torch.device:
@@ -105,7 +105,7 @@ def _bf16_pays() -> bool:
         log.info("A convolution takes %.2f ms at fp32 and %.2f ms at bf16", 1e3 * single, 1e3 * short)
         return single > _WORTH_ROUNDING * short
 
-    return DEVICE_THREAD.do(pays, Ticket(urgent=True))
+    return SCHEDULER.call(pays)
 
 
 def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Generator, Hashable
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,8 +16,8 @@ import torch
 from enhance.models.memory import Cut, cut_to_fit, rows_seen, stream_bytes, tallest, weight_bytes
 
 from .. import models
-from ..errors import Cancelled, EnhanceError, MemoryShortError
-from ..scheduler import DEVICE_THREAD, DevicePlace, Progress, Runs, Ticket, Waiting
+from ..errors import EnhanceError, MemoryShortError
+from ..scheduler import SCHEDULER, Progress, Step, Ticket
 from ..settings import WeightInterpolation
 from .device import PRECISIONS, Arrival, Transfer, check_precision, free_memory, pick_device, pick_precision
 from .raw_store import Strips, Told, made_in_parts, streams_columns
@@ -100,7 +99,6 @@ class Engine:
         check_precision(precision)
         self._precision = precision
         self._goes_ahead = self.own.type != "cpu"  # its cores have enough to do
-        self._runs = Runs()
         self._speed = Speedometer(self.own)
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
@@ -136,9 +134,9 @@ class Engine:
         name: str,
         load: Callable[[torch.device], Held],
         work: Callable[[Held], Made],
-        turn: Ticket | None = None,
+        ticket: Ticket | None = None,
     ) -> Made:
-        """What `work` makes with the model called `name`, in one turn; `load` brings it where it is not in memory."""
+        """What `work` makes with the model called `name`, in one step; `load` brings it where it is not in memory."""
 
         def step() -> Made:
             self._used = time.monotonic()
@@ -154,28 +152,16 @@ class Engine:
                 self._drop()
                 raise MemoryShortError("memory_short") from error
 
-        return DEVICE_THREAD.do(step, turn)
-
-    @property
-    def runs(self) -> int:
-        """How many runs go on or wait, previews not counted."""
-        return len(self._runs)
-
-    def near(self, turn: Ticket) -> AbstractContextManager[DevicePlace]:
-        """A place near the device for a long run: whoever takes it before decoding holds no picture while waiting."""
-        return self._runs.near(turn)
-
-    def leave(self, place: DevicePlace) -> None:
-        """Give up a place that is not needed any more."""
-        self._runs.leave(place)
+        return SCHEDULER.call(step, ticket)
 
     def release(self) -> None:
         """Give the model's memory back; the next run loads it again."""
-        DEVICE_THREAD.do(self._drop, Ticket(urgent=True))
+        SCHEDULER.call(self._drop)
 
     def release_if_idle(self) -> None:
         """Give the model's memory back when nothing has used it for a while."""
-        if self._model is not None and not self._runs and time.monotonic() - self._used >= self._idle_seconds:
+        idle = not SCHEDULER.count(admitted=False)
+        if self._model is not None and idle and time.monotonic() - self._used >= self._idle_seconds:
             self.release()
 
     def stream(
@@ -185,34 +171,27 @@ class Engine:
         *,
         tile: int = 192,
         progress: Progress | None = None,
-        stop: threading.Event | None = None,
-        waiting: Waiting | None = None,
-        urgent: bool = False,
-        aside: bool = False,
+        ticket: Ticket | None = None,
         columns: bool | None = None,
-        caller: Hashable = None,
-        place: DevicePlace | None = None,
         folder: Path | None = None,
     ) -> Strips:
         """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
 
         A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
         [H * scale, n, 3] from left to right (`streams_columns`); `columns` has a part of a picture go the way of the
-        whole, where nothing is lent. `tile` bounds the unit of work, no pixel. An `urgent` one gets the device between
-        the steps of a run that is not, and one `aside` takes turns with them; every other waits until the runs before
-        it are done. `waiting` counts the time until then. Runs of several callers take turns; `place` is one near the
-        device, where the caller has it. A picture too wide for memory is made in parts, whose output lies in the
-        `folder` meanwhile, where the caller keeps the whole. Raises Cancelled, WeightsError, MemoryShortError,
+        whole, where nothing is lent. `tile` bounds the unit of work, no pixel. A run waits until the runs ahead of it
+        are done; previews and comparisons do not. A picture too wide for memory is made in parts, whose output lies in
+        the `folder` meanwhile, where the caller keeps the whole. Raises Cancelled, WeightsError, MemoryShortError,
         StorageError.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
-        turn = Ticket(caller, urgent, stop, waiting or Waiting())
+        ticket = ticket or Ticket()
         if self._lend is None:
             across = streams_columns(*rgb.shape[:2]) if columns is None else columns
-            strips = self._strips(rgb, recipe, tile, progress, turn, across, folder)
+            strips = self._strips(rgb, recipe, tile, progress, ticket, across, folder)
         else:
-            strips = self._lent_strips(rgb, recipe, tile, progress, turn)
-        with nullcontext() if urgent or aside else self._runs.run(turn, place):
+            strips = self._lent_strips(rgb, recipe, tile, progress, ticket)
+        with SCHEDULER.place(ticket) if ticket.lane == "run" else nullcontext():
             yield from strips
 
     def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
@@ -234,7 +213,7 @@ class Engine:
         recipe: WeightInterpolation,
         tile: int,
         progress: Progress | None,
-        turn: Ticket,
+        ticket: Ticket,
         columns: bool,
         folder: Path | None,
     ) -> Strips:
@@ -248,15 +227,14 @@ class Engine:
                 progress(*clock.read(share))
 
         def run(part: np.ndarray, columns: bool, told: Told) -> Strips:
-            return self._run(part, recipe, tile, dtype, told, turn, columns)
+            return self._run(part, recipe, tile, dtype, told, ticket, columns)
 
         if not cuts:
             yield from run(rgb, columns, told)
             return
         with closing(made_in_parts(rgb, cuts, columns, models.graph_of(model).scale, run, told, folder)) as strips:
             for strip in strips:
-                if turn.stopped:
-                    raise Cancelled("stopped")
+                ticket.check()
                 yield strip
 
     def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
@@ -269,7 +247,7 @@ class Engine:
             return []
         graph, room = models.graph_of(model), float(_MOST_WAITING)
         if self.device.type == "cuda":
-            room = DEVICE_THREAD.do(lambda: free_memory(self.device), Ticket(urgent=True)) if begins else float("inf")
+            room = SCHEDULER.call(lambda: free_memory(self.device)) if begins else float("inf")
 
         def waiting(width: int) -> int:
             width = -(-width // graph.unshuffle)
@@ -284,7 +262,7 @@ class Engine:
         tile: int,
         dtype: torch.dtype,
         told: Told,
-        turn: Ticket,
+        ticket: Ticket,
         columns: bool,
     ) -> Strips:
         picture = rgb.transpose(1, 0, 2) if columns else rgb
@@ -300,39 +278,38 @@ class Engine:
             nonlocal busy
             loaded = self._load(recipe, columns)
             started = time.perf_counter()
-            arrival = transfer.to_pixels(run.step(loaded, lambda: DEVICE_THREAD.look(turn)))
+            arrival = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
             busy += time.perf_counter() - started
             return arrival
 
-        run, transfer = DEVICE_THREAD.do(begin, turn)
-        for arrival in self._arrivals(run, step, turn):
+        run, transfer = SCHEDULER.call(begin, ticket)
+        for arrival in self._arrivals(run, step, ticket):
             told(run.stream.work_done())
             strip = arrival()
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
         self._speed.record(recipe.model, dtype, height * width, busy)
 
-    def _arrivals(self, run: Steps, step: Callable[[], Arrival], turn: Ticket) -> Generator[Arrival, None, None]:
+    def _arrivals(self, run: Steps, step: Callable[[], Arrival], ticket: Ticket) -> Generator[Arrival, None, None]:
         """What each step gives. A card does the next one while the last one's pixels are written."""
-        asked = DEVICE_THREAD.ask(step, turn)
+        asked: Step[Arrival] = SCHEDULER.submit(step, ticket)
         try:
             while True:
-                arrival = asked.wait()
+                arrival = SCHEDULER.wait_for(asked)
                 finished = run.stream.finished
                 if self._goes_ahead and not finished:
-                    asked = DEVICE_THREAD.ask(step, turn)
+                    asked = SCHEDULER.submit(step, ticket)
                 yield arrival
                 if finished:
                     return
-                if turn.stopped:
-                    raise Cancelled("stopped")
+                ticket.check()
                 if not self._goes_ahead:
-                    asked = DEVICE_THREAD.ask(step, turn)
+                    asked = SCHEDULER.submit(step, ticket)
         finally:
-            asked.take_back()
+            SCHEDULER.withdraw(asked)
 
     def _lent_strips(
-        self, rgb: np.ndarray, recipe: WeightInterpolation, tile: int, progress: Progress | None, turn: Ticket
+        self, rgb: np.ndarray, recipe: WeightInterpolation, tile: int, progress: Progress | None, ticket: Ticket
     ) -> Strips:
         """The same by one call of the lender; it takes no turns, and is stopped by leaving it."""
         assert self._lend is not None
@@ -341,8 +318,7 @@ class Engine:
         loan, busy = Loan(rgb, recipe, tile, precision, self._speed.seconds(*paced, pixels)), 0.0
         with closing(_in_own_words(self._lend(loan))) as steps:
             for step in steps:
-                if turn.stopped:
-                    raise Cancelled("stopped")
+                ticket.check()
                 busy = step.seconds
                 if progress is not None:
                     progress(*step.told)
@@ -384,4 +360,4 @@ def _in_own_words(lent: Generator[LentStep | EnhanceError, None, None]) -> Gener
 
 @cache
 def _threads(device: torch.device, dtype: torch.dtype) -> Threads:
-    return DEVICE_THREAD.do(lambda: Threads.here(device, dtype), Ticket(urgent=True))
+    return SCHEDULER.call(lambda: Threads.here(device, dtype))

@@ -16,7 +16,7 @@ from enhance.models.memory import stream_bytes
 
 from .. import models
 from ..errors import MemoryShortError, is_memory_short
-from ..scheduler import DEVICE_THREAD, Ticket, together
+from ..scheduler import SCHEDULER, Ticket, together
 from ..settings import WeightInterpolation
 from .device import Record, Replay, all_finite, free_memory, moved_evenly, recorder
 from .kernels import Ready, prepare
@@ -316,9 +316,7 @@ class Speedometer:
         alone = Counter((*_alone(graph, node), node.scale) for node in graph.nodes if not isinstance(node, Input))
         for node, taken, _ in alone:
             if (node, taken, dtype) not in self._trials:
-                seconds = DEVICE_THREAD.do(
-                    lambda node=node, taken=taken: self._try(node, taken, dtype), Ticket(urgent=True)
-                )
+                seconds = SCHEDULER.call(lambda node=node, taken=taken: self._try(node, taken, dtype))
                 self._trials[node, taken, dtype] = seconds
         every = sum(
             count * scale**2 * self._trials[node, taken, dtype] for (node, taken, scale), count in alone.items()
@@ -341,14 +339,14 @@ class Speedometer:
         def run() -> None:
             steps = Steps(Stream(graph, height, width, feed), 192, dtype, replace(threads, strips=1))
             while not steps.stream.finished:
-                steps.step(network, lambda: DEVICE_THREAD.look(turn))
+                steps.step(network, lambda: SCHEDULER.check(turn))
 
         def seconds() -> float:
             started = time.perf_counter()
             together(threads.strips, run)
             return time.perf_counter() - started
 
-        threads, turn = Threads.here(self._device, dtype), Ticket(urgent=True)
+        threads, turn = Threads.here(self._device, dtype), Ticket("preview")
         return min(seconds() for _ in range(_TRIAL_TIMES)) / (threads.strips * height * width * node.scale**2)
 
 

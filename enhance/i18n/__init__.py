@@ -147,7 +147,8 @@ def _sections(language: str) -> Mapping[str, Mapping[str, str]]:
 
 def _translated(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
-        return " ".join(str(_translated(language, one)) for one in value)
+        space = " " if language == "en" else ""
+        return space.join(str(_translated(language, one)) for one in value)
     sentence = getattr(value, "sentence", None)
     return sentence(language) if callable(sentence) else value
 

@@ -34,7 +34,7 @@ from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
 from .containers import content_of
 from .header import Header, read_header
-from .image import Box, Facts
+from .image import Box, Facts, Picture
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ def look(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
 def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[Need], None]) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    Yield shape, dtype and the fields of `Picture` other than its pixels as one tuple; then strips from top to bottom,
-    uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a decoder receives the file.
+    Yield shape, dtype and a Picture without pixels as one tuple; then strips from top to bottom, uint8 or uint16
+    [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a decoder receives the file.
     `max_bytes` None is the size of `max_pixels` pixels without compression. Raises PictureError.
     """
     with _explained(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
@@ -97,17 +97,11 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         orientation = 1 if header.format == "TIFF" else header.orientation
         height, width = pixels.height, pixels.width
         upright = (width, height) if orientation >= 5 else (height, width)
-        facts = {
-            "name": path.name,
-            "sha256": hashlib.sha256(content_of(file)).hexdigest(),
-            "bytes": size,
-            "format": header.format,
-            "mode": header.mode,
-            "grey": pixels.grey,
-            "icc": pixels.icc,
-            "metadata": header.metadata.upright(),
-        }
-        yield (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8", facts
+        shape, dtype = (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8"
+        sha256, metadata = hashlib.sha256(content_of(file)).hexdigest(), header.metadata.upright()
+        no_pixels = np.empty((0, 0, 3), dtype)
+        about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
+        yield shape, dtype, Picture(*about)
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())

@@ -26,8 +26,8 @@ from ..errors import PictureError
 from ..i18n import PixelCount
 from . import containers
 from .containers import LARGEST_BLOCK, Chunk, block_in, bounded, chunk_content, content_of, first_of
-from .exif import bare_block, block_from_tiff, read_dpi, read_orientation
-from .metadata import Density, Metadata, claims_in, density, iptc_in, plain_xmp
+from .exif import bare_block, block_from_tiff, plausible_dpi, read_dpi, read_orientation
+from .metadata import Metadata, claims_in, iptc_in, plain_xmp
 
 logger = logging.getLogger(__name__)
 
@@ -228,12 +228,12 @@ def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
     texts, blocks = containers.png_texts(file, chunks)
     first = first_of(chunks)
     exif = bare_block(block_in(file, first.get(b"eXIf"))) or bare_block(blocks.get("exif") or blocks.get("APP1"))
-    dpi, aspect = None, None
+    dpi = None
     if b"pHYs" in first and first[b"pHYs"].length == 9:
         across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
-        dpi, aspect = density(across, down, {0: None, 1: _INCH}.get(unit, 0.0))
+        dpi = plausible_dpi(across * _INCH, down * _INCH) if unit == 1 else None
     iptc = iptc_in(blocks.get("iptc") or blocks.get("8bim") or b"")
-    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif), aspect)
+    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif))
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
@@ -245,7 +245,6 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     if sum(map(len, comments)) > LARGEST_BLOCK:
         comments = []
     exif = bare_block(bounded("EXIF", info.get("exif")))
-    dpi, aspect = _density(image)
     notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in claims_in(content)}
     if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(_GAIN_MAP_SEGMENT) for _, content in segments):
         notes.add("gain_map_left")
@@ -254,21 +253,16 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
         plain_xmp(bounded("XMP", info.get("xmp"))),
         iptc_in(bounded("IPTC", b"".join(resources)) or b""),
         tuple(("Comment", _decoded(comment)) for comment in comments if comment),
-        dpi or read_dpi(exif),
-        aspect,
+        _stated_dpi(image) or read_dpi(exif),
         tuple(notes),
     )
 
 
-def _density(image: ImageFile.ImageFile) -> Density:
-    """Return the density that BMP or JFIF states."""
-    if image.format == "BMP":
-        across, down = image.info.get("dpi", (0, 0))
-        return density(across, down, 1.0)
-    if image.format == "JPEG" and "jfif_density" in image.info:
-        across, down = image.info["jfif_density"]
-        return density(across, down, {1: 1.0, 2: 2.54}.get(image.info["jfif_unit"]))
-    return None, None
+def _stated_dpi(image: ImageFile.ImageFile) -> tuple[float, float] | None:
+    """Return the resolution that BMP or JFIF states."""
+    if image.format not in ("BMP", "JPEG") or (image.format == "JPEG" and not image.info.get("jfif_unit")):
+        return None
+    return plausible_dpi(*image.info["dpi"]) if "dpi" in image.info else None
 
 
 def _decoded(comment: bytes) -> str:
@@ -304,11 +298,11 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
 
 
 def _tiff_metadata(file: BinaryIO, tags: dict[int, Any]) -> Metadata:
-    across, down = (float(tags.get(tag, 0) or 0) for tag in (282, 283))
-    dpi, aspect = density(across, down, {1: None, 2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0))
+    inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
+    dpi = plausible_dpi(*(float(tags.get(tag, 0) or 0) * inches for tag in (282, 283)))
     iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
     exif = bounded("EXIF", block_from_tiff(file))
-    return Metadata(exif, plain_xmp(_tag_bytes(tags.get(700), file)), iptc_in(iptc or b""), (), dpi, aspect)
+    return Metadata(exif, plain_xmp(_tag_bytes(tags.get(700), file)), iptc_in(iptc or b""), (), dpi)
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:

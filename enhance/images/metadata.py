@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from .exif import (
     ORIENTATION,
     has_position,
-    plausible_dpi,
     shortened,
     with_dpi,
     with_entries,
@@ -56,9 +55,6 @@ _COORDINATES = re.compile(
     r"|-?\b\d{1,3}\.\d{4,} ?[,;/ ] ?-?\d{1,3}\.\d{4,}\b"
 )
 
-Density = tuple[tuple[float, float] | None, tuple[int, int] | None]
-"""`dpi` and `aspect` of `Metadata`, at most one of them."""
-
 
 @dataclass(frozen=True)
 class Metadata:
@@ -66,8 +62,7 @@ class Metadata:
 
     `exif` is a block as in `exif`; `xmp` a packet in UTF-8; `iptc` the data sets of IIM without Photoshop's resource
     around them. `texts` are keywords and values; a keyword can occur several times. `dpi` is the resolution in dots per
-    inch, across and down; `aspect` the ratio of a pixel's width to its height, if no resolution is known. `notes` are
-    those keys of `LOST` that apply to the input file.
+    inch, across and down. `notes` are those keys of `LOST` that apply to the input file.
     """
 
     exif: bytes | None = None
@@ -75,7 +70,6 @@ class Metadata:
     iptc: bytes | None = None
     texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
-    aspect: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
 
     def upright(self) -> Metadata:
@@ -100,7 +94,7 @@ class Metadata:
         exif = _attempt(lambda block: with_dpi(block, dpi, dpi), self.exif) or with_dpi(None, dpi, dpi)
         ratio = f"{round(dpi * 1000)}/1000"
         names = {"tiff:XResolution": ratio, "tiff:YResolution": ratio, "tiff:ResolutionUnit": "2"}
-        return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names), dpi=(dpi, dpi), aspect=None)
+        return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names), dpi=(dpi, dpi))
 
     def kept(self, choice: str) -> Metadata:
         """Return what one of `CHOICES` keeps. The resolution is always kept.
@@ -111,7 +105,7 @@ class Metadata:
         if choice == "keep":
             return self
         if choice == "none":
-            return Metadata(dpi=self.dpi, aspect=self.aspect)
+            return Metadata(dpi=self.dpi)
         return replace(
             self,
             exif=_attempt(without_position, self.exif),
@@ -192,14 +186,6 @@ def plain_xmp(packet: bytes | None) -> bytes | None:
         logger.info("The XMP packet is of an unusual kind and was left out")
         return None
     return packet or None
-
-
-def density(across: float, down: float, inches: float | None) -> Density:
-    """Return the resolution of so many dots per so many inches; without a unit (None), the shape of the pixels."""
-    if inches is not None:
-        return plausible_dpi(across * inches, down * inches), None
-    shape = round(down), round(across)  # The fewer dots per length, the wider the pixel.
-    return None, shape if min(shape) > 0 and shape[0] != shape[1] else None
 
 
 def iptc_in(resources: bytes) -> bytes | None:

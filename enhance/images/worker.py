@@ -23,6 +23,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -290,7 +291,7 @@ def _reserve(file: int, size: int) -> None:
 
 def _receive_picture(head: tuple[Any, ...], need: Need, worker: _Worker, folder: Path | None) -> Picture | PictureError:
     """Receive the pixels, or the error that ends them. Raises ValueError if they are not those of the header."""
-    (height, width, channels), dtype, facts = head
+    (height, width, channels), dtype, picture = head
     if height * width != need.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
         raise ValueError(f"{height} x {width} x {channels} is not what was announced")
     rgb = allocate_pixels((height, width, 3), dtype, folder)
@@ -308,7 +309,7 @@ def _receive_picture(head: tuple[Any, ...], need: Need, worker: _Worker, folder:
         row += count
     if row < height:
         raise ValueError(f"{height - row} rows are missing")
-    return Picture(**facts, rgb=rgb, alpha=alpha)
+    return replace(picture, rgb=rgb, alpha=alpha)
 
 
 def free_memory() -> int:

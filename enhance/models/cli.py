@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
-    records = _all_records(store)
+    records = [_record(inspect(name, store), store.folder) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "source", "purpose")
     missing = [record for record in records if record.get("by_hand") or record.get("tried")]
     if missing:
@@ -157,10 +157,6 @@ def _remove(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
 
 def _all_names(store: Store) -> list[str]:
     return [*store.models, *own_models(store.folder)]
-
-
-def _all_records(store: Store) -> Records:
-    return [_record(inspect(name, store), store.folder) for name in _all_names(store)]
 
 
 def _record(holding: Holding, folder: Path) -> dict[str, Any]:

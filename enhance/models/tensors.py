@@ -42,6 +42,7 @@ def _shipped(name: str) -> Graph:
 
 @lru_cache(maxsize=64)
 def _stored_graph(located: Located) -> Graph:
+    """Return the graph in the metadata of a user model's file."""
     from safetensors import SafetensorError, safe_open
 
     try:

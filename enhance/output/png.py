@@ -169,9 +169,6 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     """Yield the chunks that carry metadata: pHYs, eXIf, XMP as iTXt, IPTC as ImageMagick writes it, and texts."""
     if metadata.dpi:
         yield make_chunk(b"pHYs", struct.pack(">IIB", *(max(1, round(dots / _INCH)) for dots in metadata.dpi), 1))
-    elif metadata.aspect:
-        width, height = metadata.aspect
-        yield make_chunk(b"pHYs", struct.pack(">IIB", height, width, 0))
     if metadata.exif:
         yield make_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:

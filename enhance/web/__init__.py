@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
-from ..scheduler import DEVICE_THREAD
+from ..scheduler import SCHEDULER
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -87,14 +87,14 @@ def warm_up(enhancer: Enhancer) -> None:
         except Exception as error:  # the first picture tells the visitor
             log.warning("The engine is not ready: %s", str(error))  # no visitor's file is involved
 
-    DEVICE_THREAD.hand_over(load)
+    SCHEDULER.submit(load)
 
 
 def stop_all(seconds: float) -> None:
     """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
-    from .jobs import GOING
+    from .jobs import JOBS
 
-    going = list(GOING)
+    going = list(JOBS)
     for one in going:
         one.close()
     end = time.monotonic() + seconds

@@ -106,10 +106,9 @@ class Endpoints:
         with self._services.told(request):
             settings, encoding = called(given)
             picture, attention = _uploaded(image), ClientWatch(request)
-            asker = asker_of(request)
-            with self._services.line.enter(asker) as turn, ExitStack() as hold:
-                made = {"caller": asker.caller, "turn": turn, "encoding": encoding, "hold": hold}
-                run = hold.enter_context(closing(Run(self._services, picture, settings, **made)))
+            with self._services.enter(asker_of(request).caller, "run") as ticket, ExitStack() as hold:
+                made = Run(self._services, picture, settings, ticket, encoding=encoding, hold=hold)
+                run = hold.enter_context(closing(made))
                 yield from wait_until_done(run, attention, lambda: run.state.tell(progress))
                 result = run.result()
                 name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
@@ -125,10 +124,9 @@ class Endpoints:
         """
         with self._services.told(request):
             path, square, (settings, _) = _uploaded(image), square_called(given), called(given)
-            asker = asker_of(request)
-            with self._services.previews_of_clients.enter(asker):
+            with self._services.enter(asker_of(request).caller, "preview") as ticket:
                 picture = self._services.previews.picture(path)
-                made = self._services.previews.run(picture, settings, **square, caller=asker.caller)
+                made = self._services.previews.run(picture, settings, **square, ticket=ticket)
             icc, place = icc_for_screen(made.piece.picture), self._services.outbox.place
             sides = {
                 f"{strip_direction_marks(path.stem)}-{side}.png": getattr(made, side) for side in ("before", "after")
@@ -144,11 +142,10 @@ class Endpoints:
         go first. Cancelling the job stops the engine.
         """
         with self._services.told(request):
-            path, attention, asker = _uploaded(image), ClientWatch(request), asker_of(request)
-            asked = {"caller": asker.caller, **square_called(given)}
+            path, attention, square = _uploaded(image), ClientWatch(request), square_called(given)
             with (
-                self._services.comparisons.enter(asker) as turn,
-                closing(Comparing(self._services, path, turn, **asked)) as work,
+                self._services.enter(asker_of(request).caller, "comparison") as ticket,
+                closing(Comparing(self._services, path, ticket, **square)) as work,
             ):
                 yield from wait_until_done(work, attention, lambda: work.state.tell(progress))
                 made = work.result()
@@ -171,11 +168,10 @@ class Endpoints:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             self._services.limits.check_together(item.source for item in items)
-            attention, language, asker = ClientWatch(request), language_of(request), asker_of(request)
-            asked = self._services, items, settings, language, asker.caller
+            attention, language = ClientWatch(request), language_of(request)
             with (
-                self._services.line.enter(asker, "batch"),
-                closing(BatchWork(*asked, encoding=encoding)) as work,
+                self._services.enter(asker_of(request).caller, "batch") as ticket,
+                closing(BatchWork(self._services, items, settings, language, ticket, encoding)) as work,
             ):
                 yield from wait_until_done(work, attention, lambda: tell_files(work.batch, progress))
                 packed = work.result()
@@ -196,7 +192,7 @@ class Endpoints:
 
     def status(self) -> dict[str, Any]:
         """Tell the device, the precision, the model in memory, and how many runs go on and wait."""
-        return self._services.status()
+        return self._services.enhancer.status()
 
 
 def _uploaded(image: str | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,16 @@ from ..i18n import format_duration, format_seconds, name_of, translate
 from ..output.formats import ENDINGS, FORMATS, Encoding
 from ..output.names import UniqueNames
 from ..output.thumbnails import list_data_url
+from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
 from ..store import Entry
 from . import templates
 from .history import begin_file, end_of, shorten, show_history
-from .jobs import QueuePlace
 from .layout import Page
 from .params import encoding_from, language_of, on_page, paper_from, settings_from
 from .run import BatchWork
 from .session import Visitor
-from .storage import BatchUploads, asker_of
+from .storage import BatchUploads
 from .templates import escape, file_address, size
 from .views import Services, Updates
 
@@ -46,7 +46,7 @@ class PageBatch(BatchWork):
         request: gr.Request,
         visitor: Visitor,
         settings: Settings,
-        turn: QueuePlace,
+        ticket: Ticket,
         encoding: Encoding,
     ):
         self._request, self._visitor, self._many = request, visitor, visitor.many
@@ -56,7 +56,7 @@ class PageBatch(BatchWork):
             if item.state == "done":
                 self._titles.add(title(item))
         language = language_of(request)
-        super().__init__(services, visitor.many.items, settings, language, visitor.caller, turn, encoding)
+        super().__init__(services, visitor.many.items, settings, language, ticket, encoding)
 
     def enter(self, items: Iterable[Item], first: int) -> None:
         """Put files that wait on the visitor's list; the place of the first is told."""
@@ -148,11 +148,9 @@ class BatchHandlers:
             return
         visitor.settle()
         if visitor.many.items:
-            with ExitStack() as stack:
-                turn = stack.enter_context(self._services.line.enter(asker_of(request), "batch"))
+            with self._services.enter(visitor.caller, "batch") as ticket:
                 visitor.many.begin(settings, visitor.encoding, paper)
-                work = PageBatch(self._services, request, visitor, settings, turn, visitor.encoding)
-                stack.pop_all()  # its thread gives the place back
+                work = PageBatch(self._services, request, visitor, settings, ticket, visitor.encoding)
             visitor.batch, visitor.many.running = work, work.running
 
     def again(self, request: gr.Request) -> Updates:
@@ -243,7 +241,7 @@ class BatchHandlers:
         finished = sum(batch.count(state) for state in ("done", "failed"))
         words = [translate(language, "batch_progress", done=finished, total=len(batch.items))]
         if batch.ahead:
-            time_ = format_duration(language, self._services.line.seconds(batch.ahead))
+            time_ = format_duration(language, SCHEDULER.seconds(batch.ahead))
             words.append(translate(language, "batch_waiting", place=batch.ahead + 1, time=time_))
         elif batch.seconds_left is not None:
             words.append(translate(language, "left", time=format_duration(language, batch.seconds_left)))

@@ -17,7 +17,6 @@ from .compare import COMPARISONS, CompareHandlers
 from .controls import ControlHandlers, apart
 from .gradio_changes import change_gradio
 from .history import HistoryHandlers
-from .jobs import RunQueue
 from .layout import Page, build_page
 from .metrics import Metrics, at_most_every, keep_swept
 from .params import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
@@ -78,10 +77,10 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
             Previews(enhancer, limits, metrics),
             DownloadFolder(folder),
             Owners(),
-            RunQueue(config.queue),
+            config.queue,
             metrics=metrics,
         )
-        metrics.watch(services.status)
+        metrics.watch(enhancer.status)
         visitors, tasks = services.visitors, enhancer.tasks
         folder.keep_used = lambda: visitors.keep_used(folder.root, tasks.folder)
         folder.uploads = lambda: list(demo.upload_file_set)

@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,64 +21,63 @@ from ..errors import Cancelled, EnhanceError
 from ..i18n import name_of, translate
 from ..output.thumbnails import icc_for_screen, save_png, to_screen
 from ..preview import Preview
+from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings, all_presets
 from . import templates
 from .controls import ControlHandlers
-from .jobs import QueuedRun, QueuePlace, RunState, said
+from .jobs import Job, RunState, said
 from .layout import Page
 from .params import settings_to_start
 from .preview import Shown, fitting, state_of
 from .session import Upload, Visitor
-from .storage import asker_of
 from .views import Services, Updates, show_preview
 
 COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": None}
-"""One at a time, the page's and the API's together: the others wait in a line of the program's own."""
+"""Comparisons of the page and of the API wait in the program's own queue."""
 MOST_BYTES = 200_000_000
 """How much the pixels behind all open comparisons may take; the oldest lose theirs, and run anew what is taken."""
 _LOOK_SECONDS = 0.2
 
 
-def made(services: Services, source: Path, run: QueuedRun[Any], turn: QueuePlace, **asked: Any) -> Comparison:
-    """What the enhancer makes in its `turn` for a run, which is told how far that is; `asked` as it takes it."""
-    with turn:
-        run.wait_for(turn)
+def made(services: Services, source: Path, run: Job[Any], **asked: Any) -> Comparison:
+    """What the enhancer makes for a run, which is told how far that is; `asked` as it takes it."""
+    with SCHEDULER.place(run.ticket):
         picture = services.previews.picture(source)
-        asked |= {"progress": run.progress, "stop": run.stop}
+        asked |= {"progress": run.progress, "ticket": run.ticket}
         return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(picture, **asked))
 
 
-class Comparing(QueuedRun[Comparison]):
-    """A comparison for a client, in its turn. `result` raises EnhanceError, Cancelled among them."""
+class Comparing(Job[Comparison]):
+    """A comparison for a client. `result` raises EnhanceError, Cancelled among them."""
 
-    def __init__(self, services: Services, source: Path, turn: QueuePlace, **asked: Any):
+    def __init__(self, services: Services, source: Path, ticket: Ticket, **asked: Any):
         self._source = source
-        super().__init__(lambda _: made(services, source, self, turn, **asked))
+        super().__init__(lambda: made(services, source, self, **asked), ticket)
 
     def inputs(self) -> Iterable[Path]:
         return (self._source,)
 
 
-class OpenComparison(QueuedRun[None]):
+class OpenComparison(Job[None]):
     """A comparison that a page shows: the names of what is `wanted`, and of what is done cells and pictures."""
 
     def __init__(
-        self, services: Services, visitor: Visitor, upload: Upload, wanted: Sequence[Settings], turn: QueuePlace
+        self, services: Services, visitor: Visitor, upload: Upload, wanted: Sequence[Settings], ticket: Ticket
     ):
         self.wanted = [settings.preset for settings in wanted]
         self.cells: dict[str, Cell] = {}
         self.pictures: dict[str, Path] = {}
         self.began = time.monotonic()
         self._visitor, self._lock = visitor, threading.Lock()
-        asked = {"wanted": wanted, "arrived": self._arrived, "caller": visitor.caller, **_square(visitor)}
+        asked = {"wanted": wanted, "arrived": self._arrived, **_square(visitor)}
 
-        def do(_: threading.Event) -> None:
-            made(services, upload.path, self, turn, **asked)
+        def do() -> None:
+            made(services, upload.path, self, **asked)
 
-        super().__init__(do)
+        super().__init__(do, ticket)
 
     def progress(self, done: int, total: int, left: float | None) -> None:
-        self.state = RunState(done, total, left)  # nothing is written at its end
+        self._state = RunState(done, total, left)  # nothing is written at its end
 
     def _arrived(self, cell: Cell) -> None:
         name, preview = cell.settings.preset, cell.preview
@@ -139,7 +137,7 @@ class CompareHandlers:
             yield self._closed(visitor, language)
             return
         try:
-            comparison = self._begin(request, visitor, visitor.upload, values)
+            comparison = self._begin(visitor, visitor.upload, values)
         except Exception as error:
             yield {self._card.problem: self._services.problem(language, error, "A comparison was refused")}
             return
@@ -162,15 +160,13 @@ class CompareHandlers:
         del told[self._card.cells]  # they go once the preset is chosen, which has the focus then
         return told
 
-    def _begin(self, request: gr.Request, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
+    def _begin(self, visitor: Visitor, upload: Upload, values: Sequence[object]) -> OpenComparison:
         """Raises EnhanceError if too many wait."""
         available = self._services.available()
         starts = [settings_to_start(name, values, visitor).settings for name in all_presets() if name in available]
         wanted = [fitting(settings, visitor) for settings in starts]
-        with ExitStack() as stack:
-            turn = stack.enter_context(self._services.comparisons.enter(asker_of(request)))
-            comparison = OpenComparison(self._services, visitor, upload, wanted, turn)
-            stack.pop_all()  # its thread gives the place back
+        with self._services.enter(visitor.caller, "comparison") as ticket:
+            comparison = OpenComparison(self._services, visitor, upload, wanted, ticket)
         with self._lock:
             self._open.add(comparison)
         with visitor.lock:

@@ -36,7 +36,7 @@ from ..files import FULL
 from ..store import Reservation, TaskStore
 from .calls import API, Calls, UnknownEndpointError, inside, is_uploaded
 from .gradio_changes import upload_files_deleted
-from .jobs import LISTENERS
+from .jobs import listening
 from .metrics import Metrics
 from .params import language_of_scope
 
@@ -153,7 +153,7 @@ class RequestChecks:
         if scope["method"] == "GET" and path.startswith(f"{API}/call/"):
             self._check(scope, lambda calls: calls.check_event(path))
         name = _listened_to(scope, path) if scope["method"] == "GET" else None
-        with LISTENERS.listening(name) if name else nullcontext():
+        with listening(name) if name else nullcontext():
             await self._answer(scope, path, receive, send)
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:

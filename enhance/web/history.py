@@ -28,7 +28,7 @@ from ..output.thumbnails import list_data_url, save_data_url
 from ..settings import Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates
-from .jobs import Background
+from .jobs import Job
 from .layout import Page
 from .preview import keep_for_page
 from .session import PageRun, Upload, Visitor
@@ -93,7 +93,7 @@ def shorten(tasks: TaskStore, visitor: Visitor) -> None:
                 old.path(tasks).unlink(missing_ok=True)
 
 
-def end_of(work: Background[Any]) -> str:
+def end_of(work: Job[Any]) -> str:
     """The state of what has not come to its own end; what its person stopped has none."""
     return {"": "cut", "absence": "away", "person": ""}[work.stopped_by] if work.stop.is_set() else "failed"
 

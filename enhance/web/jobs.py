@@ -1,4 +1,4 @@
-"""Work on its way: done in the background, and in its turn."""
+"""Jobs: work in threads of their own, how far it is, and whether a client still reads its events."""
 
 from __future__ import annotations
 
@@ -17,110 +17,21 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from ..batch import Batch
-from ..errors import Cancelled, EnhanceError
+from ..errors import EnhanceError
 from ..i18n import format_duration, translate
-from ..scheduler import FairQueue
-from .storage import Asker
+from ..scheduler import SCHEDULER, Ticket
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.1
 UNHEARD_SECONDS = 30.0
-"""How long what waits for its turn keeps its place while nobody listens to what will come of it."""
-GOING: set[Background[Any]] = set()
-"""All that goes on in the background, for the end of the server."""
-
-
-class Background(Generic[T]):
-    """Runs `do(stop)` in a thread, at once. `close` tells it to stop, for when nobody waits for it any more."""
-
-    def __init__(self, do: Callable[[threading.Event], T], name: str):
-        self.stop = threading.Event()
-        self.stopped_by: Literal["", "person", "absence"] = ""
-        """Whose doing it was that it was stopped; nobody's where the server ends."""
-        self._future: Future[T] = Future()
-        # a Space's lender finds in the context whose request it is, and counts it as that visitor's
-        work = contextvars.copy_context().run
-        self._thread = threading.Thread(target=work, args=(self._work, do), name=name, daemon=True)
-        with ExitStack() as stack:
-            GOING.add(self)
-            stack.callback(GOING.discard, self)
-            self._thread.start()
-            stack.pop_all()  # the thread discards it at its end
-
-    def inputs(self) -> Iterable[Path]:
-        """Return the input files that it reads, which are not deleted before its end."""
-        return ()
-
-    def close(self) -> None:
-        self.stop.set()
-
-    def stop_for(self, whose: Literal["person", "absence"]) -> None:
-        """Stop it, and remember the first whose doing that was."""
-        self.stopped_by = self.stopped_by or whose
-        self.close()
-
-    def looks(self, seconds: float) -> Iterator[None]:
-        """A moment to look after it, every so many seconds until its end."""
-        while not self.wait(seconds):
-            yield
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end, at most so long; True when it is there."""
-        return not wait([self._future], seconds).not_done
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return self._future.done()
-
-    def result(self) -> T:
-        """What came of it, after its end. Raises what went wrong there."""
-        return self._future.result()
-
-    def _work(self, do: Callable[[threading.Event], T]) -> None:
-        try:
-            self._future.set_result(do(self.stop))
-        except BaseException as error:
-            self._future.set_exception(error)
-        finally:
-            GOING.discard(self)
-
-
-class Listeners:
-    """Who listens: open streams of events, of answers and of signs of life, by the name of a session or of an event."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._open
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    @contextmanager
-    def listening(self, name: str) -> Iterator[None]:
-        """While the block goes on, somebody listens to what comes under this name."""
-        with self._lock:
-            self._open[name] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open[name] -= 1
-                self._open += Counter()  # without the names that nobody listens to any more
-
-
-LISTENERS = Listeners()
-"""The process's own: the names are random."""
+"""How long a queued job keeps its place while no client reads its events."""
 
 
 @dataclass(frozen=True)
 class RunState:
     """How far a run is: rows done and in all, seconds left, whether the network is through.
 
-    `ahead` runs come before one that waits for its turn.
+    `ahead` jobs are ahead of one that waits for the device.
     """
 
     done: int = 0
@@ -130,7 +41,7 @@ class RunState:
     ahead: int = 0
 
     def tell(self, progress: gr.Progress) -> int:
-        """Tell a client; gives how many runs come before."""
+        """Send the progress to a client and return the number of jobs ahead."""
         if self.total:
             left = "" if self.left is None else f", {self.left:.0f} s left"
             progress((self.done, self.total), desc=f"rows{left}", unit="rows")
@@ -139,145 +50,122 @@ class RunState:
         return self.ahead
 
 
-class QueuedRun(Background[T]):
-    """Work that tells how far it is."""
+class Job(Generic[T]):
+    """Work in a thread, which starts at once and holds the job's ticket until its end."""
 
-    def __init__(self, do: Callable[[threading.Event], T]):
-        self.state = RunState()
-        super().__init__(do, "enhance-run")
+    def __init__(self, do: Callable[[], T], ticket: Ticket):
+        self.ticket = ticket
+        self.stopped_by: Literal["", "person", "absence"] = ""
+        """Who stopped it first; empty at the end of the server."""
+        self._state = RunState()
+        self._future: Future[T] = Future()
+        # The lender of a ZeroGPU Space finds the request in the context, and counts it as that visitor's.
+        work = contextvars.copy_context().run
+        self._held = ExitStack()
+        self._held.enter_context(SCHEDULER.hold(ticket))
+        self._held.callback(JOBS.discard, self)
+        JOBS.add(self)
+        try:
+            threading.Thread(target=work, args=(self._work, do), name="enhance-job", daemon=True).start()
+        except BaseException:
+            self._held.close()
+            raise
 
-    def queued(self, ahead: int) -> None:
-        self.state = RunState(ahead=ahead)
+    @property
+    def stop(self) -> threading.Event:
+        """The event that cancels the job."""
+        return self.ticket.stop
+
+    @property
+    def state(self) -> RunState:
+        """How far the job is."""
+        ahead = SCHEDULER.ahead(self.ticket)
+        return RunState(ahead=ahead) if ahead else self._state
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended."""
+        return self._future.done()
+
+    def inputs(self) -> Iterable[Path]:
+        """Return the input files that the job reads, which are not deleted before its end."""
+        return ()
 
     def progress(self, done: int, total: int, left: float | None) -> None:
-        self.state = RunState(done, total, left, writing=done >= total)
+        self._state = RunState(done, total, left, writing=done >= total)
 
-    def wait_for(self, turn: QueuePlace) -> None:
-        """Wait until it has its turn. Raises Cancelled when it is stopped before."""
-        for ahead in turn.looks(LOOK_SECONDS):
-            self.queued(ahead)
-            if self.stop.is_set():
-                break
-        if self.stop.is_set():
-            raise Cancelled("stopped")
+    def close(self) -> None:
+        """Cancel the job."""
+        self.stop.set()
+
+    def stop_for(self, whose: Literal["person", "absence"]) -> None:
+        """Cancel the job, and remember who did it first."""
+        self.stopped_by = self.stopped_by or whose
+        self.close()
+
+    def looks(self, seconds: float) -> Iterator[None]:
+        """Yield every so many seconds until the end."""
+        while not self.wait(seconds):
+            yield
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end for so many seconds at most, and return whether it has come."""
+        return not wait([self._future], seconds).not_done
+
+    def result(self) -> T:
+        """Return the result after the end. Raises what the work raised."""
+        return self._future.result()
+
+    def _work(self, do: Callable[[], T]) -> None:
+        try:
+            result = do()
+        except BaseException as error:
+            self._held.close()
+            self._future.set_exception(error)
+        else:
+            self._held.close()
+            self._future.set_result(result)
 
 
-class QueuePlace:
-    """A place in the line, from `with` to its end."""
+JOBS: set[Job[Any]] = set()
+"""All jobs that have not ended, for the end of the server."""
 
-    def __init__(self, line: RunQueue, asker: Asker, kind: str):
-        self._line, self.asker, self.kind = line, asker, kind
-        self.began: float | None = None
+_streams: Counter[str] = Counter()
+"""The open streams of events, by the name of a session or an event; the names are random."""
+_streams_lock = threading.Lock()
 
-    def __enter__(self) -> QueuePlace:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._line.leave(self)
-
-    def looks(self, seconds: float) -> Iterator[int]:
-        """How many are before it, every so many seconds until its turn."""
-        while ahead := self._line.ahead(self):
-            yield ahead
-            self._line.wait(seconds)
+@contextmanager
+def listening(name: str) -> Iterator[None]:
+    """Count a client that reads the events of this name, until the end of the block."""
+    with _streams_lock:
+        _streams[name] += 1
+    try:
+        yield
+    finally:
+        with _streams_lock:
+            _streams[name] -= 1
+            if not _streams[name]:
+                del _streams[name]
 
 
 class ClientWatch:
-    """Whether anybody waits for what a request asked for: Gradio does it whether or not the answer is fetched."""
+    """Whether the client of a request reads its events: Gradio runs a request even if nobody fetches the result."""
 
     def __init__(self, request: gr.Request):
         self._names = (request.session_hash, LocalContext.event_id.get(None))
         self._seen = time.monotonic()
 
-    @property
-    def lost(self) -> bool:
-        """Whether nobody has listened for a while."""
-        if any(name in LISTENERS for name in self._names):
-            self._seen = time.monotonic()
-        return time.monotonic() - self._seen > UNHEARD_SECONDS
-
     def check(self) -> None:
-        """Raises EnhanceError when it is lost."""
-        if self.lost:
+        """Raise EnhanceError if the client has not read its events for a while."""
+        if any(name in _streams for name in self._names):
+            self._seen = time.monotonic()
+        if time.monotonic() - self._seen > UNHEARD_SECONDS:
             raise EnhanceError("nobody_listened", seconds=f"{UNHEARD_SECONDS:g}")
 
 
-class RunQueue:
-    """Counts the runs and batches of everyone: `most` may wait, and one visitor may have a share of them on the way.
-
-    All of one address without a login may have all but such a share, so that there is always room for others. One run
-    has its turn at a time: addresses take turns, then the sessions of one address. Batches have theirs at once and take
-    turns with the runs file by file.
-    """
-
-    def __init__(self, most: int = 20, batches: int = 8):
-        self._most = {"run": most + 1, "batch": batches}
-        self._share = max(2, most // 4)
-        self._of_address = max(self._share, most - self._share)
-        self._turns: list[QueuePlace] = []
-        self._current: QueuePlace | None = None  # the run that has its turn
-        self._runs = FairQueue[QueuePlace]()  # those that wait for theirs
-        self._changed = threading.Condition()
-        self._seconds = 30.0
-
-    def __len__(self) -> int:
-        return len(self._turns)
-
-    def enter(self, asker: Asker, kind: str = "run") -> QueuePlace:
-        """A place for a visitor. Raises EnhanceError, with the place that it would have had."""
-        with self._changed:
-            own = sum(turn.asker.name == asker.name for turn in self._turns)
-            near = sum(turn.asker.caller[0] == asker.caller[0] for turn in self._turns)
-            of_kind = sum(turn.kind == kind for turn in self._turns)
-            full = of_kind >= self._most[kind] or len(self._turns) >= self._most["run"]
-            if full or own >= self._share or near >= self._of_address:
-                ahead = len(self._turns)
-                minutes = max(1, round(ahead * self._seconds / 60))
-                key = "queue_full" if full else "queue_share"
-                raise EnhanceError(key, own=own if own >= self._share else near, place=ahead + 1, minutes=minutes)
-            self._turns.append(turn := QueuePlace(self, asker, kind))
-            if kind == "run":
-                self._runs.add(asker.caller, turn)
-                self._advance()
-        return turn
-
-    def ahead(self, turn: QueuePlace) -> int:
-        """How many runs come before it; none: it has its turn."""
-        with self._changed:
-            if turn.kind == "batch" or turn not in self._turns:
-                return 0
-            return [self._current, *self._runs.in_order()].index(turn)
-
-    def _advance(self) -> None:
-        if self._current is None and self._runs:
-            self._current = self._runs.take()
-            self._current.began = time.monotonic()
-
-    def seconds(self, ahead: int) -> float:
-        """About how long so many runs take."""
-        return ahead * self._seconds
-
-    def wait(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait(seconds)
-
-    def leave(self, turn: QueuePlace) -> None:
-        """Give a place back; one that was given back already stays so."""
-        with self._changed:
-            if turn not in self._turns:
-                return
-            self._turns.remove(turn)
-            self._runs.remove(turn.asker.caller, turn)
-            if turn is self._current:
-                self._current = None
-            if turn.began is not None:
-                self._seconds += (time.monotonic() - turn.began - self._seconds) / 4
-            self._advance()
-            self._changed.notify_all()
-
-
 def said(language: str, state: RunState) -> tuple[str, float | None]:
-    """How far a run is in words, and as a share of 1."""
+    """Return how far a run is in words, and as a share of 1."""
     if state.ahead:
         return translate(language, "waiting_place", ahead=state.ahead), None
     if state.total == 0:
@@ -292,7 +180,7 @@ def said(language: str, state: RunState) -> tuple[str, float | None]:
 
 
 def tell_files(batch: Batch, progress: gr.Progress) -> int:
-    """Tell a client how far a batch is; gives how many runs come before it."""
+    """Send the progress of a batch to a client and return the number of jobs ahead."""
     finished = sum(batch.count(state) for state in ("done", "failed"))
     left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
     left = f", waiting, {batch.ahead} before it" if batch.ahead else left
@@ -300,11 +188,9 @@ def tell_files(batch: Batch, progress: gr.Progress) -> int:
     return batch.ahead
 
 
-def wait_until_done(
-    work: Background[Any], attention: ClientWatch, tell: Callable[[], int]
-) -> Iterator[tuple[Any, Any]]:
-    """Nothing new for a client until the work ends; `tell` tells how far it is, and gives how many come before it."""
-    for _ in work.looks(LOOK_SECONDS):
+def wait_until_done(job: Job[Any], watch: ClientWatch, tell: Callable[[], int]) -> Iterator[tuple[Any, Any]]:
+    """Yield nothing new for a client until the job ends; `tell` sends the progress, and returns the jobs ahead."""
+    for _ in job.looks(LOOK_SECONDS):
         if tell():
-            attention.check()
+            watch.check()
         yield gr.skip(), gr.skip()

@@ -32,6 +32,7 @@ from ..output.thumbnails import (
     whole_picture,
 )
 from ..preview import Preview, choose_box
+from ..scheduler import Ticket
 from ..settings import Settings, largest_scale, network_key, signature
 from ..store import download_name
 from .metrics import Metrics
@@ -40,9 +41,6 @@ from .session import Asked, Finished, Upload, Visitor
 
 PREVIEWS: dict[str, Any] = {"concurrency_id": "previews", "concurrency_limit": 4}
 """Previews do not wait for runs: the engine lets them in between two steps."""
-PREVIEWS_ON_THE_WAY = 16
-"""How many previews clients may have on the way, a quarter of them one alone, and how many
-comparisons may wait; the page's previews replace each other."""
 SIZE = 128
 THUMBNAIL = 896
 """The square's side in input pixels: what a preview costs, whatever the picture."""
@@ -162,8 +160,7 @@ class Previews:
                 x=x,
                 y=y,
                 size=max(box.width, box.height),
-                stop=asked.stop,
-                caller=visitor.caller,
+                ticket=Ticket("preview", visitor.caller, asked.stop),
             )
             return self._arrived(visitor, asked, preview)
         except Cancelled:

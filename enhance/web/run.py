@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -23,53 +22,45 @@ from ..output.live_view import LiveView
 from ..output.resample import result_size
 from ..output.thumbnails import icc_for_screen
 from ..preview import result_region
+from ..scheduler import Ticket
 from ..settings import Settings
 from ..store import download_name, report_name
 from . import templates
 from .history import begin, recorded, show_history
-from .jobs import Background, QueuedRun, QueuePlace, said
+from .jobs import Job, said
 from .layout import Page
 from .params import encoding_from, settings_from
 from .preview import is_current, keep_for_page, save_pair
 from .session import Finished, PageRun, Upload, Visitor
-from .storage import Packed, asker_of, packed
+from .storage import Packed, packed
 from .views import Services, Updates, show_download, show_progress, show_result, show_view
 
 RUNS: dict[str, Any] = {"concurrency_id": "runs", "concurrency_limit": None}
-"""One long run at a time, the page's and the API's together: the others wait in the program's own line."""
+"""Runs of the page and of the API wait in the program's own queue."""
 
 _LOOK_SECONDS = 0.2
 _PICTURE_SECONDS = 1.0
 
 
-class Run(QueuedRun[Result]):
-    """One run of the engine, in its `turn`. `result` raises EnhanceError, Cancelled among them."""
+class Run(Job[Result]):
+    """One run of the engine. `result` raises EnhanceError, Cancelled among them."""
 
-    def __init__(
-        self, services: Services, source: Path, settings: Settings, caller: Hashable, turn: QueuePlace, **more: Any
-    ):
-        def do(_: threading.Event) -> Result:
-            self.wait_for(turn)
-            return _made(services, source, settings, self, caller, **more)
-
+    def __init__(self, services: Services, source: Path, settings: Settings, ticket: Ticket, **more: Any):
         self._source = source
-        super().__init__(do)
+        super().__init__(lambda: _made(services, source, settings, self, **more), ticket)
 
     def inputs(self) -> Iterable[Path]:
         return (self._source,)
 
 
-def _made(
-    services: Services, source: Path, settings: Settings, run: QueuedRun[Any], caller: Hashable, **more: Any
-) -> Result:
+def _made(services: Services, source: Path, settings: Settings, run: Job[Any], **more: Any) -> Result:
     """What the enhancer makes for a run, which is told how far that is; `more` as `Enhancer.run` takes it."""
     limits = services.limits
-    more |= {"progress": run.progress, "stop": run.stop, "queued": run.queued, "caller": caller}
-    more |= {"max_pixels": limits.pixels, "max_bytes": limits.bytes}
+    more |= {"progress": run.progress, "ticket": run.ticket, "max_pixels": limits.pixels, "max_bytes": limits.bytes}
     return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **more))
 
 
-class BatchWork(Background[Packed]):
+class BatchWork(Job[Packed]):
     """A batch that runs, and is packed at its end in the `language` of that moment. Files may join it until then."""
 
     def __init__(
@@ -78,25 +69,31 @@ class BatchWork(Background[Packed]):
         items: Iterable[Item],
         settings: Settings,
         language: str,
-        caller: Hashable,
-        turn: QueuePlace | None = None,
+        ticket: Ticket,
         encoding: Encoding | None = None,
     ):
         self.language, self._services, self._preset = language, services, settings.preset
-        limits: dict[str, Any] = {"max_pixels": services.limits.pixels, "max_bytes": services.limits.bytes}
-        told: dict[str, Any] = {"changed": self._look, "caller": caller, "encoding": encoding or Encoding()}
-        self.running = Running(services.enhancer, settings, plan(items), **told, **limits)
+        self.running = Running(
+            services.enhancer,
+            settings,
+            plan(items),
+            stop=ticket.stop,
+            changed=self._look,
+            max_pixels=services.limits.pixels,
+            max_bytes=services.limits.bytes,
+            encoding=encoding or Encoding(),
+            caller=ticket.caller,
+        )
         self._begun: float | None = None
 
-        def do(stop: threading.Event) -> Packed:
-            self.running.stop = stop
-            with turn or nullcontext(), self.running.held, self._listed():
+        def do() -> Packed:
+            with self.running.held, self._listed():
                 for item in self.batch.items:
                     if item.state == "failed":  # before it began
                         self._tell_of(item)
                 return packed(services.outbox, self.running.run(), settings, self.language)
 
-        super().__init__(do, "enhance-batch")
+        super().__init__(do, ticket)
 
     @property
     def batch(self) -> Batch:
@@ -135,7 +132,7 @@ class BatchWork(Background[Packed]):
             self._services.metrics.refused(item.error)
 
 
-def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, turn: QueuePlace) -> PageRun:
+def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: Upload, ticket: Ticket) -> PageRun:
     """A run that waits for its turn, works, and keeps what came of it, whether or not the page is open."""
     settings, preview = visitor.controls, visitor.preview
     pixels, tasks = _pixels(upload.thumbnail), services.enhancer.tasks
@@ -145,11 +142,10 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
 
     def do(run: PageRun) -> Finished:
         kept = tasks.using(tasks.upload_path(upload.sha256, upload.name))
-        with turn, recorded(tasks, entry, run) as done, kept:
+        with recorded(tasks, entry, run) as done, kept:
             tasks.keep_upload(upload.path, upload)  # so that it can go on when the server ends while it waits
-            run.wait_for(turn)
             seen = {"watch": picture, "preview": preview}
-            result = _made(services, upload.path, settings, run, visitor.caller, **seen)
+            result = _made(services, upload.path, settings, run, **seen)
             done(result.info)
         services.owners.remember(request, result.info)
         assert picture.whole is not None
@@ -163,7 +159,7 @@ def page_run(request: gr.Request, services: Services, visitor: Visitor, upload: 
     with ExitStack() as stack:
         if entry is not None:
             stack.callback(tasks.end, entry, "failed")
-        run = PageRun(do, upload, picture)
+        run = PageRun(do, upload, picture, ticket)
         stack.pop_all()  # its thread records its end
     return run
 
@@ -189,10 +185,8 @@ class RunHandlers:
                     there = visitor.finished
                     if there and is_current(visitor, there.info, visitor.controls) and there.download.exists():
                         return {progress: templates.note(translate(language, "same"))}
-                    with ExitStack() as stack:
-                        turn = stack.enter_context(self._services.line.enter(asker_of(request)))
-                        visitor.run = page_run(request, self._services, visitor, upload, turn)
-                        stack.pop_all()  # its thread gives the place back
+                    with self._services.enter(visitor.caller, "run") as ticket:
+                        visitor.run = page_run(request, self._services, visitor, upload, ticket)
                 except Exception as error:
                     return {progress: self._services.problem(language, error, "A run was refused")}
         return show_progress(self._page, visitor, language)
@@ -228,7 +222,7 @@ class RunHandlers:
         view = "preview"
         try:
             finished = run.result()
-            seconds = finished.info["seconds"]["total"]
+            seconds = finished.info["seconds"]["total"] - finished.info["seconds"]["wait"]
             shown = show_result(self._page, visitor, language)
             done = translate(language, "done", time=format_seconds(language, seconds))
             shown[self._card.progress] = templates.note(done, "finished")

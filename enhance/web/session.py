@@ -22,9 +22,10 @@ from ..output.live_view import LiveView
 from ..output.resample import long_side_on
 from ..preview import Preview
 from ..scenes import Hint
+from ..scheduler import Ticket
 from ..settings import SIZES, Settings
 from ..store import count_as_used
-from .jobs import GOING, Background, QueuedRun
+from .jobs import JOBS, Job
 from .storage import Asker, BatchUploads, Packed, asker_of
 
 Place = tuple[int, int]
@@ -79,12 +80,12 @@ class Asked:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class PageRun(QueuedRun[Finished]):
+class PageRun(Job[Finished]):
     """A run of a page: of which picture, that picture as far as it has come, and how far the run is."""
 
-    def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: LiveView):
+    def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: LiveView, ticket: Ticket):
         self.upload, self.picture = upload, picture
-        super().__init__(lambda _: do(self))
+        super().__init__(lambda: do(self), ticket)
 
 
 class Visitor:
@@ -109,19 +110,19 @@ class Visitor:
         self.preview: Preview | None = None
         self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
         self.asked: Asked | None = None
-        self.comparing: Background[Any] | None = None  # the presets side by side, as long as the page shows them
+        self.comparing: Job[Any] | None = None  # the presets side by side, as long as the page shows them
         self.estimated: object = None  # the last estimate that was begun
         self.failed = False
         self.run: PageRun | None = None
         self.finished: Finished | None = None
         self.many = BatchUploads()
-        self.batch: Background[Packed] | None = None  # the one that goes on, or the last one
+        self.batch: Job[Packed] | None = None  # the one that goes on, or the last one
         self.unfolded = ""  # the batch of their list of which each file is shown
         self.away: float | None = None  # when the page was closed, in monotonic seconds
         self._files = 0
 
     @property
-    def caller(self) -> tuple[str, str]:
+    def caller(self) -> tuple[str, ...]:
         """Who takes turns with whom on the device, as `Asker.caller`."""
         return Asker(f"user {self.user}" if self.user else f"page {self.folder.name}", self.address).caller
 
@@ -313,7 +314,7 @@ class Visitors:
         with self._lock:
             visitors = list(self._visitors.values())
         used = {path for visitor in visitors for path in visitor.used()}
-        used |= {path for work in list(GOING) for path in work.inputs()}
+        used |= {path for work in list(JOBS) for path in work.inputs()}
         whole = [root.resolve() for root in roots]
         for path in used:
             if any(path.resolve().is_relative_to(root) for root in whole):

@@ -312,13 +312,12 @@ class Asker:
     address: str
 
     @property
-    def caller(self) -> tuple[str, str]:
+    def caller(self) -> tuple[str, ...]:
         """Who takes turns with whom: first the users and the addresses of those without a login.
 
         A client can make up a session, but neither a user nor an address.
         """
-        address = f"address {self.address}"
-        return (self.name, address) if self.name.startswith("user ") else (address, self.name)
+        return (self.name,) if self.name.startswith("user ") else (f"address {self.address}", self.name)
 
 
 def asker_of(request: gr.Request) -> Asker:

@@ -18,6 +18,7 @@ from ..images import inspect, reduced_size
 from ..output.resample import result_size
 from ..preview import choose_box
 from ..scenes import Hint
+from ..scheduler import SCHEDULER
 from ..settings import Settings
 from ..store import Entry
 from . import templates
@@ -107,7 +108,7 @@ class UploadHandlers:
         except EnhanceError as error:
             return {card.tips: "", card.estimate: templates.note(error.sentence(language))}
         memory = self._services.enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
-        estimate = templates.estimate(language, seconds, memory, len(self._services.line))
+        estimate = templates.estimate(language, seconds, memory, SCHEDULER.count())
         clean = next((one.preset for one in found if one.looks == "clean"), None)
         tips = [self._tip(one, visitor, settings, language) for one in found if one.looks != "clean"]
         said = "".join([*tips, faster_offer(self._services, visitor, values, seconds, clean, language)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields
 from html import escape
 from typing import Any
@@ -19,13 +19,14 @@ from ..i18n import strip_direction_marks, translate
 from ..images.metadata import LOST
 from ..output.formats import notes_of
 from ..output.resample import result_size
+from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import SIZES, Settings, find_preset, largest_scale, scales
 from . import templates
-from .jobs import RunQueue, RunState, said
+from .jobs import RunState, said
 from .layout import Page
 from .metrics import Metrics
 from .params import TUNED, language_of, reason
-from .preview import PREVIEWS_ON_THE_WAY, Previews, Shown, is_current, on_stage
+from .preview import Previews, Shown, is_current, on_stage
 from .session import Visitor, Visitors
 from .storage import DownloadFolder, Owners
 
@@ -46,9 +47,8 @@ class Services:
     previews: Previews
     outbox: DownloadFolder
     owners: Owners
-    line: RunQueue = field(default_factory=RunQueue)
-    previews_of_clients: RunQueue = field(default_factory=lambda: RunQueue(PREVIEWS_ON_THE_WAY))
-    comparisons: RunQueue = field(default_factory=lambda: RunQueue(PREVIEWS_ON_THE_WAY))
+    queue: int = 20
+    """How many runs may wait."""
     metrics: Metrics = field(default_factory=Metrics)
 
     def asker(self, request: gr.Request) -> tuple[Visitor, str]:
@@ -78,10 +78,9 @@ class Services:
         """The names of the presets that can be chosen here."""
         return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
 
-    def status(self) -> dict[str, Any]:
-        """What the enhancer tells, with those who wait in the line."""
-        status = self.enhancer.status()
-        return status | {"waiting": max(status["waiting"], len(self.line) - status["running"])}
+    def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
+        """Admit a job of a caller. Raises EnhanceError if there is no room for it."""
+        return SCHEDULER.enter(caller, kind, self.queue if kind in ("run", "batch") else None)
 
     def reason(self, language: str, error: Exception, what: str) -> str:
         """Why something failed, for the person, and counted; `what` failed goes to the log where nobody foresaw it."""

@@ -183,7 +183,7 @@ def test_a_batch_is_bounded_in_files_and_bytes(tmp_path: Path, site):
     Limits(files=3, batch_bytes=30).check_together(files)
     with pytest.raises(PictureError, match="more than 2 files"):
         Limits(files=2).check_together(files)
-    with pytest.raises(PictureError, match="MB together"):
+    with pytest.raises(PictureError, match="too large in total"):
         Limits(batch_bytes=29).check_together(files)
 
 

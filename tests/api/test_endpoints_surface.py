@@ -9,15 +9,12 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import torch
 from gradio_client import Client, handle_file
 
 from app import build_demo
-from enhance import PRESETS, models
-from enhance.models import user_models
-from enhance.models.adding import add
+from enhance import PRESETS
 
-from ..own_models import NETWORKS, random_state
+from ..own_models import added
 from ..site import SETTINGS
 from .calls import ENDPOINTS, VALUES, answer_to, filled
 
@@ -64,14 +61,10 @@ def shown_range(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
     return takes["minimum"], takes["maximum"]
 
 
-def test_a_model_of_ones_own_is_among_the_presets_to_choose(site, tmp_path):
-    torch.save(random_state(NETWORKS["compact-2x"]()), tmp_path / "mine.pth")
-    add(tmp_path / "mine.pth", "mine-2x", models.folder())
-    try:
+def test_a_user_model_is_one_of_the_presets_to_choose(site):
+    with added("compact-2x"):
         takes = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
-    finally:
-        user_models.forget("mine-2x", models.folder())
-    assert takes[1]["type"]["enum"] == [*PRESETS, "mine-2x"]
+    assert takes[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])

@@ -1,4 +1,4 @@
-"""Networks known by nothing but their ncnn files, as Upscayl's users have them, against ncnn itself."""
+"""User models from ncnn files give the same result as ncnn."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def ncnns(param: Path, rgb: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_network_of_ncnns_layers_gives_what_ncnn_gives(network: str, tmp_path: Path, own_folder: Path):
+def test_each_graph_matches_ncnn(network: str, tmp_path: Path, own_folder: Path):
     param = NETWORKS[network]().save(tmp_path)
     made = add(param, None, own_folder)
     engine = Engine("cpu", "fp32")
@@ -127,10 +127,10 @@ def test_a_network_of_ncnns_layers_gives_what_ncnn_gives(network: str, tmp_path:
         expected = ncnns(param, rgb)
         result = engine.enlarge(rgb, made.name, tile=64)
         assert np.abs(result - expected).max() <= 1, (height, width)
-    assert expected.std() > 5, "a flat picture proves nothing"
+    assert expected.std() > 5, "a flat result proves nothing"
 
 
-def test_what_can_be_one_step_is_one(tmp_path: Path, own_folder: Path):
+def test_nodes_are_fused(tmp_path: Path, own_folder: Path):
     kinds = {}
     for network in NETWORKS.values():
         model = add(network().save(tmp_path), network.__name__, own_folder)
@@ -155,7 +155,7 @@ def test_what_can_be_one_step_is_one(tmp_path: Path, own_folder: Path):
         ("sum low out", "sum low output2", "line .* cannot be parsed"),
     ],
 )
-def test_what_rows_cannot_run_is_refused_by_its_layers_name(old, new, complaint, tmp_path, own_folder):
+def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path, own_folder):
     param = span_2x().save(tmp_path)
     text = param.read_text()
     assert old in text
@@ -166,7 +166,7 @@ def test_what_rows_cannot_run_is_refused_by_its_layers_name(old, new, complaint,
     assert not own_folder.exists()
 
 
-def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: np.ndarray):
+def test_a_packaged_network_read_as_a_graph_matches_the_official_one(own_folder: Path, photo: np.ndarray):
     """The same network twice: by its official names, and by nothing but its layers."""
     package = models.manifest()["realesr-animevideov3"].package
     assert package
@@ -179,7 +179,7 @@ def test_the_packages_networks_are_read_as_graphs_too(own_folder: Path, photo: n
     assert np.array_equal(engine.enlarge(photo[:20, :24], "twin"), official)
 
 
-def test_the_network_that_pip_brings_gives_what_ncnn_gives(span_weights, tmp_path: Path, own_folder: Path):
+def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Path, own_folder: Path):
     source = models.manifest()["span-x4"].package
     assert source
     release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.distribution}=={source.version}"]
@@ -198,7 +198,7 @@ def test_the_network_that_pip_brings_gives_what_ncnn_gives(span_weights, tmp_pat
     assert np.abs(Engine("cpu", "bf16").enlarge(rgb, "span-x4") - ncnns(param, rgb)).mean() <= 1
 
 
-def test_community_models_of_two_programs_give_what_ncnn_gives(model_files, own_folder: Path, photo: np.ndarray):
+def test_a_community_model_matches_ncnn(model_files, own_folder: Path, photo: np.ndarray):
     param = model_files("RealESRGAN_General_x4_v3.param")
     made = add(param, "general", own_folder)
 

@@ -1,4 +1,4 @@
-"""Models of one's own against spandrel, which reads the community's files, and against ncnn, which runs Upscayl's."""
+"""User models give the same result as spandrel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_every_kind_of_network_gives_what_spandrel_gives(kind: str, tmp_path: Path, own_folder: Path):
+def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Path):
     network = NETWORKS[kind]()
     file = tmp_path / "model.pth"
     torch.save(random_state(network), file)
@@ -40,12 +40,12 @@ def test_every_kind_of_network_gives_what_spandrel_gives(kind: str, tmp_path: Pa
         assert result.shape == expected.shape
         assert np.abs(result - expected).max() <= 1, (height, width)
     assert made.scale == len(result) / height
-    assert result.std() > 5, "a flat picture proves nothing"
+    assert result.std() > 5, "a flat result proves nothing"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "esrgan-plus", "compact-1x", "span-4x"])
-def test_a_rounded_precision_stays_near(kind: str, precision: str, tmp_path: Path, own_folder: Path):
+def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS[kind]()), file)
     add(file, kind, own_folder)
@@ -54,7 +54,7 @@ def test_a_rounded_precision_stays_near(kind: str, precision: str, tmp_path: Pat
     assert np.abs(Engine("cpu", precision).enlarge(rgb, kind) - spandrels(file, rgb)).mean() <= 1.5
 
 
-def test_a_sixteen_bit_picture_keeps_its_levels(tmp_path: Path, own_folder: Path):
+def test_a_16_bit_image_keeps_its_levels(tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS["span-2x"]()), file)
     add(file, "own", own_folder)
@@ -110,7 +110,7 @@ def renamed(state: dict[str, torch.Tensor], block: str) -> dict[str, torch.Tenso
         (BSRGAN, "net", "netG."),
     ],
 )
-def test_whatever_the_names_and_wrappers_the_network_is_the_same(block, wrapper, prefix, tmp_path, own_folder):
+def test_all_names_and_wrappers_give_the_same_network(block, wrapper, prefix, tmp_path, own_folder):
     state = random_state(NETWORKS["esrgan-4x"]())
     plain, named = tmp_path / "plain.pth", tmp_path / "named.pth"
     torch.save(state, plain)
@@ -123,7 +123,7 @@ def test_whatever_the_names_and_wrappers_the_network_is_the_same(block, wrapper,
     assert (second.name, second.network, second.scale) == ("named", "rrdbnet", 4)
 
 
-def test_a_larger_picture_across_many_strips(tmp_path: Path, own_folder: Path):
+def test_a_larger_image_matches_across_strips(tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS["span-2x"]()), file)
     add(file, "own", own_folder)
@@ -132,7 +132,7 @@ def test_a_larger_picture_across_many_strips(tmp_path: Path, own_folder: Path):
     assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "own", tile=64) - spandrels(file, rgb)).max() <= 1
 
 
-def test_safetensors_and_half_precision_files_are_read_too(tmp_path, own_folder):
+def test_a_half_precision_safetensors_file_matches(tmp_path, own_folder):
     state = {key: tensor.half() for key, tensor in random_state(NETWORKS["compact-2x"]()).items()}
     save_file(state, file := tmp_path / "half.safetensors")
     add(file, None, own_folder)

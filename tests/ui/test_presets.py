@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Page, expect
 
-from enhance.settings import PRESETS, Settings
+from enhance.settings import Settings
 
 from ..site import Site, photo
 from .journey import expect_chosen, load, number, open_tuning, pick, press, result_is, wait_for_chip
@@ -166,5 +166,5 @@ def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Sit
         moved = shown(page)
         page.locator("#enhance").click()
         result_is(page, "matches")
-    assert moved["strength"] != PRESETS["gentle"].strength
+    assert moved["strength"] != own("gentle")["strength"]
     assert shown(page) == moved == made(site)

@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from enhance import models
-from enhance.models.user_models import forget
+from enhance.models.user_models import remove
 
 from ..own_models import added
 from ..site import Site
@@ -39,7 +39,7 @@ def test_user_models_are_chosen_by_their_scale_and_a_removed_one_is_named(site: 
                 assert image.size == (48 * scale, 40 * scale)
         pick(page, "preset", "compact-2x")
         expect(page.locator("#scale label")).to_have_count(2)
-        forget("compact-2x", models.folder())
+        remove("compact-2x", models.folder())
         pick(page, "scale", 1)
         expect(page.locator("#size-problem .problem")).to_contain_text("compact-2x")
         page.reload()

@@ -18,9 +18,9 @@ from enhance.output.names import UniqueNames
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
 from enhance.report import table
-from enhance.scheduler import Ticket
 
 from ..api.test_endpoints import wait_until
+from ..site import busy_device
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -366,7 +366,7 @@ def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, source
     monkeypatch.setattr("enhance.pipeline.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
     batch = Running(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
 
-    with enhancer.engine.near(Ticket("a")), enhancer.engine.near(Ticket("b")):
+    with busy_device(2):
         waiting = threading.Thread(target=batch.run)
         waiting.start()
         wait_until(lambda: seen and seen[-1].ahead == 2)

@@ -10,7 +10,7 @@ from PIL import Image
 from enhance import Cancelled, MemoryShortError, Settings, SettingsError, WeightsError
 from enhance.engine.steps import RowNetwork
 from enhance.output.contact_sheet import SheetCell, draw_sheet
-from enhance.scheduler import DEVICE_THREAD, DeviceThread, Ticket
+from enhance.scheduler import SCHEDULER, Scheduler, Ticket
 from tests.unit.picture_files import rgb_profile
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
@@ -117,12 +117,12 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
 
     assert passes == [FAST.model]
     assert sorted(tmp_path.rglob("*")) == before
-    assert DEVICE_THREAD.waiting() == 0
-    assert enhancer.engine.runs == 0
+    assert SCHEDULER.count_steps() == 0
+    assert SCHEDULER.count() == 0
 
 
 def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
-    order, do, go_on, held = [], DeviceThread.do, threading.Event(), threading.Event()
+    order, do, go_on, held = [], Scheduler.call, threading.Event(), threading.Event()
 
     def telling(device, work, turn=None):
         def step():
@@ -135,16 +135,17 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
         held.set()
         go_on.wait(60)
 
+    comparison, preview = Ticket("comparison", "ada"), Ticket("preview", "bob")
     enhancer.compare(photo_file, size=8, wanted=[FAST])  # all that is loaded at first is there
-    monkeypatch.setattr(DeviceThread, "do", telling)
+    monkeypatch.setattr(Scheduler, "call", telling)
     asking = [
-        threading.Thread(target=lambda: do(DEVICE_THREAD, hold)),
-        threading.Thread(target=lambda: enhancer.compare(photo_file, wanted=[FAST], caller="ada")),
-        threading.Thread(target=lambda: enhancer.preview(photo_file, FAST, caller="bob")),
+        threading.Thread(target=lambda: do(SCHEDULER, hold)),
+        threading.Thread(target=lambda: enhancer.compare(photo_file, wanted=[FAST], ticket=comparison)),
+        threading.Thread(target=lambda: enhancer.preview(photo_file, FAST, ticket=preview)),
     ]
     for waiting, thread in enumerate(asking):
         thread.start()
-        while not held.is_set() or DEVICE_THREAD.waiting() < waiting:
+        while not held.is_set() or SCHEDULER.count_steps() < waiting:
             threading.Event().wait(0.005)
     go_on.set()
     for thread in asking:
@@ -156,7 +157,7 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
 
 
 def test_a_comparison_does_not_wait_for_a_run(enhancer, photo_file):
-    with enhancer.engine.near(Ticket("somebody's run, which has the device")):
+    with SCHEDULER.place(Ticket()):
         assert enhancer.compare(photo_file, size=8, wanted=[FAST]).cells[0].preview
 
 

@@ -16,6 +16,7 @@ from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.models import graph_of
 from enhance.models.networks import SHIPPED
+from enhance.scheduler import Ticket
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -123,7 +124,7 @@ def test_stop_is_honoured_between_steps_and_frees_the_engine(engine, photo):
         stop.set()
 
     with pytest.raises(Cancelled):
-        enlarge(engine, np.tile(photo, (20, 1, 1)), progress=progress, stop=stop)
+        enlarge(engine, np.tile(photo, (20, 1, 1)), progress=progress, ticket=Ticket(stop=stop))
     assert len(seen) == 1
     enlarge(engine, photo)
 

@@ -15,7 +15,7 @@ from enhance.engine.kernels import Kernel
 from enhance.engine.steps import RowNetwork
 from enhance.errors import Cancelled, MemoryShortError
 from enhance.scenes.faces import FaceRestorer
-from enhance.scheduler import DEVICE_THREAD, Waiting
+from enhance.scheduler import SCHEDULER, Ticket
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -99,7 +99,7 @@ def test_a_run_that_is_left_takes_back_the_step_that_it_was_ahead(photo):
     engine = Engine("cpu", "fp32")
     engine._goes_ahead = True
     stop = threading.Event()
-    left, stopped = (engine.stream(np.tile(photo, (30, 1, 1)), FAST, stop=stop) for _ in range(2))
+    left, stopped = (engine.stream(np.tile(photo, (30, 1, 1)), FAST, ticket=Ticket(stop=stop)) for _ in range(2))
 
     next(left)
     left.close()
@@ -108,7 +108,7 @@ def test_a_run_that_is_left_takes_back_the_step_that_it_was_ahead(photo):
     with pytest.raises(Cancelled):
         list(stopped)
 
-    assert DEVICE_THREAD.waiting() == 0
+    assert SCHEDULER.count_steps() == 0
     assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
 
 
@@ -117,7 +117,7 @@ def test_an_urgent_caller_is_served_between_the_steps_of_a_long_run(engine, phot
     finished_first = []
 
     def run_preview():
-        enlarge(engine, photo[:16, :16], urgent=True)
+        enlarge(engine, photo[:16, :16], ticket=Ticket("preview"))
         urgent_is_done.set()
 
     def progress(done, total, left):
@@ -223,22 +223,22 @@ def test_a_second_long_run_waits_and_can_be_stopped_while_it_does(engine, photo)
     stop.set()
 
     with pytest.raises(Cancelled, match="before processing started"):
-        enlarge(engine, photo, stop=stop)
+        enlarge(engine, photo, ticket=Ticket(stop=stop))
     first.close()
 
 
 def test_waiting_for_a_turn_is_counted_apart_from_work(engine, photo):
     first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
     next(first)
-    waiting, asked = Waiting(), threading.Event()
-    second = threading.Thread(target=lambda: (asked.set(), enlarge(engine, photo[:8, :8], waiting=waiting)))
+    ticket, asked = Ticket(), threading.Event()
+    second = threading.Thread(target=lambda: (asked.set(), enlarge(engine, photo[:8, :8], ticket=ticket)))
     second.start()
     asked.wait(10)
     threading.Event().wait(0.3)
     first.close()
     second.join()
 
-    assert waiting.seconds >= 0.25
+    assert ticket.waited >= 0.25
 
 
 def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with_it(photo, photo_file, monkeypatch):
@@ -312,7 +312,7 @@ def test_two_callers_who_stream_at_once_get_their_own_pixels(engine, photo):
 
     def stream(place):
         begun.wait(60)
-        results[place] = enlarge(engine, pictures[place], urgent=True, caller=place)
+        results[place] = enlarge(engine, pictures[place], ticket=Ticket("preview", place))
 
     threads = [threading.Thread(target=stream, args=(place,)) for place in (0, 1)]
     for thread in threads:

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from enhance import Cancelled, Encoding, EnhanceError, Enhancer, MemoryShortError, PictureError, Settings, SettingsError
+from enhance.scheduler import SCHEDULER
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -176,7 +177,7 @@ def test_the_seconds_of_the_network_are_without_those_of_waiting(enhancer, photo
     waiting = threading.Thread(target=lambda: results.append(enhancer.run(photo_file, RAW).info["seconds"]))
     waiting.start()
     for _ in range(400):
-        if enhancer.engine.runs == 2:
+        if SCHEDULER.count() == 2:
             break
         threading.Event().wait(0.05)
     threading.Event().wait(1)

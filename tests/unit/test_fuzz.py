@@ -48,13 +48,13 @@ def peak_of_workers() -> int:
 
 
 @pytest.mark.parametrize("kind", originals())
-def test_the_file_that_is_damaged_is_sound_itself(tmp_path, kind):
+def test_undamaged_originals_are_read(tmp_path, kind):
     path = tmp_path / "sound"
     path.write_bytes(originals()[kind])
     assert what_becomes_of(path) == "picture"
 
 
-def test_a_damaged_file_of_any_kind_is_a_picture_or_one_sentence(tmp_path, workers):
+def test_damaged_file_is_an_image_or_one_error(tmp_path, workers):
     good, path = tmp_path / "good", tmp_path / "damaged"
     good.write_bytes(originals()["jpeg"])
     assert what_becomes_of(good) == "picture"

@@ -18,7 +18,7 @@ def test_the_cache_keeps_few_images(photo_file):
     def read(key: str):
         return lambda: (reads.append(key), image)[1]
 
-    cache = ImageCache(most_bytes=2 * image.rgb.nbytes, seconds=60)
+    cache = ImageCache(max_bytes=2 * image.rgb.nbytes, seconds=60)
     for key in ("a", "a", "b", "c", "a"):
         cache.picture(key, read(key))
     assert reads == ["a", "b", "c", "a"]
@@ -36,7 +36,7 @@ def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
         assert proceed.wait(30)
         return image
 
-    cache = ImageCache(most_bytes=1)
+    cache = ImageCache(max_bytes=1)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(cache.picture, "photo", read) for _ in range(4)]
         assert begun.wait(30)

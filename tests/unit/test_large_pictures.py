@@ -79,7 +79,7 @@ class Even:
 
 
 @every_kind
-def test_the_report_takes_no_copy_of_the_picture(channels, dtype):
+def test_report_does_not_copy_the_image(channels, dtype):
     result = Even(1000, 750, channels, dtype)
 
     small_peak, large_peak = (
@@ -91,7 +91,7 @@ def test_the_report_takes_no_copy_of_the_picture(channels, dtype):
 
 
 @every_kind
-def test_what_a_screen_shows_is_made_without_a_copy_and_is_the_average_of_the_whole(channels, dtype):
+def test_thumbnail_is_made_without_a_copy(channels, dtype):
     large, picture = mapped(channels, dtype), small(channels, dtype)
 
     assert peak_of(lambda: whole_picture(large, (400, 300))) < BYTE_A_PIXEL / 4
@@ -100,11 +100,11 @@ def test_what_a_screen_shows_is_made_without_a_copy_and_is_the_average_of_the_wh
 
 
 @every_kind
-def test_averages_take_little_more_than_themselves_and_are_the_same_by_strips(monkeypatch, channels, dtype):
+def test_downscaling_by_strips_is_exact_and_needs_no_copy(monkeypatch, channels, dtype):
     large, picture = mapped(channels, dtype), small(channels, dtype)
     taken = peak_of(lambda: large.reduced(2))
     plain = {factor: picture.reduced(factor) for factor in (2, 3, 4)}
-    monkeypatch.setattr("enhance.images.image._STRIP", 5)
+    monkeypatch.setattr("enhance.images.image._STRIP_ROWS", 5)
 
     assert taken < in_one_piece(large.reduced(2)).nbytes + BYTE_A_PIXEL / 3
     for factor, expected in plain.items():
@@ -113,7 +113,7 @@ def test_averages_take_little_more_than_themselves_and_are_the_same_by_strips(mo
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_noise_and_softness_of_a_wide_picture_are_found_in_lower_strips(dtype):
+def test_measuring_a_wide_image_uses_lower_strips(dtype):
     wide = mapped(3, dtype, 300, 40_000)
 
     assert peak_of(lambda: wide.noise) < 75_000_000
@@ -121,7 +121,7 @@ def test_noise_and_softness_of_a_wide_picture_are_found_in_lower_strips(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_what_is_under_the_haze_lies_in_a_file_and_is_the_picture_without_it(tmp_path: Path, monkeypatch, dtype):
+def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
     large, picture = mapped(3, dtype), small(3, dtype)
     picture = replace(picture, rgb=(picture.rgb // 2 + np.iinfo(dtype).max // 3).astype(dtype))
@@ -137,13 +137,13 @@ def test_what_is_under_the_haze_lies_in_a_file_and_is_the_picture_without_it(tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_picture_without_haze_shows_the_network_is_the_picture_itself():
+def test_image_without_haze_is_not_copied():
     picture = small(3, np.uint8)
 
     assert Scene().seen(picture, Settings()) is picture.rgb
 
 
-def test_faces_are_looked_for_in_the_high_bytes_alone():
+def test_face_detection_reads_only_high_bytes():
     deep = mapped(3, np.uint16).rgb
     deep[::7] = 0x1234
 

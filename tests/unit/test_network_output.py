@@ -23,7 +23,7 @@ from enhance.files import AtomicFile
 from enhance.models import graph_of
 from enhance.models.memory import cut, cut_to_fit, stream_bytes, tallest
 from enhance.models.networks import rrdbnet, srvgg
-from enhance.scheduler import Ticket
+from enhance.scheduler import SCHEDULER, Ticket
 from enhance.settings import Settings
 from tests.own_models import added
 
@@ -248,7 +248,7 @@ def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch)
             stop.set()
 
     with pytest.raises(Cancelled):
-        strips.extend(engine.stream(rgb, FAST, progress=stop_in_the_second, stop=stop, folder=tmp_path))
+        strips.extend(engine.stream(rgb, FAST, progress=stop_in_the_second, ticket=Ticket(stop=stop), folder=tmp_path))
 
     assert sum(map(len, strips)) == 4 * 65
     assert engine.enlarge(rgb[:40, :40], FAST).shape == (160, 160, 3)
@@ -274,7 +274,7 @@ def test_a_picture_in_parts_that_nobody_wants_any_more_lets_go_of_its_files(tmp_
     strips.close()
 
     assert [file.closed for file in files] == [True]
-    assert engine.runs == 0
+    assert SCHEDULER.count() == 0
 
 
 def test_the_parts_of_a_run_lie_beside_its_result(tmp_path, monkeypatch):
@@ -306,11 +306,10 @@ def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
         begin(self, rows, expected)
 
     monkeypatch.setattr(Clock, "__init__", begun)
-    before = Ticket()
-    with engine._runs.run(before):
+    with SCHEDULER.place(Ticket()):
         waits = threading.Thread(target=lambda: told.extend(len(strip) for strip in engine.stream(rgb, FAST)))
         waits.start()
-        while engine.runs < 2:
+        while SCHEDULER.count() < 2:
             time.sleep(0.01)
         assert clocks == []
         let_in = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A model of one's own is a preset of its name: its scale is that of the network, everywhere."""
+"""A user model is a preset with its name and the scale of its network."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def picture(photo: np.ndarray, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_the_result_is_as_large_as_the_network_makes_it(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
     name, scale = added(kind, own_folder), SCALES[kind]
 
     result = enhancer.run(picture, name)
@@ -58,8 +58,8 @@ def test_the_result_is_as_large_as_the_network_makes_it(kind: str, own_folder: P
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_tuning_counts_from_the_networks_own_scale(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
-    """At strength 0 only the photo is left, whatever the network made; at fidelity 1 the result explains it."""
+def test_tuning_uses_the_scale_of_the_network(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+    """At strength 0 the result is the resized photo. Fidelity 1 brings the result closer to the photo."""
     name, scale = added(kind, own_folder), SCALES[kind]
 
     photo_alone = enhancer.run(picture, Settings.from_preset(name, strength=0.0))
@@ -74,7 +74,7 @@ def test_tuning_counts_from_the_networks_own_scale(kind: str, own_folder: Path, 
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_a_preview_is_a_part_of_the_result(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_a_preview_matches_the_result(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
     settings = Settings.from_preset(added(kind, own_folder), strength=0.8, fidelity=0.5)
 
     preview = enhancer.preview(picture, settings, size=12)
@@ -86,7 +86,7 @@ def test_a_preview_is_a_part_of_the_result(kind: str, own_folder: Path, picture:
     assert result.info["signature"] == preview.info["signature"]
 
 
-def test_it_is_listed_after_the_presets_that_ship_as_ones_own(own_folder: Path, enhancer: Enhancer):
+def test_user_models_are_listed_after_the_shipped_presets(own_folder: Path, enhancer: Enhancer):
     name = added("compact-2x", own_folder)
 
     *shipped, mine = enhancer.presets()
@@ -107,7 +107,7 @@ def test_it_is_listed_after_the_presets_that_ship_as_ones_own(own_folder: Path, 
     assert 0 <= mine["relative_time"] < 0.01
 
 
-def test_one_whose_file_is_gone_says_how_to_get_it_back(own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_a_user_model_without_its_file_is_not_available(own_folder: Path, picture: Path, enhancer: Enhancer):
     name = added("compact-2x", own_folder)
     located = locate(name)
     assert located
@@ -121,7 +121,7 @@ def test_one_whose_file_is_gone_says_how_to_get_it_back(own_folder: Path, pictur
         enhancer.run(picture, name)
 
 
-def test_what_was_removed_is_no_preset_any_more(own_folder: Path):
+def test_a_removed_model_is_not_a_preset(own_folder: Path):
     name = added("compact-2x", own_folder)
     assert name in all_presets()
 
@@ -131,7 +131,7 @@ def test_what_was_removed_is_no_preset_any_more(own_folder: Path):
         Settings.from_preset(name)
 
 
-def test_a_damaged_record_leaves_the_presets_that_ship(own_folder: Path):
+def test_a_damaged_record_does_not_affect_shipped_presets(own_folder: Path):
     own_folder.mkdir()
     (own_folder / "own.toml").write_text("[")
 
@@ -139,7 +139,7 @@ def test_a_damaged_record_leaves_the_presets_that_ship(own_folder: Path):
     assert not any(preset.own for preset in all_presets().values())
 
 
-def test_no_size_beyond_the_networks_own_can_be_asked_for(own_folder: Path):
+def test_the_scale_of_the_network_is_the_largest(own_folder: Path):
     double, eightfold = added("compact-2x", own_folder), added("esrgan-8x", own_folder)
 
     with pytest.raises(SettingsError, match="1 to 2"):
@@ -147,13 +147,13 @@ def test_no_size_beyond_the_networks_own_can_be_asked_for(own_folder: Path):
     assert Settings.from_preset(eightfold, scale=6).scale == 6
 
 
-def test_two_models_of_ones_own_have_two_signatures(own_folder: Path):
+def test_two_user_models_have_different_signatures(own_folder: Path):
     one = Settings.from_preset(added("compact-2x", own_folder))
 
     assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, one, "c" * 64, "fp32")
 
 
-def test_the_command_line_runs_it(own_folder: Path, picture: Path, tmp_path: Path, capsys):
+def test_the_command_line_runs_a_user_model(own_folder: Path, picture: Path, tmp_path: Path, capsys):
     name = added("compact-3x", own_folder)
 
     out = tmp_path / "out.png"

@@ -50,7 +50,7 @@ def read(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
-def test_a_lossless_rgb_file_gives_its_very_pixels(read, kind: str):
+def test_lossless_rgb_is_exact(read, kind: str):
     data = saved(Image.fromarray(PHOTO), kind)
     picture = read(data)
     assert np.array_equal(picture.rgb, PHOTO)
@@ -61,19 +61,19 @@ def test_a_lossless_rgb_file_gives_its_very_pixels(read, kind: str):
     assert (picture.name, picture.bytes) == ("picture.bin", len(data))
 
 
-def test_webp_without_loss_gives_its_very_pixels(read):
+def test_lossless_webp_is_exact(read):
     assert np.array_equal(read(saved(Image.fromarray(PHOTO), "WEBP", lossless=True)).rgb, PHOTO)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
-def test_a_lossy_file_gives_what_pillow_gives(read, tmp_path: Path, kind: str):
+def test_lossy_formats_equal_pillow(read, tmp_path: Path, kind: str):
     data = saved(Image.fromarray(PHOTO), kind, quality=90)
     (tmp_path / "same").write_bytes(data)
     with Image.open(tmp_path / "same") as image:
         assert np.array_equal(read(data).rgb, np.asarray(image.convert("RGB")))
 
 
-def test_heic_is_read_and_turned_once(read):
+def test_heic_orientation_is_applied_once(read):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()
     data = saved(Image.fromarray(PHOTO[:60, :90]), "HEIF", quality=95, exif=b"Exif\0\0" + exif_block(6))
@@ -224,14 +224,14 @@ def test_a_compressed_16_bit_tiff_as_opencv_writes_it(read):
     assert np.array_equal(read(data.tobytes()).rgb, DEEP)
 
 
-def test_the_fourth_channel_of_a_tiff_is_alpha_only_where_it_says_so(read):
+def test_fourth_tiff_channel_is_alpha_only_if_declared(read):
     strip_direction_marks = read(tiff(DEEP_ALPHA, 2, extra_sample=2))
     assert strip_direction_marks.alpha is not None
     assert np.array_equal(np.dstack([strip_direction_marks.rgb, strip_direction_marks.alpha]), DEEP_ALPHA)
     assert read(tiff(DEEP_ALPHA, 2, extra_sample=0)).alpha is None
 
 
-def test_colour_multiplied_with_alpha_is_divided_again(read):
+def test_premultiplied_alpha_is_divided_out(read):
     alpha = np.maximum(DEEP_ALPHA[..., 3:], 20000)
     multiplied = np.rint(DEEP.astype(float) * alpha / 65535).astype(np.uint16)
     picture = read(tiff(np.dstack([multiplied, alpha]), 2, extra_sample=1))
@@ -273,12 +273,12 @@ def test_cmyk_goes_through_its_profile(read):
         assert picture.rgb[8, 24, 0] > 100  # the plain formula would give 0: full cyan has no red
 
 
-def test_cmyk_without_a_profile_is_converted_plainly(read):
+def test_cmyk_without_profile_is_converted_by_formula(read):
     image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
     assert read(saved(image, "TIFF")).rgb[0, 0].tolist() == [0, 255, 255]
 
 
-def test_a_cmyk_jpeg_is_inverted_only_where_adobe_says_so(read):
+def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
     adobe = saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
     marker = adobe.index(b"\xff\xee")
     length = int.from_bytes(adobe[marker + 2 : marker + 4], "big")
@@ -308,7 +308,7 @@ def test_an_animation_gives_its_first_frame(read, tmp_path: Path):
         assert np.abs(read(data).rgb - PHOTO.astype(int)).mean() < 8
 
 
-def test_a_single_pixel_is_a_picture(read):
+def test_single_pixel(read):
     assert read(saved(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")).rgb.tolist() == [[[1, 2, 3]]]
 
 
@@ -323,7 +323,7 @@ def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(rea
     assert np.array_equal(picture.alpha, values[..., 3])
 
 
-def test_bleeding_crosses_the_bands_it_works_in(read):
+def test_transparent_pixels_are_filled_across_blocks(read):
     values = np.zeros((2000, 3, 4), np.uint8)
     values[1100] = (50, 60, 70, 255)
     rgb = read(saved(Image.fromarray(values), "PNG")).rgb
@@ -331,12 +331,12 @@ def test_bleeding_crosses_the_bands_it_works_in(read):
     assert (rgb[:512] == 0).all()
 
 
-def test_a_fully_transparent_picture_is_left_as_it_is(read):
+def test_fully_transparent_image_is_unchanged(read):
     values = np.dstack([PHOTO, np.zeros(PHOTO.shape[:2], np.uint8)])
     assert np.array_equal(read(saved(Image.fromarray(values), "PNG")).rgb, PHOTO)
 
 
-def test_bleeding_keeps_16_bits(read):
+def test_transparent_pixels_are_filled_in_16_bits(read):
     values = DEEP_ALPHA.copy()
     values[:, 2:, 3] = 0
     picture = read(png(values, 6))

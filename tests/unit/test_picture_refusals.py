@@ -6,7 +6,6 @@ import os
 import struct
 import subprocess
 import sys
-import threading
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,13 @@ PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 
 
 def refusal(path: Path, **limits: Any) -> str:
-    """The sentence with which the file is refused, which starts with its name and says what to do."""
+    """Return the error message for the file."""
     with pytest.raises(PictureError) as caught:
         read_picture(path, **limits)
     message = str(caught.value)
-    assert message.startswith(path.name)
-    assert message.endswith(".")
-    assert ": " in message
+    assert path.name in message
     assert "\n" not in message
-    chinese = caught.value.sentence("zh-CN")
-    assert chinese.startswith(path.name)
-    assert chinese.endswith("。")
+    assert path.name in caught.value.sentence("zh-CN")
     return message
 
 
@@ -47,7 +42,7 @@ def written(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
     return path
 
 
-def test_what_is_not_there_or_no_file(tmp_path: Path):
+def test_missing_empty_and_special_files_are_rejected(tmp_path: Path):
     assert "does not exist" in refusal(tmp_path / "nothing.jpg")
     assert "is a folder" in refusal(tmp_path)
     assert "is empty" in refusal(written(tmp_path, b""))
@@ -71,21 +66,21 @@ def test_what_is_not_there_or_no_file(tmp_path: Path):
         b"x",
     ],
 )
-def test_what_is_not_a_picture_is_refused_whatever_its_name(tmp_path: Path, data: bytes):
+def test_unknown_formats_are_rejected_whatever_the_name(tmp_path: Path, data: bytes):
     assert "has an unsupported format" in refusal(written(tmp_path, data))
 
 
 @pytest.mark.parametrize("name", ["{name} {0} {.png", "100 %s %(name)s.png", "图片 “one”.png"])
-def test_a_name_is_said_as_it_is(tmp_path: Path, name: str):
+def test_error_contains_the_name_unchanged(tmp_path: Path, name: str):
     assert refusal(written(tmp_path, b"", name)) == f"{name} is empty (0 bytes). Copy or download it again."
 
 
-def test_the_name_does_not_matter(tmp_path: Path):
+def test_format_is_recognised_by_content(tmp_path: Path):
     path = written(tmp_path, saved(PHOTO, "PNG"), "really_a_png.jpg")
     assert read_picture(path).format == inspect(path).format == "PNG"
 
 
-def test_heic_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch):
+def test_heic_without_library_names_the_library(tmp_path: Path, monkeypatch):
     without = "import sys; sys.modules['pillow_heif'] = None; " + worker.PROGRAM
     monkeypatch.setattr(worker, "WORKERS", worker.Workers(1, without))
     path = written(tmp_path, b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100), "IMG_1.HEIC")
@@ -94,7 +89,7 @@ def test_heic_without_its_library_says_what_to_do(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "AVIF", "TIFF", "GIF"])
-def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, kind: str):
+def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
     data = saved(PHOTO, kind)
     for keep in (len(data) - 200, len(data) // 2, len(data) // 4, 40):
         message = refusal(written(tmp_path, data[:keep]))
@@ -103,12 +98,12 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, kind: str):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_not_even_one_byte_may_be_missing(tmp_path: Path, kind: str):
+def test_one_missing_byte_is_detected(tmp_path: Path, kind: str):
     for options in ({}, {"progressive": True} if kind == "JPEG" else {"compress_level": 0}):
         assert "incomplete" in refusal(written(tmp_path, saved(PHOTO, kind, **options)[:-1]))
 
 
-def test_a_16_bit_png_that_is_cut_off_or_flipped_is_refused(tmp_path: Path):
+def test_damaged_16_bit_png_is_rejected(tmp_path: Path):
     data = png(np.random.default_rng(1).integers(0, 65536, (20, 20, 3), dtype=np.uint16), 2)
     assert "incomplete" in refusal(written(tmp_path, data[: len(data) // 2]))
     flipped = bytearray(data)
@@ -116,34 +111,34 @@ def test_a_16_bit_png_that_is_cut_off_or_flipped_is_refused(tmp_path: Path):
     assert "damaged" in refusal(written(tmp_path, bytes(flipped)))
 
 
-def test_a_flipped_byte_in_a_png_is_noticed(tmp_path: Path):
+def test_flipped_byte_in_png_is_detected(tmp_path: Path):
     data = bytearray(saved(PHOTO, "PNG"))
     data[len(data) // 2] ^= 0xFF
     assert "damaged" in refusal(written(tmp_path, bytes(data)))
 
 
-def test_the_size_is_refused_with_the_limit(tmp_path: Path):
+def test_pixel_limit(tmp_path: Path):
     path = written(tmp_path, saved(PHOTO, "JPEG"))
-    assert "96 x 64 pixels" in refusal(path, max_pixels=96 * 64 - 1)
+    assert "96 × 64 px" in refusal(path, max_pixels=96 * 64 - 1)
     assert read_picture(path, max_pixels=96 * 64).width == 96
-    with pytest.raises(PictureError, match="more than the limit"):
+    with pytest.raises(PictureError, match="The limit is"):
         inspect(path, max_pixels=100)
     assert "ENHANCE_MAX_PIXELS" in refusal(path, max_pixels=1000)
     assert read_picture(path, max_pixels=None).width == 96
 
 
-def test_too_many_bytes_are_refused(tmp_path: Path):
+def test_byte_limit(tmp_path: Path):
     path = written(tmp_path, saved(PHOTO, "BMP"))
     assert "MB. The limit is" in refusal(path, max_bytes=1000)
     assert "ENHANCE_MAX_BYTES" in refusal(path, max_bytes=1000)
     assert "ENHANCE_MAX_BYTES" in refusal(written(tmp_path, saved(PHOTO, "BMP") + bytes(65 << 20)), max_pixels=1000)
 
 
-def test_a_file_far_larger_than_any_picture_is_not_read(tmp_path: Path):
+def test_huge_file_is_not_read(tmp_path: Path):
     path = tmp_path / "huge.png"
     with path.open("wb") as file:
         file.truncate(10_000_000_000)  # sparse, takes no room
-    assert "more than the limit" in refusal(path)
+    assert "The limit is" in refusal(path)
 
 
 def webp_header(width: int, height: int) -> bytes:
@@ -175,21 +170,21 @@ def jpeg_header(width: int, height: int) -> bytes:
     ],
     ids=["PNG", "JPEG", "GIF", "WEBP", "TIFF", "TIFF 16 bit"],
 )
-def test_a_bomb_is_refused_from_its_header(tmp_path: Path, bomb: bytes):
+def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, bomb: bytes):
     path = written(tmp_path, bomb)
     tracemalloc.start()
     try:
-        assert "60000 x 60000 pixels (3,600 megapixels)" in refusal(path)
+        assert "60,000 × 60,000 px (3,600 MP)" in refusal(path)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
 
 
-def test_a_png_whose_data_cannot_fill_its_size_is_refused(tmp_path: Path):
+def test_png_with_too_little_data_is_rejected(tmp_path: Path):
     assert "incomplete" in refusal(written(tmp_path, png_header_only(19000, 19000)))
 
 
-def test_a_size_of_nothing_is_refused(tmp_path: Path):
+def test_zero_size_is_rejected(tmp_path: Path):
     assert "no pixels" in refusal(written(tmp_path, png_header_only(0, 10)))
 
 
@@ -200,32 +195,13 @@ def test_pillows_own_pixel_limit_neither_matters_nor_changes(tmp_path: Path, mon
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
-def test_several_threads_read_at_once_with_different_limits(tmp_path: Path):
-    path = written(tmp_path, saved(PHOTO, "PNG"))
-    outcomes: dict[int, list[str]] = {100: [], 10_000: []}
-
-    def read_often(limit: int) -> None:
-        for _ in range(20):
-            try:
-                outcomes[limit].append(read_picture(path, max_pixels=limit).mode)
-            except PictureError:
-                outcomes[limit].append("refused")
-
-    threads = [threading.Thread(target=read_often, args=(limit,)) for limit in outcomes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert outcomes == {100: ["refused"] * 20, 10_000: ["RGB"] * 20}
-
-
-def test_numbers_without_a_clear_white_are_refused(tmp_path: Path):
+def test_numbers_without_a_clear_white_are_rejected(tmp_path: Path):
     assert "from 0 to 255" in refusal(written(tmp_path, tiff(np.array([[0, 255]], np.float32), 1)))
     assert "instead of 0 to 1" in refusal(written(tmp_path, tiff(np.array([[0, np.nan]], np.float32), 1)))
     assert "negative" in refusal(written(tmp_path, tiff(np.array([[-5, 5]], np.int16), 1)))
 
 
-def test_rare_tiffs_are_refused_instead_of_read_wrongly(tmp_path: Path):
+def test_unsupported_tiffs_are_rejected(tmp_path: Path):
     values = np.zeros((3, 4, 3), np.uint16)
     assert "TIFF with" in refusal(written(tmp_path, tiff(values, 2, planes=True)))
     assert "TIFF with" in refusal(written(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))

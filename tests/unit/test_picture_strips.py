@@ -7,9 +7,7 @@ import gc
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +82,7 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
         assert np.array_equal(np.concatenate(strips) * seen, whole * seen)
 
 
-def test_what_bleeds_is_the_same_in_blocks_as_in_a_window_around_each(monkeypatch):
+def test_transparent_pixels_are_filled_equally_in_blocks_and_at_once(monkeypatch):
     monkeypatch.setattr(colour, "BLOCK", 4)
     random = np.random.default_rng(5)
     picture = random.integers(1, 256, (50, 9, 4), dtype=np.uint8)
@@ -100,7 +98,7 @@ def test_what_bleeds_is_the_same_in_blocks_as_in_a_window_around_each(monkeypatc
     assert (joined[..., 3] == picture[..., 3]).all()
 
 
-def test_a_large_picture_lies_in_a_file_that_has_no_name_and_vanishes_with_it(tmp_path: Path, monkeypatch):
+def test_large_image_is_in_an_unnamed_file(tmp_path: Path, monkeypatch):
     path, folder = tmp_path / "photo.png", tmp_path / "room"
     CLEAR.save(path)
     small = read_picture(path)
@@ -123,28 +121,23 @@ def mapped_from(folder: Path) -> int:
     return sum(str(folder) in line for line in Path("/proc/self/maps").read_text().splitlines())
 
 
-def test_a_full_disk_is_said_in_one_sentence_and_the_next_picture_is_read(tmp_path: Path, monkeypatch):
+def test_full_disk_is_one_error_and_the_next_image_is_read(tmp_path: Path, monkeypatch):
     path = tmp_path / "photo.png"
     PHOTO.save(path)
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
-    of_python = tempfile.TemporaryFile
 
-    class Full:
-        def __init__(self, **options: Any):
-            self._file = of_python(**options)
+    def full(file: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        def write(self, data: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(StorageError, match="Not enough disk space") as caught:
         read_picture(path, folder=tmp_path)
     assert caught.value.key == "disk_full"
-    monkeypatch.setattr(tempfile, "TemporaryFile", of_python)
+    monkeypatch.setattr(worker, "IN_MEMORY", 1 << 20)
     assert read_picture(path, folder=tmp_path).width == 91
 
 
-def test_too_little_room_is_said_before_a_pixel_is_written(tmp_path: Path, monkeypatch):
+def test_disk_space_is_checked_before_writing(tmp_path: Path, monkeypatch):
     path = tmp_path / "photo.png"
     PHOTO.save(path)
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
@@ -154,7 +147,7 @@ def test_too_little_room_is_said_before_a_pixel_is_written(tmp_path: Path, monke
         read_picture(path, folder=tmp_path)
 
 
-def test_damage_below_the_first_strip_is_said_and_the_next_picture_is_read(tmp_path: Path):
+def test_damage_after_the_first_strip_is_one_error_and_the_next_image_is_read(tmp_path: Path):
     noise = np.random.default_rng(1).integers(0, 256, (1400, 1000, 3), dtype=np.uint8)
     data = png(noise, 2)
     start = data.index(b"IDAT") + 4
@@ -185,7 +178,7 @@ print(1024 * (peak_after(sys.argv[2]) - before))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak")
 @pytest.mark.parametrize(("name", "bytes_of_a_pixel"), [("large.png", 0), ("large.jpg", 4)])
-def test_what_reads_a_picture_never_has_it_whole_in_its_final_form(tmp_path: Path, name: str, bytes_of_a_pixel: int):
+def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, name: str, bytes_of_a_pixel: int):
     small, large = tmp_path / f"small{Path(name).suffix}", tmp_path / name
     Image.new("RGB", (1000, 1000), (9, 99, 200)).save(small)
     Image.new("RGB", (6000, 4000), (9, 99, 200)).save(large)
@@ -197,7 +190,7 @@ def test_what_reads_a_picture_never_has_it_whole_in_its_final_form(tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what is mapped")
 @pytest.mark.parametrize("kind", ["png with alpha", "deep png"])
-def test_a_picture_that_is_read_is_let_go_at_once(tmp_path: Path, kind: str):
+def test_mapped_input_is_released_at_once(tmp_path: Path, kind: str):
     path = tmp_path / "photo.png"
     path.write_bytes(KINDS[kind])
     gc.disable()

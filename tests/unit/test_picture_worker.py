@@ -106,7 +106,7 @@ def scans_of(count: int) -> bytes:
     return data[:first] + data[first:-2] * count + b"\xff\xd9"
 
 
-def test_ten_files_that_declare_far_too_much_take_no_memory(tmp_path: Path, small: Path):
+def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     path = written(tmp_path, jpeg_of(9999, 9999))
     assert path.stat().st_size < 1000
     read_picture(small)
@@ -140,7 +140,7 @@ def test_ten_files_that_declare_far_too_much_take_no_memory(tmp_path: Path, smal
     ],
     ids=["GIF", "TIFF", "TIFF LZW"],
 )
-def test_too_few_bytes_are_told_from_the_header(tmp_path: Path, data: bytes):
+def test_too_few_bytes_are_detected_in_the_header(tmp_path: Path, data: bytes):
     assert refused(written(tmp_path, data)) == "picture_too_few_bytes"
 
 
@@ -152,7 +152,7 @@ def test_the_smallest_real_files_are_read(tmp_path: Path, options: dict):
         assert read_picture(written(tmp_path, saved(flat, kind, **more))).width == 3000
 
 
-def test_a_jpeg_of_ten_thousand_scans_is_refused_at_once(tmp_path: Path):
+def test_jpeg_with_many_scans_is_rejected_quickly(tmp_path: Path):
     path = written(tmp_path, scans_of(10_000))
     started = time.perf_counter()
     assert refused(path) == "picture_many_scans"
@@ -161,7 +161,7 @@ def test_a_jpeg_of_ten_thousand_scans_is_refused_at_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\0", b"\xff\xe5\0\2"])
-def test_a_jpeg_of_padding_is_refused_at_once(tmp_path: Path, fill: bytes):
+def test_padded_jpeg_is_rejected_quickly(tmp_path: Path, fill: bytes):
     data = saved(PHOTO, "JPEG")
     after_first = 2 + 2 + int.from_bytes(data[4:6], "big")
     start, rest = data[:after_first], data[after_first:]
@@ -172,12 +172,12 @@ def test_a_jpeg_of_padding_is_refused_at_once(tmp_path: Path, fill: bytes):
     assert read_picture(written(tmp_path, start + fill * 1000 + rest)).width == 96
 
 
-def test_a_film_behind_a_jpeg_does_not_count_as_scans(tmp_path: Path):
+def test_data_after_a_jpeg_does_not_count_as_scans(tmp_path: Path):
     data = saved(PHOTO, "JPEG", progressive=True) + b"\xff\xda\0\2" * 500
     assert read_picture(written(tmp_path, data)).width == 96
 
 
-def test_the_frames_of_a_gif_are_counted_over_its_blocks(tmp_path: Path):
+def test_gif_frames_are_counted(tmp_path: Path):
     frames = [PHOTO.rotate(10 * turn) for turn in range(12)]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert inspect(written(tmp_path, data)).frames == 12
@@ -185,7 +185,7 @@ def test_the_frames_of_a_gif_are_counted_over_its_blocks(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
-def test_a_decoder_without_end_is_ended(tmp_path: Path, small: Path, made_worse: Workers, name: str):
+def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, made_worse: Workers, name: str):
     hanging = written(tmp_path, small.read_bytes(), name)
     started = time.perf_counter()
     assert refused(hanging) == "picture_too_slow"
@@ -193,19 +193,19 @@ def test_a_decoder_without_end_is_ended(tmp_path: Path, small: Path, made_worse:
     assert read_picture(small).width == 96
 
 
-def test_a_decoder_that_crashes_takes_no_one_along(tmp_path: Path, small: Path, made_worse: Workers):
+def test_crashing_decoder_is_one_error(tmp_path: Path, small: Path, made_worse: Workers):
     assert refused(written(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
     assert read_picture(small).width == 96
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
 @pytest.mark.parametrize("name", ["swells.png", "bloats.png"])
-def test_a_decoder_that_swells_is_stopped(tmp_path: Path, small: Path, made_worse: Workers, name: str):
+def test_decoder_memory_is_limited(tmp_path: Path, small: Path, made_worse: Workers, name: str):
     assert refused(written(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
     assert read_picture(small).width == 96
 
 
-def test_the_system_may_end_a_worker_at_rest(small: Path, made_worse: Workers):
+def test_killed_idle_worker_is_replaced(small: Path, made_worse: Workers):
     assert read_picture(small).width == 96
     made_worse._idle[0].process.kill()
     time.sleep(0.2)
@@ -223,14 +223,14 @@ def test_an_interrupt_does_not_end_a_worker(small: Path, made_worse: Workers):
     assert made_worse._idle[0].process is process
 
 
-def test_what_does_not_fit_into_free_memory_is_not_begun(small: Path, monkeypatch):
+def test_image_larger_than_free_memory_is_rejected(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "free_memory", lambda: 1000)
     assert refused(small) == "picture_memory_short"
     monkeypatch.undo()
     assert read_picture(small).width == 96
 
 
-def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path):
+def test_container_limit_counts_file_caches_as_free(tmp_path: Path):
     (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 300\n")
     (tmp_path / "memory.current").write_text("1000\n")
     cgroup = (tmp_path, "memory.max", "memory.current", "inactive_file")
@@ -241,7 +241,7 @@ def test_a_containers_limit_counts_without_what_it_keeps_of_files(tmp_path: Path
     assert worker.free_memory() > 0
 
 
-def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
+def test_images_wait_for_memory(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 20)  # enough for one at a time
     widths: list[int] = []
     threads = [threading.Thread(target=lambda: widths.append(read_picture(small).width)) for _ in range(8)]
@@ -252,12 +252,12 @@ def test_pictures_wait_for_memory_and_for_their_turn(small: Path, monkeypatch):
     assert widths == [96] * 8
 
 
-def test_a_worker_that_does_not_start_is_said(small: Path, monkeypatch):
+def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "WORKERS", Workers(1, "raise SystemExit"))
     assert refused(small) == "picture_no_reader"
 
 
-def test_threads_get_their_own_pixels(tmp_path: Path):
+def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
     paths = [written(tmp_path, saved(Image.new("RGB", (300, 200 + i), (i, i, i)), "PNG"), f"{i}.png") for i in range(8)]
     wrong: list[int] = []
 
@@ -275,11 +275,11 @@ def test_threads_get_their_own_pixels(tmp_path: Path):
     assert wrong == []
 
 
-def test_the_pixels_may_be_written_to(small: Path):
+def test_pixels_are_writable(small: Path):
     assert read_picture(small).rgb.flags.writeable
 
 
-def test_a_worker_imports_what_decoding_needs(small: Path):
+def test_worker_does_not_import_torch(small: Path):
     read_picture(small)
     of_workers = [Path(f"/proc/{one.pid}/maps") for one in children() if worker.PROGRAM in one.cmdline()]
     texts = [maps.read_text() for maps in of_workers if maps.exists()]
@@ -291,7 +291,7 @@ def started(program: str, *arguments: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
-def test_the_end_of_the_program_is_the_end_of_its_workers(tmp_path: Path, small: Path):
+def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
     hanging = written(tmp_path, small.read_bytes(), "hangs.png")
     program = (
         "import sys, threading, psutil, time\nfrom enhance.images import worker\n"
@@ -311,7 +311,7 @@ def test_the_end_of_the_program_is_the_end_of_its_workers(tmp_path: Path, small:
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_nothing_is_left_behind_by_an_ordinary_end(small: Path):
+def test_clean_exit_leaves_nothing_behind(small: Path):
     program = "import sys\nfrom enhance.images import read_picture\nread_picture(sys.argv[1])\n"
     before = set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()  # noqa: PTH208
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, small], capture_output=True, text=True)
@@ -319,7 +319,7 @@ def test_nothing_is_left_behind_by_an_ordinary_end(small: Path):
     assert not before or set(os.listdir("/dev/shm")) <= before  # noqa: PTH208
 
 
-def test_a_script_without_a_main_guard_is_run_once(tmp_path: Path, small: Path):
+def test_script_without_main_guard_runs_once(tmp_path: Path, small: Path):
     script = tmp_path / "script.py"
     script.write_text("import sys\nfrom enhance.images import read_picture\nprint(read_picture(sys.argv[1]).width)\n")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}

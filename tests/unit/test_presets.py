@@ -1,4 +1,4 @@
-"""The door to the model files: its errors, which presets can be chosen, and the fast network's two ends."""
+"""Which presets are available and why not, and the interpolation of the fast model's weights."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from enhance import Enhancer, Settings, StorageError, WeightsError, models, presets
+from enhance import Enhancer, Settings, WeightsError, models, presets
 from enhance.engine.engine import Engine
 from enhance.models.networks import srvgg
 from enhance.settings import WeightInterpolation
@@ -18,7 +18,7 @@ from enhance.settings import WeightInterpolation
 
 @pytest.fixture
 def small_networks(monkeypatch):
-    """The fast model's two files in small, with random weights."""
+    """Small versions of the fast model's two networks with random weights."""
     generator = torch.Generator().manual_seed(3)
     graph = srvgg(2, features=8)
     states = {
@@ -31,20 +31,20 @@ def small_networks(monkeypatch):
     return states
 
 
-def enlarge(recipe, photo) -> np.ndarray:
+def upscale(recipe, photo) -> np.ndarray:
     return np.concatenate(list(Engine("cpu", "fp32").stream(photo, recipe)), axis=1)
 
 
-def test_denoise_mixes_the_weights_as_the_official_command_does(small_networks, photo, monkeypatch):
+def test_denoise_interpolates_the_weights_like_the_official_command(small_networks, photo, monkeypatch):
     strong, weak = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
-    halfway = enlarge(Settings.from_preset("fast", denoise=0.25).weights, photo)
+    halfway = upscale(Settings.from_preset("fast", denoise=0.25).weights, photo)
 
     mixed = {key: 0.25 * small_networks[strong][key] + 0.75 * small_networks[weak][key] for key in small_networks[weak]}
     monkeypatch.setitem(small_networks, strong, mixed)
-    assert np.array_equal(halfway, enlarge(strong, photo))
+    assert np.array_equal(halfway, upscale(strong, photo))
 
 
-def test_denoise_1_is_the_general_network_alone():
+def test_denoise_1_uses_the_general_model_alone():
     assert Settings.from_preset("fast", denoise=1.0).weights == WeightInterpolation("realesr-general-x4v3")
     assert Settings.from_preset("fast", denoise=0.0).weights.models == (
         "realesr-general-x4v3",
@@ -69,7 +69,7 @@ def reason(preset: str, language: str = "en") -> str:
     return next(one["reason"] for one in Enhancer().presets(language) if one["name"] == preset)
 
 
-def test_a_preset_without_its_weights_names_the_command_the_files_their_addresses_and_the_folder(tmp_path, monkeypatch):
+def test_the_reason_names_the_command_the_files_and_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
     released = "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth"
     detector = "face_detection_yunet_2026may.onnx"
@@ -82,27 +82,27 @@ def test_a_preset_without_its_weights_names_the_command_the_files_their_addresse
     assert f"放入 {tmp_path}：GFPGANv1.4.pth（{released}）" in reason("face", "zh-CN")
 
 
-def test_where_the_program_lies_is_not_told_with_the_folder(monkeypatch):
+def test_the_reason_does_not_reveal_the_path_of_the_program(monkeypatch):
     program = Path(models.__file__).parents[2]
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
     assert "put these files into no-such-folder" in reason("gentle-2x")
 
 
-def test_a_model_that_no_file_brings_is_told_by_its_command_alone(tmp_path, monkeypatch):
+def test_the_reason_is_the_command_if_no_file_can_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
     nowhere = replace(models.manifest()["realesrgan-x2plus"], release=None)
     monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), nowhere.name, nowhere)
     assert reason("gentle-2x").endswith("run `enhance weights fetch realesrgan-x2plus`.")
 
 
-def test_presets_say_how_long_they_take_beside_the_default():
+def test_relative_times_of_presets():
     times = {preset["name"]: preset["relative_time"] for preset in Enhancer().presets()}
 
     assert times["gentle"] == 1
     assert times["anime-fast"] < times["fast"] < times["anime"] < 1
 
 
-def test_presets_are_described_again_without_building_a_graph(monkeypatch):
+def test_describing_presets_twice_builds_no_graph(monkeypatch):
     first = presets.describe_presets()
     monkeypatch.setattr("enhance.models.graphs.Graph.conv", lambda *_, **__: pytest.fail("a graph was built again"))
     monkeypatch.setattr("enhance.models.graphs.Graph.costs", lambda *_: pytest.fail("a graph's work was counted again"))
@@ -110,7 +110,7 @@ def test_presets_are_described_again_without_building_a_graph(monkeypatch):
     assert presets.describe_presets() == first
 
 
-def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp_path, monkeypatch, photo_file):
+def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32")
 
@@ -119,18 +119,7 @@ def test_what_cannot_be_fetched_is_one_sentence_and_nothing_else_is_affected(tmp
     assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()
 
 
-def test_errors_of_model_files_are_in_both_languages(tmp_path, monkeypatch):
-    with pytest.raises(WeightsError, match="Unknown model 'sd-x9'") as unknown:
-        models.locate("sd-x9")
-    assert unknown.value.sentence("zh-CN").startswith("未知的模型 'sd-x9'")
-
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "file" / "weights"))
-    with pytest.raises(StorageError, match="Set ENHANCE_WEIGHTS to a folder"):
-        models.ensure("realesr-animevideov3")
-
-
-def test_asking_for_models_loads_nothing_heavy():
+def test_importing_presets_does_not_load_heavy_packages():
     code = "import sys, enhance.presets; print({'torch', 'huggingface_hub'} & set(sys.modules))"
     root = Path(__file__).parents[2]
     assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "set()\n"
