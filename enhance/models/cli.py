@@ -102,7 +102,7 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
     records, status = [], 0
     for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
         error = None
-        with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:  # None: only on a terminal
+        with tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # only on a terminal
 
             def progress(done: int, total: int, bar: tqdm[NoReturn] = bar) -> None:
                 bar.total = total

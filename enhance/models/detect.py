@@ -19,6 +19,9 @@ from .tensors import check_state
 
 State = Mapping[str, torch.Tensor]
 
+_BAD_STATE = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+"""What spandrel raises for a state dict with unexpected keys or shapes."""
+
 
 @dataclass(frozen=True)
 class Detected:
@@ -31,9 +34,11 @@ class Detected:
 
 def unwrap(content: object, file: str) -> dict[str, torch.Tensor]:
     """Return the tensors in what a file holds, without wrappers and common prefixes. Raises WeightsError."""
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        raise WeightsError("weights_add_unknown", file=file)
-    return {key: one for key, one in canonicalize_state_dict(dict(content)).items() if isinstance(one, torch.Tensor)}
+    try:
+        state = canonicalize_state_dict(dict(content))  # type: ignore[call-overload]
+    except _BAD_STATE as error:
+        raise WeightsError("weights_add_unknown", file=file) from error
+    return {key: one for key, one in state.items() if isinstance(key, str) and isinstance(one, torch.Tensor)}
 
 
 def detect(state: State, file: str) -> Detected:
@@ -41,10 +46,11 @@ def detect(state: State, file: str) -> Detected:
 
     Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be streamed by rows.
     """
-    architectures = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
-    architecture = next((one.architecture for one in architectures), None)
-    if architecture is None:
-        raise WeightsError("weights_add_unknown", file=file)
+    try:
+        supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
+        architecture = next(supports).architecture
+    except (StopIteration, *_BAD_STATE) as error:
+        raise WeightsError("weights_add_unknown", file=file) from error
     if architecture.id not in _CONVERTERS:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
     network, convert = _CONVERTERS[architecture.id]
@@ -53,7 +59,7 @@ def detect(state: State, file: str) -> Detected:
             architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
         graph, tensors = convert(architecture.load(dict(state)).model)
         check_state(tensors, graph, file)
-    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, WeightsError) as error:
+    except (*_BAD_STATE, WeightsError) as error:
         raise WeightsError("weights_add_damaged", file=file, network=architecture.name) from error
     return Detected(network, graph, tensors)
 

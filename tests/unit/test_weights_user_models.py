@@ -164,6 +164,7 @@ BAD = {
     "2 GB": (sparse, "weights_add_large"),
     "no tensors": (lambda path: saved(path, {"epoch": 3}), "weights_add_unknown"),
     "list": (lambda path: saved(path, [torch.zeros(3)]), "weights_add_unknown"),
+    "keys that are no names": (lambda path: saved(path, {"params": {1: torch.zeros(3)}}), "weights_add_unknown"),
     "unknown network": (lambda path: saved(path, {"fc.weight": torch.zeros(3, 3)}), "weights_add_unknown"),
     "wrong shape": (
         lambda path: saved(path, compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)})),
