@@ -280,7 +280,7 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_tried(finished, photo, 
     png = finished(photo)
 
     for ending in ("webp", "avif"):
-        with pytest.raises(MemoryShortError, match="choose PNG"):
+        with pytest.raises(MemoryShortError, match="Choose PNG"):
             taken(png, ending)
     taken(png, "jpg")
 
@@ -367,7 +367,7 @@ def test_what_its_format_cannot_hold_is_refused_before_the_network_runs(enhancer
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
     for wish in ({"output": tmp_path / "x.webp"}, {"encoding": Encoding("webp")}):
-        with pytest.raises(PictureError, match="choose PNG"):
+        with pytest.raises(PictureError, match="Choose PNG"):
             enhancer.run(source, RAW, **wish)
     assert [path.name for path in tmp_path.glob("*.*")] == ["strip.png"]
 

@@ -257,7 +257,7 @@ def test_a_name_that_is_a_folder_or_below_a_file_is_told(tmp_path: Path):
     with pytest.raises(StorageError, match="it is a folder"):
         write(tmp_path / "folder.png", PHOTO)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="choose another"):
+    with pytest.raises(StorageError, match="Choose another"):
         write(tmp_path / "file" / "out.png", PHOTO)
     assert names_in(tmp_path) == ["file", "folder.png"]
 
