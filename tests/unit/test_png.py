@@ -265,7 +265,7 @@ def test_a_name_that_is_a_folder_or_below_a_file_is_told(tmp_path: Path):
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_told(tmp_path: Path):
     tmp_path.chmod(0o500)
-    with pytest.raises(StorageError, match="no permission"):
+    with pytest.raises(StorageError, match="No permission"):
         write(tmp_path / "out.png", PHOTO)
     tmp_path.chmod(0o700)
 
