@@ -335,5 +335,5 @@ def test_an_input_that_is_changed_after_it_was_read_is_not_kept_under_its_checks
 def test_a_data_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(StorageError, match="choose another"):
+    with pytest.raises(StorageError, match="Choose another"):
         TaskStore(tmp_path / "file").check()
