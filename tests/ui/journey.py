@@ -75,10 +75,6 @@ def pick(page: Page, control: str, value: object) -> None:
     page.locator(f"#{control} label:has(input[value='{value}'])").click()
 
 
-def chosen(page: Page, control: str) -> str | None:
-    return page.locator(f"#{control} input:checked").get_attribute("value")
-
-
 def expect_chosen(page: Page, **values: object) -> None:
     for control, value in values.items():
         expect(page.locator(f"#{control} input[value='{value}']")).to_be_checked()

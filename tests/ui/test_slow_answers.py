@@ -1,4 +1,4 @@
-"""Slow answers, lost requests and the stream of answers: what a person chose last stays and is what runs."""
+"""Slow answers and the stream of answers: what a person chose last stays and is what runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from starlette.responses import StreamingResponse
 from ..site import Site
 from .journey import (
     choose,
-    chosen,
     enhance,
     expect_chosen,
     images,
@@ -99,7 +98,7 @@ def test_what_is_chosen_while_an_answer_is_on_its_way_stays(site: Site, open_pag
     with answered_late(page, lambda: choose(page, site.photo("late.png", 40, 48))):
         pick(page, "scale", 3)
     wait_for_chip(page, "matches")
-    assert chosen(page, "scale") == "3"
+    expect_chosen(page, scale=3)
     expect(page.locator("#why")).to_contain_text("144 × 120 px")
 
     runs = site.enhancer.calls["run"]
@@ -108,8 +107,9 @@ def test_what_is_chosen_while_an_answer_is_on_its_way_stays(site: Site, open_pag
         assert site.enhancer.calls["run"] == runs
     expect(page.locator("#download")).to_be_visible()
     result_is(page, "matches")
-    assert chosen(page, "preset") == "original"
-    assert (number(page, "strength").input_value(), number(page, "fidelity").input_value()) == ("1", "0")
+    expect_chosen(page, preset="original")
+    expect(number(page, "strength")).to_have_value("1")
+    expect(number(page, "fidelity")).to_have_value("0")
     expect(result_facts(page)).to_contain_text("realesrgan-x4plus")
 
     with answered_late(page, lambda: page.locator("#tab-many-button").click()):
@@ -129,21 +129,6 @@ def test_nothing_can_be_chosen_before_the_page_has_its_settings(site: Site, prof
     page.locator("body.opened").wait_for()
     assert all(page.evaluate(REACHED, part) for part in ("preset", "upload"))
     page.close()
-
-
-def test_the_page_works_again_after_a_lost_connection(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    load(page, site.photo("lost.png", 40, 48))
-    shown = images(page)
-    page.route("**/gradio_api/queue/join*", lambda route: route.abort(), times=1)
-    page.locator("#retry").click()
-    expect(page.locator("[data-testid=toast-text]").first).to_be_visible()
-    assert images(page) == shown
-    page.route("**/gradio_api/queue/join*", lambda route: route.abort(), times=1)
-    pick(page, "preset", "original")
-    pick(page, "preset", "anime-fast")
-    enhance(page)
-    result_is(page, "matches")
 
 
 LATE_CLOSE = """(() => {
