@@ -189,6 +189,7 @@ def test_a_batch_resumes_after_the_server_was_killed(site: Site, open_page, tmp_
             time.sleep(0.01)
     for path in data.glob("uploads/*/last.png"):
         path.unlink()
+        path.parent.rmdir()
     with killed_at_the_end(data, port) as url:
         page.goto(url)
         batch = batch_entry(page)
