@@ -78,7 +78,7 @@ def test_a_run_that_nobody_listens_to_gives_up_its_place(site, monkeypatch):
 
 
 def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
-    file = handle_file(site.photo("cancelled.png", 36, 36))
+    file = handle_file(site.photo("cancelled.png", 37, 43))
     with busy_device():
         jobs = [connect().submit(image=file, preset="anime-fast", api_name="/enhance") for _ in range(2)]
         wait_until(lambda: waiting(site) == 2)
