@@ -112,8 +112,8 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
     from .connections import limit_connections
+    from .launch import launch_options
     from .metrics import Metrics, quiet_logs
-    from .serving import launch_options
 
     quiet_logs()
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)

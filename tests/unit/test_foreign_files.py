@@ -84,7 +84,7 @@ def test_a_limit_of_the_disk_deletes_results_and_nothing_else(project, photo_fil
 
 def test_a_page_with_its_own_folder_deletes_nothing_of_others(project):
     folder = PageFolder(project / "data" / "page", hours=1, shared=False)
-    DownloadFolder(folder).place("new.png")
+    DownloadFolder(folder).new_path("new.png")
     folder._swept = 0
     folder.sweep()
 
@@ -93,7 +93,7 @@ def test_a_page_with_its_own_folder_deletes_nothing_of_others(project):
 
 def test_a_shared_temporary_folder_keeps_what_others_put_there_also_later(tmp_path):
     folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
-    mine = DownloadFolder(folder).place("old.png")
+    mine = DownloadFolder(folder).new_path("old.png")
     mine.write_bytes(b"mine")
     others = [put(tmp_path / "shared" / name) for name in ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")]
     os.utime(mine.parent, (AGO, AGO))
