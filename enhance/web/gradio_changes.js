@@ -94,11 +94,11 @@
   const translateToasts = () => {
     for (const part of all("[data-testid=toast-text]")) {
       const words = messageOf(part.textContent.trim());
-      if (words) part.textContent = words;
+      if (words && words !== part.textContent) part.textContent = words;
     }
     for (const { firstChild: title } of all(".toast-title")) {
-      const key = TITLES[title?.data?.trim()];
-      if (key) title.data = `${say(key)} `;
+      const key = TITLES[title?.data?.trim()], words = `${key && say(key)} `;
+      if (key && title.data !== words) title.data = words; // Setting the same text again would trigger the observer forever.
     }
     if (one(".toast-body.error")) document.body.classList.remove("uploading");
   };
