@@ -54,7 +54,7 @@ def test_old_files_of_the_page_are_removed_unless_they_are_used(tmp_path):
         path.mkdir() if path.parent == results else path.touch()
         if name != "new":
             os.utime(path, (1, 1))
-    folder.keep_used = lambda: os.utime(names["used"])
+    folder.mark_used = lambda: os.utime(names["used"])
 
     folder.sweep()
 
