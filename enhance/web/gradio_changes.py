@@ -23,6 +23,7 @@ import gradio.http_server
 import gradio.mcp
 import safehttpx
 from gradio import route_utils
+from gradio.context import LocalContext
 from gradio.data_classes import FileData, ListFiles
 from gradio_client import Client
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
@@ -120,6 +121,17 @@ def has_event(blocks: gr.Blocks, event: str) -> bool:
     return event in queue.event_ids_to_events or any(
         event in events for events in queue.pending_event_ids_session.values()
     )
+
+
+def current_event() -> str | None:
+    """Return the id of the queue event that runs in this context. Without it, jobs of curl clients look abandoned."""
+    return LocalContext.event_id.get(None)
+
+
+def limit_shutdown(demo: gr.Blocks, seconds: int) -> None:
+    """Wait at most so long for open streams when the app closes. Without it, the server waits for every client."""
+    if demo.is_running:
+        demo.server.config.timeout_graceful_shutdown = seconds
 
 
 def uploaded_files(blocks: gr.Blocks) -> list[str]:

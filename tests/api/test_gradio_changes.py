@@ -37,7 +37,11 @@ class ScopeRecorder:
         await self._app(scope, receive, send)
 
 
+EVENTS: list[str | None] = []
+
+
 def describe(image: str | None) -> str:
+    EVENTS.append(changes.current_event())
     return repr(image)
 
 
@@ -127,9 +131,10 @@ def test_only_events_of_the_queue_exist(app, client):
     assert not changes.has_event(demo, "another")
 
 
-def test_a_value_that_is_no_file_becomes_none(client):
+def test_a_value_that_is_no_file_becomes_none_and_a_function_knows_its_event(client):
     event = client.post("/gradio_api/call/describe", json={"data": ["no file"]}).json()["event_id"]
     assert '["None"]' in client.get(f"/gradio_api/call/describe/{event}").text
+    assert EVENTS[-1] == event
 
 
 def test_the_schema_of_a_parameter_is_documented(app):
@@ -159,6 +164,11 @@ def test_requests_show_their_app_and_login(app, client):
     assert changes.is_ready(user)
     assert changes.has_login(user)
     assert [changes.is_logged_in(scope) for scope in (stranger, user)] == [False, True]
+
+
+def test_the_time_for_a_shutdown_is_limited(app):
+    changes.limit_shutdown(app[0], 1)
+    assert app[0].server.config.timeout_graceful_shutdown == 1
 
 
 def test_the_language_script_comes_first_in_the_page(app, client):
