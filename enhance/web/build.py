@@ -28,7 +28,6 @@ from .views import Call, Updates, bind, parts
 
 _CONTROLS = json.dumps(CONTROLS)
 _BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
-_KEY = "() => window.enhanceKey()"
 _COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZE_CONTROLS)})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', interactive: on }})"
@@ -222,25 +221,25 @@ class _Events:
         self._on(card.cards.select, batch.remove_file, [], outputs, has_event=True, **_EACH)
 
     def _add_history(self) -> None:
-        page, key, listed = self._page, self._browser[1:2], self._page.result.listed
-        short: dict[str, Any] = {"js": _KEY, "has_event": True, **_SHORT}
-        long: dict[str, Any] = {"js": _KEY, "has_event": True, **_visible_progress(listed, 2)}
-        opened = self._answer(listed.select, history.open_result, key, self._photo, **long)
+        page, browser, listed = self._page, self._browser, self._page.result.listed
+        short: dict[str, Any] = {"js": _BROWSER, "has_event": True, **_SHORT}
+        long: dict[str, Any] = {"js": _BROWSER, "has_event": True, **_visible_progress(listed, 2)}
+        opened = self._answer(listed.select, history.open_result, browser, self._photo, **long)
         self._script(opened.success, "enhanceLookAt('picture', 'one')")
         self._show_loaded(opened)
-        loaded = self._answer(listed.retry, history.load_run, key, self._photo, **long)
+        loaded = self._answer(listed.retry, history.load_run, browser, self._photo, **long)
         self._script(loaded.success, "enhanceLookAt('picture', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
         followed = self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._on(followed.then, run.show_closely, [], self._bar, **_SHORT)
         self._show_loaded(loaded)
-        downloaded = self._on(listed.download, history.download_entry, key, self._bar, **long)
+        downloaded = self._on(listed.download, history.download_entry, browser, self._bar, **long)
         self._script(downloaded.success, "enhanceFetchReport()")
-        self._on(listed.expand, history.toggle_batch, key, parts(page.result), **short)
-        removed = self._on(listed.delete, history.remove_entry, key, self._bar, **short)
+        self._on(listed.expand, history.toggle_batch, browser, parts(page.result), **short)
+        removed = self._on(listed.delete, history.remove_entry, browser, self._bar, **short)
         self._on(removed.success, batch.show_batch, [], parts(page.batch), **_SHORT)
         outputs = parts(page.batch) + self._photo
-        resumed = self._answer(listed.submit, batch.resume_batch, key, outputs, **short)
+        resumed = self._answer(listed.submit, batch.resume_batch, browser, outputs, **short)
         self._script(resumed.success, "enhanceLookAt('batch', 'many')")
         self._on(resumed.success, batch.follow_batch, [], self._batch, **_BATCH)
         self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)

@@ -14,7 +14,6 @@
       return "";
     }
   };
-  window.enhanceKey = () => [key()];
   const here = () => String(window.gradio_config?.app_id ?? "");
   const serverBefore = () => {
     try {

@@ -250,10 +250,10 @@ def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFi
     return files, lost
 
 
-# Handlers. The page's script passes the browser's `key`.
+# Handlers. The page's script passes the tab, the browser's `key` and the earlier server.
 
 
-def open_result(call: Call, key: object) -> Updates:
+def open_result(call: Call, _tab: object, key: object, _server: object) -> Updates:
     """Show a result on the stage, with its photo and its settings."""
     entry, tasks, session = find_entries(call, key)[0], call.services.enhancer.tasks, call.session
     info = tasks.finished(entry.task_id or "")
@@ -267,7 +267,7 @@ def open_result(call: Call, key: object) -> Updates:
     return _show_loaded(call)
 
 
-def load_run(call: Call, key: object) -> Updates:
+def load_run(call: Call, _tab: object, key: object, _server: object) -> Updates:
     """Load the photo and the settings of an interrupted run, which is then removed from the list."""
     entry = find_entries(call, key, is_settled=True)[0]
     _load_entry(call, entry)
@@ -275,7 +275,7 @@ def load_run(call: Call, key: object) -> Updates:
     return _show_loaded(call)
 
 
-def download_entry(call: Call, key: object) -> Updates:
+def download_entry(call: Call, _tab: object, key: object, _server: object) -> Updates:
     """Give the browser the PNG, the report or the ZIP file of an entry."""
     entries, services = find_entries(call, key), call.services
     enhancer = services.enhancer
@@ -293,7 +293,7 @@ def download_entry(call: Call, key: object) -> Updates:
     return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: ""}
 
 
-def remove_entry(call: Call, key: object) -> Updates:
+def remove_entry(call: Call, _tab: object, key: object, _server: object) -> Updates:
     """Delete an entry with its files, and remove it from the stage if it is shown."""
     entries, session, card = find_entries(call, key, is_settled=True), call.session, call.page.result
     session.remove_files({entry.id for entry in entries})
@@ -313,7 +313,7 @@ def remove_entry(call: Call, key: object) -> Updates:
     }
 
 
-def toggle_batch(call: Call, key: object) -> Updates:
+def toggle_batch(call: Call, _tab: object, key: object, _server: object) -> Updates:
     """Show or hide the files of a batch."""
     batch, session = find_entries(call, key)[0].batch, call.session
     session.open_batch = "" if session.open_batch == batch else batch
