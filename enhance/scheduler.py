@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar, cast
 
@@ -372,38 +372,6 @@ def _parts(caller: Hashable) -> tuple[Hashable, ...]:
 def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:
     parts = _parts(caller)
     return [parts[: count + 1] for count in range(len(parts))]
-
-
-def together(count: int, work: Callable[[], object]) -> None:
-    """Have `work` done by so many threads at once, each with its share of PyTorch's cores; raises what one raised."""
-    import torch  # here, as whoever only asks for turns need not wait until it is loaded
-
-    if count == 1:
-        work()
-        return
-    cores, errors = torch.get_num_threads(), list[BaseException]()
-
-    def alone() -> None:
-        torch.set_num_threads(max(1, cores // count))
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    others = [threading.Thread(target=alone, name="enhance-core", daemon=True) for _ in range(count - 1)]
-    begun = 0
-    try:
-        with suppress(RuntimeError):  # the system has no thread left: there are fewer then
-            for one in others:
-                one.start()
-                begun += 1
-        alone()
-    finally:
-        for one in others[:begun]:
-            one.join()
-        torch.set_num_threads(cores)
-    if errors:
-        raise errors[0]
 
 
 SCHEDULER = Scheduler()

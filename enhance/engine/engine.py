@@ -1,4 +1,4 @@
-"""The engine: one device, one model in memory, exact row streaming, turns, stop and progress."""
+"""The engine: one device with one model in memory, which runs networks by row streaming."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from .. import models
 from ..errors import EnhanceError, MemoryShortError
 from ..scheduler import SCHEDULER, Progress, Step, Ticket
 from ..settings import WeightInterpolation
-from .device import PRECISIONS, Arrival, Transfer, check_precision, free_memory, pick_device, pick_precision
-from .raw_store import Strips, Told, made_in_parts, streams_columns
-from .steps import (
-    SMALLEST_STRIP,
-    Clock,
-    RowNetwork,
-    Speedometer,
-    Steps,
-    Threads,
+from .device import (
+    PRECISIONS,
+    PendingPixels,
+    Transfer,
+    check_precision,
+    free_memory,
     is_out_of_memory,
-    strip_rows,
+    pick_device,
+    pick_precision,
 )
+from .estimates import Estimator, RunClock
+from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts
+from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import Stream
 
 
@@ -41,15 +42,13 @@ class HeldModel(Protocol):
     def name(self) -> str: ...
     @property
     def bytes(self) -> int: ...
-    @property
-    def precisions(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Loan:
-    """All of one run of a network, for a device that is lent to another process for one call: what `stream` takes.
+    """One run of a network on a GPU that is lent to another process for one call (ZeroGPU).
 
-    `seconds` is how long it is expected to take there.
+    The fields are the parameters of `Engine.stream`; `seconds` is how long the run is expected to take there.
     """
 
     rgb: np.ndarray
@@ -61,21 +60,18 @@ class Loan:
 
 @dataclass(frozen=True, eq=False)
 class LentStep:
-    """A strip that comes back of a loan, how far that is as `Progress` takes it, and the seconds until then.
-
-    A strip of no pixels only tells how far it is, and lets the run be stopped.
-    """
+    """A strip of the output, which can be empty, the progress so far, and the seconds until then."""
 
     strip: np.ndarray
     told: tuple[int, int, float | None]
     seconds: float
 
 
-_MOST_WAITING = 1_800_000_000
-"""The bytes that a stream may take, but on a graphics card: with all that a run needs besides, less than 3 GB."""
-_STRIPS_OF_TWO_CORES = 2
-_NEVER_TOO_WIDE = 1024
-"""In pixels: of a preview nothing is counted before it begins."""
+_STREAM_BYTES = 1_800_000_000
+"""The memory that a stream can use, except on a GPU: with all else that a run needs, less than 3 GB."""
+_CPU_STRIPS = 2
+_ALWAYS_FITS = 1024
+"""An image with no longer side is never cut. No memory is counted for previews."""
 
 Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 
@@ -84,11 +80,10 @@ Made = TypeVar("Made")
 
 
 class Engine:
-    """Runs networks on one device; safe to call from several threads, all of whose steps the device's thread does.
+    """Runs networks on one device; safe to call from several threads.
 
-    The model stays in memory for the next picture. Who serves for long calls `release_if_idle` now and then, which lets
-    it go after `idle_seconds` without one; others `release` it. Where the device is only lent, `lend` runs networks on
-    it, and the rest is done by the processor: that is the `own` device of this process then, else `device`.
+    The model stays in memory for the next image. A server calls `release_if_idle` now and then, which releases it after
+    `idle_seconds`. If `lend` is given, it runs the networks, and `own`, the device of this process, is the CPU.
     """
 
     def __init__(
@@ -98,20 +93,20 @@ class Engine:
         self._lend, self.own = lend, torch.device("cpu") if lend else self.device
         check_precision(precision)
         self._precision = precision
-        self._goes_ahead = self.own.type != "cpu"  # its cores have enough to do
-        self._speed = Speedometer(self.own)
+        self._runs_ahead = self.own.type != "cpu"
+        self._estimates = Estimator(self.own)
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
         self._model: HeldModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
-        """The seconds that the network called `model` will take for a picture of this size on this machine."""
+        """Return the expected seconds of a network on this machine for an image of this size."""
         precision, along, across = self.precision(bits, model), max(height, width), min(height, width)
-        seen = rows_seen(self._cuts(model, PRECISIONS[precision], along, across)) or along
-        return self._speed.seconds(model, self._paced_at(precision), seen * across)
+        rows = rows_seen(self._cuts(model, PRECISIONS[precision], along, across)) or along
+        return self._estimates.seconds(model, self._timed_precision(precision), rows * across)
 
     def memory(self, model: str, height: int, width: int, bits: int = 8, tile: int = 192) -> int:
-        """The bytes that the network called `model` will take for a picture of this size, its weights among them."""
+        """Return the bytes that a network and its weights need for an image of this size."""
         dtype, across = PRECISIONS[self.precision(bits, model)], min(height, width)
         cuts = self._cuts(model, dtype, max(height, width), across)
         graph, threads = models.graph_of(model), _threads(self.device, dtype)
@@ -120,12 +115,12 @@ class Engine:
         return weight_bytes(graph, dtype.itemsize) + stream_bytes(graph, width, rows, dtype.itemsize, threads.strips)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
-        """The precision at which `model` (any) runs a picture of `bits` bits a channel here."""
+        """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
         supported = models.graph_of(model).precisions if model else tuple(PRECISIONS)
         return pick_precision(self._precision, self.device, bits, supported)
 
     def loaded(self) -> tuple[str, int] | None:
-        """The model in memory and its size in bytes, or None."""
+        """Return the model in memory and its size in bytes, or None."""
         model = self._model
         return None if model is None else (model.name, model.bytes)
 
@@ -136,7 +131,7 @@ class Engine:
         work: Callable[[Held], Made],
         ticket: Ticket | None = None,
     ) -> Made:
-        """What `work` makes with the model called `name`, in one step; `load` brings it where it is not in memory."""
+        """Return what `work` makes with the model called `name`, in one step; `load` loads it if necessary."""
 
         def step() -> Made:
             self._used = time.monotonic()
@@ -155,11 +150,11 @@ class Engine:
         return SCHEDULER.call(step, ticket)
 
     def release(self) -> None:
-        """Give the model's memory back; the next run loads it again."""
+        """Free the memory of the model; the next run loads it again."""
         SCHEDULER.call(self._drop)
 
     def release_if_idle(self) -> None:
-        """Give the model's memory back when nothing has used it for a while."""
+        """Free the memory of the model if nothing has used it for a while."""
         idle = not SCHEDULER.count(admitted=False)
         if self._model is not None and idle and time.monotonic() - self._used >= self._idle_seconds:
             self.release()
@@ -175,13 +170,14 @@ class Engine:
         columns: bool | None = None,
         folder: Path | None = None,
     ) -> Strips:
-        """The network's output of `rgb` [H, W, 3] (uint8 or uint16, RGB), strip by strip, in the same type.
+        """Yield the network's output for `rgb` [H, W, 3] (uint8 or uint16, RGB) in strips of the same type.
 
-        A portrait or square picture gives strips [n, W * scale, 3] from top to bottom, a landscape one
-        [H * scale, n, 3] from left to right (`streams_columns`); `columns` has a part of a picture go the way of the
-        whole, where nothing is lent. `tile` bounds the unit of work, no pixel. A run waits until the runs ahead of it
-        are done; previews and comparisons do not. A picture too wide for memory is made in parts, whose output lies in
-        the `folder` meanwhile, where the caller keeps the whole. Raises Cancelled, WeightsError, MemoryShortError,
+        The strips of a portrait or square image are [n, W * scale, 3] from top to bottom, those of a landscape image
+        [H * scale, n, 3] from left to right (`streams_columns`); `columns` overrides that, for a region of an image.
+        `tile` bounds the size of a step and changes no pixel.
+
+        A run (see `Ticket`) begins when the runs ahead of it are done. An image that is too large for memory is
+        processed in parts, whose output is stored in `folder`. Raises Cancelled, WeightsError, MemoryShortError,
         StorageError.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
@@ -195,15 +191,15 @@ class Engine:
             yield from strips
 
     def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
-        """The network's whole output [H * scale, W * scale, 3]; arguments, types and errors are those of `stream`."""
+        """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and errors."""
         height, width = rgb.shape[:2]
         scale = models.graph_of(model if isinstance(model, str) else model.model).scale
         result = np.empty((scale * height, scale * width, 3), rgb.dtype)
-        across = result.swapaxes(0, 1) if streams_columns(height, width) else result
+        lines = result.swapaxes(0, 1) if streams_columns(height, width) else result
         filled = 0
         for strip in self.stream(rgb, model, **options):
-            rows = strip.swapaxes(0, 1) if across is not result else strip
-            across[filled : filled + len(rows)] = rows
+            rows = strip.swapaxes(0, 1) if lines is not result else strip
+            lines[filled : filled + len(rows)] = rows
             filled += len(rows)
         return result
 
@@ -220,40 +216,40 @@ class Engine:
         model, dtype = recipe.model, PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
         along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
         cuts = self._cuts(model, dtype, along, across, begins=True)
-        clock = Clock(along, self._speed.seconds(model, dtype, (rows_seen(cuts) or along) * across))
+        clock = RunClock(along, self._estimates.seconds(model, dtype, (rows_seen(cuts) or along) * across))
 
-        def told(share: float) -> None:
+        def report(share: float) -> None:
             if progress is not None:
                 progress(*clock.read(share))
 
-        def run(part: np.ndarray, columns: bool, told: Told) -> Strips:
-            return self._run(part, recipe, tile, dtype, told, ticket, columns)
+        def run(part: np.ndarray, columns: bool, report: ShareDone) -> Strips:
+            return self._run(part, recipe, tile, dtype, report, ticket, columns)
 
         if not cuts:
-            yield from run(rgb, columns, told)
+            yield from run(rgb, columns, report)
             return
-        with closing(made_in_parts(rgb, cuts, columns, models.graph_of(model).scale, run, told, folder)) as strips:
+        with closing(strips_of_parts(rgb, cuts, columns, models.graph_of(model).scale, run, report, folder)) as strips:
             for strip in strips:
                 ticket.check()
                 yield strip
 
     def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
-        """The parts of a picture whose rows would be too many where they wait; none where it is made as one.
+        """Return the parts of an image that is too large for memory; none if it is processed as a whole.
 
-        A card has the room that is free when the run begins. Any processor has the same, and is taken for one of two
-        cores: how many there are, and the tile, change no pixel.
+        The limit of a GPU is its free memory when the run begins. All CPUs have the same limit and count as two cores,
+        so that neither their number nor the tile changes a pixel.
         """
-        if max(along, across) <= _NEVER_TOO_WIDE or self._lend:  # who lends counts for himself
+        if max(along, across) <= _ALWAYS_FITS or self._lend:
             return []
-        graph, room = models.graph_of(model), float(_MOST_WAITING)
+        graph, room = models.graph_of(model), float(_STREAM_BYTES)
         if self.device.type == "cuda":
             room = SCHEDULER.call(lambda: free_memory(self.device)) if begins else float("inf")
 
-        def waiting(width: int) -> int:
+        def bytes_of(width: int) -> int:
             width = -(-width // graph.unshuffle)
-            return stream_bytes(graph, width, SMALLEST_STRIP, dtype.itemsize, _STRIPS_OF_TWO_CORES)
+            return stream_bytes(graph, width, SMALLEST_STRIP, dtype.itemsize, _CPU_STRIPS)
 
-        return cut_to_fit(graph, along, across, waiting, room)
+        return cut_to_fit(graph, along, across, bytes_of, room)
 
     def _run(
         self,
@@ -261,62 +257,64 @@ class Engine:
         recipe: WeightInterpolation,
         tile: int,
         dtype: torch.dtype,
-        told: Told,
+        report: ShareDone,
         ticket: Ticket,
         columns: bool,
     ) -> Strips:
-        picture = rgb.transpose(1, 0, 2) if columns else rgb
-        height, width = picture.shape[:2]
+        image = rgb.transpose(1, 0, 2) if columns else rgb
+        height, width = image.shape[:2]
         busy = 0.0
 
         def begin() -> tuple[Steps, Transfer]:
             graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, rgb.dtype)
-            stream = Stream(graph, height, width, transfer.feed(picture), transposed=columns)
+            stream = Stream(graph, height, width, transfer.reader(image), transposed=columns)
             return Steps(stream, tile, dtype), transfer
 
-        def step() -> Arrival:
+        def step() -> PendingPixels:
             nonlocal busy
             loaded = self._load(recipe, columns)
             started = time.perf_counter()
-            arrival = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
+            pixels = transfer.to_pixels(run.step(loaded, lambda: SCHEDULER.check(ticket)))
             busy += time.perf_counter() - started
-            return arrival
+            return pixels
 
         run, transfer = SCHEDULER.call(begin, ticket)
-        for arrival in self._arrivals(run, step, ticket):
-            told(run.stream.work_done())
-            strip = arrival()
+        for pixels in self._outputs(run, step, ticket):
+            report(run.stream.work_done())
+            strip = pixels()
             if strip.size:
                 yield strip.transpose(1, 0, 2) if columns else strip
-        self._speed.record(recipe.model, dtype, height * width, busy)
+        self._estimates.record(recipe.model, dtype, height * width, busy)
 
-    def _arrivals(self, run: Steps, step: Callable[[], Arrival], ticket: Ticket) -> Generator[Arrival, None, None]:
-        """What each step gives. A card does the next one while the last one's pixels are written."""
-        asked: Step[Arrival] = SCHEDULER.submit(step, ticket)
+    def _outputs(
+        self, run: Steps, step: Callable[[], PendingPixels], ticket: Ticket
+    ) -> Generator[PendingPixels, None, None]:
+        """Yield the output of each step. A GPU runs the next step while the pixels of the last one are written."""
+        submitted: Step[PendingPixels] = SCHEDULER.submit(step, ticket)
         try:
             while True:
-                arrival = SCHEDULER.wait_for(asked)
+                pixels = SCHEDULER.wait_for(submitted)
                 finished = run.stream.finished
-                if self._goes_ahead and not finished:
-                    asked = SCHEDULER.submit(step, ticket)
-                yield arrival
+                if self._runs_ahead and not finished:
+                    submitted = SCHEDULER.submit(step, ticket)
+                yield pixels
                 if finished:
                     return
                 ticket.check()
-                if not self._goes_ahead:
-                    asked = SCHEDULER.submit(step, ticket)
+                if not self._runs_ahead:
+                    submitted = SCHEDULER.submit(step, ticket)
         finally:
-            SCHEDULER.withdraw(asked)
+            SCHEDULER.withdraw(submitted)
 
     def _lent_strips(
         self, rgb: np.ndarray, recipe: WeightInterpolation, tile: int, progress: Progress | None, ticket: Ticket
     ) -> Strips:
-        """The same by one call of the lender; it takes no turns, and is stopped by leaving it."""
+        """Yield the strips of one call of the lender, which is stopped by closing it."""
         assert self._lend is not None
         precision = self.precision(8 * rgb.itemsize, recipe.model)
-        paced, pixels = (recipe.model, self._paced_at(precision)), rgb.shape[0] * rgb.shape[1]
-        loan, busy = Loan(rgb, recipe, tile, precision, self._speed.seconds(*paced, pixels)), 0.0
-        with closing(_in_own_words(self._lend(loan))) as steps:
+        timed, pixels = (recipe.model, self._timed_precision(precision)), rgb.shape[0] * rgb.shape[1]
+        loan, busy = Loan(rgb, recipe, tile, precision, self._estimates.seconds(*timed, pixels)), 0.0
+        with closing(_with_own_errors(self._lend(loan))) as steps:
             for step in steps:
                 ticket.check()
                 busy = step.seconds
@@ -324,14 +322,14 @@ class Engine:
                     progress(*step.told)
                 if step.strip.size:
                     yield step.strip
-        self._speed.record(*paced, pixels, busy)
+        self._estimates.record(*timed, pixels, busy)
 
-    def _paced_at(self, precision: str) -> torch.dtype:
-        """At what the speed is tried: a processor is no measure of a lent card's fast types."""
+    def _timed_precision(self, precision: str) -> torch.dtype:
+        """Return the precision at which estimates are timed: a CPU is no measure for the fast types of a lent GPU."""
         return PRECISIONS[precision if self._lend is None else "fp32"]
 
     def _load(self, recipe: WeightInterpolation, transposed: bool) -> RowNetwork:
-        """The model, loaded if another (or none) is in memory. Only on the device's thread."""
+        """Return the model, and load it if it is not in memory; only on the device's thread."""
         self._used, held = time.monotonic(), self._model
         if not isinstance(held, RowNetwork) or held.recipe != recipe:
             self._drop()
@@ -345,7 +343,7 @@ class Engine:
             torch.cuda.empty_cache()
 
 
-def _in_own_words(lent: Generator[LentStep | EnhanceError, None, None]) -> Generator[LentStep, None, None]:
+def _with_own_errors(lent: Generator[LentStep | EnhanceError, None, None]) -> Generator[LentStep, None, None]:
     with closing(lent):
         try:
             for step in lent:
@@ -354,7 +352,7 @@ def _in_own_words(lent: Generator[LentStep | EnhanceError, None, None]) -> Gener
                 yield step
         except EnhanceError:
             raise
-        except Exception as error:  # the lender's own: no device is free, or the visitor's share is used up
+        except Exception as error:  # the lender's: no GPU is free, or the user's quota is used up
             raise EnhanceError("device_not_lent", reason=str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""What a network's nodes do with rows: its picture and its weights made ready for a device, precision and direction."""
+"""Kernels: the operations of a network on rows, with weights prepared for a device, a precision and a direction."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from enhance.models.graphs import Activate, Activation, Affine, Conv, Graph
 
 log = logging.getLogger(__name__)
 
-Feed = Callable[[int, int], torch.Tensor]
-"""Gives the picture's rows [first, last), [last - first, W, 3], float32 in 0..1."""
+RowReader = Callable[[int, int], torch.Tensor]
+"""Returns the rows [first, last) of an image, float32 [last - first, W, 3] in 0..1."""
 _CHANNELS_AT_ONCE = 16
-"""As many float32 fit one of a processor's registers (AVX-512), or two (AVX2)."""
+"""As many float32 values fit into one register (AVX-512), or two (AVX2)."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey pictures are trained
 
 
-class Ready(Protocol):
-    """One node's weights, ready to run on a block of rows [n, W, C]."""
+class Kernel(Protocol):
+    """The operation of one node, for a block of rows [n, W, C]."""
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor: ...
 
@@ -34,12 +34,12 @@ class Ready(Protocol):
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """One convolution, ready to run on a block of rows; `padding` columns beyond either edge count as zero."""
+class Convolution:
+    """A convolution of rows; `padding` columns beyond either edge are zeros."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
-    activation: Pointwise | None
+    activation: ActivationFunction | None
     padding: int
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ class Kernel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What its rows are converted to."""
+        """The precision that the rows are converted to."""
         return self.weight.dtype
 
     def _convolve(self, batch: torch.Tensor) -> torch.Tensor:
@@ -67,14 +67,14 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Doubling:
+class UpsamplingConvolution:
     """Nearest x2 and a 3x3 convolution in one: a kernel for the even rows of the output, and one for the odd ones.
 
-    Each [2 * out, in, 2, 2] gives the even columns and then the odd ones.
+    Each [2 * out, in, 2, 2] produces the even columns and then the odd ones.
     """
 
-    even: Kernel
-    odd: Kernel
+    even: Convolution
+    odd: Convolution
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Convolve rows [n + 2, W, in] to [2 * n, 2 * W, out]."""
@@ -97,13 +97,13 @@ class Doubling:
 
 
 @dataclass(frozen=True)
-class Narrow:
-    """A 3x3 convolution to few channels: what its three columns give side by side [3 * out, in, 3, 1], added up.
+class NarrowConvolution:
+    """A 3x3 convolution to few channels, as the sum of its three columns [3 * out, in, 3, 1].
 
-    A processor makes 16 channels at once, so three times as many cost no more.
+    A CPU computes 16 channels at once, so three times as many channels cost no more.
     """
 
-    columns: Kernel
+    columns: Convolution
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Convolve rows [n + 2, W, in] to [n, W, out]."""
@@ -120,8 +120,8 @@ class Narrow:
 
 
 @dataclass(frozen=True)
-class Pointwise:
-    """An activation, of a batch [1, C, n, W]; `slopes` [C] are a PReLU's."""
+class ActivationFunction:
+    """An activation of a batch [1, C, n, W]; `slopes` [C] are those of a PReLU."""
 
     kind: str
     slope: float = 0.0
@@ -129,11 +129,11 @@ class Pointwise:
 
     @property
     def fused(self) -> tuple[str, list[float]] | None:
-        """What PyTorch's fused convolution calls it, and its numbers; None where that does not know it."""
+        """The name and numbers of PyTorch's fused convolution for it; None if there is none."""
         return {"leaky": ("leaky_relu", [self.slope]), "silu": ("swish", []), "sigmoid": ("sigmoid", [])}.get(self.kind)
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """The activated values, in place where that is possible."""
+        """Return the activated values, in place if possible."""
         if self.kind == "leaky":
             return F.leaky_relu_(values, self.slope)
         if self.kind == "silu":
@@ -144,8 +144,8 @@ class Pointwise:
 
 
 @dataclass(frozen=True)
-class Shifted:
-    """Rows times `gain` plus `shift`, each one number or one a channel [C]; in float32."""
+class Scaling:
+    """Rows times `gain` plus `shift`, in float32; each is one number, or one per channel [C]."""
 
     gain: torch.Tensor | float
     shift: torch.Tensor | float
@@ -157,10 +157,10 @@ class Shifted:
 
 
 @dataclass(frozen=True)
-class Activated:
-    """An activation by itself; in float32."""
+class SeparateActivation:
+    """An activation that is not part of a convolution, in float32."""
 
-    activation: Pointwise
+    activation: ActivationFunction
     bytes: int = 0
     dtype: torch.dtype = torch.float32
 
@@ -171,7 +171,7 @@ class Activated:
 
 @cache
 def _fused_convolution() -> Callable[..., torch.Tensor] | None:
-    """PyTorch's private convolution with the activation fused in, or None where this build lacks it."""
+    """Return PyTorch's private convolution with a fused activation, or None if this build lacks it."""
     try:
         fused = torch.ops.mkldnn._convolution_pointwise
         batch, weight = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3)
@@ -183,105 +183,105 @@ def _fused_convolution() -> Callable[..., torch.Tensor] | None:
 
 def prepare(
     graph: Graph, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, *, transposed: bool
-) -> dict[int, Ready]:
-    """What runs the nodes that need more than their sources, by their place in the graph, on `device`.
+) -> dict[int, Kernel]:
+    """Return the kernels of a graph by the place of their node; nodes without weights need none.
 
-    `precise` convolutions stay in float32, the others take `dtype`. With `transposed` the kernels serve a picture
+    `precise` convolutions stay in float32, the others use `dtype`. With `transposed`, the kernels are for an image
     whose rows and columns are swapped.
     """
-    ready: dict[int, Ready] = {}
+    kernels: dict[int, Kernel] = {}
     for place, node in enumerate(graph.nodes):
         if isinstance(node, Conv):
-            ready[place] = _kernel(node, state, device, torch.float32 if node.precise else dtype, transposed)
+            kernels[place] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
         elif isinstance(node, Affine):
             gain, shift = (
                 state[given].to(device, torch.float32) if isinstance(given, str) else given
                 for given in (node.gain, node.shift)
             )
-            ready[place] = Shifted(gain, shift)
+            kernels[place] = Scaling(gain, shift)
         elif isinstance(node, Activate):
-            ready[place] = Activated(_pointwise(node.activation, state, device, torch.float32))
-    return ready
+            kernels[place] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
+    return kernels
 
 
-def _kernel(
+def _convolution(
     node: Conv, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, transposed: bool
-) -> Ready:
+) -> Kernel:
     weight = state[f"{node.name}.weight"].float()
     bias = state[f"{node.name}.bias"].float() if node.bias else None
     if transposed:
         weight = weight.transpose(2, 3)
 
-    def ready(weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> Kernel:
+    def make(weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> Convolution:
         times = weight.shape[0] // node.channels
-        activation = _pointwise(node.activation, state, device, dtype, times) if node.activation else None
+        activation = _activation(node.activation, state, device, dtype, times) if node.activation else None
         weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
-        return Kernel(weight, None if bias is None else bias.to(device, dtype), activation, padding)
+        return Convolution(weight, None if bias is None else bias.to(device, dtype), activation, padding)
 
     if node.enlarge > 1:
         twice = None if bias is None else bias.repeat(2)
-        return Doubling(*(ready(torch.cat(_phases(rows, 3)), twice, 1) for rows in _phases(weight, 2)))
+        return UpsamplingConvolution(*(make(torch.cat(_phases(rows, 3)), twice, 1) for rows in _phases(weight, 2)))
     if node.size == 3 and node.activation is None and 3 * node.channels <= _CHANNELS_AT_ONCE and device.type == "cpu":
         once = None if bias is None else torch.cat([bias, bias.new_zeros(2 * node.channels)])
-        return Narrow(ready(torch.cat(weight.split(1, 3)), once, 1))
-    return ready(weight, bias, node.size // 2)
+        return NarrowConvolution(make(torch.cat(weight.split(1, 3)), once, 1))
+    return make(weight, bias, node.size // 2)
 
 
-def _pointwise(
+def _activation(
     activation: Activation,
     state: Mapping[str, torch.Tensor],
     device: torch.device,
     dtype: torch.dtype,
     times: int = 1,
-) -> Pointwise:
+) -> ActivationFunction:
     slopes = state[activation.slopes].to(device, dtype).repeat(times) if activation.slopes else None
-    return Pointwise(activation.kind, activation.slope, slopes)
+    return ActivationFunction(activation.kind, activation.slope, slopes)
 
 
 def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a kernel's three taps along `axis` are to the even and to the odd places of a source that is doubled there.
+    """Return the two taps of a kernel's three along `axis`, for the even and for the odd places of a doubled source.
 
-    An even one reads the one before once and its own twice, an odd one its own twice and the one after: taps that fall
-    on the same place are summed.
+    An even place reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
+    on the same source are summed.
     """
     before, middle, after = kernel.unbind(axis)
     return torch.stack((before, middle + after), axis), torch.stack((before + middle, after), axis)
 
 
-class PictureRows:
-    """The picture as a network takes it: grey where it knows only grey, several pixels as one where it unshuffles.
+class ImageRows:
+    """The rows of an image as a network reads them: in grey or colour, and pixel-unshuffled if the network does that.
 
-    Then the picture is first continued to a multiple of those, mirrored at its last one.
+    An image whose size is not a multiple of the unshuffle factor is extended by reflection.
     """
 
-    def __init__(self, graph: Graph, height: int, width: int, feed: Feed, transposed: bool):
-        self._feed, self._height, self._width, self._transposed = feed, height, width, transposed
+    def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool):
+        self._read, self._height, self._width, self._transposed = read, height, width, transposed
         self._grey, self._fold = graph.picture_channels == 1, graph.unshuffle
         self.grid = -(-height // self._fold), -(-width // self._fold)
 
     def rows(self, first: int, last: int) -> torch.Tensor:
-        """The rows [first, last) of the network's grid, float32 [n, W, C]."""
+        """Return the rows [first, last) of the network's grid, float32 [n, W, C]."""
         if self._fold == 1:
-            return self._coloured(self._feed(first, last))
+            return self._converted(self._read(first, last))
         fold = self._fold
-        rows = self._coloured(self._continued(first * fold, last * fold))  # [n * f, W * f, C]
+        rows = self._converted(self._extended(first * fold, last * fold))  # [n * f, W * f, C]
         rows = rows.unflatten(0, (-1, fold)).unflatten(2, (-1, fold))  # [n, row, W, column, C]
         row, column = (3, 1) if self._transposed else (1, 3)
         return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
 
-    def _coloured(self, rows: torch.Tensor) -> torch.Tensor:
+    def _converted(self, rows: torch.Tensor) -> torch.Tensor:
         return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
 
-    def _continued(self, first: int, last: int) -> torch.Tensor:
-        parts = [self._feed(first, min(last, self._height))] if first < self._height else []
+    def _extended(self, first: int, last: int) -> torch.Tensor:
+        parts = [self._read(first, min(last, self._height))] if first < self._height else []
         for row in range(max(first, self._height), last):
-            mirrored = _mirrored(row, self._height)
-            parts.append(self._feed(mirrored, mirrored + 1))
+            source = _reflected(row, self._height)
+            parts.append(self._read(source, source + 1))
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # [n, W, 3]
-        beyond = [_mirrored(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
+        beyond = [_reflected(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
         return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
 
 
-def _mirrored(place: int, length: int) -> int:
-    """Which pixel stands for the one at `place` beyond the last; the first one where the picture is too short."""
+def _reflected(place: int, length: int) -> int:
+    """Return the pixel that stands for one beyond the last; the first pixel if the image is too short."""
     return max(0, 2 * (length - 1) - place)

@@ -1,10 +1,10 @@
-"""The network's output, kept while it is tuned and written, and afterwards so that it can be tuned again.
+"""The raw output of a network, stored for tuning and encoding, and kept to be tuned again.
 
-Strips arrive along the longer side, rows are read from top to bottom: for a landscape picture the two cross. Every
-strip is stored as one block, so that reading rows takes one contiguous piece of each block. A kept file is the blocks
-one after another, a JSON line that says where they start, and the length of that line.
+Strips arrive along the longer side, but rows are read from top to bottom. Every strip is stored as one block, so that
+reading rows reads one contiguous piece of each block. A kept file consists of the blocks, a JSON line with their
+starts, and the length of that line.
 
-An image whose rows are too long for memory is cut across its longer side. Each part is read with as many extra rows as
+An image that is too large for memory is cut across its longer side. Each part is processed with as many extra rows as
 the network's receptive field needs, so the parts join without a seam.
 """
 
@@ -29,24 +29,24 @@ from ..errors import StorageError
 from ..files import AtomicFile, check_room, explained
 
 Strips = Generator[np.ndarray, None, None]
-Told = Callable[[float], object]
-"""Hears of the share that is done, 0..1."""
+ShareDone = Callable[[float], object]
+"""Called with the share that is done, 0..1."""
 
 IN_MEMORY = 256 << 20
-"""The bytes up to which an output is kept in memory, not on the disk."""
+"""The largest output in bytes that is stored in memory, not on disk."""
 _BLOCK_BYTES = 16 << 20
-"""How much is copied at once."""
+"""How many bytes are copied at once."""
 _LENGTH = struct.Struct("<Q")
 
 
 def streams_columns(height: int, width: int) -> bool:
-    """Whether a picture of this size is streamed from left to right: along its longer side, which needs less memory."""
+    """Return whether an image of this size is streamed from left to right, because that needs less memory."""
     return width > height
 
 
 @dataclass(frozen=True)
 class OutputShape:
-    """The size of an output in pixels, the type of its channels, and whether its strips come from left to right."""
+    """The size of an output in pixels, its NumPy type, and whether its strips arrive from left to right."""
 
     height: int
     width: int
@@ -55,7 +55,6 @@ class OutputShape:
 
     @property
     def bytes(self) -> int:
-        """The size of all pixels."""
         return self.height * self.width * self.pixel_bytes
 
     @property
@@ -64,19 +63,19 @@ class OutputShape:
 
     @property
     def along(self) -> int:
-        """Pixels from the first strip's start to the last one's end."""
+        """The length of all strips together, in pixels."""
         return self.width if self.columns else self.height
 
     @property
     def across(self) -> int:
-        """Pixels from one end of a strip to the other."""
+        """The width of a strip, in pixels."""
         return self.height if self.columns else self.width
 
 
 class NetworkOutput:
-    """A picture [height, width, 3] of uint8 or uint16 that grows by strips. Use it as a context manager.
+    """An image [height, width, 3] of uint8 or uint16 that grows by strips; a context manager.
 
-    Strips are [height, n, 3] from left to right where the shape says `columns`, else [n, width, 3] from top to bottom.
+    Strips are [height, n, 3] from left to right if the shape has `columns`, else [n, width, 3] from top to bottom.
     """
 
     def __init__(self, shape: OutputShape, file: BinaryIO | None = None, part: AtomicFile | None = None):
@@ -89,10 +88,10 @@ class NetworkOutput:
 
     @classmethod
     def create(cls, shape: OutputShape, *, path: Path | None = None, folder: Path | None = None) -> NetworkOutput:
-        """An empty one, to be filled. With `path` it is a file that gets this name by `keep`.
+        """Create an empty output. With `path`, it is a file that gets this name by `keep`.
 
-        Without, it is in memory when small, else in a file in `folder` that has no name and vanishes with it, also when
-        the process is killed. Raises StorageError.
+        Otherwise it is in memory if small, else in an unnamed file in `folder`, which the system deletes even if the
+        process is killed. Raises StorageError.
         """
         if path is not None:
             part = AtomicFile(path).prepare()
@@ -110,7 +109,7 @@ class NetworkOutput:
 
     @classmethod
     def open(cls, path: Path) -> NetworkOutput:
-        """A kept one, for reading; nothing is written. Raises StorageError when it is gone or damaged."""
+        """Open a kept output for reading. Raises StorageError if it is gone or damaged."""
         try:
             file = path.open("rb")
         except OSError as error:
@@ -130,8 +129,8 @@ class NetworkOutput:
         return output
 
     @property
-    def _place(self) -> Path:
-        """What the file is called in a sentence for a person."""
+    def _name(self) -> Path:
+        """The file in error messages."""
         return self._part.path if self._part else Path("temporary")
 
     @property
@@ -149,11 +148,11 @@ class NetworkOutput:
         self.close()
 
     def close(self) -> None:
-        """Let go of the pixels; a file that was not kept is removed."""
+        """Free the pixels, and delete a file that was not kept."""
         self._blocks.clear()
         try:
             if self._file is not None:
-                with suppress(OSError):  # what cannot be flushed any more was told already
+                with suppress(OSError):  # a failed write was reported already
                     self._file.close()
         finally:
             if self._part is not None:
@@ -161,20 +160,20 @@ class NetworkOutput:
                 self._part = None
 
     def keep(self) -> None:
-        """Give the finished file its name, so that it outlives this; it can still be read. Raises StorageError."""
+        """Give the complete file its name; it can still be read. Raises StorageError."""
         if self._file is None or self._part is None:
             raise ValueError("an output without a path cannot be kept")
         text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
         with self._part.explained():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
-            self._file.close()  # some systems rename no open file
+            self._file.close()  # some systems cannot rename an open file
             self._part.keep()
             self._file = self._part.path.open("rb")
         self._part = None
 
     def add(self, strip: np.ndarray) -> None:
-        """Append the next strip. Raises StorageError when the disk is full."""
+        """Append the next strip. Raises StorageError if the disk is full."""
         self._starts.append(self.filled)
         self.filled += strip.shape[1 if self.shape.columns else 0]
         if self._file is None:
@@ -184,10 +183,10 @@ class NetworkOutput:
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).tobytes())
         except OSError as error:
-            raise explained(self._place, error) from error
+            raise explained(self._name, error) from error
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """The rows [first, last) [n, width, 3]; all of them must have arrived."""
+        """Return the rows [first, last), [n, width, 3], which must have arrived."""
         if not self.shape.columns:
             return self._from_blocks(first, last)
         taken = np.empty((last - first, self.width, 3), self.shape.dtype)
@@ -208,7 +207,7 @@ class NetworkOutput:
         return self._starts[index + 1] if index + 1 < len(self._starts) else self.filled
 
     def _read(self, index: int, width: int, first: int, last: int) -> np.ndarray:
-        """The rows [first, last) of one block, which is `width` pixels wide."""
+        """Return the rows [first, last) of a block that is `width` pixels wide."""
         if self._file is None:
             return self._blocks[index][first:last]
         pixel = self.shape.pixel_bytes
@@ -216,49 +215,49 @@ class NetworkOutput:
             with self._lock:
                 self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
                 data = self._file.read((last - first) * width * pixel)
-        except OSError as error:  # also where rows that still wait in the buffer find no room
-            raise explained(self._place, error) from error
+        except OSError as error:  # also if the disk has no room for buffered rows
+            raise explained(self._name, error) from error
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
 
 
-def made_in_parts(
+def strips_of_parts(
     rgb: np.ndarray,
     cuts: Sequence[Cut],
     columns: bool,
     scale: int,
-    run: Callable[[np.ndarray, bool, Told], Strips],
-    told: Told,
+    run: Callable[[np.ndarray, bool, ShareDone], Strips],
+    report: ShareDone,
     folder: Path | None,
 ) -> Strips:
-    """The strips of a whole picture [H, W, 3] that is cut; a part's output lies in the folder until it is handed on.
+    """Yield the strips of an image [H, W, 3] that is cut. The output of one part at a time is stored in `folder`.
 
-    `run(part, columns, told)` streams one. Raises StorageError, at once where the folder has no room for both.
+    `run(part, columns, report)` yields the strips of a part. Raises StorageError, at first if the folder has no room.
     """
-    picture, seen, done = _turned(rgb, columns), rows_seen(cuts), 0
-    line = scale * scale * picture.shape[1] * 3 * rgb.itemsize  # of the output, from one row of the picture
+    image, seen, done = _swapped(rgb, columns), rows_seen(cuts), 0
+    row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
     for first, last, top, bottom in cuts:
-        shape = OutputShape(scale * (last - first), scale * picture.shape[1], rgb.dtype.name, columns=True)
+        shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
         own = slice(scale * (first - top), scale * (last - top))
 
-        def so_far(share: float, done: int = done, height: int = bottom - top) -> None:
-            told((done + share * height) / seen)
+        def report_part(share: float, done: int = done, height: int = bottom - top) -> None:
+            report((done + share * height) / seen)
 
         with NetworkOutput.create(shape, folder=folder) as part:
-            if folder is not None and (len(picture) - first) * line > IN_MEMORY:
-                check_room(folder, (len(picture) - first) * line + shape.bytes)
-            with closing(run(_turned(picture[top:bottom], columns), not columns, so_far)) as strips:
+            if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
+                check_room(folder, (len(image) - first) * row_bytes + shape.bytes)
+            with closing(run(_swapped(image[top:bottom], columns), not columns, report_part)) as strips:
                 for strip in strips:
-                    part.add(_turned(strip, columns)[own])
+                    part.add(_swapped(strip, columns)[own])
             done += bottom - top
             for low, high in _blocks(shape):
-                yield _turned(part.rows(low, high), columns)
+                yield _swapped(part.rows(low, high), columns)
 
 
-def _turned(rows: np.ndarray, columns: bool) -> np.ndarray:
+def _swapped(rows: np.ndarray, columns: bool) -> np.ndarray:
     return rows.swapaxes(0, 1) if columns else rows
 
 
 def _blocks(shape: OutputShape) -> list[tuple[int, int]]:
-    """The rows that are copied at once."""
+    """Return the ranges of rows that are copied at once."""
     size = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
     return [(first, min(first + size, shape.height)) for first in range(0, shape.height, size)]

@@ -1,12 +1,12 @@
-"""The row-streamed executor: a network's untiled output in memory that grows with the width, not with the height.
+"""The row-streamed executor: a network's untiled output, in memory that grows with the width only.
 
-The picture is pushed in by strips of rows, full width. A 3x3 convolution that has rows [0, e) of its input can give
-rows [0, e - 1) of its output, and the last one once the input is complete: so each layer runs one row behind its
-source. Every feature map is a rolling window; rows that no consumer needs any more are dropped. No row is computed
-twice and none sees less than its whole neighbourhood, so the strips' height never shows in the output.
+The image enters by strips of rows over its full width. A 3x3 convolution that has the rows [0, e) of its input can
+produce the rows [0, e - 1) of its output, and the last row once the input is complete: each layer runs one row behind
+its source. Every feature map is a rolling window, whose rows are dropped when no layer needs them any more. No row is
+computed twice, and each sees its whole neighbourhood, so the height of the strips changes no pixel.
 
-On a processor each core takes a strip of its own through the layers, right behind the strip before it: no core waits
-for another within a layer, however many there are.
+On a CPU each core carries a strip of its own through the layers, behind the strip of another core. No core waits for
+another within a layer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,24 +36,23 @@ from enhance.models.graphs import (
 )
 from enhance.models.memory import chunk_rows, leaders
 
-from ..scheduler import together
-from .kernels import Feed, PictureRows, Ready
+from .kernels import ImageRows, Kernel, RowReader
 
-Look = Callable[[], object]
-"""Called before every piece of a layer, by whichever thread makes it; what it raises ends the step."""
+Check = Callable[[], object]
+"""Called on every thread before each piece of a layer; what it raises ends the step."""
 _Rearranging = Input | Add | Multiply | Gate | Nearest | Shuffle
 _Scratch = dict[torch.dtype, torch.Tensor]
 
 
 class RowSource(Protocol):
-    """Where the picture's rows come from, as `PictureRows` has them."""
+    """Where the rows of the image come from, as `ImageRows`."""
 
     def rows(self, first: int, last: int) -> torch.Tensor: ...
 
 
 @dataclass
 class Window:
-    """The rows [start, end) of one feature map that are still needed, as consecutive chunks [n, W, C]."""
+    """The rows [start, end) of a feature map that are still needed, as consecutive chunks [n, W, C]."""
 
     start: int = 0
     end: int = 0
@@ -63,7 +63,7 @@ class Window:
         self.end += rows.shape[0]
 
     def parts(self, first: int, last: int) -> Iterator[torch.Tensor]:
-        """Views that together are the rows [first, last)."""
+        """Yield views that together are the rows [first, last)."""
         row = self.start
         for chunk in self.chunks:
             low, high = max(first - row, 0), min(last - row, chunk.shape[0])
@@ -72,7 +72,7 @@ class Window:
             row += chunk.shape[0]
 
     def drop_before(self, row: int) -> None:
-        """Forget the rows above `row`; what is left of a chunk is copied where that frees most of it."""
+        """Drop the rows above `row`. The rest of a chunk is copied if that frees most of the chunk."""
         while self.chunks and self.start + self.chunks[0].shape[0] <= row:
             self.start += self.chunks.pop(0).shape[0]
         if self.chunks and row > self.start:
@@ -84,49 +84,49 @@ class Window:
 
 @dataclass(eq=False)
 class Strip:
-    """One strip on its way through the layers, behind another: where each layer that it has passed ends with it."""
+    """A strip on its way through the layers, behind another one."""
 
     before: Strip | None
     moved: threading.Condition
     ends: list[int] = field(default_factory=list)
+    """Where each layer that the strip has passed ends with it."""
 
     @property
-    def place(self) -> int:
-        """The layer that it has come to."""
+    def layer(self) -> int:
+        """The layer that comes next."""
         return len(self.ends)
 
 
 @dataclass(eq=False)
-class _Shift:
-    """What the threads do in one step: bring so many strips through the last layer, and on those behind meanwhile."""
+class _Step:
+    """A step that threads share: `remaining` strips are to pass the last layer, and later ones move on meanwhile."""
 
-    kernels: Mapping[int, Ready]
+    kernels: Mapping[int, Kernel]
     rows: int
-    look: Look
-    left: int
+    check: Check
+    remaining: int
     taken: list[Strip] = field(default_factory=list)
 
     @property
-    def over(self) -> bool:
-        return self.left <= 0
+    def finished(self) -> bool:
+        return self.remaining <= 0
 
 
 class Stream:
-    """One picture on its way through one network.
+    """One image on its way through one network.
 
-    `feed(first, last)` gives the picture's rows [last - first, W, 3], float32 in 0..1 on the device. `step` moves every
-    layer on by at most `rows` rows of the network's grid for each of its strips, and gives the output rows that became
-    complete. A step that failed can be repeated, with fewer rows or with other kernels: nothing is lost and nothing
-    done twice. `height` and `width` are then those of the grid. With `transposed` the picture's rows and columns are
-    swapped.
+    `read(first, last)` returns rows of the image, float32 [last - first, W, 3] in 0..1 on the device. `step` advances
+    every layer by at most `rows` rows of the network's grid for each of its strips, and returns the output rows that
+    are complete. A failed step can be repeated with fewer rows or other kernels: nothing is lost or computed twice.
+    `height` and `width` are those of the network's grid. With `transposed`, the image has its rows and columns swapped.
     """
 
-    def __init__(self, graph: Graph, height: int, width: int, feed: Feed, *, transposed: bool = False):
+    def __init__(self, graph: Graph, height: int, width: int, read: RowReader, *, transposed: bool = False):
         self.graph = graph
-        self.device = feed(0, 1).device
-        picture = PictureRows(graph, height, width, feed, transposed)
-        self.picture: RowSource = picture
-        self.height, self.width = picture.grid
+        self.device = read(0, 1).device
+        image = ImageRows(graph, height, width, read, transposed)
+        self.image: RowSource = image
+        self.height, self.width = image.grid
         self._transposed = transposed
         self._size = height * graph.scale, width * graph.scale
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
@@ -136,38 +136,38 @@ class Stream:
         self._sources = [sources_of(node) for node in graph.nodes]
         self._readers = graph.readers()
         self._leaders = leaders(graph)
-        self._underway: list[Strip] = []
+        self._strips: list[Strip] = []
         self._lock = threading.RLock()  # of the windows and the strips
         self.scratch: list[_Scratch] = []
-        """The threads' assembly buffers."""
+        """The buffers in which each thread assembles the input of convolutions."""
 
     @property
     def finished(self) -> bool:
         return self._windows[-1].end == self.height * self.graph.nodes[-1].scale
 
     def step(
-        self, kernels: Mapping[int, Ready], rows: int, look: Look = lambda: None, strips: int = 1, rounds: int = 1
+        self, kernels: Mapping[int, Kernel], rows: int, check: Check = lambda: None, strips: int = 1, rounds: int = 1
     ) -> torch.Tensor:
-        """The next output rows, float32 [n, W * scale, 3] (n is 0 while the layers still fill).
+        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 while the layers fill.
 
-        So many strips are underway at once, and so many times as many are brought to the end.
+        `strips` threads each carry one strip at a time, and `rounds` strips each reach the end.
         """
-        shift = _Shift(kernels, rows, look, strips * rounds)
-        together(strips, lambda: self._work(shift))
+        step = _Step(kernels, rows, check, strips * rounds)
+        run_in_threads(strips, lambda: self._run(step))
         return self._collect()
 
     def work_done(self) -> float:
-        """The share of all multiply-adds that is done, 0..1."""
+        """Return the share of all multiply-adds that is done, 0..1."""
         done = sum(cost * window.end for cost, window in zip(self._costs, self._windows, strict=True))
         return done / self._all_costs
 
     @property
     def fed(self) -> int:
-        """How many rows of the picture were taken so far."""
+        """The number of image rows that were read."""
         return self._windows[self._input].end
 
     def held(self, windows: Sequence[Window] | None = None) -> list[Window]:
-        """The state, or that of a snapshot, as the rows that are still needed and no others: one chunk a layer."""
+        """Return only the rows that are still needed, now or in a snapshot, as one chunk per layer."""
         windows, held = self._windows if windows is None else windows, list[Window]()
         for place, window in enumerate(windows):
             parts = list(window.parts(self._first_needed(place, windows), window.end))
@@ -176,97 +176,94 @@ class Stream:
         return held
 
     def snapshot(self) -> list[Window]:
-        """The state between two steps of one thread; cheap, since rows are never changed in place."""
+        """Return the state between two steps of one thread; cheap, since rows are never changed in place."""
         return [Window(window.start, window.end, list(window.chunks)) for window in self._windows]
 
     def restore(self, windows: list[Window]) -> None:
         self._windows = [Window(window.start, window.end, list(window.chunks)) for window in windows]
-        self._underway.clear()
+        self._strips.clear()
 
     def release_scratch(self) -> None:
         self.scratch.clear()
 
-    def _work(self, shift: _Shift) -> None:
-        """What each thread does: take strips through the layers until the shift is over."""
+    def _run(self, step: _Step) -> None:
+        """Carry strips through the layers until the step is finished; on each thread."""
         with self._lock:
             scratch = self.scratch.pop() if self.scratch else {}
         try:
             with torch.inference_mode():
-                while (strip := self._next(shift)) is not None:
-                    self._carry(strip, shift, scratch)
+                while (strip := self._next_strip(step)) is not None:
+                    self._carry(strip, step, scratch)
         except BaseException:
-            self._end(shift)
+            with self._lock:
+                step.remaining = 0
+                self._wake()
             raise
         finally:
             self.scratch.append(scratch)
 
-    def _next(self, shift: _Shift) -> Strip | None:
-        """The foremost strip that nobody has taken, or a new one."""
+    def _next_strip(self, step: _Step) -> Strip | None:
+        """Return the foremost strip that no thread has taken, or a new one; None at the end of the step."""
         with self._lock:
-            if shift.over or self.finished:
+            if step.finished or self.finished:
                 return None
-            strip = next((one for one in self._underway if one not in shift.taken), None)
+            strip = next((one for one in self._strips if one not in step.taken), None)
             if strip is None:
-                strip = Strip(self._underway[-1] if self._underway else None, threading.Condition(self._lock))
-                self._underway.append(strip)
-            shift.taken.append(strip)
+                strip = Strip(self._strips[-1] if self._strips else None, threading.Condition(self._lock))
+                self._strips.append(strip)
+            step.taken.append(strip)
             return strip
 
-    def _carry(self, strip: Strip, shift: _Shift, scratch: _Scratch) -> None:
-        while strip.place < len(self._windows):
-            if not self._may_go_on(strip, shift):
+    def _carry(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
+        while strip.layer < len(self._windows):
+            self._wait_for_strip_before(strip, step)
+            if step.finished:
                 return
-            place = strip.place
-            self._advance(place, strip, shift, scratch)
+            layer = strip.layer
+            self._advance(layer, strip, step, scratch)
             with self._lock:
-                strip.ends.append(self._windows[place].end)
-                self._forget(self._sources[place])
-                if strip.place == len(self._windows):
-                    self._underway.remove(strip)
+                strip.ends.append(self._windows[layer].end)
+                for source in self._sources[layer]:  # at once: a step's rows are many times a window's
+                    self._windows[source].drop_before(self._first_needed(source, self._windows))
+                if strip.layer == len(self._windows):
+                    self._strips.remove(strip)
                     strip.before = None
-                    shift.left -= 1
-                    if shift.over:
+                    step.remaining -= 1
+                    if step.finished:
                         self._wake()
                 strip.moved.notify()
 
-    def _may_go_on(self, strip: Strip, shift: _Shift) -> bool:
-        """Waits until the strip before has left the layer; False where the shift is over."""
+    def _wait_for_strip_before(self, strip: Strip, step: _Step) -> None:
         before = strip.before
-        if before is not None and before.place <= strip.place:
+        if before is not None and before.layer <= strip.layer:
             with self._lock:
-                before.moved.wait_for(lambda: shift.over or before.place > strip.place)
-        return not shift.over
-
-    def _end(self, shift: _Shift) -> None:
-        with self._lock:
-            shift.left = 0
-            self._wake()
+                before.moved.wait_for(lambda: step.finished or before.layer > strip.layer)
 
     def _wake(self) -> None:
-        for strip in self._underway:
+        for strip in self._strips:
             strip.moved.notify()
 
-    def _advance(self, place: int, strip: Strip, shift: _Shift, scratch: _Scratch) -> None:
-        node, window = self.graph.nodes[place], self._windows[place]
-        target = min(self._available(node, strip), window.end + shift.rows * node.scale)
-        if self._leaders[place]:
-            target = min(target, max(strip.ends[leader] for leader in self._leaders[place]))
-        block = chunk_rows(node, shift.rows)
+    def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
+        node, window = self.graph.nodes[layer], self._windows[layer]
+        target = min(self._available(node, strip), window.end + step.rows * node.scale)
+        if self._leaders[layer]:
+            target = min(target, max(strip.ends[leader] for leader in self._leaders[layer]))
+        block = chunk_rows(node, step.rows)
         while window.end < target:
-            shift.look()
+            step.check()
             first = window.end
             last = min(target, first + block)
             if isinstance(node, Conv):
-                produced = self._convolve(node, shift.kernels[place], first, last, scratch)
+                produced = self._convolve(node, step.kernels[layer], first, last, scratch)
             elif isinstance(node, Affine | Activate):
-                produced = shift.kernels[place](self._take(node.source, first, last))
+                produced = step.kernels[layer](self._rows(node.source, first, last))
             else:
                 produced = self._rearrange(node, first, last)
             with self._lock:
                 window.push(produced)
 
     def _available(self, node: Node, strip: Strip) -> int:
-        """How many rows of the node's output its sources allow with this strip; those behind it have no say."""
+        """Return how many rows of the output the sources allow with this strip, whatever later strips added to them."""
         if isinstance(node, Input):
             return self.height
         ready = min(strip.ends[source] for source in sources_of(node))
@@ -275,7 +272,7 @@ class Stream:
             return (ready if complete else max(ready - node.size // 2, 0)) * node.enlarge
         return ready * node.factor if isinstance(node, Nearest | Shuffle) else ready
 
-    def _convolve(self, node: Conv, kernel: Ready, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
+    def _convolve(self, node: Conv, kernel: Kernel, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
         height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
         above, below = first // node.enlarge - node.size // 2, -(-last // node.enlarge) + node.size // 2
         top, bottom = max(above, 0), min(below, height)
@@ -298,13 +295,13 @@ class Stream:
         with self._lock:
             return list(self._windows[source].parts(first, last))
 
-    def _take(self, source: int, first: int, last: int) -> torch.Tensor:
-        """A feature map's rows [first, last) as one tensor [last - first, W, C]; a view where they lie in one chunk."""
+    def _rows(self, source: int, first: int, last: int) -> torch.Tensor:
+        """Return the rows [first, last) of a feature map as one tensor [n, W, C]; a view if they lie in one chunk."""
         parts = self._parts(source, first, last)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _buffer(self, scratch: _Scratch, dtype: torch.dtype, *shape: int) -> torch.Tensor:
-        """A view of a thread's one assembly buffer of this precision; the same memory every time stays in the cache."""
+        """Return a view of the thread's buffer of this precision. The same memory every time stays in the cache."""
         size = math.prod(shape)
         kept = scratch.get(dtype)
         if kept is None or kept.numel() < size:
@@ -313,12 +310,12 @@ class Stream:
 
     def _rearrange(self, node: _Rearranging, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):
-            return self.picture.rows(first, last)  # [n, W, C]
+            return self.image.rows(first, last)  # [n, W, C]
         if isinstance(node, Add | Multiply | Gate):
             return self._combine(node, first, last)
         factor = node.factor
         low, high = first // factor, -(-last // factor)
-        rows = self._take(node.source, low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
+        rows = self._rows(node.source, low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
         if isinstance(node, Nearest):
             rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
         else:
@@ -330,22 +327,17 @@ class Stream:
         return rows[first - low * factor : last - low * factor]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
-        # Converted first: two precisions in one call are many times slower on a processor.
-        source = self._take(node.source, first, last).float()  # [n, W, C]
-        trunk = self._take(node.trunk, first, last).float()  # [n, W, C]
+        # Two precisions in one call are many times slower on a CPU.
+        source = self._rows(node.source, first, last).float()  # [n, W, C]
+        trunk = self._rows(node.trunk, first, last).float()  # [n, W, C]
         if isinstance(node, Add):
             return torch.add(trunk, source, alpha=node.factor)
         if isinstance(node, Multiply):
             return trunk * source
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
-    def _forget(self, sources: Sequence[int]) -> None:
-        """Let go of the rows that no reader needs any more, at once: a step's rows are many times a window's."""
-        for source in sources:
-            self._windows[source].drop_before(self._first_needed(source, self._windows))
-
     def _first_needed(self, source: int, windows: Sequence[Window]) -> int:
-        """The first row of a layer that its readers' next rows look at, where the windows are these."""
+        """Return the first row of a layer that its readers still need."""
         first = windows[source].end
         for reader in self._readers[source]:
             node, done = self.graph.nodes[reader], windows[reader].end
@@ -361,7 +353,37 @@ class Stream:
         height, width = self._size
         first, last = window.start, min(window.end, height)
         rows = (
-            self._take(len(self._windows) - 1, first, last)[:, :width] if first < last else torch.empty(0)
+            self._rows(len(self._windows) - 1, first, last)[:, :width] if first < last else torch.empty(0)
         )  # [n, W * scale, C]
         window.start, window.chunks = window.end, []
         return rows.expand(-1, -1, 3) if rows.numel() and rows.shape[2] == 1 else rows  # [n, W * scale, 3]
+
+
+def run_in_threads(count: int, work: Callable[[], object]) -> None:
+    """Run `work` in so many threads, each with its share of PyTorch's cores. Raises what one of them raised."""
+    if count == 1:
+        work()
+        return
+    cores, errors = torch.get_num_threads(), list[BaseException]()
+
+    def run() -> None:
+        torch.set_num_threads(max(1, cores // count))
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    others = [threading.Thread(target=run, name="enhance-core", daemon=True) for _ in range(count - 1)]
+    started = 0
+    try:
+        with suppress(RuntimeError):  # the system has no more threads: fewer do the work
+            for one in others:
+                one.start()
+                started += 1
+        run()
+    finally:
+        for one in others[:started]:
+            one.join()
+        torch.set_num_threads(cores)
+    if errors:
+        raise errors[0]

@@ -16,8 +16,8 @@ import numpy as np
 from ..errors import Cancelled
 from ..images import FLAWLESS, Box, Measurements, Picture
 from ..images.worker import allocate_pixels
-from ..scenes.dehaze import Haze, clear_part
-from ..scenes.faces import FacePatch, Faces, apply
+from ..scenes.dehaze import Haze, remove_haze
+from ..scenes.faces import FacePatch, Faces, blend_faces
 from ..settings import Settings
 from .fidelity import FidelityMeter, Photo, Rows
 from .png import PngFormat, create_png
@@ -54,7 +54,7 @@ class Scene:
         def rows(first: int, last: int) -> np.ndarray:
             if self.haze is None:
                 return picture.rgb[first:last]
-            return clear_part(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
+            return remove_haze(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
 
         return Photo(rows, picture.height, picture.width, picture.levels, flaws)
 
@@ -140,7 +140,7 @@ def faces_over(patches: Sequence[FacePatch], settings: Settings, origin: tuple[i
     if not patches:
         return None
     top, left = settings.factor * origin[0], settings.factor * origin[1]
-    return lambda rows, first: apply(rows, top + first, patches, settings.strength, left=left)
+    return lambda rows, first: blend_faces(rows, top + first, patches, settings.strength, left=left)
 
 
 def write_png(

@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError, StorageError
-from ..scheduler import SCHEDULER
+from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ def lent_steps(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
         told = now
 
     try:
-        engine = _engine_that_is_lent(loan.precision)
-        with closing(engine.stream(loan.rgb, loan.recipe, tile=loan.tile, progress=progress)) as strips:
+        engine, ticket = _engine_that_is_lent(loan.precision), Ticket("preview")  # the process that asks has queued it
+        strips = engine.stream(loan.rgb, loan.recipe, tile=loan.tile, progress=progress, ticket=ticket)
+        with closing(strips):
             for strip in strips:
                 yield LentStep(strip, told, time.perf_counter() - started)
     except EnhanceError as error:

@@ -1,16 +1,22 @@
-"""Who waits, who is refused, and that a full queue refuses runs only."""
+"""Who waits, who is refused, and that a full queue refuses runs only.
+
+Each test has a photo of its own size: a stored result would not wait for the device.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import httpx
 from gradio_client import Client, handle_file
 
+from enhance import pipeline
 from enhance.web.jobs import _streams
 
-from ..site import wait_until
+from ..site import busy_device, wait_until
 from .calls import FAST_VALUES, answer_to, begin, listen, status, uploaded
 
 
@@ -19,8 +25,8 @@ def waiting(site) -> int:
 
 
 def test_one_visitor_cannot_close_the_server_for_others(site):
-    picture = uploaded(site, "flood.png")
-    with site.enhancer.paused("run"):
+    picture = uploaded(site, "flood.png", 31)
+    with busy_device():
         events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
         events += [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(6)]
@@ -44,8 +50,8 @@ def test_one_visitor_cannot_close_the_server_for_others(site):
 
 
 def test_a_run_whose_client_left_is_dropped(site):
-    picture = uploaded(site, "left.png")
-    with site.enhancer.paused("run"):
+    picture = uploaded(site, "left.png", 32)
+    with busy_device():
         events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(2)]
         wait_until(lambda: waiting(site) == 2)
         for count, event in enumerate(reversed(events)):
@@ -55,28 +61,25 @@ def test_a_run_whose_client_left_is_dropped(site):
 
 
 def test_a_run_that_nobody_listens_to_gives_up_its_place(site, monkeypatch):
-    picture, answers = uploaded(site, "unheard.png"), {}
-    with site.enhancer.paused("run"):
-        going = begin(site, "enhance", [picture, *FAST_VALUES])
-        wait_until(lambda: waiting(site) == 1)  # the first in the queue, since Gradio may begin others in any order
+    picture, answers = uploaded(site, "unheard.png", 33), {}
+    with busy_device():
         data = [picture, *FAST_VALUES]
         unheard, heard = (begin(site, "enhance", data) for _ in range(2))
         own = begin(site, "enhance", data, session_hash="one's own")
         for event in (heard, own):
             threading.Thread(target=lambda event=event: answers.update({event: listen(site, "enhance", event)})).start()
-        wait_until(lambda: waiting(site) == 4 and all(event in _streams for event in (heard, own)))
+        wait_until(lambda: waiting(site) == 3 and all(event in _streams for event in (heard, own)))
         monkeypatch.setattr("enhance.web.jobs.UNHEARD_SECONDS", 0.5)
-        wait_until(lambda: waiting(site) == 3)
+        wait_until(lambda: waiting(site) == 2)
         assert "event: error" in listen(site, "enhance", unheard)
     wait_until(lambda: len(answers) == 2)
-    answers[going] = listen(site, "enhance", going)
     assert all("event: complete" in answer for answer in answers.values())
     wait_until(lambda: not any(event in _streams for event in answers))
 
 
 def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
-    file = handle_file(site.photo("cancelled.png", 16, 16))
-    with site.enhancer.paused("run"):
+    file = handle_file(site.photo("cancelled.png", 36, 36))
+    with busy_device():
         jobs = [connect().submit(image=file, preset="anime-fast", api_name="/enhance") for _ in range(2)]
         wait_until(lambda: waiting(site) == 2)
         jobs[1].cancel()
@@ -84,14 +87,20 @@ def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
     assert jobs[0].result(timeout=60)
 
 
-def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site):
-    flood, small, events = uploaded(site, "flood.png"), uploaded(site, "small.png"), []
-    before = len(site.enhancer.names)
-    with site.enhancer.paused("run"):
+def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, monkeypatch):
+    flood, small, events = uploaded(site, "many.png", 34), uploaded(site, "small.png", 35), []
+    decoded, decode = [], pipeline.decode
+
+    def record(order: Any) -> Any:
+        decoded.append(Path(order.source).name)
+        return decode(order)
+
+    monkeypatch.setattr(pipeline, "decode", record)
+    with busy_device():
         for count in range(9):
             picture, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
             data, headers = [picture, *FAST_VALUES], {"x-forwarded-for": address}
             events.append(begin(site, "enhance", data, headers, session_hash=f"made up {count}"))
             wait_until(lambda count=count: waiting(site) == count + 1)
     assert all("event: complete" in listen(site, "enhance", event) for event in events)
-    assert site.enhancer.names[before:].index("small.png") == 1
+    assert decoded.index("small.png") <= 2, "one run was next in the queue when it came"

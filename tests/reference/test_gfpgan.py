@@ -11,7 +11,7 @@ from skimage import data
 
 from enhance.errors import WeightsError
 from enhance.scenes.face_detection import Face
-from enhance.scenes.faces import FaceRestorer, apply, restore_faces
+from enhance.scenes.faces import FaceRestorer, blend_faces, restore_faces
 from tests.conftest import psnr
 from tests.unit.test_faces_put_back import ASTRONAUT, enlarged
 
@@ -65,7 +65,7 @@ def test_a_picture_goes_the_whole_way(restorer):
     picture = enlarged(portrait)
     patches = restore_faces(portrait, [face], lambda crops, stop: [restorer(crop) for crop in crops])
 
-    result = apply(picture, 0, patches)
+    result = blend_faces(picture, 0, patches)
 
     assert result.shape == picture.shape
     assert 10 < psnr(result, picture) < 40

@@ -224,7 +224,7 @@ def test_a_failure_that_nobody_foresaw_is_one_sentence_and_status_1(photo_file, 
     def wrap(kernel, rows):
         raise RuntimeError("illegal instruction\nat 0x0")
 
-    monkeypatch.setattr("enhance.engine.kernels.Kernel.__call__", wrap)
+    monkeypatch.setattr("enhance.engine.kernels.Convolution.__call__", wrap)
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *FAST]) == 1
 

@@ -11,7 +11,7 @@ import torch
 from enhance.engine import device
 from enhance.engine.device import pick_device, pick_precision
 from enhance.engine.engine import Engine
-from enhance.engine.kernels import Kernel
+from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.models import graph_of
@@ -48,7 +48,7 @@ def test_16_bits_in_give_16_bits_out_that_agree_with_8(engine, photo):
 def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
     expected = enlarge(engine, photo)
     heights = []
-    convolve = Kernel.__call__
+    convolve = Convolution.__call__
 
     def short_of_memory(kernel, rows):
         if rows.shape[0] > SMALLEST_STRIP + 2:
@@ -56,7 +56,7 @@ def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, phot
         heights.append(rows.shape[0])
         return convolve(kernel, rows)
 
-    monkeypatch.setattr(Kernel, "__call__", short_of_memory)
+    monkeypatch.setattr(Convolution, "__call__", short_of_memory)
     result = enlarge(engine, photo)
 
     assert max(heights) <= SMALLEST_STRIP + 2
@@ -70,7 +70,7 @@ def test_memory_too_short_for_a_single_row_is_said_in_words(engine, photo, monke
         tried.append(rows.shape[0])
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(Kernel, "__call__", out_of_memory)
+    monkeypatch.setattr(Convolution, "__call__", out_of_memory)
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         enlarge(engine, photo)
 
@@ -81,14 +81,14 @@ def test_other_errors_of_the_device_are_not_taken_for_a_lack_of_memory(engine, p
     def wrap(kernel, rows):
         raise RuntimeError("illegal instruction")
 
-    monkeypatch.setattr(Kernel, "__call__", wrap)
+    monkeypatch.setattr(Convolution, "__call__", wrap)
     with pytest.raises(RuntimeError, match="illegal instruction"):
         enlarge(engine, photo)
 
 
 def test_what_overflows_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
     expected = enlarge(Engine("cpu", "fp32"), photo)
-    convolve = Kernel.__call__
+    convolve = Convolution.__call__
     overflowed = []
 
     def overflowing(kernel, rows):
@@ -98,7 +98,7 @@ def test_what_overflows_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
             return torch.full_like(result, float("inf"))
         return result
 
-    monkeypatch.setattr(Kernel, "__call__", overflowing)
+    monkeypatch.setattr(Convolution, "__call__", overflowing)
     result = enlarge(Engine("cpu", "fp16"), photo)
 
     assert overflowed
@@ -167,11 +167,11 @@ def test_a_processor_runs_bf16_only_where_that_is_much_quicker(monkeypatch, has_
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
     monkeypatch.setattr(device, "_convolution_seconds", lambda *dtypes: seconds)
-    device._bf16_pays.cache_clear()
+    device._is_bf16_faster.cache_clear()
     try:
         assert Engine("cpu").precision() == chosen
     finally:
-        device._bf16_pays.cache_clear()
+        device._is_bf16_faster.cache_clear()
 
 
 def test_what_a_convolution_takes_is_the_quickest_of_many_in_each_precision(monkeypatch):

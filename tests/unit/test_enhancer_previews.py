@@ -16,7 +16,7 @@ from enhance.info import RunRecord
 from enhance.output.resample import result_size
 from enhance.output.thumbnails import resize_for_screen
 from enhance.preview import agreement_db, result_region
-from enhance.scenes.dehaze import dehaze
+from enhance.scenes.dehaze import find_haze, remove_haze
 from tests.conftest import psnr
 
 RAW = Settings.from_preset("anime-fast")
@@ -231,7 +231,7 @@ def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhan
 
     preview = enhancer.preview(tmp_path / "hazy.png", settings, size=24)
 
-    cleared = dehaze(hazy, 1.0)
+    cleared = remove_haze(hazy, find_haze(hazy))
     box = preview.piece.box
     seen = cleared[box.top : box.top + 24, box.left : box.left + 24]
     assert seen.std() > 1.3 * hazy[box.top : box.top + 24, box.left : box.left + 24].std()

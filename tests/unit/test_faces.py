@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 
 from enhance.errors import WeightsError
-from enhance.scenes.face_detection import MOST_FACES, TEMPLATE, Face, align, find_faces, moved, scale_of, similarity
+from enhance.scenes.face_detection import MOST_FACES, TEMPLATE, Face, align, find_faces, scale_of, similarity, transform
 
 EYES_TO_MOUTH = TEMPLATE[3:].mean(axis=0) - TEMPLATE[:2].mean(axis=0)
 
@@ -33,7 +33,7 @@ def turned(rgb: np.ndarray, degrees: float) -> np.ndarray:
 def distances(face: Face) -> np.ndarray:
     """From each landmark in the aligned crop to its place in the template, in pixels of 512."""
     matrix = similarity(face.landmarks, TEMPLATE)
-    return np.linalg.norm(moved(matrix, face.landmarks) - TEMPLATE, axis=1)
+    return np.linalg.norm(transform(matrix, face.landmarks) - TEMPLATE, axis=1)
 
 
 def test_the_astronaut_has_one_face_and_it_fits_the_template(detector):
@@ -61,9 +61,9 @@ def test_a_tilted_face_is_found_and_set_upright(detector, woman, degrees):
     tilt = np.degrees(np.arctan2(downwards[0], downwards[1]))
     assert abs((tilt - degrees + 180) % 360 - 180) < 6  # she holds her head a little tilted herself
     upright, _ = align(turned(woman, degrees), faces[0].landmarks)
-    strip_direction_marks, _ = align(woman, find_faces(woman, detector)[0].landmarks)
+    straight, _ = align(woman, find_faces(woman, detector)[0].landmarks)
     middle = np.s_[180:400, 150:360]
-    assert np.corrcoef(upright[middle].ravel(), strip_direction_marks[middle].ravel())[0, 1] > 0.9
+    assert np.corrcoef(upright[middle].ravel(), straight[middle].ravel())[0, 1] > 0.9
 
 
 def test_a_face_cut_off_by_the_border_is_found(detector):

@@ -10,8 +10,8 @@ from skimage import data
 
 from enhance.errors import EnhanceError
 from enhance.output.resample import enlarge_rows
-from enhance.scenes.face_detection import TEMPLATE, Face, align, inverse, moved, scale_of, similarity
-from enhance.scenes.faces import Restore, apply, restore_faces
+from enhance.scenes.face_detection import TEMPLATE, Face, align, invert, scale_of, similarity, transform
+from enhance.scenes.faces import Restore, blend_faces, restore_faces
 from tests.conftest import psnr
 
 ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])
@@ -75,7 +75,7 @@ def test_the_similarity_undoes_turn_size_and_place(degrees, scale):
 
     matrix = similarity(landmarks, TEMPLATE)
 
-    assert np.allclose(moved(matrix, landmarks), TEMPLATE, atol=1e-6)
+    assert np.allclose(transform(matrix, landmarks), TEMPLATE, atol=1e-6)
     assert scale_of(matrix) == pytest.approx(1 / scale)
 
 
@@ -119,16 +119,16 @@ def test_an_unchanged_face_put_back_leaves_the_picture_as_it_was(degrees, scale)
     patch = patches[0]
     there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
 
-    assert psnr(apply(picture, 0, patches)[there], picture[there]) > 40
+    assert psnr(blend_faces(picture, 0, patches)[there], picture[there]) > 40
 
 
 def test_rows_come_out_the_same_however_they_are_split(portrait, faces):
     picture = enlarged(portrait)
     patches = restore_faces(portrait, faces, striped)
-    whole = apply(picture, 0, patches, 0.8)
+    whole = blend_faces(picture, 0, patches, 0.8)
 
-    strips = [apply(picture[first : first + 37], first, patches, 0.8) for first in range(0, len(picture), 37)]
-    corner = apply(picture[300:700, 200:900], 300, patches, 0.8, left=200)
+    strips = [blend_faces(picture[first : first + 37], first, patches, 0.8) for first in range(0, len(picture), 37)]
+    corner = blend_faces(picture[300:700, 200:900], 300, patches, 0.8, left=200)
 
     assert np.array_equal(np.concatenate(strips), whole)
     assert np.array_equal(corner, whole[300:700, 200:900])
@@ -138,7 +138,7 @@ def test_rows_come_out_the_same_however_they_are_split(portrait, faces):
 def test_the_face_fades_out_with_no_edge_and_nothing_changes_around_it(portrait, faces):
     picture = enlarged(portrait)
     patches = restore_faces(portrait, faces, striped)
-    change = np.abs(apply(picture, 0, patches).astype(int) - picture).max(axis=2)
+    change = np.abs(blend_faces(picture, 0, patches).astype(int) - picture).max(axis=2)
     patch = patches[0]
     box = change[patch.top : patch.bottom, patch.left : patch.right]
 
@@ -152,7 +152,7 @@ def test_strength_blends(portrait, faces):
     picture = enlarged(portrait)
     patches = restore_faces(portrait, faces, striped)
 
-    none, half, full = (apply(picture, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
+    none, half, full = (blend_faces(picture, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
 
     assert np.array_equal(none, picture)
     unclipped = (full > 0) & (full < 255)
@@ -164,7 +164,7 @@ def test_colour_and_light_stay_those_of_the_picture(portrait, faces):
     patches = restore_faces(portrait, faces, tinted)
     patch = patches[0]
     there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
-    change = apply(picture, 0, patches)[there].astype(float) - picture[there]
+    change = blend_faces(picture, 0, patches)[there].astype(float) - picture[there]
 
     assert np.abs(cv2.GaussianBlur(change, (0, 0), 40)).max() < 6
 
@@ -172,7 +172,7 @@ def test_colour_and_light_stay_those_of_the_picture(portrait, faces):
 def test_a_grey_face_stays_grey(portrait, faces):
     grey = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
-    result = apply(enlarged(grey), 0, restore_faces(grey, faces, tinted))
+    result = blend_faces(enlarged(grey), 0, restore_faces(grey, faces, tinted))
 
     assert np.array_equal(result[..., 0], result[..., 1])
     assert np.array_equal(result[..., 0], result[..., 2])
@@ -181,8 +181,8 @@ def test_a_grey_face_stays_grey(portrait, faces):
 def test_16_bit_faces_come_out_like_8_bit_ones_but_finer(portrait, faces):
     deep = portrait.astype(np.uint16) * 257
 
-    eight = apply(enlarged(portrait), 0, restore_faces(portrait, faces, striped))
-    sixteen = apply(enlarged(deep), 0, restore_faces(deep, faces, striped))
+    eight = blend_faces(enlarged(portrait), 0, restore_faces(portrait, faces, striped))
+    sixteen = blend_faces(enlarged(deep), 0, restore_faces(deep, faces, striped))
 
     assert sixteen.dtype == np.uint16
     assert np.abs(sixteen / 257 - eight).max() < 2
@@ -194,8 +194,8 @@ def test_overlapping_faces_mix_whatever_their_order(portrait):
     patches = restore_faces(portrait, two, striped)
     picture = enlarged(portrait)
 
-    assert np.array_equal(apply(picture, 0, patches), apply(picture, 0, patches[::-1]))
-    assert psnr(apply(picture, 0, restore_faces(portrait, two, unchanged)), picture) > 45
+    assert np.array_equal(blend_faces(picture, 0, patches), blend_faces(picture, 0, patches[::-1]))
+    assert psnr(blend_faces(picture, 0, restore_faces(portrait, two, unchanged)), picture) > 45
 
 
 def test_a_face_beyond_the_border_changes_only_what_is_in_the_picture(portrait):
@@ -203,7 +203,7 @@ def test_a_face_beyond_the_border_changes_only_what_is_in_the_picture(portrait):
     patches = restore_faces(portrait, [face_at(ASTRONAUT - [200, 60])], unchanged)
 
     assert patches[0].left == 0
-    assert psnr(apply(picture, 0, patches), picture) > 45
+    assert psnr(blend_faces(picture, 0, patches), picture) > 45
 
 
 def test_tiny_faces_and_those_finer_than_a_restored_one_are_left_alone(portrait):
@@ -219,7 +219,7 @@ def test_the_reach_of_a_face_holds_all_that_changes(portrait, faces):
 
     assert left <= patch.left / 4 <= patch.right / 4 <= right
     assert max(top, 0) <= patch.top / 4 <= patch.bottom / 4 <= bottom
-    corner = moved(inverse(similarity(faces[0].landmarks, TEMPLATE)), np.array([[0.0, 0.0]]))[0]
+    corner = transform(invert(similarity(faces[0].landmarks, TEMPLATE)), np.array([[0.0, 0.0]]))[0]
     assert left <= corner[0] <= right
 
 
@@ -227,7 +227,7 @@ def test_no_face_changes_nothing(portrait):
     picture = enlarged(portrait)
 
     assert restore_faces(portrait, (), striped) == ()
-    assert apply(picture, 0, ()) is picture
+    assert blend_faces(picture, 0, ()) is picture
 
 
 def test_all_faces_are_restored_in_one_call_and_none_in_no_call(portrait, faces):

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance import scenes
 from enhance.images import Picture, read_picture
 from enhance.scenes import Hint, degradation_of, hints
 
@@ -107,18 +106,14 @@ def test_sixteen_bits_are_judged_as_eight_are():
 def test_heavy_compression_shows_in_blocks_and_light_one_does_not(name):
     sharp = photo(name)
 
-    assert degradation_of(picture_of(as_jpeg(sharp, 40))).blocks > scenes.COMPRESSED
-    assert degradation_of(picture_of(as_jpeg(sharp, 95))).blocks < scenes.COMPRESSED
+    assert degradation_of(picture_of(as_jpeg(sharp, 40))).blocks > 1.5
+    assert degradation_of(picture_of(as_jpeg(sharp, 95))).blocks < 1.5
     assert degradation_of(picture_of(noisy(sharp, 10))).blocks < 1.2
 
 
-def test_a_soft_photo_gets_its_reduction_and_others_only_the_presets_that_measure_best(monkeypatch):
+def test_a_soft_photo_gets_its_reduction_and_others_only_the_presets_that_measure_best():
     sharp = photo("camera")
     for factor in (2, 4):
         assert hints(picture_of(softened(sharp, factor)), None) == (Hint("soft", reduce=2),)
     spoilt = picture_of(noisy(as_jpeg(sharp, 20), 0)), picture_of(noisy(sharp, 12))
     assert [hints(one, None) for one in spoilt] == [(), ()]
-
-    monkeypatch.setitem(scenes.SUITED, "noisy", "fast")
-    monkeypatch.setitem(scenes.SUITED, "compressed", "fast")
-    assert [hints(one, None) for one in spoilt] == [(Hint("compressed", "fast"),), (Hint("noisy", "fast"),)]

@@ -17,7 +17,7 @@ from enhance.images import Picture, worker
 from enhance.output.result import Scene
 from enhance.output.thumbnails import resize_for_screen, whole_picture
 from enhance.report import make_report
-from enhance.scenes.dehaze import dehaze, find_haze
+from enhance.scenes.dehaze import find_haze, remove_haze
 from enhance.scenes.face_detection import _high_bytes
 from enhance.settings import Settings
 
@@ -133,7 +133,7 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
     seen = Scene(haze).seen(picture, settings, folder=tmp_path)
 
     assert taken < BYTE_A_PIXEL
-    assert np.array_equal(seen, dehaze(picture.rgb, settings.strength))
+    assert np.array_equal(seen, remove_haze(picture.rgb, find_haze(picture.rgb), settings.strength))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,8 +15,9 @@ from PIL import Image
 from enhance import Enhancer
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
+from enhance.engine.estimates import RunClock
 from enhance.engine.raw_store import NetworkOutput, OutputShape
-from enhance.engine.steps import SMALLEST_STRIP, Clock
+from enhance.engine.steps import SMALLEST_STRIP
 from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, StorageError
 from enhance.files import AtomicFile
@@ -168,8 +169,8 @@ def waiting(model: str, dtype: torch.dtype, across: int) -> int:
 def in_parts(engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on there is room for what streams at most `across` pixels wide."""
     room = waiting(model, PRECISIONS[engine.precision(8, model)], across)
-    monkeypatch.setattr("enhance.engine.engine._MOST_WAITING", room)
-    monkeypatch.setattr("enhance.engine.engine._NEVER_TOO_WIDE", across)
+    monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", room)
+    monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", across)
 
 
 @pytest.mark.parametrize("size", PARTS)
@@ -207,8 +208,8 @@ def test_parts_of_a_picture_of_odd_size_join_whatever_the_networks_grid_and_scal
     rgb, engine = skimage.data.astronaut()[: size[0], : size[1]], Engine("cpu", "fp32")
     plain, widths, graph = engine.enlarge(rgb, kind), streams(monkeypatch), graph_of(kind)
     folded = 239 // graph.unshuffle
-    monkeypatch.setattr("enhance.engine.engine._MOST_WAITING", stream_bytes(graph, folded, SMALLEST_STRIP, 4, 2))
-    monkeypatch.setattr("enhance.engine.engine._NEVER_TOO_WIDE", 0)
+    monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", stream_bytes(graph, folded, SMALLEST_STRIP, 4, 2))
+    monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", 0)
 
     joined = engine.enlarge(rgb, kind)
 
@@ -240,7 +241,7 @@ def test_a_picture_in_parts_is_refused_at_once_where_the_disk_is_short(tmp_path,
 def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch):
     engine, rgb, stop = Engine("cpu"), skimage.data.astronaut()[:130, :130], threading.Event()
     in_parts(engine, FAST, 110, monkeypatch)
-    monkeypatch.setattr("enhance.engine.steps._WORK_OF_A_STEP", 1e9)
+    monkeypatch.setattr("enhance.engine.steps._STEP_WORK", 1e9)
     widths, strips = streams(monkeypatch), []
 
     def stop_in_the_second(*_):
@@ -299,13 +300,13 @@ def test_the_parts_of_a_run_lie_beside_its_result(tmp_path, monkeypatch):
 def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
     engine, rgb, told = Engine("cpu"), skimage.data.astronaut()[:130, :130], list[float]()
     engine.enlarge(rgb, FAST)
-    clocks, begin = list[float](), Clock.__init__
+    clocks, begin = list[float](), RunClock.__init__
 
     def begun(self, rows, expected):
         clocks.append(time.perf_counter())
         begin(self, rows, expected)
 
-    monkeypatch.setattr(Clock, "__init__", begun)
+    monkeypatch.setattr(RunClock, "__init__", begun)
     with SCHEDULER.place(Ticket()):
         waits = threading.Thread(target=lambda: told.extend(len(strip) for strip in engine.stream(rgb, FAST)))
         waits.start()
@@ -354,15 +355,15 @@ def test_a_picture_is_cut_into_as_few_parts_as_have_room(rows, across, room, hei
 
 
 def streams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The widths of the streams that begin from now on, trials of single nodes not counted."""
+    """The widths of the streams that begin from now on."""
     widths, begin = list[int](), Stream.__init__
 
-    def begun(self, graph, height, width, feed, **way):
-        if len(graph.nodes) > 2:
-            widths.append(width)
-        begin(self, graph, height, width, feed, **way)
+    def begun(self, graph, height, width, read, **options):
+        widths.append(width)
+        begin(self, graph, height, width, read, **options)
 
     monkeypatch.setattr(Stream, "__init__", begun)
+    monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # it has a stream of its own
     return widths
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from enhance.engine import steps as steps_module
-from enhance.engine.device import OrderedRows, recorder
+from enhance.engine.replay import StepRows, recorder
 from enhance.engine.steps import RowNetwork, Steps, Threads
 from enhance.engine.stream import Stream
 from enhance.models.graphs import Graph
@@ -104,7 +104,7 @@ def enlarged(
 @pytest.fixture(autouse=True)
 def one_thread_and_all_the_time(monkeypatch):
     """A tape is slower than what it has recorded."""
-    monkeypatch.setattr(steps_module, "_WORTH_REPLAYING", math.inf)
+    monkeypatch.setattr(steps_module, "_LEAST_REPLAY_GAIN", math.inf)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -152,7 +152,7 @@ def never(work: Callable[[], object]) -> Callable[[], object]:
 
 
 def of_fewer_rows(work: Callable[[], object]) -> Callable[[], object]:
-    OrderedRows(torch.zeros(ROWS, WIDTH, 3)).rows(0, ROWS - 1)
+    StepRows(torch.zeros(ROWS, WIDTH, 3)).rows(0, ROWS - 1)
     return record(work)
 
 
@@ -173,7 +173,7 @@ def test_a_device_that_cannot_record_or_gives_other_numbers_goes_on_one_by_one(r
 
 
 def test_what_is_no_faster_replayed_is_not(picture, taped, monkeypatch):
-    monkeypatch.setattr(steps_module, "_WORTH_REPLAYING", 0.0)
+    monkeypatch.setattr(steps_module, "_LEAST_REPLAY_GAIN", 0.0)
     taped()
 
     _, replayed = enlarged(GRAPH, picture)
@@ -230,7 +230,7 @@ def test_a_replay_is_let_go_when_memory_is_short(picture, taped):
     def once(steps):
         if steps._replay is not None:
             let_go.append(steps._replay)
-            steps._take_less(torch.OutOfMemoryError())
+            steps._halve(torch.OutOfMemoryError())
 
     taped()
     result, replayed = enlarged(GRAPH, picture, between=once)

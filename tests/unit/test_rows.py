@@ -6,15 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from enhance.engine.kernels import Kernel, prepare
+from enhance.engine.kernels import Convolution, prepare
 from enhance.engine.steps import SMALLEST_STRIP, Steps, Threads, strip_rows
-from enhance.engine.stream import Stream
+from enhance.engine.stream import Stream, run_in_threads
 from enhance.errors import Cancelled, WeightsError
 from enhance.models import check_state, graph_of
 from enhance.models.graphs import Conv, Graph
 from enhance.models.memory import stream_bytes
 from enhance.models.networks import rrdbnet, span, srvgg
-from enhance.scheduler import together
 
 
 def bytes_held(stream: Stream) -> int:
@@ -157,14 +156,14 @@ def test_every_step_moves_each_layer_by_at_most_its_rows_also_while_draining():
 @pytest.mark.parametrize("threads", [1, 3])
 def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
     graph = SMALL_RRDB
-    convolve = Kernel.__call__
+    convolve = Convolution.__call__
     held = [0]
 
     def looking(kernel, rows):
         held.append(bytes_held(run) + rows.untyped_storage().nbytes())  # within a step, where it is highest
         return convolve(kernel, rows)
 
-    monkeypatch.setattr(Kernel, "__call__", looking)
+    monkeypatch.setattr(Convolution, "__call__", looking)
     kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
 
     def peak(height: int) -> int:
@@ -258,11 +257,11 @@ def test_threads_have_a_core_each_while_they_work_together_and_all_cores_are_bac
         meeting.wait(10)
         cores.append(torch.get_num_threads())
 
-    together(3, work)
+    run_in_threads(3, work)
     assert cores == [1, 1, 1]
     assert torch.get_num_threads() == 2
     with pytest.raises(ZeroDivisionError):
-        together(3, lambda: 1 / 0)
+        run_in_threads(3, lambda: 1 / 0)
     assert torch.get_num_threads() == 2
 
 
@@ -353,7 +352,7 @@ def test_a_card_whose_memory_is_short_gives_back_what_it_kept_and_takes_half_of_
     steps = Steps(stream, 64, torch.float16, Threads(1))
     rows = steps.rows
 
-    steps._take_less(torch.OutOfMemoryError())
+    steps._halve(torch.OutOfMemoryError())
 
     assert (steps.rows, trimmed, stream.scratch) == (rows // 2, [True], [])
 

@@ -49,7 +49,7 @@ class Card:
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self.current)
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: self.kept.append(stream))
-        monkeypatch.setattr(device_module, "_in_place", lambda like: torch.full_like(like, 77))
+        monkeypatch.setattr(device_module, "_pinned_like", lambda like: torch.full_like(like, 77))
         monkeypatch.setattr(torch.Tensor, "to", self.to(torch.Tensor.to))
         monkeypatch.setattr(torch.Tensor, "copy_", self.copy(torch.Tensor.copy_))
 
@@ -94,7 +94,7 @@ def pixels(dtype: type) -> np.ndarray:
 def test_pixels_come_back_as_they_went(dtype):
     transfer, picture = Transfer(CPU, np.dtype(dtype)), pixels(dtype)
 
-    rows = transfer.feed(picture)(2, 5)
+    rows = transfer.reader(picture)(2, 5)
 
     assert (rows.dtype, rows.shape) == (torch.float32, (3, 5, 3))
     assert np.array_equal(transfer.to_pixels(rows)(), picture[2:5])
@@ -141,7 +141,7 @@ def test_a_cards_memory_is_kept_until_both_streams_are_done_with_it(card):
 
 def test_what_came_from_a_card_lies_in_memory_that_the_system_may_move(card, monkeypatch):
     placed = []
-    monkeypatch.setattr(device_module, "_in_place", lambda like: placed.append(torch.empty_like(like)) or placed[-1])
+    monkeypatch.setattr(device_module, "_pinned_like", lambda like: placed.append(torch.empty_like(like)) or placed[-1])
     transfer = Transfer(torch.device("cuda"), np.dtype(np.uint8))
     transfer._device = CPU
 

@@ -1,0 +1,108 @@
+"""Estimates of how long networks take: from the last runs, else from one strip that is timed on this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import torch
+
+from enhance.models.graphs import Graph
+
+from .. import models
+from ..scheduler import SCHEDULER, Ticket
+from ..settings import WeightInterpolation
+from .kernels import prepare
+from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
+from .stream import Stream, run_in_threads
+
+_TILE, _WIDTH = 192, 128
+_TRIAL_WORK = 30e9
+"""Multiply-adds of a trial on a CPU, about: half a second on two slow cores."""
+_TRIAL_TIMES = 3
+_TRIAL_SECONDS = 0.5
+"""A trial that takes longer is not repeated."""
+_REMEMBERED_SECONDS = 60.0
+"""How much earlier work counts: a busy machine changes the estimates within a minute of work."""
+_EXPECTED_SECONDS = 3.0
+"""How many seconds of work the estimate of a run counts for, while the run goes on."""
+
+
+class Estimator:
+    """How long networks take on one device, in seconds per pixel of the image."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._measured: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
+        """The seconds per pixel, and the seconds of work that they were measured in."""
+        self._tried: dict[tuple[str, torch.dtype], float] = {}
+        self._lock = threading.Lock()
+
+    def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
+        """Take a run of `pixels` pixels into account. Every second of work counts, up to the last minute."""
+        if seconds <= 0 or pixels <= 0:
+            return
+        with self._lock:
+            pace, known = self._measured.get((model, dtype), (seconds / pixels, 0.0))
+            total = known + seconds
+            self._measured[model, dtype] = total / (known / pace + pixels), min(total, _REMEMBERED_SECONDS)
+
+    def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
+        """Return the expected seconds of a run. A model that has not run is timed once."""
+        key = model, dtype
+        with self._lock:
+            if key in self._measured:
+                return self._measured[key][0] * pixels
+        if key not in self._tried:
+            graph = models.graph_of(model)
+            self._tried[key] = SCHEDULER.call(lambda: time_strip(graph, self._device, dtype))
+        return self._tried[key] * pixels
+
+
+def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
+    """Return the seconds per pixel of an image for one strip on each thread, the best of a few; on the device's thread.
+
+    The weights are zeros, so the network need not be installed.
+    """
+    weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
+    kernels = {dtype: prepare(graph, weights, device, dtype, transposed=False)}
+    network = RowNetwork(WeightInterpolation("trial"), False, graph, weights, kernels)
+    threads, ticket = Threads.here(device, dtype), Ticket("preview")
+    rows = strip_rows(_WIDTH, _TILE, device, threads)
+    if device.type == "cpu":
+        rows = min(rows, max(SMALLEST_STRIP, round(_TRIAL_WORK / (graph.work * _WIDTH * threads.strips))))
+    image = torch.zeros(rows, _WIDTH, 3, device=device)
+
+    def run() -> None:
+        stream = Stream(graph, rows, _WIDTH, lambda first, last: image[first:last])
+        steps = Steps(stream, _TILE, dtype, replace(threads, strips=1))
+        while not stream.finished:
+            steps.step(network, lambda: SCHEDULER.check(ticket))
+
+    best = float("inf")
+    for _ in range(_TRIAL_TIMES):
+        started = time.perf_counter()
+        run_in_threads(threads.strips, run)
+        best = min(best, time.perf_counter() - started)
+        if best > _TRIAL_SECONDS:
+            break
+    return best / (threads.strips * rows * _WIDTH)
+
+
+class RunClock:
+    """Turns the share of the work that is done into rows and seconds left.
+
+    The estimate counts like some seconds of work, so that slow or fast first steps do not decide the rest.
+    """
+
+    def __init__(self, rows: int, expected: float):
+        self._rows, self._expected = rows, max(expected, 1e-3)
+        self._weight = min(_EXPECTED_SECONDS, self._expected / 3)
+        self._started = time.perf_counter()
+
+    def read(self, share: float) -> tuple[int, int, float | None]:
+        """Return the rows done, the rows in all, and the seconds left; the share is 0 to 1."""
+        elapsed = time.perf_counter() - self._started
+        whole = (elapsed + self._weight) / (share + self._weight / self._expected)
+        return min(self._rows, int(share * self._rows + 1e-6)), self._rows, whole * (1 - share)
