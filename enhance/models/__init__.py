@@ -5,8 +5,8 @@ Importing this package loads neither torch nor huggingface_hub.
 
 from .files import is_writable
 from .manifest import Located, Model, manifest
-from .store import Store, ensure, folder, is_convertible, locate
-from .tensors import check_state, graph_of, read_state_dict
+from .store import Store, ensure, folder, graph_of, is_convertible, locate
+from .tensors import check_state, read_state_dict
 from .user_models import own_models
 
 __all__ = [

@@ -10,13 +10,17 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from ..errors import Cancelled, WeightsError
 from .download import conversion, fetch, is_installed, origin
 from .files import digest, is_writable, locked, set_aside, storage_errors
+from .graphs import Graph
 from .manifest import Located, Model, manifest
+from .networks import SHIPPED
+from .tensors import stored_graph
 from .user_models import own_models
 
 
@@ -105,6 +109,24 @@ def ensure(
         if holding.model.own:
             raise WeightsError("weights_own_gone", name=name)
         return fetch(holding.model, store.folder, report)
+
+
+def graph_of(name: str, store: Store | None = None) -> Graph:
+    """Return the graph of a shipped model or user model.
+
+    Raises WeightsError for an unknown name, and if the file of a user model is missing or has changed.
+    """
+    if name in SHIPPED:
+        return _shipped_graph(name)
+    located = locate(name, store)
+    if located is None:
+        raise WeightsError("weights_own_gone", name=name)
+    return stored_graph(located)
+
+
+@cache
+def _shipped_graph(name: str) -> Graph:
+    return SHIPPED[name]()
 
 
 def is_convertible(name: str, store: Store | None = None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,6 @@ from ..errors import WeightsError
 from .files import digest
 from .graphs import Graph
 from .manifest import Located
-from .networks import SHIPPED
-from .store import Store, locate
 
 if TYPE_CHECKING:
     import torch
@@ -22,26 +20,8 @@ GRAPH = "graph"
 """The metadata key of the graph in the safetensors file of a user model."""
 
 
-def graph_of(name: str, store: Store | None = None) -> Graph:
-    """Return the graph of a shipped model or user model.
-
-    Raises WeightsError for an unknown name, and if the file of a user model is missing or has changed.
-    """
-    if name in SHIPPED:
-        return _shipped(name)
-    located = locate(name, store)
-    if located is None:
-        raise WeightsError("weights_own_gone", name=name)
-    return _stored_graph(located)
-
-
-@cache
-def _shipped(name: str) -> Graph:
-    return SHIPPED[name]()
-
-
 @lru_cache(maxsize=64)
-def _stored_graph(located: Located) -> Graph:
+def stored_graph(located: Located) -> Graph:
     """Return the graph in the metadata of a user model's file."""
     from safetensors import SafetensorError, safe_open
 
