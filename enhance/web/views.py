@@ -240,7 +240,7 @@ def result_facts(call: Call, info: dict[str, Any]) -> str:
 
 def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
     """Return the descriptions of all presets. The page shows that of the selected one."""
-    shown = []
+    shown, space = [], "" if call.language == "zh-CN" else " "
     for preset in presets:
         texts, share = [preset["summary"]], preset["relative_time"]
         if not preset["available"]:
@@ -249,7 +249,7 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
             texts.append(call.text("time_share", percent=max(1, round(100 * share))))
         sliders = json.dumps({name: preset["settings"][name] for name in PRESET_CONTROLS})
         has_example = (PRESET_EXAMPLES / f"{preset['name']}.jpg").exists()
-        shown.append({**preset, "text": " ".join(texts), "sliders": sliders, "example": has_example})
+        shown.append({**preset, "text": space.join(texts), "sliders": sliders, "example": has_example})
     return templates.render("presets", call.language, presets=shown)
 
 
