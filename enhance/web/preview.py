@@ -105,18 +105,20 @@ class Previews:
             yield PreviewState(state_of(session))  # The running preview is adjusted when it is finished.
             return
         try:
-            adjusted = self._enhancer.retune(preview, fitting(settings, session.shape))
-            files = _save(session, adjusted)
-            with session.lock:
-                if session.preview is not preview or session.preview_request is not None:
-                    yield PreviewState(state_of(session))
-                    return
-                session.preview, session.preview_files, session.has_failed_preview = adjusted, files, False
-                yield PreviewState(state_of(session), files, adjusted.piece.box)
+            yield self._replace(session, preview, self._enhancer.retune(preview, fitting(settings, session.shape)))
         except SettingsError:
             yield from self.make(session, settings)
         except Exception as error:
             yield PreviewState("failed", error=error)
+
+    def _replace(self, session: Session, preview: Preview, adjusted: Preview) -> PreviewState:
+        """Show the adjusted preview, unless another preview was shown or requested meanwhile."""
+        files = _save(session, adjusted)
+        with session.lock:
+            if session.preview is not preview or session.preview_request is not None:
+                return PreviewState(state_of(session))
+            session.preview, session.preview_files, session.has_failed_preview = adjusted, files, False
+            return PreviewState(state_of(session), files, adjusted.piece.box)
 
     def use(self, session: Session, preview: Preview) -> PreviewState:
         """Show a finished preview of the region, adjusted to the session's settings."""

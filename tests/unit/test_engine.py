@@ -195,7 +195,7 @@ def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):
     assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
     assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
     known = replace(graph_of(FAST), precisions=("fp32",))
-    monkeypatch.setattr("enhance.models.tensors._shipped", lambda name: known if name == FAST else SHIPPED[name]())
+    monkeypatch.setattr("enhance.models.store._shipped_graph", lambda name: known if name == FAST else SHIPPED[name]())
 
     engine = Engine("cpu", "bf16")
 

@@ -308,7 +308,7 @@ def test_a_result_is_not_called_by_another_formats_name(enhancer, photo_file, tm
     ids=["numpy", "OpenCV", "PyTorch"],
 )
 def test_memory_that_is_short_after_the_network_is_said(enhancer, photo_file, monkeypatch, take_far_too_much):
-    monkeypatch.setattr("enhance.output.fidelity.Tuning.rows", lambda *_: take_far_too_much())
+    monkeypatch.setattr("enhance.output.tuning.Tuning.rows", lambda *_: take_far_too_much())
 
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         enhancer.run(photo_file, RAW)

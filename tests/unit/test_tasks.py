@@ -327,7 +327,7 @@ def test_an_input_that_is_changed_after_it_was_read_is_not_kept_under_its_checks
     picture = read_picture(photo_file)
     photo_file.write_bytes(b"another picture")
 
-    with pytest.raises(PictureError, match="was changed while it was read"):
+    with pytest.raises(PictureError, match="changed while it was read"):
         store.keep_upload(photo_file, picture)
     assert [path for path in store.uploads.rglob("*") if path.is_file()] == []
 
