@@ -44,11 +44,12 @@
   const translateToasts = () => {
     for (const part of all("[data-testid=toast-text]")) {
       const words = sentence(part.textContent.trim());
-      if (words) part.textContent = words;
+      if (words && words !== part.textContent) part.textContent = words;
     }
     for (const { firstChild: title } of all(".toast-title")) {
       const key = TITLES[title?.data?.trim()];
-      if (key) title.data = `${say(key)} `;
+      const titled = key && `${say(key)} `;
+      if (key && title.data !== titled) title.data = titled; // setting the same text would trigger the observer again
     }
     if (one(".toast-body.error")) document.body.classList.remove("uploading");
   };
