@@ -186,7 +186,7 @@ def _connect_upload(page: Page, to: _Handlers) -> None:
     ):
         chosen = _answer(page, event, handler, [given, *values], outputs, trigger_mode="multiple", **_LIGHT)
         _in_browser(chosen.then, "enhanceLookAt('picture')")
-        _follow(chosen, page, to)
+        _follow(chosen, page, to, to.controls.preview_photo)
     _in_browser(page.result.again.click, "enhanceLookAt('chooser')")
     _answer(page, page.result.again.click, to.upload.put_away, None, outputs, **_LIGHT)
     moved = card.photo.select(to.upload.move, None, parts(card), trigger_mode="multiple", **_LIGHT)
@@ -276,12 +276,12 @@ def _connect_batch(page: Page, to: _Handlers, opened: Any) -> None:
     card.cards.select(to.files.remove, None, outputs, trigger_mode="multiple", **_LIGHT)
 
 
-def _follow(event: Any, page: Page, to: _Handlers) -> None:
+def _follow(event: Any, page: Page, to: _Handlers, preview: Callable[..., Any] | None = None) -> None:
     """After a new picture or preset: the preview, and beside it the estimate."""
     values = page.controls.in_order
     _remember(page, to, event.then)
     event.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
-    event.then(to.controls.preview, values, _touched(page), **_SUPERSEDING)
+    event.then(preview or to.controls.preview, values, _touched(page), **_SUPERSEDING)
 
 
 def _answer(

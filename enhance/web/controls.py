@@ -133,6 +133,14 @@ class ControlHandlers:
         else:
             yield from self.preview(request, *values)
 
+    def preview_photo(self, request: gr.Request, *values: object) -> Iterator[Updates]:
+        """Preview a new photo. After a rejected file, the earlier photo keeps its preview and the page the reason."""
+        visitor, _ = self._services.asker(request)
+        if visitor.preview is None and visitor.asked is None:
+            yield from self.preview(request, *values)
+        else:
+            yield {self._page.preview.problem: gr.skip()}
+
     def preset(self, request: gr.Request, *values: object) -> Updates:
         """The preset's own sliders, and a word where it cannot run here."""
         visitor, language, values = self._services.asker_with(request, values)
