@@ -57,6 +57,7 @@ def test_a_photo_is_pasted_dropped_picked_replaced_or_an_example(site: Site, ope
     expect(facts).to_contain_text("80 × 40 px")
     assert page.url == f"{site.url}?preset=anime-fast"
 
+    enhance(page)
     page.locator("#again").click()
     wait_for_chip(page, "none")
     expect(page.locator("#choose")).to_be_in_viewport()
