@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StorageError
-from ..files import explained, is_process_alive, runs_here, this_process
+from ..files import explained, is_process_alive, part_of, runs_here, sweep, this_process
 
 _HEARTBEAT_SECONDS = 20.0
 _SILENT_SECONDS = 300.0
@@ -21,8 +21,9 @@ _LONGEST_PROCESS_ID = 255
 class Claims:
     """The claims of this process, as files in a folder that all processes see.
 
-    A claim is a file that only one process can create. It names the process, which touches it regularly. The claim of a
-    dead process is not removed, because that could remove the claim of the next process in the same instant: the next
+    A claim is a file that only one process can create. It names the process, which touches it regularly, and it appears
+    with this name in it, because nobody could tell whether the owner of an empty claim is alive. The claim of a dead
+    process is not removed, because that could remove the claim of the next process in the same instant: the next
     process creates a claim with the next number, and removes both when it is done.
     """
 
@@ -51,6 +52,7 @@ class Claims:
         """Give up all claims and remove those of dead processes; the folder is removed with the last claim."""
         self._closed.set()
         self.release()
+        sweep(self._folder)
         with suppress(OSError, StorageError):
             for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
                 self._take(key)
@@ -76,9 +78,11 @@ class Claims:
 
     def _create(self, path: Path) -> bool:
         """Create a claim; return False if it exists. Raises StorageError."""
+        part = part_of(path)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("x", encoding="utf-8")
+            part.write_text(this_process(), "utf-8")
+            self._link(part, path)
         except FileExistsError as error:
             if not self._folder.is_dir():
                 raise explained(self._folder, error) from error
@@ -89,13 +93,21 @@ class Claims:
             return self._create(path)  # Another process has removed the empty folder.
         except OSError as error:
             raise explained(self._folder, error) from error
-        try:
-            with file:
-                file.write(this_process())
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise explained(self._folder, error) from error
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         return True
+
+    @staticmethod
+    def _link(part: Path, path: Path) -> None:
+        """Give a complete file the name of the claim. Raises FileExistsError if the claim exists."""
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with path.open("x", encoding="utf-8") as file:
+                file.write(this_process())
 
     def _is_alive(self, path: Path) -> bool:
         """Return whether the process of a claim is alive; on other computers the claim's modification time decides.

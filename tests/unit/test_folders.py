@@ -193,6 +193,19 @@ def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
     assert not Claims(tmp_path / CLAIMS).take("of a dead process")
 
 
+def test_a_process_killed_while_it_claims_blocks_nobody(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from enhance.output import claims\n"
+        "claims.this_process = lambda: os._exit(9)\n"
+        "claims.Claims(Path(sys.argv[1])).take('a file')"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / CLAIMS)]).returncode == 9
+    claims = Claims(tmp_path / CLAIMS)
+    assert claims.take("a file")
+    claims.close()
+    assert not (tmp_path / CLAIMS).exists()
+
+
 def test_close_removes_claims_of_dead_processes_only(tmp_path):
     here, folder = this_process().split("-")[0], tmp_path / CLAIMS
     Elsewhere(folder).leave(f"{here}-999999999-1")
