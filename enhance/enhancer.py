@@ -21,7 +21,7 @@ from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
 from .images import Picture, reduced_size, warm_up
-from .info import Order, Result, RunCallbacks, RunRecord, StripCallback, record_of
+from .info import Request, Result, RunCallbacks, RunRecord, StripCallback, record_of
 from .output.formats import Encoding, export
 from .output.resample import result_size
 from .output.result import ResultRows
@@ -65,7 +65,7 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self.lend: Lend | None = None  # set before the first picture where the device is only lent
         self._engine: Engine | None = None
-        self._portraits = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
+        self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self._memory = lru_cache(_KNOWN_MEMORIES)(lambda _checksum, *asked: self.engine.memory(*asked))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
@@ -115,18 +115,18 @@ class Enhancer:
         if place is not None:
             wanted = encoding or Encoding.of_file(place)
             encoding = Encoding.of_file(place, wanted.quality, wanted.metadata, wanted.format)
-        encoding, workshop = encoding or Encoding(), self._workshop()
+        encoding, context = encoding or Encoding(), self._context()
         limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        order = Order(picture or source, as_settings(settings), *limits, name, self._folder(place))
-        others = RunCallbacks(ticket or _ticket("run", stop), progress, watch)
-        with pipeline.near_the_device(order, others):
-            record = pipeline.begin(order, workshop, others)
+        request = Request(picture or source, as_settings(settings), *limits, name, self._folder(place))
+        callbacks = RunCallbacks(ticket or _ticket("run", stop), progress, watch)
+        with pipeline.wait_in_queue(request, callbacks):
+            record = pipeline.begin(request, context, callbacks)
             height, width = record.size
             encoding.check(width, height)
             if place is not None:
-                return pipeline.run_to(place, encoding, record, source, workshop, others, hold, with_png=with_png)
-            result = pipeline.run_as_task(record, source, workshop, others, preview, hold)
-        return self.export(result, encoding, stop=others.stop, hold=hold)
+                return pipeline.run_to(place, encoding, record, source, context, callbacks, hold, with_png=with_png)
+            result = pipeline.run_as_task(record, source, context, callbacks, preview, hold)
+        return self.export(result, encoding, stop=callbacks.stop, hold=hold)
 
     @memory_errors()
     def export(
@@ -148,7 +148,7 @@ class Enhancer:
             else:
                 self.tasks.prepare()
                 export(png, path, encoding, stop)
-            return result.handed_out(path, encoding)
+            return result.exported_as(path, encoding)
 
     @memory_errors()
     def preview(
@@ -168,12 +168,12 @@ class Enhancer:
         It goes before the steps of a running `run`, which gets every third step at least. Its `info` has the signature
         that the whole run would have.
         """
-        workshop = self._workshop()
-        others = RunCallbacks(ticket or _ticket("preview", stop), progress)
+        context = self._context()
+        callbacks = RunCallbacks(ticket or _ticket("preview", stop), progress)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
-        record = pipeline.begin(Order(picture, as_settings(settings)), workshop, others)
+        record = pipeline.begin(Request(picture, as_settings(settings)), context, callbacks)
         box = choose_box(picture.width, picture.height, x, y, size)
-        return pipeline.make_preview(record, box, workshop, others)
+        return pipeline.make_preview(record, box, context, callbacks)
 
     @memory_errors()
     def compare(
@@ -194,14 +194,14 @@ class Enhancer:
         It waits for no run and takes turns with its steps, and previews go before its own. `arrived` is told of each
         preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
         """
-        started, workshop, ticket = time.perf_counter(), self._workshop(), ticket or _ticket("comparison", stop)
+        started, context, ticket = time.perf_counter(), self._context(), ticket or _ticket("comparison", stop)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
-            others = RunCallbacks(replace(ticket, waited=0.0), told)
-            record = pipeline.begin(Order(picture, settings), workshop, others)
-            return pipeline.make_preview(record, box, workshop, others, known=known)
+            callbacks = RunCallbacks(replace(ticket, waited=0.0), told)
+            record = pipeline.begin(Request(picture, settings), context, callbacks)
+            return pipeline.make_preview(record, box, context, callbacks, known=known)
 
         def expected(settings: Settings) -> float:
             seen = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
@@ -218,7 +218,7 @@ class Enhancer:
 
         The pixels of a large one lie where its result is to lie: beside `output`, else in the data folder.
         """
-        return pipeline.decode(Order(source, Settings(), max_pixels, max_bytes, folder=self._folder(output)))
+        return pipeline.decode(Request(source, Settings(), max_pixels, max_bytes, folder=self._folder(output)))
 
     @memory_errors()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
@@ -247,7 +247,7 @@ class Enhancer:
         picture = picture or self.read(self._upload(info))
         record = record_of(info, picture)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
-            yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._portraits))
+            yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._face_cache))
 
     def report(
         self,
@@ -360,8 +360,8 @@ class Enhancer:
     def _upload(self, info: dict[str, Any]) -> Path:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
-    def _workshop(self) -> Context:
-        return Context(self.engine, self._portraits, self.tasks)
+    def _context(self) -> Context:
+        return Context(self.engine, self._face_cache, self.tasks)
 
     def _folder(self, output: Path | None) -> Path:
         """Where the pixels of a large picture lie: with its result."""

@@ -35,7 +35,7 @@ _FAITHFUL = {"very": 36.0, "good": 32.0, "free": -math.inf}
 
 
 @dataclass(frozen=True)
-class Order:
+class Request:
     """One request: a picture file (or one that is decoded already), what is to be done with it, and its limits.
 
     `name` is what the picture is called, if not by its file name; `folder` has room for the pixels of a large one.
@@ -234,14 +234,14 @@ class Result:
             raise StorageError("own_input", output=path)
         if not (path.exists() and path.samefile(self.png)):
             export(self.png, path, encoding)
-        return self.handed_out(path, encoding)
+        return self.exported_as(path, encoding)
 
-    def handed_out(self, path: Path, encoding: Encoding) -> Result:
+    def exported_as(self, path: Path, encoding: Encoding) -> Result:
         """The same, told as the file `path` that was made of its PNG."""
         output = self.info["output"] | {"path": str(path)}
         if self.png is not None and not encoding.is_stored:
             lost = [note for note in output.get("notes", ()) if note in LOST]
-            output = output_handed_out(output, path, encoding, lost + notes_of(self.png, encoding))
+            output = exported_output(output, path, encoding, lost + notes_of(self.png, encoding))
         return Result(path, self.info | {"output": output}, self.png)
 
     def _is_input(self, path: Path) -> bool:
@@ -249,7 +249,7 @@ class Result:
         return path.is_file() and path.stat().st_size == source["bytes"] and file_sha256(path) == source["sha256"]
 
 
-def output_handed_out(output: dict[str, Any], path: Path, encoding: Encoding, notes: list[str]) -> dict[str, Any]:
+def exported_output(output: dict[str, Any], path: Path, encoding: Encoding, notes: list[str]) -> dict[str, Any]:
     """The finished file where it is another than the stored PNG `output`, how it was made, and what it lost by that."""
     quality = None if encoding.lossless else encoding.quality
     sha256 = None if output["sha256"] is None else file_sha256(path)

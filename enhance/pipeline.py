@@ -22,7 +22,7 @@ from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError
 from .files import file_sha256, part_of, try_place
 from .images import FLAWLESS, Box, Picture, read_picture
-from .info import Order, Result, RunCallbacks, RunRecord, output_handed_out, output_of
+from .info import Request, Result, RunCallbacks, RunRecord, exported_output, output_of
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
@@ -47,7 +47,7 @@ class Context:
     """What every run works with: the engine, the faces of the last pictures, and the store of tasks."""
 
     engine: Engine
-    portraits: FaceCache
+    face_cache: FaceCache
     tasks: TaskStore
 
 
@@ -60,34 +60,36 @@ class Target:
 
 
 @contextmanager
-def near_the_device(order: Order, others: RunCallbacks) -> Iterator[None]:
+def wait_in_queue(request: Request, callbacks: RunCallbacks) -> Iterator[None]:
     """Before step 1 of a long run: wait until it is next. Raises WeightsError, Cancelled."""
-    for name in order.settings.weights.models:
-        models.ensure(name, stop=others.stop)  # a fetch, which may take minutes, keeps nobody from the device
-    with SCHEDULER.place(others.ticket, ahead=1):
+    for name in request.settings.weights.models:
+        models.ensure(name, stop=callbacks.stop)  # a fetch, which may take minutes, keeps nobody from the device
+    with SCHEDULER.place(callbacks.ticket, ahead=1):
         yield
 
 
-def decode(order: Order) -> Picture:
-    """The picture of the order, as it is called there. Raises PictureError, StorageError."""
-    picture = order.source
+def decode(request: Request) -> Picture:
+    """Return the decoded image of a request, with the requested name. Raises PictureError, StorageError."""
+    picture = request.source
     if not isinstance(picture, Picture):
-        limits = {"max_pixels": order.max_pixels, "max_bytes": order.max_bytes}
-        picture = read_picture(picture, **limits, folder=order.folder)
-    return picture if order.name is None else replace(picture, name=order.name)
+        limits = {"max_pixels": request.max_pixels, "max_bytes": request.max_bytes}
+        picture = read_picture(picture, **limits, folder=request.folder)
+    return picture if request.name is None else replace(picture, name=request.name)
 
 
-def begin(order: Order, workshop: Context, others: RunCallbacks) -> RunRecord:
+def begin(request: Request, context: Context, callbacks: RunCallbacks) -> RunRecord:
     """Step 1: the picture decoded, the model's file at hand.
 
     Raises PictureError, WeightsError, Cancelled, and SettingsError where the picture cannot have the size asked for.
     """
-    picture = decode(order)
-    result_size(order.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
-    located, *_ = [models.ensure(name, stop=others.stop) for name in order.settings.weights.models]
-    engine = workshop.engine
+    picture = decode(request)
+    result_size(request.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
+    located, *_ = [models.ensure(name, stop=callbacks.stop) for name in request.settings.weights.models]
+    engine = context.engine
     precision = engine.precision(picture.bits, located.name)
-    return RunRecord(picture, order.settings, located, precision, str(engine.device), others.asked, others.ticket)
+    return RunRecord(
+        picture, request.settings, located, precision, str(engine.device), callbacks.asked, callbacks.ticket
+    )
 
 
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
@@ -119,7 +121,7 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
     if not encoding.is_stored:
         of = record.picture
         notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, metadata=of.metadata)
-        output = output_handed_out(output, path, encoding, notes)
+        output = exported_output(output, path, encoding, notes)
     with suppress(ValueError):  # what somebody else has written there
         fidelity = float(origin.fidelity_db or "nan")
         record.add(fidelity_db=fidelity if math.isfinite(fidelity) else None)
@@ -127,14 +129,14 @@ def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any]
 
 
 def make(
-    record: RunRecord, target: Target, workshop: Context, others: RunCallbacks, preview: Preview | None = None
+    record: RunRecord, target: Target, context: Context, callbacks: RunCallbacks, preview: Preview | None = None
 ) -> dict[str, Any]:
     """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
-    record.watch_memory(workshop.engine.own.type, reset=True)
-    scene = find_scene(record, workshop.portraits, others.ticket)
-    with network_output(record, scene, workshop.engine, others, target) as output:
+    record.watch_memory(context.engine.own.type, reset=True)
+    scene = find_scene(record, context.face_cache, callbacks.ticket)
+    with network_output(record, scene, context.engine, callbacks, target) as output:
         rows = finished_rows(record, output, scene)
-        rendition = others.watch.finished(rows) if others.watch else None
+        rendition = callbacks.watch.finished(rows) if callbacks.watch else None
         meter = None if rows.is_smaller else rows.meter()
         written, seconds = write_png(
             rows,
@@ -142,7 +144,7 @@ def make(
             signature=record.signature,
             meter=meter,
             thumbnail=rendition,
-            stop=others.stop,
+            stop=callbacks.stop,
         )
         record.spent(seconds)
         record.add(fidelity_db=meter and meter.decibels(), **scene.describe())
@@ -154,8 +156,8 @@ def make(
 def make_preview(
     record: RunRecord,
     box: Box,
-    workshop: Context,
-    others: RunCallbacks,
+    context: Context,
+    callbacks: RunCallbacks,
     *,
     known: Mapping[str, Preview] | None = None,
 ) -> Preview:
@@ -164,15 +166,15 @@ def make_preview(
     What the network made of the same square before is taken
     from `known`, by the network's key, with the seconds that it took.
     """
-    record.watch_memory(workshop.engine.own.type, reset=False)
+    record.watch_memory(context.engine.own.type, reset=False)
     settings = record.settings
     outer = surroundings(box, record.picture.width, record.picture.height, settings)
     seen_outer = outer.reduced(settings.reduce)
-    scene = find_scene(record, workshop.portraits, others.ticket, seen_outer)
+    scene = find_scene(record, context.face_cache, callbacks.ticket, seen_outer)
     part, earlier = record.picture.cut(outer), (known or {}).get(record.network_key)
     seen = part.reduced(settings.reduce)
     if earlier is None:
-        with network_output(record, scene, workshop.engine, others, part=seen, box=seen_outer) as output:
+        with network_output(record, scene, context.engine, callbacks, part=seen, box=seen_outer) as output:
             network = output.rows(0, output.height)
     else:
         network = earlier.piece.network
@@ -187,14 +189,14 @@ def make_preview(
     return Preview(before, after, piece, record.info())
 
 
-def find_scene(record: RunRecord, portraits: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
+def find_scene(record: RunRecord, face_cache: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
     """Step 3: what the preset's scene finds in all that is enlarged (of faces, those that show in `box`)."""
     scene = record.settings.scene
     if scene is None:
         return Scene()
     picture = record.seen
     haze = find_haze(picture.rgb) if scene == "dehaze" else None
-    faces = portraits.faces(picture, box, ticket) if scene == "face" else None
+    faces = face_cache.faces(picture, box, ticket) if scene == "face" else None
     record.stage("scene")
     return Scene(haze, faces)
 
@@ -204,7 +206,7 @@ def network_output(
     record: RunRecord,
     scene: Scene,
     engine: Engine,
-    others: RunCallbacks,
+    callbacks: RunCallbacks,
     target: Target | None = None,
     *,
     part: Picture | None = None,
@@ -221,10 +223,10 @@ def network_output(
             record.ran = True
             folder = target.path.parent if target else None
             seen = scene.seen(picture, record.settings, box, folder)
-            _fill(output, seen, record, engine, others, folder)
+            _fill(output, seen, record, engine, callbacks, folder)
             if target and target.keep:
                 output.keep()
-        SCHEDULER.leave(others.ticket)
+        SCHEDULER.leave(callbacks.ticket)
         record.stage("network")
         yield output
 
@@ -260,7 +262,7 @@ def _fill(
     rgb: np.ndarray,
     record: RunRecord,
     engine: Engine,
-    others: RunCallbacks,
+    callbacks: RunCallbacks,
     folder: Path | None,
 ) -> None:
     """Run the network."""
@@ -268,34 +270,34 @@ def _fill(
     def between_steps(done: int, total: int, left: float | None) -> None:
         if record.memory is not None:
             record.memory.look()
-        if others.progress is not None:
-            others.progress(done, total, left)
+        if callbacks.progress is not None:
+            callbacks.progress(done, total, left)
 
     strips = engine.stream(
         rgb,
         record.settings.weights,
         tile=record.settings.tile,
         progress=between_steps,
-        ticket=others.ticket,
+        ticket=callbacks.ticket,
         folder=folder,
     )
     with closing(strips):
         for strip in strips:
             output.add(strip)
-            if others.watch is not None:
-                others.watch.strip(strip)
+            if callbacks.watch is not None:
+                callbacks.watch.strip(strip)
 
 
 def run_as_task(
     record: RunRecord,
     source: Path,
-    workshop: Context,
-    others: RunCallbacks,
+    context: Context,
+    callbacks: RunCallbacks,
     preview: Preview | None = None,
     hold: ExitStack | None = None,
 ) -> Result:
     """Steps 2 to 7 of a run whose result goes to the store, together with its input and the network's output."""
-    tasks = workshop.tasks
+    tasks = context.tasks
     tasks.prepare()
     task_id = tasks.new_id()
     path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
@@ -304,8 +306,8 @@ def run_as_task(
         hold.enter_context(tasks.using(path))
     with tasks.using(upload, path, keep):
         tasks.keep_upload(source, record.picture)
-        info = find_stored(record, tasks, path) if others.watch is None else None
-        info = info or make(record, Target(path, keep), workshop, others, preview)
+        info = find_stored(record, tasks, path) if callbacks.watch is None else None
+        info = info or make(record, Target(path, keep), context, callbacks, preview)
         info |= {"task_id": task_id}
         tasks.finish(task_id, info)
     return Result(path, info, path)
@@ -316,29 +318,29 @@ def run_to(
     encoding: Encoding,
     record: RunRecord,
     source: Path,
-    workshop: Context,
-    others: RunCallbacks,
+    context: Context,
+    callbacks: RunCallbacks,
     hold: ExitStack | None = None,
     *,
     with_png: bool = False,
 ) -> Result:
     """Steps 2 to 7 of a run whose result goes to a place of the caller's; no task, and nothing else is kept."""
-    task = {"task_id": workshop.tasks.new_id()}
+    task = {"task_id": context.tasks.new_id()}
     there = find_at(record, output, encoding) if encoding.is_stored or not with_png else None
     if there is not None:
         return Result(output, there | task, output if encoding.is_stored else None)
     try_place(output, source)
     check_replaceable(output)
     if encoding.is_stored:
-        return Result(output, make(record, Target(output), workshop, others) | task, output)
+        return Result(output, make(record, Target(output), context, callbacks) | task, output)
     with ExitStack() as here:
         png = part_of(output)
         (hold or here).callback(png.unlink, missing_ok=True)
-        info = find_stored(record, workshop.tasks, png)
+        info = find_stored(record, context.tasks, png)
         try:
-            info = info or make(record, Target(png), workshop, others)
+            info = info or make(record, Target(png), context, callbacks)
         except StorageError as error:  # nobody knows the PNG's name
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
-        export(png, output, encoding, others.stop, marked=True)
-        return Result(png, info | task, png).handed_out(output, encoding)
+        export(png, output, encoding, callbacks.stop, marked=True)
+        return Result(png, info | task, png).exported_as(output, encoding)

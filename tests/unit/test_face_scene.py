@@ -37,7 +37,7 @@ def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ENHANCE_WEIGHTS", str(folder))
         enhancer = Enhancer("cpu", "fp32", data=tmp_path_factory.mktemp("data"))
-        enhancer._portraits._restore = lambda crops, stop: [1 - crop for crop in crops]
+        enhancer._face_cache._restore = lambda crops, stop: [1 - crop for crop in crops]
         yield enhancer
 
 
