@@ -37,9 +37,9 @@ def standing_in(states: States) -> Iterator[None]:
     ensure, locate, read = models.ensure, models.locate, models.read_state_dict
 
     def or_else(real: Callable) -> Callable:
-        def located(name: str, *rest: object) -> models.Located | None:
+        def located(name: str, *rest: object, **named: object) -> models.Located | None:
             if name not in states:
-                return real(name, *rest)
+                return real(name, *rest, **named)
             return models.Located(name, Path(), name.encode().hex()[:64], "ncnn")
 
         return located

@@ -34,7 +34,7 @@ _COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
 _REST = f"(on) => Array({len(TUNED)}).fill({{ __type__: 'update', interactive: on }})"
 
-_PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(SLIDERS_OF_PRESET)}, {json.dumps(TUNED)})"
+_PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(SLIDERS_OF_PRESET)}, {json.dumps(TUNED)}, %s)"
 """Sets the sliders of a preset at once: an answer of the server would come after the person's next touch."""
 _ASKING = ("preset", "size", "reduce")
 """The controls whose touch the server answers with values for others."""
@@ -200,8 +200,8 @@ def _connect_controls(page: Page, to: _Handlers) -> None:
     cards = parts(page.controls, page.result, page.run)
     last: dict[str, Any] = {**_LIGHT, "trigger_mode": "always_last"}
     sliders = [named[name] for name in SLIDERS_OF_PRESET]
-    for event in (named["preset"].input, page.controls.reset.click):  # type: ignore[attr-defined]
-        event(None, named["preset"], sliders, js=_PRESET, **_QUIET, trigger_mode="multiple")
+    for event, is_reset in ((named["preset"].input, "false"), (page.controls.reset.click, "true")):  # type: ignore[attr-defined]
+        event(None, named["preset"], sliders, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
     for event, handler, how in (
         (named["preset"].input, to.controls.preset, {**last, "asks": "preset"}),  # type: ignore[attr-defined]
         (page.controls.reset.click, to.controls.preset, last),

@@ -216,13 +216,16 @@
     return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];
   });
   // A preset's sliders are set at once, and count as touched with it: an earlier answer of the server does not set them.
-  window.enhancePreset = (preset, controls, tuned) => {
+  // Gradio can call this again for the same choice, after the user has moved a slider: that slider keeps its value.
+  window.enhancePreset = (preset, controls, tuned, isReset) => {
     const own = JSON.parse(one(`#about figure[data-preset="${CSS.escape(preset)}"]`)?.dataset.sliders ?? "null");
     if (!own) return controls.map(() => ({ __type__: "update" }));
-    for (const control of controls) touched.set(control, touches);
-    return controls.map((name) => ({
-      __type__: "update", value: own[name], ...(tuned.includes(name) ? { interactive: own.tuning } : {}),
-    }));
+    const chosen = isReset ? touches : touched.get("preset") ?? touches;
+    return controls.map((name) => {
+      if (touched.get(name) > chosen) return { __type__: "update" };
+      touched.set(name, chosen);
+      return { __type__: "update", value: own[name], ...(tuned.includes(name) ? { interactive: own.tuning } : {}) };
+    });
   };
   window.enhanceOpened = () => document.body.classList.add("opened");
 

@@ -103,6 +103,7 @@ def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(
     assert 1 <= calls["retune"] - retunes <= 2
 
     page.locator("#retry").click()
+    wait_until(lambda: calls["preview"] > previews)  # the last move of the slider can still change the preview
     before = wait_for_new_preview(page, before)
     assert calls["preview"] == previews + 1
     problem = page.locator("#preview-problem .problem")
