@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from enhance import Enhancer
 from enhance.web.build import build
-from enhance.web.serving import launch_options
-from enhance.web.templates import EXAMPLES
+from enhance.web.launch import launch_options
+from enhance.web.layout import EXAMPLES
 from tests.ui.conftest import CHROMIUM
 
 DOCS = Path(__file__).parent

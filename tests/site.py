@@ -169,8 +169,8 @@ def free_port() -> int:
 def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, **options: Any) -> Iterator[str]:
     """Serve the app in this process and yield its URL. `options` replace those of the launch."""
     from app import build_demo
+    from enhance.web.launch import launch_options
     from enhance.web.metrics import Metrics
-    from enhance.web.serving import launch_options
 
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
     with pytest.MonkeyPatch.context() as changed:

@@ -1,12 +1,12 @@
-"""The page and the endpoints: the only part of the product that knows Gradio.
+"""The page and the API, the only part that imports Gradio.
 
-`build` puts all together and `serving` says how it is launched. `layout` says which cards there are; `upload`,
-`controls`, `compare`, `run` and `batch` have the handlers of one card each, `api` the endpoints. They share `state`,
-all that is held for each open page, `history`, what is kept of it on the disk, `preview`, the previews of all visitors,
-`views`, what several of them show, and `metrics`, what is told of all this to who runs the server.
+`build` creates the app and `launch` its launch options. `layout` has the components, `upload`, `controls`, `compare`,
+`run`, `batch` and `history` have the handlers, and `api` has the endpoints. `session` keeps what each open page needs,
+`storage` its files, `processing` the kinds of jobs and `views` the updates that handlers share. `security` and
+`connections` protect the server, and `gradio_changes` has every use of Gradio's private parts.
 
-A ZeroGPU Space lends a graphics card to one call at a time, which runs in another process: there `lent_steps` is that
-call, one for each run of a network, and all else stays in this process.
+A ZeroGPU Space lends a GPU to one call at a time, in another process. `lent_steps` is that call, one for each run of a
+network.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         enhancer.lend = _lender()
     from .build import build  # Gradio writes to its folder when it is imported: that is checked before
     from .connections import limit_connections
+    from .gradio_changes import limit_shutdown
+    from .launch import launch_options
     from .metrics import Metrics, quiet_logs
-    from .serving import launch_options
 
     quiet_logs()
     config, metrics = enhancer.config, Metrics(enhancer.config.metrics)
@@ -131,6 +132,5 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     finally:
         stop_all(_END_SECONDS)
         logging.disable()  # what is cut off from here on is no news
-        if demo.is_running:
-            demo.server.config.timeout_graceful_shutdown = _GOODBYE_SECONDS
+        limit_shutdown(demo, _GOODBYE_SECONDS)
         demo.close(verbose=False)

@@ -1,316 +1,361 @@
-"""The second tab: many pictures with the settings of the first."""
+"""The Batch tab: its files, and batches of them with the settings of the Single tab."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..batch import Batch, Item, title
+from ..batch import Batch, Item, for_print, measured, title
 from ..errors import EnhanceError, StorageError
-from ..i18n import format_duration, format_seconds, name_of, translate
-from ..output.formats import ENDINGS, FORMATS, Encoding
+from ..i18n import format_duration, format_names, name_of
+from ..output.formats import ENDINGS, FORMATS
 from ..output.names import UniqueNames
 from ..output.thumbnails import list_data_url
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
 from ..store import Entry
 from . import templates
-from .history import begin_file, end_of, shorten, show_history
-from .layout import Page
-from .params import encoding_from, language_of, on_page, paper_from, settings_from
-from .run import BatchWork
-from .session import Visitor
-from .storage import BatchUploads
-from .templates import escape, file_address, size
-from .views import Services, Updates
+from .history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
+from .params import encoding_from, page_message, paper_from, settings_from
+from .processing import BatchJob
+from .session import BatchFiles
+from .views import Call, Updates, show_session
 
-BATCHES: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
-"""A batch lets other runs in between two of its files, so that several may be on their way: the line counts them."""
+BATCH_EVENTS: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
+"""Batches of the page and of the API wait in the app's own queue."""
+THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
+_POLL_SECONDS = 0.3
+_SHOW_SECONDS = 0.7
+_PACKING_SECONDS = 60
+_DRAWING_SHARE = 10
+"""Drawing the files takes at most one part in this many of a batch's time."""
 
-_LOOK_SECONDS = 0.3
-_SHARE = 10
-"""Drawing all files takes at most one part in so many of the time of a batch."""
 
+class PageBatch(BatchJob):
+    """A batch of a page. Each result can be downloaded and is in the list of results as soon as it is done."""
 
-class PageBatch(BatchWork):
-    """A batch of a page, whether or not that is open: each result is listed, and can be had, as soon as it is there."""
-
-    def __init__(
-        self,
-        services: Services,
-        request: gr.Request,
-        visitor: Visitor,
-        settings: Settings,
-        ticket: Ticket,
-        encoding: Encoding,
-    ):
-        self._request, self._visitor, self._many = request, visitor, visitor.many
-        self._tasks, self._entries = services.enhancer.tasks, dict[str, Entry]()
-        self._titles = UniqueNames()
-        for item in self._many.items:
+    def __init__(self, call: Call, settings: Settings, ticket: Ticket):
+        self._call, self._session, self._files = call, call.session, call.session.files
+        self._tasks, self._entries = call.services.enhancer.tasks, dict[str, Entry]()
+        self._names = UniqueNames()
+        for item in self._files.items:
             if item.state == "done":
-                self._titles.add(title(item))
-        language = language_of(request)
-        super().__init__(services, visitor.many.items, settings, language, ticket, encoding)
+                self._names.add(title(item))
+        encoding = call.session.encoding
+        super().__init__(call.services, self._files.items, settings, call.language, ticket, encoding)
 
-    def enter(self, items: Iterable[Item], first: int) -> None:
-        """Put files that wait on the visitor's list; the place of the first is told."""
+    def record(self, items: Iterable[Item], first: int) -> None:
+        """Add waiting files to the list of results. `first` is the number of the first one in the batch."""
         for number, item in enumerate(items, first):
             if item.state == "waiting" and not self.stopped_by:
-                small = self._many.pictures.get((item.key, False))
+                thumbnail = self._files.thumbnails.get((item.key, False))
                 settings = item.settings or self.running.settings
-                entry = begin_file(self._tasks, self._visitor, item, settings, number, small)
+                entry = record_file(self._tasks, self._session, item, settings, number, thumbnail)
                 if entry is not None:
                     self._entries[item.key] = entry
-        shorten(self._tasks, self._visitor)
+        shorten(self._tasks, self._session)
 
-    def leave(self, key: str) -> None:
-        """Take a file that is not in the batch, or not any more, from the list."""
+    def discard_record(self, key: str) -> None:
+        """Remove a file that is not in the batch from the list of results."""
         if key not in self.batch.files and (entry := self._entries.pop(key, None)):
             self._tasks.remove([entry])
 
     @contextmanager
-    def _listed(self) -> Iterator[None]:
-        self.enter(self.batch.items, 0)
+    def recorded(self) -> Iterator[None]:
+        self.record(self.batch.items, 0)
         try:
             yield
         finally:
-            for item in self.batch.items:  # none, unless it broke off
-                self._end(item)
+            for item in self.batch.items:  # Files that the batch did not reach.
+                self._record_end(item)
             for key in list(self._entries):
-                self.leave(key)
+                self.discard_record(key)
 
-    def _tell_of(self, item: Item) -> None:
-        super()._tell_of(item)
+    def finish_file(self, item: Item) -> None:
+        super().finish_file(item)
         if item.info and item.result:
-            self._services.owners.remember(self._request, item.info)
+            services = self._call.services
+            services.owners.remember(self._call.request, item.info)
             with suppress(StorageError):
-                self._many.results[item.key] = self._services.outbox.link(item.result, self._titles.add(title(item)))
-        self._end(item)
+                self._files.results[item.key] = services.downloads.link(item.result, self._names.add(title(item)))
+        self._record_end(item)
 
-    def _end(self, item: Item) -> None:
+    def _record_end(self, item: Item) -> None:
         entry = self._entries.pop(item.key, None)
         if entry is None:
             return
         if item.info:
-            if (item, False) in self._many.lacking([item]):
-                self._many.depict(item, False, self._services.outbox, self._services.limits)
-            small = entry.thumbnail or list_data_url(self._many.pictures.get((item.key, False)))
-            self._tasks.end(entry, "done", task_id=item.info["task_id"], thumbnail=small)
+            if (item, False) in self._files.without_thumbnail([item]):
+                make_thumbnail(self._call, item, of_result=False)
+            thumbnail = entry.thumbnail or list_data_url(self._files.thumbnails.get((item.key, False)))
+            self._tasks.end(entry, "done", task_id=item.info["task_id"], thumbnail=thumbnail)
         else:
-            self._tasks.end(entry, end_of(self) if item.state != "failed" else "failed")
+            self._tasks.end(entry, "failed" if item.state == "failed" else unfinished_state(self))
 
 
-class BatchHandlers:
-    """Handlers of the second tab."""
+def make_thumbnail(call: Call, item: Item, of_result: bool) -> None:
+    call.session.files.make_thumbnail(item, of_result, call.services.downloads, call.services.limits)
 
-    def __init__(self, page: Page, services: Services):
-        self._page, self._card, self._services = page, page.batch, services
 
-    def settings(self, request: gr.Request, *values: object) -> Updates:
-        """The settings of the first tab in words, where they are used."""
-        visitor, language, values = self._services.asker_with(request, values)
+def describe_settings(call: Call) -> Updates:
+    """Show the settings of the Single tab in words."""
+    card, session = call.page.batch, call.session
+    try:
+        session.encoding = encoding = encoding_from(call.values)
+        paper = paper_from(call.values)
+        size = f"{call.text('size_paper')} {name_of(call.language, 'paper', paper)}" if paper else None
+        words = [settings_from(call.values).describe(call.language, size), encoding.form.name]
+    except EnhanceError as error:
+        return {card.settings: templates.problem(page_message(call.language, error))}
+    if not encoding.lossless:
+        words.append(f"{call.text('quality')} {encoding.quality}")
+    text = call.text("batch_settings", settings=" · ".join(words))
+    return {card.settings: templates.note(text), card.why: _bar_text(call)}
+
+
+def start_batch(call: Call) -> Updates:
+    """Start a batch. Files that are done with the same settings are not processed again."""
+    session, card = call.session, call.page.batch
+    with session.lock:
         try:
-            visitor.encoding = encoding = encoding_from(values)
-            paper = paper_from(values)
-            size = f"{translate(language, 'size_paper')} {name_of(language, 'paper', paper)}" if paper else None
-            words = [settings_from(values).describe(language, size), encoding.form.name]
-        except EnhanceError as error:
-            return {self._card.settings: templates.problem(on_page(language, error))}
-        if not encoding.lossless:
-            words.append(f"{translate(language, 'quality')} {encoding.quality}")
-        said = translate(language, "batch_settings", settings=" · ".join(words))
-        return {
-            self._card.settings: templates.note(said),
-            self._card.why: _why(visitor, language),
-        }
-
-    def ask(self, request: gr.Request, *values: object) -> Updates:
-        """Begin a batch; what an earlier one did with the same settings is not done again."""
-        visitor, language, values = self._services.asker_with(request, values)
-        with visitor.lock:
-            try:
-                visitor.encoding = encoding_from(values)
-                self.begin(request, visitor, settings_from(values), paper_from(values))
-            except Exception as error:
-                why = self._services.problem(language, error, "A batch was refused")
-                return self.show(visitor, language) | {self._card.progress: why}
-        return self.show(visitor, language) | {self._card.problem: ""}
-
-    def begin(self, request: gr.Request, visitor: Visitor, settings: Settings, paper: str | None = None) -> None:
-        """Begin a batch of the visitor's files, unless one goes on. Raises EnhanceError where there is no place."""
-        if visitor.batch_busy:
-            return
-        visitor.settle()
-        if visitor.many.items:
-            with self._services.enter(visitor.caller, "batch") as ticket:
-                visitor.many.begin(settings, visitor.encoding, paper)
-                work = PageBatch(self._services, request, visitor, settings, ticket, visitor.encoding)
-            visitor.batch, visitor.many.running = work, work.running
-
-    def again(self, request: gr.Request) -> Updates:
-        """The tab after something else changed its files."""
-        return self.show(*self._services.asker(request))
-
-    def follow(self, request: gr.Request) -> Iterator[Updates]:
-        """The batch of this page, step by step to its end; it goes on for a while when nobody follows it."""
-        visitor, language = self._services.asker(request)
-        yield self.show(visitor, language)
-        work, shown, face = work_of(visitor), None, None
-        if work is None:
-            return
-        work.language = language
-        due = 0.0
-        for _ in work.looks(_LOOK_SECONDS):
-            if visitor.batch is not work:
-                return
-            if time.monotonic() < due:
-                continue
-            for item, of_result in visitor.many.lacking(visitor.files.items):
-                if of_result:
-                    visitor.many.depict(item, of_result, self._services.outbox, self._services.limits)
-            started = time.monotonic()
-            now = [(item.key, item.state) for item in work.batch.items], tuple(visitor.many.pictures.values())
-            if (work.batch is shown and now == face) or work.stop.is_set():
-                continue
-            updates = {self._card.progress: self._said(work, language)}
-            if now != face:
-                updates |= self.cards(visitor, language, always=True)
-            if face is None or now[0] != face[0]:
-                updates |= self._history(visitor, language)
-            due = started + _SHARE * (time.monotonic() - started)
-            yield updates
-            shown, face = work.batch, now
-        yield self.show(visitor, language) | self._history(visitor, language)
-
-    def _history(self, visitor: Visitor, language: str) -> Updates:
-        return show_history(self._page, self._services.enhancer.tasks, visitor, language)
-
-    def cancel(self, request: gr.Request) -> Updates:
-        """Stop after this step; what is done stays."""
-        visitor, language = self._services.asker(request)
-        if visitor.batch is not None:
-            visitor.batch.stop_for("person")
-        return self.show(visitor, language)
-
-    def cards(self, visitor: Visitor, language: str, always: bool = False) -> Updates:
-        """The files; while a batch goes on only `follow` shows them, or what is to be seen `always`."""
-        if visitor.batch_busy and not always:
-            return {self._card.cards: gr.skip()}
-        fixed = visitor.batch is not None and not visitor.batch_busy
-        return {self._card.cards: cards_of(language, visitor.files, visitor.many, fixed)}
-
-    def show(self, visitor: Visitor, language: str) -> Updates:
-        """The tab as it stands, but for the settings and for what was refused."""
-        work, busy, some = work_of(visitor), visitor.batch_busy, bool(visitor.files.items)
-        archive = work.archive if work is not None else None
-        return {
-            **self.cards(visitor, language, always=True),
-            self._card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
-            self._card.clear: gr.Button(visible=some and not busy),
-            self._card.progress: "" if work is None else self._said(work, language),
-            self._card.enhance: gr.Button(
-                visible=not busy, interactive=some, variant="secondary" if archive else "primary"
-            ),
-            self._card.cancel: gr.Button(visible=busy, interactive=work is None or not work.stop.is_set()),
-            self._card.why: _why(visitor, language),
-        }
-
-    def _said(self, work: PageBatch, language: str) -> str:
-        """How far a batch is, or how it ended."""
-        batch = work.batch
-        if not work.over:
-            return self._far(work, language)
-        try:
-            packed = work.result()
+            session.encoding = encoding_from(call.values)
+            _start(call, settings_from(call.values), paper_from(call.values))
         except Exception as error:
-            return self._services.problem(language, error, "A batch failed")
-        said = translate(language, "batch_done", **{one: batch.count(one) for one in ("done", "failed", "cancelled")})
-        loose = packed.error and translate(language, "batch_loose", reason=packed.error)
-        return templates.note(said) + templates.problem(loose or "")
-
-    def _far(self, work: PageBatch, language: str) -> str:
-        batch = work.batch
-        if work.stop.is_set():
-            return templates.progress(translate(language, "cancelling"), None)
-        finished = sum(batch.count(state) for state in ("done", "failed"))
-        words = [translate(language, "batch_progress", done=finished, total=len(batch.items))]
-        if batch.ahead:
-            time_ = format_duration(language, SCHEDULER.seconds(batch.ahead))
-            words.append(translate(language, "batch_waiting", place=batch.ahead + 1, time=time_))
-        elif batch.seconds_left is not None:
-            words.append(translate(language, "left", time=format_duration(language, batch.seconds_left)))
-        return templates.progress(" · ".join(words), batch.share, state_of_running(language, batch))
+            return show_batch(call) | {card.progress: call.problem(error, "A batch could not be started")}
+    return show_batch(call) | {card.problem: ""}
 
 
-def _why(visitor: Visitor, language: str) -> str:
-    """What a ZIP will hold, or what is missing for one."""
-    if not visitor.files.items:
-        return templates.note(translate(language, "why_no_files"))
-    return templates.note(translate(language, "why_batch", format=visitor.encoding.form.name))
+def _start(call: Call, settings: Settings, paper: str | None = None) -> None:
+    """Start a batch of the session's files, unless one is running. Raises EnhanceError if the queue is full."""
+    session = call.session
+    if session.is_batch_running:
+        return
+    session.end_batch()
+    if session.files.items:
+        with call.services.enter(session.caller, "batch") as ticket:
+            session.files.prepare(settings, session.encoding, paper)
+            job = PageBatch(call, settings, ticket)
+        session.batch, session.files.running = job, job.running
 
 
-def cards_of(language: str, batch: Batch, many: BatchUploads, fixed: bool = False) -> str:
-    """The files of a batch: what each looks like, how far it is, and what came of it or why nothing did.
-
-    Those that have not begun can be removed, and while there is no batch all of them, unless they are `fixed`.
-    """
-    cards = "".join(_card(language, batch, item, many, fixed) for item in batch.items)
-    return f'<ul class="files">{cards}</ul>' if cards else ""
-
-
-def _card(language: str, batch: Batch, item: Item, many: BatchUploads, fixed: bool) -> str:
-    picture = many.pictures.get((item.key, True)) or many.pictures.get((item.key, False))
-    image = f'<img alt="" src="{file_address(picture)}" loading="lazy">' if picture else ""
-    name, path = escape(item.name), Path(item.name)
-    title = f'<p class="name" title="{name}"><span>{escape(path.stem)}</span><span>{escape(path.suffix)}</span></p>'
-    state = state_of_running(language, batch) if item.state == "running" else translate(language, f"state_{item.state}")
-    figures = ""
-    if item.info:
-        output, seconds = item.info["output"], item.info["seconds"]["total"]
-        parts = (size(language, output["width"], output["height"]), format_seconds(language, seconds))
-        figures = "".join(f"<span>{escape(part)}</span>" for part in parts)
-    state = f'<p class="known"><span class="state {item.state}">{escape(state)}</span>{figures}</p>'
-    why = on_page(language, item.error, many.paper if item.settings else "") if item.error else ""
-    reason = f'<p class="reason">{escape(why)}</p>' if item.error else ""
-    output = item.info["output"] if item.info else {}
-    for note in output.get("notes", ()):
-        form = FORMATS[output.get("format", "png")].name
-        reason += templates.note(translate(language, f"note_{note}", format=form))
-    does = _taking(language, item, many.results.get(item.key)) + ("" if fixed else _removing(language, item))
-    return (
-        f'<li class="file" data-state="{item.state}"><span class="small">{image}</span>'
-        f'<div class="said">{title}{state}{reason}</div><div class="does">{does}</div></li>'
-    )
+def follow_batch(call: Call) -> Iterator[Updates]:
+    """Show the progress of the session's batch until it ends."""
+    session, card = call.session, call.page.batch
+    yield show_batch(call)
+    job: PageBatch | None = session.batch
+    if job is None:
+        return
+    job.language = call.language
+    shown_batch, shown_files, next_time = None, None, 0.0
+    for _ in job.looks(_POLL_SECONDS):
+        if session.batch is not job:
+            return
+        if time.monotonic() < next_time:
+            continue
+        for item, of_result in session.files.without_thumbnail(session.current_batch.items):
+            if of_result:
+                make_thumbnail(call, item, of_result)
+        started = time.monotonic()
+        files = [(item.key, item.state) for item in job.batch.items], tuple(session.files.thumbnails.values())
+        if (job.batch is shown_batch and files == shown_files) or job.stop.is_set():
+            continue
+        updates = {card.progress: _progress(call, job)}
+        if files != shown_files:
+            updates[card.cards] = files_html(call)
+        if shown_files is None or files[0] != shown_files[0]:
+            updates |= show_history(call)
+        next_time = started + _DRAWING_SHARE * (time.monotonic() - started)
+        yield updates
+        shown_batch, shown_files = job.batch, files
+    yield show_batch(call) | show_history(call)
 
 
-def state_of_running(language: str, batch: Batch) -> str:
-    """Where the file stands whose turn it is: its place in the line, or its share."""
+def cancel_batch(call: Call) -> Updates:
+    """Cancel the batch. Finished files remain."""
+    if call.session.batch is not None:
+        call.session.batch.stop_for("person")
+    return show_batch(call)
+
+
+def add_files(call: Call, paths: list[str] | None) -> Updates:
+    """Add uploaded files to the running batch, or to the files that wait for one."""
+    card, problem = call.page.batch, ""
+    try:
+        _add(call, [Path(path) for path in paths or []])
+    except EnhanceError as error:
+        problem = call.problem(error, "Files could not be added")
+    return show_batch(call) | {card.files: None, card.problem: problem}
+
+
+def _add(call: Call, paths: list[Path]) -> None:
+    session, limits = call.session, call.services.limits
+    job: PageBatch | None = session.batch
+    limits.check_together([*(item.source for item in session.current_batch.items), *paths])
+    items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
+    if job is not None and not job.over:
+        items = [for_print(item, job.running.settings, session.files.paper) for item in items]
+        job.record(items, len(session.current_batch.items))
+        if job.running.add(items):
+            return
+        for item in items:
+            job.discard_record(item.key)
+    if job is not None and not job.wait(_PACKING_SECONDS):
+        raise EnhanceError("batch_ends")
+    with session.lock:
+        session.end_batch()
+        session.files.items += tuple(items)
+
+
+def remove_file(call: Call) -> Updates:
+    """Remove a file that is not processed yet."""
+    session, key = call.session, str(call.event.index)
+    job: PageBatch | None = session.batch
+    if job is not None:
+        job.running.remove(key)
+        job.discard_record(key)
+    else:
+        with session.lock:
+            session.files.items = tuple(item for item in session.files.items if item.key != key)
+    return show_batch(call)
+
+
+def clear_files(call: Call) -> Updates:
+    """Remove all files, unless a batch is running."""
+    session = call.session
+    with session.lock:
+        if not session.is_batch_running:
+            session.batch, session.files = None, BatchFiles()
+    return show_batch(call) | {call.page.batch.problem: ""}
+
+
+def make_thumbnails(call: Call) -> Iterator[Updates]:
+    """Make all missing thumbnails. While a batch is running, `follow_batch` shows them."""
+    session, shown = call.session, time.monotonic()
+
+    def updates() -> Updates:
+        return {call.page.batch.cards: gr.skip() if session.is_batch_running else files_html(call)}
+
+    while missing := session.files.without_thumbnail(session.current_batch.items):
+        for item, of_result in missing:
+            make_thumbnail(call, item, of_result)
+            if time.monotonic() - shown > _SHOW_SECONDS:
+                yield updates()
+                shown = time.monotonic()
+    yield updates()
+
+
+def resume_batch(call: Call, _tab: object, key: object, _server: object) -> Updates:
+    """Continue an interrupted batch of the list of results, with its settings."""
+    lost = _resume(call, find_entries(call, key, is_settled=True))
+    names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
+    return {
+        **show_session(call),
+        call.page.named["preset"]: call.session.settings.preset,
+        **show_batch(call),
+        call.page.batch.problem: templates.problem(call.text("history_lost", names=names) if lost else ""),
+        **show_history(call),
+    }
+
+
+def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries whose file is no longer stored. Raises EnhanceError and changes nothing then."""
+    session, before, settings = call.session, call.session.files, Settings(**entries[0].settings)
+    session.end_batch()
+    undone = {item.key for item in before.items if item.state in ("waiting", "cancelled")}
+    if session.is_batch_running or undone - {entry.id for entry in entries}:
+        raise EnhanceError("files_wait")
+    with session.lock:
+        session.files, lost = restore_files(call.services, entries)
+        try:
+            _start(call, settings)
+        except Exception:
+            session.files = before
+            raise
+        session.settings = settings
+    for entry in lost:
+        entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
+    return lost
+
+
+def show_batch(call: Call) -> Updates:
+    """Update the tab, apart from the settings and the error message."""
+    session, card = call.session, call.page.batch
+    job: PageBatch | None = session.batch
+    is_running, has_files = session.is_batch_running, bool(session.current_batch.items)
+    archive = job.archive if job is not None else None
+    variant = "secondary" if archive else "primary"
+    return {
+        card.cards: files_html(call),
+        card.download: gr.DownloadButton(value=str(archive) if archive else None, visible=bool(archive)),
+        card.clear: gr.Button(visible=has_files and not is_running),
+        card.progress: "" if job is None else _progress(call, job),
+        card.enhance: gr.Button(visible=not is_running, interactive=has_files, variant=variant),
+        card.cancel: gr.Button(visible=is_running, interactive=job is None or not job.stop.is_set()),
+        card.why: _bar_text(call),
+    }
+
+
+def _bar_text(call: Call) -> str:
+    if not call.session.current_batch.items:
+        return templates.note(call.text("why_no_files"))
+    return templates.note(call.text("why_batch", format=call.session.encoding.form.name))
+
+
+def _progress(call: Call, job: PageBatch) -> str:
+    """Return the progress of a batch, or how it ended."""
+    batch = job.batch
+    if job.over:
+        try:
+            packed = job.result()
+        except Exception as error:
+            return call.problem(error, "A batch failed")
+        counts = {state: batch.count(state) for state in ("done", "failed", "cancelled")}
+        loose = call.text("batch_loose", reason=packed.error) if packed.error else ""
+        return templates.note(call.text("batch_done", **counts)) + templates.problem(loose)
+    if job.stop.is_set():
+        return templates.progress(call.text("cancelling"), None)
+    finished = batch.count("done") + batch.count("failed")
+    words = [call.text("batch_progress", done=finished, total=len(batch.items))]
     if batch.ahead:
-        return translate(language, "file_place", place=batch.ahead + 1)
+        time_left = format_duration(call.language, SCHEDULER.seconds(batch.ahead))
+        words.append(call.text("batch_waiting", place=batch.ahead + 1, time=time_left))
+    elif batch.seconds_left is not None:
+        words.append(call.text("left", time=format_duration(call.language, batch.seconds_left)))
+    return templates.progress(" · ".join(words), batch.share, _file_progress(call, batch))
+
+
+def _file_progress(call: Call, batch: Batch) -> str:
+    """Return the progress of the current file: its position in the queue, or its share."""
+    if batch.ahead:
+        return call.text("file_place", place=batch.ahead + 1)
     percent = int(100 * batch.share_of_file)
-    return translate(language, "share_done", percent=percent) if percent else translate(language, "state_running")
+    return call.text("share_done", percent=percent) if percent else call.text("state_running")
 
 
-def _taking(language: str, item: Item, file: Path | None) -> str:
-    if file is None or item.state != "done":
-        return ""
-    words, form = f"{translate(language, 'act_download')}: {file.name}", FORMATS[ENDINGS[file.suffix]].name
-    link = f'href="{file_address(file)}" download="{escape(file.name)}" aria-label="{escape(words)}"'
-    return f"<a {link}>{form}</a>"
+def files_html(call: Call) -> str:
+    """Return the files with thumbnail, state, and download or error.
 
+    Waiting and failed files can be removed, until a batch is finished.
+    """
+    session, language = call.session, call.language
+    files, batch = session.files, session.current_batch
 
-def _removing(language: str, item: Item) -> str:
-    if item.state in ("running", "done"):
-        return ""
-    words = escape(translate(language, "remove_file", name=item.name))
-    return f'<button type="button" class="remove" data-file="{item.key}" aria-label="{words}">×</button>'
+    def message(item: Item) -> str:
+        return page_message(language, item.error, files.paper if item.settings else "") if item.error else ""
 
-
-def work_of(visitor: Visitor) -> PageBatch | None:
-    return visitor.batch if isinstance(visitor.batch, PageBatch) else None
+    return templates.render(
+        "files",
+        language,
+        items=batch.items,
+        files=files,
+        progress=_file_progress(call, batch),
+        message=message,
+        formats=FORMATS,
+        endings=ENDINGS,
+        is_finished=session.batch is not None and not session.is_batch_running,
+    )

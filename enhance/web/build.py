@@ -1,4 +1,4 @@
-"""The page and the endpoints put together, and which handler follows which touch of the page."""
+"""The app: the page and the endpoints, and the handler of each event."""
 
 from __future__ import annotations
 
@@ -9,315 +9,330 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ..enhancer import Enhancer
+from . import batch, compare, controls, history, run, upload
 from .api import add_endpoints
-from .batch import BATCHES, BatchHandlers
-from .compare import COMPARISONS, CompareHandlers
-from .controls import ControlHandlers, apart
-from .gradio_changes import change_gradio
-from .history import HistoryHandlers
+from .gradio_changes import change_gradio, component_id, show_hidden_progress_on, uploaded_files
+from .launch import page_folder
 from .layout import Page, build_page
-from .metrics import Metrics, at_most_every, keep_swept
-from .params import CONTROLS, SIZED, SLIDERS_OF_PRESET, TAKEN, TUNED
-from .preview import PREVIEWS, Previews
-from .run import RUNS, ResultHandlers, RunHandlers
-from .serving import page_folder, page_texts
-from .session import Visitors
-from .storage import SHORTEST_RETENTION, TOUCH_SECONDS, DownloadFolder, Owners
-from .upload import PICTURES, FilesHandlers, UploadHandlers
-from .views import Services, parts
+from .metrics import Metrics, at_most_every, start_cleaning
+from .params import CONTROLS, ENCODING_CONTROLS, PRESET_CONTROLS, SIZE_CONTROLS, TUNING_CONTROLS
+from .preview import PREVIEW_EVENTS, Previews
+from .services import Services
+from .session import Sessions
+from .storage import MARK_SECONDS, MIN_RETENTION, DownloadFolder, TaskOwners
+from .theme import page_texts
+from .views import Call, Updates, bind, parts
 
-_BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
 _CONTROLS = json.dumps(CONTROLS)
-_COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZED)})"
+_BROWSER = "(...parts) => window.enhanceBrowser(...parts)"
+_COPY_LINK = f"(...values) => window.enhanceCopyLink({_CONTROLS}, values, {json.dumps(SIZE_CONTROLS)})"
 _REMEMBER = f"(...values) => Object.fromEntries({_CONTROLS}.map((name, place) => [name, values[place]]))"
-_REST = f"(on) => Array({len(TUNED)}).fill({{ __type__: 'update', interactive: on }})"
-
-_PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(SLIDERS_OF_PRESET)}, {json.dumps(TUNED)}, %s)"
-"""Sets the sliders of a preset at once: an answer of the server would come after the person's next touch."""
-_ASKING = ("preset", "size", "reduce")
-"""The controls whose touch the server answers with values for others."""
+_ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', interactive: on }})"
+_COPY = "(keep) => keep"
+_PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
+"""Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
+_ANSWERED_CONTROLS = ("preset", "size", "reduce")
+"""The controls whose change the server answers with values for others."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_LIGHT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
-_SUPERSEDING: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "multiple"}
-"""A later request is sent while an earlier one is on its way: the server stops the earlier one."""
+_SHORT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
+_EACH: dict[str, Any] = {**_SHORT, "trigger_mode": "multiple"}
+_LAST: dict[str, Any] = {**_SHORT, "trigger_mode": "always_last"}
+_PREVIEW: dict[str, Any] = {**_QUIET, **PREVIEW_EVENTS, "trigger_mode": "multiple"}
+"""A later request is sent while an earlier one is in progress: the server stops the earlier one."""
+_ADJUST: dict[str, Any] = {**_QUIET, **PREVIEW_EVENTS, "trigger_mode": "always_last"}
+_RUN: dict[str, Any] = {**_QUIET, **run.RUN_EVENTS}
+_COMPARISON: dict[str, Any] = {**_QUIET, **compare.COMPARISON_EVENTS, "trigger_mode": "multiple"}
+_BATCH: dict[str, Any] = {**_QUIET, **batch.BATCH_EVENTS}
+_THUMBNAILS: dict[str, Any] = {**_QUIET, **batch.THUMBNAIL_EVENTS, "trigger_mode": "multiple"}
 
 _NO_STATISTICS = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
-"""Nothing is sent anywhere; nor does Gradio sum up all events anew after each one, for a page that is closed here."""
-_TIDY_SECONDS, _TRIM_SECONDS = 600, 60
-_MOST_EVENTS = 1000
-"""Far above what the line lets wait: a full one refuses runs only, never an upload, a slider or a status."""
-
-
-def _as_told(self: gr.Radio, payload: Any, listed: Any = gr.Radio.preprocess) -> Any:
-    """Also a size that an answer has just taken off the list, which the page does not have yet: it is judged later."""
-    return payload if self.elem_id == "scale" and isinstance(payload, int | float) else listed(self, payload)
-
-
-gr.Radio.preprocess = _as_told
+"""Gradio sends nothing, and does not sum up all events after each one for a route that is closed here."""
+_CLEAN_SECONDS, _TRIM_SECONDS = 600, 60
+_MAX_EVENTS = 1000
+"""Far above what the app's own queue admits: a full queue rejects runs, but no upload and no slider."""
 
 
 def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
-    """The whole app as Blocks, not yet launched; imports no PyTorch. What it does is told to `metrics`."""
+    """Return the whole app, not yet launched. Imports no PyTorch. Jobs and errors are recorded in `metrics`."""
     change_gradio()
     config, metrics = enhancer.config, metrics or Metrics()
     for name, value in _NO_STATISTICS.items():
         os.environ.setdefault(name, value)
-    limits = config.limits
-    folder = page_folder(config, enhancer)
-    kept = max(SHORTEST_RETENTION, int(config.hours * 3600))
-    with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, kept), kept)) as demo:
+    limits, tasks = config.limits, enhancer.tasks
+    folder = page_folder(config, tasks)
+    retention = max(MIN_RETENTION, int(config.hours * 3600))
+    with gr.Blocks(title="Enhance", analytics_enabled=False, delete_cache=(min(3600, retention), retention)) as demo:
         page = build_page(page_texts(limits), login=config.auth is not None)
         services = Services(
             enhancer,
             limits,
-            Visitors(folder.path("visitors")),
+            Sessions(folder.path("visitors")),
             Previews(enhancer, limits, metrics),
             DownloadFolder(folder),
-            Owners(),
+            TaskOwners(),
             config.queue,
-            metrics=metrics,
+            metrics,
         )
-        metrics.watch(enhancer.status)
-        visitors, tasks = services.visitors, enhancer.tasks
-        folder.keep_used = lambda: visitors.keep_used(folder.root, tasks.folder)
-        folder.uploads = lambda: list(demo.upload_file_set)
-        tasks.page_items = folder.items
-        used = at_most_every(TOUCH_SECONDS, folder.keep_used)
-        tidied = at_most_every(_TIDY_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean)
-        keep_swept(visitors.sweep, services.previews.sweep, used, folder.sweep, tidied, enhancer.release_if_idle)
-        add_endpoints(services)  # first, for their names
-        _connect(demo, page, services)
-    demo.queue(max_size=_MOST_EVENTS, default_concurrency_limit=8, api_open=False)
+        add_endpoints(services)  # Before the page's events, so that the endpoints get their names.
+        _Events(demo, page, services).add_all()
+    metrics.watch(enhancer.status)
+    sessions = services.sessions
+    folder.mark_used = lambda: sessions.mark_used(folder.root, tasks.folder)
+    folder.uploads = lambda: uploaded_files(demo)
+    tasks.page_items = folder.items
+    start_cleaning(
+        sessions.sweep,
+        services.previews.sweep,
+        at_most_every(MARK_SECONDS, folder.mark_used),
+        folder.sweep,
+        at_most_every(_CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
+        enhancer.release_if_idle,
+    )
+    demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
 
 
-class _Handlers:
-    """What answers the touches of each card, and the browser: what it tells (tab, key, earlier server), and keeps."""
+class _Events:
+    """The events of the page."""
 
-    def __init__(self, page: Page, services: Services):
-        self.browser = [gr.Textbox(visible=False) for _ in range(3)]
-        # what is random by default would end with the server
-        self.remembered = gr.BrowserState(storage_key="enhance-settings", secret="no secret")
-        self.upload, self.controls = UploadHandlers(page, services), ControlHandlers(page, services)
-        self.run, self.result = RunHandlers(page, services), ResultHandlers(page, services)
-        self.history, self.batch = HistoryHandlers(page, services), BatchHandlers(page, services)
-        self.files = FilesHandlers(page, services, self.batch)
-        self.compare = CompareHandlers(page, services, self.controls)
+    def __init__(self, demo: gr.Blocks, page: Page, services: Services):
+        self._demo, self._page, self._services = demo, page, services
+        self._named, self._values = page.named, page.values
+        self._browser = [gr.Textbox(visible=False) for _ in range(3)]  # The tab, the browser's key, the earlier server.
+        # Gradio's defaults for both arguments are random, so that stored values would be lost at a restart.
+        self._stored = gr.BrowserState(storage_key="enhance-settings", secret="no secret")
+        self._bar = parts(page.run, page.result)
+        self._photo = parts(page.upload, page.preview, page.run, page.result, page.controls, page.named)
+        self._estimate = parts(page.upload, page.run, page.result)
+        self._preview = parts(page.preview, page.run, page.result, page.controls, page.named)
+        self._batch = parts(page.batch, page.result)
 
+    def add_all(self) -> None:
+        self._add_upload()
+        self._add_controls()
+        self._add_comparison()
+        self._add_run()
+        self._add_batch()
+        self._add_history()
+        page = self._page
+        outputs = parts(page.batch) + self._photo
+        opened = self._on(
+            self._demo.load, controls.open_page, [*self._browser, self._stored], outputs, js=_BROWSER, **_SHORT
+        )
+        self._script(opened.then, "enhanceOpened()")
+        self._on(opened.then, run.follow_run, [], self._bar, **_RUN)
+        self._show_loaded(opened)
+        self._on(opened.then, batch.follow_batch, [], self._batch, **_BATCH)
+        self._on(opened.then, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
+        self._demo.unload(self._services.sessions.close)
+        show_hidden_progress_on(self._demo, page.run.why)
 
-def _connect(demo: gr.Blocks, page: Page, services: Services) -> None:
-    to = _Handlers(page, services)
-    opened = _connect_opening(demo, page, to)
-    _connect_upload(page, to)
-    _connect_controls(page, to)
-    _connect_comparison(page, to)
-    _connect_run(page, to)
-    _connect_history(page, to)
-    _connect_batch(page, to, opened)
-    _connect_batches_of_history(page, to)
-    demo.unload(services.visitors.leave)
-    _keep_quiet(demo, page.run.why)
+    def _add_upload(self) -> None:
+        card, values, outputs = self._page.upload, self._values, self._photo
+        again = self._page.result.again
+        for event, handler, given in (
+            (card.file.upload, upload.choose_file, card.file),
+            (card.examples.click, upload.choose_example, card.examples),
+        ):
+            chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
+            self._script(chosen.then, "enhanceLookAt('picture')")
+            self._update_preview(chosen, controls.preview_photo)
+        self._script(again.click, "enhanceLookAt('chooser')")
+        self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
+        moved = self._on(card.photo.select, upload.move_region, [], parts(card), has_event=True, **_EACH)
+        self._on(moved.then, controls.preview, values, self._preview, **_PREVIEW)
+        self._on(moved.then, run.show_closely, [], parts(self._page.result), **_EACH)
+        self._on(card.photo.input, upload.pin_region, [], parts(card), has_event=True, **_EACH)
 
+    def _add_controls(self) -> None:
+        card, named, values = self._page.controls, self._named, self._values
+        outputs = parts(card, named, self._page.result, self._page.run)
+        sliders = [named[name] for name in PRESET_CONTROLS]
+        for event, is_reset in ((named["preset"].input, "false"), (card.reset.click, "true")):
+            event(None, named["preset"], sliders, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
+        for event, handler, options in (
+            (named["preset"].input, controls.choose_preset, {**_LAST, "asks": "preset"}),
+            (card.reset.click, controls.choose_preset, _LAST),
+            (self._page.upload.tips.select, controls.follow_tip, {**_EACH, "has_event": True}),
+            (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
+        ):
+            self._update_preview(self._answer(event, handler, values, outputs, **options))
+        others = {"preset", "size", *ENCODING_CONTROLS, "tile", "reduce"}
+        adjusted = [part.input for name, part in named.items() if name not in others]
+        encodings = [named[name].input for name in ENCODING_CONTROLS]
+        # The browser's own part comes first: later listeners of an event wait for the response to earlier ones.
+        self._remember(partial(gr.on, [*adjusted, *encodings, named["tile"].input]))
+        tuned = [named[name] for name in TUNING_CONTROLS]
+        named["tuning"].input(None, named["tuning"], tuned, js=_ENABLE, **_QUIET)
+        self._on(partial(gr.on, adjusted), controls.adjust_preview, values, self._preview, **_ADJUST)
+        sizes = [named[name].input for name in SIZE_CONTROLS]
+        self._on(partial(gr.on, sizes), upload.estimate, values, self._estimate, **_LAST)
+        changed = self._answer(named["size"].input, controls.change_size_control, values, outputs, asks="size", **_LAST)
+        self._remember(changed.then)
+        self._on(changed.then, upload.estimate, values, self._estimate, **_LAST)
+        self._on(changed.then, controls.adjust_preview, values, self._preview, **_ADJUST)
+        self._on(partial(gr.on, encodings), controls.change_encoding, values, outputs, **_LAST)
+        self._when_settled(self._page.preview.retry.click, controls.preview, values, self._preview, **_PREVIEW)
+        copied = self._page.controls.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
+        self._on(copied.then, controls.confirm_copied_link, [], None, **_SHORT)
 
-def _keep_quiet(demo: gr.Blocks, one: gr.HTML) -> None:
-    """Tell `one` part of progress that is hidden: else all that an answer may change is drawn anew at each step."""
-    for event in demo.fns.values():
-        if event.show_progress == "hidden":
-            event.show_progress_on = [one]
+    def _add_comparison(self) -> None:
+        card, values = self._page.preview, self._values
+        self._on(card.compare.click, compare.toggle_comparison, values, self._preview, **_COMPARISON)
+        selected = self._answer(
+            card.cells.select, compare.select_cell, values, self._preview, has_event=True, **_PREVIEW
+        )
+        self._remember(selected.then)
+        self._on(selected.then, controls.update_preview, values, self._preview, **_PREVIEW)
+        self._on(selected.then, upload.estimate, values, self._estimate, **_EACH)
 
+    def _add_run(self) -> None:
+        card, result, values = self._page.run, self._page.result, self._values
+        outputs = parts(result)
+        started = self._when_settled(card.enhance.click, run.start_run, values, self._bar, **_SHORT)
+        followed = self._on(started.then, run.follow_run, [], self._bar, **_RUN)
+        self._script(followed.then, "enhanceLookAt('end')")
+        self._on(followed.then, run.show_closely, [], outputs, **_SHORT)
+        self._on(card.cancel.click, run.cancel_run, [], self._bar, **_SHORT)
+        options = _visible_progress(result.report_problem, 1)
+        written = self._on(result.report.click, run.report, [], outputs, **options)
+        self._script(written.then, "enhanceFetchReport()")
+        options = _visible_progress(result.taken, 2)
+        exported = self._when_settled(result.download.click, run.export, values, outputs, **options)
+        self._script(exported.then, "enhanceFetchFile()")
 
-def _connect_opening(demo: gr.Blocks, page: Page, to: _Handlers) -> Any:
-    """What this tab of the browser had before is there again, and goes on."""
-    whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    opened = demo.load(to.controls.open, [*to.browser, to.remembered], whole, js=_BROWSER, **_LIGHT)
-    _in_browser(opened.then, "enhanceOpened()")
-    opened.then(to.run.follow, None, parts(page.run, page.result), **_QUIET, **RUNS)
-    _resume(opened, page, to)
-    return opened
+    def _add_batch(self) -> None:
+        card, values, outputs = self._page.batch, self._values, self._batch
+        metadata = self._named["metadata"]
+        card.tab.select(None, metadata, card.metadata, js=_COPY, **_QUIET)
+        self._on(card.tab.select, batch.describe_settings, values, outputs, **_LAST)
+        changed = card.metadata.input(None, card.metadata, metadata, js=_COPY, **_QUIET)
+        self._remember(changed.then)
+        added = self._on(card.files.upload, batch.add_files, [card.files], outputs, **_EACH)
+        self._on(added.then, batch.make_thumbnails, [], outputs, **_THUMBNAILS)
+        started = self._when_settled(card.enhance.click, batch.start_batch, values, outputs, **_SHORT)
+        self._on(started.then, batch.follow_batch, [], outputs, **_BATCH)
+        self._on(card.cancel.click, batch.cancel_batch, [], outputs, **_SHORT)
+        self._on(card.clear.click, batch.clear_files, [], outputs, **_SHORT)
+        self._on(card.cards.select, batch.remove_file, [], outputs, has_event=True, **_EACH)
 
+    def _add_history(self) -> None:
+        page, browser, listed = self._page, self._browser, self._page.result.listed
+        short: dict[str, Any] = {"js": _BROWSER, "has_event": True, **_SHORT}
+        long: dict[str, Any] = {"js": _BROWSER, "has_event": True, **_visible_progress(listed, 2)}
+        opened = self._answer(listed.select, history.open_result, browser, self._photo, **long)
+        self._script(opened.success, "enhanceLookAt('picture', 'one')")
+        self._show_loaded(opened)
+        loaded = self._answer(listed.retry, history.load_run, browser, self._photo, **long)
+        self._script(loaded.success, "enhanceLookAt('picture', 'one')")
+        started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
+        followed = self._on(started.success, run.follow_run, [], self._bar, **_RUN)
+        self._on(followed.then, run.show_closely, [], self._bar, **_SHORT)
+        self._show_loaded(loaded)
+        downloaded = self._on(listed.download, history.download_entry, browser, self._bar, **long)
+        self._script(downloaded.success, "enhanceFetchReport()")
+        self._on(listed.expand, history.toggle_batch, browser, parts(page.result), **short)
+        removed = self._on(listed.delete, history.remove_entry, browser, self._bar, **short)
+        self._on(removed.success, batch.show_batch, [], parts(page.batch), **_SHORT)
+        outputs = parts(page.batch) + self._photo
+        resumed = self._answer(listed.submit, batch.resume_batch, browser, outputs, **short)
+        self._script(resumed.success, "enhanceLookAt('batch', 'many')")
+        self._on(resumed.success, batch.follow_batch, [], self._batch, **_BATCH)
+        self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
 
-def _resume(event: Any, page: Page, to: _Handlers) -> None:
-    """After a picture was put on the stage with all that belongs to it: what takes a moment more."""
-    values = page.controls.in_order
-    event.then(to.controls.wake, values, _touched(page), **_SUPERSEDING)
-    event.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **_LIGHT)
-    event.then(to.result.place, None, parts(page.run, page.result), **_LIGHT)
+    def _show_loaded(self, event: Any) -> None:
+        """After a photo is shown with its settings: its preview, its estimate and its result at 1:1."""
+        self._on(event.then, controls.update_preview, self._values, self._preview, **_PREVIEW)
+        self._on(event.then, upload.estimate, self._values, self._estimate, **_SHORT)
+        self._on(event.then, run.show_closely, [], self._bar, **_SHORT)
 
+    def _update_preview(self, event: Any, preview: Callable[..., Any] = controls.preview) -> None:
+        """After a new photo or preset: its preview and its estimate."""
+        self._remember(event.then)
+        self._on(event.then, upload.estimate, self._values, self._estimate, **_EACH)
+        self._on(event.then, preview, self._values, self._preview, **_PREVIEW)
 
-def _connect_history(page: Page, to: _Handlers) -> None:
-    whole = parts(page.upload, page.controls, page.preview, page.run, page.result)
-    listed, outputs = page.result.listed, parts(page.run, page.result)
-    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [listed], "concurrency_limit": 2}
-    told: dict[str, Any] = {"js": _BROWSER, "api_visibility": "private", **waiting}
-    opened = _answer(page, listed.select, to.history.open, to.browser, whole, **told)
-    _in_browser(opened.success, "enhanceLookAt('picture', 'one')")
-    _resume(opened, page, to)
-    loaded = _answer(page, listed.retry, to.history.go_on, to.browser, whole, **told)
-    _in_browser(loaded.success, "enhanceLookAt('picture', 'one')")
-    asked = loaded.success(to.run.ask, page.controls.in_order, outputs, **_LIGHT)
-    asked.success(to.run.follow, None, outputs, **_QUIET, **RUNS).then(to.result.place, None, outputs, **_LIGHT)
-    _resume(loaded, page, to)
-    fetched = listed.download(to.history.file, to.browser, outputs, **told)
-    _in_browser(fetched.success, "enhanceFetchReport()")
+    def _on(
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Any],
+        inputs: list[Any],
+        outputs: Any,
+        *,
+        has_event: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Call the handler at an event."""
+        return event(bind(self._page, self._services, handler, inputs, has_event), inputs, outputs, **options)
 
+    def _answer(
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Any],
+        inputs: list[Any],
+        outputs: list[Any],
+        *,
+        asks: str = "",
+        js: str = "(...given) => given",
+        **options: Any,
+    ) -> Any:
+        """Call a handler that sets values of controls. Controls that changed since the event keep their value.
 
-def _connect_batches_of_history(page: Page, to: _Handlers) -> None:
-    listed, outputs = page.result.listed, [*parts(page.batch), *parts(page.result)]
-    whole = parts(page.upload, page.controls, page.preview, page.run, page.result, page.batch)
-    told: dict[str, Any] = {"js": _BROWSER, **_LIGHT}
-    listed.expand(to.history.unfold, to.browser, parts(page.result), **told)
-    removed = listed.delete(to.history.remove, to.browser, parts(page.run, page.result), **told)
-    removed.success(to.batch.again, None, parts(page.batch), **_LIGHT)
-    begun = _answer(page, listed.submit, to.files.go_on, to.browser, whole, **told)
-    _in_browser(begun.success, "enhanceLookAt('batch', 'many')")
-    begun.success(to.batch.follow, None, outputs, **_QUIET, **BATCHES)
-    begun.success(to.files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
+        `asks` is the control whose change is the event. That change can be earlier than the request.
+        """
+        values = gr.JSON(visible=False)
+        marker = component_id(values)
+        js = f"(...given) => (window.enhanceAsks(...{json.dumps([marker, asks])}), ({js})(...given))"
+        separated = _separate_values(self._named, values, handler)
+        answered = self._on(event, separated, inputs, [*outputs, values], js=js, **options)
+        take = f"(values) => window.enhanceTakes({marker}, {_CONTROLS}, values)"
+        shown = answered.success(None, values, self._values, js=take, **_QUIET)
+        self._script(shown.then, "enhanceAnswered()")
+        self._script(answered.failure, "enhanceFailed()")
+        return shown
 
+    def _when_settled(self, event: Callable[..., Any], *handler: Any, **options: Any) -> Any:
+        """Call a handler at an event, once all answers for controls have arrived."""
+        call = f"() => window.enhanceSettled({json.dumps(_ANSWERED_CONTROLS)})"
+        return self._on(event(None, None, None, js=call, **_QUIET).then, *handler, **options)
 
-def _connect_upload(page: Page, to: _Handlers) -> None:
-    card, values = page.upload, page.controls.in_order
-    outputs = parts(card, page.preview, page.run, page.result, page.controls)
-    for event, handler, given in (
-        (card.file.upload, to.upload.upload, card.file),
-        (card.examples.click, to.upload.example, card.examples),
-    ):
-        chosen = _answer(page, event, handler, [given, *values], outputs, trigger_mode="multiple", **_LIGHT)
-        _in_browser(chosen.then, "enhanceLookAt('picture')")
-        _follow(chosen, page, to, to.controls.preview_photo)
-    _in_browser(page.result.again.click, "enhanceLookAt('chooser')")
-    _answer(page, page.result.again.click, to.upload.put_away, None, outputs, **_LIGHT)
-    moved = card.photo.select(to.upload.move, None, parts(card), trigger_mode="multiple", **_LIGHT)
-    moved.then(to.controls.preview, values, _touched(page), **_SUPERSEDING)
-    moved.then(to.result.place, None, parts(page.result), trigger_mode="multiple", **_LIGHT)
-    card.photo.input(to.upload.pin, None, parts(card), trigger_mode="multiple", **_LIGHT)
+    def _script(self, event: Callable[..., Any], call: str) -> None:
+        """Call a function of the page's script at an event."""
+        event(None, None, None, js=f"() => window.{call}", **_QUIET)
 
-
-def _connect_controls(page: Page, to: _Handlers) -> None:
-    values, named = page.controls.in_order, page.controls.controls
-    cards = parts(page.controls, page.result, page.run)
-    last: dict[str, Any] = {**_LIGHT, "trigger_mode": "always_last"}
-    sliders = [named[name] for name in SLIDERS_OF_PRESET]
-    for event, is_reset in ((named["preset"].input, "false"), (page.controls.reset.click, "true")):  # type: ignore[attr-defined]
-        event(None, named["preset"], sliders, js=_PRESET % is_reset, **_QUIET, trigger_mode="multiple")
-    for event, handler, how in (
-        (named["preset"].input, to.controls.preset, {**last, "asks": "preset"}),  # type: ignore[attr-defined]
-        (page.controls.reset.click, to.controls.preset, last),
-        (page.upload.tips.select, to.controls.take, {**_LIGHT, "trigger_mode": "multiple"}),
-        (named["reduce"].input, to.controls.reduce, {**last, "asks": "reduce"}),  # type: ignore[attr-defined]
-    ):
-        _follow(_answer(page, event, handler, values, cards, **how), page, to)
-    moved = [part.input for name, part in named.items() if name not in ("preset", "size", *TAKEN, "tile", "reduce")]  # type: ignore[attr-defined]
-    taken = [named[name].input for name in TAKEN]  # type: ignore[attr-defined]
-    # the browser's own part first: what follows a touch waits for the answer to what was connected before it
-    _remember(page, to, partial(gr.on, [*moved, *taken, named["tile"].input]))  # type: ignore[attr-defined]
-    named["tuning"].input(None, named["tuning"], [named[name] for name in TUNED], js=_REST, **_QUIET)  # type: ignore[attr-defined]
-    tuning: dict[str, Any] = {**_QUIET, **PREVIEWS, "trigger_mode": "always_last"}
-    gr.on(moved, to.controls.tune, values, _touched(page), **tuning)
-    sized = [named[name].input for name in SIZED]  # type: ignore[attr-defined]
-    estimated = parts(page.upload, page.run, page.result)
-    gr.on(sized, to.upload.estimate, values, estimated, **last)
-    said = _answer(page, named["size"].input, to.controls.size, values, cards, asks="size", **last)  # type: ignore[attr-defined]
-    _remember(page, to, said.then)
-    said.then(to.upload.estimate, values, estimated, **last)
-    said.then(to.controls.tune, values, _touched(page), **tuning)
-    gr.on(taken, to.controls.taking, values, cards, **last)
-    _settled(page.preview.retry.click, to.controls.preview, values, _touched(page), **_SUPERSEDING)
-    copied = page.link.click(None, values, None, js=_COPY_LINK, **_QUIET)
-    copied.then(to.controls.copied, None, None, **_LIGHT)
-
-
-def _connect_comparison(page: Page, to: _Handlers) -> None:
-    card, values = page.preview, page.controls.in_order
-    several: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}
-    card.compare.click(to.compare.toggle, values, _touched(page), **several, **COMPARISONS)
-    taken = _answer(page, card.cells.select, to.compare.take, values, _touched(page), **_SUPERSEDING)
-    _remember(page, to, taken.then)
-    taken.then(to.controls.wake, values, _touched(page), **_SUPERSEDING)
-    taken.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), **several, concurrency_limit=8)
-
-
-def _connect_run(page: Page, to: _Handlers) -> None:
-    card, outputs = page.run, parts(page.run, page.result)
-    asked = _settled(card.enhance.click, to.run.ask, page.controls.in_order, outputs, **_LIGHT)
-    followed = asked.then(to.run.follow, None, outputs, **_QUIET, **RUNS)
-    _in_browser(followed.then, "enhanceLookAt('end')")
-    followed.then(to.result.place, None, parts(page.result), **_LIGHT)
-    card.cancel.click(to.run.cancel, None, outputs, **_LIGHT)
-    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [page.result.report_problem]}
-    made = page.result.report.click(
-        to.result.report, None, parts(page.result), api_visibility="private", concurrency_limit=1, **waiting
-    )
-    _in_browser(made.then, "enhanceFetchReport()")
-    waiting["show_progress_on"] = [page.result.taken]
-    handed: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 2, **waiting}
-    made = _settled(page.result.download.click, to.result.export, page.controls.in_order, parts(page.result), **handed)
-    _in_browser(made.then, "enhanceFetchFile()")
-
-
-def _connect_batch(page: Page, to: _Handlers, opened: Any) -> None:
-    """The second tab, which is there again and goes on when the page is `opened` anew."""
-    card, values, outputs = page.batch, page.controls.in_order, [*parts(page.batch), *parts(page.result)]
-    switch = page.controls.controls["metadata"]
-    card.tab.select(None, switch, card.metadata, js="(keep) => keep", **_QUIET)
-    card.tab.select(to.batch.settings, values, outputs, **{**_LIGHT, "trigger_mode": "always_last"})
-    switched = card.metadata.input(None, card.metadata, switch, js="(keep) => keep", **_QUIET)
-    _remember(page, to, switched.then)
-    added = card.files.upload(to.files.add, card.files, outputs, trigger_mode="multiple", **_LIGHT)
-    begun = _settled(card.enhance.click, to.batch.ask, values, outputs, **_LIGHT)
-    for event in (opened, begun):
-        event.then(to.batch.follow, None, outputs, **_QUIET, **BATCHES)
-    for event in (opened, added):
-        event.then(to.files.pictures, None, outputs, trigger_mode="multiple", **_QUIET, **PICTURES)
-    card.cancel.click(to.batch.cancel, None, outputs, **_LIGHT)
-    card.clear.click(to.files.clear, None, outputs, **_LIGHT)
-    card.cards.select(to.files.remove, None, outputs, trigger_mode="multiple", **_LIGHT)
-
-
-def _follow(event: Any, page: Page, to: _Handlers, preview: Callable[..., Any] | None = None) -> None:
-    """After a new picture or preset: the preview, and beside it the estimate."""
-    values = page.controls.in_order
-    _remember(page, to, event.then)
-    event.then(to.upload.estimate, values, parts(page.upload, page.run, page.result), trigger_mode="multiple", **_LIGHT)
-    event.then(preview or to.controls.preview, values, _touched(page), **_SUPERSEDING)
-
-
-def _answer(
-    page: Page, event: Callable[..., Any], handler: Callable[..., Any], given: Any, outputs: Any, **how: Any
-) -> Any:
-    """An answer that may say where controls are to stand: what was touched since it was asked for stays as it is.
-
-    `asks` is the control whose touch asked for it; that touch may lie before the request.
-    """
-    card, told = page.controls, gr.JSON(visible=False)
-    asks, js = json.dumps([told._id, how.pop("asks", "")]), how.pop("js", "(...given) => given")
-    how["js"] = f"(...given) => (window.enhanceAsks(...{asks}), ({js})(...given))"
-    answered = event(apart(card.controls, told, handler), given, [*outputs, told], **how)
-    taken = f"(values) => window.enhanceTakes({told._id}, {_CONTROLS}, values)"
-    shown = answered.success(None, told, card.in_order, js=taken, **_QUIET)
-    _in_browser(shown.then, "enhanceAnswered()")
-    _in_browser(answered.failure, "enhanceFailed()")
-    return shown
-
-
-def _settled(event: Callable[..., Any], handler: Callable[..., Any], given: Any, outputs: Any, **how: Any) -> Any:
-    """Call the handler at this event once the controls show all that they are to show."""
-    waited = event(None, None, None, js=f"() => window.enhanceSettled({json.dumps(_ASKING)})", **_QUIET)
-    return waited.then(handler, given, outputs, **how)
-
-
-def _in_browser(event: Callable[..., Any], call: str) -> None:
-    """A call of the page's own script at this event."""
-    event(None, None, None, js=f"() => window.{call}", **_QUIET)
+    def _remember(self, event: Callable[..., Any]) -> None:
+        """Store the controls in the browser for the next visit."""
+        event(None, self._values, self._stored, js=_REMEMBER, **_QUIET)
 
 
-def _remember(page: Page, to: _Handlers, event: Callable[..., Any]) -> None:
-    """The controls as they are now for the browser's next visit."""
-    event(None, page.controls.in_order, to.remembered, js=_REMEMBER, **_QUIET)
+def _separate_values(
+    controls: dict[str, Component], target: Component, handler: Callable[..., Updates]
+) -> Callable[..., Updates]:
+    """Return the handler with its new values of controls in `target`, by name. The script sets those that still fit."""
+    names = {component: name for name, component in controls.items()}
+
+    def separated(call: Call, *given: Any) -> Updates:
+        updates, values = handler(call, *given), dict[str, object]()
+        for component in names.keys() & updates.keys():
+            update = updates.pop(component)
+            look = dict(update.constructor_args) if isinstance(update, Component) else {"value": update}
+            if "value" in look:
+                values[names[component]] = look.pop("value")
+            updates[component] = gr.update(**look)
+        return {**updates, target: values}
+
+    return separated
 
 
-def _touched(page: Page) -> list[Any]:
-    """What follows a touch of the controls."""
-    return parts(page.preview, page.run, page.result, page.controls)
+def _visible_progress(component: Component, limit: int) -> dict[str, Any]:
+    """Return the options of an event that takes a while and shows so in `component`."""
+    return {
+        "api_visibility": "private",
+        "concurrency_limit": limit,
+        "show_progress": "minimal",
+        "show_progress_on": [component],
+    }

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ..errors import EnhanceError
 from ..i18n import DEFAULT_LANGUAGE
+from .gradio_changes import use_server_class
 from .metrics import Metrics
 
 resource: Any = None
@@ -27,22 +28,20 @@ with suppress(ImportError):  # Windows has no limit for file descriptors.
 
 SLACK_SECONDS = 30.0
 BYTES_PER_SECOND = 500
-"""A request must arrive at this rate, and can fall behind by the seconds above. Apache's limits are similar."""
+"""A request must arrive at this rate and can fall behind by SLACK_SECONDS. Apache's limits are similar."""
 _LOOK_SECONDS = 5.0
 MOST_CONNECTIONS = 4_000
 MOST_OF_AN_ADDRESS = 200
-_MOST_FILES = 65_536
-
-
+_MAX_FILES = 65_536
 _Protocol: Any = AutoHTTPProtocol
-"""h11's or httptools', whose attributes have the same names."""
+"""The protocol of h11 or httptools, whose attributes have the same names."""
 
 
 class LimitedProtocol(_Protocol):
     """An HTTP connection that closes if its request arrives too slowly, or if there are too many connections.
 
-    If there are too many, the oldest connection whose request is incomplete closes in favour of a new one. A client
-    that sends its request at once is served even while others hold all connections open.
+    If there are too many, a new connection replaces the oldest one whose request is incomplete. So a client that sends
+    its request at once is served even while others hold all connections open.
     """
 
     most, most_of_address = MOST_CONNECTIONS, MOST_OF_AN_ADDRESS
@@ -50,27 +49,27 @@ class LimitedProtocol(_Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self._begun = self.loop.time()
-        self._allow(SLACK_SECONDS)
-        self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)
-        self._make_room()
+        self._opened = self.loop.time()
+        self._deadline = self._opened + SLACK_SECONDS
+        self._timer = self.loop.call_later(_LOOK_SECONDS, self._check_deadline)
+        address = self.client[0] if self.client else ""
+        if address not in getattr(self.app, "trusted_hosts", ()):  # uvicorn's, if it reads a proxy's headers.
+            near = [one for one in self.connections if one.client and one.client[0] == address]
+            self._limit(near, self.most_of_address, "connections_of_address")
+        self._limit(self.connections, self.most, "connections_full")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._watch.cancel()
+        self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        left = self._deadline - self.loop.time()
-        self._allow(min(left + len(data) / BYTES_PER_SECOND, SLACK_SECONDS))
+        now = self.loop.time()
+        self._deadline = min(self._deadline + len(data) / BYTES_PER_SECOND, now + SLACK_SECONDS)
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        self._allow(SLACK_SECONDS)
+        self._deadline = self.loop.time() + SLACK_SECONDS
         super().on_response_complete()
-
-    def _allow(self, seconds: float) -> None:
-        """Let the request be incomplete for so long from now."""
-        self._deadline = self.loop.time() + seconds
 
     @property
     def _has_head(self) -> bool:
@@ -81,37 +80,31 @@ class LimitedProtocol(_Protocol):
         """Whether the connection waits for a request or for the rest of one."""
         return not self._has_head or self.cycle.more_body
 
-    def _look(self) -> None:
-        """Close the connection if the request is late. While the server itself does not read, nothing is late."""
+    def _check_deadline(self) -> None:
+        """Close the connection if its request is late. A request is not late while the server does not read."""
+        now = self.loop.time()
         if self.flow.read_paused or not self._is_incomplete:
-            self._allow(SLACK_SECONDS)
-        elif self.loop.time() >= self._deadline:
+            self._deadline = now + SLACK_SECONDS
+        elif now >= self._deadline:
             self.transport.abort()
             return
-        self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)
+        self._timer = self.loop.call_later(_LOOK_SECONDS, self._check_deadline)
 
-    def _make_room(self) -> None:
-        address = self.client[0] if self.client else ""
-        if address not in getattr(self.app, "trusted_hosts", ()):  # uvicorn's, where it reads a proxy's headers
-            near = [one for one in self.connections if one.client and one.client[0] == address]
-            self._bound(near, self.most_of_address, "connections_of_address")
-        self._bound(self.connections, self.most, "connections_full")
-
-    def _bound(self, connections: Collection[Any], most: int, key: str) -> None:
-        """Close one of too many connections: the oldest with an incomplete request, else this new one."""
-        if len(connections) <= most:
+    def _limit(self, connections: Collection[Any], limit: int, key: str) -> None:
+        """Close one of too many connections: the oldest with an incomplete request, or else this new one."""
+        if len(connections) <= limit:
             return
         connections = [one for one in connections if not one.transport.is_closing()]
-        if len(connections) <= most or self not in connections:
+        if len(connections) <= limit or self not in connections:
             return
-        late = [one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete]
-        if len(late) > 1:  # This connection is one of them, and its request is on its way.
-            late.remove(self)
-            min(late, key=lambda one: (one._has_head, one._begun)).transport.abort()
+        incomplete = [one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete]
+        if len(incomplete) > 1:  # This connection is one of them, and its request is on its way.
+            incomplete.remove(self)
+            min(incomplete, key=lambda one: (one._has_head, one._opened)).transport.abort()
         else:
-            self._refuse(EnhanceError(key, limit=most))
+            self._reject(EnhanceError(key, limit=limit))
 
-    def _refuse(self, error: EnhanceError) -> None:
+    def _reject(self, error: EnhanceError) -> None:
         self.metrics.refused(error)
         sentence = error.sentence(DEFAULT_LANGUAGE)
         body = json.dumps({"error": sentence, "detail": sentence}).encode()
@@ -121,13 +114,13 @@ class LimitedProtocol(_Protocol):
 
 
 class LimitedServer(gradio.http_server.Server):
-    """Gradio's server with limits for its connections; Gradio has no parameter for them."""
+    """Gradio's server with limits for its connections."""
 
-    def __init__(self, config: uvicorn.Config, *given: Any, **named: Any):
+    def __init__(self, config: uvicorn.Config, *given: Any, **options: Any):
         config.http = LimitedProtocol
         # asyncio accepts this many at once, before any protocol can close one.
         self._queue, config.backlog = config.backlog, max(8, LimitedProtocol.most // 8)
-        super().__init__(config, *given, **named)
+        super().__init__(config, *given, **options)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -137,27 +130,24 @@ class LimitedServer(gradio.http_server.Server):
 
 
 def limit_connections(metrics: Metrics) -> None:
-    """Apply the limits to servers that start from now on, and let the process open as many files as possible.
+    """Set the limits for servers that start from now on, and raise the limit of open files.
 
-    Half of the file descriptors remain for everything else. An address has a quarter of the connections at most, except
-    a proxy in FORWARDED_ALLOW_IPS: all its users come from one address.
+    Half of the file descriptors remain for everything else. An address can have a quarter of the connections. A proxy
+    in FORWARDED_ALLOW_IPS can have all, because its users share its address.
     """
     most = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
     LimitedProtocol.most, LimitedProtocol.most_of_address = most, min(MOST_OF_AN_ADDRESS, most // 4)
     LimitedProtocol.metrics = metrics
-    gradio.http_server.Server = LimitedServer
+    use_server_class(LimitedServer)
 
 
 def _raise_file_limit() -> int:
-    """Raise the process's limit of open files as far as the system allows it, and return the limit."""
+    """Raise the process's limit of open files as far as possible, and return it."""
     if resource is None:
-        return _MOST_FILES
-    soft, hard = (_MOST_FILES if limit == resource.RLIM_INFINITY else limit for limit in _file_limits())
-    wanted = min(hard, _MOST_FILES)
+        return _MAX_FILES
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (_MAX_FILES if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    wanted = min(hard, _MAX_FILES)
     if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, _file_limits()[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
     return max(soft, wanted)
-
-
-def _file_limits() -> tuple[int, int]:
-    return resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,320 +1,256 @@
-"""The preset and the sliders: as settings, and what follows when one of them is touched."""
+"""The preset and the other controls: opening the page, and what follows a change of a control."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from ..errors import SettingsError
-from ..i18n import format_duration, name_of, translate
+from ..i18n import name_of
 from ..output.resample import result_size
-from ..settings import PRESETS, Settings, find_preset, largest_scale
+from ..settings import PRESETS, Settings, largest_scale
 from . import templates
 from .history import show_history
-from .layout import Page
 from .params import (
-    CONTROLS,
-    Start,
     encoding_from,
-    encoding_of_link,
-    encoding_remembered,
-    language_of,
-    on_page,
+    encoding_from_link,
+    encoding_from_storage,
+    fitting,
+    page_message,
     paper_from,
-    paper_in,
     settings_from,
-    settings_of_link,
-    settings_remembered,
-    settings_to_start,
-    size_in,
+    settings_from_link,
+    settings_from_storage,
+    settings_of_preset,
+    size_setting,
 )
-from .preview import Shown, fitting, on_stage, state_of
-from .session import Upload, Visitor
-from .storage import list_of
+from .preview import PreviewState, current_preview, state_of
+from .session import Session
+from .storage import history_name
 from .views import (
-    Services,
+    Call,
     Updates,
-    show_all,
+    control_updates,
+    presets_html,
+    result_chip,
     show_changed,
     show_download,
     show_preview,
-    show_result_chip,
+    show_session,
     show_size,
-    shown_controls,
 )
 
-LONG_SECONDS = 120
-FASTER = {"anime": "anime-fast", "precise": "precise"}
-"""The preset that is offered in place of one that takes long: for drawings one for drawings, else `fast`."""
+
+def open_page(call: Call, tab: object = "", key: object = "", restarted: object = "", stored: object = None) -> Updates:
+    """Show the page as this browser tab had it, or with the settings of the link.
+
+    `key` names the browser's list of results, `restarted` says that the tab was open before the server restarted, and
+    `stored` are the settings of the last visit.
+    """
+    page, services, request = call.page, call.services, call.request
+    session = services.sessions.open(request, tab if isinstance(tab, str) else "")
+    call = replace(call, session=session)
+    session.history = history_name(request, key)
+    has_photo, removed = session.upload is not None, services.replace_missing_preset(session)
+    presets, query = services.presets(request), request.query_params or {}
+    problem = _stored_problem(call, stored, presets) if has_photo else _set_start(call, query, stored, presets)
+    was_lost = restarted and not has_photo
+    encoding, controls = session.encoding, page.named
+    return {
+        **show_session(call),
+        **({page.run.progress: templates.note(call.text("restarted"))} if was_lost else {}),
+        **_show_presets(call, presets),
+        controls["format"]: encoding.format,
+        controls["quality"]: gr.Slider(value=encoding.quality, visible=encoding.format != "png"),
+        controls["metadata"]: encoding.metadata,
+        page.controls.sheet: gr.Accordion(open=False),
+        page.controls.problem: templates.problem(removed.sentence(call.language) if removed else problem),
+        **show_history(call, is_opening=True),
+    }
 
 
-def faster_than(preset: str) -> str:
-    """The preset that does the same kind of picture in less time; the same one where none is known."""
-    return preset if preset in FASTER.values() or preset not in PRESETS else FASTER.get(preset, "fast")
+def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
+    """Set the settings of a new page by its link and the browser's storage. Returns an error message or ""."""
+    session, language = call.session, call.language
+    remembered = settings_from_storage(stored, {preset["name"] for preset in presets if preset["available"]})
+    encoding = encoding_from_storage(stored)
+    try:
+        session.settings = settings_from_link(query, remembered)
+        session.encoding = encoding_from_link(query, encoding)
+        session.paper = query.get("paper") or paper_from(stored)
+    except SettingsError as error:
+        session.settings, session.encoding, session.paper = remembered, encoding, paper_from(stored)
+        return error.sentence(language)
+    return "" if "preset" in query else _stored_problem(call, stored, presets)
 
 
-def seconds_of(services: Services, upload: Upload, settings: Settings) -> float:
-    """What a whole run of the picture takes here."""
-    facts = upload.facts
-    return services.enhancer.estimate(facts.width, facts.height, settings, facts.bits)
-
-
-def faster_offer(
-    services: Services, visitor: Visitor, values: tuple[object, ...], seconds: float, clean: str | None, language: str
-) -> str:
-    """A preset that takes less than half the time, where that is long; for a clean picture, `clean` is its own."""
-    available, preset = services.available(), find_preset(str(values[0]))
-    clean = clean if clean in available and preset.scene is None and not preset.own else None
-    name = clean or faster_than(preset.name)
-    if visitor.upload is None or seconds <= LONG_SECONDS or name == preset.name or name not in available:
+def _stored_problem(call: Call, stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the preset of the last visit is not selected, if it is not available."""
+    if not isinstance(stored, dict) or "preset" not in stored:
         return ""
-    other = seconds_of(services, visitor.upload, settings_to_start(name, values, visitor).settings)
-    if other >= seconds / 2:
-        return ""
-    words = translate(
-        language, "use_preset", name=translate(language, f"preset_{name}"), time=format_duration(language, other)
-    )
-    return templates.hint(translate(language, "clean_offer" if clean else "slow_offer"), words, f"preset:{name}")
+    try:
+        return _unavailable_reason(str(stored["preset"]), presets)
+    except SettingsError as error:
+        return error.sentence(call.language)
 
 
-class ControlHandlers:
-    """Handlers of the presets and the sliders, with the preview that follows them."""
-
-    def __init__(self, page: Page, services: Services):
-        self._page, self._services = page, services
-
-    def open(
-        self, request: gr.Request, tab: object = "", key: object = "", restarted: object = "", kept: object = None
-    ) -> Updates:
-        """A page that opens: as this tab of the browser had it, else with the settings that the link asks for.
-
-        `key` is the browser's, by which it finds its results; `restarted` says that the tab was open with an earlier
-        server; `kept` are the settings of this browser's last visit.
-        """
-        language = language_of(request)
-        visitor = self._services.visitors.reopen(request, tab if isinstance(tab, str) else "")
-        visitor.listed = list_of(request, key)
-        known, gone = visitor.upload is not None, self._services.missing(visitor)
-        page, presets = self._page, self._services.enhancer.presets(language)
-        remembered = settings_remembered(kept, {preset["name"] for preset in presets if preset["available"]})
-        query = request.query_params or {}
-        problem = "" if "preset" in query and not known else _why_not(kept, presets, language)
-        if visitor.upload is None:
-            encoding = encoding_remembered(kept)
-            visitor.paper = query.get("paper") or paper_in(kept)
-            try:
-                visitor.controls = settings_of_link(query, remembered)
-                visitor.encoding = encoding_of_link(query, encoding)
-            except SettingsError as error:
-                visitor.controls, visitor.encoding, problem = remembered, encoding, error.sentence(language)
-                visitor.paper = paper_in(kept)
-        return {
-            **show_all(page, visitor, language),
-            **(
-                {page.run.progress: templates.note(translate(language, "restarted"))} if restarted and not known else {}
-            ),
-            **self._offered(visitor, language, presets),
-            **self._handed_out(visitor),
-            page.controls.sheet: gr.Accordion(open=False),
-            page.controls.problem: templates.problem(gone.sentence(language) if gone else problem),
-            **show_history(page, self._services.enhancer.tasks, visitor, language, opened=True),
-        }
-
-    def wake(self, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """A preview for a picture that came without one of its settings."""
-        visitor, language = self._services.asker(request)
-        if state_of(visitor) == "matches":
-            yield show_preview(self._page, visitor, Shown("matches"), language)
-        else:
-            yield from self.preview(request, *values)
-
-    def preview_photo(self, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """Preview a new photo. After a rejected file, the earlier photo keeps its preview and the page the reason."""
-        visitor, _ = self._services.asker(request)
-        if visitor.preview is None and visitor.asked is None:
-            yield from self.preview(request, *values)
-        else:
-            yield {self._page.preview.problem: gr.skip()}
-
-    def preset(self, request: gr.Request, *values: object) -> Updates:
-        """The preset's own sliders, and a word where it cannot run here."""
-        visitor, language, values = self._services.asker_with(request, values)
-        return self._preset(visitor, str(values[0]), values, language)
-
-    def take(self, event: gr.EventData, request: gr.Request, *values: object) -> Updates:
-        """What a hint offers, chosen by its button: a preset, or a reduction, or none any more."""
-        visitor, language, values = self._services.asker_with(request, values)
-        kind, _, what = str(event.index).partition(":")
-        if kind == "preset" and what in PRESETS:
-            return self.choose(visitor, what, values, language)
-        return self.reduce(request, *values[:-1], int(what) if what.isdigit() else values[-1])
-
-    def choose(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:
-        """The preset called `name`, which was chosen elsewhere than on its card."""
-        changed = self._preset(visitor, name, (name, *values[1:]), language)
-        return {self._page.controls.controls["preset"]: name, **changed}
-
-    def reduce(self, request: gr.Request, *values: object) -> Updates:
-        """Another reduction: the sizes to choose from follow, and the largest stays the largest."""
-        visitor, language, values = self._services.asker_with(request, values)
-        card = self._page.controls
-        try:
-            before = settings_from((*values[:-1], visitor.controls.reduce), visitor.shape)
-            visitor.controls = before.changed(reduce=values[-1])  # type: ignore[arg-type] - which is judged there
-        except SettingsError as error:
-            return {card.problem: templates.problem(on_page(language, error))}
-        return {
-            **show_size(self._page, visitor),
-            self._page.result.chip: show_result_chip(visitor, language),
-            **show_changed(self._page, visitor, language),
-        }
-
-    def size(self, request: gr.Request, *values: object) -> Updates:
-        """Another way to say the size: its field, with the size that the result has now."""
-        visitor, language, values = self._services.asker_with(request, values)
-        chosen = dict[str, Any](zip(CONTROLS, values, strict=True))
-        now, kind = fitting(visitor.controls, visitor), chosen["size"]
-        height, width = result_size(now, *(visitor.shape or (600, 800)))  # it stands for a picture that is to come
-        megapixels = height * width / 1e6
-        own = {
-            "scale": largest_scale(now),
-            "long_side": max(height, width),
-            "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
-            "paper": str(chosen["paper"]),
-        }[kind]
-        visitor.paper, visitor.wished = paper_from(values), {}
-        visitor.controls = now.changed(**size_in({"size": kind, kind: own}, visitor.shape))
-        return show_size(self._page, visitor) | show_changed(self._page, visitor, language)
-
-    def taking(self, request: gr.Request, *values: object) -> Updates:
-        """Another format, quality or choice of what is kept: what the bar gives is that, without a new run."""
-        visitor, language, values = self._services.asker_with(request, values)
-        try:
-            visitor.encoding = encoding_from(values)
-        except SettingsError as error:
-            return {self._page.result.taken: templates.problem(on_page(language, error))}
-        quality = self._page.controls.controls["quality"]
-        shown = gr.Slider(visible=visitor.encoding.format != "png")
-        return {quality: shown, **show_download(self._page, visitor, language)}
-
-    def copied(self, request: gr.Request) -> None:
-        gr.Info(translate(self._services.asker(request)[1], "copied"), duration=3)
-
-    def preview(self, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """Run the network on the chosen square."""
-        visitor, language, values = self._services.asker_with(request, values)
-        if visitor.upload is None:
-            yield {self._page.preview.problem: gr.skip()}
-            return
-        yield from self._show(visitor, language, values, self._services.previews.make)
-
-    def tune(self, request: gr.Request, *values: object) -> Iterator[Updates]:
-        """Show the preview as the sliders are now."""
-        visitor, language, values = self._services.asker_with(request, values)
-        yield from self._show(visitor, language, values, self._services.previews.tune)
-
-    def _show(
-        self,
-        visitor: Visitor,
-        language: str,
-        values: tuple[object, ...],
-        how: Callable[[Visitor, Settings, str], Iterator[Shown]],
-    ) -> Iterator[Updates]:
-        try:
-            shown: Iterable[Shown] = how(visitor, settings_from(values, visitor.shape), language)
-        except SettingsError as error:
-            shown = (Shown("failed", problem=on_page(language, error, paper_from(values))),)
-        one, controls = Shown("none"), visitor.controls
-        for one in shown:
-            controls = visitor.controls
-            yield show_preview(self._page, visitor, one, language)
-        # A newer answer can have reached the page before this one did.
-        while not one.problem and (now := on_stage(visitor)).state != "failed":
-            if now.state == one.state and one.pair in (None, now.pair) and visitor.controls == controls:
-                break
-            one, controls = now, visitor.controls
-            yield show_preview(self._page, visitor, one, language)
-
-    def _preset(self, visitor: Visitor, name: str, values: tuple[object, ...], language: str) -> Updates:
-        card, presets = self._page.controls, self._services.enhancer.presets(language)
-        try:
-            start = settings_to_start(name, values, visitor)
-            visitor.controls, visitor.wished, offered = start.settings, start.wished, {}
-            said = templates.problem(_unavailable(name, presets, language)) or _lowered(start, language)
-        except SettingsError as error:  # its model was removed since the page was opened
-            said, offered = templates.problem(error.sentence(language)), self._offered(visitor, language, presets)
-        return {
-            **offered,
-            **{card.controls[name]: update for name, update in shown_controls(visitor).items()},
-            card.problem: said,
-            self._page.result.chip: show_result_chip(visitor, language),
-            **show_changed(self._page, visitor, language),
-        }
-
-    def _handed_out(self, visitor: Visitor) -> Updates:
-        card, encoding = self._page.controls.controls, visitor.encoding
-        quality = gr.Slider(value=encoding.quality, visible=encoding.format != "png")
-        return {card["format"]: encoding.format, card["quality"]: quality, card["metadata"]: encoding.metadata}
-
-    def _offered(self, visitor: Visitor, language: str, presets: Sequence[Mapping[str, Any]]) -> Updates:
-        """The presets to choose from, one's own models among them, and what each is for."""
-        choices = [(_label(preset, language), preset["name"]) for preset in presets]
-        return {
-            self._page.controls.controls["preset"]: gr.Radio(choices=choices, value=visitor.controls.preset),
-            self._page.controls.about: templates.about_presets(language, presets),
-        }
-
-
-def apart(controls: Mapping[str, Component], told: Component, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler, whose values for controls go to `told` by their names: the browser knows which are too late."""
-    names = {part: name for name, part in controls.items()}
-
-    @wraps(handler)
-    def answer(*given: Any) -> Updates:
-        updates, values = handler(*given), dict[str, object]()
-        for part in names.keys() & updates.keys():
-            update = updates.pop(part)
-            look = dict(update.constructor_args) if isinstance(update, Component) else {"value": update}
-            if "value" in look:
-                values[names[part]] = look.pop("value")
-            updates[part] = gr.update(**look)
-        return {**updates, told: values}
-
-    return answer
-
-
-def _label(preset: Mapping[str, Any], language: str) -> str:
-    """What a preset is called among the others: one's own model with its scale and its kind of network."""
-    if not preset["own"]:
-        return name_of(language, "preset", preset["name"])
-    return f"{preset['name']} · {preset['scale']}× {preset['network']}"
-
-
-def _unavailable(name: str, presets: Sequence[Mapping[str, Any]], language: str) -> str:
-    """Why a preset cannot be chosen; empty where it can. Raises SettingsError for one that there is not."""
+def _unavailable_reason(name: str, presets: Sequence[Mapping[str, Any]]) -> str:
+    """Return why a preset is not available; "" if it is. Raises SettingsError for an unknown preset."""
     reasons = {one["name"]: one["reason"] for one in presets}
     if name not in reasons:
         raise SettingsError("preset_unknown", preset=name, known=", ".join(reasons))
-    return translate(language, "unavailable", reason=reasons[name]) if reasons[name] else ""
+    return reasons[name] or ""
 
 
-def _why_not(kept: object, presets: Sequence[Mapping[str, Any]], language: str) -> str:
-    """Why what a browser kept is not begun with, where its preset is not here any more."""
-    if not isinstance(kept, dict) or "preset" not in kept:
-        return ""
+def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
+    """Update the choices, with user models, and the descriptions of the presets."""
+    card = call.page.controls
+    choices = [
+        (
+            f"{preset['name']} · {preset['scale']}× {preset['network']}"
+            if preset["own"]
+            else name_of(call.language, "preset", preset["name"]),
+            preset["name"],
+        )
+        for preset in presets
+    ]
+    return {
+        call.page.named["preset"]: gr.Radio(choices=choices, value=call.session.settings.preset),
+        card.about: presets_html(call, presets),
+    }
+
+
+def choose_preset(call: Call) -> Updates:
+    """Set the controls of the selected preset, and show why it is not available if so."""
+    return _set_preset(call, call.values["preset"])
+
+
+def follow_tip(call: Call) -> Updates:
+    """Carry out the suggestion whose button was pressed: a preset or a reduction."""
+    kind, _, value = str(call.event.index).partition(":")
+    if kind == "preset" and value in PRESETS:
+        return select_preset(call, value)
+    reduce = int(value) if value.isdigit() else call.values["reduce"]
+    return change_reduction(replace(call, values={**call.values, "reduce": reduce}))
+
+
+def select_preset(call: Call, name: str) -> Updates:
+    """Select a preset that was chosen elsewhere on the page."""
+    values = {**call.values, "preset": name}
+    return {call.page.named["preset"]: name, **_set_preset(replace(call, values=values), name)}
+
+
+def _set_preset(call: Call, name: str) -> Updates:
+    card, session = call.page.controls, call.session
+    presets, choices = call.services.presets(call.request), {}
     try:
-        return _unavailable(str(kept["preset"]), presets, language)
+        start = settings_of_preset(name, call.values, session)
+        session.settings, session.wanted_size = start.settings, start.wanted_size
+        message = templates.problem(_unavailable_reason(name, presets))
+        if not message and start.is_lowered:
+            largest = largest_scale(start.settings)
+            key = "size_followed_1x" if largest == 1 else "size_followed"
+            message = templates.note(call.text(key, largest=f"{largest:.3g}"))
+    except SettingsError as error:  # The model was removed after the page was opened.
+        message, choices = templates.problem(error.sentence(call.language)), _show_presets(call, presets)
+    return {
+        **choices,
+        **{call.page.named[name]: update for name, update in control_updates(session).items()},
+        card.problem: message,
+        call.page.result.chip: result_chip(call),
+        **show_changed(call),
+    }
+
+
+def change_reduction(call: Call) -> Updates:
+    """Set the reduction and the sizes that it allows. The largest scale stays the largest scale."""
+    session = call.session
+    try:
+        before = settings_from({**call.values, "reduce": session.settings.reduce}, session.shape)
+        session.settings = before.changed(reduce=call.values["reduce"])
     except SettingsError as error:
-        return error.sentence(language)
+        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+    return {**show_size(call), call.page.result.chip: result_chip(call), **show_changed(call)}
 
 
-def _lowered(start: Start, language: str) -> str:
-    """That the network cannot make the size that was shown."""
-    largest = largest_scale(start.settings)
-    words = translate(language, "size_followed_1x" if largest == 1 else "size_followed", largest=f"{largest:.3g}")
-    return templates.note(words) if start.lowered else ""
+def change_size_control(call: Call) -> Updates:
+    """Show another control for the output size, with the size that the result has now."""
+    session, control = call.session, call.values["size"]
+    settings = fitting(session.settings, session.shape)
+    height, width = result_size(settings, *(session.shape or (600, 800)))  # A typical shape without a photo.
+    megapixels = height * width / 1e6
+    value = {
+        "scale": largest_scale(settings),
+        "long_side": max(height, width),
+        "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
+        "paper": str(call.values["paper"]),
+    }[control]
+    session.paper, session.wanted_size = paper_from(call.values), {}
+    session.settings = settings.changed(**size_setting({"size": control, control: value}, session.shape))
+    return show_size(call) | show_changed(call)
+
+
+def change_encoding(call: Call) -> Updates:
+    """Set the file format, the quality and the metadata of downloads, without another run."""
+    try:
+        call.session.encoding = encoding = encoding_from(call.values)
+    except SettingsError as error:
+        return {call.page.result.taken: templates.problem(page_message(call.language, error))}
+    quality = call.page.named["quality"]
+    return {quality: gr.Slider(visible=encoding.format != "png"), **show_download(call)}
+
+
+def confirm_copied_link(call: Call) -> None:
+    gr.Info(call.text("copied"), duration=3)
+
+
+def preview(call: Call) -> Iterator[Updates]:
+    """Run a preview of the region."""
+    if call.session.upload is None:
+        yield {call.page.preview.problem: gr.skip()}
+        return
+    yield from _show_states(call, call.services.previews.make)
+
+
+def preview_photo(call: Call) -> Iterator[Updates]:
+    """Preview a new photo. After a rejected file, the earlier photo keeps its preview and the page the reason."""
+    if call.session.preview is None and call.session.preview_request is None:
+        yield from preview(call)
+    else:
+        yield {call.page.preview.problem: gr.skip()}
+
+
+def adjust_preview(call: Call) -> Iterator[Updates]:
+    """Adjust the preview to the controls."""
+    yield from _show_states(call, call.services.previews.adjust)
+
+
+def update_preview(call: Call) -> Iterator[Updates]:
+    """Run a preview if the current one does not match the controls."""
+    if state_of(call.session) == "matches":
+        yield show_preview(call, PreviewState("matches"))
+    else:
+        yield from preview(call)
+
+
+def _show_states(call: Call, run: Callable[[Session, Settings], Iterator[PreviewState]]) -> Iterator[Updates]:
+    session = call.session
+    try:
+        settings = settings_from(call.values, session.shape)
+        states: Iterable[PreviewState] = run(session, settings)
+    except SettingsError as error:
+        states = (PreviewState("failed", error=error),)
+    shown, settings = PreviewState("none"), session.settings
+    for shown in states:
+        settings = session.settings
+        yield show_preview(call, shown)
+    # The page can have received a newer response before this one.
+    while not shown.error and (now := current_preview(session)).state != "failed":
+        if now.state == shown.state and shown.files in (None, now.files) and session.settings == settings:
+            break
+        shown, settings = now, session.settings
+        yield show_preview(call, shown)

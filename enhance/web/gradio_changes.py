@@ -1,65 +1,342 @@
-"""Changes to Gradio that its settings do not offer. Each says what breaks without it."""
+"""Every private part of Gradio 6.31 that this app changes or reads. Each one says what breaks without it.
+
+`gradio_changes.js` has the changes to Gradio's front end. tests/api/test_gradio_changes.py has a test for each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import json
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
+from inspect import Parameter, signature
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import Any, NoReturn
 
 import gradio as gr
+import gradio.http_server
+import gradio.mcp
 import safehttpx
 from gradio import route_utils
+from gradio.context import LocalContext
 from gradio.data_classes import FileData, ListFiles
+from gradio_client import Client
+from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_UPLOADING: ContextVar[list[Any] | None] = ContextVar("uploading", default=None)
+_GradioMCPServer = gradio.mcp.GradioMCPServer
+_MAX_MCP_CLIENTS = 100
+_MAX_IMAGE_BYTES = 1_000_000
+"""The largest image that an MCP tool returns as an image. Models read every byte."""
+_TEMPORARY_FILES: ContextVar[list[Any] | None] = ContextVar("temporary_files", default=None)
+_LANGUAGE_SCRIPT = b"<script>\n" + Path(__file__).with_name("language.js").read_bytes() + b"</script>"
 
 
-async def _fetch_nothing(*_: Any, **__: Any) -> NoReturn:
-    raise PermissionError("this server fetches no address that a client names")
+def change_gradio() -> None:
+    """Make the changes that apply to every app of this process."""
+    # Gradio fetches addresses that clients name through these functions: one in place of a file, and the one in the
+    # path of /file= and /file/. Without this, clients can use the server as an open proxy.
+    safehttpx.get = safehttpx.async_validate_url = _reject_fetch
+    # Gradio makes an empty temporary file for each file input and never deletes it. Without this, small requests use
+    # up the inodes of the disk.
+    gr.File.preprocess = _file_paths
+    # Gradio keeps the temporary files of an upload if the client disconnects or the disk is full. Without this,
+    # `delete_temporary_upload_files` finds no files.
+    route_utils.NamedTemporaryFile = _temporary_upload_file  # type: ignore[attr-defined]
+    # A response can remove a scale from the choices while the page still sends it. Without this, Gradio rejects the
+    # request with an English sentence about choices. `Settings` checks the value.
+    gr.Radio.preprocess = _radio_value
 
 
-def _paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
+async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:
+    raise PermissionError("this server does not fetch addresses for clients")
+
+
+def _file_paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
     if payload is None:
         return None
     paths = [file.path for file in payload] if isinstance(payload, ListFiles) else [payload.path]
     return paths[0] if self.file_count == "single" else paths
 
 
-def _file_of_upload(**options: Any) -> Any:
+def _temporary_upload_file(**options: Any) -> Any:
     file = NamedTemporaryFile(**options)  # noqa: SIM115
-    if (files := _UPLOADING.get()) is not None:
+    if (files := _TEMPORARY_FILES.get()) is not None:
         files.append(file)
     return file
 
 
+def _radio_value(self: gr.Radio, payload: Any, checked: Any = gr.Radio.preprocess) -> Any:
+    return payload if self.elem_id == "scale" and isinstance(payload, int | float) else checked(self, payload)
+
+
 @contextmanager
-def upload_files_deleted() -> Iterator[None]:
-    """Delete the temporary files of the upload in the block, except those that became uploaded files."""
+def delete_temporary_upload_files() -> Iterator[None]:
+    """Delete the temporary files of an upload in this block, except those that became uploaded files."""
     files: list[Any] = []
-    token = _UPLOADING.set(files)
+    token = _TEMPORARY_FILES.set(files)
     try:
         yield
     finally:
-        _UPLOADING.reset(token)
+        _TEMPORARY_FILES.reset(token)
         for file in files:
-            with suppress(OSError):  # closing writes the rest of the file
+            with suppress(OSError):  # Closing the file writes the rest of its buffer.
                 file.close()
             with suppress(OSError):
                 Path(file.name).unlink(missing_ok=True)
 
 
-def change_gradio() -> None:
-    """Make the changes, for every app of this process."""
-    # Gradio fetches every address that a client names through these two functions: the address in place of a file, and
-    # the one in the path of the routes /file= and /file/. Without this, a client can use the server as an open proxy.
-    # Model downloads use huggingface_hub and urllib.
-    safehttpx.get = safehttpx.async_validate_url = _fetch_nothing
-    # Gradio's own function also makes an empty temporary file for each input and never deletes it. Without this,
-    # requests of 29 kB use up the inodes of the disk.
-    gr.File.preprocess = _paths
-    # Gradio deletes the temporary files of an upload only where the request itself was wrong, not where the client
-    # disconnects or the disk is full. Without this, `upload_files_deleted` finds no files.
-    route_utils.NamedTemporaryFile = _file_of_upload  # type: ignore[attr-defined]
+def use_server_class(server: type) -> None:
+    """Launch apps with this subclass of Gradio's server. Without it, uvicorn has no limits for connections."""
+    gradio.http_server.Server = server  # type: ignore[misc]
+
+
+def show_hidden_progress_on(demo: gr.Blocks, component: Any) -> None:
+    """Assign hidden progress to one component. Without it, each step redraws every output of the event."""
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [component]
+
+
+def component_id(component: Any) -> int:
+    """Return the id of a component. Without it, the page's script cannot tell the answers of events apart."""
+    return component._id
+
+
+def functions_of(blocks: gr.Blocks) -> Mapping[int, Any]:
+    """Return the functions of an app by index. Without them, malformed calls end in status 500."""
+    return blocks.fns
+
+
+def has_event(blocks: gr.Blocks, event: str) -> bool:
+    """Return whether the queue has this event. Without it, Gradio fails after its response has begun."""
+    queue = blocks._queue
+    return event in queue.event_ids_to_events or any(
+        event in events for events in queue.pending_event_ids_session.values()
+    )
+
+
+def current_event() -> str | None:
+    """Return the id of the queue event that runs in this context. Without it, jobs of curl clients look abandoned."""
+    return LocalContext.event_id.get(None)
+
+
+def limit_shutdown(demo: gr.Blocks, seconds: int) -> None:
+    """Wait at most so long for open streams when the app closes. Without it, the server waits for every client."""
+    if demo.is_running:
+        demo.server.config.timeout_graceful_shutdown = seconds
+
+
+def uploaded_files(blocks: gr.Blocks) -> list[str]:
+    """Return the paths of all uploads of an app. Without them, uploads in a shared folder are never deleted."""
+    return list(blocks.upload_file_set)
+
+
+def blocks_of(scope: Scope) -> gr.Blocks | None:
+    """Return the app of a request. Without it, the middleware cannot know the functions of the app."""
+    return getattr(scope.get("app"), "blocks", None)
+
+
+def share_url(scope: Scope) -> str:
+    """Return the address of Gradio's tunnel; "" if there is none. Without it, requests by `--share` are rejected."""
+    return getattr(blocks_of(scope), "share_url", None) or ""
+
+
+def is_ready(scope: Scope) -> bool:
+    """Return whether the page can be served. Without it, /healthz says so too early."""
+    return bool(getattr(blocks_of(scope), "is_running", False))
+
+
+def has_login(scope: Scope) -> bool:
+    """Return whether the app requires a login. Without it, `Login` would protect every app or none."""
+    return getattr(scope.get("app"), "auth", None) is not None
+
+
+def is_logged_in(scope: Scope) -> bool:
+    """Return whether the request has the cookie of a login. Without it, uploads and metrics are public."""
+    app, cookies = scope["app"], Request(scope).cookies
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return any(cookies.get(name) in app.tokens for name in names)
+
+
+def describe_input(component: Any, schema: Mapping[str, Any]) -> None:
+    """Set the JSON schema of an API parameter. Without it, the documentation has neither ranges nor meanings."""
+    component.api_info_as_input = lambda: dict(schema)
+
+
+def accept_any_file_value(component: gr.File) -> None:
+    """Pass None for a value that is no upload. Without it, Gradio answers such a call with status 500."""
+    files: Any = component.data_model
+
+    class FilesOrNone(files):
+        @classmethod
+        def model_validate(cls, *given: Any, **options: Any) -> Any:
+            with suppress(ValueError):
+                return files.model_validate(*given, **options)
+
+    component.data_model = FilesOrNone  # type: ignore[assignment]
+
+
+def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Replace `**given` in a function's signature. Without it, Gradio rejects the named inputs of an endpoint."""
+
+    def decorate(function: Any) -> Any:
+        known = signature(function)
+        parameters = [one for one in known.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        parameters += [Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in names]
+        function.__signature__ = known.replace(parameters=parameters)
+        return function
+
+    return decorate
+
+
+class LanguageOfLink:
+    """Middleware that adds language.js to the head of the page.
+
+    Gradio's front end takes its language from `navigator.language` only. Without the script, `?lang=` has no effect.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].rstrip("/") not in ("", scope.get("root_path", "").rstrip("/")):
+            await self._app(scope, receive, send)
+            return
+        start, page = None, b""
+
+        async def send_with_script(message: Message) -> None:
+            nonlocal start, page
+            if start is None:
+                start = message
+                return
+            page += message.get("body", b"")
+            if not message.get("more_body"):
+                body = page.replace(b"<head>", b"<head>" + _LANGUAGE_SCRIPT, 1)
+                MutableHeaders(scope=start)["content-length"] = str(len(body))
+                await send(start)
+                await send({"type": "http.response.body", "body": body})
+
+        await self._app(scope, receive, send_with_script)
+
+
+def use_mcp_server(
+    check_call: Callable[..., None],
+    convert: Callable[..., Any],
+    schema: Callable[[str], dict[str, Any]],
+    cleanup: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Serve MCP tools by `McpServer`, if GRADIO_MCP_SERVER is set.
+
+    `check_call(tool, tools, parameters, arguments, request)` and `convert(name, value, request)` raise ValueError with
+    a message for the client. `schema(name)` is the JSON schema of a parameter. Each call runs in `cleanup()`.
+    """
+    functions = {
+        "check_call": check_call,
+        "convert": convert,
+        "schema": schema,
+        "Server": partial(_mcp_server, cleanup),
+    }
+    statics = {name: staticmethod(function) for name, function in functions.items()}
+    gradio.mcp.GradioMCPServer = type("McpServer", (McpServer,), statics)
+
+
+def _mcp_server(cleanup: Callable[[], AbstractContextManager[None]], name: str) -> Any:
+    """Return the protocol's server without its schema checks, whose errors are not sentences."""
+    server: Any = _GradioMCPServer.Server(name)  # type: ignore[attr-defined]
+    register = partial(server.call_tool, validate_input=False)
+
+    def call_tool() -> Callable[[Any], Any]:
+        def decorate(function: Any) -> Any:
+            async def call(tool: str, arguments: dict[str, Any]) -> Any:
+                with cleanup():
+                    return await function(tool, arguments)
+
+            return register()(call)
+
+        return decorate
+
+    server.call_tool = call_tool
+    return server
+
+
+class McpServer(_GradioMCPServer):
+    """Gradio's MCP server with images as text in, and with addresses and JSON out.
+
+    Without it, tools cannot accept images of remote clients, all clients share one session (and so see each other's
+    tasks), errors are those of a JSON schema, and `info` comes back as Python's repr.
+    """
+
+    check_call: Callable[..., None]
+    convert: Callable[..., Any]
+    schema: Callable[..., Any]
+    _clients: OrderedDict[tuple[str, str], Client] = OrderedDict()  # noqa: RUF012 - shared by all servers
+    _lock = Lock()
+
+    @property
+    def _request(self) -> Any:
+        return self.mcp_server.request_context.request
+
+    def _parameters(self, tool: str) -> Any:
+        return self.api_info["named_endpoints"][self.tool_to_endpoint[tool]]["parameters"]
+
+    def get_input_schema(self, tool_name: str, parameters: Any = None) -> tuple[dict[str, Any], list[Any]]:
+        known = self._parameters(tool_name)
+        required = [one["parameter_name"] for one in known if not one["parameter_has_default"]]
+        properties = {one["parameter_name"]: self.schema(one["parameter_name"]) for one in known}
+        return {"type": "object", "properties": properties, "required": required}, []
+
+    def _prepare_tool_call_args(self, name: str, arguments: dict[str, Any]) -> Any:
+        self.check_call(name, self.tool_to_endpoint, self._parameters, arguments, self._request)
+        return super()._prepare_tool_call_args(name, arguments)
+
+    def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
+        return {name: self.convert(name, given, self._request) for name, given in value.items()}
+
+    def _get_or_create_client(self) -> Client:
+        """Return the client of this caller, which has a session of its own: one for each address or login cookie."""
+        cookie = self._request.headers.get("cookie", "") if self.blocks.app.auth is not None else ""
+        caller = (str(self.local_url), cookie or self._request.client.host)
+        with self._lock:
+            if caller not in self._clients:
+                self._clients[caller] = Client(
+                    caller[0],
+                    headers={"x-gradio-user": "mcp", "cookie": cookie},
+                    download_files=False,
+                    verbose=False,
+                    analytics_enabled=False,
+                    ssl_verify=False,
+                    _skip_components=False,
+                )
+            self._clients.move_to_end(caller)
+            while len(self._clients) > _MAX_MCP_CLIENTS:
+                self._clients.popitem(last=False)[1].close()
+            return self._clients[caller]
+
+    async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
+        (result,) = await super()._execute_tool_without_progress(job)
+        return [*result] if isinstance(result, list | tuple) else [result]
+
+    def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
+        """Return JSON and the addresses of files as text, and small PNG files as images too."""
+        content: list[Any] = []
+        types: Any = self.types  # type: ignore[attr-defined]
+        for part in data:
+            path = Path(part["path"]) if is_file_obj_with_meta(part) else None
+            if path and path.suffix == ".png" and path.stat().st_size <= _MAX_IMAGE_BYTES:
+                image = b64encode(path.read_bytes()).decode()
+                content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
+            address = f"{root_url}/gradio_api/file="
+            value = traverse(part, lambda file: address + encode_file_path(file["path"]), is_file_obj_with_meta)  # noqa: B023
+            text = (
+                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=lambda one: one.root)
+            )
+            content.append(types.TextContent(type="text", text=text))
+        return content

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import gradio as gr
-from gradio.context import LocalContext
 
 from ..batch import Batch
 from ..errors import EnhanceError
 from ..i18n import format_duration, translate
 from ..scheduler import SCHEDULER, Ticket
+from .gradio_changes import current_event
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.1
@@ -153,7 +153,7 @@ class ClientWatch:
     """Whether the client of a request reads its events: Gradio runs a request even if nobody fetches the result."""
 
     def __init__(self, request: gr.Request):
-        self._names = (request.session_hash, LocalContext.event_id.get(None))
+        self._names = (request.session_hash, current_event())
         self._seen = time.monotonic()
 
     def check(self) -> None:

@@ -1,17 +1,17 @@
-// Runs before Gradio's front end starts, which asks navigator.language alone: the link's language, else the last one.
+// Runs before Gradio's front end, which uses navigator.language only. Sets the link's language, or the last one.
 (() => {
   const linked = new URLSearchParams(location.search).get("lang");
-  let kept = null;
-  const keep = (one) => { try { localStorage.setItem("enhance-lang", one); } catch {} };
-  try { kept = localStorage.getItem("enhance-lang"); } catch {}
-  if (linked) keep(linked);
-  if (!linked && kept && kept !== navigator.language) {
+  let stored = null;
+  const store = (one) => { try { localStorage.setItem("enhance-lang", one); } catch {} };
+  try { stored = localStorage.getItem("enhance-lang"); } catch {}
+  if (linked) store(linked);
+  if (!linked && stored && stored !== navigator.language) {
     const url = new URL(location.href);
-    url.searchParams.set("lang", kept);
+    url.searchParams.set("lang", stored);
     return void location.replace(url);
   }
-  const asked = linked || navigator.language || "en";
-  const language = /^zh(?!-TW)/i.test(asked) ? "zh-CN" : asked;
+  const wanted = linked || navigator.language || "en";
+  const language = /^zh(?!-TW)/i.test(wanted) ? "zh-CN" : wanted;
   if (language !== navigator.language) Object.defineProperty(navigator, "language", { get: () => language });
   let first = null;
   new MutationObserver(() => {
@@ -20,6 +20,6 @@
     const url = new URL(location.href);
     url.searchParams.set("lang", now);
     history.replaceState(null, "", url);
-    keep(now);
+    store(now);
   }).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
 })();

@@ -1,56 +1,7 @@
-// Files that are dropped or pasted anywhere, links, presets and where the page looks next: what Gradio's parts leave out.
+// Dropped and pasted files, links, presets, late responses, and scrolling to the next step.
 (() => {
   const one = (selector) => document.querySelector(selector);
-  window.enhanceSay = (key) => window.enhanceWords[document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en"][key];
-
-  // The server closes Gradio's stream of answers once it has sent them all. Gradio would lose the answer to a request
-  // that it sends before it reads of that: as long as an answer is due, the stream continues with another response.
-  // Gradio then aborts the stream. If the server has not ended it by then, it drops all that is due to the page: each
-  // response is read to its end.
-  const send = window.fetch.bind(window);
-  const [due, early] = [new Set(), new Set()];
-  let [sending, order] = [0, 0];
-  const join = async (address, options) => {
-    const headers = new Headers(options?.headers ?? address.headers);
-    order = Math.max(order + 1, Date.now());
-    headers.set("x-enhance-order", order);
-    sending++;
-    try {
-      const response = await send(address, { ...options, headers });
-      const event = response.ok && (await response.clone().json()).event_id;
-      if (event && !early.delete(event)) due.add(event);
-      return response;
-    } finally { sending--; }
-  };
-  const pump = async (request, response, output) => {
-    let [text, more] = ["", false];
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      const messages = (text + part.value).split("\n\n");
-      text = messages.pop();
-      for (const message of messages) {
-        const { msg, event_id: event } = JSON.parse(message.replace(/^data: /, ""));
-        if (msg === "process_completed" && !due.delete(event)) early.add(event);
-        more = msg === "close_stream" && sending + due.size > 0;
-        if (!more) await output.write(`${message}\n\n`);
-      }
-    }
-    if (!more) return output.close();
-    const next = await send(request);
-    return next.ok ? pump(request, next, output) : Promise.reject(next.status);
-  };
-  window.fetch = async (...given) => {
-    const path = new URL(given[0].url ?? given[0], location.href).pathname;
-    if (path.endsWith("/queue/join")) return join(...given);
-    if (!path.endsWith("/queue/data")) return send(...given);
-    const request = new Request(new Request(...given), { signal: null }), response = await send(request);
-    if (!response.ok) return response;
-    const stream = new TextEncoderStream(), output = stream.writable.getWriter();
-    pump(request, response, output).catch((error) => output.abort(error).catch(() => {}));
-    return new Response(stream.readable, response);
-  };
-
-  // A tab keeps its name when the page is loaded anew; one that was duplicated gets a name of its own.
+  // A tab keeps its name when it is reloaded. A duplicated tab gets a name of its own.
   const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   window.enhanceFresh = fresh;
   let tab = null;
@@ -73,8 +24,8 @@
     return tab;
   };
 
-  // One list of files for the tab that is open: the picture of the first, all pictures of the second.
-  const give = (files) => {
+  // Pass files to the open tab: one photo in Single, all files in Batch.
+  const upload = (files) => {
     const many = one("#tab-many-button")?.getAttribute("aria-selected") === "true";
     const input = one(many ? "#batch-files input[type=file]" : "#upload input[type=file]");
     if (!input || !files.length) return;
@@ -89,11 +40,11 @@
     const files = [...(event.clipboardData?.files ?? [])];
     if (!files.length) return;
     event.preventDefault();
-    give(files);
+    upload(files);
   });
 
   const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-  const ownPlace = (event) => event.target.closest?.("#upload, #batch-files");
+  const isDropArea = (event) => event.target.closest?.("#upload, #batch-files");
   for (const type of ["dragenter", "dragover"]) {
     document.addEventListener(type, (event) => {
       if (!carriesFiles(event)) return;
@@ -108,7 +59,7 @@
     document.body.classList.remove("dropping");
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    if (!ownPlace(event)) give([...event.dataTransfer.files]);
+    if (!isDropArea(event)) upload([...event.dataTransfer.files]);
   });
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
@@ -118,13 +69,13 @@
     if (taken) window.enhanceTips("select", { index: taken.dataset.take, value: null });
   });
 
-  // A link has one way to say the size.
+  // A link has only the selected control of the output size.
   window.enhanceCopyLink = async (names, values, sizes) => {
     const url = new URL(location.href);
     url.search = "";
-    const told = Object.fromEntries(names.map((name, place) => [name, values[place]]));
+    const byName = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     for (const name of names) {
-      if (name !== "size" && (!sizes.includes(name) || name === told.size)) url.searchParams.set(name, told[name]);
+      if (name !== "size" && (!sizes.includes(name) || name === byName.size)) url.searchParams.set(name, byName[name]);
     }
     url.searchParams.set("lang", document.documentElement.lang);
     try {
@@ -142,13 +93,13 @@
 
   window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());
 
-  // The report, or a file of another format, is made first, then its hidden download button is pressed.
+  // A report or a file of another format is made first, then its hidden download button is clicked.
   window.enhanceFetchFile = () => { if (!one("#taken .problem")) one("#report-file")?.click(); };
   window.enhanceFetchReport = () => {
     if (!one("#report-problem .problem")) one("#report-file")?.click();
   };
 
-  // On a phone the tuning is a sheet over the page: opened below what it tunes, closed by Escape or a touch beside it.
+  // On phones, tuning is a sheet over the page, below the stage. Escape or a tap outside closes it.
   const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#tuning-sheet > button");
@@ -162,7 +113,7 @@
     button.focus();
   });
 
-  // Where the person goes on, unless they are busy elsewhere on the page.
+  // Scroll to the next step and focus it, unless another part of the page has the focus.
   const next = {
     picture: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
@@ -187,7 +138,7 @@
     look();
   };
 
-  // An answer may come after the person has touched what it sets: that stays as they have it.
+  // A response can arrive after the user has changed a control that it sets. The control keeps the user's value.
   const [touched, asked, asking] = [new Map(), new Map(), new Map()];
   let [touches, unanswered] = [0, 0];
   for (const type of ["input", "change"]) {
@@ -204,9 +155,9 @@
   window.enhanceAnswered = () => unanswered--;
   window.enhanceFailed = () => {
     unanswered--;
-    for (const [control, touch] of touched) asking.set(control, touch); // Gradio drops a touch that waited for this answer
+    for (const [control, touch] of touched) asking.set(control, touch); // Gradio drops events that waited for this response.
   };
-  // What is sent next has the values that are shown once the answers to all touches are there.
+  // Wait for the responses to all changes, so that the next request has their values.
   window.enhanceSettled = async (asks) => {
     const settled = () => !unanswered && asks.every((control) => touched.get(control) === asking.get(control));
     while (!settled()) await new Promise((done) => setTimeout(done, 20));
@@ -215,8 +166,8 @@
     const late = touched.get(control) > asked.get(answer);
     return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];
   });
-  // A preset's sliders are set at once, and count as touched with it: an earlier answer of the server does not set them.
-  // Gradio can call this again for the same choice, after the user has moved a slider: that slider keeps its value.
+  // Set a preset's sliders at once. They count as changed with the preset, so that earlier responses do not set them.
+  // Gradio can call this again for the same choice, after a slider was moved: that slider keeps its value.
   window.enhancePreset = (preset, controls, tuned, isReset) => {
     const own = JSON.parse(one(`#about figure[data-preset="${CSS.escape(preset)}"]`)?.dataset.sliders ?? "null");
     if (!own) return controls.map(() => ({ __type__: "update" }));
@@ -229,7 +180,7 @@
   };
   window.enhanceOpened = () => document.body.classList.add("opened");
 
-  // What a preset is for is shown for the one that is pointed at, else for the chosen one.
+  // Show the description of the preset under the pointer, or of the selected one.
   let [pointed, last] = [null, null];
   const showAbout = () => {
     const chosen = one("#preset input:checked")?.value;
@@ -260,14 +211,7 @@
     if (event.target.closest?.("#preset")) { pointed = null; showAbout(); }
   });
 
-  // Gradio's list of files shows a name as it came; marks that turn the order of its letters would make it another.
-  const straighten = (name) => {
-    const text = name.firstChild;
-    const straight = text?.data.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
-    if (text && straight !== text.data) text.data = straight;
-  };
-
-  // How far the file at work is comes with the bar's progress; the cards are made anew only where a file's state changes.
+  // The bar has the progress of the batch's current file. The files are only redrawn when a state changes.
   const showShare = () => {
     const [share, place] = [one("#batch-progress [data-of-file]")?.dataset.ofFile, one(".file .state.running")];
     if (share && place && place.textContent !== share) place.textContent = share;
@@ -275,7 +219,6 @@
 
   let picture = "";
   new MutationObserver(() => {
-    for (const name of document.querySelectorAll(".file-preview .stem, .file-preview .ext")) straighten(name);
     showAbout();
     showShare();
     const now = one("#photo img")?.getAttribute("src") ?? "";

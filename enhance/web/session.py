@@ -1,4 +1,4 @@
-"""What the server holds for each open page: bounded, forgotten when the page is idle, never shared between two."""
+"""What the server keeps for each open page. It is bounded, and deleted some time after the page was last used."""
 
 from __future__ import annotations
 
@@ -7,45 +7,63 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
+import numpy as np
 
-from ..batch import Batch, plan
-from ..images import Box, Facts
+from ..batch import Batch, Item, Running, for_print, plan
+from ..config import Limits
+from ..errors import expected_error
+from ..files import explained, link_or_copy
+from ..images import Box, Facts, Picture
+from ..info import Result, settings_in
 from ..output.formats import Encoding
-from ..output.live_view import LiveView
+from ..output.live_view import WholePicture
 from ..output.resample import long_side_on
+from ..output.thumbnails import (
+    icc_for_screen,
+    save_for_screen,
+    save_png,
+    save_small,
+    save_small_result,
+    small_size,
+    to_screen,
+    whole_picture,
+)
 from ..preview import Preview
 from ..scenes import Hint
-from ..scheduler import Ticket
 from ..settings import SIZES, Settings
-from ..store import count_as_used
-from .jobs import JOBS, Job
-from .storage import Asker, BatchUploads, Packed, asker_of
+from ..store import count_as_used, download_name
+from .jobs import JOBS
+from .storage import Asker, DownloadFolder, asker_of
 
-Place = tuple[int, int]
-"""The centre of a square, in input pixels from the left and from the top."""
-MOST_PLACES = 3
-MOST_VISITORS = 200
-MOST_OF_AN_ADDRESS = 50
-"""Open pages of one user or address; its longest idle ones give way to new ones."""
+Point = tuple[int, int]
+"""The centre of a region, in input pixels from the left and from the top."""
+MAX_PINS = 3
+MAX_SESSIONS = 200
+MAX_SESSIONS_OF_ADDRESS = 50
+"""The number of sessions of one user or address. New ones replace those that were idle for longest."""
 IDLE_SECONDS = 2 * 3600
-AWAY_SECONDS = 600
-"""How long a closed page is remembered: a phone that slept comes back to its picture."""
+CLOSED_SECONDS = 600
+"""How long the session of a closed page is kept: a phone that was asleep finds its photo again."""
 GRACE_SECONDS = 120
-"""How long a run goes on for a closed page: one that is loaded anew, or whose connection broke, finds it going on."""
-_KEPT_FILES = 6
-"""How many pictures of one kind stay on the disk: a browser may still be fetching the one before."""
+"""How long jobs of a closed page continue, so that a page that is reloaded finds them."""
+_MAX_FILES = 6
+"""The number of files of one kind in a session's folder: a browser can still be loading an earlier one."""
+_THUMBNAIL_SIDE = 896
+_SMALL_SIDE = 160
+_MAX_PIXELS, _MAX_RESULT_PIXELS = 50_000_000, 100_000_000
+"""Larger files of a batch get no thumbnail, because it would take too long."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture that a visitor chose and that was accepted."""
+    """An accepted photo of the Single tab."""
 
     path: Path
     sha256: str
@@ -62,8 +80,8 @@ class Upload:
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """A result of `upload` as the page shows it."""
+class PageResult:
+    """A result of `upload` with the files that the page shows."""
 
     upload: Upload
     info: dict[str, Any]
@@ -73,269 +91,369 @@ class Finished:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """One request for a preview; `stop` is set as soon as a later one replaces it."""
+class PreviewRequest:
+    """A request for a preview. A later request replaces it and sets `stop`."""
 
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class PageRun(Job[Finished]):
-    """A run of a page: of which picture, that picture as far as it has come, and how far the run is."""
+@dataclass
+class BatchFiles:
+    """The files of the Batch tab, before and after a batch.
 
-    def __init__(self, do: Callable[[PageRun], Finished], upload: Upload, picture: LiveView, ticket: Ticket):
-        self.upload, self.picture = upload, picture
-        super().__init__(lambda: do(self), ticket)
+    `running` is the current or last batch, `id` its id in the list of results, `encoding` its file format. `thumbnails`
+    are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
+    files of earlier batches. `paper` is the print size of all files, if one is chosen.
+    """
+
+    items: tuple[Item, ...] = ()
+    running: Running | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    thumbnails: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
+    results: dict[str, Path] = field(default_factory=dict)
+    archives: list[Path | None] = field(default_factory=list)
+    encoding: Encoding = field(default_factory=Encoding)
+    paper: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prepare(self, settings: Settings, encoding: Encoding, paper: str | None = "") -> None:
+        """Set the files to waiting, apart from those that are done with these settings or cannot be read.
+
+        With `paper` None, each file keeps settings of its own. A file that is done with other settings gets a new key,
+        so that the list of results keeps both results.
+        """
+        same_encoding, self.encoding = encoding == self.encoding, encoding
+        if paper is not None:
+            self.paper = paper
+            self.items = tuple(for_print(item, settings, paper) for item in self.items)
+        self.items = tuple(self._prepared(item, item.settings or settings, same_encoding) for item in self.items)
+        if not any(item.info for item in self.items):
+            self.id = secrets.token_hex(16)
+
+    def _prepared(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
+        has_result = item.result is not None and item.result.exists()
+        is_same = bool(has_result and item.info and settings_in(item.info) == settings)
+        if (is_same and same_encoding) or (item.error and not item.pixels):
+            return item
+        key = secrets.token_hex(16) if has_result and not is_same else item.key
+        if (item.key, False) in self.thumbnails:
+            self.thumbnails[key, False] = self.thumbnails.pop((item.key, False))
+        self.thumbnails.pop((item.key, True), None)
+        self.results.pop(item.key, None)
+        return replace(item, state="waiting", info=None, error=None, key=key)
+
+    def without_thumbnail(self, items: Iterable[Item]) -> list[tuple[Item, bool]]:
+        """Return the files whose thumbnail is still to be made, and whether it is that of the result."""
+        found = []
+        for item in items:
+            if item.state != "failed" and 0 < item.pixels <= _MAX_PIXELS:
+                found.append((item, False))
+            if item.info and item.info["output"]["width"] * item.info["output"]["height"] <= _MAX_RESULT_PIXELS:
+                found.append((item, True))
+        return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.thumbnails]
+
+    def make_thumbnail(self, item: Item, of_result: bool, downloads: DownloadFolder, limits: Limits) -> None:
+        """Make the thumbnail of a file or of its result, once. A file that cannot be read has none."""
+        with self._lock:
+            if (item.key, of_result) in self.thumbnails:
+                return
+            self.thumbnails[item.key, of_result] = None
+        try:
+            path = downloads.new_path("small")
+            if of_result and item.png is not None:
+                self.thumbnails[item.key, True] = save_small_result(item.png, path, _SMALL_SIDE)
+            else:
+                small = save_small(item.source, path, _SMALL_SIDE, limits.pixels, limits.bytes)
+                self.thumbnails[item.key, False] = small
+        except Exception as error:
+            if not isinstance(error, OSError):
+                expected_error(error, "A thumbnail could not be made")
+
+    def remove(self, keys: Collection[str]) -> None:
+        """Remove files with their downloads, and all ZIP files."""
+        self.items = tuple(item for item in self.items if item.key not in keys)
+        paths, self.archives = self.archives, []
+        for key in keys:
+            paths += [self.results.pop(key, None), *(self.thumbnails.pop((key, one), None) for one in (False, True))]
+        for path in filter(None, paths):
+            path.unlink(missing_ok=True)
 
 
-class Visitor:
-    """One open page. Its `lock` is held while these are changed together; none of them is held while something runs."""
+class Session:
+    """One open page. `lock` is held while several attributes change together, but not while work runs."""
 
     def __init__(self, folder: Path, address: str = "", user: str | None = None):
         self.folder, self.address, self.user = folder, address, user
-        self.tab = ""  # the name that the browser gives the tab; a page keeps it when it is loaded anew
-        self.listed = ""  # the name of the list on the disk of what they made
+        self.tab = ""  # The browser's name for the tab, which a reload keeps.
+        self.history = ""  # The name of the list of results.
         self.lock = threading.RLock()
         self.seen = time.monotonic()
-        self.order, self.values = 0, tuple[object, ...]()  # the newest request with the values of the controls
+        self.closed: float | None = None  # When the page was closed, in monotonic seconds.
+        self.order, self.values = 0, dict[str, Any]()  # The newest request with the values of the controls.
+
         self.upload: Upload | None = None
-        self.box: Box | None = None
-        self.places: tuple[Place, ...] = ()
-        self.choice = 0
+        self.choice = 0  # The number of the last choice of a photo.
+        self.region: Box | None = None
+        self.pins: tuple[Point, ...] = ()
         self.hints: tuple[Hint, ...] | None = None
-        self.controls = Settings()
-        self.paper = ""  # the print that gives their size, if one does
-        self.wished: dict[str, Any] = {}  # the size that was chosen before a network came that cannot make it
-        self.encoding = Encoding()  # how results are handed out
+
+        self.settings = Settings()
+        self.paper = ""  # The print size that determines the size, if one is chosen.
+        self.wanted_size: dict[str, Any] = {}  # The chosen size, while the preset's model cannot reach it.
+        self.encoding = Encoding()
+
         self.preview: Preview | None = None
-        self.pair: tuple[Path, Path] | None = None  # before and after of the preview, as the browser has them
-        self.asked: Asked | None = None
-        self.comparing: Job[Any] | None = None  # the presets side by side, as long as the page shows them
-        self.estimated: object = None  # the last estimate that was begun
-        self.failed = False
-        self.run: PageRun | None = None
-        self.finished: Finished | None = None
-        self.many = BatchUploads()
-        self.batch: Job[Packed] | None = None  # the one that goes on, or the last one
-        self.unfolded = ""  # the batch of their list of which each file is shown
-        self.away: float | None = None  # when the page was closed, in monotonic seconds
-        self._files = 0
+        self.preview_files: tuple[Path, Path] | None = None  # Before and after.
+        self.preview_request: PreviewRequest | None = None
+        self.has_failed_preview = False
+        self.comparison: Any = None  # The PageComparison that is shown.
+        self.last_estimate: object = None
+        self.run: Any = None  # The current or last PageRun.
+        self.result: PageResult | None = None
+
+        self.files = BatchFiles()
+        self.batch: Any = None  # The current or last PageBatch.
+        self.open_batch = ""  # The batch whose files the list of results shows.
+        self._file_number = 0
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """Who takes turns with whom on the device, as `Asker.caller`."""
+        """The key for fair scheduling, as `Asker.caller`."""
         return Asker(f"user {self.user}" if self.user else f"page {self.folder.name}", self.address).caller
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Height and width of the picture."""
+        """Height and width of the photo."""
         return None if self.upload is None else (self.upload.facts.height, self.upload.facts.width)
 
     @property
-    def sized_by(self) -> str:
-        """What says the size of the result: scale, long_side, megapixels, or the paper of a print."""
-        if self.paper and self.controls.long_side == long_side_on(self.paper, self.shape):
+    def size_control(self) -> str:
+        """The control that determines the output size: scale, long_side, megapixels or paper."""
+        if self.paper and self.settings.long_side == long_side_on(self.paper, self.shape):
             return "paper"
-        return next((name for name in SIZES if getattr(self.controls, name) is not None), SIZES[0])
+        return next((name for name in SIZES if getattr(self.settings, name) is not None), SIZES[0])
 
     @property
-    def works(self) -> bool:
-        """Whether anything of theirs runs or waits."""
-        return self.busy or self.batch_busy or self.asked is not None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a run is going on or waits for its turn."""
+    def is_running(self) -> bool:
+        """Whether a run is in progress or in the queue."""
         return self.run is not None and not self.run.over
 
     @property
-    def batch_busy(self) -> bool:
-        """Whether a batch is going on."""
+    def is_batch_running(self) -> bool:
         return self.batch is not None and not self.batch.over
 
-    def newest(self, order: int, values: tuple[object, ...]) -> tuple[object, ...]:
-        """Return the newest `values` of the controls. A request can arrive after one of a higher `order`."""
+    @property
+    def is_busy(self) -> bool:
+        return self.is_running or self.is_batch_running or self.preview_request is not None
+
+    @property
+    def current_batch(self) -> Batch:
+        """The files of the Batch tab with their current states."""
+        running = self.files.running if self.batch is not None else None
+        return running.batch if running else plan(self.files.items)
+
+    def newest(self, order: int, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the newest values of the controls. Requests can arrive in another order than they were sent."""
         with self.lock:
             if order >= self.order:
                 self.order, self.values = order, values
             return self.values
 
-    def place(self, kind: str, suffix: str) -> Path:
-        """A fresh file name for a picture of this kind; the oldest of the kind are removed."""
+    def new_path(self, kind: str, suffix: str = "") -> Path:
+        """Return the path for a new file of this kind, and delete the oldest files of the kind."""
         with self.lock:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number = self._files = self._files + 1
-        for old in sorted(self.folder.glob(f"{kind}-*"))[:-_KEPT_FILES]:
-            with suppress(OSError):  # one that is open elsewhere goes another time
+            number = self._file_number = self._file_number + 1
+        for old in sorted(self.folder.glob(f"{kind}-*"))[:-_MAX_FILES]:
+            with suppress(OSError):  # A file that is open elsewhere is deleted later.
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
-    def stop(self, whose: Literal["person", "absence"] = "person") -> None:
-        """Stop all that goes on for the page."""
+    def save_thumbnail(self, picture: Picture) -> Path:
+        small = whole_picture(picture, small_size(picture.width, picture.height, _THUMBNAIL_SIDE))
+        return save_for_screen(small, self.new_path("thumbnail"), icc_for_screen(picture))
+
+    def save_pair(self, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
+        """Write before and after as 8-bit PNG files. Raises StorageError."""
+        before, after = (
+            save_png(to_screen(pixels), self.new_path(f"{kind}-{side}", ".png"), icc)
+            for side, pixels in zip(("before", "after"), pair, strict=True)
+        )
+        return before, after
+
+    def save_result(self, upload: Upload, whole: WholePicture, result: Result) -> PageResult:
+        """Save the download with its final name and the images for the page. Raises StorageError."""
+        download = self.new_path("result") / download_name(upload.facts.name, settings_in(result.info))
+        try:
+            download.parent.mkdir(parents=True)
+            link_or_copy(result.path, download)
+            before = save_for_screen(whole.before, self.new_path("whole-before"), whole.icc)
+            after = save_for_screen(whole.after.pixels, self.new_path("whole-after"), whole.icc)
+        except OSError as error:
+            raise explained(download, error) from error
+        return PageResult(upload, result.info, download, before, after)
+
+    def cancel(self, reason: Literal["person", "absence"]) -> None:
+        """Cancel all jobs of the page."""
         with self.lock:
-            for one in (self.run, self.batch):
-                if one is not None:
-                    one.stop_for(whose)
-        self.leave()
+            for job in (self.run, self.batch):
+                if job is not None:
+                    job.stop_for(reason)
+        self.cancel_previews()
 
-    def leave(self) -> None:
-        """Stop what only an open page needs, previews. A run and a batch go on for a while."""
+    def cancel_previews(self) -> None:
+        """Cancel the preview and the comparison, which only an open page needs."""
         with self.lock:
-            if self.asked is not None:
-                self.asked.stop.set()
-            self.end_comparison()
+            if self.preview_request is not None:
+                self.preview_request.stop.set()
+            self.close_comparison()
 
-    def end_comparison(self) -> None:
-        """Put the presets side by side away, and stop what still runs for them."""
+    def close_comparison(self) -> None:
         with self.lock:
-            if self.comparing is not None:
-                self.comparing.close()
-            self.comparing = None
+            if self.comparison is not None:
+                self.comparison.close()
+            self.comparison = None
 
-    @property
-    def files(self) -> Batch:
-        """The files of the second tab as they stand in their batch, or wait for one."""
-        running = self.many.running if self.batch is not None else None
-        return running.batch if running else plan(self.many.items)
-
-    def used(self) -> list[Path]:
+    def used_paths(self) -> list[Path]:
         """Return the files and folders that the page shows or still needs."""
         with self.lock:
-            many, items, packed = self.many, self.files.items, None
-            paths = [self.upload.path if self.upload else None, *many.archives]
+            files, items, packed = self.files, self.current_batch.items, None
+            paths = [self.upload.path if self.upload else None, *files.archives]
             paths += [path for item in items for path in (item.source, item.result, item.png)]
-            paths += [*list(many.pictures.values()), *list(many.results.values())]
+            paths += [*list(files.thumbnails.values()), *list(files.results.values())]
             if self.batch is not None and self.batch.over:
-                with suppress(Exception):  # a batch that failed has no files
+                with suppress(Exception):  # A failed batch has no files.
                     packed = self.batch.result()
         if packed is not None:
             paths += [packed.archive, *packed.loose.values()]
         return [self.folder, *self.folder.rglob("*"), *filter(None, paths)]
 
-    def settle(self) -> None:
-        """Take what became of the last batch for files that may be done again, and joined by others."""
+    def end_batch(self) -> None:
+        """Take the files of the last batch over, so that they can be processed again and others can be added."""
         if self.batch is not None and self.batch.over:
-            with suppress(Exception):  # one that broke off has no ZIP
-                self.many.archives.append(self.batch.result().archive)
-            self.many.items, self.batch = self.files.items, None
+            with suppress(Exception):  # A failed batch has no ZIP file.
+                self.files.archives.append(self.batch.result().archive)
+            self.files.items, self.batch = self.current_batch.items, None
 
-    def forget_files(self, keys: Collection[str]) -> None:
-        """Take done files from the second tab, with all that a browser may fetch of them: the ZIP too."""
+    def remove_files(self, keys: Collection[str]) -> None:
+        """Remove finished files from the Batch tab, with all downloads that contain them."""
         with self.lock:
-            if self.batch_busy or not any(item.key in keys for item in self.files.items):
+            if self.is_batch_running or not any(item.key in keys for item in self.current_batch.items):
                 return
-            self.settle()
-            self.many.forget(keys)
+            self.end_batch()
+            self.files.remove(keys)
 
-    def choose(self) -> int:
-        """The number of a choice that begins now: an earlier one that is still being read gives way."""
+    def begin_choice(self) -> int:
+        """Return the number of a new choice of a photo, which replaces an earlier one that is still being read."""
         with self.lock:
             self.choice += 1
             return self.choice
 
-    def start_over(self) -> int:
-        """Forget the picture and all that was made of it; gives the number of the choice that begins now."""
+    def reset(self) -> int:
+        """Forget the photo with its preview and result, and return the number of a new choice."""
         with self.lock:
-            choice = self.choose()
-            self.leave()
+            choice = self.begin_choice()
+            self.cancel_previews()
             if self.run is not None:
                 self.run.stop_for("person")
-            self.upload = self.box = self.hints = self.preview = self.pair = self.asked = None
-            self.run = self.finished = None
-            self.places, self.failed = (), False
+            self.upload = self.region = self.hints = self.preview = self.preview_files = self.preview_request = None
+            self.run = self.result = None
+            self.pins, self.has_failed_preview = (), False
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
 
-    def take(self, choice: int, upload: Upload, box: Box, controls: Settings) -> None:
-        """Take a picture as the visitor's, unless another choice was begun since."""
+    def set_upload(self, choice: int, upload: Upload, region: Box, settings: Settings) -> None:
+        """Set the photo, unless another choice has begun since."""
         with self.lock:
             if self.choice == choice:
-                self.upload, self.box, self.controls = upload, box, controls
+                self.upload, self.region, self.settings = upload, region, settings
 
 
-class Visitors:
-    """The open pages by the session name that Gradio gives each; the names are random and known to one browser only."""
+class Sessions:
+    """The sessions by Gradio's session names, which are random and known to one browser only."""
 
     def __init__(self, folder: Path):
         self._folder = folder
         self._lock = threading.Lock()
-        self._visitors: dict[str, Visitor] = {}
-
-    def of(self, request: gr.Request) -> Visitor:
-        """The visitor of this request; those that were idle for long are forgotten on the way."""
-        name = request.session_hash or ""
-        with self._lock:
-            visitor = self._visitors.pop(name, None) or Visitor(
-                self._folder / secrets.token_hex(16), asker_of(request).address, request.username
-            )
-            self._visitors[name] = visitor
-            visitor.seen = time.monotonic()
-            visitor.away = None
-            forgotten = self._idle()
-        for one in forgotten:
-            one.start_over()
-        return visitor
-
-    def reopen(self, request: gr.Request, tab: str) -> Visitor:
-        """The visitor of a page that opens: that of the same tab of the same user as it was before, else a new one."""
-        name = request.session_hash or ""
-        with self._lock:
-            for old, visitor in list(self._visitors.items()):
-                if tab and visitor.tab == tab and visitor.user == request.username and old != name:
-                    self._visitors[name] = self._visitors.pop(old)
-                    break
-        visitor = self.of(request)
-        visitor.tab, visitor.order = tab, 0
-        return visitor
-
-    def leave(self, request: gr.Request) -> None:
-        """The page was closed: in a while its run stops, and later its pictures go."""
-        with self._lock:
-            visitor = self._visitors.get(request.session_hash or "")
-            if visitor is None:
-                return
-            visitor.away = time.monotonic()
-        visitor.leave()
-
-    def sweep(self) -> None:
-        """Stop the runs of pages that stay closed, and forget the visitors that closed theirs or were idle for long."""
-        gone, alone = time.monotonic() - AWAY_SECONDS, time.monotonic() - GRACE_SECONDS
-        with self._lock:
-            for one in self._visitors.values():
-                if one.away is not None and one.away < alone:
-                    one.stop("absence")
-            away = [name for name, one in self._visitors.items() if one.away is not None and one.away < gone]
-            forgotten = [self._visitors.pop(name) for name in away] + self._idle()
-        for one in forgotten:
-            one.start_over()
-
-    def keep_used(self, *roots: Path) -> None:
-        """Restart the retention period of the files below `roots` that open pages and running jobs use."""
-        with self._lock:
-            visitors = list(self._visitors.values())
-        used = {path for visitor in visitors for path in visitor.used()}
-        used |= {path for work in list(JOBS) for path in work.inputs()}
-        whole = [root.resolve() for root in roots]
-        for path in used:
-            if any(path.resolve().is_relative_to(root) for root in whole):
-                count_as_used(path)
-                count_as_used(path.parent)  # the sweep of the page's folder judges each file by its folder
+        self._sessions: dict[str, Session] = {}
 
     def __len__(self) -> int:
-        return len(self._visitors)
+        return len(self._sessions)
 
-    def _idle(self) -> list[Visitor]:
-        """Take out the visitors that were idle for long or are too many; never one for whom something runs or waits."""
+    def get(self, request: gr.Request) -> Session:
+        """Return the session of this request, and delete idle ones."""
+        name = request.session_hash or ""
+        with self._lock:
+            session = self._sessions.pop(name, None) or Session(
+                self._folder / secrets.token_hex(16), asker_of(request).address, request.username
+            )
+            self._sessions[name] = session
+            session.seen, session.closed = time.monotonic(), None
+            removed = self._remove_idle()
+        for one in removed:
+            one.reset()
+        return session
+
+    def open(self, request: gr.Request, tab: str) -> Session:
+        """Return the session of a page that opens: that of the same tab of the same user before, or a new one."""
+        name = request.session_hash or ""
+        with self._lock:
+            for old, session in list(self._sessions.items()):
+                if tab and session.tab == tab and session.user == request.username and old != name:
+                    self._sessions[name] = self._sessions.pop(old)
+                    break
+        session = self.get(request)
+        session.tab, session.order = tab, 0
+        return session
+
+    def close(self, request: gr.Request) -> None:
+        """Note that the page was closed. Its jobs are cancelled and its files deleted later."""
+        with self._lock:
+            session = self._sessions.get(request.session_hash or "")
+            if session is None:
+                return
+            session.closed = time.monotonic()
+        session.cancel_previews()
+
+    def sweep(self) -> None:
+        """Cancel the jobs of pages that stay closed, and delete closed and idle sessions."""
         now = time.monotonic()
-        idle = [(name, visitor) for name, visitor in list(self._visitors.items())[:-1] if not visitor.works]
-        leaving = [name for name, visitor in idle if now - visitor.seen > IDLE_SECONDS]
-        idle = [(name, visitor) for name, visitor in idle if name not in leaving]
-        pages = Counter(visitor.address for visitor in self._visitors.values())
-        surplus = len(self._visitors) - len(leaving) - MOST_VISITORS
-        # the address with the most pages gives way: opening many of them throws out nobody else
-        for name, visitor in sorted(idle, key=lambda one: -pages[one[1].address]):
-            if pages[visitor.address] > MOST_OF_AN_ADDRESS or surplus > 0:
-                pages[visitor.address] -= 1
+        with self._lock:
+            closed = [(name, one, now - one.closed) for name, one in self._sessions.items() if one.closed is not None]
+            for name, session, seconds in closed:
+                if seconds > GRACE_SECONDS:
+                    session.cancel("absence")
+                if seconds > CLOSED_SECONDS:
+                    del self._sessions[name]
+            removed = [one for _, one, seconds in closed if seconds > CLOSED_SECONDS] + self._remove_idle()
+        for one in removed:
+            one.reset()
+
+    def mark_used(self, *roots: Path) -> None:
+        """Restart the retention period of files below `roots` that open pages and running jobs use."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        used = {path for session in sessions for path in session.used_paths()}
+        used |= {path for job in list(JOBS) for path in job.inputs()}
+        resolved = [root.resolve() for root in roots]
+        for path in used:
+            if any(path.resolve().is_relative_to(root) for root in resolved):
+                count_as_used(path)
+                count_as_used(path.parent)  # The page folder's sweep decides by the folder of a file.
+
+    def _remove_idle(self) -> list[Session]:
+        """Remove sessions that are idle for long or too many, but none with a running or waiting job."""
+        now = time.monotonic()
+        idle = [(name, one) for name, one in list(self._sessions.items())[:-1] if not one.is_busy]
+        removed = [name for name, session in idle if now - session.seen > IDLE_SECONDS]
+        idle = [(name, session) for name, session in idle if name not in removed]
+        counts = Counter(session.address for session in self._sessions.values())
+        surplus = len(self._sessions) - len(removed) - MAX_SESSIONS
+        # Sessions of the address with most of them go first, so that nobody can push out others by opening many pages.
+        for name, session in sorted(idle, key=lambda one: -counts[one[1].address]):
+            if counts[session.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
+                counts[session.address] -= 1
                 surplus -= 1
-                leaving.append(name)
-        return [self._visitors.pop(name) for name in leaving]
+                removed.append(name)
+        return [self._sessions.pop(name) for name in removed]

@@ -1,10 +1,10 @@
-// The stage: comparisons with a handle that the keyboard moves, true pixels, zoom and pan; and the square on the photo.
+// The stage: comparisons with keyboard control, zoom and pan; the comparison of presets; the region on the photo.
 (() => {
   const SIDES = ["before", "after"];
   const STEPS = [0.125, 0.25, 0.5, 1, 2, 4];
   const zooms = new Map();
 
-  // How large a comparison is: one pixel of it is one of the screen at 1, and it is never larger than that unasked.
+  // The size of a comparison: zoom 1 is 1:1 in device pixels. It starts at 1, or smaller to fit.
   const fit = (slider) => {
     const image = slider.querySelector("img");
     const box = slider.querySelector(".image-container");
@@ -19,14 +19,14 @@
     slider.classList.toggle("magnified", zoom > 1);
     slider.classList.toggle("little", width * zoom < 150 || height * zoom < 70);
     slider.dataset.zoom = String(zoom);
-    tell();
+    showZoom();
   };
   const shown = () => {
     const view = document.querySelector("#view input:checked")?.value ?? "preview";
     return document.querySelector({ preview: "#preview", whole: "#compare", close: "#closely" }[view]);
   };
   let seen = null;
-  const tell = () => {
+  const showZoom = () => {
     const [tools, slider] = [document.querySelector("#zoom .zoom"), shown()];
     if (slider !== seen) requestAnimationFrame(refit);
     seen = slider;
@@ -62,11 +62,11 @@
     event.preventDefault();
     change(slider, event.deltaY < 0 ? "in" : "out");
   }, { passive: false });
-  document.addEventListener("change", (event) => { if (event.target.closest?.("#view")) tell(); });
+  document.addEventListener("change", (event) => { if (event.target.closest?.("#view")) showZoom(); });
   const refit = () => { for (const slider of document.querySelectorAll(".compare")) fit(slider); };
   addEventListener("resize", refit);
 
-  // A picture larger than its pane is moved by dragging it, as well as by scrolling.
+  // Drag an image that is larger than its pane.
   document.addEventListener("pointerdown", (event) => {
     const pane = event.target.closest?.("[id^=pane-]");
     if (!pane || event.pointerType !== "mouse" || event.target.closest("[data-testid=slider], button")) return;
@@ -98,14 +98,14 @@
     send(window, "mouseup", x + step);
   };
   const KEYS = { ArrowLeft: -12, ArrowRight: 12, PageUp: 60, PageDown: -60, Home: -4000, End: 4000 };
-  const equip = (handle) => {
+  const addKeyboard = (handle) => {
     handle.dataset.keys = "yes";
     handle.tabIndex = 0;
     handle.setAttribute("role", "slider");
     handle.setAttribute("aria-label", window.enhanceSay("handle"));
     handle.setAttribute("aria-valuemin", "0");
     handle.setAttribute("aria-valuemax", "100");
-    const say = () => {
+    const updateValue = () => {
       const frame = handle.parentElement.getBoundingClientRect();
       const at = handle.getBoundingClientRect();
       const share = frame.width ? (at.left + at.width / 2 - frame.left) / frame.width : 0.5;
@@ -115,15 +115,15 @@
       if (!(event.key in KEYS)) return;
       event.preventDefault();
       drag(handle, KEYS[event.key]);
-      requestAnimationFrame(say);
+      requestAnimationFrame(updateValue);
     });
-    say();
+    updateValue();
   };
 
   window.enhanceMoved = (x, y) => window.enhancePhoto("select", { index: [x, y], value: null });
   window.enhancePinned = (x, y) => window.enhancePhoto("input", { index: [x, y] });
 
-  // The square is dragged by pointer or finger, moved by the arrow keys, or sent to where the photo is clicked.
+  // Move the region by dragging, by the arrow keys or by a click on the photo.
   const numbers = (text) => text.split(",").map(Number);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const place = (photo, x, y) => {
@@ -153,7 +153,7 @@
     };
     const end = (to) => {
       for (const [type, does] of [["pointermove", move], ["pointerup", end], ["pointercancel", end]]) removeEventListener(type, does);
-      if (to.type === "pointercancel") return void Object.assign(square.style, { left, top }); // the finger scrolls the page
+      if (to.type === "pointercancel") return void Object.assign(square.style, { left, top }); // The page scrolls.
       square.focus({ preventScroll: true });
       if (!held || Math.hypot(last[0] - held[0], last[1] - held[1]) >= 1) window.enhanceMoved(...last);
     };
@@ -163,13 +163,13 @@
   });
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-  // Presets side by side: a click takes one, the arrows move from one to the next, Escape closes them.
-  const middle = (cell) => { const at = cell.getBoundingClientRect(); return [at.left + at.width / 2, at.top + at.height / 2]; };
-  const beside = (cell, cells, [right, down]) => {
-    const [x, y] = middle(cell);
+  // The comparison of presets: a click selects one, arrow keys move between them, Escape closes it.
+  const centreOf = (cell) => { const at = cell.getBoundingClientRect(); return [at.left + at.width / 2, at.top + at.height / 2]; };
+  const neighbour = (cell, cells, [right, down]) => {
+    const [x, y] = centreOf(cell);
     if (right) return cells[cells.indexOf(cell) + right];
-    const far = (other) => { const [across, along] = middle(other); return Math.abs(along - y) * 4 + Math.abs(across - x); };
-    const beyond = cells.filter((other) => (middle(other)[1] - y) * down > 9);
+    const far = (other) => { const [across, along] = centreOf(other); return Math.abs(along - y) * 4 + Math.abs(across - x); };
+    const beyond = cells.filter((other) => (centreOf(other)[1] - y) * down > 9);
     return beyond.sort((one, other) => far(one) - far(other))[0];
   };
   document.addEventListener("click", (event) => {
@@ -182,7 +182,7 @@
     if (event.key === "Escape" && event.target.closest?.("#stage")) { closes.focus(); closes.click(); }
     if (!cell || !(event.key in ARROWS)) return;
     event.preventDefault();
-    beside(cell, [...document.querySelectorAll("button.cell")], ARROWS[event.key])?.focus();
+    neighbour(cell, [...document.querySelectorAll("button.cell")], ARROWS[event.key])?.focus();
   });
 
   let waiting = 0;
@@ -206,7 +206,7 @@
   });
 
   new MutationObserver(() => {
-    for (const handle of document.querySelectorAll(".compare [data-testid=slider]:not([data-keys])")) equip(handle);
-    tell();
+    for (const handle of document.querySelectorAll(".compare [data-testid=slider]:not([data-keys])")) addKeyboard(handle);
+    showZoom();
   }).observe(document.body, { childList: true, subtree: true });
 })();

@@ -1,316 +1,355 @@
-"""What the handlers share: the services behind them, and the views that several of them show."""
+"""Handlers' view of a request, and the updates that several handlers share."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, fields
-from html import escape
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from inspect import isgeneratorfunction
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import BlockContext
-from gradio.components import Component
 
-from ..config import Limits
-from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError
-from ..i18n import strip_direction_marks, translate
+from ..i18n import PixelCount, format_seconds, translate, translate_source
+from ..images import Facts
 from ..images.metadata import LOST
+from ..info import faithfulness, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
-from ..scheduler import SCHEDULER, Kind, Ticket
-from ..settings import SIZES, Settings, find_preset, largest_scale, scales
+from ..settings import SIZES, Settings, largest_scale, scales
 from . import templates
 from .jobs import RunState, said
-from .layout import Page
-from .metrics import Metrics
-from .params import TUNED, language_of, reason
-from .preview import Previews, Shown, is_current, on_stage
-from .session import Visitor, Visitors
-from .storage import DownloadFolder, Owners
+from .layout import PRESET_EXAMPLES, Card, Page
+from .params import CONTROLS, PRESET_CONTROLS, TUNING_CONTROLS, Values, language_of, page_message, paper_from
+from .preview import PreviewState, current_preview, is_current
+from .services import Services
+from .session import MAX_PINS, Session
 
 Updates = dict[Any, Any]
-"""New values by component; Gradio leaves the others as they are."""
-Part = Component | BlockContext
-ORDER = "x-enhance-order"
+"""New values by component. Gradio leaves the other outputs as they are."""
+ORDER_HEADER = "x-enhance-order"
 """The header in which the page numbers its requests in the order in which it sends them."""
 
 
 @dataclass(frozen=True)
-class Services:
-    """The one enhancer, what the page takes, who is there, what is on its way to them, and what counts it all."""
+class Call:
+    """A request of the page to a handler. `values` are the newest values of the controls, if the handler has them."""
 
-    enhancer: Enhancer
-    limits: Limits
-    visitors: Visitors
-    previews: Previews
-    outbox: DownloadFolder
-    owners: Owners
-    queue: int = 20
-    """How many runs may wait."""
-    metrics: Metrics = field(default_factory=Metrics)
+    page: Page
+    services: Services
+    request: gr.Request
+    session: Session
+    language: str
+    values: Values
+    event: Any = None
 
-    def asker(self, request: gr.Request) -> tuple[Visitor, str]:
-        """Who sent the request, and the language that they read."""
-        visitor = self.visitors.of(request)
-        self.missing(visitor)
-        return visitor, language_of(request)
+    def text(self, key: str, **values: object) -> str:
+        return translate(self.language, key, **values)
 
-    def asker_with(self, request: gr.Request, values: tuple[object, ...]) -> tuple[Visitor, str, tuple[object, ...]]:
-        """Return the visitor, the language and the newest values of the controls."""
-        visitor, language = self.asker(request)
-        order = (request.headers or {}).get(ORDER, "")[:16]
-        return visitor, language, visitor.newest(int(order) if order.isdecimal() else 0, values)
-
-    def missing(self, visitor: Visitor) -> SettingsError | None:
-        """Why the visitor's preset is not here any more, if it is not: the usual one has its place from now on."""
-        controls = visitor.controls
-        try:
-            if find_preset(controls.preset).scale != controls.factor:  # another model of that name
-                visitor.controls = Settings.from_preset(controls.preset)
-        except SettingsError as error:
-            visitor.controls = Settings()
-            return error
-        return None
-
-    def available(self) -> set[str]:
-        """The names of the presets that can be chosen here."""
-        return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
-
-    def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
-        """Admit a job of a caller. Raises EnhanceError if there is no room for it."""
-        return SCHEDULER.enter(caller, kind, self.queue if kind in ("run", "batch") else None)
-
-    def reason(self, language: str, error: Exception, what: str) -> str:
-        """Why something failed, for the person, and counted; `what` failed goes to the log where nobody foresaw it."""
-        self.metrics.refused(error)
-        return reason(language, error, what)
-
-    def problem(self, language: str, error: Exception, what: str) -> str:
-        """The same as the page shows it."""
-        return templates.problem(self.reason(language, error, what))
-
-    @contextmanager
-    def told(self, request: gr.Request) -> Iterator[None]:
-        """Let every failure reach the client who called as its sentence."""
-        try:
-            yield
-        except Exception as error:
-            said = strip_direction_marks(self.reason(language_of(request), error, "A request failed"))
-            raise gr.Error(escape(said, quote=False), print_exception=False) from error
+    def problem(self, error: Exception, event: str) -> str:
+        """Return the HTML of an error's message. An unexpected error is logged as `event`."""
+        return templates.problem(self.services.message(self.request, error, event))
 
 
-def parts(*cards: Any) -> list[Part]:
-    """All that a handler may change on these cards; what it does not name stays as it is."""
-    return [part for card in cards for field in fields(card) for part in _changing(getattr(card, field.name))]
+def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Sequence[Any], has_event: bool) -> Any:
+    """Return the function that Gradio calls for a handler, which is a function or a generator of a `Call`.
+
+    If the last `inputs` are all controls, they become the call's values. Errors become messages of the page.
+    """
+    has_controls = list(inputs[-len(CONTROLS) :]) == page.values
+
+    def arguments(request: gr.Request, event: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        session, values = services.sessions.get(request), {}
+        services.replace_missing_preset(session)
+        if has_controls:
+            given, shown = given[: -len(CONTROLS)], given[-len(CONTROLS) :]
+            order = (request.headers or {}).get(ORDER_HEADER, "")[:16]
+            values = dict(zip(CONTROLS, shown, strict=True))
+            values = session.newest(int(order) if order.isdecimal() else 0, values)
+        return Call(page, services, request, session, language_of(request), values, event), *given
+
+    def call(request: gr.Request, *given: Any) -> Updates:
+        with services.errors_as_messages(request):
+            return handler(*arguments(request, None, given))
+
+    def stream(request: gr.Request, *given: Any) -> Iterator[Updates]:
+        with services.errors_as_messages(request):
+            yield from handler(*arguments(request, None, given))
+
+    def call_with_event(event: gr.EventData, request: gr.Request, *given: Any) -> Updates:
+        with services.errors_as_messages(request):
+            return handler(*arguments(request, event, given))
+
+    if has_event:
+        return call_with_event
+    return stream if isgeneratorfunction(handler) else call
 
 
-def _changing(part: Any) -> Iterable[Part]:
-    if isinstance(part, dict):
-        return part.values()
-    return [] if isinstance(part, gr.Dataset | gr.Tab) else [part]  # these only listen, and are slow to make anew
+def parts(*cards: Card | Mapping[str, Any]) -> list[Any]:
+    """Return all components of these cards that a handler can change."""
+    components = [part for card in cards for part in (card if isinstance(card, Mapping) else vars(card)).values()]
+    return [part for part in components if not isinstance(part, gr.Dataset | gr.Tab)]  # These only have events.
 
 
-def show_preview(page: Page, visitor: Visitor, shown: Shown, language: str) -> Updates:
-    """The page after `shown`; the picture stays as it is unless there is a new one."""
+def show_preview(call: Call, state: PreviewState) -> Updates:
+    """Update the page after a change of the preview. The images stay as they are unless there are new ones."""
+    card, session = call.page.preview, call.session
+    has_photo = session.upload is not None
     updates: Updates = {
-        page.preview.chip: templates.chip(language, shown.state),
-        page.preview.retry: gr.Button(interactive=visitor.upload is not None),
-        page.result.chip: show_result_chip(visitor, language),
-        **show_bar(page, visitor, language),
-        **show_changed(page, visitor, language),
+        card.chip: templates.chip(state.state, call.text(f"chip_{state.state}")),
+        card.retry: gr.Button(interactive=has_photo),
+        call.page.result.chip: result_chip(call),
+        **show_bar(call),
+        **show_changed(call),
     }
-    if visitor.comparing is None:
-        updates[page.preview.cells] = ""
-        able = visitor.upload is not None
-        updates[page.preview.compare] = gr.Button(translate(language, "compare_presets"), interactive=able)
-    if shown.state != "running":
-        updates[page.preview.problem] = templates.problem(shown.problem)
-    if shown.pair is not None and shown.box is not None:
-        box = shown.box
-        updates[page.preview.slider] = (str(shown.pair[0]), str(shown.pair[1]))
-        centre = {"x": box.left + box.width // 2, "y": box.top + box.height // 2}
-        where = translate(language, "preview_where", width=box.width, height=box.height, **centre)
-        updates[page.preview.where] = templates.note(where)
+    if session.comparison is None:
+        updates[card.cells] = ""
+        updates[card.compare] = gr.Button(call.text("compare_presets"), interactive=has_photo)
+    if state.state != "running":
+        updates[card.problem] = _preview_problem(call, state.error) if state.error else ""
+    if state.files is not None and state.region is not None:
+        region = state.region
+        updates[card.slider] = (str(state.files[0]), str(state.files[1]))
+        centre = {"x": region.left + region.width // 2, "y": region.top + region.height // 2}
+        where = call.text("preview_where", width=region.width, height=region.height, **centre)
+        updates[card.where] = templates.note(where)
     return updates
 
 
-def emptied(page: Page) -> Updates:
-    """A page without a picture, without what was made of it, and without a word on either."""
+def _preview_problem(call: Call, error: Exception) -> str:
+    if isinstance(error, SettingsError):
+        return templates.problem(page_message(call.language, error, paper_from(call.values)))
+    text = call.services.message(call.request, error, "A preview failed")
+    return templates.problem(f"{text} {call.text('chip_failed_old')}" if call.session.preview else text)
+
+
+def clear(page: Page) -> Updates:
+    """Remove the photo, its results and all messages from the page."""
     upload, preview, result = page.upload, page.preview, page.result
-    pictures = preview.slider, result.slider, result.closely
-    words = (
-        *(
-            upload.problem,
-            upload.photo,
-            upload.facts,
-            upload.estimate,
-            upload.tips,
-            upload.size_problem,
-            upload.location,
-        ),
-        *(preview.cells, preview.problem, page.run.progress),
+    images = preview.slider, result.slider, result.closely
+    texts = (
+        *(upload.problem, upload.photo, upload.facts, upload.estimate, upload.tips, upload.size_problem),
+        *(upload.location, preview.cells, preview.problem, page.run.progress),
         *(result.live, result.chip, result.problem, result.taken, result.report_problem),
     )
-    return {**dict.fromkeys(pictures), **dict.fromkeys(words, ""), result.made: gr.Accordion(visible=False)}
+    return {**dict.fromkeys(images), **dict.fromkeys(texts, ""), result.made: gr.Accordion(visible=False)}
 
 
-def show_all(page: Page, visitor: Visitor, language: str) -> Updates:
-    """All that there is of a visitor, on a page that shows another's, or nothing yet."""
-    controls = shown_controls(visitor)
+def show_session(call: Call) -> Updates:
+    """Show everything of a session on a page that shows nothing or another photo."""
+    controls = call.page.named
     return {
-        **{page.controls.controls[name]: update for name, update in controls.items()},
-        **show_again(page, visitor, language),
-        **show_result(page, visitor, language),
-        **(show_progress(page, visitor, language) if visitor.busy else show_download(page, visitor, language)),
+        **{controls[name]: update for name, update in control_updates(call.session).items()},
+        **show_photo(call),
+        **show_result(call),
+        **(show_progress(call) if call.session.is_running else show_download(call)),
     }
 
 
-def shown_controls(visitor: Visitor) -> dict[str, object]:
-    """Updates for the controls beside the preset, by their names: values, and which are there and can move."""
-    settings = visitor.controls
-    values: dict[str, Any] = settings.as_dict()
-    return {
-        **_shown_size(visitor),
-        "tuning": settings.tuning,
-        "denoise": gr.Slider(value=settings.denoise, visible=settings.denoises),
-        "tile": settings.tile,
-        "reduce": settings.reduce,
-        **{name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNED},
-    }
+def control_updates(session: Session) -> dict[str, object]:
+    """Return updates for the controls other than the preset by name: value, visible and interactive."""
+    settings = session.settings
+    values: dict[str, Any] = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "tile", "reduce")}
+    sliders = {name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNING_CONTROLS}
+    denoise = gr.Slider(value=settings.denoise, visible=settings.denoises)
+    return {**values, **sliders, "denoise": denoise, **_size_updates(session)}
 
 
-def _shown_size(visitor: Visitor) -> dict[str, Any]:
-    """How the size is said, the field for that, and no other."""
-    settings, kind = visitor.controls, visitor.sized_by
+def _size_updates(session: Session) -> dict[str, Any]:
+    settings, control = session.settings, session.size_control
     scale, choices = settings.scale or largest_scale(settings), [(f"{one:.3g}×", one) for one in scales(settings)]
     return {
-        "size": kind,
-        "scale": gr.Radio(visible=kind == "scale", choices=choices, value=scale),
-        "long_side": gr.Number(visible=kind == "long_side", value=settings.long_side),
-        "megapixels": gr.Number(visible=kind == "megapixels", value=settings.megapixels),
-        "paper": gr.Radio(visible=True, value=visitor.paper) if kind == "paper" else gr.Radio(visible=False),
+        "size": control,
+        "scale": gr.Radio(visible=control == "scale", choices=choices, value=scale),
+        "long_side": gr.Number(visible=control == "long_side", value=settings.long_side),
+        "megapixels": gr.Number(visible=control == "megapixels", value=settings.megapixels),
+        "paper": gr.Radio(visible=True, value=session.paper) if control == "paper" else gr.Radio(visible=False),
     }
 
 
-def show_size(page: Page, visitor: Visitor) -> Updates:
-    """The size, and the reduction, which leaves some sizes to choose from."""
-    shown = _shown_size(visitor) | {"reduce": visitor.controls.reduce}
-    return {page.controls.controls[name]: update for name, update in shown.items()}
+def show_size(call: Call) -> Updates:
+    """Update the controls of the output size, and `reduce`, which limits it."""
+    updates = _size_updates(call.session) | {"reduce": call.session.settings.reduce}
+    return {call.page.named[name]: update for name, update in updates.items()}
 
 
-def show_again(page: Page, visitor: Visitor, language: str) -> Updates:
-    """The picture, its preview and what can be done with them, on a page that knows nothing of them yet."""
-    upload, shown = visitor.upload, on_stage(visitor)
+def show_photo(call: Call) -> Updates:
+    """Show the photo, its preview and the buttons for them."""
+    card, session = call.page.upload, call.session
+    facts = session.upload.facts if session.upload else None
+    has_location = facts is not None and facts.has_location
     return {
-        page.upload.photo: show_photo(visitor, language),
-        page.upload.facts: ""
-        if upload is None
-        else templates.facts_of_upload(language, upload.facts, visitor.controls),
-        page.upload.location: templates.location(language, upload and upload.facts),
-        **show_preview(page, visitor, shown, language),
-        **show_view(page, visitor, language, "whole" if visitor.finished else "preview"),
+        card.photo: photo_html(call),
+        card.facts: upload_facts(call, facts, session.settings) if facts else "",
+        card.location: templates.note(call.text("has_location")) if has_location else "",
+        **show_preview(call, current_preview(session)),
+        **show_view(call, "whole" if session.result else "preview"),
     }
 
 
-def show_changed(page: Page, visitor: Visitor, language: str) -> Updates:
-    """Whether the sliders are still where the preset has them, and the way back."""
-    controls = visitor.controls
-    kept = {name: getattr(controls, name) for name in (*SIZES, "dpi", "tile", "reduce")}
-    own = Settings.from_preset(controls.preset, **kept)
+def photo_html(call: Call) -> str:
+    """Return the photo with its region and pins; "" without a photo."""
+    upload, region = call.session.upload, call.session.region
+    if upload is None or region is None:
+        return ""
+    width, height = upload.facts.width, upload.facts.height
+    sides = {
+        "left": region.left / width,
+        "top": region.top / height,
+        "width": region.width / width,
+        "height": region.height / height,
+    }
+    return templates.render(
+        "photo",
+        call.language,
+        width=width,
+        height=height,
+        thumbnail=upload.thumbnail,
+        style=";".join(f"{name}:{100 * share:.3f}%" for name, share in sides.items()),
+        x=region.left + region.width // 2,
+        y=region.top + region.height // 2,
+        pins=call.session.pins,
+        is_full=len(call.session.pins) == MAX_PINS,
+    )
+
+
+def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
+    """Return the table of the photo's metadata and the size of the result."""
+    result = None
+    with suppress(SettingsError):  # The control of the size has the message.
+        result = result_size(settings, facts.height, facts.width)
+    return templates.render("photo_facts", call.language, facts=facts, result=result)
+
+
+def result_facts(call: Call, info: dict[str, Any]) -> str:
+    """Return the table of a result's `info`."""
+    language, speed, fidelity = call.language, info["megapixels_per_second"], info.get("fidelity_db")
+    return templates.render(
+        "result_facts",
+        language,
+        info=info,
+        times={name: format_seconds(language, value) for name, value in info["seconds"].items()},
+        speed=PixelCount(1e6 * speed) if speed else None,
+        grade=None if fidelity is None else faithfulness(fidelity),
+        settings=settings_in(info).describe(language),
+        source=translate_source(language, info["model"]["source"]),
+    )
+
+
+def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
+    """Return the descriptions of all presets. The page shows that of the selected one."""
+    shown, space = [], "" if call.language == "zh-CN" else " "
+    for preset in presets:
+        texts, share = [preset["summary"]], preset["relative_time"]
+        if not preset["available"]:
+            texts.append(preset["reason"])
+        elif share is not None and share < 1:
+            texts.append(call.text("time_share", percent=max(1, round(100 * share))))
+        sliders = json.dumps({name: preset["settings"][name] for name in PRESET_CONTROLS})
+        has_example = (PRESET_EXAMPLES / f"{preset['name']}.jpg").exists()
+        shown.append({**preset, "text": space.join(texts), "sliders": sliders, "example": has_example})
+    return templates.render("presets", call.language, presets=shown)
+
+
+def show_changed(call: Call) -> Updates:
+    """Update the label for controls that differ from the preset, and the button that resets them."""
+    card, settings = call.page.controls, call.session.settings
+    kept: Any = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile", "reduce")}
+    is_changed = settings != Settings.from_preset(settings.preset, **kept)
     return {
-        page.controls.changed: templates.changed(language, controls != own),
-        page.controls.reset: gr.Button(visible=controls != own),
+        card.changed: templates.chip("changed", call.text("changed")) if is_changed else "",
+        card.reset: gr.Button(visible=is_changed),
     }
 
 
-def show_photo(visitor: Visitor, language: str) -> str:
-    """The picture with the square on it; nothing while there is none."""
-    upload, box = visitor.upload, visitor.box
-    return "" if upload is None or box is None else templates.photo(language, upload, box, visitor.places)
-
-
-def show_view(page: Page, visitor: Visitor, language: str, view: str = "preview") -> Updates:
-    """What the stage can show now, and which of it it does show."""
-    views = ["preview"]
-    if visitor.busy or visitor.finished:
+def show_view(call: Call, view: str = "preview") -> Updates:
+    """Update what the stage can show, and select `view` if possible."""
+    session, views = call.session, ["preview"]
+    if session.is_running or session.result:
         views.append("whole")
-    if visitor.finished:
+    if session.result:
         views.append("close")
-    choices = [(translate(language, f"view_{name}"), name) for name in views]
-    return {page.result.view: gr.Radio(choices=choices, value=view if view in views else "preview")}
+    choices = [(call.text(f"view_{name}"), name) for name in views]
+    return {call.page.result.view: gr.Radio(choices=choices, value=view if view in views else "preview")}
 
 
-def show_result_chip(visitor: Visitor, language: str) -> str:
-    """Whether the finished picture is that of the controls; nothing while there is none."""
-    finished = visitor.finished
-    return templates.result_chip(language, is_current(visitor, finished.info, visitor.controls)) if finished else ""
+def result_chip(call: Call) -> str:
+    """Return the label that shows whether the result is that of the controls; "" without a result."""
+    session = call.session
+    if session.result is None:
+        return ""
+    if is_current(session, session.result.info, session.settings):
+        return templates.chip("matches", call.text("result_current"))
+    return templates.chip("outdated", call.text("result_old"))
 
 
-def show_bar(page: Page, visitor: Visitor, language: str, *, begins: bool = False) -> Updates:
-    """What can be done next and what comes of it; a run's buttons move as it `begins`, as other answers may be late."""
-    upload, running, finished, able = visitor.upload, visitor.busy, visitor.finished, True
-    current = finished is not None and is_current(visitor, finished.info, visitor.controls)
+def show_bar(call: Call, *, starts: bool = False) -> Updates:
+    """Update the bar. During a run only its start changes the buttons, because other updates can arrive late."""
+    session, run, card = call.session, call.page.run, call.page.result
+    upload, result, is_running, is_possible = session.upload, session.result, session.is_running, True
+    is_shown = result is not None and is_current(session, result.info, session.settings)
     if upload is None:
-        why, able = translate(language, "why_no_picture"), False
+        text, is_possible = call.text("why_no_picture"), False
     else:
         try:
-            height, width = result_size(visitor.controls, upload.facts.height, upload.facts.width)
-            why = translate(language, "why_ready", width=f"{width:,}", height=f"{height:,}")
-        except SettingsError:  # what the most is stands where it is chosen
-            why, able = translate(language, "why_size"), False
-    result, ready = page.result, finished is not None and not running
-    if running and not begins:
-        return {page.run.why: templates.note(why)}
+            height, width = result_size(session.settings, upload.facts.height, upload.facts.width)
+            text = call.text("why_ready", width=f"{width:,}", height=f"{height:,}")
+        except SettingsError:  # The control of the size has the message.
+            text, is_possible = call.text("why_size"), False
+    if is_running and not starts:
+        return {run.why: templates.note(text)}
+    is_ready = result is not None and not is_running
     return {
-        page.run.enhance: gr.Button(interactive=able, visible=not running and not current),
-        page.run.cancel: gr.Button(visible=running, interactive=True),
-        page.run.why: templates.note(why),
-        result.download: gr.DownloadButton(visible=ready, variant="primary" if current else "secondary"),
-        result.report: gr.Button(visible=ready),
-        result.again: gr.Button(visible=ready),
+        run.enhance: gr.Button(interactive=is_possible, visible=not is_running and not is_shown),
+        run.cancel: gr.Button(visible=is_running, interactive=True),
+        run.why: templates.note(text),
+        card.download: gr.DownloadButton(visible=is_ready, variant="primary" if is_shown else "secondary"),
+        card.report: gr.Button(visible=is_ready),
+        card.again: gr.Button(visible=is_ready),
     }
 
 
-def show_download(page: Page, visitor: Visitor, language: str) -> Updates:
-    """The bar, whose button gives the PNG at once or another file once pressed, after what changes the result."""
-    finished, encoding, said, able = visitor.finished, visitor.encoding, "", True
-    value = str(finished.download) if finished and encoding.is_stored else None
-    if finished and not visitor.busy:
+def show_download(call: Call) -> Updates:
+    """Update the bar after a change of the result or the file format. Other formats are made when they are clicked."""
+    session, card = call.session, call.page.result
+    result, encoding, message, is_possible = session.result, session.encoding, "", True
+    value = str(result.download) if result and encoding.is_stored else None
+    if result and not session.is_running:
+        output = result.info["output"]
         try:
-            encoding.check(*(finished.info["output"][side] for side in ("width", "height")))
-            lost = [note for note in finished.info["output"].get("notes", ()) if note in LOST]
-            for one in lost + notes_of(finished.download, encoding):
-                said += templates.note(translate(language, f"note_{one}", format=encoding.form.name))
+            encoding.check(output["width"], output["height"])
+            notes = [note for note in output.get("notes", ()) if note in LOST] + notes_of(result.download, encoding)
+            message = "".join(templates.note(call.text(f"note_{one}", format=encoding.form.name)) for one in notes)
         except EnhanceError as error:
-            said, able = templates.problem(error.sentence(language)), False
-    bar, label = show_bar(page, visitor, language), translate(language, "download_as", format=encoding.form.name)
-    look = bar.get(page.result.download, gr.DownloadButton()).constructor_args
-    button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": able})
-    return {**bar, page.result.download: button, page.result.taken: said}
+            message, is_possible = templates.problem(error.sentence(call.language)), False
+    bar, label = show_bar(call), call.text("download_as", format=encoding.form.name)
+    look = bar.get(card.download, gr.DownloadButton()).constructor_args
+    button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})
+    return {**bar, card.download: button, card.taken: message}
 
 
-def show_progress(page: Page, visitor: Visitor, language: str) -> Updates:
-    """The stage and the bar while a run goes on."""
-    state = visitor.run.state if visitor.run is not None else RunState()
+def show_progress(call: Call) -> Updates:
+    """Show the progress of a run on the stage and in the bar."""
+    run = call.session.run
     return {
-        page.run.progress: templates.progress(*said(language, state)),
-        page.result.taken: "",
-        **show_view(page, visitor, language, "whole"),
-        **show_bar(page, visitor, language, begins=True),
+        call.page.run.progress: templates.progress(*said(call.language, run.state if run else RunState())),
+        call.page.result.taken: "",
+        **show_view(call, "whole"),
+        **show_bar(call, starts=True),
     }
 
 
-def show_result(page: Page, visitor: Visitor, language: str) -> Updates:
-    """The finished picture, and how it was made; nothing where there is none."""
-    finished, card = visitor.finished, page.result
-    if finished is None:
+def show_result(call: Call) -> Updates:
+    """Show the result and its facts, if there is one."""
+    result, card = call.session.result, call.page.result
+    if result is None:
         return {}
     return {
-        card.slider: (str(finished.before), str(finished.after)),
-        card.chip: show_result_chip(visitor, language),
+        card.slider: (str(result.before), str(result.after)),
+        card.chip: result_chip(call),
         card.made: gr.Accordion(visible=True),
-        card.facts: templates.facts_of_result(language, finished.info),
+        card.facts: result_facts(call, result.info),
         card.problem: "",
     }

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from enhance.config import Limits
 from enhance.errors import PictureError
 from enhance.store import TaskStore
-from enhance.web.guard import RequestChecks
+from enhance.web.security import RequestChecks
 
 from ..site import wait_until
 from .calls import META, VALUES, answer_to

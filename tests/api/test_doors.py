@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from enhance.web.guard import Guard
 from enhance.web.metrics import Metrics
+from enhance.web.security import OriginCheck
 
 from .calls import META, VALUES, answer_to, uploaded
 
@@ -99,7 +99,7 @@ def test_a_shared_page_is_reached_by_the_name_of_its_tunnel_and_by_no_other():
     async def changed(_: Request) -> PlainTextResponse:
         return PlainTextResponse("changed")
 
-    guard = Middleware(Guard, Metrics())
+    guard = Middleware(OriginCheck, Metrics())
     app: Any = Starlette(routes=[Route("/change", changed, methods=["POST"])], middleware=[guard])
     tunnel = TestClient(app, base_url="https://a1b2.gradio.live", headers={"origin": "https://a1b2.gradio.live"})
     assert tunnel.post("/change").status_code == 403

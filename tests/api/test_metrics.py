@@ -14,8 +14,8 @@ from starlette.routing import Route
 from enhance import PRESETS
 from enhance.config import Config
 from enhance.i18n import catalogue
+from enhance.web.launch import launch_options
 from enhance.web.metrics import METRICS, Metrics
-from enhance.web.serving import launch_options
 
 from ..site import wait_until
 from .calls import FAST_VALUES, begin, uploaded

@@ -10,39 +10,39 @@ from gradio_client import handle_file
 
 from enhance.images import ImageCache, read_picture
 from enhance.web import warm_up
-from enhance.web.metrics import keep_swept
-from enhance.web.session import AWAY_SECONDS, Visitors
+from enhance.web.metrics import start_cleaning
+from enhance.web.session import CLOSED_SECONDS, Sessions
 from enhance.web.storage import PageFolder
 
 from ..site import wait_until
-from .test_visitors import request
+from .test_sessions import request
 
 
 def test_pictures_and_closed_pages_cost_no_threads(site, tmp_path):
     picture = read_picture(site.photo("kept.png", 8, 8))
     before = threading.active_count()
-    kept, visitors = ImageCache(seconds=0.2), Visitors(tmp_path)
+    kept, sessions = ImageCache(seconds=0.2), Sessions(tmp_path)
     for number in range(300):
         kept.picture(number, lambda: picture)
     for number in range(200):
-        visitors.of(request(f"page {number}", f"address {number}"))
-        visitors.leave(request(f"page {number}", f"address {number}"))
-    assert (len(kept), len(visitors)) == (300, 200)
-    for visitor in visitors._visitors.values():
-        assert visitor.away is not None
-        visitor.away -= AWAY_SECONDS + 1
-    keep_swept(kept.sweep, visitors.sweep, seconds=0.1)
+        sessions.get(request(f"page {number}", f"address {number}"))
+        sessions.close(request(f"page {number}", f"address {number}"))
+    assert (len(kept), len(sessions)) == (300, 200)
+    for session in sessions._sessions.values():
+        assert session.closed is not None
+        session.closed -= CLOSED_SECONDS + 1
+    start_cleaning(kept.sweep, sessions.sweep, seconds=0.1)
     assert threading.active_count() <= before + 2
-    wait_until(lambda: len(kept) == len(visitors) == 0, seconds=10)
+    wait_until(lambda: len(kept) == len(sessions) == 0, seconds=10)
 
 
 def test_a_page_that_comes_back_is_not_forgotten(tmp_path):
-    visitors = Visitors(tmp_path)
-    one = visitors.of(request("one", "a"))
-    visitors.leave(request("one", "a"))
-    assert visitors.of(request("one", "a")) is one
-    visitors.sweep()
-    assert visitors.of(request("one", "a")) is one
+    sessions = Sessions(tmp_path)
+    one = sessions.get(request("one", "a"))
+    sessions.close(request("one", "a"))
+    assert sessions.get(request("one", "a")) is one
+    sessions.sweep()
+    assert sessions.get(request("one", "a")) is one
 
 
 def test_old_files_of_the_page_are_removed_unless_they_are_used(tmp_path):
@@ -54,7 +54,7 @@ def test_old_files_of_the_page_are_removed_unless_they_are_used(tmp_path):
         path.mkdir() if path.parent == results else path.touch()
         if name != "new":
             os.utime(path, (1, 1))
-    folder.keep_used = lambda: os.utime(names["used"])
+    folder.mark_used = lambda: os.utime(names["used"])
 
     folder.sweep()
 
@@ -68,7 +68,7 @@ def test_a_failing_job_does_not_stop_the_others():
         if not done:
             raise OSError("no disk")
 
-    keep_swept(fail, lambda: done.append(time.monotonic()), seconds=0.05)
+    start_cleaning(fail, lambda: done.append(time.monotonic()), seconds=0.05)
     wait_until(lambda: len(done) > 2, seconds=10)
 
 

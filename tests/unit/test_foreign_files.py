@@ -84,7 +84,7 @@ def test_the_disk_limit_deletes_only_results(project, photo_file, monkeypatch):
 
 def test_the_page_deletes_only_its_own_files(project):
     folder = PageFolder(project / "data" / "page", hours=1, shared=False)
-    DownloadFolder(folder).place("new.png")
+    DownloadFolder(folder).new_path("new.png")
     folder._swept = 0
     folder.sweep()
 
@@ -93,7 +93,7 @@ def test_the_page_deletes_only_its_own_files(project):
 
 def test_foreign_files_in_a_shared_temporary_folder_are_kept(tmp_path):
     folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
-    mine = DownloadFolder(folder).place("old.png")
+    mine = DownloadFolder(folder).new_path("old.png")
     mine.write_bytes(b"mine")
     others = [put(tmp_path / "shared" / name) for name in ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")]
     os.utime(mine.parent, (AGO, AGO))

@@ -21,9 +21,9 @@ from enhance import Settings
 from enhance.files import write_atomically
 from enhance.images import inspect
 from enhance.store import Entry, TaskStore
-from enhance.web.history import MOST, begin, items_of, recorded
-from enhance.web.session import Upload, Visitor
-from enhance.web.storage import list_of
+from enhance.web.history import MAX_RESULTS, items_of, record_run, recorded
+from enhance.web.session import Session, Upload
+from enhance.web.storage import history_name
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
@@ -41,11 +41,11 @@ def store(tmp_path) -> TaskStore:
 
 def begun(store: TaskStore, file: Path, key: str = KEY):
     """A run that has just begun for the browser with this key."""
-    visitor = Visitor(file.parent)
-    visitor.listed = list_of(asks(), key)
+    session = Session(file.parent)
+    session.history = history_name(asks(), key)
     upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file)
     store.keep_upload(file, upload)
-    entry = begin(store, visitor, upload, Settings())
+    entry = record_run(store, session, upload, Settings())
     assert entry is not None
     return entry
 
@@ -87,41 +87,41 @@ def kept_below(store: TaskStore) -> list[str]:
 def test_a_list_is_found_by_its_key_alone_and_tells_nobody_the_key(store, photo_file):
     entry = begun(store, photo_file)
 
-    assert [one.id for one in listed(store, list_of(asks(), KEY))] == [entry.id]
+    assert [one.id for one in listed(store, history_name(asks(), KEY))] == [entry.id]
     for forged in (OTHER_KEY, entry.whose, entry.whose[:32], "", "*" * 32, "../" + KEY, None, 7, [KEY]):
-        assert listed(store, list_of(asks(), forged)) == []
+        assert listed(store, history_name(asks(), forged)) == []
     assert all(KEY not in path.name + path.read_text() for path in store.lists.iterdir())
 
 
 @pytest.mark.parametrize("key", ["", "a1", KEY.upper(), KEY + "a1", "*" * 32, None, 7, [KEY]])
 def test_what_is_no_key_has_no_list_to_share(key):
-    assert list_of(asks(), key) == ""
+    assert history_name(asks(), key) == ""
 
 
 def test_an_entry_under_anothers_name_is_not_theirs(store, photo_file):
     entry = begun(store, photo_file)
-    theirs = list_of(asks(), OTHER_KEY)
+    theirs = history_name(asks(), OTHER_KEY)
     entry.path(store).rename(store.lists / f"{theirs}.{entry.id}.json")
 
     assert listed(store, theirs) == listed(store, entry.whose) == []
 
 
 def test_a_user_has_one_list_whatever_the_browser_and_no_key_opens_it():
-    assert list_of(asks("ada"), KEY) == list_of(asks("ada"), OTHER_KEY) != list_of(asks("eve"), KEY)
-    assert list_of(asks("ada"), KEY) not in {list_of(asks(), KEY), list_of(asks(f"key {KEY}"), "")}
+    assert history_name(asks("ada"), KEY) == history_name(asks("ada"), OTHER_KEY) != history_name(asks("eve"), KEY)
+    assert history_name(asks("ada"), KEY) not in {history_name(asks(), KEY), history_name(asks(f"key {KEY}"), "")}
 
 
 def test_the_newest_are_listed(store, photo_file):
-    entries = [begun(store, photo_file) for _ in range(MOST + 2)]
+    entries = [begun(store, photo_file) for _ in range(MAX_RESULTS + 2)]
 
-    assert len(listed(store, entries[0].whose)) == MOST
+    assert len(listed(store, entries[0].whose)) == MAX_RESULTS
 
 
 def test_two_servers_write_one_list_at_once(store, photo_file):
     both = [in_another_process(store, photo_file, "for _ in range(8): finished(store, file)") for _ in range(2)]
 
     assert [process.wait(60) for process in both] == [0, 0]
-    assert [one.standing(store) for one in listed(store, list_of(asks(), KEY))] == ["done"] * 16
+    assert [one.standing(store) for one in listed(store, history_name(asks(), KEY))] == ["done"] * 16
 
 
 def test_a_server_that_is_killed_while_it_writes_leaves_a_run_that_was_cut_off(store, photo_file):
@@ -135,7 +135,7 @@ write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), o
     )
 
     assert killed.wait(60) == -signal.SIGKILL
-    (entry,) = listed(store, list_of(asks(), KEY))
+    (entry,) = listed(store, history_name(asks(), KEY))
     assert entry.standing(store) == "cut"
     assert entry.input(store).read_bytes() == photo_file.read_bytes()
     assert len(list(store.lists.iterdir())) == 2
@@ -150,10 +150,10 @@ def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    visitor = Visitor(photo_file.parent)
-    visitor.listed = entry.whose
+    session = Session(photo_file.parent)
+    session.history = entry.whose
     upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
-    assert begin(store, visitor, upload, Settings()) is None
+    assert record_run(store, session, upload, Settings()) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         done({"task_id": store.new_id()})
 
@@ -219,7 +219,7 @@ def test_a_task_on_no_list_keeps_what_it_was_made_of(store, photo_file):
 
 
 def test_a_file_of_someone_else_in_the_folder_is_never_removed(tmp_path, photo_file):
-    before = tmp_path / "data" / "lists" / f"{list_of(asks(), KEY)}.{'ab' * 16}.json"
+    before = tmp_path / "data" / "lists" / f"{history_name(asks(), KEY)}.{'ab' * 16}.json"
     before.parent.mkdir(parents=True)
     before.write_text("there before the program")
     store = TaskStore(tmp_path / "data", hours=1, max_disk=1)
@@ -261,7 +261,7 @@ def test_the_files_of_a_batch_stand_in_their_order(store, photo_file):
 
 
 def test_a_list_of_many_large_batches_is_bounded_and_the_newest_stays_whole(store, photo_file, monkeypatch):
-    monkeypatch.setattr("enhance.web.history.MOST_FILES", 10)
+    monkeypatch.setattr("enhance.web.history.MAX_FILES", 10)
     batch_of(store, photo_file, 5)
     newest = [replace(entry, began="2999") for entry in batch_of(store, photo_file, 12)]
     for entry in newest:
@@ -287,7 +287,7 @@ def test_an_input_under_two_names_is_gone_with_the_last_of_them(store, photo_fil
     twin.write_bytes(photo_file.read_bytes())
     for file in (photo_file, twin):
         finished(store, file)
-    mine, other = sorted(listed(store, list_of(asks(), KEY)), key=lambda entry: entry.name)
+    mine, other = sorted(listed(store, history_name(asks(), KEY)), key=lambda entry: entry.name)
 
     store.remove([mine])
     assert other.input(store).exists()

@@ -18,8 +18,8 @@ from enhance.i18n import LANGUAGES, catalogue, format_duration, format_print_siz
 from enhance.images import CHOICES
 from enhance.images.metadata import LOST
 from enhance.output.resample import PAPERS
-from enhance.web.params import SIZED, TUNED
-from enhance.web.serving import page_texts
+from enhance.web.params import SIZE_CONTROLS, TUNING_CONTROLS
+from enhance.web.theme import page_texts
 
 from ..site import SETTINGS
 
@@ -30,10 +30,10 @@ COMPUTED = {
     "note_{}": LOST,
     "paper_{}": PAPERS,
     "preset_{}": PRESETS,
-    "size_{}": SIZED,
+    "size_{}": SIZE_CONTROLS,
     "state_{}": ("waiting", "running", "done", "failed", "cancelled"),
     "takes_{}": ("image", "images", "task_id", "x", "y", "size", *SETTINGS),
-    "{}": TUNED,
+    "{}": TUNING_CONTROLS,
 }
 """Keys that the code computes from a value, with all values."""
 ERRORS = [name for name, one in vars(enhance.errors).items() if isinstance(one, type) and issubclass(one, EnhanceError)]

@@ -10,7 +10,7 @@ import gradio as gr
 from gradio_client import handle_file
 
 from enhance.i18n import translate
-from enhance.web.session import MOST_OF_AN_ADDRESS, MOST_VISITORS, Visitors
+from enhance.web.session import MAX_SESSIONS, MAX_SESSIONS_OF_ADDRESS, Sessions
 
 from ..unit.report_runs import text_of
 
@@ -20,28 +20,28 @@ def request(name: str, address: str) -> gr.Request:
 
 
 def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
-    visitors = Visitors(tmp_path)
-    other, own = visitors.of(request("other", "a")), visitors.of(request("own", "b"))
+    sessions = Sessions(tmp_path)
+    other, own = sessions.get(request("other", "a")), sessions.get(request("own", "b"))
     setattr(own, "run", SimpleNamespace(over=False))  # noqa: B010 - stands for a run that goes on
-    for number in range(2 * MOST_VISITORS):
-        visitors.of(request(f"page {number}", "b"))
-    assert len(visitors) <= MOST_OF_AN_ADDRESS + 2
-    assert visitors.of(request("other", "a")) is other
-    assert visitors.of(request("own", "b")) is own
+    for number in range(2 * MAX_SESSIONS):
+        sessions.get(request(f"page {number}", "b"))
+    assert len(sessions) <= MAX_SESSIONS_OF_ADDRESS + 2
+    assert sessions.get(request("other", "a")) is other
+    assert sessions.get(request("own", "b")) is own
 
 
 def test_pages_of_many_addresses_throw_out_nobody_who_works(tmp_path):
-    visitors = Visitors(tmp_path)
+    sessions = Sessions(tmp_path)
     working = []
-    for number, part in enumerate(("run", "batch", "asked")):
-        visitor = visitors.of(request(part, f"w{number}"))
-        setattr(visitor, part, cast(Any, SimpleNamespace(over=False, stop=SimpleNamespace(set=lambda: None))))
-        working.append((part, number, visitor))
-    for number in range(2 * MOST_VISITORS):
-        visitors.of(request(f"page {number}", f"address {number}"))
-    assert len(visitors) <= MOST_VISITORS + 1
-    for part, number, visitor in working:
-        assert visitors.of(request(part, f"w{number}")) is visitor
+    for number, part in enumerate(("run", "batch", "preview_request")):
+        session = sessions.get(request(part, f"w{number}"))
+        setattr(session, part, cast(Any, SimpleNamespace(over=False, stop=SimpleNamespace(set=lambda: None))))
+        working.append((part, number, session))
+    for number in range(2 * MAX_SESSIONS):
+        sessions.get(request(f"page {number}", f"address {number}"))
+    assert len(sessions) <= MAX_SESSIONS + 1
+    for part, number, session in working:
+        assert sessions.get(request(part, f"w{number}")) is session
 
 
 def test_only_who_made_a_result_learns_that_it_was_there(site, connect):

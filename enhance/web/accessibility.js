@@ -1,0 +1,79 @@
+// For screen readers and keyboards: announcements, and the focus when its element disappears.
+(() => {
+  const one = (selector) => document.querySelector(selector);
+  const all = (selector) => document.querySelectorAll(selector);
+
+  // A live region announces states when they change, and progress at every tenth of it.
+  const voice = Object.assign(document.createElement("div"), { id: "voice", className: "voice" });
+  voice.setAttribute("role", "status");
+  const announced = new Map();
+  const announce = (place, state, words) => {
+    if (announced.get(place) === state) return;
+    const isNews = announced.has(place) || ["run", "cells"].includes(place);
+    announced.set(place, state);
+    if (isNews && words) voice.textContent = words;
+  };
+  const announceStates = () => {
+    if (!voice.isConnected) document.body.append(voice);
+    for (const place of ["#chip .chip", "#result-chip .chip"]) {
+      const chip = one(place);
+      if (chip) announce(place, chip.dataset.state, chip.textContent);
+    }
+    const cells = one("#comparison .cells")?.dataset.said ?? "";
+    announce("cells", cells, cells);
+    const end = one("#progress :is(.finished, .cancelled), #batch-progress .note");
+    const [bar, words] = [one(".run:not(.comparing) progress"), one(".run:not(.comparing) p")?.textContent];
+    if (bar) announce("run", bar.hasAttribute("value") ? `at ${Math.floor(bar.value / 10)}` : words, words);
+    else announce("run", end?.textContent ?? "", end?.textContent);
+  };
+
+  // If an update removes the focused element, the element that replaces it gets the focus: by area of the page.
+  const REPLACEMENTS = {
+    "#retry": "#retry",
+    "#reset": "#preset input:checked",
+    "#tips": "#tips .take, #rail:not(:has(.take)) #preset input:checked",
+    "#comparison": "#preset input:checked",
+    "#acts": "#cancel, #download, #enhance",
+    ".places": "#photo .pin, #photo .place[aria-pressed=true]",
+    ".square": "#photo .square",
+    "#head a[lang=en]": "#head a[lang=en]",
+    "#head a[lang=zh-CN]": "#head a[lang=zh-CN]",
+  };
+  let replacement = null;
+  document.addEventListener("focusin", ({ target }) => {
+    const [act, line] = [target.closest("#history-list [data-act]"), target.closest("[data-entry]")];
+    replacement = REPLACEMENTS[Object.keys(REPLACEMENTS).find((place) => target.closest(place))] ?? null;
+    const cell = target.closest(".cell");
+    if (cell) replacement = `.cell[data-preset="${cell.dataset.preset}"], ${replacement}`;
+    if (act) replacement = `[data-entry="${line.dataset.entry}"] > .acts [data-act=${act.dataset.act}]`;
+  });
+  document.addEventListener("focusout", ({ target }) => {
+    setTimeout(() => { if (target.isConnected && !target.disabled && document.activeElement === document.body) replacement = null; });
+  });
+  const restoreFocus = () => {
+    if (!replacement || document.activeElement !== document.body) return;
+    const places = [replacement, ...(replacement.startsWith("[data-entry") ? ["#history-list [data-act]", "#history > button"] : [])];
+    const parts = places.flatMap((place) => [...all(place)]);
+    parts.find((part) => !part.disabled && part.checkVisibility())?.focus({ preventScroll: true });
+  };
+
+  const LEFT = "enhance-language";
+  document.addEventListener("click", ({ target }) => {
+    const link = target.closest?.("#head nav a");
+    if (link) try { sessionStorage.setItem(LEFT, link.lang); } catch { /* Without storage, the focus starts at the top. */ }
+  });
+  const focusLanguageLink = () => {
+    let language = null;
+    try { language = sessionStorage.getItem(LEFT); } catch { return; }
+    const link = language && one(`#head nav a[lang="${language}"]`);
+    if (!link) return;
+    sessionStorage.removeItem(LEFT);
+    link.focus({ preventScroll: true });
+  };
+
+  new MutationObserver(() => {
+    announceStates();
+    restoreFocus();
+    focusLanguageLink();
+  }).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["name"] });
+})();

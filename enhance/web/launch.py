@@ -1,0 +1,86 @@
+"""Options of `Blocks.launch`: address, middleware, routes and limits; and the folder of the page's files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+
+from ..config import Config
+from ..store import TaskStore
+from .gradio_changes import LanguageOfLink
+from .layout import PRESET_EXAMPLES
+from .metrics import METRICS, Metrics, healthz
+from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
+from .session import MAX_SESSIONS
+from .storage import PageFolder
+from .theme import page_head, page_texts, page_theme, style_sheet
+
+_THREADS = 60
+"""Threads for everything but the waiting runs, each of which needs another one."""
+
+
+def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
+    """Return the folder for uploads and downloads, and make it Gradio's temporary folder. Raises StorageError.
+
+    Old files of an earlier server are deleted.
+    """
+    root = (config.page_folder or tasks.folder / "page").absolute()
+    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    folder = PageFolder(root, config.hours, shared=config.page_folder is not None)
+    folder.sweep()
+    return folder
+
+
+def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskStore | None = None) -> dict[str, Any]:
+    """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the environment.
+
+    `metrics` are those of the app. Uploads share the disk space of `tasks`.
+    """
+    limits, metrics = config.limits, metrics or Metrics()
+    routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
+    routes += [Route(f"/presets/{path.name}", _image_route(path)) for path in PRESET_EXAMPLES.glob("*.jpg")]
+    if metrics.counts:
+        routes.append(Route(METRICS, metrics.show))
+    return {
+        "server_name": config.host,
+        "server_port": config.port,
+        "auth": config.auth,
+        "theme": page_theme(),
+        "css": style_sheet(),
+        "head": page_head(limits),
+        "i18n": page_texts(limits),
+        "footer_links": ["api", "settings"],
+        "max_file_size": limits.bytes,
+        # Gradio copies its components for each page and API session: at least 0.2 MB.
+        "state_session_capacity": MAX_SESSIONS,
+        "max_threads": _THREADS + config.queue,
+        "strict_cors": True,
+        "show_error": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "app_kwargs": {
+            "middleware": [
+                Middleware(SecurityHeaders, config.frame_ancestors),
+                Middleware(OriginCheck, metrics, config.public_host),
+                Middleware(Login),
+                Middleware(RequestChecks, limits, tasks or TaskStore(config.data)),
+                Middleware(LanguageOfLink),
+            ],
+            "routes": routes,
+        },
+    }
+
+
+def _image_route(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
+    async def respond(_: Request) -> FileResponse:
+        return FileResponse(path, headers={"cache-control": "max-age=86400"})
+
+    return respond

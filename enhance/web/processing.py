@@ -1,0 +1,147 @@
+"""The jobs that pages and API calls share: one image, a comparison of presets, and a batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..batch import Batch, Item, Running, pack, plan, titles
+from ..comparison import Comparison
+from ..errors import EnhanceError, StorageError
+from ..info import Result
+from ..output.formats import Encoding
+from ..scheduler import SCHEDULER, Ticket
+from ..settings import Settings
+from .jobs import Job, T
+from .services import Services
+from .storage import DownloadFolder
+
+ZIP_NAME = "enhanced.zip"
+
+
+class FileJob(Job[T]):
+    """A job that reads these input files. They are not deleted before its end."""
+
+    def __init__(self, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
+        self._sources = sources
+        super().__init__(lambda: work(self), ticket)
+
+    def inputs(self) -> Iterable[Path]:
+        return self._sources
+
+
+def enhance(services: Services, source: Path, settings: Settings, job: Job[Any], **options: Any) -> Result:
+    """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises EnhanceError."""
+    limits = services.limits
+    options |= {"progress": job.progress, "ticket": job.ticket, "max_pixels": limits.pixels, "max_bytes": limits.bytes}
+    return services.metrics.follow("task", settings.preset, lambda: services.enhancer.run(source, settings, **options))
+
+
+def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
+    """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises EnhanceError."""
+    with SCHEDULER.place(job.ticket):
+        picture = services.previews.image(source)
+        options |= {"progress": job.progress, "ticket": job.ticket}
+        return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(picture, **options))
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A finished batch and its ZIP file; None if no file is done or the disk is full.
+
+    If the disk is full, `loose` has every finished file and `error` says so.
+    """
+
+    batch: Batch
+    archive: Path | None
+    loose: dict[Item, Path] = field(default_factory=dict)
+    error: EnhanceError | None = None
+
+
+def pack_batch(downloads: DownloadFolder, batch: Batch, settings: Settings, language: str) -> Packed:
+    """Write the finished files, the table and the summary into a ZIP file."""
+    if not batch.count("done"):
+        return Packed(batch, None)
+    try:
+        return Packed(batch, pack(batch, downloads.new_path(ZIP_NAME), settings, language))
+    except StorageError as error:
+        loose = {}
+        for item, title in titles(batch).items():
+            if item.result is not None:
+                with suppress(StorageError):  # A link needs no space.
+                    loose[item] = downloads.link(item.result, title)
+        return Packed(batch, None, loose, error)
+
+
+class BatchJob(Job[Packed]):
+    """A batch, with its ZIP file in the `language` that is set at the end. Files can be added until then."""
+
+    def __init__(
+        self,
+        services: Services,
+        items: Iterable[Item],
+        settings: Settings,
+        language: str,
+        ticket: Ticket,
+        encoding: Encoding,
+    ):
+        self.language, self._services, self._preset = language, services, settings.preset
+        self.running = Running(
+            services.enhancer,
+            settings,
+            plan(items),
+            stop=ticket.stop,
+            changed=self._handle_change,
+            caller=ticket.caller,
+            encoding=encoding,
+            max_pixels=services.limits.pixels,
+            max_bytes=services.limits.bytes,
+        )
+        self._started: float | None = None
+        super().__init__(self._run, ticket)
+
+    @property
+    def batch(self) -> Batch:
+        return self.running.batch
+
+    @property
+    def archive(self) -> Path | None:
+        """The ZIP file, once it is written."""
+        if self.over:
+            with suppress(Exception):  # A failed batch has none.
+                return self.result().archive
+        return None
+
+    def inputs(self) -> Iterable[Path]:
+        return [item.source for item in self.batch.items]
+
+    def recorded(self) -> AbstractContextManager[None]:
+        """Return a context in which the batch runs and is packed. A subclass records its files."""
+        return nullcontext()
+
+    def finish_file(self, item: Item) -> None:
+        """Count a file that has ended."""
+        seconds, self._started = time.monotonic() - (self._started or time.monotonic()), None
+        self._services.metrics.ended("file", self._preset, seconds, item.state, item.info)
+        if item.error is not None:
+            self._services.metrics.refused(item.error)
+
+    def _run(self) -> Packed:
+        with self.running.held, self.recorded():
+            for item in self.batch.items:
+                if item.state == "failed":  # It could not be read before the batch began.
+                    self.finish_file(item)
+            return pack_batch(self._services.downloads, self.running.run(), self.running.settings, self.language)
+
+    def _handle_change(self, batch: Batch) -> None:
+        item = batch.latest
+        if item is None:
+            return
+        if item.state == "running":
+            self._started = time.monotonic()
+        elif item.state != "waiting":
+            self.finish_file(item)

@@ -1,0 +1,495 @@
+"""ASGI middleware in front of Gradio: response headers, origin checks, the login and limits for every request.
+
+A rejected request gets JSON with one sentence in the client's language. Gradio and the handlers never see it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import unquote
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..config import Limits
+from ..errors import EnhanceError
+from ..files import FULL
+from ..store import Reservation, TaskStore
+from . import gradio_changes
+from .calls import API, Calls, UnknownEndpointError, values_in
+from .jobs import listening
+from .metrics import METRICS, Metrics, is_local_request
+from .params import language_of_scope
+
+log = logging.getLogger(__name__)
+
+_MCP_BODY_FACTOR = 20
+"""MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
+_DEVELOPER_ROUTES = (
+    "/monitoring",
+    *(
+        f"{API}/{name}"
+        for name in ("dev", "token", "proxy=", "runs", "run-history", "profiling", "process_recording", "deep_link")
+    ),
+    *(f"{API}/{name}" for name in ("component_server", "vibe", "undo-vibe")),
+)
+"""Routes of Gradio for app developers, which are closed here."""
+_FILE_ROUTES = (f"{API}/file=", f"{API}/file/")
+_UPLOAD_STEP = 8_000_000
+"""An upload of unknown size reserves disk space in steps of this many bytes."""
+_FILE_NAMES = ("path", "url", "orig_name")
+_MAX_NAME_LENGTH = 4096
+_REMOTE = ("http://", "https://")
+_MAX_KNOWN_ADDRESSES = 1000
+
+_PUBLIC_PATHS = {"/", "/login", "/healthz", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"} | {
+    f"{API}/{name}" for name in ("startup-events", "login_check", "theme.css")
+}
+_PUBLIC_FOLDERS = ("/assets/", "/static/", "/svelte/", "/pwa_icon")
+"""The login page needs these. Gradio requests startup-events from itself."""
+
+_POLICIES = {
+    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "media-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'",
+    "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+}
+"""Gradio's front end compiles the `js=` of events and writes scripts and styles into its page."""
+
+
+@dataclass
+class RejectedRequest(Exception):
+    """A rejected request with its HTTP status."""
+
+    status: int
+    reason: EnhanceError
+
+
+class SecurityHeaders:
+    """Middleware that sets the content security policy. Uploaded files and results can run nothing."""
+
+    def __init__(self, app: ASGIApp, frame_ancestors: str):
+        self._app = app
+        self._policies = {kind: f"{policy}; frame-ancestors {frame_ancestors}" for kind, policy in _POLICIES.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = scope["type"] == "http" and path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
+        headers = {
+            "content-security-policy": self._policies["file" if is_file else "page"],
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",
+        }
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(headers)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class OriginCheck:
+    """Middleware that rejects requests of other sites, closes developer routes and turns every error into JSON."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, public_host: str | None = None):
+        self._app, self._metrics, self._public_host = app, metrics, public_host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            if path_of(scope).startswith(_DEVELOPER_ROUTES):
+                raise RejectedRequest(404, EnhanceError("nothing_here"))
+            if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                share_host = _host_name(gradio_changes.share_url(scope).lower().partition("://")[2])
+                _check_origin(Headers(scope=scope), {self._public_host, share_host} - {None, ""})
+            await self._app(scope, receive, send_and_note)
+        except RejectedRequest as rejected:
+            await self._reject(rejected, scope, receive, send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:
+            if has_started:
+                raise
+            log.error("A request failed", exc_info=error)
+            await self._reject(RejectedRequest(500, EnhanceError("unexpected")), scope, receive, send)
+
+    async def _reject(self, rejected: RejectedRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        self._metrics.refused(rejected.reason)
+        sentence = rejected.reason.sentence(language_of_scope(scope))
+        headers = {"connection": "close"}  # The rest of the body is not read.
+        await JSONResponse({"error": sentence, "detail": sentence}, rejected.status, headers)(scope, receive, send)
+
+
+def _check_origin(headers: Headers, public_hosts: Collection[str | None]) -> None:
+    """Raise RejectedRequest for an unknown host name (DNS rebinding) or the origin of another site."""
+    host, origin = headers.get("host", "").lower(), headers.get("origin")
+    if not (_is_local_name(_host_name(host)) or _host_name(host) in public_hosts):
+        raise RejectedRequest(403, EnhanceError("host_unknown", host=_host_name(host)))
+    if origin is not None:
+        authority = origin.lower().partition("://")[2]
+        if not authority or (authority != host and _host_name(authority) not in public_hosts):
+            raise RejectedRequest(403, EnhanceError("origin_foreign"))
+
+
+def _host_name(authority: str) -> str:
+    """Return the host of `host:port`."""
+    return authority.rpartition("]")[0].lstrip("[") if authority.startswith("[") else authority.partition(":")[0]
+
+
+def _is_local_name(host: str) -> bool:
+    """Return whether no foreign name server can control this name: an IP address, or a name of the local network."""
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return "." not in host or host.endswith((".local", ".localhost"))
+
+
+class Login:
+    """Middleware that requires Gradio's login for everything but its page and slows down password guessing.
+
+    In `seconds`, an address has `tries` wrong passwords, and all addresses without an earlier login have `together`.
+    So an attacker with many addresses cannot lock out users of a known address or of this machine. A POST to /logout
+    ends one session. The metrics are for logged-in users and for programs of this machine.
+    """
+
+    def __init__(self, app: ASGIApp, tries: int = 5, together: int = 30, seconds: float = 60):
+        self._app, self._tries, self._together, self._seconds = app, tries, together, seconds
+        self._failures: dict[str, list[float]] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not gradio_changes.has_login(scope):
+            await self._app(scope, receive, send)
+            return
+        path = path_of(scope)
+        if path == "/logout":
+            if scope["method"] != "POST":
+                raise RejectedRequest(405, EnhanceError("logout_is_post"))
+            scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
+        elif path == "/login":
+            await self._log_in(scope, receive, send)
+            return
+        elif not (
+            path in _PUBLIC_PATHS
+            or path.startswith(_PUBLIC_FOLDERS)
+            or (path == METRICS and is_local_request(scope))
+            or gradio_changes.is_logged_in(scope)
+        ):
+            raise RejectedRequest(401, EnhanceError("login_first"))
+        await self._app(scope, receive, send)
+
+    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one login attempt on. Raises RejectedRequest after too many failures."""
+        address, now = str((scope.get("client") or [""])[0]), time.monotonic()
+        for name, times in list(self._failures.items()):
+            times[:] = [one for one in times if now - one < self._seconds]
+            if not times:
+                del self._failures[name]
+        failures = self._failures.setdefault(address, [])
+        self._check(failures, self._tries, "login_too_often", now)
+        if address not in self._known and not is_local_request(scope):
+            unknown = [one for name, times in self._failures.items() if name not in self._known for one in times]
+            self._check(sorted(unknown), self._together, "login_too_often_together", now)
+        failures.append(now)  # Counted before the response, so that concurrent attempts count.
+
+        async def send_login_response(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] < 400:
+                    failures.remove(now)
+                    self._remember(address)
+                headers = [
+                    (name, _strict_cookie(value, scope["scheme"]) if name.lower() == b"set-cookie" else value)
+                    for name, value in message["headers"]
+                ]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_login_response)
+
+    def _check(self, failures: list[float], limit: int, key: str, now: float) -> None:
+        if len(failures) >= limit:
+            seconds = math.ceil(failures[-limit] + self._seconds - now)
+            raise RejectedRequest(429, EnhanceError(key, seconds=seconds))
+
+    def _remember(self, address: str) -> None:
+        self._known[address] = None
+        self._known.move_to_end(address)
+        if len(self._known) > _MAX_KNOWN_ADDRESSES:
+            self._known.popitem(last=False)
+
+
+def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
+    """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by TLS."""
+    parts = [part.strip() for part in cookie.split(b";")]
+    kept = [part for part in parts if not part.lower().startswith((b"samesite", b"secure", b"httponly"))]
+    return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
+
+
+class RequestChecks:
+    """Middleware that limits the size of requests and rejects those that would make the server fetch an address.
+
+    It comes after the login because it reads bodies and its errors name the endpoints.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
+        self._app, self._limits, self._tasks = app, limits, tasks
+        self._calls: Calls | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, method = path_of(scope), scope["method"]
+        if path.startswith(_FILE_ROUTES) and path[len(_FILE_ROUTES[0]) :].lower().startswith(_REMOTE):
+            raise RejectedRequest(403, EnhanceError("fetch_refused"))
+        if method == "POST" and path == f"{API}/upload":
+            with Reservation(self._tasks) as space:
+                await self._upload(scope, receive, send, space)
+            return
+        if method == "POST":
+            is_mcp = path.startswith(f"{API}/mcp")
+            body = await _read_body(scope, receive, self._limits.request_bytes * (_MCP_BODY_FACTOR if is_mcp else 1))
+            if path.startswith(f"{API}/"):
+                self._check_body(scope, path, body)
+            with Reservation(self._tasks) as space:
+                if is_mcp and not await run_in_threadpool(space.extend, len(body)):
+                    raise RejectedRequest(507, EnhanceError("upload_no_room"))
+            receive = _replay(body, receive)
+        if method == "GET" and path.startswith(f"{API}/call/"):
+            self._check(scope, lambda calls: calls.check_event(path))
+        name = _stream_name(scope, path) if method == "GET" else None
+        with listening(name) if name else nullcontext():
+            await self._respond(scope, path, receive, send)
+
+    async def _respond(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        """Let Gradio respond. Raises RejectedRequest in place of its response to a malformed request."""
+        is_malformed = False
+
+        async def send_unless_malformed(message: Message) -> None:
+            nonlocal is_malformed
+            if message["type"] == "http.response.start" and message["status"] == 422:
+                is_malformed = path.startswith(f"{API}/")
+            if not is_malformed:
+                await send(message)
+
+        await self._app(scope, receive, send_unless_malformed)
+        if is_malformed:
+            raise RejectedRequest(400, EnhanceError("api_malformed"))
+
+    def _check_body(self, scope: Scope, path: str, body: bytes) -> None:
+        """Check the JSON of a request as the frameworks decode it. Raises RejectedRequest."""
+        try:
+            given = json.loads(body) if body else None
+        except (ValueError, RecursionError) as error:
+            raise RejectedRequest(400, EnhanceError("api_no_json")) from error
+        texts = list(values_in(_mcp_arguments(given), str)) if path.startswith(f"{API}/mcp") else []
+        files = sum(text.startswith("data:") for text in texts)
+        for file in values_in(given, dict):
+            files += "path" in file or "url" in file
+            if any(len(text) > _MAX_NAME_LENGTH for name in _FILE_NAMES if isinstance(text := file.get(name), str)):
+                raise RejectedRequest(413, EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH))
+            if _is_remote(file.get("path")) or (_is_remote(file.get("url")) and not _is_own_url(file)):
+                raise RejectedRequest(403, EnhanceError("fetch_refused"))
+        if files > self._limits.files:
+            raise RejectedRequest(413, EnhanceError("too_many_files", limit=self._limits.files))
+        # Only the path of an upload's address is read, it is never fetched.
+        if any(_is_remote(text) and f"{API}/file=" not in text for text in texts):
+            raise RejectedRequest(403, EnhanceError("fetch_refused"))
+        self._check(scope, lambda calls: calls.check(path, given))
+
+    def _check(self, scope: Scope, check: Callable[[Calls], None]) -> None:
+        if self._calls is None and (blocks := gradio_changes.blocks_of(scope)):
+            self._calls = Calls(blocks)
+        if self._calls is not None:
+            try:
+                check(self._calls)
+            except EnhanceError as error:
+                raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
+        """Pass an upload on while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
+        headers = Headers(scope=scope)
+        parser = _UploadParser(headers.get("content-type", ""), self._limits)
+        size = _content_length(headers)
+        parser.check_size(size)
+        no_space = RejectedRequest(507, EnhanceError("upload_no_room"))
+        if not await run_in_threadpool(space.extend, size):
+            raise no_space
+        rejected: RejectedRequest | None = None
+
+        async def receive_checked() -> Message:
+            nonlocal rejected
+            message = await receive()
+            try:
+                parser.add(message)
+                if parser.bytes > space.bytes and not await run_in_threadpool(space.extend, _UPLOAD_STEP):
+                    raise no_space
+            except RejectedRequest as error:
+                rejected = error
+            return {"type": "http.disconnect"} if rejected else message
+
+        async def send_unless_rejected(message: Message) -> None:
+            if rejected is None:
+                await send(message)
+
+        try:
+            with gradio_changes.delete_temporary_upload_files():
+                await self._app(scope, receive_checked, send_unless_rejected)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            rejected = no_space
+        except ClientDisconnect:
+            if rejected is None:
+                raise
+        if rejected is not None:
+            raise rejected
+
+
+class _UploadParser:
+    """Parser of an upload in progress, the same as Gradio's, that counts bytes and files. Raises RejectedRequest."""
+
+    def __init__(self, content_type: str, limits: Limits):
+        self._limits, self.bytes, self._files = limits, 0, 0
+        self._has_ended = False
+        self._header, self._value, self._disposition = b"", b"", b""
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or b"boundary" not in options:
+            raise _malformed_upload()
+        try:
+            self._parser = MultipartParser(
+                options[b"boundary"],
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._add_to_header,
+                    "on_header_value": self._add_to_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._check_header,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise _malformed_upload() from error
+
+    def add(self, message: Message) -> None:
+        body = message.get("body", b"")
+        self.bytes += len(body)
+        self.check_size(self.bytes)
+        try:
+            self._parser.write(body)
+        except FormParserError as error:
+            raise _malformed_upload() from error
+        if message["type"] == "http.request" and not message.get("more_body") and not self._has_ended:
+            raise _malformed_upload()
+
+    def check_size(self, size: int) -> None:
+        limit = self._limits.batch_bytes
+        if size > limit:
+            raise RejectedRequest(413, EnhanceError("upload_too_large", limit=f"{limit / 1e6:g}"))
+
+    def _begin_part(self) -> None:
+        self._files += 1
+        self._disposition = b""
+        if self._files > self._limits.files:
+            raise RejectedRequest(413, EnhanceError("too_many_files", limit=self._limits.files))
+
+    def _add_to_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _add_to_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _check_header(self) -> None:
+        """Reject parts that are no files: Gradio would keep them in memory or on disk."""
+        options = parse_options_header(self._disposition)[1]
+        if options.get(b"name") != b"files" or b"filename" not in options:
+            raise _malformed_upload()
+
+    def _end(self) -> None:
+        self._has_ended = True
+
+
+def _malformed_upload() -> RejectedRequest:
+    return RejectedRequest(400, EnhanceError("upload_malformed"))
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of the request within the app, without the root path of a mount or proxy."""
+    return "/" + scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+
+
+def _stream_name(scope: Scope, path: str) -> str | None:
+    """Return the session or the event whose messages this request reads; None for other requests."""
+    if path == f"{API}/queue/data":
+        return Request(scope).query_params.get("session_hash")
+    return path.rpartition("/")[2] if path.startswith((f"{API}/call/", f"{API}/heartbeat/")) else None
+
+
+def _mcp_arguments(given: Any) -> list[Any]:
+    """Return the arguments of the tool calls in an MCP request, which is one message or a list of them."""
+    calls = [one.get("params") for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)]
+    return [call.get("arguments") for call in calls if isinstance(call, dict)]
+
+
+def _is_remote(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower().startswith(_REMOTE)
+
+
+def _is_own_url(file: dict[str, Any]) -> bool:
+    """Return whether the URL is this server's own for the `path` of the file. It is never fetched."""
+    path = file.get("path")
+    return isinstance(path, str) and unquote(file["url"]).endswith(f"{API}/file={path}")
+
+
+def _content_length(headers: Headers) -> int:
+    length = headers.get("content-length", "0")
+    return int(length) if length.isdecimal() else 0
+
+
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Return the body of the request. Raises RejectedRequest as soon as more than `limit` bytes are expected."""
+    size, body = _content_length(Headers(scope=scope)), bytearray()
+    while max(size, len(body)) <= limit:
+        message = await receive()
+        body += message.get("body", b"")
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return bytes(body)
+    raise RejectedRequest(413, EnhanceError("request_too_large", limit=f"{limit / 1e6:g}"))
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body that was read already, then what follows."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again

@@ -1,0 +1,93 @@
+"""The objects that all pages and API calls share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from ..config import Limits
+from ..enhancer import Enhancer
+from ..errors import EnhanceError, SettingsError
+from ..i18n import strip_direction_marks, translate
+from ..scheduler import SCHEDULER, Kind, Ticket
+from ..settings import Settings, find_preset
+from .metrics import Metrics, is_local_request
+from .params import error_message, language_of
+from .preview import Previews
+from .session import Session, Sessions
+from .storage import DownloadFolder, TaskOwners
+
+_MISSING_MODEL = ("weights_not_fetched", "weights_not_brought")
+"""The errors whose messages have a command for the administrator."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The enhancer, the limits, the sessions and the files of one app. `queue` is the number of runs that can wait."""
+
+    enhancer: Enhancer
+    limits: Limits
+    sessions: Sessions
+    previews: Previews
+    downloads: DownloadFolder
+    owners: TaskOwners
+    queue: int
+    metrics: Metrics
+
+    def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
+        """Admit a job of a caller. Raises EnhanceError if the queue is full."""
+        return SCHEDULER.enter(caller, kind, self.queue if kind in ("run", "batch") else None)
+
+    def presets(self, request: gr.Request) -> list[dict[str, Any]]:
+        """Return the presets. Only an administrator sees how to install a missing one."""
+        language = language_of(request)
+        presets = self.enhancer.presets(language)
+        if not _is_administrator(request):
+            hidden = translate(language, "not_installed")
+            presets = [preset | {"reason": hidden if preset["reason"] else None} for preset in presets]
+        return presets
+
+    def available_presets(self) -> set[str]:
+        """Return the names of the presets whose models are installed."""
+        return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
+
+    def replace_missing_preset(self, session: Session) -> SettingsError | None:
+        """Return an error if the session's preset was removed, after replacing it with the default preset."""
+        settings = session.settings
+        try:
+            if find_preset(settings.preset).scale != settings.factor:  # Another model has this name now.
+                session.settings = Settings.from_preset(settings.preset)
+        except SettingsError as error:
+            session.settings = Settings()
+            return error
+        return None
+
+    def message(self, request: gr.Request, error: Exception, event: str) -> str:
+        """Return the message of an error and count it. An unexpected error is logged as `event`."""
+        self.metrics.refused(error)
+        is_missing = isinstance(error, EnhanceError) and error.key in _MISSING_MODEL
+        if is_missing and not _is_administrator(request):
+            error = EnhanceError("not_installed")
+        return error_message(language_of(request), error, event)
+
+    @contextmanager
+    def errors_as_messages(self, request: gr.Request) -> Iterator[None]:
+        """Raise every error as a `gr.Error` with its message."""
+        try:
+            yield
+        except gr.Error:
+            raise
+        except Exception as error:
+            message = strip_direction_marks(self.message(request, error, "A request failed"))
+            raise gr.Error(escape(message, quote=False), print_exception=False) from error
+
+
+def _is_administrator(request: gr.Request) -> bool:
+    """Return whether a request comes from this machine. Those of MCP clients come from Gradio's own client."""
+    is_mcp = (request.headers or {}).get("x-gradio-user") == "mcp"
+    return not is_mcp and request.request is not None and is_local_request(request.request.scope)

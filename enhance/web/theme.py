@@ -1,0 +1,93 @@
+"""The look of the page: theme, style sheet, scripts, and the texts that the browser translates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gradio as gr
+from gradio import themes
+
+from ..config import Limits
+from ..i18n import LANGUAGES, PixelCount, section, translate
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("gradio_changes.js", "page.js", "stage.js", "accessibility.js", "history.js")
+_FONTS = (
+    *("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "PingFang SC", "Microsoft YaHei"),
+    *("Noto Sans CJK SC", "Noto Sans", "sans-serif"),
+)
+_MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")
+_BROWSER_TEXTS = (
+    *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
+    *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
+    *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
+    *("server_changed", "load_anew"),
+)
+"""The keys of the texts that the scripts use."""
+
+
+def style_sheet() -> str:
+    return (_FOLDER / "style.css").read_text(encoding="utf-8")
+
+
+def page_head(limits: Limits) -> str:
+    """Return the scripts with the texts that they use, for the head of the page."""
+    texts = {
+        language: {key: translate(language, key).replace("**", "") for key in _BROWSER_TEXTS} for language in LANGUAGES
+    }
+    for language, own in texts.items():
+        own["too_large"] = translate(language, "upload_file_too_large", limit=f"{limits.bytes / 1e6:g}")
+    script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    return f"<script>window.enhanceWords = {json.dumps(texts)};\n{script}</script>"
+
+
+def page_texts(limits: Limits) -> gr.I18n:
+    """Return the texts of components that do not change. The browser translates them."""
+    texts = {language: _texts_in(language, limits) for language in LANGUAGES}
+    return gr.I18n(**texts, zh=texts["zh-CN"])
+
+
+def _texts_in(language: str, limits: Limits) -> dict[str, str]:
+    texts = {**section(language, "page"), **section(language, "names")}
+    megabytes = f"{limits.bytes / 1e6:,.0f}"
+    return texts | {
+        "upload_hint": translate(language, "upload_hint", pixels=PixelCount(limits.pixels), megabytes=megabytes),
+        "welcome": f"## {texts['welcome_head']}\n{texts['welcome_text']}",
+        "preset_title": f"## {texts['preset']}",
+        "batch_title": f"## {texts['batch']}",
+    }
+
+
+def page_theme() -> themes.Base:
+    """Return a theme of greys and one colour, with system fonts only."""
+    return themes.Base(
+        primary_hue=themes.colors.teal,
+        neutral_hue=themes.colors.stone,
+        radius_size=themes.sizes.radius_lg,
+        spacing_size=themes.sizes.spacing_lg,
+        font=_FONTS,
+        font_mono=_MONOSPACE_FONTS,
+    ).set(
+        body_background_fill="#f6f5f2",
+        body_background_fill_dark="#141312",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1f1d1b",
+        body_text_color_subdued="#6b655f",
+        body_text_color_subdued_dark="#a9a29a",
+        block_info_text_color="#6b655f",
+        block_info_text_color_dark="#a9a29a",
+        border_color_primary="#e2dfd9",
+        border_color_primary_dark="#383430",
+        block_border_width="0px",
+        block_shadow="none",
+        button_primary_background_fill="#0f766e",
+        button_primary_background_fill_hover="#115e59",
+        button_primary_background_fill_dark="#0f766e",
+        button_primary_background_fill_hover_dark="#115e59",
+        button_primary_text_color="#ffffff",
+        slider_color="#0f766e",
+        slider_color_dark="#2dd4bf",
+        checkbox_background_color_selected="#0f766e",
+        checkbox_background_color_selected_dark="#0d9488",
+    )
