@@ -40,7 +40,7 @@ from .files import (
     try_place,
     write_atomically,
 )
-from .i18n import LANGUAGES, match_language, strip_direction_marks
+from .i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag, strip_direction_marks
 from .info import settings_in
 from .output.formats import Encoding
 from .settings import Settings, largest_scale, network_key
@@ -52,7 +52,7 @@ _NAMES = {
     "uploads": re.compile(r"[0-9a-f]{64}"),
     "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
     "network": re.compile(r"[0-9a-f]{64}\.raw"),
-    "reports": re.compile(r"[0-9a-f]{32}(\.zh)?\.pdf"),
+    "reports": re.compile(r"[0-9a-f]{32}(\.[a-z]{2,3})?\.pdf"),
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
     "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
 }
@@ -173,7 +173,8 @@ class TaskStore:
         return self.network / f"{key}.raw"
 
     def report_path(self, task_id: str, language: str) -> Path:
-        return self.reports / f"{task_id}{'.zh' if match_language(language) == 'zh-CN' else ''}.pdf"
+        suffix = "" if match_language(language) in (DEFAULT_LANGUAGE, None) else f".{primary_tag(language)}"
+        return self.reports / f"{task_id}{suffix}.pdf"
 
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
         """Return the path of a result in another format, by the checksum of its PNG."""

@@ -1,6 +1,7 @@
 """All texts for users in English and Simplified Chinese, loaded from one TOML file for each language.
 
-Each file has the same sections and keys. `{name}` in a text is replaced by a value.
+Each file has the same sections and keys. `{name}` in a text is replaced by a value. The section `language` has the name
+of the language and its rules.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,10 +56,23 @@ def translate_source(language: str, source: str) -> str:
 
 def match_language(tag: str | None) -> str | None:
     """Return the one of LANGUAGES that matches a tag such as "zh-Hans-CN" or "en_GB.UTF-8", else None."""
-    tag = (tag or "").strip().lower()
-    if tag.startswith("zh"):
-        return "zh-CN"
-    return "en" if tag.startswith("en") else None
+    primary = primary_tag(tag or "")
+    return next((language for language in LANGUAGES if primary_tag(language) == primary), None)
+
+
+def primary_tag(language: str) -> str:
+    """Return the part of a tag that names the language without country and script, such as "zh"."""
+    return re.split("[-_.]", language.strip().lower(), maxsplit=1)[0]
+
+
+def language_name(language: str) -> str:
+    """Return the name of a language in that language."""
+    return str(_file(language)["language"]["name"])
+
+
+def sentence_space(language: str) -> str:
+    """Return what separates two sentences."""
+    return str(_file(language)["language"]["space"])
 
 
 def strip_direction_marks(text: str) -> str:
@@ -68,29 +83,27 @@ def strip_direction_marks(text: str) -> str:
 @cache
 def catalogue(language: str = DEFAULT_LANGUAGE) -> Mapping[str, str]:
     """Return all texts of `language` by key."""
-    return {key: text for section in _sections(language).values() for key, text in section.items()}
+    sections = (texts for name, texts in _file(language).items() if name != "language")
+    return {key: text for texts in sections for key, text in texts.items()}
 
 
 @cache
 def section(language: str, name: str) -> Mapping[str, str]:
     """Return the texts of one section of a language's file (`page`, `names`, `errors`, `models`, `report`, `api`)."""
-    return _sections(language)[name]
+    return _file(language)[name]
 
 
 @dataclass(frozen=True)
 class PixelCount:
-    """A number of pixels as a value for `translate`: in megapixels, or in 万 and 亿 in Chinese."""
+    """A number of pixels as a value for `translate`, in the units of the language."""
 
     count: float
 
     def sentence(self, language: str) -> str:
         """Return "100 MP", or "1 亿像素" in Chinese."""
-        if match_language(language) == "en":
-            return translate(language, "megapixels", n=_short(self.count / 1e6))
-        large = self.count >= 1e8
-        return translate(
-            language, "pixels_large" if large else "megapixels", n=_short(self.count / (1e8 if large else 1e4))
-        )
+        units = list(_file(language)["language"]["pixel_units"].items())
+        key, unit = next((one for one in units if self.count >= one[1]), units[-1])
+        return translate(language, key, n=_short(self.count / unit))
 
 
 def format_duration(language: str, seconds: float) -> str:
@@ -141,14 +154,13 @@ def _short(number: float) -> str:
 
 
 @cache
-def _sections(language: str) -> Mapping[str, Mapping[str, str]]:
+def _file(language: str) -> Mapping[str, Mapping[str, Any]]:
     return tomllib.loads(Path(__file__).with_name(f"{language}.toml").read_text(encoding="utf-8"))
 
 
 def _translated(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
-        space = " " if language == "en" else ""
-        return space.join(str(_translated(language, one)) for one in value)
+        return sentence_space(language).join(str(_translated(language, one)) for one in value)
     sentence = getattr(value, "sentence", None)
     return sentence(language) if callable(sentence) else value
 

@@ -13,7 +13,7 @@ import numpy as np
 from fpdf import FPDF, FontFace, ViewerPreferences
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 
-from ..i18n import translate
+from ..i18n import sentence_space, translate
 from ..output.thumbnails import srgb_image
 
 CREATOR = "Enhance report"
@@ -171,7 +171,7 @@ class ReportDocument(FPDF):
 
     @property
     def _wrapping(self) -> WrapMode:
-        return WrapMode.CHAR if self.language == "zh-CN" else WrapMode.WORD
+        return WrapMode.WORD if sentence_space(self.language) else WrapMode.CHAR
 
     def _characters(self, style: str) -> Iterable[int]:
         return self.fonts[f"sans{style}"].cmap  # type: ignore[union-attr]

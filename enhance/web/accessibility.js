@@ -36,14 +36,13 @@
     "#acts": "#cancel, #download, #enhance",
     ".places": "#photo .pin, #photo .place[aria-pressed=true]",
     ".square": "#photo .square",
-    "#head a[lang=en]": "#head a[lang=en]",
-    "#head a[lang=zh-CN]": "#head a[lang=zh-CN]",
   };
   let replacement = null;
   document.addEventListener("focusin", ({ target }) => {
     const [act, line] = [target.closest("#history-list [data-act]"), target.closest("[data-entry]")];
     replacement = REPLACEMENTS[Object.keys(REPLACEMENTS).find((place) => target.closest(place))] ?? null;
-    const cell = target.closest(".cell");
+    const [cell, link] = [target.closest(".cell"), target.closest("#head nav a")];
+    if (link) replacement = `#head nav a[lang=${link.lang}]`;
     if (cell) replacement = `.cell[data-preset="${cell.dataset.preset}"], ${replacement}`;
     if (act) replacement = `[data-entry="${line.dataset.entry}"] > .acts [data-act=${act.dataset.act}]`;
   });

@@ -2,7 +2,11 @@
 (() => {
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => document.querySelectorAll(selector);
-  window.enhanceSay = (key) => window.enhanceWords[document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en"][key];
+  const primary = (language) => language.toLowerCase().split("-")[0];
+  window.enhanceSay = (key) => {
+    const now = primary(document.documentElement.lang), languages = Object.keys(window.enhanceWords);
+    return window.enhanceWords[languages.find((one) => primary(one) === now) ?? languages[0]][key];
+  };
   const say = window.enhanceSay;
 
   // The server closes the stream of results when it has sent them all. If the page has sent another request by then,

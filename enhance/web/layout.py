@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
 from ..output.resample import PAPERS
@@ -82,7 +83,8 @@ def build_page(texts: Texts, login: bool = False) -> Page:
 def _build_head(page: Page, texts: Texts, login: bool) -> None:
     with gr.Row(elem_id="head"):
         gr.HTML("<h1>Enhance</h1>", elem_id="heading")
-        gr.HTML('<nav><a href="?lang=en" lang="en">EN</a><a href="?lang=zh-CN" lang="zh-CN">中文</a></nav>')
+        links = (f'<a href="?lang={one}" lang="{one}">{language_name(one)}</a>' for one in LANGUAGES)
+        gr.HTML(f"<nav>{''.join(links)}</nav>")
         page.controls.link = gr.Button(texts("copy_link"), elem_id="link", size="sm", variant="secondary")
         if login:
             out = gr.Button(texts("logout"), elem_id="logout", size="sm", variant="secondary")

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import EnhanceError, SettingsError
-from ..i18n import PixelCount, format_seconds, translate, translate_source
+from ..i18n import PixelCount, format_seconds, sentence_space, translate, translate_source
 from ..images import Facts
 from ..images.metadata import LOST
 from ..info import faithfulness, settings_in
@@ -240,7 +240,7 @@ def result_facts(call: Call, info: dict[str, Any]) -> str:
 
 def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
     """Return the descriptions of all presets. The page shows that of the selected one."""
-    shown, space = [], "" if call.language == "zh-CN" else " "
+    shown, space = [], sentence_space(call.language)
     for preset in presets:
         texts, share = [preset["summary"]], preset["relative_time"]
         if not preset["available"]:
