@@ -23,7 +23,7 @@ from . import gradio_changes
 from .agents import check_call, convert_argument, delete_data_url_files
 from .batch import BATCH_EVENTS
 from .compare import COMPARISON_EVENTS
-from .jobs import ClientWatch, tell_files, wait_until_done
+from .jobs import ClientWatch, send_batch_progress, wait_until_done
 from .params import (
     API_DEFAULTS,
     API_REGION,
@@ -69,7 +69,7 @@ class Endpoints:
                 options = {"encoding": encoding, "hold": hold}
                 work = FileJob(lambda job: enhance(services, source, settings, job, **options), ticket, source)
                 job = hold.enter_context(closing(work))
-                yield from wait_until_done(job, watch, lambda: job.state.tell(progress))
+                yield from wait_until_done(job, watch, lambda: job.state.send(progress))
                 result = job.result()
                 name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
                 file = services.downloads.link(result.path, name)
@@ -110,7 +110,7 @@ class Endpoints:
                 services.enter(asker_of(request).caller, "comparison") as ticket,
                 closing(FileJob(lambda job: compare(services, source, job, **region), ticket, source)) as job,
             ):
-                yield from wait_until_done(job, watch, lambda: job.state.tell(progress))
+                yield from wait_until_done(job, watch, lambda: job.state.send(progress))
                 comparison = job.result()
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
@@ -138,7 +138,7 @@ class Endpoints:
                 services.enter(asker_of(request).caller, "batch") as ticket,
                 closing(BatchJob(services, items, settings, language, ticket, encoding)) as job,
             ):
-                yield from wait_until_done(job, watch, lambda: tell_files(job.batch, progress))
+                yield from wait_until_done(job, watch, lambda: send_batch_progress(job.batch, progress))
                 packed = job.result()
             infos = {
                 item: without_path(services.owners.remember(request, item.info))

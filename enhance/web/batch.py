@@ -52,7 +52,7 @@ class PageBatch(BatchJob):
     def record(self, items: Iterable[Item], first: int) -> None:
         """Add waiting files to the list of results. `first` is the number of the first one in the batch."""
         for number, item in enumerate(items, first):
-            if item.state == "waiting" and not self.stopped_by:
+            if item.state == "waiting" and not self.cancelled_by:
                 thumbnail = self._files.thumbnails.get((item.key, False))
                 settings = item.settings or self.running.settings
                 entry = record_file(self._tasks, self._session, item, settings, number, thumbnail)
@@ -152,7 +152,7 @@ def follow_batch(call: Call) -> Iterator[Updates]:
         return
     job.language = call.language
     shown_batch, shown_files, next_time = None, None, 0.0
-    for _ in job.looks(_POLL_SECONDS):
+    for _ in job.poll(_POLL_SECONDS):
         if session.batch is not job:
             return
         if time.monotonic() < next_time:
@@ -178,7 +178,7 @@ def follow_batch(call: Call) -> Iterator[Updates]:
 def cancel_batch(call: Call) -> Updates:
     """Cancel the batch. Finished files remain."""
     if call.session.batch is not None:
-        call.session.batch.stop_for("person")
+        call.session.batch.cancel("person")
     return show_batch(call)
 
 
@@ -197,7 +197,7 @@ def _add(call: Call, paths: list[Path]) -> None:
     job: PageBatch | None = session.batch
     limits.check_together([*(item.source for item in session.current_batch.items), *paths])
     items = [measured(Item(path, Path(path.name)), limits.pixels, limits.bytes) for path in paths]
-    if job is not None and not job.over:
+    if job is not None and not job.is_over:
         items = [for_print(item, job.running.settings, session.files.paper) for item in items]
         job.record(items, len(session.current_batch.items))
         if job.running.add(items):
@@ -309,7 +309,7 @@ def _bar_text(call: Call) -> str:
 def _progress(call: Call, job: PageBatch) -> str:
     """Return the progress of a batch, or how it ended."""
     batch = job.batch
-    if job.over:
+    if job.is_over:
         try:
             packed = job.result()
         except Exception as error:

@@ -25,7 +25,7 @@ from ..scheduler import Ticket
 from ..settings import Settings, all_presets
 from . import templates
 from .controls import select_preset
-from .jobs import RunState, said
+from .jobs import RunState, progress_text
 from .params import fitting, settings_of_preset
 from .preview import PreviewState, current_preview, region_options, state_of
 from .processing import FileJob, compare
@@ -56,8 +56,8 @@ class PageComparison(FileJob[None]):
 
         super().__init__(work, ticket, upload.path)
 
-    def progress(self, done: int, total: int, left: float | None) -> None:
-        self._state = RunState(done, total, left)  # No file is written at its end.
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        self._state = RunState(done, total, seconds_left)  # No file is written at its end.
 
     def preview(self, name: str) -> Preview | None:
         """Return the preview of a preset, if its pixels are still in memory."""
@@ -139,7 +139,7 @@ def _start(call: Call, upload: Upload) -> PageComparison:
 
 def _follow(call: Call, comparison: PageComparison) -> Iterator[Updates]:
     card, session, shown = call.page.preview, call.session, -1
-    for _ in comparison.looks(_POLL_SECONDS):
+    for _ in comparison.poll(_POLL_SECONDS):
         if session.comparison is not comparison:
             break
         updates: Updates = {card.where: _progress(call, comparison)}
@@ -175,7 +175,7 @@ def _show_closed(call: Call) -> Updates:
 
 
 def _progress(call: Call, comparison: PageComparison) -> str:
-    text, share = said(call.language, comparison.state)
+    text, share = progress_text(call.language, comparison.state)
     done = call.text("compare_done", done=len(comparison.cells), all=len(comparison.presets))
     return templates.progress(f"{done} · {text}", share, kind="comparing")
 

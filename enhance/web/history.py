@@ -108,7 +108,7 @@ def shorten(tasks: TaskStore, session: Session) -> None:
 
 def unfinished_state(job: Job[Any]) -> str:
     """Return the state of a list entry whose job did not finish; "" if the user cancelled it."""
-    return {"": "cut", "absence": "away", "person": ""}[job.stopped_by] if job.stop.is_set() else "failed"
+    return {"": "cut", "absence": "away", "person": ""}[job.cancelled_by] if job.stop.is_set() else "failed"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Jobs: work in threads of their own, how far it is, and whether a client still reads its events."""
+"""Jobs: work in threads of their own, their progress, and whether a client still reads their events."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from ..scheduler import SCHEDULER, Ticket
 from .gradio_changes import current_event
 
 T = TypeVar("T")
-LOOK_SECONDS = 0.1
-UNHEARD_SECONDS = 30.0
-"""How long a queued job keeps its place while no client reads its events."""
+_POLL_SECONDS = 0.1
+UNREAD_SECONDS = 30.0
+"""How long a queued job keeps its position while no client reads its events."""
 
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: rows done and in all, seconds left, whether the network is through.
+    """The progress of a run: finished rows, all rows, and the expected seconds left.
 
-    `ahead` jobs are ahead of one that waits for the device.
+    `is_writing` is true when the network has finished. `ahead` is the number of jobs ahead in the queue.
     """
 
     done: int = 0
     total: int = 0
-    left: float | None = None
-    writing: bool = False
+    seconds_left: float | None = None
+    is_writing: bool = False
     ahead: int = 0
 
-    def tell(self, progress: gr.Progress) -> int:
+    def send(self, progress: gr.Progress) -> int:
         """Send the progress to a client and return the number of jobs ahead."""
         if self.total:
-            left = "" if self.left is None else f", {self.left:.0f} s left"
+            left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
             progress((self.done, self.total), desc=f"rows{left}", unit="rows")
         elif self.ahead:
             progress(0, desc=f"waiting, {self.ahead} before it")
@@ -51,22 +51,22 @@ class RunState:
 
 
 class Job(Generic[T]):
-    """Work in a thread, which starts at once and holds the job's ticket until its end."""
+    """Work in a thread, which starts at once. The job keeps its ticket until its end."""
 
-    def __init__(self, do: Callable[[], T], ticket: Ticket):
+    def __init__(self, work: Callable[[], T], ticket: Ticket):
         self.ticket = ticket
-        self.stopped_by: Literal["", "person", "absence"] = ""
-        """Who stopped it first; empty at the end of the server."""
+        self.cancelled_by: Literal["", "person", "absence"] = ""
+        """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
         self._future: Future[T] = Future()
-        # The lender of a ZeroGPU Space finds the request in the context, and counts it as that visitor's.
-        work = contextvars.copy_context().run
+        # On a ZeroGPU Space, the lender of the GPU reads the visitor of the request from the context.
+        run = contextvars.copy_context().run
         self._held = ExitStack()
         self._held.enter_context(SCHEDULER.hold(ticket))
         self._held.callback(JOBS.discard, self)
         JOBS.add(self)
         try:
-            threading.Thread(target=work, args=(self._work, do), name="enhance-job", daemon=True).start()
+            threading.Thread(target=run, args=(self._work, work), name="enhance-job", daemon=True).start()
         except BaseException:
             self._held.close()
             raise
@@ -78,47 +78,48 @@ class Job(Generic[T]):
 
     @property
     def state(self) -> RunState:
-        """How far the job is."""
+        """The current progress."""
         ahead = SCHEDULER.ahead(self.ticket)
         return RunState(ahead=ahead) if ahead else self._state
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the job has ended."""
         return self._future.done()
 
     def inputs(self) -> Iterable[Path]:
-        """Return the input files that the job reads, which are not deleted before its end."""
+        """Return the input files of the job, which are not deleted before its end."""
         return ()
 
-    def progress(self, done: int, total: int, left: float | None) -> None:
-        self._state = RunState(done, total, left, writing=done >= total)
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Set the progress, as `Enhancer.run` reports it."""
+        self._state = RunState(done, total, seconds_left, is_writing=done >= total)
 
     def close(self) -> None:
-        """Cancel the job."""
+        """Cancel the job without a reason."""
         self.stop.set()
 
-    def stop_for(self, whose: Literal["person", "absence"]) -> None:
-        """Cancel the job, and remember who did it first."""
-        self.stopped_by = self.stopped_by or whose
+    def cancel(self, reason: Literal["person", "absence"]) -> None:
+        """Cancel the job. The reason of the first call is kept."""
+        self.cancelled_by = self.cancelled_by or reason
         self.close()
 
-    def looks(self, seconds: float) -> Iterator[None]:
-        """Yield every so many seconds until the end."""
+    def poll(self, seconds: float) -> Iterator[None]:
+        """Yield at this interval until the job ends."""
         while not self.wait(seconds):
             yield
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end for so many seconds at most, and return whether it has come."""
+        """Wait for the end of the job, at most `seconds`, and return whether it has ended."""
         return not wait([self._future], seconds).not_done
 
     def result(self) -> T:
-        """Return the result after the end. Raises what the work raised."""
+        """Return the result of a job that has ended. Raises what the work raised."""
         return self._future.result()
 
-    def _work(self, do: Callable[[], T]) -> None:
+    def _work(self, work: Callable[[], T]) -> None:
         try:
-            result = do()
+            result = work()
         except BaseException as error:
             self._held.close()
             self._future.set_exception(error)
@@ -128,16 +129,16 @@ class Job(Generic[T]):
 
 
 JOBS: set[Job[Any]] = set()
-"""All jobs that have not ended, for the end of the server."""
+"""All jobs that have not ended, for the shutdown of the server."""
 
 _streams: Counter[str] = Counter()
-"""The open streams of events, by the name of a session or an event; the names are random."""
+"""The number of open event streams by the name of a session or an event. The names are random."""
 _streams_lock = threading.Lock()
 
 
 @contextmanager
 def listening(name: str) -> Iterator[None]:
-    """Count a client that reads the events of this name, until the end of the block."""
+    """Count a client that reads the events of this name until the end of the block."""
     with _streams_lock:
         _streams[name] += 1
     try:
@@ -150,7 +151,7 @@ def listening(name: str) -> Iterator[None]:
 
 
 class ClientWatch:
-    """Whether the client of a request reads its events: Gradio runs a request even if nobody fetches the result."""
+    """Checks whether the client of a request reads its events. Gradio runs a request even if nobody does."""
 
     def __init__(self, request: gr.Request):
         self._names = (request.session_hash, current_event())
@@ -160,26 +161,26 @@ class ClientWatch:
         """Raise EnhanceError if the client has not read its events for a while."""
         if any(name in _streams for name in self._names):
             self._seen = time.monotonic()
-        if time.monotonic() - self._seen > UNHEARD_SECONDS:
-            raise EnhanceError("nobody_listened", seconds=f"{UNHEARD_SECONDS:g}")
+        if time.monotonic() - self._seen > UNREAD_SECONDS:
+            raise EnhanceError("nobody_listened", seconds=f"{UNREAD_SECONDS:g}")
 
 
-def said(language: str, state: RunState) -> tuple[str, float | None]:
-    """Return how far a run is in words, and as a share of 1."""
+def progress_text(language: str, state: RunState) -> tuple[str, float | None]:
+    """Return the progress of a run as text and as a share of 1, which is None while it is unknown."""
     if state.ahead:
         return translate(language, "waiting_place", ahead=state.ahead), None
     if state.total == 0:
         return translate(language, "starting"), None
-    if state.writing:
+    if state.is_writing:
         return translate(language, "writing"), 1.0
     share = state.done / state.total
-    words = [translate(language, "share_done", percent=int(100 * share))]
-    if state.left is not None:
-        words.append(translate(language, "left", time=format_duration(language, state.left)))
-    return " · ".join(words), share
+    texts = [translate(language, "share_done", percent=int(100 * share))]
+    if state.seconds_left is not None:
+        texts.append(translate(language, "left", time=format_duration(language, state.seconds_left)))
+    return " · ".join(texts), share
 
 
-def tell_files(batch: Batch, progress: gr.Progress) -> int:
+def send_batch_progress(batch: Batch, progress: gr.Progress) -> int:
     """Send the progress of a batch to a client and return the number of jobs ahead."""
     finished = sum(batch.count(state) for state in ("done", "failed"))
     left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
@@ -188,9 +189,9 @@ def tell_files(batch: Batch, progress: gr.Progress) -> int:
     return batch.ahead
 
 
-def wait_until_done(job: Job[Any], watch: ClientWatch, tell: Callable[[], int]) -> Iterator[tuple[Any, Any]]:
-    """Yield nothing new for a client until the job ends; `tell` sends the progress, and returns the jobs ahead."""
-    for _ in job.looks(LOOK_SECONDS):
-        if tell():
+def wait_until_done(job: Job[Any], watch: ClientWatch, send: Callable[[], int]) -> Iterator[tuple[Any, Any]]:
+    """Yield unchanged outputs until the job ends. `send` sends the progress and returns the number of jobs ahead."""
+    for _ in job.poll(_POLL_SECONDS):
+        if send():
             watch.check()
         yield gr.skip(), gr.skip()

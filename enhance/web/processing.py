@@ -111,7 +111,7 @@ class BatchJob(Job[Packed]):
     @property
     def archive(self) -> Path | None:
         """The ZIP file, once it is written."""
-        if self.over:
+        if self.is_over:
             with suppress(Exception):  # A failed batch has none.
                 return self.result().archive
         return None

@@ -23,7 +23,7 @@ from ..scheduler import Ticket
 from ..store import download_name, report_name
 from . import templates
 from .history import record_run, recorded, show_history
-from .jobs import said
+from .jobs import progress_text
 from .params import encoding_from, settings_from
 from .preview import is_current
 from .processing import FileJob, enhance
@@ -109,12 +109,12 @@ def follow_run(call: Call) -> Iterator[Updates]:
         yield {card.progress: gr.skip()}  # A generator without updates would clear the result.
         return
     shown = None
-    for _ in run.looks(_POLL_SECONDS):
+    for _ in run.poll(_POLL_SECONDS):
         pixels, state = run.growing.look(_IMAGE_SECONDS), (run.state, run.stop.is_set())
         if (pixels is None and state == shown) or session.run is not run:
             continue
         shown = state
-        words = (call.text("cancelling"), None) if run.stop.is_set() else said(call.language, run.state)
+        words = (call.text("cancelling"), None) if run.stop.is_set() else progress_text(call.language, run.state)
         updates: Updates = {card.progress: templates.progress(*words)}
         if pixels is not None:
             updates[call.page.result.live] = templates.render("live", call.language, source=data_url(pixels))
@@ -127,7 +127,7 @@ def cancel_run(call: Call) -> Updates:
     with call.session.lock:
         if call.session.run is None:
             return {call.page.run.cancel: gr.Button(visible=False)}
-        call.session.run.stop_for("person")
+        call.session.run.cancel("person")
     return {call.page.run.cancel: gr.Button(interactive=False)}
 
 
@@ -139,7 +139,7 @@ def _show_end(call: Call, run: PageRun) -> Updates:
         updates = show_result(call) | {progress: templates.note(done, "finished")}
         view = "whole"
     except Cancelled:
-        text = call.text("run_away" if run.stopped_by == "absence" else "cancelled")
+        text = call.text("run_away" if run.cancelled_by == "absence" else "cancelled")
         updates = {progress: templates.note(text, "cancelled")}
     except Exception as error:
         updates = {progress: call.problem(error, "A run failed")}

@@ -237,11 +237,11 @@ class Session:
     @property
     def is_running(self) -> bool:
         """Whether a run is in progress or in the queue."""
-        return self.run is not None and not self.run.over
+        return self.run is not None and not self.run.is_over
 
     @property
     def is_batch_running(self) -> bool:
-        return self.batch is not None and not self.batch.over
+        return self.batch is not None and not self.batch.is_over
 
     @property
     def is_busy(self) -> bool:
@@ -299,7 +299,7 @@ class Session:
         with self.lock:
             for job in (self.run, self.batch):
                 if job is not None:
-                    job.stop_for(reason)
+                    job.cancel(reason)
         self.cancel_previews()
 
     def cancel_previews(self) -> None:
@@ -322,7 +322,7 @@ class Session:
             paths = [self.upload.path if self.upload else None, *files.archives]
             paths += [path for item in items for path in (item.source, item.result, item.png)]
             paths += [*list(files.thumbnails.values()), *list(files.results.values())]
-            if self.batch is not None and self.batch.over:
+            if self.batch is not None and self.batch.is_over:
                 with suppress(Exception):  # A failed batch has no files.
                     packed = self.batch.result()
         if packed is not None:
@@ -331,7 +331,7 @@ class Session:
 
     def end_batch(self) -> None:
         """Take the files of the last batch over, so that they can be processed again and others can be added."""
-        if self.batch is not None and self.batch.over:
+        if self.batch is not None and self.batch.is_over:
             with suppress(Exception):  # A failed batch has no ZIP file.
                 self.files.archives.append(self.batch.result().archive)
             self.files.items, self.batch = self.current_batch.items, None
@@ -356,7 +356,7 @@ class Session:
             choice = self.begin_choice()
             self.cancel_previews()
             if self.run is not None:
-                self.run.stop_for("person")
+                self.run.cancel("person")
             self.upload = self.region = self.hints = self.preview = self.preview_files = self.preview_request = None
             self.run = self.result = None
             self.pins, self.has_failed_preview = (), False

@@ -45,7 +45,7 @@ def page_head(limits: Limits) -> str:
 def page_texts(limits: Limits) -> gr.I18n:
     """Return the texts of components that do not change. The browser translates them."""
     texts = {language: _texts_in(language, limits) for language in LANGUAGES}
-    return gr.I18n(**{primary_tag(language): own for language, own in texts.items()}, **texts)
+    return gr.I18n(**{**{primary_tag(language): own for language, own in texts.items()}, **texts})
 
 
 def _texts_in(language: str, limits: Limits) -> dict[str, str]:

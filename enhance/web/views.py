@@ -20,7 +20,7 @@ from ..output.formats import notes_of
 from ..output.resample import result_size
 from ..settings import SIZES, Settings, largest_scale, scales
 from . import templates
-from .jobs import RunState, said
+from .jobs import RunState, progress_text
 from .layout import PRESET_EXAMPLES, Card, Page
 from .params import CONTROLS, PRESET_CONTROLS, TUNING_CONTROLS, Values, language_of, page_message, paper_from
 from .preview import PreviewState, current_preview, is_current
@@ -334,7 +334,7 @@ def show_progress(call: Call) -> Updates:
     """Show the progress of a run on the stage and in the bar."""
     run = call.session.run
     return {
-        call.page.run.progress: templates.progress(*said(call.language, run.state if run else RunState())),
+        call.page.run.progress: templates.progress(*progress_text(call.language, run.state if run else RunState())),
         call.page.result.taken: "",
         **show_view(call, "whole"),
         **show_bar(call, starts=True),

@@ -69,7 +69,7 @@ def test_a_run_that_nobody_listens_to_gives_up_its_place(site, monkeypatch):
         for event in (heard, own):
             threading.Thread(target=lambda event=event: answers.update({event: listen(site, "enhance", event)})).start()
         wait_until(lambda: waiting(site) == 3 and all(event in _streams for event in (heard, own)))
-        monkeypatch.setattr("enhance.web.jobs.UNHEARD_SECONDS", 0.5)
+        monkeypatch.setattr("enhance.web.jobs.UNREAD_SECONDS", 0.5)
         wait_until(lambda: waiting(site) == 2)
         assert "event: error" in listen(site, "enhance", unheard)
     wait_until(lambda: len(answers) == 2)
