@@ -22,7 +22,7 @@ def request(name: str, address: str) -> gr.Request:
 def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
     sessions = Sessions(tmp_path)
     other, own = sessions.get(request("other", "a")), sessions.get(request("own", "b"))
-    setattr(own, "run", SimpleNamespace(over=False))  # noqa: B010 - stands for a run that goes on
+    setattr(own, "run", SimpleNamespace(is_over=False))  # noqa: B010 - stands for a run that goes on
     for number in range(2 * MAX_SESSIONS):
         sessions.get(request(f"page {number}", "b"))
     assert len(sessions) <= MAX_SESSIONS_OF_ADDRESS + 2
@@ -35,7 +35,7 @@ def test_pages_of_many_addresses_throw_out_nobody_who_works(tmp_path):
     working = []
     for number, part in enumerate(("run", "batch", "preview_request")):
         session = sessions.get(request(part, f"w{number}"))
-        setattr(session, part, cast(Any, SimpleNamespace(over=False, stop=SimpleNamespace(set=lambda: None))))
+        setattr(session, part, cast(Any, SimpleNamespace(is_over=False, stop=SimpleNamespace(set=lambda: None))))
         working.append((part, number, session))
     for number in range(2 * MAX_SESSIONS):
         sessions.get(request(f"page {number}", f"address {number}"))
