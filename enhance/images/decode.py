@@ -101,7 +101,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         sha256, metadata = hashlib.sha256(content_of(file)).hexdigest(), header.metadata.upright()
         no_pixels = np.empty((0, 0, 3), dtype)
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
-        yield shape, dtype, Picture(*about)
+        yield shape, dtype, Picture(*about, header.jpeg_table)
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
