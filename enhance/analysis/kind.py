@@ -26,7 +26,7 @@ _EXACT, _EXACT_COLOURS = 0.3, 0.9
 _PAPER, _INK = 8, 40
 _LEAST_PAPER, _MOST_INK, _GLYPH_SHARE = 0.5, 0.4, 0.6
 _GLYPH_HEIGHT, _GLYPH_WIDTH, _GLYPH_AREA, _FEWEST_GLYPHS = (4, 32), 40, (5, 870), 5
-_FEWEST_TILES, _TEXT_OF_FLAT, _TEXT = 3, 0.1, 0.45
+_FEWEST_TILES, _TEXT_OF_FLAT, _TEXT = 3, 0.1, 0.5
 
 
 def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: bool) -> Kind:
@@ -36,7 +36,7 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: 
         if squares is None:
             break
         text, tiles = _text_tiles(squares)
-        fewest = max(1, min(_FEWEST_TILES, tiles)) if is_flat and not scale else _FEWEST_TILES
+        fewest = max(1, min(_FEWEST_TILES, tiles)) if is_flat else _FEWEST_TILES * (2 if scale == 0 else 4)
         if text >= fewest and text >= (_TEXT_OF_FLAT if is_flat else _TEXT) * tiles:
             return "text"
     return "drawing" if is_flat else "photo"

@@ -1,9 +1,9 @@
 """Noise and film grain, measured where the image is smoothest.
 
-Texture is mistaken for noise unless only the smoothest tenth of the blocks counts (after Olsen, "Estimation of noise in
-images: an evaluation", 1993). Two scales are measured. White noise shows in the crossed Laplacians (Immerkaer, "Fast
-Noise Variance Estimation", 1996). Grain is correlated over 1 to 2 px, so that these hardly respond. Its spectrum is flat
-up to a cutoff and falls above, while the spectrum of a photo falls from the lowest frequencies on (Field 1987).
+Texture is mistaken for noise unless only the smoothest tenth of the blocks counts (after Olsen, "Estimation of noise
+in images: an evaluation", 1993). Two scales are measured. White noise shows in the crossed Laplacians (Immerkaer, "Fast
+Noise Variance Estimation", 1996). Grain is correlated over 1 to 2 px, so that these hardly respond. Its spectrum is
+flat up to a cutoff and falls above. The spectrum of a photo falls from the lowest frequencies on (Field 1987).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool = True) -> tuple[float, 
     distance at which the autocorrelation of the grain falls to 1/e.
     """
     blocks = blocks_of(samples, _SIDE)
-    clipped = ((blocks <= 0) | (blocks >= 255)).mean((1, 2, 3))
+    clipped = ((blocks <= 0) | (blocks >= 255)).all(-1).mean((1, 2))
     if is_photo and (clipped <= _CLIPPED).sum() >= max(_FEWEST, len(blocks) // 20):
         blocks = blocks[clipped <= _CLIPPED]
     white = _lowest(_laplacian(blocks))
