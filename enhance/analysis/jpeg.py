@@ -38,7 +38,7 @@ _ROUNDING = 0.4
 _SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
 _FEWEST_VALUES, _FEWEST_STEPS, _LEAST_SHARE = 20, 4, 0.15
 _FEWEST_BLOCKS = 30
-_BLOCKY, _MOST_BUSY = 1.13, 0.9
+_BLOCKY, _MOST_BUSY = 1.03, 0.9
 _UNKNOWN_QUALITY = 80
 """Stands for the quality of a page on white, whose traces do not show the steps."""
 
@@ -53,7 +53,7 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool = False) -> int | No
 
     If the image `is_jpeg`, only traces that show their quality count: those of its own file need no estimate.
     """
-    light = samples @ np.float32([0.299, 0.587, 0.114])
+    light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     quality = _quality_on_grid(samples, light)
     if quality is None and (corner := _grid_of(light)) != (0, 0):  # of a part that was cut out
         down, across = corner
@@ -63,16 +63,21 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool = False) -> int | No
 
 def _is_blocky(samples: np.ndarray) -> bool:
     """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values are clipped."""
-    busy = []
-    for start in (0, 4):
-        blocks = blocks_of(samples[:, start : start - 8, start : start - 8], 8)
-        busy.append(float(((blocks.max((1, 2)) - blocks.min((1, 2))).max(1) > 1).mean()))
-    return busy[1] > _BLOCKY * busy[0] and busy[0] < _MOST_BUSY
+    green = samples[..., 1]
+    for lines in (green, green.swapaxes(1, 2)):  # Lines of text can lie on such a grid from top to bottom.
+        busy = []
+        for start in range(8):
+            blocks = blocks_of(lines[:, :, start : start + lines.shape[2] - 8], 8).reshape(-1, 64)
+            busy.append(float(np.mean(blocks.max(1) - blocks.min(1) > 1)))
+        if busy[0] > _MOST_BUSY or busy[0] * _BLOCKY >= min(busy[1:]):
+            return False
+    return True
 
 
 def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
-    blocks, colours = blocks_of(light, 8), blocks_of(samples, 8)
-    low, high = colours.min((1, 2, 3)), colours.max((1, 2, 3))
+    blocks = blocks_of(light, 8)
+    colours = blocks_of(samples, 8).reshape(len(blocks), -1)
+    low, high = colours.min(1), colours.max(1)
     not_clipped = (low > 0) & (high < 255)  # Clipping moves coefficients off their multiples.
     quality = _quality_of_blocks(blocks[not_clipped & (high - low > 1)])
     return _quality_of_blocks(blocks[high - low > 1]) if quality is None else quality

@@ -18,7 +18,8 @@ _FLAT, _EDGE = 4, 40
 _COLOURS, _SAME_COLOUR = 8, 3
 # Measured on 20 photos in five qualities, 11 drawings and 16 pages in four: docs/measure_analysis.py.
 _FEW_COLOURS = 0.97
-_CONSTANT = 0.5
+_CONSTANT, _MOSTLY_CONSTANT = 0.5, 0.9
+_LESS_SHARE, _LESS_RATIO = 0.2, 0.47
 _FLAT_SHARE, _FLAT_RATIO = 0.35, 0.5
 _MANY_FLAT, _GRADIENT_RATIO, _GRADIENT_COLOURS = 0.45, 0.65, 0.58
 _EXACT, _EXACT_COLOURS = 0.3, 0.9
@@ -50,9 +51,11 @@ def _is_flat(samples: np.ndarray, is_jpeg: bool) -> bool:
     share, between = float(flat.mean()), float(((spread > _FLAT) & (spread <= _EDGE)).mean())
     colours = _share_of_few_colours(blocks[flat].mean(1))
     ratio = share / max(share + between, 1e-6)
-    if not flat.any() or (spread[flat] <= 1).mean() < _CONSTANT:  # The sky of a photo is flat, but not constant.
+    constant = float((spread[flat] <= 1).mean()) if flat.any() else 0.0
+    if constant < _CONSTANT:  # The sky of a photo is flat, but not constant.
         return False
-    if share >= _FLAT_SHARE and ratio >= _FLAT_RATIO and colours >= _FEW_COLOURS:
+    least_share, least_ratio = (_FLAT_SHARE, _FLAT_RATIO) if constant < _MOSTLY_CONSTANT else (_LESS_SHARE, _LESS_RATIO)
+    if share >= least_share and ratio >= least_ratio and colours >= _FEW_COLOURS:
         return True
     if share >= _MANY_FLAT and ratio >= _GRADIENT_RATIO and colours >= _GRADIENT_COLOURS:
         return True
@@ -85,7 +88,7 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     Text is small separate shapes, the glyphs, on a ground of one colour that covers more than they do.
     """
     count, side = samples.shape[:2]
-    light = samples @ np.float32([0.299, 0.587, 0.114])
+    light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     bins = (light / 8).astype(int).reshape(count, -1)
     number = np.arange(count)[:, None] * 32
     most = np.bincount((number + bins).ravel(), minlength=32 * count).reshape(count, 32).argmax(1)
