@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from . import Analysis
 
 CLEAN_NOISE = 1.7
-"""Measured: 13 of 14 clean photos have less noise, and no photo with noise of 3 does."""
+"""Of 20 photos at a quarter of their size, 15 have less; the rest is fine texture. None with white noise of 3 does."""
 CLEAN_QUALITY = 88
 STRONG_NOISE = 7.0
-"""From here on the network of `fast` takes noise for detail and `gentle` does not."""
+"""The noise from which `gentle` is chosen instead of `fast`. An assumption: no preset was measured between 3 and 12."""
 SOFT = 3
 """Downscaling a photo that is soft by 2 measured worse than bicubic upscaling."""
 
@@ -54,7 +54,7 @@ _PHOTO = ("photo",)
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
-    # The network of `gentle` redraws compressed letters; its tuning keeps them to the image.
+    # An assumption: the tuning of `gentle` keeps compressed letters close to the image.
     Rule(("text",), is_compressed, "gentle", "compressed_text"),
     Rule(("drawing",), lambda analysis: True, "precise", "clean_drawing"),
     Rule(("text",), lambda analysis: True, "precise", "clean_text"),
@@ -64,7 +64,7 @@ RULES = (
     Rule(_PHOTO, lambda analysis: analysis.softness >= SOFT, "gentle", "soft_photo"),
     Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
 )
-"""The first rule that applies decides. HaarPSI of the presets by kind of photo: docs/choosing.md."""
+"""The first rule that applies decides."""
 
 
 def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None) -> Choice:
