@@ -183,15 +183,15 @@ class Enhancer:
         x: float | None = None,
         y: float | None = None,
         size: int = 128,
-        wanted: Sequence[Settings] | None = None,
-        arrived: Callable[[Cell], object] | None = None,
+        settings: Sequence[Settings] | None = None,
+        on_cell: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Comparison:
-        """The square of `preview` by every preset that can run here, or by the `wanted` settings, model after model.
+        """The square of `preview` by every preset that can run here, or by the `settings`, model after model.
 
-        It waits for no run and takes turns with its steps, and previews go before its own. `arrived` is told of each
+        It waits for no run and takes turns with its steps, and previews go before its own. `on_cell` is called with each
         preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
         """
         started, context, ticket = time.perf_counter(), self._context(), ticket or _ticket("comparison", stop)
@@ -199,7 +199,7 @@ class Enhancer:
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
         def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
-            callbacks = RunCallbacks(replace(ticket, waited=0.0), told)
+            callbacks = RunCallbacks(replace(ticket, wait_seconds=0.0), told)
             record = pipeline.begin(Request(picture, settings), context, callbacks)
             return pipeline.make_preview(record, box, context, callbacks, known=known)
 
@@ -208,7 +208,7 @@ class Enhancer:
             return self.engine.estimate(settings.model, seen.height, seen.width, picture.bits)
 
         here = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
-        cells = compare(wanted or here or [Settings()], make, expected, progress, arrived)
+        cells = compare(settings or here or [Settings()], make, expected, progress, on_cell)
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
 
     def read(
@@ -226,15 +226,15 @@ class Enhancer:
 
         Raises SettingsError when the settings need another network than the preview's.
         """
-        info, picture, settings = preview.info, preview.piece.picture, as_settings(settings)
+        info, picture, settings = preview.info, preview.region.picture, as_settings(settings)
         located = models.ensure(settings.model)
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
-        if record.network_key != preview.piece.network_key:
+        if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
         changed = record.info()
         info = info | {name: changed[name] for name in ("signature", "preset", "settings", "tile")}
-        before, after, decibels = render(preview.piece, settings)
-        return Preview(before, after, preview.piece, info | {"fidelity_db": decibels})
+        before, after, decibels = render(preview.region, settings)
+        return Preview(before, after, preview.region, info | {"fidelity_db": decibels})
 
     @contextmanager
     def result_rows(self, task_id: str, picture: Picture | None = None) -> Iterator[ResultRows]:
@@ -243,7 +243,7 @@ class Enhancer:
         `picture` is the decoded input, where the caller has it. Raises EnhanceError when they are not kept, or when
         there is no such task.
         """
-        info = self.tasks.finished(task_id)
+        info = self.tasks.finished_info(task_id)
         picture = picture or self.read(self._upload(info))
         record = record_of(info, picture)
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
@@ -261,7 +261,7 @@ class Enhancer:
         `picture` is the decoded input, where the caller has it; facts that are `told` to the reader take the place of
         those that are stored. Raises EnhanceError when there is no such task or its files are no longer kept.
         """
-        info = self.tasks.finished(task_id) | dict(told or {})
+        info = self.tasks.finished_info(task_id) | dict(told or {})
         path = self.tasks.report_path(task_id, language)
         upload, png = self._upload(info), self.tasks.result_path(task_id)
         with self.tasks.using(path, upload, png):

@@ -87,9 +87,9 @@ class PeakMemory:
         self._highest = 0.0
         if self._cuda and reset:
             sys.modules["torch"].cuda.reset_peak_memory_stats()
-        self.look()
+        self.sample()
 
-    def look(self) -> float:
+    def sample(self) -> float:
         """The peak so far, in MB."""
         if self._cuda:
             return sys.modules["torch"].cuda.max_memory_allocated() / 1e6
@@ -118,7 +118,7 @@ class RunRecord:
         self._device, self._started = device, started
         self._mark = time.perf_counter()
         self._ticket = ticket or Ticket()
-        self._seconds = {"wait": self._ticket.waited, "decode": self._mark - started - self._ticket.waited}
+        self._seconds = {"wait": self._ticket.wait_seconds, "decode": self._mark - started - self._ticket.wait_seconds}
         self._extra: dict[str, Any] = {}
         self.memory: PeakMemory | None = None
         self.ran = False
@@ -151,8 +151,8 @@ class RunRecord:
     def stage(self, name: str) -> None:
         """Count the time since the last stage's end as stage `name`, without what was spent waiting for a turn."""
         now = time.perf_counter()
-        waited = self._ticket.waited - self._seconds["wait"]
-        self._seconds["wait"] = self._ticket.waited
+        waited = self._ticket.wait_seconds - self._seconds["wait"]
+        self._seconds["wait"] = self._ticket.wait_seconds
         self._seconds[name] = max(0.0, now - self._mark - waited)
         self._mark = now
 
@@ -181,7 +181,7 @@ class RunRecord:
             "tile": self.settings.tile,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "megapixels_per_second": round(pixels / 1e6 / network, 4) if self.ran and network > 0 else None,
-            "peak_memory_mb": round(self.memory.look(), 1) if self.memory else None,
+            "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
             "agreement_db": None,
             "fidelity_db": None,
             "cached": cached,
@@ -257,7 +257,7 @@ def exported_output(output: dict[str, Any], path: Path, encoding: Encoding, note
     return output | changed | {"format": encoding.format, "quality": quality, "notes": notes}
 
 
-def faithfulness(decibels: float) -> str:
+def fidelity_grade(decibels: float) -> str:
     """What a `fidelity_db` is called: very (faithful), good, or free. docs/fidelity.md has what photos measured."""
     return next(word for word, least in _FAITHFUL.items() if decibels >= least)
 

@@ -20,7 +20,7 @@ import numpy as np
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError
-from .files import file_sha256, part_of, try_place
+from .files import check_writable, file_sha256
 from .images import FLAWLESS, Box, Picture, read_picture
 from .info import Request, Result, RunCallbacks, RunRecord, exported_output, output_of
 from .output.formats import Encoding, export
@@ -28,7 +28,8 @@ from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
 from .output.resample import result_size
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
-from .preview import Piece, Preview, agreement_db, render, surroundings
+from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
+from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
 from .scheduler import SCHEDULER, Ticket
@@ -64,7 +65,7 @@ def wait_in_queue(request: Request, callbacks: RunCallbacks) -> Iterator[None]:
     """Before step 1 of a long run: wait until it is next. Raises WeightsError, Cancelled."""
     for name in request.settings.weights.models:
         models.ensure(name, stop=callbacks.stop)  # a fetch, which may take minutes, keeps nobody from the device
-    with SCHEDULER.place(callbacks.ticket, ahead=1):
+    with SCHEDULER.queue_job(callbacks.ticket, ahead=1):
         yield
 
 
@@ -148,7 +149,7 @@ def make(
         )
         record.spent(seconds)
         record.add(fidelity_db=meter and meter.decibels(), **scene.describe())
-        if preview is not None and preview.piece.network_key == record.network_key:
+        if preview is not None and preview.region.network_key == record.network_key:
             record.add(agreement_db=agreement_db(preview, rows))
         return record.info(output_of(written, rows.size))
 
@@ -177,16 +178,16 @@ def make_preview(
         with network_output(record, scene, context.engine, callbacks, part=seen, box=seen_outer) as output:
             network = output.rows(0, output.height)
     else:
-        network = earlier.piece.network
+        network = earlier.region.network
         record.spent({"network": earlier.info["seconds"]["network"]})
     patches = scene.faces.patches if scene.faces else ()
     photo = scene.photo(seen, settings, record.seen.flaws, seen_outer)
     whole = record.picture.height, record.picture.width
-    piece = Piece(part, photo, network, box, outer, whole, record.network_key, patches)
-    before, after, decibels = render(piece, settings)
+    region = PreviewRegion(part, photo, network, box, outer, whole, record.network_key, patches)
+    before, after, decibels = render(region, settings)
     record.stage("tuning")
     record.add(preview=asdict(box), fidelity_db=decibels, **scene.describe())
-    return Preview(before, after, piece, record.info())
+    return Preview(before, after, region, record.info())
 
 
 def find_scene(record: RunRecord, face_cache: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
@@ -226,7 +227,7 @@ def network_output(
             _fill(output, seen, record, engine, callbacks, folder)
             if target and target.keep:
                 output.keep()
-        SCHEDULER.leave(callbacks.ticket)
+        SCHEDULER.leave_queue(callbacks.ticket)
         record.stage("network")
         yield output
 
@@ -269,7 +270,7 @@ def _fill(
 
     def between_steps(done: int, total: int, left: float | None) -> None:
         if record.memory is not None:
-            record.memory.look()
+            record.memory.sample()
         if callbacks.progress is not None:
             callbacks.progress(done, total, left)
 
@@ -329,12 +330,12 @@ def run_to(
     there = find_at(record, output, encoding) if encoding.is_stored or not with_png else None
     if there is not None:
         return Result(output, there | task, output if encoding.is_stored else None)
-    try_place(output, source)
+    check_writable(output, source)
     check_replaceable(output)
     if encoding.is_stored:
         return Result(output, make(record, Target(output), context, callbacks) | task, output)
     with ExitStack() as here:
-        png = part_of(output)
+        png = temporary_path(output)
         (hold or here).callback(png.unlink, missing_ok=True)
         info = find_stored(record, context.tasks, png)
         try:

@@ -27,22 +27,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import EnhanceError, PictureError, StorageError
-from .files import (
-    OwnFolders,
-    StoredItem,
-    UsedFiles,
-    file_sha256,
-    is_process_alive,
-    link_or_copy,
-    sizes_of,
-    sweep,
-    trim,
-    try_place,
-    write_atomically,
-)
+from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import LANGUAGES, match_language, strip_direction_marks
 from .info import settings_in
 from .output.formats import Encoding
+from .processes import is_process_alive, remove_leftovers
+from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
 from .settings import Settings, largest_scale, network_key
 
 log = logging.getLogger(__name__)
@@ -104,7 +94,7 @@ class Entry:
         """Return the path of the stored input, which need not exist any more."""
         return tasks.upload_path(self.sha256, self.name)
 
-    def standing(self, tasks: TaskStore) -> str:
+    def current_state(self, tasks: TaskStore) -> str:
         """Return the current state, including cut, and gone if the result was deleted."""
         if self.state == "running":
             return "running" if is_process_alive(self.process) else "cut"
@@ -160,7 +150,7 @@ class TaskStore:
         """Raise StorageError if the folders cannot be written."""
         self.prepare()
         for folder in (self.uploads, self.processed, self.network):
-            try_place(folder / "picture.png")
+            check_writable(folder / "picture.png")
 
     def new_id(self) -> str:
         """Return a random task id."""
@@ -213,7 +203,7 @@ class TaskStore:
             return None
         return _read_info(self.processed / f"{task_id}.json")
 
-    def finished(self, task_id: str) -> dict[str, Any]:
+    def finished_info(self, task_id: str) -> dict[str, Any]:
         """Return the info of a finished task. Raises EnhanceError if it was deleted."""
         info = self.info(task_id)
         if info is None:
@@ -268,17 +258,17 @@ class TaskStore:
         write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
         count_as_used(path)
 
-    def put_down(self, entry: Entry) -> None:
+    def save_entry(self, entry: Entry) -> None:
         """Write an entry of the recent results. Raises StorageError."""
         self.prepare()
         text = json.dumps(asdict(entry), ensure_ascii=False)
         write_atomically(entry.path(self), lambda temporary: temporary.write_text(text, "utf-8"))
 
-    def end(self, entry: Entry, state: str, **changed: Any) -> None:
+    def end_entry(self, entry: Entry, state: str, **changed: Any) -> None:
         """Record the final state of a run, or remove its entry if `state` is empty."""
         try:
             if state:
-                self.put_down(replace(entry, state=state, **changed))
+                self.save_entry(replace(entry, state=state, **changed))
         except StorageError:
             state = ""
         if not state:
@@ -331,13 +321,13 @@ class TaskStore:
         """
         self._cleaned = time.monotonic()
         for folder in self._folders():
-            sweep(folder)
-        sweep(self._used.marks)
+            remove_leftovers(folder)
+        remove_leftovers(self._used.marks)
         oldest = time.time() - self._hours * 3600
         page = list(self.page_items()) if self._max_disk is not None else []
         with self._used.lock:
             for path, stat in self._files():
-                if stat.st_mtime < oldest and not self._used.holds(path):
+                if stat.st_mtime < oldest and not self._used.is_used(path):
                     self._remove(path)
             if self._max_disk is None:
                 return True
@@ -350,7 +340,7 @@ class TaskStore:
     def _items(self) -> Iterator[StoredItem]:
         """Yield the files of the program with their sizes. The `.json` of a result is part of its PNG."""
         files = list(self._files())
-        used = self._used.among([path for path, _ in files])
+        used = self._used.select_used([path for path, _ in files])
         for path, stat in files:
             facts = [path.with_suffix(".json")] if path.parent == self.processed else []
             yield StoredItem(path, stat.st_mtime, sizes_of(path, *facts), path not in used)
@@ -377,7 +367,7 @@ class TaskStore:
         own = {path for name in _NAMES for path in self._own.entries(name)}
         with self._used.lock:
             for path in paths:
-                if (path in own or path.parent in own) and not self._used.holds(path):
+                if (path in own or path.parent in own) and not self._used.is_used(path):
                     self._remove(path)
 
     def _remove(self, path: Path) -> None:

@@ -83,7 +83,7 @@ class PixelCount:
 
     count: float
 
-    def sentence(self, language: str) -> str:
+    def message(self, language: str) -> str:
         """Return "100 MP", or "1 亿像素" in Chinese."""
         if match_language(language) == "en":
             return translate(language, "megapixels", n=_short(self.count / 1e6))
@@ -149,8 +149,8 @@ def _translated(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
         space = " " if language == "en" else ""
         return space.join(str(_translated(language, one)) for one in value)
-    sentence = getattr(value, "sentence", None)
-    return sentence(language) if callable(sentence) else value
+    message = getattr(value, "message", None)
+    return message(language) if callable(message) else value
 
 
 def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str]:

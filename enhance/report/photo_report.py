@@ -16,7 +16,7 @@ from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_language, name_of, translate, translate_source
 from ..images import Picture
 from ..images.colour import profile_name
-from ..info import faithfulness, settings_in
+from ..info import fidelity_grade, settings_in
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_picture
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
@@ -73,7 +73,7 @@ def write_report(
     return path
 
 
-def place_beside(result: Path, input_sha256: str) -> Path:
+def report_path_next_to(result: Path, input_sha256: str) -> Path:
     """Return the path for the report of a result: its name with .pdf, or with -report where another file has that.
 
     An earlier report of the same input is replaced.
@@ -207,7 +207,7 @@ def _draw_pair(
 def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int, int]) -> list[Row]:
     """Return what was done, as label and value."""
     fidelity, agreement = info["fidelity_db"], info["agreement_db"]
-    grade = None if fidelity is None else document.translate(f"fidelity_{faithfulness(fidelity)}")
+    grade = None if fidelity is None else document.translate(f"fidelity_{fidelity_grade(fidelity)}")
     sliders = " · ".join(settings_in(dict(info)).describe(document.language).split(" · ")[2:])
     time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
@@ -299,7 +299,7 @@ def _two_lines(checksum: str) -> str:
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
-    megapixels = PixelCount(width * height).sentence(document.language)
+    megapixels = PixelCount(width * height).message(document.language)
     return f"{document.translate('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
 
 

@@ -87,7 +87,7 @@ class Endpoints:
             source, region, (settings, _) = _uploaded(image), call_region(given), call_settings(given)
             with services.enter(asker_of(request).caller, "preview") as ticket:
                 preview = services.previews.run(services.previews.image(source), settings, **region, ticket=ticket)
-            icc, stem = icc_for_screen(preview.piece.picture), strip_direction_marks(source.stem)
+            icc, stem = icc_for_screen(preview.region.picture), strip_direction_marks(source.stem)
             before, after = (
                 str(save_png(pixels, services.downloads.new_path(f"{stem}-{side}.png"), icc))
                 for side, pixels in (("before", preview.before), ("after", preview.after))
@@ -153,7 +153,7 @@ class Endpoints:
         with services.errors_as_messages(request):
             task, visible = services.owners.check(request, task_id)
             report = services.enhancer.report(task, language_of(request), told=visible)
-            return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished(task))))
+            return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished_info(task))))
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:
         """List the presets: name, summary, model, settings, availability, and the time relative to gentle."""
@@ -221,7 +221,7 @@ def without_path(info: dict[str, Any]) -> dict[str, Any]:
 
 def _batch_info(packed: Packed, infos: dict[Item, dict[str, Any]], language: str) -> dict[str, Any]:
     def message(error: EnhanceError | None) -> str | None:
-        return error.sentence(language) if error else None
+        return error.message(language) if error else None
 
     files = []
     for item in packed.batch.items:

@@ -18,8 +18,9 @@ from typing import Any
 import gradio as gr
 
 from ..errors import EnhanceError
-from ..files import OwnFolders, StoredItem, explained, link_or_copy, sizes_of
+from ..files import link_or_copy, storage_error
 from ..info import timestamp
+from ..retention import OwnFolders, StoredItem, sizes_of
 
 _SWEEP_SECONDS = 600
 MIN_RETENTION = 60
@@ -103,7 +104,7 @@ class DownloadFolder:
         try:
             folder.mkdir()
         except OSError as error:
-            raise explained(folder, error) from error
+            raise storage_error(folder, error) from error
         return folder / name
 
     def link(self, source: Path, name: str) -> Path:
@@ -113,7 +114,7 @@ class DownloadFolder:
             link_or_copy(source, path)
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise explained(path, error) from error
+            raise storage_error(path, error) from error
         return path
 
 

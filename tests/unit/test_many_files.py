@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Batch, Item, Running, find_images, pack, plan, titles
+from enhance.batch import Batch, BatchRun, Item, find_images, pack, plan, titles
 from enhance.cli import _Reporter
 from enhance.images.decode import look
 from enhance.info import Result
@@ -91,7 +91,7 @@ def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True)
-        return Running(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.update).run
+        return BatchRun(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.update).run
 
     assert_linear(work)
     assert len(capsys.readouterr().out.splitlines()) == 400
@@ -102,7 +102,7 @@ def test_files_that_join_and_leave_one_by_one(tmp_path, monkeypatch):
 
     def work(count: int) -> Callable[[], object]:
         items = [Item(Path("a.png"), Path("a.png"), size=(8, 8)) for _ in range(count)]
-        running = Running(cast(Enhancer, Nothing()), GENTLE, plan([]))
+        running = BatchRun(cast(Enhancer, Nothing()), GENTLE, plan([]))
 
         def joined() -> None:
             for item in items:
@@ -174,7 +174,7 @@ def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkey
     monkeypatch.setattr("enhance.output.names._sha256", lambda path: hashed.append(path.name) or path.name)
     enhancer = Nothing(lambda source: begun.append((source.name, list(hashed))))
 
-    Running(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
+    BatchRun(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
 
     assert begun == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
 
