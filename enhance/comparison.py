@@ -14,7 +14,7 @@ from .errors import Cancelled, EnhanceError, WeightsError, expected_error, memor
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
-from .info import fidelity_grade, output_of, timestamp
+from .info import fidelity_grade, output_info, timestamp
 from .output.contact_sheet import SheetCell, draw_sheet
 from .output.png import encode_png
 from .output.provenance import Origin
@@ -182,7 +182,7 @@ class Comparison:
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
         written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
-        return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}
+        return self.info_in(language) | {"output": output_info(written, (sheet.shape[0], sheet.shape[1]))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""

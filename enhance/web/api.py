@@ -152,7 +152,7 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             task, visible = services.owners.check(request, task_id)
-            report = services.enhancer.report(task, language_of(request), told=visible)
+            report = services.enhancer.report(task, language_of(request), overrides=visible)
             return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished_info(task))))
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:

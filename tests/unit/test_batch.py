@@ -363,7 +363,7 @@ def test_equal_names_are_kept_apart_also_by_their_case():
 
 def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, sources, tmp_path, monkeypatch):
     decoded, seen, read = [], [], read_picture
-    monkeypatch.setattr("enhance.pipeline.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
+    monkeypatch.setattr("enhance.enhancer.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
     batch = BatchRun(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
 
     with busy_device(2):

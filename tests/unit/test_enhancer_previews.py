@@ -68,7 +68,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
         decoded.append(path)
         return read_picture(path, **limits)
 
-    monkeypatch.setattr("enhance.pipeline.read_picture", counting)
+    monkeypatch.setattr("enhance.enhancer.read_picture", counting)
     picture = read_picture(photo_file)
 
     preview = enhancer.preview(picture, RAW, size=20)
