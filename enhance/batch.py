@@ -29,7 +29,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
-    from .info import Result
+    from .info import Info, Result
     from .report import Line
 
 
@@ -50,7 +50,7 @@ class Item:
     """Height and width, once the header was read."""
     settings: Settings | None = None
     """Settings of this file, if they differ from those of the batch."""
-    info: dict[str, Any] | None = None
+    info: Info | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     """Identifies the file in all its states."""

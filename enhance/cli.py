@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -373,7 +373,7 @@ class _Reporter:
             time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
             print(f"{item.result}  {output['width']} x {output['height']} px, {time}", file=self._out, flush=True)
 
-    def _print_json(self, facts: dict[str, Any]) -> None:
+    def _print_json(self, facts: Mapping[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 

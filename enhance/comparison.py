@@ -171,7 +171,7 @@ class Comparison:
             "output": None,
             "device": known["device"],
             "seconds": {name: round(value, 3) for name, value in (seconds | self.seconds).items()},
-            "peak_memory_mb": max(info["peak_memory_mb"] for info in infos),
+            "peak_memory_mb": max(info["peak_memory_mb"] or 0.0 for info in infos),
             "cached": False,
             "finished": timestamp(),
         }

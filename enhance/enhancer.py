@@ -145,8 +145,8 @@ class Enhancer:
         """
         if encoding.is_stored:
             return result
-        png = self.tasks.result_path(result.info["task_id"] or "")
-        path = self.tasks.encoded_path(result.info["output"]["sha256"] or "", encoding)
+        png = self.tasks.result_path(result.info["task_id"])
+        path = self.tasks.encoded_path(result.info["output"]["sha256"], encoding)
         if hold is not None:
             hold.enter_context(self.tasks.using(path))
         with self.tasks.using(path, png):

@@ -59,7 +59,7 @@ class OutputInfo(_ExportInfo):
     """The output file. `format` and `quality` are missing for a stored PNG, and `notes` if nothing was lost."""
 
     path: str
-    sha256: str | None
+    sha256: str
     width: int
     height: int
     bytes: int
@@ -77,8 +77,11 @@ class Measurements(TypedDict, total=False):
     finished: str
 
 
-class _RunInfo(Measurements):
-    task_id: str | None
+class _SceneInfo(TypedDict, total=False):
+    faces: dict[str, int]
+
+
+class _RunInfo(_SceneInfo):
     status: str
     signature: str
     preset: str
@@ -88,18 +91,26 @@ class _RunInfo(Measurements):
     device: str
     precision: str
     tile: int
+    seconds: dict[str, float]
+    megapixels_per_second: float | None
+    peak_memory_mb: float | None
+    agreement_db: float | None
+    fidelity_db: float | None
     cached: bool
+    finished: str
 
 
 class Info(_RunInfo):
-    """The facts of a run with an output file."""
+    """The facts of a run with an output file. `task_id` is set at the end of the run."""
 
+    task_id: str
     output: OutputInfo
 
 
 class PreviewInfo(_RunInfo):
     """The facts of a preview. `preview` is its region: left, top, width and height in input pixels."""
 
+    task_id: None
     output: None
     preview: dict[str, int]
 
@@ -288,7 +299,7 @@ def exported_output_info(output: OutputInfo, path: Path, encoding: Encoding, not
     return {
         **output,
         "path": str(path),
-        "sha256": None if output["sha256"] is None else file_sha256(path),
+        "sha256": file_sha256(path),
         "bytes": path.stat().st_size,
         "format": encoding.format,
         "quality": None if encoding.lossless else encoding.quality,

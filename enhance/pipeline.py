@@ -118,11 +118,11 @@ def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> Info | None:
     if cached is None:
         return None
     try:
-        tasks.copy_result(cached["task_id"] or "", path)
+        tasks.copy_result(cached["task_id"], path)
     except StorageError:
         return None
-    measured = {name: cached[name] for name in _MEASURED_ONCE if name in cached}
-    record.measurements = cast(Measurements, measured)
+    measurements = {name: value for name, value in cached.items() if name in _MEASURED_ONCE}
+    record.measurements = cast(Measurements, measurements)
     return record.info({**cached["output"], "path": str(path)}, cached=True)
 
 

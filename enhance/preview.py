@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
 from .errors import SettingsError
 from .images import Box, Picture
+from .info import PreviewInfo
 from .output.fidelity import DIFFERENCE_HALO, Photo
 from .output.resample import Cut, enlarge
 from .output.result import ResultRows, faces_over
@@ -53,7 +53,7 @@ class Preview:
     before: np.ndarray
     after: np.ndarray
     region: PreviewRegion
-    info: dict[str, Any]
+    info: PreviewInfo
 
 
 def choose_box(width: int, height: int, x: float | None, y: float | None, size: int) -> Box:

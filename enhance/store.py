@@ -29,7 +29,7 @@ from typing import Any, Protocol
 from .errors import EnhanceError, PictureError, StorageError
 from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import LANGUAGES, match_language, strip_direction_marks
-from .info import settings_in
+from .info import Info, settings_in
 from .output.formats import Encoding
 from .processes import is_process_alive, remove_leftovers
 from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
@@ -184,7 +184,7 @@ class TaskStore:
             count_as_used(place)
         return place
 
-    def finish(self, task_id: str, info: dict[str, Any]) -> None:
+    def finish(self, task_id: str, info: Info) -> None:
         """Write the info of a result, which completes the task. Removes the result if that fails."""
         text, path = json.dumps(info, ensure_ascii=False, indent=1), self.processed / f"{task_id}.json"
         try:
@@ -197,20 +197,20 @@ class TaskStore:
         if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
             self.clean()
 
-    def info(self, task_id: str) -> dict[str, Any] | None:
+    def info(self, task_id: str) -> Info | None:
         """Return the info of a finished task, or None if the result does not exist or the file is damaged."""
         if not _TASK_ID.fullmatch(task_id):
             return None
         return _read_info(self.processed / f"{task_id}.json")
 
-    def finished_info(self, task_id: str) -> dict[str, Any]:
+    def finished_info(self, task_id: str) -> Info:
         """Return the info of a finished task. Raises EnhanceError if it was deleted."""
         info = self.info(task_id)
         if info is None:
             raise EnhanceError("result_gone")
         return info
 
-    def find(self, signature: str, dpi: int | None = None) -> dict[str, Any] | None:
+    def find(self, signature: str, dpi: int | None = None) -> Info | None:
         """Return the info of the newest intact result with this signature and resolution, or None."""
         with self._lock:
             self._read_new()
@@ -220,7 +220,7 @@ class TaskStore:
         newest_first = sorted(finished, key=lambda info: str(info.get("finished", "")), reverse=True)
         return next(filter(self._is_intact, newest_first), None)
 
-    def _is_intact(self, info: dict[str, Any]) -> bool:
+    def _is_intact(self, info: Info) -> bool:
         """Return whether the result has its recorded checksum."""
         path = self.result_path(str(info.get("task_id")))
         with suppress(OSError):
@@ -398,7 +398,7 @@ def _copy(source: Path, place: Path, picture: Original) -> None:
         raise PictureError("input_changed", name=picture.name)
 
 
-def _read_info(path: Path) -> dict[str, Any] | None:
+def _read_info(path: Path) -> Info | None:
     try:
         info = json.loads(path.read_text("utf-8"))
         size = path.with_suffix(".png").stat().st_size
@@ -407,7 +407,7 @@ def _read_info(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _network_key(info: dict[str, Any]) -> str:
+def _network_key(info: Info) -> str:
     return network_key(info["input"]["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
 
 
@@ -426,7 +426,7 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
     return f"{strip_direction_marks(Path(name).stem) or 'picture'}-{size}{ending}"
 
 
-def report_name(info: dict[str, Any]) -> str:
+def report_name(info: Info) -> str:
     """Return the file name of a report: photo-4x-report.pdf for photo.jpg."""
     return download_name(info["input"]["name"], settings_in(info), "-report.pdf")
 

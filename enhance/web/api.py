@@ -5,7 +5,7 @@ No endpoint accepts a path of the server: images are uploads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class Endpoints:
                 str(save_png(pixels, services.downloads.new_path(f"{stem}-{side}.png"), icc))
                 for side, pixels in (("before", preview.before), ("after", preview.after))
             )
-            return before, after, preview.info
+            return before, after, dict(preview.info)
 
     @gradio_changes.name_parameters(API_REGION, API_DEFAULTS)
     def compare(
@@ -211,12 +211,12 @@ def _uploaded(image: str | None) -> Path:
     raise PictureError("api_no_picture")
 
 
-def without_path(info: dict[str, Any]) -> dict[str, Any]:
+def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return an `info` without the path on this server.
 
     `gradio_client` would also take any object with a string called path for a file, and insert a local path.
     """
-    return info | {"output": info["output"] | {"path": None}}
+    return {**info, "output": {**info["output"], "path": None}}
 
 
 def _batch_info(packed: Packed, infos: dict[Item, dict[str, Any]], language: str) -> dict[str, Any]:

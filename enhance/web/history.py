@@ -21,7 +21,7 @@ from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
-from ..info import Result, settings_in, timestamp
+from ..info import Info, Result, settings_in, timestamp
 from ..output.live_view import WholePicture
 from ..output.png_reader import PngReader
 from ..output.resample import paper_of, result_size
@@ -113,7 +113,7 @@ def unfinished_state(job: Job[Any]) -> str:
 
 
 @contextmanager
-def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[Callable[[dict[str, Any]], None]]:
+def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[Callable[[Info], None]]:
     """Record the end of a run. The block passes its `info` to the function that is yielded."""
     try:
         yield lambda info: None if entry is None else tasks.end_entry(entry, "done", task_id=info["task_id"])

@@ -21,7 +21,7 @@ from ..config import Limits
 from ..errors import expected_error
 from ..files import link_or_copy, storage_error
 from ..images import Box, Facts, Picture
-from ..info import Result, settings_in
+from ..info import Info, Result, settings_in
 from ..output.formats import Encoding
 from ..output.live_view import WholePicture
 from ..output.resample import long_side_on
@@ -84,7 +84,7 @@ class PageResult:
     """A result of `upload` with the files that the page shows."""
 
     upload: Upload
-    info: dict[str, Any]
+    info: Info
     download: Path
     before: Path
     after: Path

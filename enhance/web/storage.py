@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +126,7 @@ class TaskOwners:
         self._owners: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def remember(self, request: gr.Request, info: dict[str, Any]) -> dict[str, Any]:
+    def remember(self, request: gr.Request, info: Mapping[str, Any]) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
         Only a client that has run the same request before can see that the result was stored, and since when.
@@ -142,7 +142,7 @@ class TaskOwners:
             for known in (self._owners, self._finished):
                 while len(known) > _MAX_TASKS:
                     known.popitem(last=False)
-        return info | visible
+        return {**info, **visible}
 
     def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any]]:
         """Return the task id of the client's own task, and the `info` keys that differ for this client.

@@ -15,7 +15,7 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import PixelCount, format_seconds, translate, translate_source
 from ..images import Facts
 from ..images.metadata import LOST
-from ..info import fidelity_grade, settings_in
+from ..info import Info, fidelity_grade, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
 from ..settings import SIZES, Settings, largest_scale, scales
@@ -223,7 +223,7 @@ def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
     return templates.render("photo_facts", call.language, facts=facts, result=result)
 
 
-def result_facts(call: Call, info: dict[str, Any]) -> str:
+def result_facts(call: Call, info: Info) -> str:
     """Return the table of a result's `info`."""
     language, speed, fidelity = call.language, info["megapixels_per_second"], info.get("fidelity_db")
     return templates.render(

@@ -55,8 +55,14 @@ def finished(store: TaskStore, file: Path, key: str = KEY):
     entry, task_id = begun(store, file, key), store.new_id()
     source = {"name": entry.name, "sha256": entry.sha256}
     settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
-    made: dict[str, Any] = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
-    info = made | {"status": "done", "task_id": task_id, "input": source, "settings": settings, "output": {"bytes": 3}}
+    made: Any = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
+    info = made | {
+        "status": "done",
+        "task_id": task_id,
+        "input": source,
+        "settings": settings,
+        "output": {"bytes": 3},
+    }
     write_atomically(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
@@ -155,7 +161,7 @@ def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, 
     upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
     assert record_run(store, session, upload, Settings()) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
-        done({"task_id": store.new_id()})
+        done(cast(Any, {"task_id": store.new_id()}))
 
     assert list(store.lists.iterdir()) == []
 

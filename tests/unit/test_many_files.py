@@ -41,7 +41,8 @@ class Nothing:
         progress(1, 2, 1.0)
         progress(2, 2, 0.0)
         facts = {"path": str(source), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-        return Result(output, {"output": facts, "seconds": {"total": 1.0}, "signature": "", "cached": False}, output)
+        info: Any = {"output": facts, "seconds": {"total": 1.0}, "signature": "", "cached": False}
+        return Result(output, info, output)
 
 
 @contextmanager
@@ -141,7 +142,7 @@ def test_names_and_summary_of_a_zip(tmp_path):
     def work(count: int) -> Callable[[], object]:
         (tmp_path / "x.png").write_bytes(b"x")
         facts = {"path": str(tmp_path / "x.png"), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-        info = {"output": facts, "seconds": {"total": 1.0}, "signature": ""}
+        info: Any = {"output": facts, "seconds": {"total": 1.0}, "signature": ""}
         batch = plan(Item(Path("a.png"), Path("a.png"), state="done", info=info) for _ in range(count))
         assert len(set(titles(batch).values())) == count
         return lambda: pack(batch, tmp_path / "all.zip", GENTLE)
@@ -159,7 +160,7 @@ def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
     for number in range(50):
         task_id = store.new_id()
         store.result_path(task_id).touch()
-        info = {"status": "done", "task_id": task_id, "signature": f"{number:064}", "output": {"bytes": 0}}
+        info: Any = {"status": "done", "task_id": task_id, "signature": f"{number:064}", "output": {"bytes": 0}}
         store.finish(task_id, info)
         assert store.find("f" * 64) is None
     assert read == []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import psutil
 import pytest
@@ -33,7 +34,7 @@ def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"pictu
     task_id = store.new_id()
     write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
     output = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    info = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
+    info: Any = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
     store.finish(task_id, info)
     return task_id
 
