@@ -48,11 +48,12 @@ from .settings import Settings, largest_scale, network_key
 log = logging.getLogger(__name__)
 
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
+_REPORT_SUFFIXES = {one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES}
 _NAMES = {
     "uploads": re.compile(r"[0-9a-f]{64}"),
     "processed": re.compile(r"[0-9a-f]{32}\.(png|json)"),
     "network": re.compile(r"[0-9a-f]{64}\.raw"),
-    "reports": re.compile(r"[0-9a-f]{32}(\.[a-z]{2,3})?\.pdf"),
+    "reports": re.compile(rf"[0-9a-f]{{32}}({'|'.join(map(re.escape, _REPORT_SUFFIXES.values()))})\.pdf"),
     "lists": re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.json"),
     "encoded": re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.(png|jpg|webp|avif)"),
 }
@@ -173,8 +174,7 @@ class TaskStore:
         return self.network / f"{key}.raw"
 
     def report_path(self, task_id: str, language: str) -> Path:
-        suffix = "" if match_language(language) in (DEFAULT_LANGUAGE, None) else f".{primary_tag(language)}"
-        return self.reports / f"{task_id}{suffix}.pdf"
+        return self.reports / f"{task_id}{_REPORT_SUFFIXES[match_language(language) or DEFAULT_LANGUAGE]}.pdf"
 
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
         """Return the path of a result in another format, by the checksum of its PNG."""
