@@ -10,7 +10,15 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..i18n import format_bytes, format_print_size, format_seconds, name_of, strip_direction_marks, translate
+from ..i18n import (
+    format_bytes,
+    format_print_size,
+    format_seconds,
+    name_of,
+    sentence_space,
+    strip_direction_marks,
+    translate,
+)
 
 
 def _without_direction_marks(value: Any) -> Any:
@@ -36,15 +44,16 @@ _ENVIRONMENT.filters |= {"address": file_address, "filesize": format_bytes}
 
 
 def render(template: str, language: str, **values: Any) -> str:
-    """Return the HTML of a template. In it, `t(key, **values)` translates."""
-    functions = {
+    """Return the HTML of a template. In it, `t(key, **values)` translates, and `space` separates sentences."""
+    own = {
         "t": partial(translate, language),
+        "space": sentence_space(language),
         "name_of": partial(name_of, language),
         "seconds": partial(format_seconds, language),
         "size": partial(pixel_size, language),
         "print_size": partial(format_print_size, language),
     }
-    return _ENVIRONMENT.get_template(f"{template}.html").render(language=language, **functions, **values).strip()
+    return _ENVIRONMENT.get_template(f"{template}.html").render(language=language, **own, **values).strip()
 
 
 def pixel_size(language: str, width: int, height: int) -> str:

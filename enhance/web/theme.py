@@ -28,7 +28,10 @@ _BROWSER_TEXTS = (
 
 
 def style_sheet() -> str:
-    return (_FOLDER / "style.css").read_text(encoding="utf-8")
+    """Return the style sheet, with a rule that marks the link of the current language."""
+    links = ", ".join(f'html:lang({primary_tag(one)}) #head a[lang="{one}"]' for one in LANGUAGES)
+    rule = f"{links} {{ color: var(--body-text-color); font-weight: 650; }}"
+    return f"{(_FOLDER / 'style.css').read_text(encoding='utf-8')}\n{rule}\n"
 
 
 def page_head(limits: Limits) -> str:
