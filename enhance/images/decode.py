@@ -89,6 +89,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         before = os.fstat(file.fileno())
         header = read_header(file, max_pixels=max_pixels)
         begin(_need(header, size))
+        sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
         if pixels.height * pixels.width != header.width * header.height:
             decoded, expected = f"{pixels.width} x {pixels.height}", f"{header.width} x {header.height}"
@@ -98,15 +99,20 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         height, width = pixels.height, pixels.width
         upright = (width, height) if orientation >= 5 else (height, width)
         shape, dtype = (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8"
-        sha256, metadata = hashlib.sha256(content_of(file)).hexdigest(), header.metadata.upright()
-        no_pixels = np.empty((0, 0, 3), dtype)
+        no_pixels, metadata = np.empty((0, 0, 3), dtype), header.metadata.upright()
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
         yield shape, dtype, Picture(*about)
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
-        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        # A file in use gets a new time every few seconds, so that it is not deleted. That is no change of its content.
+        is_touched = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
+        if is_touched and (_sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header):
             raise ValueError("the file changed while it was read")
+
+
+def _sha256(file: BinaryIO) -> str:
+    return hashlib.sha256(content_of(file)).hexdigest()
 
 
 def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:

@@ -199,3 +199,27 @@ def test_mapped_input_is_released_at_once(tmp_path: Path, kind: str):
         assert mapped_from(tmp_path) == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "deep tiff"])
+def test_a_file_whose_time_is_set_while_it_is_read_is_not_damaged(tmp_path: Path, kind: str):
+    path = tmp_path / "picture"
+    path.write_bytes(KINDS[kind])
+    untouched = strips_of(path)
+
+    decoded = decode.decode(path, 1_000_000, None, lambda need: os.utime(path))
+    next(decoded)
+    os.utime(path)
+
+    assert all(np.array_equal(one, other) for one, other in zip(decoded, untouched, strict=True))
+
+
+def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp_path: Path):
+    path, start, other = tmp_path / "picture", TURNED["jpeg turned 3"], TURNED["jpeg turned 4"]
+    for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):
+        path.write_bytes(start)
+        decoded = decode.decode(path, 1_000_000, None, lambda need, data=during_header: path.write_bytes(data))
+        next(decoded)
+        path.write_bytes(during_pixels)
+        with pytest.raises(PictureError, match="damaged"):
+            list(decoded)
