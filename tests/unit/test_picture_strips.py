@@ -218,7 +218,11 @@ def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp
     path, start, other = tmp_path / "picture", TURNED["jpeg turned 3"], TURNED["jpeg turned 4"]
     for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):
         path.write_bytes(start)
-        decoded = decode.decode(path, 1_000_000, None, lambda need, data=during_header: path.write_bytes(data))
+
+        def begin(_: decode.Need, data: bytes = during_header) -> None:
+            path.write_bytes(data)
+
+        decoded = decode.decode(path, 1_000_000, None, begin)
         next(decoded)
         path.write_bytes(during_pixels)
         with pytest.raises(PictureError, match="damaged"):
