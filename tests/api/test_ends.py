@@ -113,12 +113,12 @@ def can_be_first() -> bool:
 
 def test_a_batch_that_is_stopped_keeps_what_is_done_and_goes_on_later(start, pictures, tmp_path):
     out, made = tmp_path / "out", None
-    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         batch = start("-m", "enhance", "run", *pictures[:2], "-o", out, *LONG)
         wait_until((out / "a.png").exists)
         wait_until(lambda batch=batch: psutil.Process(batch.process.pid).cpu_times().user > 3)
         ended, said = batch.ended(number)
-        assert ended == status
+        assert ended == code
         assert "Traceback" not in said
         assert [path.name for path in out.iterdir()] == ["a.png"]
         made = made or (out / "a.png").stat().st_mtime_ns
