@@ -103,8 +103,8 @@ def peaks() -> dict[int, int]:
 
 def _peak_of(height: int) -> int:
     memory = PeakMemory()  # measured in the child: the kernel's peak of a child starts with the parent's
-    _drain(Engine("cpu").stream(_noise(height, 500), QUICK, progress=lambda *_: memory.look()))
-    return round(memory.look())
+    _drain(Engine("cpu").stream(_noise(height, 500), QUICK, progress=lambda *_: memory.sample()))
+    return round(memory.sample())
 
 
 def _noise(height: int, width: int) -> np.ndarray:

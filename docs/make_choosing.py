@@ -69,7 +69,7 @@ def make(enhancer: Enhancer, name: str, photo: np.ndarray, given: np.ndarray, x:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "photo.png"
         Image.fromarray(given).save(source)
-        made = enhancer.compare(source, x=x, y=y, size=SIDE, wanted=list(wanted.values()))
+        made = enhancer.compare(source, x=x, y=y, size=SIDE, settings=list(wanted.values()))
     cells = {"bicubic": made.first.before}
     for label, cell in zip(wanted, made.cells, strict=True):
         if cell.preview is None:

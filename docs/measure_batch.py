@@ -12,7 +12,7 @@ from typing import Any, cast
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Running, find_images
+from enhance.batch import BatchRun, find_images
 from enhance.info import Result
 
 
@@ -37,7 +37,7 @@ def measure(files: int) -> tuple[float, float]:
         began = time.perf_counter()
         batch = find_images([folder], Path(name, "out"))
         listed = time.perf_counter()
-        Running(cast(Enhancer, NullEnhancer()), Settings(), batch).run()
+        BatchRun(cast(Enhancer, NullEnhancer()), Settings(), batch).run()
         return listed - began, time.perf_counter() - listed
 
 

@@ -117,7 +117,7 @@ def _largest_difference(source: Path, result: Path, settings: Settings) -> float
         worst = 0.0
         for top, left in places:
             preview = enhancer.preview(picture, settings, x=left + _AREA / 2, y=top + _AREA / 2, size=_AREA)
-            box = preview.piece.box
+            box = preview.region.box
             columns = slice(scale * box.left, scale * (box.left + box.width))
             part = rows.rows(scale * box.top, scale * (box.top + box.height))[:, columns]
             difference = np.abs(part.astype(int) - preview.after).max()

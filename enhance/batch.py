@@ -29,7 +29,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
-    from .info import Result
+    from .info import Info, Result
     from .report import Line
 
 
@@ -50,7 +50,7 @@ class Item:
     """Height and width, once the header was read."""
     settings: Settings | None = None
     """Settings of this file, if they differ from those of the batch."""
-    info: dict[str, Any] | None = None
+    info: Info | None = None
     error: EnhanceError | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     """Identifies the file in all its states."""
@@ -135,7 +135,7 @@ def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png"
 
 
 @dataclass
-class Running:
+class BatchRun:
     """A batch that is being processed. Other threads can read `batch` and add or remove waiting files."""
 
     enhancer: Enhancer
@@ -383,9 +383,9 @@ def title(item: Item) -> str:
 
 
 def _report_place(result: Path, picture: Picture) -> Path:
-    from .report import place_beside
+    from .report import report_path_next_to
 
-    return place_beside(result, picture.sha256)
+    return report_path_next_to(result, picture.sha256)
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
@@ -402,7 +402,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
 
     named, lines = titles(batch), []
     for item in batch.items:
-        reason = strip_direction_marks(item.error.sentence(language)) if item.error else ""
+        reason = strip_direction_marks(item.error.message(language)) if item.error else ""
         if item.info is None:
             lines.append(Line(strip_direction_marks(item.name), item.state, reason=reason))
             continue

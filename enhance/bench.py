@@ -218,8 +218,8 @@ def _run(engine: Engine, picture: np.ndarray) -> tuple[float, float, np.ndarray]
         pass  # loads the model, which is not timed for the reference either
     memory = PeakMemory(engine.device.type)
     started = time.perf_counter()
-    strips = list(engine.stream(picture, MODEL, tile=TILE, progress=lambda *_: memory.look()))
-    return time.perf_counter() - started, memory.look(), np.concatenate(strips)
+    strips = list(engine.stream(picture, MODEL, tile=TILE, progress=lambda *_: memory.sample()))
+    return time.perf_counter() - started, memory.sample(), np.concatenate(strips)
 
 
 def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from .settings import DEFAULT_PRESET, PRESETS, RANGES, SIZES, USUAL, WHOLE, Sett
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from .batch import Batch, Item, Running
+    from .batch import Batch, BatchRun, Item
     from .images import Shard
     from .output.formats import Encoding
 
@@ -183,7 +183,7 @@ def _print_message(text: str, subject: object = "") -> None:
 
 def _print_error(error: EnhanceError, subject: object = "") -> None:
     """Print an error to standard error in the language of the terminal."""
-    _print_message(error.sentence(terminal_language()), subject)
+    _print_message(error.message(terminal_language()), subject)
 
 
 @contextmanager
@@ -233,35 +233,35 @@ def _run(options: Namespace) -> int:
 
 
 @contextmanager
-def _batch_class(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., Running]]:
+def _batch_class(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., BatchRun]]:
     """Yield what runs the batch: this process, or a cluster and the connection to it."""
-    from .batch import Running
+    from .batch import BatchRun
 
     if options.ray is None:
         for name in ("ray_workers", "ray_cores"):
             if getattr(options, name) is not None:
                 raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
-        yield Running
+        yield BatchRun
         return
-    from .cluster import ClusterBatch, connect
+    from .cluster import ClusterRun, connect
 
     workers = {"device": options.device, "precision": options.precision}
     workers |= {"workers": options.ray_workers, "cores": options.ray_cores}
     with connect(options.ray) as ray:
-        yield partial(ClusterBatch, ray=ray, warn=reporter.warn, **workers)
+        yield partial(ClusterRun, ray=ray, warn=reporter.warn, **workers)
 
 
 def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     """Return the files to process and the output format. Raises SettingsError if the output cannot be used."""
     from .batch import Item, find_images, plan
-    from .files import sweep
     from .output.formats import Encoding
+    from .processes import remove_leftovers
 
     inputs, output = options.input, options.output
     is_one_file = len(inputs) == 1 and not inputs[0].is_dir() and shard.count == 1
     if output is not None and is_one_file and not output.is_dir():
         encoding = Encoding.of_file(output, options.quality, options.metadata, options.format)
-        sweep(output.parent)
+        remove_leftovers(output.parent)
         return plan([Item(inputs[0], Path(inputs[0].name), output)]), encoding
     encoding = Encoding(options.format or "png", options.quality, options.metadata)
     if output is None:
@@ -270,7 +270,7 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
         raise SettingsError("folder_wanted", output=output)
     batch = find_images(inputs, output, shard, encoding.form.ending)
     for folder in {output / item.place for item in batch.items}:
-        sweep(folder.parent)
+        remove_leftovers(folder.parent)
     return batch, encoding
 
 
@@ -367,13 +367,13 @@ class _Reporter:
         if item.error is not None and not (item.info and self._json):
             _print_error(item.error, item.source)
         if self._json:
-            error = item.error and item.error.sentence(language)
+            error = item.error and item.error.message(language)
             self._print_json(item.info or {"status": "failed", "input": _input_of(item), "error": error})
         elif item.info:
             time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
             print(f"{item.result}  {output['width']} x {output['height']} px, {time}", file=self._out, flush=True)
 
-    def _print_json(self, facts: dict[str, Any]) -> None:
+    def _print_json(self, facts: Mapping[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
@@ -384,14 +384,15 @@ def _input_of(item: Item) -> dict[str, str]:
 def _compare(options: Namespace) -> int:
     from .comparison import Cell
     from .enhancer import Enhancer
-    from .files import sweep, try_place
+    from .files import check_writable
     from .output.provenance import check_replaceable
+    from .processes import remove_leftovers
 
     photo, output, language = options.photo, options.output, terminal_language()
     if output.suffix.lower() != ".png":
         raise SettingsError("sheet_png_only", name=output.name)
-    sweep(output.parent)
-    try_place(output, photo)
+    remove_leftovers(output.parent)
+    check_writable(output, photo)
     check_replaceable(output)
     enhancer = Enhancer(options.device, options.precision)
     enhancer.check()
@@ -400,7 +401,7 @@ def _compare(options: Namespace) -> int:
         def progress(done: int, total: int, left: float | None) -> None:
             _update(bar, done / total, left)
 
-        def arrived(cell: Cell) -> None:
+        def on_cell(cell: Cell) -> None:
             bar.clear()
             if cell.error is not None:
                 _print_error(cell.error, cell.settings.preset)
@@ -408,7 +409,7 @@ def _compare(options: Namespace) -> int:
                 print(f"{cell.settings.preset}  {cell.describe(language)}", flush=True)
 
         area = {"x": options.x, "y": options.y, "size": options.size}
-        comparison = enhancer.compare(photo, **area, arrived=arrived, progress=progress)
+        comparison = enhancer.compare(photo, **area, on_cell=on_cell, progress=progress)
     enhancer.release()
     info = comparison.save(output, language)
     print(json.dumps(info, ensure_ascii=False) if options.json else output, flush=True)

@@ -23,10 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .batch import Item, Running, plan
+from .batch import BatchRun, Item, plan
 from .enhancer import Enhancer
 from .errors import EnhanceError, SettingsError
-from .files import part_of, sweep, write_atomically
+from .files import write_atomically
+from .processes import remove_leftovers, temporary_path
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -148,14 +149,14 @@ class ClusterWorker:
 
     def run(self, item: Item, settings: Settings, options: Mapping[str, Any]) -> Item:
         """Process one file and return it with its result or its error."""
-        return Running(self._enhancer, settings, plan([item]), self._stop, **options).run().items[0]
+        return BatchRun(self._enhancer, settings, plan([item]), self._stop, **options).run().items[0]
 
     def stop(self) -> None:
         self._stop.set()
 
 
 @dataclass
-class ClusterBatch(Running):
+class ClusterRun(BatchRun):
     """A batch that the workers of a cluster process, several files at once.
 
     This process names and claims the results as in a plain run. `warn` is called with the reason for each worker that
@@ -185,7 +186,7 @@ class ClusterBatch(Running):
                     unusable = self._process_in_thread(*self._workers(len(waiting)), (probe, secret, folders))
                 finally:
                     for folder in {item.output.parent for item in self.batch.items if item.output}:
-                        sweep(folder)  # partial files of killed workers
+                        remove_leftovers(folder)  # partial files of killed workers
         if not self.stop.is_set() and unusable and self.batch.count("waiting"):
             raise unusable[0]
         self._next()
@@ -313,7 +314,7 @@ class ClusterBatch(Running):
 @contextmanager
 def _probe(folder: Path) -> Iterator[tuple[Path, str]]:
     """Write a file with a secret by which a worker recognises the shared folder; yields its path and the secret."""
-    path, secret = part_of(folder / "probe"), secrets.token_hex(16)
+    path, secret = temporary_path(folder / "probe"), secrets.token_hex(16)
     write_atomically(path, lambda temporary: temporary.write_text(secret, "utf-8"))
     try:
         yield path, secret

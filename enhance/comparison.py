@@ -14,7 +14,7 @@ from .errors import Cancelled, EnhanceError, WeightsError, expected_error, memor
 from .files import write_atomically
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
-from .info import faithfulness, output_of, timestamp
+from .info import fidelity_grade, output_info, timestamp
 from .output.contact_sheet import SheetCell, draw_sheet
 from .output.png import encode_png
 from .output.provenance import Origin
@@ -43,10 +43,10 @@ class Cell:
     def describe(self, language: str) -> str:
         """Return time and fidelity, or the error."""
         if self.error is not None:
-            return self.error.sentence(language)
+            return self.error.message(language)
         assert self.seconds is not None
         assert self.fidelity_db is not None
-        word = translate(language, f"fidelity_{faithfulness(self.fidelity_db)}")
+        word = translate(language, f"fidelity_{fidelity_grade(self.fidelity_db)}")
         fidelity = translate(language, "fidelity_in_db", db=f"{self.fidelity_db:.1f}", word=word)
         return f"{format_seconds(language, self.seconds)} · {fidelity}"
 
@@ -55,7 +55,7 @@ class Cell:
         return {
             "name": self.settings.preset,
             "status": "failed" if self.error else "done",
-            "error": self.error.sentence(language) if self.error else None,
+            "error": self.error.message(language) if self.error else None,
             "seconds": self.seconds,
             "fidelity_db": self.fidelity_db,
             **{name: self.preview.info[name] if self.preview else None for name in _FROM_PREVIEW},
@@ -119,7 +119,7 @@ def _cell(settings: Settings, known: dict[str, Preview], make: Make, progress: P
     try:
         with memory_errors():
             preview = make(settings, known, progress)
-            known.setdefault(preview.piece.network_key, preview)
+            known.setdefault(preview.region.network_key, preview)
             spent = preview.info["seconds"]
             seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
             return Cell(settings, preview, seconds, preview.info["fidelity_db"])
@@ -160,7 +160,7 @@ class Comparison:
         known, infos = self.first.info, [preview.info for preview in self.previews]
         stages = "wait", "scene", "tuning", "encode"
         seconds = {name: float(sum(info["seconds"].get(name, 0) for info in infos)) for name in stages}
-        by_network = {preview.piece.network_key: preview.info["seconds"]["network"] for preview in self.previews}
+        by_network = {preview.region.network_key: preview.info["seconds"]["network"] for preview in self.previews}
         seconds["network"] = sum(by_network.values())
         return {
             "task_id": None,
@@ -171,7 +171,7 @@ class Comparison:
             "output": None,
             "device": known["device"],
             "seconds": {name: round(value, 3) for name, value in (seconds | self.seconds).items()},
-            "peak_memory_mb": max(info["peak_memory_mb"] for info in infos),
+            "peak_memory_mb": max(info["peak_memory_mb"] or 0.0 for info in infos),
             "cached": False,
             "finished": timestamp(),
         }
@@ -182,7 +182,7 @@ class Comparison:
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
         written = Written(path, hashlib.sha256(content).hexdigest(), len(content))
-        return self.info_in(language) | {"output": output_of(written, (sheet.shape[0], sheet.shape[1]))}
+        return self.info_in(language) | {"output": output_info(written, (sheet.shape[0], sheet.shape[1]))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
@@ -190,4 +190,4 @@ class Comparison:
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
             cells.append(SheetCell(name, cell.describe(language), cell.preview.after if cell.preview else None))
-        return draw_sheet(cells, icc_for_screen(self.first.piece.picture))
+        return draw_sheet(cells, icc_for_screen(self.first.region.picture))

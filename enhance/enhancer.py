@@ -1,4 +1,4 @@
-"""The one door to everything: a picture file goes in, an enlarged PNG and its facts come out."""
+"""The `Enhancer` class, the main entry point of the library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
-from .images import Picture, reduced_size, warm_up
-from .info import Request, Result, RunCallbacks, RunRecord, StripCallback, record_of
+from .images import Picture, read_picture, reduced_size, warm_up
+from .info import Info, Result, RunRecord, stored_record
 from .output.formats import Encoding, export
 from .output.resample import result_size
 from .output.result import ResultRows
-from .pipeline import Context
+from .pipeline import Context, RunCallbacks, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from .engine.engine import Engine, Lend
 
 Source = Path | str | Picture
-"""A picture's file, or the picture where it is decoded already."""
+"""An image file, or a decoded image."""
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
-"""Tuning and encoding of a megapixel of the result, roughly; small beside the network."""
-_KNOWN_MEMORIES = 256
+"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the network."""
+_CACHED_ESTIMATES = 256
 
 
 class Enhancer:
-    """Enhances pictures with one engine; safe to call from several threads.
+    """Enhances images with one engine; safe to call from several threads.
 
-    `device` is auto (`ENHANCE_DEVICE`, else the best there is), cpu, cuda or mps; `precision` auto, fp32, bf16 or fp16;
-    `data` the folder for inputs and results (`ENHANCE_DATA`, else `data/`). Nothing heavy is loaded before the first
-    picture. Raises SettingsError where an environment variable has no usable value.
+    `device` is auto (`ENHANCE_DEVICE`, otherwise the fastest available), cpu, cuda or mps; `precision` is auto, fp32,
+    bf16 or fp16. `data` is the folder for inputs and results (default: `ENHANCE_DATA`, otherwise `data/`). PyTorch is
+    imported with the first image. Raises SettingsError if an environment variable has an unusable value.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class Enhancer:
         self._device = config.device if device == "auto" else device
         self._precision = precision
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
-        self.lend: Lend | None = None  # set before the first picture where the device is only lent
+        self.lend: Lend | None = None  # set before the first image if the GPU is lent for each call (ZeroGPU)
         self._engine: Engine | None = None
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
-        self._memory = lru_cache(_KNOWN_MEMORIES)(lambda _checksum, *asked: self.engine.memory(*asked))
+        self._network_memory = lru_cache(_CACHED_ESTIMATES)(lambda _checksum, *args: self.engine.memory(*args))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
 
     @property
     def engine(self) -> Engine:
-        """The engine, made at first use: this is what imports PyTorch."""
+        """The engine, created at first use. This imports PyTorch."""
         if self._engine is None:
             warm_up()
-            return SCHEDULER.call(self._one_engine)
+            return SCHEDULER.call(self._create_engine)
         return self._engine
 
     @memory_errors()
@@ -97,34 +97,41 @@ class Enhancer:
         encoding: Encoding | None = None,
         with_png: bool = False,
     ) -> Result:
-        """Enhance the picture file `source` and write the result as PNG; a preset's name stands for its settings.
+        """Enhance the image file `source` and return the result.
 
-        Without `output` it becomes a task: `processed/<task_id>.png` and `.json`, the input is kept under `uploads/`
-        and the network's output for further tuning. A result with the same signature, in the store or already at
-        `output`, is not computed again. `preview` of the same picture is compared with the result, `watch` sees it
-        grow; `name` is what the input is called, if not by its file name, and `picture` the input decoded, where the
-        caller has it. Until `hold` is closed the result is not cleaned away. Runs wait for each other; a
-        `ticket` for the device replaces `stop` by its own. Raises EnhanceError; nothing half-written is left.
+        `settings` can be the name of a preset. Without `output`, the result is stored as a task:
+        `processed/<task_id>.png` and `.json`, with the input under `uploads/` and the network's output for further
+        tuning. A result with the same signature, stored or at `output`, is not computed again. A damaged PNG at
+        `output` is replaced.
 
-        `encoding` (by the ending of `output`, else PNG) makes a file of another format from the PNG, which stays in
-        the store; that of an `output` goes, or when `hold` is closed, and `with_png` takes no earlier result there that
-        has none. What the format cannot hold is refused before any work.
-        A damaged PNG at `output` is replaced.
+        - `name`: the name of the input, by default that of the file. `picture`: the decoded input, if available.
+        - `preview`: a preview of this image, which is compared with the result.
+        - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
+        - `max_pixels`, `max_bytes`: limits of the input, by default those of the environment.
+        - `hold`: the result is not deleted until it is closed.
+        - `encoding`: the output format, by default that of the extension of `output`, otherwise PNG. The PNG stays in
+          the store; for an `output` it is deleted at the end or when `hold` is closed.
+        - `with_png`: compute a result at `output` again if its PNG does not exist.
+
+        Raises EnhanceError, before any work if the format cannot hold the result, and leaves no partial file.
         """
-        place, source = None if output is None else Path(output), Path(source)
-        if place is not None:
-            wanted = encoding or Encoding.of_file(place)
-            encoding = Encoding.of_file(place, wanted.quality, wanted.metadata, wanted.format)
+        target, source, settings = None if output is None else Path(output), Path(source), as_settings(settings)
+        if target is not None:
+            encoding = encoding or Encoding.of_file(target)
+            encoding = Encoding.of_file(target, encoding.quality, encoding.metadata, encoding.format)
         encoding, context = encoding or Encoding(), self._context()
-        limits = max_pixels or self.max_pixels, max_bytes or self.max_bytes
-        request = Request(picture or source, as_settings(settings), *limits, name, self._folder(place))
         callbacks = RunCallbacks(ticket or _ticket("run", stop), progress, watch)
-        with pipeline.wait_in_queue(request, callbacks):
-            record = pipeline.begin(request, context, callbacks)
+        with pipeline.wait_in_queue(settings, callbacks.ticket):
+            picture = self.read(
+                picture or source, target, max_pixels or self.max_pixels, max_bytes or self.max_bytes, name=name
+            )
+            record = pipeline.begin(picture, settings, context, callbacks)
             height, width = record.size
             encoding.check(width, height)
-            if place is not None:
-                return pipeline.run_to(place, encoding, record, source, context, callbacks, hold, with_png=with_png)
+            if target is not None:
+                return pipeline.run_to_path(
+                    target, encoding, record, source, context, callbacks, hold, with_png=with_png
+                )
             result = pipeline.run_as_task(record, source, context, callbacks, preview, hold)
         return self.export(result, encoding, stop=callbacks.stop, hold=hold)
 
@@ -132,9 +139,9 @@ class Enhancer:
     def export(
         self, result: Result, encoding: Encoding, *, stop: threading.Event | None = None, hold: ExitStack | None = None
     ) -> Result:
-        """A finished task as a file of another format: made once, then found again as long as it is kept.
+        """Return the result of a task as a file in another format, which is stored for the next call.
 
-        Until `hold` is closed it is not cleaned away. Raises EnhanceError.
+        The file is not deleted until `hold` is closed. Raises EnhanceError.
         """
         if encoding.is_stored:
             return result
@@ -163,17 +170,17 @@ class Enhancer:
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Preview:
-        """Before and after of the square of `size` px around x, y (default the middle), by the same way as `run`.
+        """Return a preview of the square of `size` px around x, y (default: the centre), computed as `run` would.
 
-        It goes before the steps of a running `run`, which gets every third step at least. Its `info` has the signature
-        that the whole run would have.
+        Its steps go before those of a run, which gets at least every third step. Its `info` has the signature of the
+        complete run. Raises EnhanceError.
         """
         context = self._context()
         callbacks = RunCallbacks(ticket or _ticket("preview", stop), progress)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
-        record = pipeline.begin(Request(picture, as_settings(settings)), context, callbacks)
+        record = pipeline.begin(picture, as_settings(settings), context, callbacks)
         box = choose_box(picture.width, picture.height, x, y, size)
-        return pipeline.make_preview(record, box, context, callbacks)
+        return pipeline.create_preview(record, box, context, callbacks)
 
     @memory_errors()
     def compare(
@@ -183,85 +190,104 @@ class Enhancer:
         x: float | None = None,
         y: float | None = None,
         size: int = 128,
-        wanted: Sequence[Settings] | None = None,
-        arrived: Callable[[Cell], object] | None = None,
+        settings: Sequence[Settings] | None = None,
+        on_cell: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
         ticket: Ticket | None = None,
     ) -> Comparison:
-        """The square of `preview` by every preset that can run here, or by the `wanted` settings, model after model.
+        """Return previews of one square, as in `preview`, with all available presets or with several `settings`.
 
-        It waits for no run and takes turns with its steps, and previews go before its own. `arrived` is told of each
-        preset that is done. What one of them fails of is in its cell; EnhanceError is raised where all fail.
+        The comparison waits for no run; their steps alternate. `on_cell` is called with each finished cell. A cell
+        holds the error of its preset; EnhanceError is raised if all fail.
         """
         started, context, ticket = time.perf_counter(), self._context(), ticket or _ticket("comparison", stop)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
         decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
 
-        def make(settings: Settings, known: Mapping[str, Preview], told: Progress) -> Preview:
-            callbacks = RunCallbacks(replace(ticket, waited=0.0), told)
-            record = pipeline.begin(Request(picture, settings), context, callbacks)
-            return pipeline.make_preview(record, box, context, callbacks, known=known)
+        def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
+            callbacks = RunCallbacks(replace(ticket, wait_seconds=0.0), progress)
+            record = pipeline.begin(picture, settings, context, callbacks)
+            return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
 
-        def expected(settings: Settings) -> float:
-            seen = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
-            return self.engine.estimate(settings.model, seen.height, seen.width, picture.bits)
+        def estimate(settings: Settings) -> float:
+            outer = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
+            return self.engine.estimate(settings.model, outer.height, outer.width, picture.bits)
 
-        here = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
-        cells = compare(wanted or here or [Settings()], make, expected, progress, arrived)
+        available = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
+        cells = compare(settings or available or [Settings()], create, estimate, progress, on_cell)
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
 
     def read(
-        self, source: Source, output: Path | None = None, max_pixels: int | None = None, max_bytes: int | None = None
+        self,
+        source: Source,
+        output: Path | None = None,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+        *,
+        name: str | None = None,
     ) -> Picture:
-        """The picture as a run decodes it, with the limits of `read_picture`; one that is decoded stays as it is.
+        """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
 
-        The pixels of a large one lie where its result is to lie: beside `output`, else in the data folder.
+        The pixels of a large image are a temporary file in the folder of `output`, by default in the data folder.
+        Raises PictureError, StorageError.
         """
-        return pipeline.decode(Request(source, Settings(), max_pixels, max_bytes, folder=self._folder(output)))
+        if not isinstance(source, Picture):
+            folder = output.parent if output else self.tasks.folder
+            source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes, folder=folder)
+        return source if name is None else replace(source, name=name)
 
     @memory_errors()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:
-        """The same square with other sliders, without running the network.
+        """Return a preview of the same region with other sliders, without running the network.
 
-        Raises SettingsError when the settings need another network than the preview's.
+        Raises SettingsError if the settings need another network output than the preview has.
         """
-        info, picture, settings = preview.info, preview.piece.picture, as_settings(settings)
+        info, picture, settings = preview.info, preview.region.picture, as_settings(settings)
         located = models.ensure(settings.model)
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
-        if record.network_key != preview.piece.network_key:
+        if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
-        changed = record.info()
-        info = info | {name: changed[name] for name in ("signature", "preset", "settings", "tile")}
-        before, after, decibels = render(preview.piece, settings)
-        return Preview(before, after, preview.piece, info | {"fidelity_db": decibels})
+        changed = record.preview_info(info["preview"])
+        before, after, decibels = render(preview.region, settings)
+        return Preview(
+            before,
+            after,
+            preview.region,
+            {
+                **info,
+                "signature": changed["signature"],
+                "preset": changed["preset"],
+                "settings": changed["settings"],
+                "tile": changed["tile"],
+                "fidelity_db": decibels,
+            },
+        )
 
     @contextmanager
     def result_rows(self, task_id: str, picture: Picture | None = None) -> Iterator[ResultRows]:
-        """The finished pixels of a task on demand, as long as its input and its network's output are kept.
+        """Yield the pixels of a finished task on demand. `picture` is the decoded input, if available.
 
-        `picture` is the decoded input, where the caller has it. Raises EnhanceError when they are not kept, or when
-        there is no such task.
+        Raises EnhanceError if the task, its input or its network output does not exist any more.
         """
-        info = self.tasks.finished(task_id)
-        picture = picture or self.read(self._upload(info))
-        record = record_of(info, picture)
+        info = self.tasks.finished_info(task_id)
+        record = stored_record(info, picture or self.read(self._upload(info)))
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
-            yield pipeline.finished_rows(record, output, pipeline.find_scene(record, self._face_cache))
+            yield pipeline.result_rows(record, output, pipeline.find_scene(record, self._face_cache))
 
     def report(
         self,
         task_id: str,
         language: str = DEFAULT_LANGUAGE,
         picture: Picture | None = None,
-        told: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
     ) -> Path:
-        """The PDF report of a finished task, in English or Chinese ("zh-CN"); made once, then found again.
+        """Return the PDF report of a finished task, which is stored for the next call.
 
-        `picture` is the decoded input, where the caller has it; facts that are `told` to the reader take the place of
-        those that are stored. Raises EnhanceError when there is no such task or its files are no longer kept.
+        `language` is "en" or "zh-CN". `picture` is the decoded input, if available. `overrides` replace keys of the
+        stored `info`. Raises EnhanceError if the task or one of its files does not exist any more.
         """
-        info = self.tasks.finished(task_id) | dict(told or {})
+        info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
         path = self.tasks.report_path(task_id, language)
         upload, png = self._upload(info), self.tasks.result_path(task_id)
         with self.tasks.using(path, upload, png):
@@ -290,7 +316,10 @@ class Enhancer:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> np.ndarray:
-        """The network's output alone: uint8 (or uint16) [H, W, 3] RGB gives [4H, 4W, 3] of the same type."""
+        """Return the output of the network, [4H, 4W, 3], for an RGB image of uint8 or uint16, [H, W, 3].
+
+        Raises EnhanceError.
+        """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or 0 in rgb.shape:
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
         return self.engine.enlarge(
@@ -298,32 +327,34 @@ class Enhancer:
         )
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
-        """The seconds that a whole run of a picture of this size takes here, from what was measured."""
+        """Return the expected seconds of a run on this machine for an image of this size, from measurements."""
         settings = as_settings(settings)
         megapixels = math.prod(result_size(settings, height, width)) / 1e6
-        seen = reduced_size(height, width, settings.reduce)
-        return self.engine.estimate(settings.model, *seen, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
+        input_size = reduced_size(height, width, settings.reduce)
+        return self.engine.estimate(settings.model, *input_size, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
-        """The megabytes that such a run takes at most, of the device or beside what the process holds anyway."""
-        settings, channels = as_settings(settings), 3 * bits // 8
-        seen = reduced_size(height, width, settings.reduce)
-        network = self._memory(models.Store().find(settings.model).sha256, settings.model, *seen, bits, settings.tile)
-        output = min(math.prod(seen) * settings.factor**2 * channels, IN_MEMORY)
-        beside = 0 if self.engine.own.type == "cuda" else output + width * height * channels
-        return (network + beside) / 1e6
+        """Return the expected peak memory of a run in MB: of the GPU, or in addition to that of the idle process."""
+        settings, bytes_per_pixel = as_settings(settings), 3 * bits // 8
+        input_size = reduced_size(height, width, settings.reduce)
+        sha256 = models.Store().find(settings.model).sha256
+        network = self._network_memory(sha256, settings.model, *input_size, bits, settings.tile)
+        if self.engine.own.type == "cuda":
+            return network / 1e6
+        output = min(math.prod(input_size) * settings.factor**2 * bytes_per_pixel, IN_MEMORY)
+        return (network + output + width * height * bytes_per_pixel) / 1e6
 
     def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
-        """The presets and the reduction that may suit the picture: to be said, never done without being asked."""
+        """Return the presets and the reduction that can suit the image. They are suggestions only."""
         detector = models.locate(_DETECTOR)
         return scenes.hints(picture, detector.path if detector else None)
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
-        """Every preset with its settings, whether it can be chosen here and if not why, and its relative time."""
+        """Return all presets with their settings, their availability (or the reason against it) and relative time."""
         return presets.describe_presets(language)
 
     def status(self) -> dict[str, Any]:
-        """The device, the precision, the model in memory with its size in MB, and the runs; loads nothing."""
+        """Return the device, the precision, the model in memory with its size in MB, and the number of runs."""
         engine = self._engine
         loaded, running = engine.loaded() if engine else None, min(SCHEDULER.count(admitted=False), 1)
         return {
@@ -336,39 +367,35 @@ class Enhancer:
         }
 
     def check(self) -> None:
-        """Find out now what would fail at the first picture: the device's and the precision's names."""
+        """Raise SettingsError if the device or the precision is unknown or missing."""
         self.engine.precision()
 
     def release(self) -> None:
-        """Give back the memory of the model; the next run loads it again."""
+        """Free the memory of the model; the next run loads it again."""
         if self._engine is not None:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """The same when nothing has needed the model for five minutes: for one who serves, and asks now and then."""
+        """Free the memory of the model if it was not used for five minutes. A server calls this regularly."""
         if self._engine is not None:
             self._engine.release_if_idle()
 
-    def _one_engine(self) -> Engine:
-        """Only on the device's thread: so there is one, however many ask for it at first."""
+    def _create_engine(self) -> Engine:
+        """Return the engine. Only on the device's thread, so that there is one for all callers."""
         if self._engine is None:
             from .engine.engine import Engine
 
             self._engine = Engine(self._device, self._precision, lend=self.lend)
         return self._engine
 
-    def _upload(self, info: dict[str, Any]) -> Path:
+    def _upload(self, info: Info) -> Path:
         return self.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
 
     def _context(self) -> Context:
         return Context(self.engine, self._face_cache, self.tasks)
 
-    def _folder(self, output: Path | None) -> Path:
-        """Where the pixels of a large picture lie: with its result."""
-        return output.parent if output else self.tasks.folder
-
     def _restore_faces(self, crops: Sequence[np.ndarray], ticket: Ticket | None) -> list[np.ndarray]:
-        """All faces of a picture in one step of the engine, so that the models change places once."""
+        """Restore all faces of an image in one step of the engine, so that the models are swapped once."""
         ticket = ticket or Ticket()
         located = models.ensure(RESTORER, stop=ticket.stop)
         return self.engine.use(

@@ -24,12 +24,12 @@ class EnhanceError(Exception):
         super().__init__(key)
         self.key, self.values = key, values
 
-    def sentence(self, language: str = DEFAULT_LANGUAGE) -> str:
+    def message(self, language: str = DEFAULT_LANGUAGE) -> str:
         """Return the message in one of `enhance.i18n.LANGUAGES`."""
         return translate(language, self.key, **self.values)
 
     def __str__(self) -> str:
-        return self.sentence()
+        return self.message()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (type(self), self.key, self.values)

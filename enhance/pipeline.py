@@ -1,203 +1,227 @@
-"""One run from a picture file to a written PNG, as steps that read from top to bottom; a preview goes the same way.
+"""One run from an image to a written PNG, as numbered steps. A preview uses the same steps.
 
-    1 decode    2 an earlier result    3 scene    4 network    5 tune    6 write    7 describe
+    1 decode    2 look up a cached result    3 scene    4 network    5 tune    6 write    7 describe
 
-A picture is decoded once: every step gets the pixels, none the file. A long run decodes when its turn on the device is
-near, so that none holds a picture while it waits.
+An image is decoded once, and all later steps use its pixels. A long run decodes when it is next on the device, so that
+no run holds an image while it is queued.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import StorageError
-from .files import file_sha256, part_of, try_place
-from .images import FLAWLESS, Box, Picture, read_picture
-from .info import Request, Result, RunCallbacks, RunRecord, exported_output, output_of
+from .files import check_writable, file_sha256
+from .images import FLAWLESS, Box, Picture
+from .info import Info, Measurements, Result, RunRecord, exported_output_info, output_info
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
 from .output.resample import result_size
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
-from .preview import Piece, Preview, agreement_db, render, surroundings
+from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
+from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
-from .scheduler import SCHEDULER, Ticket
+from .scheduler import SCHEDULER, Progress, Ticket
+from .settings import Settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
+    from .output.thumbnails import Thumbnail
 
 
-_OF_THE_MAKING = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
-"""The facts of a result that was stored already which are those of the run that made it."""
+_MEASURED_ONCE = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
+"""The measurements that a cached result takes from the run that computed it."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every run works with: the engine, the faces of the last pictures, and the store of tasks."""
+    """What all runs share: the engine, the faces of the last images, and the store of tasks."""
 
     engine: Engine
     face_cache: FaceCache
     tasks: TaskStore
 
 
+class StripCallback(Protocol):
+    """Receives a result while it is computed."""
+
+    def strip(self, strip: np.ndarray) -> None:
+        """Receive the next strip of the network's output: [n, W, 3], or [H, n, 3] if the image is wider than high."""
+
+    def finished(self, rows: ResultRows) -> Thumbnail | None:
+        """Return a thumbnail that the rows of the result are added to while they are written, or None."""
+
+
+@dataclass(frozen=True)
+class RunCallbacks:
+    """The ticket of a run, the callbacks during the run, and its start as a `time.perf_counter`."""
+
+    ticket: Ticket
+    progress: Progress | None = None
+    watch: StripCallback | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def stop(self) -> threading.Event:
+        """The event that cancels the run."""
+        return self.ticket.stop
+
+
 @dataclass(frozen=True)
 class Target:
-    """Where a result goes: `path`, and `keep` for the network's output where that is kept."""
+    """The `path` of a result, and `network_path` for the network's output if that is stored."""
 
     path: Path
-    keep: Path | None = None
+    network_path: Path | None = None
 
 
 @contextmanager
-def wait_in_queue(request: Request, callbacks: RunCallbacks) -> Iterator[None]:
-    """Before step 1 of a long run: wait until it is next. Raises WeightsError, Cancelled."""
-    for name in request.settings.weights.models:
-        models.ensure(name, stop=callbacks.stop)  # a fetch, which may take minutes, keeps nobody from the device
-    with SCHEDULER.place(callbacks.ticket, ahead=1):
+def wait_in_queue(settings: Settings, ticket: Ticket) -> Iterator[None]:
+    """Before step 1 of a long run: download missing models, then wait until the run is next.
+
+    Downloads come first, because they can take minutes. Raises WeightsError, Cancelled.
+    """
+    for name in settings.weights.models:
+        models.ensure(name, stop=ticket.stop)
+    with SCHEDULER.queue_job(ticket, ahead=1):
         yield
 
 
-def decode(request: Request) -> Picture:
-    """Return the decoded image of a request, with the requested name. Raises PictureError, StorageError."""
-    picture = request.source
-    if not isinstance(picture, Picture):
-        limits = {"max_pixels": request.max_pixels, "max_bytes": request.max_bytes}
-        picture = read_picture(picture, **limits, folder=request.folder)
-    return picture if request.name is None else replace(picture, name=request.name)
+def begin(picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks) -> RunRecord:
+    """End step 1: return the record of a run, whose image is decoded and whose model is installed.
 
-
-def begin(request: Request, context: Context, callbacks: RunCallbacks) -> RunRecord:
-    """Step 1: the picture decoded, the model's file at hand.
-
-    Raises PictureError, WeightsError, Cancelled, and SettingsError where the picture cannot have the size asked for.
+    Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
     """
-    picture = decode(request)
-    result_size(request.settings, picture.height, picture.width)  # what cannot be is refused before it costs anything
-    located, *_ = [models.ensure(name, stop=callbacks.stop) for name in request.settings.weights.models]
-    engine = context.engine
-    precision = engine.precision(picture.bits, located.name)
-    return RunRecord(
-        picture, request.settings, located, precision, str(engine.device), callbacks.asked, callbacks.ticket
-    )
+    result_size(settings, picture.height, picture.width)  # raises before anything is downloaded
+    located, *_ = [models.ensure(name, stop=callbacks.stop) for name in settings.weights.models]
+    precision, device = context.engine.precision(picture.bits, located.name), str(context.engine.device)
+    return RunRecord(picture, settings, located, precision, device, callbacks.started, callbacks.ticket)
 
 
-def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> dict[str, Any] | None:
-    """Step 2 of a task: the facts of an earlier result of the same run, now also at `path`; None if there is none."""
-    earlier = tasks.find(record.signature, record.settings.dpi)
-    if earlier is None:
+def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> Info | None:
+    """Step 2 of a task: link or copy a cached result of the same request to `path` and return its info, or None."""
+    cached = tasks.find(record.signature, record.settings.dpi)
+    if cached is None:
         return None
     try:
-        tasks.copy_result(earlier["task_id"], path)
+        tasks.copy_result(cached["task_id"], path)
     except StorageError:
         return None
-    record.add(**{name: earlier[name] for name in _OF_THE_MAKING if name in earlier})
-    return record.info(earlier["output"] | {"path": str(path)}, cached=True)
+    measurements = {name: value for name, value in cached.items() if name in _MEASURED_ONCE}
+    record.measurements = cast(Measurements, measurements)
+    return record.info({**cached["output"], "path": str(path)}, cached=True)
 
 
-def find_at(record: RunRecord, path: Path, encoding: Encoding) -> dict[str, Any] | None:
-    """Step 2 of a run to `path`: the facts of the result that lies there, if it is that of this run; else None.
+def find_at_path(record: RunRecord, path: Path, encoding: Encoding) -> Info | None:
+    """Step 2 of a run to `path`: return the info of the result at this path, or None if it is not that of this run.
 
-    All its bytes are read, for their checksum and for the checksums inside a PNG.
+    All its bytes are read, for its checksum and for the checksums inside a PNG.
     """
-    origin = origin_of(path)
+    origin, dpi = origin_of(path), record.settings.dpi
     if origin.signature != record.signature or origin.encoding != (None if encoding.is_stored else str(encoding)):
         return None
-    if origin.dpi != (None if record.settings.dpi is None else str(record.settings.dpi)):
+    if origin.dpi != (None if dpi is None else str(dpi)):
         return None
     if encoding.format == "png" and not is_intact(path):
         return None
-    output = output_of(Written(path, file_sha256(path), path.stat().st_size), record.size)
+    output = output_info(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
-        of = record.picture
-        notes = encoding.notes(alpha=of.alpha is not None, bits=of.bits, metadata=of.metadata)
-        output = exported_output(output, path, encoding, notes)
-    with suppress(ValueError):  # what somebody else has written there
+        picture = record.picture
+        notes = encoding.notes(alpha=picture.alpha is not None, bits=picture.bits, metadata=picture.metadata)
+        output = exported_output_info(output, path, encoding, notes)
+    with suppress(ValueError):  # another program can have changed the text
         fidelity = float(origin.fidelity_db or "nan")
-        record.add(fidelity_db=fidelity if math.isfinite(fidelity) else None)
+        record.measurements["fidelity_db"] = fidelity if math.isfinite(fidelity) else None
     return record.info(output, cached=True)
 
 
-def make(
+def create_result(
     record: RunRecord, target: Target, context: Context, callbacks: RunCallbacks, preview: Preview | None = None
-) -> dict[str, Any]:
-    """Steps 3 to 7: make the result and write it to the target; gives its facts, all but the task's id."""
+) -> Info:
+    """Steps 3 to 7: write the result to the target and return its info, without the id of a task."""
     record.watch_memory(context.engine.own.type, reset=True)
     scene = find_scene(record, context.face_cache, callbacks.ticket)
     with network_output(record, scene, context.engine, callbacks, target) as output:
-        rows = finished_rows(record, output, scene)
-        rendition = callbacks.watch.finished(rows) if callbacks.watch else None
+        rows = result_rows(record, output, scene)
         meter = None if rows.is_smaller else rows.meter()
         written, seconds = write_png(
             rows,
             target.path,
             signature=record.signature,
             meter=meter,
-            thumbnail=rendition,
+            thumbnail=callbacks.watch.finished(rows) if callbacks.watch else None,
             stop=callbacks.stop,
         )
-        record.spent(seconds)
-        record.add(fidelity_db=meter and meter.decibels(), **scene.describe())
-        if preview is not None and preview.piece.network_key == record.network_key:
-            record.add(agreement_db=agreement_db(preview, rows))
-        return record.info(output_of(written, rows.size))
+        record.seconds |= seconds
+        record.measurements["fidelity_db"] = meter and meter.decibels()
+        if preview is not None and preview.region.network_key == record.network_key:
+            record.measurements["agreement_db"] = agreement_db(preview, rows)
+        return record.info(output_info(written, rows.size))
 
 
-def make_preview(
+def create_preview(
     record: RunRecord,
     box: Box,
     context: Context,
     callbacks: RunCallbacks,
     *,
-    known: Mapping[str, Preview] | None = None,
+    earlier: Mapping[str, Preview] | None = None,
 ) -> Preview:
-    """Steps 3 to 7 for the square `box` with a margin around it, kept in memory.
+    """Steps 3 to 7 for the region `box`, in memory.
 
-    What the network made of the same square before is taken
-    from `known`, by the network's key, with the seconds that it took.
+    `earlier` has previews of the same region by network key. One with the same key saves running the network, and its
+    network seconds are reported again.
     """
     record.watch_memory(context.engine.own.type, reset=False)
-    settings = record.settings
-    outer = surroundings(box, record.picture.width, record.picture.height, settings)
-    seen_outer = outer.reduced(settings.reduce)
-    scene = find_scene(record, context.face_cache, callbacks.ticket, seen_outer)
-    part, earlier = record.picture.cut(outer), (known or {}).get(record.network_key)
-    seen = part.reduced(settings.reduce)
-    if earlier is None:
-        with network_output(record, scene, context.engine, callbacks, part=seen, box=seen_outer) as output:
+    picture, settings = record.picture, record.settings
+    outer = surroundings(box, picture.width, picture.height, settings)
+    input_box = outer.reduced(settings.reduce)
+    scene = find_scene(record, context.face_cache, callbacks.ticket, input_box)
+    part, known = picture.cut(outer), (earlier or {}).get(record.network_key)
+    network_input = part.reduced(settings.reduce)
+    if known is None:
+        with network_output(record, scene, context.engine, callbacks, part=network_input, box=input_box) as output:
             network = output.rows(0, output.height)
     else:
-        network = earlier.piece.network
-        record.spent({"network": earlier.info["seconds"]["network"]})
+        network = known.region.network
+        record.seconds["network"] = known.info["seconds"]["network"]
+    photo = scene.photo(network_input, settings, record.network_input.flaws, input_box)
     patches = scene.faces.patches if scene.faces else ()
-    photo = scene.photo(seen, settings, record.seen.flaws, seen_outer)
-    whole = record.picture.height, record.picture.width
-    piece = Piece(part, photo, network, box, outer, whole, record.network_key, patches)
-    before, after, decibels = render(piece, settings)
-    record.stage("tuning")
-    record.add(preview=asdict(box), fidelity_db=decibels, **scene.describe())
-    return Preview(before, after, piece, record.info())
+    size = picture.height, picture.width
+    region = PreviewRegion(part, photo, network, box, outer, size, record.network_key, patches)
+    before, after, record.measurements["fidelity_db"] = render(region, settings)
+    record.end_stage("tuning")
+    return Preview(before, after, region, record.preview_info(asdict(box)))
 
 
 def find_scene(record: RunRecord, face_cache: FaceCache, ticket: Ticket | None = None, box: Box | None = None) -> Scene:
-    """Step 3: what the preset's scene finds in all that is enlarged (of faces, those that show in `box`)."""
-    scene = record.settings.scene
-    if scene is None:
+    """Step 3: return the haze of the network's input, or its faces, for a preset that uses them.
+
+    Only faces that are visible in `box` are restored.
+    """
+    name = record.settings.scene
+    if name is None:
         return Scene()
-    picture = record.seen
-    haze = find_haze(picture.rgb) if scene == "dehaze" else None
-    faces = face_cache.faces(picture, box, ticket) if scene == "face" else None
-    record.stage("scene")
+    picture = record.network_input
+    haze = find_haze(picture.rgb) if name == "dehaze" else None
+    faces = face_cache.faces(picture, box, ticket) if name == "face" else None
+    if faces:
+        record.measurements["faces"] = faces.describe()
+    record.end_stage("scene")
     return Scene(haze, faces)
 
 
@@ -212,34 +236,35 @@ def network_output(
     part: Picture | None = None,
     box: Box | None = None,
 ) -> Iterator[NetworkOutput]:
-    """Step 4: the network's output, the one that is kept if there is one, else made, and kept where the target says so.
+    """Step 4: yield the network's output, from the target's `network_path` if it is stored there.
 
-    A large one that is not kept lies beside the result for as long as it is needed. Of a `part` of what is enlarged,
-    which lies at `box`, the output is that of the part alone.
+    Otherwise run the network, and store the output if the target has a `network_path`. A large output that is not
+    stored is a temporary file in the folder of the result. With `part`, the region `box` of the network's input, yield
+    the output of that part.
     """
-    picture = part or record.seen
-    with _kept(target) or _empty(picture, record.settings.factor, target) as output:
+    picture, folder = part or record.network_input, target.path.parent if target else None
+    with _stored_output(target) or _empty_output(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
-            record.ran = True
-            folder = target.path.parent if target else None
-            seen = scene.seen(picture, record.settings, box, folder)
-            _fill(output, seen, record, engine, callbacks, folder)
-            if target and target.keep:
+            record.has_run_network = True
+            rgb = scene.seen(picture, record.settings, box, folder)
+            _run_network(output, rgb, record, engine, callbacks, folder)
+            if target and target.network_path:
                 output.keep()
-        SCHEDULER.leave(callbacks.ticket)
-        record.stage("network")
+        SCHEDULER.leave_queue(callbacks.ticket)
+        record.end_stage("network")
         yield output
 
 
-def finished_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> ResultRows:
-    """Step 5: the finished picture as rows on demand."""
+def result_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> ResultRows:
+    """Step 5: return the finished result as rows on demand."""
     settings, patches = record.settings, scene.faces.patches if scene.faces else ()
-    photo = scene.photo(record.seen, settings, record.seen.flaws if settings.tuning else FLAWLESS)
+    flaws = record.network_input.flaws if settings.tuning else FLAWLESS
+    photo = scene.photo(record.network_input, settings, flaws)
     return ResultRows(record.picture, output.rows, settings, photo, faces_over(patches, settings))
 
 
-def _kept(target: Target | None) -> NetworkOutput | None:
-    path = target.keep if target else None
+def _stored_output(target: Target | None) -> NetworkOutput | None:
+    path = target.network_path if target else None
     if path is None or not path.exists():
         return None
     try:
@@ -250,14 +275,15 @@ def _kept(target: Target | None) -> NetworkOutput | None:
     return output
 
 
-def _empty(picture: Picture, factor: int, target: Target | None) -> NetworkOutput:
+def _empty_output(picture: Picture, factor: int, target: Target | None) -> NetworkOutput:
     height, width = picture.height, picture.width
     shape = OutputShape(factor * height, factor * width, picture.rgb.dtype.name, streams_columns(height, width))
-    folder = target.path.parent if target else None
-    return NetworkOutput.create(shape, path=target.keep if target else None, folder=folder)
+    if target is None:
+        return NetworkOutput.create(shape)
+    return NetworkOutput.create(shape, path=target.network_path, folder=target.path.parent)
 
 
-def _fill(
+def _run_network(
     output: NetworkOutput,
     rgb: np.ndarray,
     record: RunRecord,
@@ -265,19 +291,19 @@ def _fill(
     callbacks: RunCallbacks,
     folder: Path | None,
 ) -> None:
-    """Run the network."""
+    """Run the network for `rgb` and add its strips to `output`."""
 
-    def between_steps(done: int, total: int, left: float | None) -> None:
+    def report(done: int, total: int, seconds_left: float | None) -> None:
         if record.memory is not None:
-            record.memory.look()
+            record.memory.sample()
         if callbacks.progress is not None:
-            callbacks.progress(done, total, left)
+            callbacks.progress(done, total, seconds_left)
 
     strips = engine.stream(
         rgb,
         record.settings.weights,
         tile=record.settings.tile,
-        progress=between_steps,
+        progress=report,
         ticket=callbacks.ticket,
         folder=folder,
     )
@@ -296,24 +322,24 @@ def run_as_task(
     preview: Preview | None = None,
     hold: ExitStack | None = None,
 ) -> Result:
-    """Steps 2 to 7 of a run whose result goes to the store, together with its input and the network's output."""
+    """Steps 2 to 7 of a run whose result is stored, together with its input and the network's output."""
     tasks = context.tasks
     tasks.prepare()
     task_id = tasks.new_id()
-    path, keep = tasks.result_path(task_id), tasks.network_path(record.network_key)
+    path, network_path = tasks.result_path(task_id), tasks.network_path(record.network_key)
     upload = tasks.upload_path(record.picture.sha256, record.picture.name)
     if hold is not None:
         hold.enter_context(tasks.using(path))
-    with tasks.using(upload, path, keep):
+    with tasks.using(upload, path, network_path):
         tasks.keep_upload(source, record.picture)
         info = find_stored(record, tasks, path) if callbacks.watch is None else None
-        info = info or make(record, Target(path, keep), context, callbacks, preview)
-        info |= {"task_id": task_id}
+        info = info or create_result(record, Target(path, network_path), context, callbacks, preview)
+        info["task_id"] = task_id
         tasks.finish(task_id, info)
     return Result(path, info, path)
 
 
-def run_to(
+def run_to_path(
     output: Path,
     encoding: Encoding,
     record: RunRecord,
@@ -324,23 +350,36 @@ def run_to(
     *,
     with_png: bool = False,
 ) -> Result:
-    """Steps 2 to 7 of a run whose result goes to a place of the caller's; no task, and nothing else is kept."""
-    task = {"task_id": context.tasks.new_id()}
-    there = find_at(record, output, encoding) if encoding.is_stored or not with_png else None
-    if there is not None:
-        return Result(output, there | task, output if encoding.is_stored else None)
-    try_place(output, source)
-    check_replaceable(output)
-    if encoding.is_stored:
-        return Result(output, make(record, Target(output), context, callbacks) | task, output)
-    with ExitStack() as here:
-        png = part_of(output)
-        (hold or here).callback(png.unlink, missing_ok=True)
+    """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else is stored."""
+    task_id = context.tasks.new_id()
+    info = find_at_path(record, output, encoding) if encoding.is_stored or not with_png else None
+    if info is None:
+        check_writable(output, source)
+        check_replaceable(output)
+        if not encoding.is_stored:
+            return _run_and_export(output, encoding, record, context, callbacks, hold, task_id)
+        info = create_result(record, Target(output), context, callbacks)
+    return Result(output, {**info, "task_id": task_id}, output if encoding.is_stored else None)
+
+
+def _run_and_export(
+    output: Path,
+    encoding: Encoding,
+    record: RunRecord,
+    context: Context,
+    callbacks: RunCallbacks,
+    hold: ExitStack | None,
+    task_id: str,
+) -> Result:
+    """Write the result to a temporary PNG, which exists until `hold` is closed, and export it to `output`."""
+    with ExitStack() as until_exported:
+        png = temporary_path(output)
+        (hold or until_exported).callback(png.unlink, missing_ok=True)
         info = find_stored(record, context.tasks, png)
         try:
-            info = info or make(record, Target(png), context, callbacks)
-        except StorageError as error:  # nobody knows the PNG's name
+            info = info or create_result(record, Target(png), context, callbacks)
+        except StorageError as error:  # the user does not know the name of the PNG
             error.values |= {"name": output.name} if "name" in error.values else {}
             raise
         export(png, output, encoding, callbacks.stop, marked=True)
-        return Result(png, info | task, png).exported_as(output, encoding)
+        return Result(png, {**info, "task_id": task_id}, png).exported_as(output, encoding)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
 from .errors import SettingsError
 from .images import Box, Picture
+from .info import PreviewInfo
 from .output.fidelity import DIFFERENCE_HALO, Photo
 from .output.resample import Cut, enlarge
 from .output.result import ResultRows, faces_over
@@ -27,7 +27,7 @@ LARGEST = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class PreviewRegion:
     """The network's output for a region, enough to adjust it without running the network again.
 
     `picture` is the region with its margin, cut out of the input, `photo` the network's input for it and `network` the
@@ -52,8 +52,8 @@ class Preview:
 
     before: np.ndarray
     after: np.ndarray
-    piece: Piece
-    info: dict[str, Any]
+    region: PreviewRegion
+    info: PreviewInfo
 
 
 def choose_box(width: int, height: int, x: float | None, y: float | None, size: int) -> Box:
@@ -77,22 +77,22 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.grown(MARGIN * settings.reduce, width, height).on_grid(settings.reduce, width, height)
 
 
-def render(piece: Piece, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
+def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity in dB.
 
     The fidelity is None if the result is smaller than the photo.
     """
-    result = _result_rows(piece, settings)
+    result = _result_rows(region, settings)
     height, width = result.size
-    down, across = result.grid.window(piece.box)
-    halo = math.ceil((DIFFERENCE_HALO + 2) * height / piece.photo.height)
+    down, across = result.grid.window(region.box)
+    halo = math.ceil((DIFFERENCE_HALO + 2) * height / region.photo.height)
     low, high = max(down.start - halo, 0), min(down.stop + halo, height)
     rows = result.rows(low, high)
-    before = enlarge(_channels(piece.picture), result.grid, down.start, down.stop)[:, across]
+    before = enlarge(_channels(region.picture), result.grid, down.start, down.stop)[:, across]
     after = rows[down.start - low : down.stop - low, across]
     if result.is_smaller:
         return before, after, None
-    box, outer = piece.box, piece.outer
+    box, outer = region.box, region.outer
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.reduced(settings.reduce))
     with_halo = np.zeros((height, width, result.channels), rows.dtype)
@@ -110,19 +110,19 @@ def result_region(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
 
 def agreement_db(preview: Preview, rows: ResultRows) -> float:
     """Return the PSNR between a preview and its region of the finished result, at most 99 dB."""
-    _, previewed, _ = render(preview.piece, rows.settings)
-    down, across = rows.grid.window(preview.piece.box)
+    _, previewed, _ = render(preview.region, rows.settings)
+    down, across = rows.grid.window(preview.region.box)
     final = rows.rows(down.start, down.stop)[:, across]
     error = np.mean((previewed.astype(np.float64) - final) ** 2)
     return round(min(99.0, float(10 * np.log10(rows.picture.levels**2 / max(error, 1e-12)))), 2)
 
 
-def _result_rows(piece: Piece, settings: Settings) -> ResultRows:
+def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
     """Return the result of the region with its margin."""
-    seen = piece.outer.reduced(settings.reduce)
-    faces = faces_over(piece.patches, settings, (seen.top, seen.left))
-    cut = Cut(piece.outer, *piece.whole)
-    return ResultRows(piece.picture, lambda a, b: piece.network[a:b], settings, piece.photo, faces, cut)
+    seen = region.outer.reduced(settings.reduce)
+    faces = faces_over(region.patches, settings, (seen.top, seen.left))
+    cut = Cut(region.outer, *region.whole)
+    return ResultRows(region.picture, lambda a, b: region.network[a:b], settings, region.photo, faces, cut)
 
 
 def _channels(picture: Picture) -> np.ndarray:

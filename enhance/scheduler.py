@@ -48,14 +48,14 @@ class Ticket:
     It can be a tuple such as an address and a session: addresses are served in turn, then the sessions of an address.
 
     Setting `stop` cancels the job. `queued(count)` is called now and then with the number of jobs ahead, while the job
-    waits for the device. `waited` is the total time in seconds before its steps began.
+    waits for the device. `wait_seconds` is the total time in seconds before its steps began.
     """
 
     kind: Kind = "run"
     caller: Hashable = None
     stop: threading.Event = field(default_factory=threading.Event)
     queued: Callable[[int], object] | None = None
-    waited: float = 0.0
+    wait_seconds: float = 0.0
     began: float | None = field(default=None, init=False)
     """When it got the device, as `time.monotonic`."""
 
@@ -114,7 +114,7 @@ class Scheduler:
                     raise Cancelled("stopped")
         finally:
             self.withdraw(step)
-            ticket.waited += max(0.0, (step.begun or time.perf_counter()) - asked)
+            ticket.wait_seconds += max(0.0, (step.begun or time.perf_counter()) - asked)
         return step.result()
 
     def withdraw(self, step: Step) -> bool:
@@ -162,7 +162,7 @@ class Scheduler:
     # Jobs
 
     @contextmanager
-    def enter(self, caller: Hashable, kind: Kind = "run", most: int | None = None) -> Iterator[Ticket]:
+    def admit(self, caller: Hashable, kind: Kind = "run", most: int | None = None) -> Iterator[Ticket]:
         """Admit a job and yield its ticket; the job ends with the block and the last `hold`.
 
         `most` jobs may wait. One caller can have a quarter of them, and all callers of one address all but a quarter,
@@ -187,14 +187,14 @@ class Scheduler:
                 self._holders[ticket] -= 1
                 if not self._holders[ticket]:
                     del self._holders[ticket]
-                    self.leave(ticket)
+                    self.leave_queue(ticket)
 
     @contextmanager
-    def place(self, ticket: Ticket, ahead: int = 0) -> Iterator[None]:
+    def queue_job(self, ticket: Ticket, ahead: int = 0) -> Iterator[None]:
         """Queue a job and wait until at most `ahead` jobs of its lane are ahead of it; then it may begin.
 
         With `ahead` 1 the job is next: time to decode its image. A job that is queued already keeps its place. The
-        place is given up with the block, or by `leave`. Raises Cancelled if the job is cancelled before.
+        place is given up with the block, or by `leave_queue`. Raises Cancelled if the job is cancelled before.
         """
         with self._changed:
             lane = self._lanes[ticket.lane]
@@ -205,9 +205,9 @@ class Scheduler:
             self._wait_for_place(ticket, ahead)
             yield
         finally:
-            self.leave(ticket)
+            self.leave_queue(ticket)
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave_queue(self, ticket: Ticket) -> None:
         """Give up a job's place, if it has one."""
         with self._changed:
             lane = self._lanes[ticket.lane]
@@ -260,7 +260,7 @@ class Scheduler:
                 if ticket.queued is not None:
                     ticket.queued(self.ahead(ticket))
         finally:
-            ticket.waited += time.perf_counter() - asked
+            ticket.wait_seconds += time.perf_counter() - asked
         if ticket.stop.is_set():
             raise Cancelled("stopped_before")
         if ahead == 0:

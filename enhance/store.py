@@ -27,22 +27,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import EnhanceError, PictureError, StorageError
-from .files import (
-    OwnFolders,
-    StoredItem,
-    UsedFiles,
-    file_sha256,
-    is_process_alive,
-    link_or_copy,
-    sizes_of,
-    sweep,
-    trim,
-    try_place,
-    write_atomically,
-)
+from .files import check_writable, file_sha256, link_or_copy, write_atomically
 from .i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag, strip_direction_marks
-from .info import settings_in
+from .info import Info, settings_in
 from .output.formats import Encoding
+from .processes import is_process_alive, remove_leftovers
+from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
 from .settings import Settings, largest_scale, network_key
 
 log = logging.getLogger(__name__)
@@ -105,7 +95,7 @@ class Entry:
         """Return the path of the stored input, which need not exist any more."""
         return tasks.upload_path(self.sha256, self.name)
 
-    def standing(self, tasks: TaskStore) -> str:
+    def current_state(self, tasks: TaskStore) -> str:
         """Return the current state, including cut, and gone if the result was deleted."""
         if self.state == "running":
             return "running" if is_process_alive(self.process) else "cut"
@@ -161,7 +151,7 @@ class TaskStore:
         """Raise StorageError if the folders cannot be written."""
         self.prepare()
         for folder in (self.uploads, self.processed, self.network):
-            try_place(folder / "picture.png")
+            check_writable(folder / "picture.png")
 
     def new_id(self) -> str:
         """Return a random task id."""
@@ -195,7 +185,7 @@ class TaskStore:
             count_as_used(place)
         return place
 
-    def finish(self, task_id: str, info: dict[str, Any]) -> None:
+    def finish(self, task_id: str, info: Info) -> None:
         """Write the info of a result, which completes the task. Removes the result if that fails."""
         text, path = json.dumps(info, ensure_ascii=False, indent=1), self.processed / f"{task_id}.json"
         try:
@@ -208,20 +198,20 @@ class TaskStore:
         if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
             self.clean()
 
-    def info(self, task_id: str) -> dict[str, Any] | None:
+    def info(self, task_id: str) -> Info | None:
         """Return the info of a finished task, or None if the result does not exist or the file is damaged."""
         if not _TASK_ID.fullmatch(task_id):
             return None
         return _read_info(self.processed / f"{task_id}.json")
 
-    def finished(self, task_id: str) -> dict[str, Any]:
+    def finished_info(self, task_id: str) -> Info:
         """Return the info of a finished task. Raises EnhanceError if it was deleted."""
         info = self.info(task_id)
         if info is None:
             raise EnhanceError("result_gone")
         return info
 
-    def find(self, signature: str, dpi: int | None = None) -> dict[str, Any] | None:
+    def find(self, signature: str, dpi: int | None = None) -> Info | None:
         """Return the info of the newest intact result with this signature and resolution, or None."""
         with self._lock:
             self._read_new()
@@ -231,7 +221,7 @@ class TaskStore:
         newest_first = sorted(finished, key=lambda info: str(info.get("finished", "")), reverse=True)
         return next(filter(self._is_intact, newest_first), None)
 
-    def _is_intact(self, info: dict[str, Any]) -> bool:
+    def _is_intact(self, info: Info) -> bool:
         """Return whether the result has its recorded checksum."""
         path = self.result_path(str(info.get("task_id")))
         with suppress(OSError):
@@ -269,17 +259,17 @@ class TaskStore:
         write_atomically(path, lambda temporary: link_or_copy(self.result_path(task_id), temporary), durable=True)
         count_as_used(path)
 
-    def put_down(self, entry: Entry) -> None:
+    def save_entry(self, entry: Entry) -> None:
         """Write an entry of the recent results. Raises StorageError."""
         self.prepare()
         text = json.dumps(asdict(entry), ensure_ascii=False)
         write_atomically(entry.path(self), lambda temporary: temporary.write_text(text, "utf-8"))
 
-    def end(self, entry: Entry, state: str, **changed: Any) -> None:
+    def end_entry(self, entry: Entry, state: str, **changed: Any) -> None:
         """Record the final state of a run, or remove its entry if `state` is empty."""
         try:
             if state:
-                self.put_down(replace(entry, state=state, **changed))
+                self.save_entry(replace(entry, state=state, **changed))
         except StorageError:
             state = ""
         if not state:
@@ -332,13 +322,13 @@ class TaskStore:
         """
         self._cleaned = time.monotonic()
         for folder in self._folders():
-            sweep(folder)
-        sweep(self._used.marks)
+            remove_leftovers(folder)
+        remove_leftovers(self._used.marks)
         oldest = time.time() - self._hours * 3600
         page = list(self.page_items()) if self._max_disk is not None else []
         with self._used.lock:
             for path, stat in self._files():
-                if stat.st_mtime < oldest and not self._used.holds(path):
+                if stat.st_mtime < oldest and not self._used.is_used(path):
                     self._remove(path)
             if self._max_disk is None:
                 return True
@@ -351,7 +341,7 @@ class TaskStore:
     def _items(self) -> Iterator[StoredItem]:
         """Yield the files of the program with their sizes. The `.json` of a result is part of its PNG."""
         files = list(self._files())
-        used = self._used.among([path for path, _ in files])
+        used = self._used.select_used([path for path, _ in files])
         for path, stat in files:
             facts = [path.with_suffix(".json")] if path.parent == self.processed else []
             yield StoredItem(path, stat.st_mtime, sizes_of(path, *facts), path not in used)
@@ -378,7 +368,7 @@ class TaskStore:
         own = {path for name in _NAMES for path in self._own.entries(name)}
         with self._used.lock:
             for path in paths:
-                if (path in own or path.parent in own) and not self._used.holds(path):
+                if (path in own or path.parent in own) and not self._used.is_used(path):
                     self._remove(path)
 
     def _remove(self, path: Path) -> None:
@@ -409,7 +399,7 @@ def _copy(source: Path, place: Path, picture: Original) -> None:
         raise PictureError("input_changed", name=picture.name)
 
 
-def _read_info(path: Path) -> dict[str, Any] | None:
+def _read_info(path: Path) -> Info | None:
     try:
         info = json.loads(path.read_text("utf-8"))
         size = path.with_suffix(".png").stat().st_size
@@ -418,7 +408,7 @@ def _read_info(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _network_key(info: dict[str, Any]) -> str:
+def _network_key(info: Info) -> str:
     return network_key(info["input"]["sha256"], settings_in(info), info["model"]["sha256"], info["precision"])
 
 
@@ -437,7 +427,7 @@ def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
     return f"{strip_direction_marks(Path(name).stem) or 'picture'}-{size}{ending}"
 
 
-def report_name(info: dict[str, Any]) -> str:
+def report_name(info: Info) -> str:
     """Return the file name of a report: photo-4x-report.pdf for photo.jpg."""
     return download_name(info["input"]["name"], settings_in(info), "-report.pdf")
 

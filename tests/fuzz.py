@@ -92,7 +92,7 @@ def what_becomes_of(path: Path) -> str:
         packed = [b"".join(metadata_chunks(told.kept(choice))) for choice in CHOICES]
     except PictureError as error:
         end = error.key
-        english, chinese = error.sentence("en"), error.sentence("zh-CN")
+        english, chinese = error.message("en"), error.message("zh-CN")
         if not (path.name in english and english.endswith(".") and "\n" not in english + chinese):
             raise Unsound(f"refused with {english!r}") from error
     except Exception as error:

@@ -86,16 +86,16 @@ class WatchedEnhancer(Enhancer):
         self.calls["retune"] += 1
         return super().retune(*given, **named)
 
-    def compare(self, source, *given, arrived=None, ticket=None, **named):
+    def compare(self, source, *given, on_cell=None, ticket=None, **named):
         stop = ticket and ticket.stop
 
         def show(cell: Any) -> None:
-            if arrived is not None:
-                arrived(cell)
+            if on_cell is not None:
+                on_cell(cell)
             self._wait("cell", source, stop)
 
         self._begin("compare", source, stop)
-        return super().compare(source, *given, arrived=show, ticket=ticket, **named)
+        return super().compare(source, *given, on_cell=show, ticket=ticket, **named)
 
     def run(self, source, *given, progress=None, stop=None, ticket=None, **named):
         ticket = ticket or Ticket(stop=stop or threading.Event())
@@ -219,5 +219,5 @@ def busy_device(jobs: int = 1) -> Iterator[None]:
     """Other runs have the device, and the place next to it, until the end of the block."""
     with ExitStack() as stack:
         for ahead in range(jobs):
-            stack.enter_context(SCHEDULER.place(Ticket(caller=f"other {ahead}"), ahead))
+            stack.enter_context(SCHEDULER.queue_job(Ticket(caller=f"other {ahead}"), ahead))
         yield

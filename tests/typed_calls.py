@@ -23,7 +23,7 @@ def wrong(enhancer: Enhancer, result: Result) -> None:
     enhancer.run("a.jpg", presset="gentle")  # pyright: ignore
     enhancer.run("a.jpg", 3)  # pyright: ignore
     enhancer.preview("a.jpg", sise=64)  # pyright: ignore
-    enhancer.compare("a.jpg", wanted=Settings())  # pyright: ignore
+    enhancer.compare("a.jpg", settings=Settings())  # pyright: ignore
     enhancer.export(result, Encoding(kwality=3))  # pyright: ignore
     enhancer.report("task", langage="en")  # pyright: ignore
     Settings(strenght=0.5)  # pyright: ignore

@@ -26,7 +26,7 @@ import numpy as np
 from enhance.models.memory import Cut, rows_seen
 
 from ..errors import StorageError
-from ..files import AtomicFile, check_room, explained
+from ..files import AtomicFile, check_disk_space, storage_error
 
 Strips = Generator[np.ndarray, None, None]
 ShareDone = Callable[[float], object]
@@ -95,17 +95,17 @@ class NetworkOutput:
         """
         if path is not None:
             part = AtomicFile(path).prepare()
-            check_room(path.parent, shape.bytes)
+            check_disk_space(path.parent, shape.bytes)
             return cls(shape, part.open("x+b"), part)
         if shape.bytes <= IN_MEMORY:
             return cls(shape)
         folder = folder or Path(tempfile.gettempdir())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            check_room(folder, shape.bytes)
+            check_disk_space(folder, shape.bytes)
             return cls(shape, tempfile.TemporaryFile(dir=folder))  # type: ignore[arg-type]
         except OSError as error:
-            raise explained(folder / "temporary", error) from error
+            raise storage_error(folder / "temporary", error) from error
 
     @classmethod
     def open(cls, path: Path) -> NetworkOutput:
@@ -164,7 +164,7 @@ class NetworkOutput:
         if self._file is None or self._part is None:
             raise ValueError("an output without a path cannot be kept")
         text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
-        with self._part.explained():
+        with self._part.storage_errors():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
             self._file.close()  # some systems cannot rename an open file
@@ -183,7 +183,7 @@ class NetworkOutput:
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).tobytes())
         except OSError as error:
-            raise explained(self._name, error) from error
+            raise storage_error(self._name, error) from error
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived."""
@@ -216,7 +216,7 @@ class NetworkOutput:
                 self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
                 data = self._file.read((last - first) * width * pixel)
         except OSError as error:  # also if the disk has no room for buffered rows
-            raise explained(self._name, error) from error
+            raise storage_error(self._name, error) from error
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
 
 
@@ -244,7 +244,7 @@ def strips_of_parts(
 
         with NetworkOutput.create(shape, folder=folder) as part:
             if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
-                check_room(folder, (len(image) - first) * row_bytes + shape.bytes)
+                check_disk_space(folder, (len(image) - first) * row_bytes + shape.bytes)
             with closing(run(_swapped(image[top:bottom], columns), not columns, report_part)) as strips:
                 for strip in strips:
                     part.add(_swapped(strip, columns)[own])

@@ -99,7 +99,7 @@ class PixelCount:
 
     count: float
 
-    def sentence(self, language: str) -> str:
+    def message(self, language: str) -> str:
         """Return "100 MP", or "1 亿像素" in Chinese."""
         units = list(_file(language)["language"]["pixel_units"].items())
         key, unit = next((one for one in units if self.count >= one[1]), units[-1])
@@ -161,8 +161,8 @@ def _file(language: str) -> Mapping[str, Mapping[str, Any]]:
 def _translated(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return sentence_space(language).join(str(_translated(language, one)) for one in value)
-    sentence = getattr(value, "sentence", None)
-    return sentence(language) if callable(sentence) else value
+    message = getattr(value, "message", None)
+    return message(language) if callable(message) else value
 
 
 def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str]:

@@ -31,7 +31,7 @@ import numpy as np
 import psutil
 
 from ..errors import PictureError
-from ..files import check_room, writing
+from ..files import check_disk_space, storage_errors
 from .decode import Need
 from .image import Facts, Picture
 
@@ -272,9 +272,9 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
     if size <= IN_MEMORY:
         return np.empty(shape, dtype)
     folder = folder or Path(tempfile.gettempdir())
-    with writing(folder / "temporary"):
+    with storage_errors(folder / "temporary"):
         folder.mkdir(parents=True, exist_ok=True)
-        check_room(folder, size)
+        check_disk_space(folder, size)
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file.fileno(), size)
             return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape)

@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import StorageError
-from ..files import file_sha256, sweep, write_atomically
+from ..files import file_sha256, write_atomically
+from ..processes import remove_leftovers
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def locked(folder: Path, name: str, waiting: Callable[[], object] = lambda: None
                 _log.warning("Another process is downloading %s; waiting for it", name)
             waiting()
     try:
-        sweep(folder)
+        remove_leftovers(folder)
         yield
     finally:
         lock.release()

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StorageError
-from ..files import explained, is_process_alive, part_of, runs_here, sweep, this_process
+from ..files import storage_error
+from ..processes import is_local_process, is_process_alive, remove_leftovers, temporary_path, this_process
 
 _HEARTBEAT_SECONDS = 20.0
 _SILENT_SECONDS = 300.0
@@ -52,7 +53,7 @@ class Claims:
         """Give up all claims and remove those of dead processes; the folder is removed with the last claim."""
         self._closed.set()
         self.release()
-        sweep(self._folder)
+        remove_leftovers(self._folder)
         with suppress(OSError, StorageError):
             for key in {path.stem for path in self._folder.iterdir() if path.suffix[1:].isdigit()}:
                 self._take(key)
@@ -78,21 +79,21 @@ class Claims:
 
     def _create(self, path: Path) -> bool:
         """Create a claim; return False if it exists. Raises StorageError."""
-        part = part_of(path)
+        part = temporary_path(path)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             part.write_text(this_process(), "utf-8")
             self._link(part, path)
         except FileExistsError as error:
             if not self._folder.is_dir():
-                raise explained(self._folder, error) from error
+                raise storage_error(self._folder, error) from error
             return False
         except FileNotFoundError as error:
             if not self._folder.parent.is_dir():
-                raise explained(self._folder, error) from error
+                raise storage_error(self._folder, error) from error
             return self._create(path)  # Another process has removed the empty folder.
         except OSError as error:
-            raise explained(self._folder, error) from error
+            raise storage_error(self._folder, error) from error
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -119,7 +120,7 @@ class Claims:
                 return False
             with path.open("rb") as file:
                 process = file.read(_LONGEST_PROCESS_ID).decode("utf-8", "replace")
-            if runs_here(process):
+            if is_local_process(process):
                 return is_process_alive(process)
             os.utime(self._folder)  # The clock of the disk is the same for all machines.
             return self._folder.stat().st_mtime - path.stat().st_mtime < _SILENT_SECONDS

@@ -141,7 +141,7 @@ class PngWriter:
 @contextmanager
 def create_png(path: Path, form: PngFormat) -> Iterator[PngWriter]:
     """Write a PNG atomically: it appears at `path` when the block ends without an error. Raises StorageError."""
-    with AtomicFile(path) as part, part.explained():
+    with AtomicFile(path) as part, part.storage_errors():
         with closing(part.open()) as file:
             writer = PngWriter(file, form)
             yield writer

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -70,10 +69,6 @@ class Scene:
             last = min(first + _STRIP, picture.height)
             seen[first:last] = photo.rows(first, last)
         return seen
-
-    def describe(self) -> dict[str, Any]:
-        """Return the keys of `info` that only this scene has."""
-        return {"faces": self.faces.describe()} if self.faces else {}
 
 
 @dataclass(frozen=True)

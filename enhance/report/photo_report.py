@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_language, name_of, translate, translate_source
 from ..images import Picture
 from ..images.colour import profile_name
-from ..info import faithfulness, settings_in
+from ..info import Info, fidelity_grade, settings_in
 from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_picture
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
@@ -54,7 +54,7 @@ class FinishedRows(Protocol):
 
 def write_report(
     path: str | Path,
-    info: Mapping[str, Any],
+    info: Info,
     result: FinishedRows,
     picture: Picture,
     *,
@@ -73,7 +73,7 @@ def write_report(
     return path
 
 
-def place_beside(result: Path, input_sha256: str) -> Path:
+def report_path_next_to(result: Path, input_sha256: str) -> Path:
     """Return the path for the report of a result: its name with .pdf, or with -report where another file has that.
 
     An earlier report of the same input is replaced.
@@ -92,7 +92,7 @@ def _is_report(path: Path, input_sha256: str) -> bool:
 
 
 def make_report(
-    info: Mapping[str, Any],
+    info: Info,
     result: FinishedRows,
     picture: Picture,
     *,
@@ -204,11 +204,11 @@ def _draw_pair(
     document.set_xy(MARGIN, bottom)
 
 
-def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int, int]) -> list[Row]:
+def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> list[Row]:
     """Return what was done, as label and value."""
     fidelity, agreement = info["fidelity_db"], info["agreement_db"]
-    grade = None if fidelity is None else document.translate(f"fidelity_{faithfulness(fidelity)}")
-    sliders = " · ".join(settings_in(dict(info)).describe(document.language).split(" · ")[2:])
+    grade = None if fidelity is None else document.translate(f"fidelity_{fidelity_grade(fidelity)}")
+    sliders = " · ".join(settings_in(info).describe(document.language).split(" · ")[2:])
     time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
@@ -227,7 +227,7 @@ def _summary(document: ReportDocument, info: Mapping[str, Any], size: tuple[int,
 
 
 def _file_rows(
-    document: ReportDocument, info: Mapping[str, Any], picture: Picture, size: tuple[int, int]
+    document: ReportDocument, info: Info, picture: Picture, size: tuple[int, int]
 ) -> list[tuple[str, str, str]]:
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
     own, made, output = (picture.width, picture.height), size[::-1], info["output"]
@@ -250,11 +250,11 @@ def _file_rows(
             _colours(document, picture.mode, picture),
             _colours(document, mode, picture),
         ),
-        ("SHA-256", _two_lines(picture.sha256), _two_lines(_or_dash(output["sha256"]))),
+        ("SHA-256", _two_lines(picture.sha256), _two_lines(output["sha256"])),
     ]
 
 
-def _run_rows(document: ReportDocument, info: Mapping[str, Any]) -> list[Row]:
+def _run_rows(document: ReportDocument, info: Info) -> list[Row]:
     """Return the facts of the run, as label and value."""
     model, speed, memory = info["model"], info["megapixels_per_second"], info["peak_memory_mb"]
     speeds = speed and document.translate("report_megapixels_a_second", number=PixelCount(1e6 * speed))
@@ -282,11 +282,11 @@ def _stages(document: ReportDocument, seconds: Mapping[str, float]) -> str:
     )
 
 
-def _result_name(info: Mapping[str, Any]) -> str:
+def _result_name(info: Info) -> str:
     """Return the file name of the result: that of the download if the file is stored under the id of its task."""
     path = PurePath(info["output"]["path"])
     if path.stem == info["task_id"]:
-        return download_name(info["input"]["name"], settings_in(dict(info)))
+        return download_name(info["input"]["name"], settings_in(info))
     return path.name
 
 
@@ -299,7 +299,7 @@ def _two_lines(checksum: str) -> str:
 
 
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
-    megapixels = PixelCount(width * height).sentence(document.language)
+    megapixels = PixelCount(width * height).message(document.language)
     return f"{document.translate('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
 
 

@@ -33,7 +33,7 @@ def check_call(
         check_endpoint(tool, tools)
         check_parameters(tool, parameters(tool), given)
     except EnhanceError as error:
-        raise ValueError(error.sentence(language_of(request))) from error
+        raise ValueError(error.message(language_of(request))) from error
 
 
 def convert_argument(name: str, value: Any, request: Request) -> Any:
@@ -49,7 +49,7 @@ def convert_argument(name: str, value: Any, request: Request) -> Any:
         if isinstance(value, dict | list):
             raise SettingsError("agent_no_value", name=name)
     except EnhanceError as error:
-        raise ValueError(error.sentence(language_of(request))) from error
+        raise ValueError(error.message(language_of(request))) from error
     return value
 
 

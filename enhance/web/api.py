@@ -5,7 +5,7 @@ No endpoint accepts a path of the server: images are uploads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,12 @@ class Endpoints:
             source, region, (settings, _) = _uploaded(image), call_region(given), call_settings(given)
             with services.enter(asker_of(request).caller, "preview") as ticket:
                 preview = services.previews.run(services.previews.image(source), settings, **region, ticket=ticket)
-            icc, stem = icc_for_screen(preview.piece.picture), strip_direction_marks(source.stem)
+            icc, stem = icc_for_screen(preview.region.picture), strip_direction_marks(source.stem)
             before, after = (
                 str(save_png(pixels, services.downloads.new_path(f"{stem}-{side}.png"), icc))
                 for side, pixels in (("before", preview.before), ("after", preview.after))
             )
-            return before, after, preview.info
+            return before, after, dict(preview.info)
 
     @gradio_changes.name_parameters(API_REGION, API_DEFAULTS)
     def compare(
@@ -152,8 +152,8 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             task, visible = services.owners.check(request, task_id)
-            report = services.enhancer.report(task, language_of(request), told=visible)
-            return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished(task))))
+            report = services.enhancer.report(task, language_of(request), overrides=visible)
+            return str(services.downloads.link(report, report_name(services.enhancer.tasks.finished_info(task))))
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:
         """List the presets: name, summary, model, settings, availability, and the time relative to gentle."""
@@ -211,17 +211,17 @@ def _uploaded(image: str | None) -> Path:
     raise PictureError("api_no_picture")
 
 
-def without_path(info: dict[str, Any]) -> dict[str, Any]:
+def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return an `info` without the path on this server.
 
     `gradio_client` would also take any object with a string called path for a file, and insert a local path.
     """
-    return info | {"output": info["output"] | {"path": None}}
+    return {**info, "output": {**info["output"], "path": None}}
 
 
 def _batch_info(packed: Packed, infos: dict[Item, dict[str, Any]], language: str) -> dict[str, Any]:
     def message(error: EnhanceError | None) -> str | None:
-        return error.sentence(language) if error else None
+        return error.message(language) if error else None
 
     files = []
     for item in packed.batch.items:

@@ -93,9 +93,9 @@ class PageBatch(BatchJob):
             if (item, False) in self._files.without_thumbnail([item]):
                 make_thumbnail(self._call, item, of_result=False)
             thumbnail = entry.thumbnail or list_data_url(self._files.thumbnails.get((item.key, False)))
-            self._tasks.end(entry, "done", task_id=item.info["task_id"], thumbnail=thumbnail)
+            self._tasks.end_entry(entry, "done", task_id=item.info["task_id"], thumbnail=thumbnail)
         else:
-            self._tasks.end(entry, "failed" if item.state == "failed" else unfinished_state(self))
+            self._tasks.end_entry(entry, "failed" if item.state == "failed" else unfinished_state(self))
 
 
 def make_thumbnail(call: Call, item: Item, of_result: bool) -> None:

@@ -49,7 +49,7 @@ class PageComparison(FileJob[None]):
         self._session, self._lock, self._keeps_pixels = call.session, threading.Lock(), True
         region = call.session.region
         assert region is not None
-        options = {"wanted": settings, "arrived": self._add, **region_options(region)}
+        options = {"settings": settings, "on_cell": self._add, **region_options(region)}
 
         def work(job: PageComparison) -> None:
             compare(call.services, upload.path, job, **options)
@@ -85,7 +85,7 @@ class PageComparison(FileJob[None]):
     def _save(self, name: str, pixels: np.ndarray, preview: Preview) -> None:
         kind = f"cell{self.presets.index(name) if name else 'before'}"
         path = self._session.new_path(kind, ".png")
-        self.images[name] = save_png(to_screen(pixels), path, icc_for_screen(preview.piece.picture))
+        self.images[name] = save_png(to_screen(pixels), path, icc_for_screen(preview.region.picture))
 
 
 def toggle_comparison(call: Call) -> Iterator[Updates]:

@@ -106,7 +106,7 @@ class LimitedProtocol(_Protocol):
 
     def _reject(self, error: EnhanceError) -> None:
         self.metrics.refused(error)
-        sentence = error.sentence(DEFAULT_LANGUAGE)
+        sentence = error.message(DEFAULT_LANGUAGE)
         body = json.dumps({"error": sentence, "detail": sentence}).encode()
         head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

@@ -68,7 +68,7 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
         controls["quality"]: gr.Slider(value=encoding.quality, visible=encoding.format != "png"),
         controls["metadata"]: encoding.metadata,
         page.controls.sheet: gr.Accordion(open=False),
-        page.controls.problem: templates.problem(removed.sentence(call.language) if removed else problem),
+        page.controls.problem: templates.problem(removed.message(call.language) if removed else problem),
         **show_history(call, is_opening=True),
     }
 
@@ -84,7 +84,7 @@ def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Se
         session.paper = query.get("paper") or paper_from(stored)
     except SettingsError as error:
         session.settings, session.encoding, session.paper = remembered, encoding, paper_from(stored)
-        return error.sentence(language)
+        return error.message(language)
     return "" if "preset" in query else _stored_problem(call, stored, presets)
 
 
@@ -95,7 +95,7 @@ def _stored_problem(call: Call, stored: object, presets: Sequence[Mapping[str, A
     try:
         return _unavailable_reason(str(stored["preset"]), presets)
     except SettingsError as error:
-        return error.sentence(call.language)
+        return error.message(call.language)
 
 
 def _unavailable_reason(name: str, presets: Sequence[Mapping[str, Any]]) -> str:
@@ -156,7 +156,7 @@ def _set_preset(call: Call, name: str) -> Updates:
             key = "size_followed_1x" if largest == 1 else "size_followed"
             message = templates.note(call.text(key, largest=f"{largest:.3g}"))
     except SettingsError as error:  # The model was removed after the page was opened.
-        message, choices = templates.problem(error.sentence(call.language)), _show_presets(call, presets)
+        message, choices = templates.problem(error.message(call.language)), _show_presets(call, presets)
     return {
         **choices,
         **{call.page.named[name]: update for name, update in control_updates(session).items()},

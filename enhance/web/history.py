@@ -18,14 +18,15 @@ import gradio as gr
 
 from ..batch import Item, plan, titles
 from ..errors import EnhanceError, PictureError, SettingsError, StorageError
-from ..files import file_sha256, this_process
+from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
-from ..info import Result, settings_in, timestamp
+from ..info import Info, Result, settings_in, timestamp
 from ..output.live_view import WholePicture
 from ..output.png_reader import PngReader
 from ..output.resample import paper_of, result_size
 from ..output.thumbnails import list_data_url, save_data_url
+from ..processes import this_process
 from ..settings import Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates
@@ -89,7 +90,7 @@ def _record(
         **own,
     )
     try:
-        tasks.put_down(entry)
+        tasks.save_entry(entry)
     except StorageError as error:  # The run reports the error.
         log.warning("A run is not in the list of results: %s", error.key)
         return None
@@ -112,13 +113,13 @@ def unfinished_state(job: Job[Any]) -> str:
 
 
 @contextmanager
-def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[Callable[[dict[str, Any]], None]]:
+def recorded(tasks: TaskStore, entry: Entry | None, job: Job[Any]) -> Iterator[Callable[[Info], None]]:
     """Record the end of a run. The block passes its `info` to the function that is yielded."""
     try:
-        yield lambda info: None if entry is None else tasks.end(entry, "done", task_id=info["task_id"])
+        yield lambda info: None if entry is None else tasks.end_entry(entry, "done", task_id=info["task_id"])
     except BaseException as error:
         if entry is not None:
-            tasks.end(entry, unfinished_state(job) if isinstance(error, EnhanceError) else "failed")
+            tasks.end_entry(entry, unfinished_state(job) if isinstance(error, EnhanceError) else "failed")
         raise
 
 
@@ -128,7 +129,7 @@ def show_history(call: Call, is_opening: bool = False) -> Updates:
     runs = tasks.runs(session.history)[:MAX_RESULTS]
     entries = [_run_values(call, tasks, run) for run in runs]
     look: dict[str, Any] = {"visible": bool(runs)}
-    if is_opening and any(entry.standing(tasks) == "cut" for run in runs for entry in run):
+    if is_opening and any(entry.current_state(tasks) == "cut" for run in runs for entry in run):
         look["open"] = True
     html = templates.render("history", call.language, entries=entries)
     return {call.page.result.past: gr.Accordion(**look), call.page.result.listed: html}
@@ -136,7 +137,7 @@ def show_history(call: Call, is_opening: bool = False) -> Updates:
 
 def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str, Any]:
     """Return the template's values of a run, or of a batch with its files if it is unfolded."""
-    states = [entry.standing(tasks) for entry in run]
+    states = [entry.current_state(tasks) for entry in run]
     if len(run) == 1:
         return _entry_values(call, tasks, run[0], states[0])
     is_running = "running" in states
@@ -215,7 +216,7 @@ def find_entries(call: Call, key: object, *, is_settled: bool = False) -> list[E
     call.session.history = history_name(call.request, key)
     for run in tasks.runs(call.session.history) if wanted else ():
         found = [entry for entry in run if wanted in (entry.id, entry.batch)]
-        if found and not (is_settled and any(entry.standing(tasks) == "running" for entry in run)):
+        if found and not (is_settled and any(entry.current_state(tasks) == "running" for entry in run)):
             return found
     raise EnhanceError("entry_gone")
 
@@ -256,7 +257,7 @@ def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFi
 def open_result(call: Call, _tab: object, key: object, _server: object) -> Updates:
     """Show a result on the stage, with its photo and its settings."""
     entry, tasks, session = find_entries(call, key)[0], call.services.enhancer.tasks, call.session
-    info = tasks.finished(entry.task_id or "")
+    info = tasks.finished_info(entry.task_id or "")
     png = tasks.result_path(info["task_id"])
     upload = _load_entry(call, entry)
     with PngReader(png) as rows:
@@ -282,7 +283,7 @@ def download_entry(call: Call, _tab: object, key: object, _server: object) -> Up
     if len(entries) > 1:
         path = _pack_entries(call, entries)
     else:
-        info = enhancer.tasks.finished(entries[0].task_id or "")
+        info = enhancer.tasks.finished_info(entries[0].task_id or "")
         if getattr(call.event, "act", "") == "report":
             path, name = enhancer.report(info["task_id"], call.language), report_name(info)
         else:
@@ -325,7 +326,7 @@ def _pack_entries(call: Call, entries: Sequence[Entry]) -> Path:
     with tasks.using(*(tasks.result_path(entry.task_id or "") for entry in entries)):
         items = []
         for entry, item in zip(entries, items_of(tasks, entries), strict=True):
-            state = entry.standing(tasks)
+            state = entry.current_state(tasks)
             items.append(
                 item if item.info else replace(item, state=state if state in ("failed", "done") else "cancelled")
             )

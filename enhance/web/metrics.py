@@ -42,7 +42,7 @@ class HasInfo(Protocol):
     """A result, a preview or a comparison."""
 
     @property
-    def info(self) -> dict[str, Any]: ...
+    def info(self) -> Mapping[str, Any]: ...
 
 
 OutcomeT = TypeVar("OutcomeT", bound=HasInfo)

@@ -245,7 +245,7 @@ def _match_languages(accepted: str) -> str:
 def error_message(language: str, error: Exception, event: str) -> str:
     """Return the message of an error. An unexpected error is logged as `event`."""
     if isinstance(error, EnhanceError):
-        return error.sentence(language)
+        return error.message(language)
     if is_memory_short(error):
         return translate(language, "memory_out")
     log.error(event, exc_info=error)

@@ -118,7 +118,7 @@ class Previews:
             if session.preview is not preview or session.preview_request is not None:
                 return PreviewState(state_of(session))
             session.preview, session.preview_files, session.has_failed_preview = adjusted, files, False
-            return PreviewState(state_of(session), files, adjusted.piece.box)
+            return PreviewState(state_of(session), files, adjusted.region.box)
 
     def use(self, session: Session, preview: Preview) -> PreviewState:
         """Show a finished preview of the region, adjusted to the session's settings."""
@@ -179,7 +179,7 @@ class Previews:
                     continue
                 session.preview_request, session.has_failed_preview = None, False
                 session.preview, session.preview_files = preview, files
-                return PreviewState(state_of(session), files, preview.piece.box)
+                return PreviewState(state_of(session), files, preview.region.box)
 
     def _adjusted(self, preview: Preview, settings: Settings) -> Preview:
         try:
@@ -197,7 +197,7 @@ def _fail(session: Session, request: PreviewRequest, error: Exception) -> Previe
 
 
 def _save(session: Session, preview: Preview) -> tuple[Path, Path]:
-    return session.save_pair("preview", (preview.before, preview.after), icc_for_screen(preview.piece.picture))
+    return session.save_pair("preview", (preview.before, preview.after), icc_for_screen(preview.region.picture))
 
 
 def region_options(region: Box) -> dict[str, Any]:
@@ -217,14 +217,14 @@ def state_of(session: Session) -> str:
         if preview is None:
             return "none"
         current = is_current(session, preview.info, fitting(session.settings, session.shape))
-        return "matches" if current and preview.piece.box == session.region else "outdated"
+        return "matches" if current and preview.region.box == session.region else "outdated"
 
 
 def current_preview(session: Session) -> PreviewState:
     """Return the session's preview with its files and region."""
     with session.lock:
         preview = session.preview
-        return PreviewState(state_of(session), session.preview_files, preview.piece.box if preview else None)
+        return PreviewState(state_of(session), session.preview_files, preview.region.box if preview else None)
 
 
 def is_current(session: Session, info: Mapping[str, Any], settings: Settings) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..batch import Batch, Item, Running, pack, plan, titles
+from ..batch import Batch, BatchRun, Item, pack, plan, titles
 from ..comparison import Comparison
 from ..errors import EnhanceError, StorageError
 from ..info import Result
@@ -43,7 +43,7 @@ def enhance(services: Services, source: Path, settings: Settings, job: Job[Any],
 
 def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
     """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises EnhanceError."""
-    with SCHEDULER.place(job.ticket):
+    with SCHEDULER.queue_job(job.ticket):
         picture = services.previews.image(source)
         options |= {"progress": job.progress, "ticket": job.ticket}
         return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(picture, **options))
@@ -90,7 +90,7 @@ class BatchJob(Job[Packed]):
         encoding: Encoding,
     ):
         self.language, self._services, self._preset = language, services, settings.preset
-        self.running = Running(
+        self.running = BatchRun(
             services.enhancer,
             settings,
             plan(items),

@@ -48,7 +48,7 @@ class PageRun(FileJob[PageResult]):
         self._entry = record_run(tasks, call.session, upload, settings)
         with ExitStack() as stack:
             if self._entry is not None:
-                stack.callback(tasks.end, self._entry, "failed")
+                stack.callback(tasks.end_entry, self._entry, "failed")
             super().__init__(PageRun._run, ticket, upload.path)
             stack.pop_all()  # The job records its end.
 

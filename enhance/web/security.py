@@ -139,7 +139,7 @@ class OriginCheck:
 
     async def _reject(self, rejected: RejectedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         self._metrics.refused(rejected.reason)
-        sentence = rejected.reason.sentence(language_of_scope(scope))
+        sentence = rejected.reason.message(language_of_scope(scope))
         headers = {"connection": "close"}  # The rest of the body is not read.
         await JSONResponse({"error": sentence, "detail": sentence}, rejected.status, headers)(scope, receive, send)
 

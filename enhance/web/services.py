@@ -41,7 +41,7 @@ class Services:
 
     def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
-        return SCHEDULER.enter(caller, kind, self.queue if kind in ("run", "batch") else None)
+        return SCHEDULER.admit(caller, kind, self.queue if kind in ("run", "batch") else None)
 
     def presets(self, request: gr.Request) -> list[dict[str, Any]]:
         """Return the presets. Only an administrator sees how to install a missing one."""

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import gradio as gr
 import numpy as np
 
-from ..batch import Batch, Item, Running, for_print, plan
+from ..batch import Batch, BatchRun, Item, for_print, plan
 from ..config import Limits
 from ..errors import expected_error
-from ..files import explained, link_or_copy
+from ..files import link_or_copy, storage_error
 from ..images import Box, Facts, Picture
-from ..info import Result, settings_in
+from ..info import Info, Result, settings_in
 from ..output.formats import Encoding
 from ..output.live_view import WholePicture
 from ..output.resample import long_side_on
@@ -84,7 +84,7 @@ class PageResult:
     """A result of `upload` with the files that the page shows."""
 
     upload: Upload
-    info: dict[str, Any]
+    info: Info
     download: Path
     before: Path
     after: Path
@@ -108,7 +108,7 @@ class BatchFiles:
     """
 
     items: tuple[Item, ...] = ()
-    running: Running | None = None
+    running: BatchRun | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     thumbnails: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
     results: dict[str, Path] = field(default_factory=dict)
@@ -291,7 +291,7 @@ class Session:
             before = save_for_screen(whole.before, self.new_path("whole-before"), whole.icc)
             after = save_for_screen(whole.after.pixels, self.new_path("whole-after"), whole.icc)
         except OSError as error:
-            raise explained(download, error) from error
+            raise storage_error(download, error) from error
         return PageResult(upload, result.info, download, before, after)
 
     def cancel(self, reason: Literal["person", "absence"]) -> None:

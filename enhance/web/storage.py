@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any
 import gradio as gr
 
 from ..errors import EnhanceError
-from ..files import OwnFolders, StoredItem, explained, link_or_copy, sizes_of
+from ..files import link_or_copy, storage_error
 from ..info import timestamp
+from ..retention import OwnFolders, StoredItem, sizes_of
 
 _SWEEP_SECONDS = 600
 MIN_RETENTION = 60
@@ -103,7 +104,7 @@ class DownloadFolder:
         try:
             folder.mkdir()
         except OSError as error:
-            raise explained(folder, error) from error
+            raise storage_error(folder, error) from error
         return folder / name
 
     def link(self, source: Path, name: str) -> Path:
@@ -113,7 +114,7 @@ class DownloadFolder:
             link_or_copy(source, path)
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise explained(path, error) from error
+            raise storage_error(path, error) from error
         return path
 
 
@@ -125,7 +126,7 @@ class TaskOwners:
         self._owners: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
         self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def remember(self, request: gr.Request, info: dict[str, Any]) -> dict[str, Any]:
+    def remember(self, request: gr.Request, info: Mapping[str, Any]) -> dict[str, Any]:
         """Make the client the owner of a task, and return the `info` that this client can see.
 
         Only a client that has run the same request before can see that the result was stored, and since when.
@@ -141,7 +142,7 @@ class TaskOwners:
             for known in (self._owners, self._finished):
                 while len(known) > _MAX_TASKS:
                     known.popitem(last=False)
-        return info | visible
+        return {**info, **visible}
 
     def check(self, request: gr.Request, task_id: object) -> tuple[str, dict[str, Any]]:
         """Return the task id of the client's own task, and the `info` keys that differ for this client.

@@ -101,7 +101,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
             **show_bar(call),
         }
     except EnhanceError as error:
-        return {card.tips: "", card.estimate: templates.note(error.sentence(call.language))}
+        return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
     clean = next((one.preset for one in hints if one.looks == "clean"), None)
     tips = [_tip(call, one, settings) for one in hints if one.looks != "clean"]
     memory = enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)

@@ -15,7 +15,7 @@ from ..errors import EnhanceError, SettingsError
 from ..i18n import PixelCount, format_seconds, sentence_space, translate, translate_source
 from ..images import Facts
 from ..images.metadata import LOST
-from ..info import faithfulness, settings_in
+from ..info import Info, fidelity_grade, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
 from ..settings import SIZES, Settings, largest_scale, scales
@@ -223,7 +223,7 @@ def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
     return templates.render("photo_facts", call.language, facts=facts, result=result)
 
 
-def result_facts(call: Call, info: dict[str, Any]) -> str:
+def result_facts(call: Call, info: Info) -> str:
     """Return the table of a result's `info`."""
     language, speed, fidelity = call.language, info["megapixels_per_second"], info.get("fidelity_db")
     return templates.render(
@@ -232,7 +232,7 @@ def result_facts(call: Call, info: dict[str, Any]) -> str:
         info=info,
         times={name: format_seconds(language, value) for name, value in info["seconds"].items()},
         speed=PixelCount(1e6 * speed) if speed else None,
-        grade=None if fidelity is None else faithfulness(fidelity),
+        grade=None if fidelity is None else fidelity_grade(fidelity),
         settings=settings_in(info).describe(language),
         source=translate_source(language, info["model"]["source"]),
     )
@@ -323,7 +323,7 @@ def show_download(call: Call) -> Updates:
             notes = [note for note in output.get("notes", ()) if note in LOST] + notes_of(result.download, encoding)
             message = "".join(templates.note(call.text(f"note_{one}", format=encoding.form.name)) for one in notes)
         except EnhanceError as error:
-            message, is_possible = templates.problem(error.sentence(call.language)), False
+            message, is_possible = templates.problem(error.message(call.language)), False
     bar, label = show_bar(call), call.text("download_as", format=encoding.form.name)
     look = bar.get(card.download, gr.DownloadButton()).constructor_args
     button = gr.DownloadButton(**{**look, "label": label, "value": value, "interactive": is_possible})

@@ -17,7 +17,7 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from enhance.files import explained
+from enhance.files import storage_error
 
 from ..site import wait_until
 from .calls import FAST_VALUES, answer_to, uploaded
@@ -49,7 +49,7 @@ def test_a_batch_is_a_zip_of_the_format_asked_for_and_the_state_of_every_file(si
 
 def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one(site, client, monkeypatch):
     def full(batch, path, *_):
-        raise explained(path, OSError(errno.ENOSPC, "No space left on device"))
+        raise storage_error(path, OSError(errno.ENOSPC, "No space left on device"))
 
     monkeypatch.setattr("enhance.web.processing.pack", full)
     files = [handle_file(site.photo("one.png", 20, 30)), handle_file(site.photo("two.png", 30, 20))]

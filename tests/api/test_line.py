@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from gradio_client import Client, handle_file
 
-from enhance import pipeline
+from enhance import enhancer
 from enhance.web.jobs import _streams
 
 from ..site import busy_device, wait_until
@@ -89,13 +89,13 @@ def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
 
 def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, monkeypatch):
     flood, small, events = uploaded(site, "many.png", 34), uploaded(site, "small.png", 35), []
-    decoded, decode = [], pipeline.decode
+    decoded, read = [], enhancer.read_picture
 
-    def record(order: Any) -> Any:
-        decoded.append(Path(order.source).name)
-        return decode(order)
+    def record(path: Path, **limits: Any) -> Any:
+        decoded.append(path.name)
+        return read(path, **limits)
 
-    monkeypatch.setattr(pipeline, "decode", record)
+    monkeypatch.setattr(enhancer, "read_picture", record)
     with busy_device():
         for count in range(9):
             picture, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")

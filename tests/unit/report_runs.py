@@ -30,7 +30,7 @@ def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> 
     return picture, ResultRows(picture, lambda first, last: network[first:last], settings, photo)
 
 
-def info_of(picture: Picture, settings: Settings | None = None, **more: object) -> dict[str, Any]:
+def info_of(picture: Picture, settings: Settings | None = None, **more: object) -> Any:
     """Return the `info` of a finished run."""
     settings = settings or Settings()
     values = {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")}

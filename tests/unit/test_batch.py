@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings, StorageError
-from enhance.batch import Item, Running, find_images, for_print, lines_of, pack, plan
+from enhance.batch import BatchRun, Item, find_images, for_print, lines_of, pack, plan
 from enhance.images import read_picture
 from enhance.output.names import UniqueNames
 from enhance.output.resample import result_size
@@ -54,7 +54,7 @@ def rows_of(batch) -> list[dict[str, str]]:
 def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     seen = []
 
-    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out"), changed=seen.append).run()
+    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), changed=seen.append).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "done", "done"]
     assert "bad.png has an unsupported format" in str(batch.items[1].error)
@@ -70,7 +70,7 @@ def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(en
     seen = []
     settings = RAW.changed(long_side=460)  # 2.png has 120 rows, which become 480 at most
 
-    batch = Running(enhancer, settings, planned(sources, tmp_path / "out"), changed=seen.append).run()
+    batch = BatchRun(enhancer, settings, planned(sources, tmp_path / "out"), changed=seen.append).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
     assert "Use 224 or less" in str(batch.items[0].error)
@@ -82,7 +82,7 @@ def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(en
 def test_what_a_format_cannot_hold_is_refused_from_the_header_too(enhancer, tmp_path):
     Image.new("L", (4200, 1)).save(tmp_path / "long.png")
     batch = planned([tmp_path / "long.png"], tmp_path / "out", ["long.png"])
-    done = Running(enhancer, RAW, batch, encoding=Encoding("webp")).run()
+    done = BatchRun(enhancer, RAW, batch, encoding=Encoding("webp")).run()
     assert done.items[0].state == "failed"
     assert "The limit is 16,383 px" in str(done.items[0].error)
 
@@ -103,7 +103,7 @@ def test_a_file_with_settings_of_its_own_gets_those(enhancer, sources, tmp_path)
     items = [Item(path, Path(path.name)) for path in (sources[0], sources[2])]
     items[1] = replace(items[1], settings=RAW.changed(long_side=90))
 
-    batch = Running(enhancer, RAW.changed(long_side=60), plan(items, tmp_path / "out")).run()
+    batch = BatchRun(enhancer, RAW.changed(long_side=60), plan(items, tmp_path / "out")).run()
 
     assert [Image.open(item.result or item.source).size for item in batch.items] == [(60, 43), (63, 90)]
 
@@ -118,7 +118,7 @@ def test_a_failure_that_nobody_foresaw_stops_nothing(enhancer, sources, tmp_path
 
     monkeypatch.setattr("enhance.pipeline.write_png", broken_once)
 
-    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out")).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "done", "done"]
     assert "unexpected error" in str(batch.items[0].error)
@@ -132,7 +132,7 @@ def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):
         if batch.count("done") == 1:
             stop.set()
 
-    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out"), stop=stop, changed=after_the_first).run()
+    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), stop=stop, changed=after_the_first).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "cancelled", "cancelled"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
@@ -148,7 +148,7 @@ def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(e
             running.remove(unwanted.key)
             running.remove(batch.items[0].key)
 
-    running = Running(enhancer, RAW, planned_first, changed=while_the_first_runs)
+    running = BatchRun(enhancer, RAW, planned_first, changed=while_the_first_runs)
     batch = running.run()
 
     assert [(item.name, item.state) for item in batch.items] == [("0.png", "done"), ("1.png", "done")]
@@ -157,10 +157,10 @@ def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(e
 
 
 def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tmp_path, monkeypatch):
-    Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+    BatchRun(enhancer, RAW, planned(sources, tmp_path / "out")).run()
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
-    batch = Running(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out")).run()
 
     assert batch.count("done") == 3
     assert all(item.info["cached"] for item in batch.items if item.info)
@@ -168,7 +168,7 @@ def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tm
 
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     twins = [*sources, sources[0]]
-    batch = Running(enhancer, RAW, planned(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
+    batch = BatchRun(enhancer, RAW, planned(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
 
     archive = zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW))
 
@@ -191,7 +191,7 @@ def test_a_reason_that_begins_with_a_name_becomes_no_formula_either(enhancer, tm
     bad = tmp_path / f"{first}1+1.png"
     bad.write_bytes(b"no picture")
 
-    batch = Running(enhancer, RAW, planned([bad])).run()
+    batch = BatchRun(enhancer, RAW, planned([bad])).run()
 
     assert rows_of(batch)[0]["reason"].startswith(f"'{first}1+1.png has an unsupported format")
 
@@ -210,7 +210,7 @@ class Tree:
     def run(self, settings=RAW, encoding=Encoding()) -> dict[str, bool]:  # noqa: B008 - it never changes
         """Enhance the tree; says of each result whether it was there already."""
         batch = find_images([self.source], self.results, ending=encoding.form.ending)
-        done = Running(self.enhancer, settings, batch, encoding=encoding).run()
+        done = BatchRun(self.enhancer, settings, batch, encoding=encoding).run()
         assert done.count("done") == len(done.items)
         return {
             item.output.relative_to(self.results).as_posix(): item.info["cached"]
@@ -312,7 +312,7 @@ def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer,
 
     monkeypatch.setattr(enhancer, "write_report", full)
 
-    batch = Running(enhancer, RAW, planned(sources[:1], tmp_path / "out"), report="en").run()
+    batch = BatchRun(enhancer, RAW, planned(sources[:1], tmp_path / "out"), report="en").run()
 
     assert batch.items[0].state == "done"
     assert "0.pdf" in str(batch.items[0].error)
@@ -350,7 +350,7 @@ def test_a_removed_file_leaves_the_others_where_they_are(tree):
 
 
 def test_a_forged_name_is_told_in_the_order_of_its_letters(enhancer, sources, tmp_path):
-    batch = Running(enhancer, RAW, planned(sources[:2], names=["trip\u202egpj.exe.png", "bad\u202egnp.png"])).run()
+    batch = BatchRun(enhancer, RAW, planned(sources[:2], names=["trip\u202egpj.exe.png", "bad\u202egnp.png"])).run()
 
     with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
         assert archive.namelist()[0] == "tripgpj.exe.png"
@@ -363,8 +363,8 @@ def test_equal_names_are_kept_apart_also_by_their_case():
 
 def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, sources, tmp_path, monkeypatch):
     decoded, seen, read = [], [], read_picture
-    monkeypatch.setattr("enhance.pipeline.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
-    batch = Running(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
+    monkeypatch.setattr("enhance.enhancer.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
+    batch = BatchRun(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
 
     with busy_device(2):
         waiting = threading.Thread(target=batch.run)

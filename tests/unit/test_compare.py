@@ -50,7 +50,7 @@ def passes(monkeypatch, enhancer) -> list[str]:
 def test_each_installed_preset_model_and_network_once(enhancer, photo_file, loads, passes):
     arrived = []
 
-    made = enhancer.compare(photo_file, size=8, arrived=arrived.append)
+    made = enhancer.compare(photo_file, size=8, on_cell=arrived.append)
 
     here = [preset["name"] for preset in enhancer.presets() if preset["available"]]
     assert [cell.settings.preset for cell in made.cells] == [one["name"] for one in made.info["presets"]] == here
@@ -63,7 +63,7 @@ def test_each_installed_preset_model_and_network_once(enhancer, photo_file, load
 
 
 def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, photo_file):
-    made = enhancer.compare(photo_file, wanted=LIGHT)
+    made = enhancer.compare(photo_file, settings=LIGHT)
 
     for cell in made.cells:
         assert np.array_equal(cell.preview.after, enhancer.preview(photo_file, cell.settings).after)
@@ -73,7 +73,7 @@ def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, pho
 
 
 def test_a_shared_network_counts_in_each_cell_and_once_in_total(enhancer, photo_file):
-    first, second = (made := enhancer.compare(photo_file, wanted=LIGHT)).cells
+    first, second = (made := enhancer.compare(photo_file, settings=LIGHT)).cells
 
     spent = first.preview.info["seconds"]["network"]
     assert first.seconds > spent > 0
@@ -88,7 +88,7 @@ def test_only_the_region_counts_for_the_fidelity(enhancer, photo, tmp_path):
     large[:, 84:] = 128
     Image.fromarray(large).save(path)
 
-    plain, busy = (enhancer.compare(path, x=x, y=80, size=24, wanted=[FAST]).cells[0] for x in (140, 30))
+    plain, busy = (enhancer.compare(path, x=x, y=80, size=24, settings=[FAST]).cells[0] for x in (140, 30))
 
     assert plain.fidelity_db > busy.fidelity_db + 3
 
@@ -96,7 +96,7 @@ def test_only_the_region_counts_for_the_fidelity(enhancer, photo, tmp_path):
 def test_progress_covers_all_networks(enhancer, photo_file):
     told = []
 
-    enhancer.compare(photo_file, wanted=[FAST, ANIME], progress=lambda *one: told.append(one))
+    enhancer.compare(photo_file, settings=[FAST, ANIME], progress=lambda *one: told.append(one))
 
     shares = [done / total for done, total, _ in told]
     assert shares == sorted(shares)
@@ -113,7 +113,7 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
         stop.set()
 
     with pytest.raises(Cancelled):
-        enhancer.compare(path, size=320, wanted=[FAST.changed(tile=64), ANIME], progress=stopping, stop=stop)
+        enhancer.compare(path, size=320, settings=[FAST.changed(tile=64), ANIME], progress=stopping, stop=stop)
 
     assert passes == [FAST.model]
     assert sorted(tmp_path.rglob("*")) == before
@@ -136,11 +136,11 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
         go_on.wait(60)
 
     comparison, preview = Ticket("comparison", "ada"), Ticket("preview", "bob")
-    enhancer.compare(photo_file, size=8, wanted=[FAST])  # all that is loaded at first is there
+    enhancer.compare(photo_file, size=8, settings=[FAST])  # all that is loaded at first is there
     monkeypatch.setattr(Scheduler, "call", telling)
     asking = [
         threading.Thread(target=lambda: do(SCHEDULER, hold)),
-        threading.Thread(target=lambda: enhancer.compare(photo_file, wanted=[FAST], ticket=comparison)),
+        threading.Thread(target=lambda: enhancer.compare(photo_file, settings=[FAST], ticket=comparison)),
         threading.Thread(target=lambda: enhancer.preview(photo_file, FAST, ticket=preview)),
     ]
     for waiting, thread in enumerate(asking):
@@ -157,8 +157,8 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
 
 
 def test_a_comparison_does_not_wait_for_a_run(enhancer, photo_file):
-    with SCHEDULER.place(Ticket()):
-        assert enhancer.compare(photo_file, size=8, wanted=[FAST]).cells[0].preview
+    with SCHEDULER.queue_job(Ticket()):
+        assert enhancer.compare(photo_file, size=8, settings=[FAST]).cells[0].preview
 
 
 def fail_to_load(monkeypatch, error: Exception, *models: str) -> list[str]:
@@ -186,7 +186,7 @@ def fail_to_load(monkeypatch, error: Exception, *models: str) -> list[str]:
 def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_path, monkeypatch, error, said):
     fail_to_load(monkeypatch, error, ANIME.model)
 
-    made = enhancer.compare(photo_file, size=12, wanted=[FAST, ANIME])
+    made = enhancer.compare(photo_file, size=12, settings=[FAST, ANIME])
     info = made.save(tmp_path / "sheet.png")
 
     assert said in info["presets"][1]["error"]
@@ -200,12 +200,12 @@ def test_broken_weights_are_loaded_once_and_the_last_error_is_raised(enhancer, p
     enhancer.engine.release()
 
     with pytest.raises(WeightsError):
-        enhancer.compare(photo_file, wanted=[ANIME, ANIME.changed(saturation=0)])
+        enhancer.compare(photo_file, settings=[ANIME, ANIME.changed(saturation=0)])
     assert tried == [ANIME.model]
 
 
 def test_the_sheet_shows_the_photo_first_and_all_pixels_1_to_1(enhancer, photo_file, tmp_path):
-    made = enhancer.compare(photo_file, size=32, wanted=LIGHT)
+    made = enhancer.compare(photo_file, size=32, settings=LIGHT)
     info = made.save(tmp_path / "sheet.png", "zh-CN")
 
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
@@ -222,7 +222,7 @@ def test_every_kind_of_image_has_a_sheet(enhancer, photo, tmp_path, mode, scale)
     deep = Image.fromarray(photo[..., 1].astype(np.uint16) * 257)
     (deep if mode == "I;16" else Image.fromarray(photo).convert(mode)).save(tmp_path / "kind.png")
 
-    sheet = enhancer.compare(tmp_path / "kind.png", size=16, wanted=[FAST.changed(scale=scale)]).sheet()
+    sheet = enhancer.compare(tmp_path / "kind.png", size=16, settings=[FAST.changed(scale=scale)]).sheet()
 
     assert sheet.dtype == np.uint8
     assert sheet[24 : 24 + 16 * scale, 24 : 24 + 16 * scale].std() > 1
@@ -248,5 +248,5 @@ def test_a_lack_of_memory_unloads_the_model(enhancer, photo_file, monkeypatch):
     fail_to_load(monkeypatch, MemoryError(), FAST.model)
     enhancer.engine.release()
     with suppress(MemoryShortError):
-        enhancer.compare(photo_file, size=8, wanted=[FAST])
+        enhancer.compare(photo_file, size=8, settings=[FAST])
     assert enhancer.engine.loaded() is None

@@ -23,7 +23,7 @@ def test_a_senseless_limit_is_refused_in_one_sentence(name, text):
         SettingsError, match=f"^{name} cannot be “{text}”. Use a whole number greater than 0"
     ) as refused:
         read_config({name: text})
-    assert refused.value.sentence("zh-CN").startswith(f"{name} 不能为“{text}”")
+    assert refused.value.message("zh-CN").startswith(f"{name} 不能为“{text}”")
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "soon", "nan", "inf"])

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings
-from enhance.batch import Running, find_images
-from enhance.files import is_process_alive, sweep, this_process
+from enhance.batch import BatchRun, find_images
 from enhance.output.claims import Claims
 from enhance.output.names import ResultNames
 from enhance.output.provenance import Origin, origin_of
+from enhance.processes import is_process_alive, remove_leftovers, this_process
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 HEADS = (b"", b"\xff\xd8", b"\xff\xd8\xff\xe9", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypavif")
@@ -41,7 +41,7 @@ def folder(photo, tmp_path) -> Path:
 def enhanced(enhancer: Enhancer, folder: Path, format: str = "png"):
     output = folder.parent / "out"
     batch = find_images([folder], output, ending=FORMATS[format])
-    return Running(enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)).run()
+    return BatchRun(enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)).run()
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -132,7 +132,7 @@ def test_a_folder_link_or_pipe_in_place_of_a_claim_is_ignored(tmp_path):
 def test_malformed_process_names_are_not_alive(process, tmp_path):
     assert not is_process_alive(process)
     (tmp_path / f".enhance-{process}-0123456789ab.part").touch()
-    assert sweep(tmp_path) == 0
+    assert remove_leftovers(tmp_path) == 0
 
 
 def test_an_unexpected_error_fails_only_its_file(enhancer, folder, monkeypatch, caplog):

@@ -37,7 +37,7 @@ def test_a_preview_does_not_reset_the_memory_peak_of_a_run(enhancer, photo_file,
     record.watch_memory("cuda", reset=False)
     assert resets == []
     assert record.memory
-    assert record.memory.look() == 5.0
+    assert record.memory.sample() == 5.0
     record.watch_memory("cuda", reset=True)
     assert resets == ["reset"]
 
@@ -68,7 +68,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
         decoded.append(path)
         return read_picture(path, **limits)
 
-    monkeypatch.setattr("enhance.pipeline.read_picture", counting)
+    monkeypatch.setattr("enhance.enhancer.read_picture", counting)
     picture = read_picture(photo_file)
 
     preview = enhancer.preview(picture, RAW, size=20)
@@ -76,7 +76,7 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
     task_id = enhancer.run(photo_file, RAW, preview=preview).info["task_id"]
     assert len(decoded) == 1
     with enhancer.result_rows(task_id, picture) as rows:
-        result_region(rows, preview.piece.box)
+        result_region(rows, preview.region.box)
     enhancer.report(task_id, picture=picture)
     assert len(decoded) == 1
 
@@ -87,7 +87,7 @@ def test_the_pixels_of_a_large_picture_lie_where_its_result_is_to_lie(enhancer, 
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **told: folders.append(told["dir"]) or of_python(**told))
 
     enhancer.preview(photo_file, RAW, size=16)
-    enhancer.compare(photo_file, wanted=[RAW], size=16)
+    enhancer.compare(photo_file, settings=[RAW], size=16)
     enhancer.run(photo_file, RAW)
     result = enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
     enhancer.write_report(result, photo_file, tmp_path / "reports" / "large.pdf")
@@ -106,8 +106,8 @@ def test_a_faithful_preview_takes_the_flaws_of_the_whole_picture_and_agrees_with
     preview = enhancer.preview(path, settings, x=64, y=120, size=64)
     result = enhancer.run(path, settings, preview=preview)
 
-    assert preview.piece.photo.flaws == read_picture(path).flaws
-    assert preview.piece.photo.flaws.noise > 2
+    assert preview.region.photo.flaws == read_picture(path).flaws
+    assert preview.region.photo.flaws.noise > 2
     assert result.info["agreement_db"] > 50
     assert 20 < result.info["fidelity_db"] < 60
 
@@ -211,10 +211,10 @@ def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
     result = enhancer.run(photo_file, RAW)
 
     with enhancer.result_rows(result.info["task_id"]) as rows:
-        before, after = result_region(rows, preview.piece.box)
+        before, after = result_region(rows, preview.region.box)
         agreement = agreement_db(preview, rows)
 
-    box = preview.piece.box
+    box = preview.region.box
     assert np.array_equal(after, pixels(result.path)[4 * box.top : 4 * box.top + 80, 4 * box.left : 4 * box.left + 80])
     assert before.shape == after.shape
     assert agreement > 40
@@ -232,7 +232,7 @@ def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhan
     preview = enhancer.preview(tmp_path / "hazy.png", settings, size=24)
 
     cleared = remove_haze(hazy, find_haze(hazy))
-    box = preview.piece.box
+    box = preview.region.box
     seen = cleared[box.top : box.top + 24, box.left : box.left + 24]
     assert seen.std() > 1.3 * hazy[box.top : box.top + 24, box.left : box.left + 24].std()
     assert psnr(resize_for_screen(preview.after, (24, 24)), seen) > 22

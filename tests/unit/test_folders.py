@@ -18,10 +18,10 @@ from PIL import Image
 from enhance import SettingsError
 from enhance.batch import Item, find_images, plan, titles
 from enhance.cli import main
-from enhance.files import this_process
 from enhance.images import Shard
 from enhance.output.claims import Claims
 from enhance.output.names import ResultNames
+from enhance.processes import this_process
 
 from ..api.test_endpoints import wait_until
 

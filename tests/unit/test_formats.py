@@ -269,7 +269,7 @@ def test_a_result_too_large_for_a_format_is_rejected(format, width, height, sent
         Encoding(format).check(width, height)
 
     assert sentence in str(refused.value)
-    assert "PNG" in refused.value.sentence("zh-CN")
+    assert "PNG" in refused.value.message("zh-CN")
 
 
 @pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])

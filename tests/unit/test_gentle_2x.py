@@ -68,7 +68,7 @@ def test_run_and_preview_upscale_by_2(odd_photo: Path, enhancer: Enhancer):
 
 
 def test_it_can_be_compared_with_4x_presets(odd_photo: Path, enhancer: Enhancer):
-    made = enhancer.compare(odd_photo, size=12, wanted=[Settings.from_preset(name) for name in ("anime-fast", NAME)])
+    made = enhancer.compare(odd_photo, size=12, settings=[Settings.from_preset(name) for name in ("anime-fast", NAME)])
     assert [cell.preview.after.shape for cell in made.cells if cell.preview] == [(48, 48, 3), (24, 24, 3)]
 
 

@@ -55,8 +55,14 @@ def finished(store: TaskStore, file: Path, key: str = KEY):
     entry, task_id = begun(store, file, key), store.new_id()
     source = {"name": entry.name, "sha256": entry.sha256}
     settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
-    made: dict[str, Any] = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
-    info = made | {"status": "done", "task_id": task_id, "input": source, "settings": settings, "output": {"bytes": 3}}
+    made: Any = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
+    info = made | {
+        "status": "done",
+        "task_id": task_id,
+        "input": source,
+        "settings": settings,
+        "output": {"bytes": 3},
+    }
     write_atomically(store.result_path(task_id), lambda place: place.write_bytes(b"png"))
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
@@ -121,7 +127,7 @@ def test_two_servers_write_one_list_at_once(store, photo_file):
     both = [in_another_process(store, photo_file, "for _ in range(8): finished(store, file)") for _ in range(2)]
 
     assert [process.wait(60) for process in both] == [0, 0]
-    assert [one.standing(store) for one in listed(store, history_name(asks(), KEY))] == ["done"] * 16
+    assert [one.current_state(store) for one in listed(store, history_name(asks(), KEY))] == ["done"] * 16
 
 
 def test_a_server_that_is_killed_while_it_writes_leaves_a_run_that_was_cut_off(store, photo_file):
@@ -136,7 +142,7 @@ write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), o
 
     assert killed.wait(60) == -signal.SIGKILL
     (entry,) = listed(store, history_name(asks(), KEY))
-    assert entry.standing(store) == "cut"
+    assert entry.current_state(store) == "cut"
     assert entry.input(store).read_bytes() == photo_file.read_bytes()
     assert len(list(store.lists.iterdir())) == 2
     store.clean()
@@ -155,7 +161,7 @@ def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, 
     upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
     assert record_run(store, session, upload, Settings()) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
-        done({"task_id": store.new_id()})
+        done(cast(Any, {"task_id": store.new_id()}))
 
     assert list(store.lists.iterdir()) == []
 
@@ -170,9 +176,9 @@ def test_a_broken_entry_is_no_entry(store, photo_file, content):
 
 def test_what_retention_removed_says_so(store, photo_file):
     entry, task_id = finished(store, photo_file)
-    assert entry.standing(store) == "done"
+    assert entry.current_state(store) == "done"
     store.result_path(task_id).unlink()
-    assert entry.standing(store) == "gone"
+    assert entry.current_state(store) == "gone"
 
 
 def test_old_entries_go_with_everything_else_that_is_old(store, photo_file):
@@ -241,7 +247,7 @@ def batch_of(store: TaskStore, file: Path, files: int) -> list[Entry]:
     first, batch = begun(store, file), os.urandom(16).hex()
     entries = [replace(first, id=os.urandom(16).hex(), batch=batch, number=number) for number in range(files)]
     for entry in entries:
-        store.put_down(entry)
+        store.save_entry(entry)
     first.path(store).unlink()
     return entries
 
@@ -265,7 +271,7 @@ def test_a_list_of_many_large_batches_is_bounded_and_the_newest_stays_whole(stor
     batch_of(store, photo_file, 5)
     newest = [replace(entry, began="2999") for entry in batch_of(store, photo_file, 12)]
     for entry in newest:
-        store.put_down(entry)
+        store.save_entry(entry)
 
     begun(store, photo_file)
 

@@ -107,7 +107,7 @@ def test_a_card_that_is_not_lent_is_said_with_the_lenders_words(picture, tmp_pat
     with pytest.raises(EnhanceError) as failed:
         lent(tmp_path, lend).run(picture, PRESET)
     assert failed.value.key == "device_not_lent"
-    assert "No GPU was available after 60s." in failed.value.sentence("zh-CN")
+    assert "No GPU was available after 60s." in failed.value.message("zh-CN")
 
 
 def test_the_card_is_asked_for_as_long_as_it_is_expected_to_take(picture, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings
-from enhance.batch import Batch, Item, Running, find_images, pack, plan, titles
+from enhance.batch import Batch, BatchRun, Item, find_images, pack, plan, titles
 from enhance.cli import _Reporter
 from enhance.images.decode import look
 from enhance.info import Result
@@ -41,7 +41,8 @@ class Nothing:
         progress(1, 2, 1.0)
         progress(2, 2, 0.0)
         facts = {"path": str(source), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-        return Result(output, {"output": facts, "seconds": {"total": 1.0}, "signature": "", "cached": False}, output)
+        info: Any = {"output": facts, "seconds": {"total": 1.0}, "signature": "", "cached": False}
+        return Result(output, info, output)
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True)
-        return Running(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.update).run
+        return BatchRun(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.update).run
 
     assert_linear(work)
     assert len(capsys.readouterr().out.splitlines()) == 400
@@ -102,7 +103,7 @@ def test_files_that_join_and_leave_one_by_one(tmp_path, monkeypatch):
 
     def work(count: int) -> Callable[[], object]:
         items = [Item(Path("a.png"), Path("a.png"), size=(8, 8)) for _ in range(count)]
-        running = Running(cast(Enhancer, Nothing()), GENTLE, plan([]))
+        running = BatchRun(cast(Enhancer, Nothing()), GENTLE, plan([]))
 
         def joined() -> None:
             for item in items:
@@ -141,7 +142,7 @@ def test_names_and_summary_of_a_zip(tmp_path):
     def work(count: int) -> Callable[[], object]:
         (tmp_path / "x.png").write_bytes(b"x")
         facts = {"path": str(tmp_path / "x.png"), "width": 8, "height": 8, "bytes": 1, "sha256": "0" * 64}
-        info = {"output": facts, "seconds": {"total": 1.0}, "signature": ""}
+        info: Any = {"output": facts, "seconds": {"total": 1.0}, "signature": ""}
         batch = plan(Item(Path("a.png"), Path("a.png"), state="done", info=info) for _ in range(count))
         assert len(set(titles(batch).values())) == count
         return lambda: pack(batch, tmp_path / "all.zip", GENTLE)
@@ -159,7 +160,7 @@ def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
     for number in range(50):
         task_id = store.new_id()
         store.result_path(task_id).touch()
-        info = {"status": "done", "task_id": task_id, "signature": f"{number:064}", "output": {"bytes": 0}}
+        info: Any = {"status": "done", "task_id": task_id, "signature": f"{number:064}", "output": {"bytes": 0}}
         store.finish(task_id, info)
         assert store.find("f" * 64) is None
     assert read == []
@@ -174,7 +175,7 @@ def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkey
     monkeypatch.setattr("enhance.output.names._sha256", lambda path: hashed.append(path.name) or path.name)
     enhancer = Nothing(lambda source: begun.append((source.name, list(hashed))))
 
-    Running(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
+    BatchRun(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
 
     assert begun == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
 

@@ -307,7 +307,7 @@ def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
         begin(self, rows, expected)
 
     monkeypatch.setattr(RunClock, "__init__", begun)
-    with SCHEDULER.place(Ticket()):
+    with SCHEDULER.queue_job(Ticket()):
         waits = threading.Thread(target=lambda: told.extend(len(strip) for strip in engine.stream(rgb, FAST)))
         waits.start()
         while SCHEDULER.count() < 2:

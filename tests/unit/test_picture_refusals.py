@@ -32,7 +32,7 @@ def refusal(path: Path, **limits: Any) -> str:
     message = str(caught.value)
     assert path.name in message
     assert "\n" not in message
-    assert path.name in caught.value.sentence("zh-CN")
+    assert path.name in caught.value.message("zh-CN")
     return message
 
 

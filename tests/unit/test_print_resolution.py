@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.batch import Item, Running, for_print, plan
+from enhance.batch import BatchRun, Item, for_print, plan
 from enhance.cli import main
 from enhance.enhancer import Enhancer
 from enhance.errors import SettingsError
@@ -114,7 +114,7 @@ def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_f
         assert item.settings is not None
         assert item.settings.dpi == DPI
         items.append(Item(path, Path(path.name), settings=item.settings.changed(long_side=90, dpi=DPI)))
-    ended = Running(enhancer, PIXELS, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
+    ended = BatchRun(enhancer, PIXELS, plan(items, tmp_path / "out", ".webp"), encoding=Encoding("webp")).run()
     assert [item.state for item in ended.items] == ["done", "done"]
     for item in ended.items:
         assert item.result is not None

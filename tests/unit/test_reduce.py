@@ -225,5 +225,5 @@ def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
 
     picture = read_picture(path)
-    assert preview.piece.photo.flaws.noise == picture.reduced(2).noise < 0.8 * picture.noise
+    assert preview.region.photo.flaws.noise == picture.reduced(2).noise < 0.8 * picture.noise
     assert replace(picture).reduced(1).noise == picture.noise

@@ -160,8 +160,8 @@ def test_the_waiting_time_ends_when_the_step_begins():
         busy.ask("first", short, lambda: threading.Event().wait(0.3))
         busy.ask("second", long)
 
-    assert long.waited >= 0.3
-    assert long.waited - short.waited >= 0.2
+    assert long.wait_seconds >= 0.3
+    assert long.wait_seconds - short.wait_seconds >= 0.2
 
 
 def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(scheduler):
@@ -188,21 +188,21 @@ def test_one_job_has_the_device_and_the_next_one_may_prepare(scheduler):
 
     def run(name: str) -> None:
         ticket = Ticket("run", name[0], queued=lambda ahead: queued.update({name: ahead}))
-        with scheduler.place(ticket, ahead=1):
+        with scheduler.queue_job(ticket, ahead=1):
             near.append(name)
-            with scheduler.place(ticket):
+            with scheduler.queue_job(ticket):
                 ran.append(name)
                 assert going.acquire(blocking=False), "two runs at once"
                 going.release()
 
     first = Ticket("run", "a")
-    with scheduler.place(first):
+    with scheduler.queue_job(first):
         for name in ("a1", "a2", "b1"):
             calls.append(Call(lambda name=name: run(name)))
             wait_until(lambda name=name: name in queued)
         assert near == ["a1"]
         wait_until(lambda: queued == {"a1": 1, "a2": 3, "b1": 2})
-        scheduler.leave(first)  # also before the end of its block
+        scheduler.leave_queue(first)  # also before the end of its block
         wait_until(lambda: len(ran) == 3)
     for call in calls:
         call.end()
@@ -216,10 +216,10 @@ def test_a_cancelled_job_leaves_the_queue(scheduler):
     ticket = Ticket("run", "b")
 
     def run() -> None:
-        with scheduler.place(ticket):
+        with scheduler.queue_job(ticket):
             raise AssertionError("a cancelled job began")
 
-    with scheduler.place(Ticket()):
+    with scheduler.queue_job(Ticket()):
         waiting = Call(run)
         wait_until(lambda: scheduler.count() == 2)
         ticket.stop.set()
@@ -229,9 +229,9 @@ def test_a_cancelled_job_leaves_the_queue(scheduler):
 
 
 def test_a_comparison_waits_for_comparisons_and_for_no_run(scheduler):
-    with scheduler.place(Ticket()), scheduler.place(Ticket("comparison")):
+    with scheduler.queue_job(Ticket()), scheduler.queue_job(Ticket("comparison")):
         second = Ticket("comparison")
-        waiting = Call(lambda: scheduler.place(second).__enter__())
+        waiting = Call(lambda: scheduler.queue_job(second).__enter__())
         wait_until(lambda: scheduler.ahead(second) == 1)
         second.stop.set()
         waiting.end()
@@ -241,12 +241,12 @@ def test_a_comparison_waits_for_comparisons_and_for_no_run(scheduler):
 def enter(scheduler: Scheduler, *callers: Hashable, kind: Kind = "run", most: int = 4) -> ExitStack:
     stack = ExitStack()
     for caller in callers:
-        stack.enter_context(scheduler.enter(caller, kind, most))
+        stack.enter_context(scheduler.admit(caller, kind, most))
     return stack
 
 
 def refused(scheduler: Scheduler, caller: Hashable, kind: Kind = "run", most: int = 4) -> str:
-    with pytest.raises(EnhanceError) as error, scheduler.enter(caller, kind, most):
+    with pytest.raises(EnhanceError) as error, scheduler.admit(caller, kind, most):
         pass
     return error.value.key
 
@@ -269,9 +269,9 @@ def test_jobs_are_bounded_in_all_by_caller_and_by_address(scheduler):
 
 def test_a_job_is_admitted_until_the_last_hold_ends(scheduler):
     with ExitStack() as thread:
-        with scheduler.enter("ada") as ticket:
+        with scheduler.admit("ada") as ticket:
             thread.enter_context(scheduler.hold(ticket))
-            thread.enter_context(scheduler.place(ticket))
+            thread.enter_context(scheduler.queue_job(ticket))
         assert scheduler.count() == 1
     assert scheduler.count() == 0
 

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import psutil
 import pytest
 
 from enhance.errors import PictureError, StorageError
-from enhance.files import MARKER, part_of, write_atomically
+from enhance.files import write_atomically
 from enhance.images import read_picture
+from enhance.processes import temporary_path
+from enhance.retention import MARKER
 from enhance.store import Reservation, TaskStore
 
 
@@ -31,7 +34,7 @@ def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"pictu
     task_id = store.new_id()
     write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
     output = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    info = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
+    info: Any = {"status": "done", "signature": signature, "task_id": task_id, "output": output}
     store.finish(task_id, info)
     return task_id
 
@@ -244,7 +247,7 @@ def test_what_another_process_on_the_same_folder_uses_stays_as_long_as_it_lives(
 def test_setting_the_clock_makes_no_living_process_count_as_dead(tmp_path, photo_file, monkeypatch):
     """psutil adds the time of the boot by the system clock to the ticks since then."""
     store, boot = made(tmp_path, max_disk=1), psutil.boot_time()
-    mine = part_of(store.processed / "x.png")
+    mine = temporary_path(store.processed / "x.png")
     mine.write_bytes(b"half")
     upload = store.keep_upload(photo_file, read_picture(photo_file))
     arguments = [sys.executable, "-c", IN_USE_UNTIL_TOLD, str(store.folder), str(upload)]
@@ -261,11 +264,11 @@ def test_setting_the_clock_makes_no_living_process_count_as_dead(tmp_path, photo
 def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
     store.check()
     code = (
-        "import sys; from pathlib import Path; from enhance.files import part_of;"
-        "part_of(Path(sys.argv[1])).write_bytes(b'half')"
+        "import sys; from pathlib import Path; from enhance.processes import temporary_path;"
+        "temporary_path(Path(sys.argv[1])).write_bytes(b'half')"
     )
     subprocess.run([sys.executable, "-c", code, str(store.processed / "x.png")], check=True)
-    mine = part_of(store.processed / "y.png")
+    mine = temporary_path(store.processed / "y.png")
     mine.write_bytes(b"half")
     (store.processed / ".other.part").write_bytes(b"not ours")
     assert len(list(store.processed.iterdir())) == 3
@@ -301,13 +304,13 @@ def test_a_leftover_that_cannot_be_removed_fails_nothing(store, monkeypatch):
 
 
 def test_a_part_of_somebody_elses_living_process_stays(store, monkeypatch):
-    part = part_of(store.processed / "x.png")
+    part = temporary_path(store.processed / "x.png")
     part.write_bytes(b"half")
 
     def denied(*_):
         raise psutil.AccessDenied
 
-    monkeypatch.setattr("enhance.files._start_of", denied)
+    monkeypatch.setattr("enhance.processes._start_of", denied)
     store.clean()
     assert part.exists()
 

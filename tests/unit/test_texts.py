@@ -94,7 +94,7 @@ def test_times_use_the_unit_that_suits_them():
 def test_a_nested_error_uses_the_language_of_the_outer_text():
     for language in LANGUAGES:
         inner = Cancelled("stopped")
-        assert inner.sentence(language) in translate(language, "batch_loose", reason=inner)
+        assert inner.message(language) in translate(language, "batch_loose", reason=inner)
 
 
 @pytest.mark.parametrize(

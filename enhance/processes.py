@@ -1,0 +1,92 @@
+"""Names of processes, and the temporary files that contain them, so that files of ended processes can be removed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+_PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
+_TEMPORARY = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
+_OTHER_MACHINE_SECONDS = 24 * 3600
+"""Age at which a temporary file of another machine counts as abandoned."""
+
+
+@functools.cache
+def this_process() -> str:
+    """Return a name for this process that is unique across machines and restarts: host-pid-start."""
+    host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
+    return f"{host}-{os.getpid()}-{_start_of(os.getpid())}"
+
+
+def is_local_process(process: str) -> bool:
+    """Return whether `process` is the name of a process of this machine."""
+    match = _PROCESS.fullmatch(process)
+    return match is not None and match[1] == this_process().split("-")[0]
+
+
+def is_process_alive(process: str) -> bool:
+    """Return whether a process of this machine with this name is alive."""
+    return is_local_process(process) and _is_alive(*(int(part) for part in process.split("-")[1:]))
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a new temporary path in the folder of `path` that contains the name of this process."""
+    return path.with_name(f".enhance-{this_process()}-{secrets.token_hex(6)}.part")
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove the temporary files of ended processes in `folder` and return their number."""
+    removed = 0
+    for path in folder.glob(".enhance-*.part"):
+        if _is_abandoned(path):
+            with suppress(OSError):  # a file that is open in another process is removed the next time
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether this is a temporary file of a process that has ended."""
+    match = _TEMPORARY.fullmatch(path.name)
+    if match is None or path.is_symlink() or not path.is_file():
+        return False
+    host, pid, start = match.groups()
+    try:
+        if host != this_process().split("-")[0]:
+            return time.time() - path.stat().st_mtime > _OTHER_MACHINE_SECONDS
+        return not _is_alive(int(pid), int(start))
+    except FileNotFoundError:
+        return True
+
+
+def _is_alive(pid: int, start: int) -> bool:
+    try:
+        return _start_of(pid) == start
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):  # a process of another user that cannot be read
+        return True
+
+
+def _start_of(pid: int) -> int:
+    """Return a number for the start of a process, which stays the same when the system clock is set.
+
+    On Linux, psutil computes the start time from the system clock, so the number comes from the boot and the ticks
+    since then. Other systems store the start time. Raises psutil.Error.
+    """
+    process = psutil.Process(pid)
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+    except FileNotFoundError:
+        return int(process.create_time())
+    return int.from_bytes(hashlib.sha256(boot + ticks).digest()[:6], "big")
