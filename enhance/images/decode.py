@@ -101,7 +101,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         shape, dtype = (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8"
         no_pixels, metadata = np.empty((0, 0, 3), dtype), header.metadata.upright()
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
-        yield shape, dtype, Picture(*about)
+        yield shape, dtype, Picture(*about, header.jpeg_table)
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())

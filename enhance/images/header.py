@@ -86,6 +86,7 @@ class Header:
     icc: bytes | None
     metadata: Metadata
     frames: int = 1
+    jpeg_table: tuple[int, ...] = ()
 
     @property
     def deep(self) -> bool:
@@ -180,8 +181,11 @@ def _other_header(kind: str, file: BinaryIO) -> Header:
         # libheif applies the orientation itself, from the container's own flags.
         orientation = 1 if kind == "HEIF" else read_orientation(metadata.exif)
         icc = image.info.get("icc_profile") or None
-        has_alpha = image.has_transparency_data
-        return Header(kind, image.mode, image.width, image.height, 8, has_alpha, orientation, icc, metadata)
+        header = Header(
+            kind, image.mode, image.width, image.height, 8, image.has_transparency_data, orientation, icc, metadata
+        )
+        tables = getattr(image, "quantization", {})
+        return replace(header, jpeg_table=tuple(tables.get(0, ())))
 
 
 def _frames(image: ImageFile.ImageFile) -> int:

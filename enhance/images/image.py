@@ -107,6 +107,8 @@ class Picture:
     grey: bool
     icc: bytes | None
     metadata: Metadata = field(default_factory=Metadata)
+    jpeg_table: tuple[int, ...] = ()
+    """The luminance quantisation table of a JPEG, 64 steps row by row; empty for other formats."""
 
     @property
     def width(self) -> int:

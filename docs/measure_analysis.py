@@ -1,0 +1,70 @@
+"""Print the error of each estimate of `enhance.analysis` as Markdown: `python docs/measure_analysis.py`.
+
+The images are photos of scikit-image at half their size, and drawings and pages made by the tests.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from enhance.analysis import Analysis
+from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
+from tests.unit.test_analysis import (
+    ALL_PRESETS,
+    as_jpeg,
+    drawing,
+    grainy,
+    hazy,
+    interface,
+    measured,
+    noisy,
+    page,
+    photo,
+)
+
+NAMES = (
+    "astronaut camera chelsea rocket stereo_motorcycle moon coffee immunohistochemistry brick coins grass gravel cell"
+)
+GRAPHICS = [drawing(seed) for seed in range(4)], [page(), page((25, 25, 30)), page(size=30), interface()]
+PHOTOS = [photo(name) for name in NAMES.split()]
+
+
+def row(truth: str, images: Iterable[np.ndarray], value: Callable[[Analysis], float | None], right: float) -> str:
+    found = [measured(image) for image in images]
+    numbers = [number for one in found if (number := value(one)) is not None]
+    error = f"{np.mean(np.abs(np.subtract(numbers, right))):.2f}" if numbers else "-"
+    clean = sum(one.noise < CLEAN_NOISE and (one.jpeg_quality or 100) >= CLEAN_QUALITY for one in found)
+    presets = [choose(one, ALL_PRESETS).preset for one in found]
+    chosen = ", ".join(f"{presets.count(name)} {name}" for name in sorted(set(presets)))
+    kinds = [one.kind for one in found]
+    named = ", ".join(f"{kinds.count(name)} {name}" for name in sorted(set(kinds)))
+    return f"| {truth} | {len(found)} | {len(numbers)} | {error} | {clean} | {named} | {chosen} |"
+
+
+def main() -> None:
+    rows = [
+        "| truth | images | measured | mean error | clean | kind | Auto |",
+        "| --- | ---: | ---: | ---: | ---: | --- | --- |",
+        row("clean", PHOTOS, lambda one: one.noise, 0),
+    ]
+    for sigma in (3, 6):
+        rows.append(row(f"noise {sigma}", [noisy(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
+    rows.append(row("grain 5, 2 px", [grainy(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5))
+    for quality in (95, 87, 75, 50, 25):
+        images = [as_jpeg(one, quality) for one in PHOTOS]
+        rows.append(row(f"JPEG {quality}", images, lambda one: one.jpeg_quality, quality))
+    rows.append(row("haze 0.4", [hazy(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4))
+    for name, images in zip(("drawing", "text"), GRAPHICS, strict=True):
+        rows.append(row(name, images, lambda one: one.noise, 0))
+        rows.append(row(f"{name}, JPEG 60", [as_jpeg(one, 60) for one in images], lambda one: one.jpeg_quality, 60))
+    sys.stdout.write("\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Analysis of an image: its noise, compression, softness, kind, haze and faces, measured without a network.
+
+`docs/measure_analysis.py` prints how far each estimate is from the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..images import Picture
+from .jpeg import quality_of_pixels, quality_of_table
+from .kind import Kind, kind_of
+from .noise import noise_and_grain
+from .samples import SIDES, squares
+
+__all__ = ["Analysis", "Kind", "analyse"]
+
+_GREY_CHROMA = 12
+_WHITE, _MOST_WHITE = 235, 0.35
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The properties of an image.
+
+    - `noise`: standard deviation of noise or grain, in 8-bit levels.
+    - `grain`: correlation length of film grain in px; 0 without grain.
+    - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not.
+    - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
+    - `kind`: text includes screenshots of pages and user interfaces.
+    - `haze`: 0 (clear) to 1; only of colour photos.
+    - `faces`: their number; None if they were not counted.
+    """
+
+    width: int
+    height: int
+    bits: int = 8
+    noise: float = 0.0
+    grain: float = 0.0
+    jpeg_quality: int | None = None
+    softness: int = 1
+    kind: Kind = "photo"
+    haze: float = 0.0
+    faces: int | None = None
+    transparency: bool = False
+
+
+def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
+    """Measure an image; faces are counted if `detector`, the file of the face detector, is given.
+
+    Takes at most a second, whatever the size. Nothing is downloaded.
+    """
+    transparency = picture.alpha is not None and bool((picture.alpha[:: _stride(picture)] < picture.levels).any())
+    size = {"width": picture.width, "height": picture.height, "bits": picture.bits, "transparency": transparency}
+    stated = quality_of_table(picture.jpeg_table) if picture.jpeg_table else None
+    samples = squares(picture.rgb)
+    if samples is None:
+        return Analysis(**size, jpeg_quality=stated)
+    traces = quality_of_pixels(samples, is_jpeg=stated is not None)
+    qualities = [one for one in (stated, traces) if one is not None]
+    kind = kind_of(samples, (squares(picture.rgb, scale) for scale in (2, 4)), bool(qualities))
+    noise, grain = noise_and_grain(samples, kind == "photo")
+    # Imported here, because both are needed for photos only.
+    from ..scenes import degradation_of
+    from ..scenes.dehaze import find_haze
+
+    is_photo, is_large = kind == "photo", min(picture.width, picture.height) >= SIDES[0]
+    return Analysis(
+        **size,
+        noise=round(noise, 2),
+        grain=grain,
+        jpeg_quality=min(qualities, default=None),
+        softness=degradation_of(picture).softness if is_photo and is_large else 1,
+        kind=kind,
+        haze=round(find_haze(picture.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,
+        faces=_count_faces(picture, detector) if detector else None,
+    )
+
+
+def _stride(picture: Picture) -> int:
+    return max(1, picture.height // 4096)
+
+
+def _can_be_hazy(samples: np.ndarray) -> bool:
+    """Return whether squares show a colour photo that is not mostly white: haze is told from neither."""
+    chroma = samples.max(-1) - samples.min(-1)
+    return float(np.quantile(chroma, 0.98)) > _GREY_CHROMA and float((samples.min(-1) > _WHITE).mean()) < _MOST_WHITE
+
+
+def _count_faces(picture: Picture, detector: Path) -> int:
+    from ..scenes.face_detection import find_faces
+
+    return len(find_faces(picture.rgb, detector, precise=False))

@@ -1,0 +1,82 @@
+"""The preset that measures best for an image, from its analysis. The table of rules is `RULES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from . import Analysis
+
+CLEAN_NOISE = 1.7
+"""Of 20 photos at a quarter of their size, 15 have less; the rest is fine texture. None with white noise of 3 does."""
+CLEAN_QUALITY = 88
+STRONG_NOISE = 7.0
+"""The noise from which `gentle` is chosen instead of `fast`. An assumption: no preset was measured between 3 and 12."""
+SOFT = 3
+"""Downscaling a photo that is soft by 2 measured worse than bicubic upscaling."""
+
+FALLBACKS = {"fast": "gentle", "precise": "gentle", "anime": "gentle"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset with the key of its reason. `reduce` is how far to downscale first, and `network` False if no network.
+
+    `hints` are keys of what the user can decide in addition: `hazy`, `faces`.
+    """
+
+    preset: str
+    reason: str
+    reduce: int = 1
+    network: bool = True
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The preset for images of a kind that meet a condition."""
+
+    kinds: tuple[str, ...]
+    condition: Callable[[Analysis], bool]
+    preset: str
+    reason: str
+
+
+def is_compressed(analysis: Analysis) -> bool:
+    return analysis.jpeg_quality is not None and analysis.jpeg_quality < CLEAN_QUALITY
+
+
+def _is_rough(analysis: Analysis) -> bool:
+    return (analysis.grain > 0 and analysis.noise >= CLEAN_NOISE) or analysis.noise >= STRONG_NOISE
+
+
+_PHOTO = ("photo",)
+
+RULES = (
+    Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
+    # An assumption: the tuning of `gentle` keeps compressed letters close to the image.
+    Rule(("text",), is_compressed, "gentle", "compressed_text"),
+    Rule(("drawing",), lambda analysis: True, "precise", "clean_drawing"),
+    Rule(("text",), lambda analysis: True, "precise", "clean_text"),
+    Rule(_PHOTO, _is_rough, "gentle", "noisy_photo"),
+    Rule(_PHOTO, is_compressed, "fast", "compressed_photo"),
+    Rule(_PHOTO, lambda analysis: analysis.noise >= CLEAN_NOISE, "fast", "slightly_noisy_photo"),
+    Rule(_PHOTO, lambda analysis: analysis.softness >= SOFT, "gentle", "soft_photo"),
+    Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
+)
+"""The first rule that applies decides."""
+
+
+def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None) -> Choice:
+    """Return what to run for an image, with the presets that are available; `size` is the wanted width and height.
+
+    A result that is no larger than the image needs no network. Only a soft photo is downscaled first.
+    """
+    hints = tuple(name for name, is_so in (("hazy", analysis.haze >= 0.1), ("faces", analysis.faces)) if is_so)
+    if size and size[0] <= analysis.width and size[1] <= analysis.height:
+        return Choice("gentle", "large_enough", network=False, hints=hints)
+    rule = next(rule for rule in RULES if analysis.kind in rule.kinds and rule.condition(analysis))
+    preset = rule.preset if rule.preset in available else FALLBACKS.get(rule.preset, rule.preset)
+    is_soft = analysis.kind == "photo" and analysis.softness >= SOFT
+    # Two is the largest reduction that measured better, also for softer photos (docs/fidelity.md).
+    return Choice(preset, rule.reason, reduce=2 if is_soft else 1, hints=hints)

@@ -1,0 +1,125 @@
+"""JPEG quality, from the quantisation table of the file or from the pixels of an image that was a JPEG before.
+
+The coefficients of a decoded JPEG still lie on multiples of its quantisation steps (Fan and de Queiroz, "Identification
+of bitmap compression history", 2003). The mean of cos(2 pi c / step) over the coefficients c shows a step: it is near 1
+for the true one and near 0 without compression. A user interface has lines on any grid but no such multiples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from .samples import blocks_of, cosines
+
+# Table K.1 of ITU-T T.81, by vertical and horizontal frequency.
+_LUMINANCE = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+_FREQUENCIES = [(down, across) for down in range(8) for across in range(8) if 0 < down + across <= 6]
+_STEPS = np.arange(2, 128)
+_BINS_PER_LEVEL, _BINS = 4, 2048
+_VALUES = np.arange(_BINS) / _BINS_PER_LEVEL
+_COUNTED = _VALUES[:, None] > _STEPS / 2
+_WAVES = np.cos(2 * np.pi * _VALUES[:, None] / _STEPS) * _COUNTED
+_ROUNDING = 0.4
+"""The standard deviation that the rounding of pixels adds to a coefficient."""
+_SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
+_FEWEST_VALUES, _FEWEST_STEPS, _LEAST_SHARE = 20, 4, 0.15
+_FEWEST_BLOCKS = 30
+_BLOCKY, _MOST_BUSY = 1.03, 0.9
+_UNKNOWN_QUALITY = 80
+"""Stands for the quality of a page on white, whose traces do not show the steps."""
+
+
+def quality_of_table(table: Sequence[int]) -> int:
+    """Return the quality, 1 to 100, of a luminance table of 64 steps, row by row, on the scale of libjpeg."""
+    return _quality(sum(table) / float(_LUMINANCE.sum()))
+
+
+def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool = False) -> int | None:
+    """Return the quality at which squares [n, side, side, 3] were compressed before, or None without traces.
+
+    If the image `is_jpeg`, only traces that show their quality count: those of its own file need no estimate.
+    """
+    light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
+    quality = _quality_on_grid(samples, light)
+    if quality is None and (corner := _grid_of(light)) != (0, 0):  # of a part that was cut out
+        down, across = corner
+        quality = _quality_on_grid(samples[:, down:, across:], light[:, down:, across:])
+    return _UNKNOWN_QUALITY if quality is None and not is_jpeg and _is_blocky(samples) else quality
+
+
+def _is_blocky(samples: np.ndarray) -> bool:
+    """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values are clipped."""
+    green = samples[..., 1]
+    for lines in (green, green.swapaxes(1, 2)):  # Lines of text can lie on such a grid from top to bottom.
+        busy = []
+        for start in range(8):
+            blocks = blocks_of(lines[:, :, start : start + lines.shape[2] - 8], 8).reshape(-1, 64)
+            busy.append(float(np.mean(blocks.max(1) - blocks.min(1) > 1)))
+        if busy[0] > _MOST_BUSY or busy[0] * _BLOCKY >= min(busy[1:]):
+            return False
+    return True
+
+
+def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
+    blocks = blocks_of(light, 8)
+    colours = blocks_of(samples, 8).reshape(len(blocks), -1)
+    low, high = colours.min(1), colours.max(1)
+    not_clipped = (low > 0) & (high < 255)  # Clipping moves coefficients off their multiples.
+    quality = _quality_of_blocks(blocks[not_clipped & (high - low > 1)])
+    return _quality_of_blocks(blocks[high - low > 1]) if quality is None else quality
+
+
+def _quality_of_blocks(blocks: np.ndarray) -> int | None:
+    # Repeated blocks, as of a pattern, prove nothing.
+    blocks = np.unique(blocks.reshape(-1, 64), axis=0).reshape(-1, 8, 8)
+    if len(blocks) < _FEWEST_BLOCKS:
+        return None
+    coefficients = np.abs(cosines(8) @ blocks @ cosines(8).T) * _BINS_PER_LEVEL
+    bins = np.minimum(np.rint(coefficients), _BINS - 1).astype(int)
+    found, tested = [], 0
+    for down, across in _FREQUENCIES:
+        counts = np.bincount(bins[:, down, across], minlength=_BINS).astype(np.float32)
+        counts[-1] = 0
+        values = counts @ _COUNTED
+        if values[0] < _FEWEST_VALUES:
+            continue
+        tested += 1
+        scores = (counts @ _WAVES) / np.maximum(values, 1)
+        matches = np.flatnonzero((values >= _FEWEST_VALUES) & (scores > _SCORES))
+        if len(matches):  # Every divisor of the step matches too.
+            last = matches[matches >= matches[-1] - 2]
+            found.append(_STEPS[last[np.argmax(scores[last])]] / _LUMINANCE[down, across])
+    if len(found) < max(_FEWEST_STEPS, _LEAST_SHARE * tested):
+        return None
+    return _quality(float(np.median(found)))
+
+
+def _quality(scale: float) -> int:
+    """Return the quality for which libjpeg multiplies its tables by `scale`."""
+    quality = 100 - 50 * scale if scale <= 1 else 50 / scale
+    return round(min(max(quality, 1), 100))
+
+
+def _grid_of(light: np.ndarray) -> tuple[int, int]:
+    """Return the row and column, 0 to 7, at which blocks of 8 px begin: where the steps are largest."""
+    corner = []
+    for lines in (light.swapaxes(1, 2), light):
+        steps = np.abs(cv2.subtract(lines[..., 1:], lines[..., :-1]))
+        excess = np.maximum(steps[..., 1:-1] - (steps[..., :-2] + steps[..., 2:]) / 2, 0).mean((0, 1))
+        phases = [float(excess[phase::8].mean()) for phase in range(8)]
+        corner.append((int(np.argmax(phases)) + 2) % 8)
+    return corner[0], corner[1]

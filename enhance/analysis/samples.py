@@ -1,0 +1,55 @@
+"""Squares that represent an image of any size, so that every estimate is bounded in time and memory."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+SIDES = 64, 32, 16
+"""The sides of the squares in pixels: the largest that fits into the image."""
+_MOST = 400
+_GRID = 8
+
+
+def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
+    """Return at most 400 squares from all over the image, float32 [n, side, side, 3] in 8-bit levels.
+
+    They begin at multiples of 8 px. With a `scale`, the image is averaged down by this factor first. Returns None for
+    an image that is too small.
+    """
+    height, width = rgb.shape[:2]
+    side = next((side for side in SIDES if side * scale <= min(height, width)), None)
+    if side is None:
+        return None
+    reach = side * scale
+    rows, columns = -(-height // reach), -(-width // reach)  # Those of a small image overlap.
+    # An extremely long image has more squares along one side than in total.
+    fewer = max(1.0, (rows * columns / _MOST) ** 0.5)
+    down = max(1, min(int(rows / fewer), _MOST))
+    across = max(1, min(int(columns / fewer), _MOST // down))
+    down = min(rows, _MOST // across) if across == 1 else down
+    tops, lefts = (
+        np.linspace(0, length - reach, count).astype(int) // _GRID * _GRID
+        for length, count in ((height, down), (width, across))
+    )
+    cut = [rgb[top : top + reach, left : left + reach] for top in tops for left in lefts]
+    if scale > 1:
+        cut = [cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in cut]
+    return np.stack(cut).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
+
+
+def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
+    """Return the blocks of `side` x `side` pixels of squares [n, h, w, ...] as [m, side, side, ...]."""
+    count, height, width, *rest = samples.shape
+    rows, columns = height // side, width // side
+    whole = samples[:, : rows * side, : columns * side]
+    cells = whole.reshape(count, rows, side, columns, side, *rest).swapaxes(2, 3)
+    return cells.reshape(count * rows * columns, side, side, *rest)
+
+
+def cosines(side: int) -> np.ndarray:
+    """Return the matrix of the orthonormal DCT-II [side, side], one frequency a row."""
+    frequency, place = np.arange(side)[:, None], np.arange(side)
+    matrix = np.cos(np.pi * (2 * place + 1) * frequency / (2 * side)) * np.sqrt(2 / side)
+    matrix[0] /= np.sqrt(2)
+    return matrix.astype(np.float32)

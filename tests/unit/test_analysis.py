@@ -1,0 +1,228 @@
+"""What an image is, measured: a table of the truth and the bounds for each estimate, and what Auto makes of it."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from skimage import data
+
+from enhance.analysis import Analysis, analyse
+from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
+from enhance.images import Picture, read_picture
+
+NAMES = ["astronaut", "camera", "chelsea", "rocket", "stereo_motorcycle", "moon", "coffee", "immunohistochemistry"]
+CLEAN = [name for name in NAMES if name != "immunohistochemistry"]
+COLOUR = ["astronaut", "chelsea", "coffee", "stereo_motorcycle", "immunohistochemistry"]
+ALL_PRESETS = {"gentle", "fast", "precise", "anime", "original"}
+
+
+def photo(name: str, factor: float = 2) -> np.ndarray:
+    pixels = getattr(data, name)()
+    pixels = pixels[0] if isinstance(pixels, tuple) else pixels
+    image = Image.fromarray(pixels).convert("RGB")
+    size = round(image.width / factor), round(image.height / factor)
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+
+
+def measured(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
+    return analyse(Picture("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None))
+
+
+def noisy(rgb: np.ndarray, sigma: float) -> np.ndarray:
+    return np.clip(np.rint(rgb + np.random.default_rng(5).normal(0, sigma, rgb.shape)), 0, 255).astype(np.uint8)
+
+
+def grainy(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
+    grain = np.random.default_rng(6).normal(0, 1, rgb.shape[:2]).astype(np.float32)
+    grain = cv2.GaussianBlur(grain, (0, 0), blur)
+    return np.clip(np.rint(rgb + (sigma / grain.std() * grain)[..., None]), 0, 255).astype(np.uint8)
+
+
+def as_jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
+    code = io.BytesIO()
+    Image.fromarray(rgb).save(code, "JPEG", quality=quality)
+    return np.asarray(Image.open(code).convert("RGB"))
+
+
+def hazy(rgb: np.ndarray, near: float, far: float) -> np.ndarray:
+    veil = np.linspace(far, near, rgb.shape[0])[:, None, None]
+    return np.rint(rgb * (1 - veil) + 228 * veil).astype(np.uint8)
+
+
+def drawing(seed: int, side: int = 400) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (4 * side, 4 * side), tuple(random.integers(120, 255, 3).tolist()))
+    canvas = ImageDraw.Draw(image)
+    for _ in range(14):
+        (x, y), (w, h) = random.integers(0, 4 * side, 2).tolist(), random.integers(100, 600, 2).tolist()
+        colour = tuple(random.integers(0, 255, 3).tolist())
+        canvas.ellipse((x - w, y - h, x + w, y + h), fill=colour, outline=(20, 15, 25), width=12)
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def page(paper: tuple[int, int, int] = (255, 255, 255), size: int = 16) -> np.ndarray:
+    image = Image.new("RGB", (600, 640), paper)
+    canvas, ink = ImageDraw.Draw(image), "black" if sum(paper) > 380 else "white"
+    for line, top in enumerate(range(30, 600, size * 3 // 2)):
+        text = f"{line}: The invoice of 24 March has {line + 3} items, 129.50 in total, due in 14 days"
+        canvas.text((30, top), text, fill=ink, font=ImageFont.load_default(size))
+    return np.asarray(image)
+
+
+def interface() -> np.ndarray:
+    image = Image.new("RGB", (640, 480), (250, 250, 250))
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    canvas.rectangle((0, 0, 640, 40), fill=(40, 90, 200))
+    canvas.text((12, 10), "File   Edit   View   Settings   Help", fill="white", font=font)
+    canvas.rectangle((0, 40, 160, 480), fill=(238, 240, 244))
+    for row in range(12):
+        top = 50 + 35 * row
+        canvas.rounded_rectangle((8, top, 152, top + 28), 6, outline=(200, 200, 205))
+        canvas.text((16, top + 5), f"Menu item {row}", fill=(30, 30, 40), font=font)
+        canvas.line((176, top + 30, 624, top + 30), fill=(210, 210, 215))
+        canvas.text((180, top + 6), f"Row {row}: total {row * 137} of {row * 911} files", fill=(30, 30, 40), font=font)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_clean_photo_made_small_is_clean(name):
+    analysis = measured(photo(name))
+
+    assert analysis.noise < CLEAN_NOISE
+    assert (analysis.jpeg_quality or 100) >= CLEAN_QUALITY
+    assert (analysis.kind, analysis.softness, analysis.haze) == ("photo", 1, 0)
+    assert choose(analysis, ALL_PRESETS).preset == "precise"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sigma", [3, 6])
+def test_noise_is_measured_and_never_clean(name, sigma):
+    analysis = measured(noisy(photo(name), sigma))
+
+    assert analysis.noise == pytest.approx(sigma, abs=max(1.6, 0.15 * sigma))
+    assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
+
+
+@pytest.mark.parametrize("name", ["camera", "rocket", "moon"])
+@pytest.mark.parametrize("blur", [0.8, 1.0])
+def test_film_grain_is_measured_at_a_second_scale(name, blur):
+    analysis = measured(grainy(photo(name), 5, blur))
+
+    assert analysis.noise == pytest.approx(5, abs=1)
+    assert analysis.grain == pytest.approx(2 * blur, abs=0.5)
+    assert choose(analysis, ALL_PRESETS).preset == "gentle"
+    assert measured(noisy(photo(name), 5)).grain == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("quality", [85, 50])
+def test_the_quality_of_a_jpeg_shows_in_the_pixels(name, quality):
+    analysis = measured(as_jpeg(photo(name), quality))
+
+    assert analysis.jpeg_quality is not None
+    assert analysis.jpeg_quality <= quality + 2
+    assert quality - analysis.jpeg_quality <= 7
+    assert choose(analysis, ALL_PRESETS).preset != "precise"
+
+
+def test_the_quality_of_a_file_comes_from_its_tables(tmp_path: Path):
+    for quality in (30, 60, 90):
+        Image.fromarray(photo("astronaut")).save(tmp_path / "a.jpg", quality=quality)
+        picture = read_picture(tmp_path / "a.jpg")
+        assert len(picture.jpeg_table) == 64
+        assert analyse(picture).jpeg_quality == pytest.approx(quality, abs=2)
+    Image.fromarray(as_jpeg(photo("astronaut"), 50)).save(tmp_path / "again.jpg", quality=95)
+    assert analyse(read_picture(tmp_path / "again.jpg")).jpeg_quality == pytest.approx(50, abs=6)
+    cut = as_jpeg(photo("astronaut", 1), 60)[3:, 5:]
+    assert measured(cut).jpeg_quality == pytest.approx(60, abs=5)
+
+
+def test_images_that_were_no_jpeg_have_no_quality():
+    for rgb in (page(), page((30, 30, 34)), interface(), drawing(1), photo("camera"), noisy(photo("coffee"), 6)):
+        assert measured(rgb).jpeg_quality is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_drawings_are_drawings_also_as_jpeg(seed):
+    clean = measured(drawing(seed))
+
+    assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("drawing", "precise")
+    for quality in (85, 50):
+        compressed = measured(as_jpeg(drawing(seed), quality))
+        assert (compressed.kind, compressed.softness, compressed.haze) == ("drawing", 1, 0)
+        assert choose(compressed, ALL_PRESETS).preset == "anime"
+
+
+@pytest.mark.parametrize("rgb", [page(), page((250, 245, 230)), page((25, 25, 30)), page(size=30), interface()])
+def test_pages_and_interfaces_are_text(rgb):
+    clean, compressed = measured(rgb), measured(as_jpeg(rgb, 60))
+
+    assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("text", "precise")
+    assert (compressed.kind, choose(compressed, ALL_PRESETS).preset) == ("text", "gentle")
+    for analysis in (clean, compressed):
+        assert (analysis.haze, analysis.softness, choose(analysis, ALL_PRESETS).reduce) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_photos_are_photos_in_every_condition(name):
+    whole = photo(name, 1)
+    for rgb in (photo(name), as_jpeg(whole, 50), cv2.GaussianBlur(whole, (0, 0), 2)):
+        assert measured(rgb).kind == "photo"
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_haze_is_found_in_photos_only(name):
+    assert measured(photo(name)).haze < 0.1
+    assert measured(hazy(photo(name), 0.3, 0.5)).haze >= 0.1
+    assert measured(hazy(np.repeat(photo(name)[..., :1], 3, 2), 0.3, 0.5)).haze == 0
+
+
+@pytest.mark.parametrize("name", ["astronaut", "camera", "coffee"])
+def test_only_a_photo_that_is_soft_by_three_is_downscaled(name):
+    whole = photo(name, 1)
+    height, width = whole.shape[:2]
+    for factor, reduce in ((2, 1), (3, 2)):
+        small = cv2.resize(whole, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        soft = cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
+        analysis = measured(soft)
+        assert analysis.softness == factor
+        assert choose(analysis, ALL_PRESETS).reduce == reduce
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500_000), (500_000, 1), (15, 900), (20, 40_000), (64, 64), (63, 70)])
+def test_any_size_can_be_analysed(size):
+    analysis = measured(np.full((*size, 3), 128, np.uint8))
+    assert (analysis.height, analysis.width, analysis.noise, analysis.jpeg_quality) == (*size, 0, None)
+
+
+def test_a_large_image_takes_no_more_than_seconds():
+    rgb = np.tile(photo("astronaut", 1), (20, 20, 1))
+    start = time.perf_counter()
+    assert measured(rgb).kind == "photo"
+    assert time.perf_counter() - start < 4  # a second on an idle computer
+
+
+def test_16_bits_and_transparency():
+    rgb = noisy(photo("camera"), 4)
+    deep, usual = measured(rgb.astype(np.uint16) * 257), measured(rgb)
+    assert (deep.bits, usual.bits) == (16, 8)
+    assert deep.noise == pytest.approx(usual.noise, abs=0.05)
+    alpha = np.full(rgb.shape[:2], 255, np.uint8)
+    assert not measured(rgb, alpha).transparency
+    alpha[-1, 7] = 0
+    assert measured(rgb, alpha).transparency
+
+
+def test_presets_that_are_not_installed_have_a_substitute():
+    clean, phone = Analysis(400, 300), Analysis(400, 300, jpeg_quality=75)
+    assert (choose(clean, ALL_PRESETS).preset, choose(clean, {"gentle"}).preset) == ("precise", "gentle")
+    assert (choose(phone, ALL_PRESETS).preset, choose(phone, {"gentle"}).preset) == ("fast", "gentle")
+    enough = choose(clean, ALL_PRESETS, (400, 300))
+    assert (enough.network, enough.reason) == (False, "large_enough")
+    assert choose(Analysis(9, 9, haze=0.4, faces=2), ALL_PRESETS).hints == ("hazy", "faces")
