@@ -1,4 +1,4 @@
-"""The command line: `enhance run | compare | weights | bench | app`.
+"""The command line: `enhance run | analyse | compare | weights | bench | app`.
 
 Exit status: 0 if all files were processed, 1 if some failed, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError
-from .i18n import translate
+from .i18n import describe_choice, translate
 from .settings import DEFAULT_PRESET, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
         return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
     _add_run(command("run", "upscale files and folders"))
+    _add_analyse(command("analyse", "show the properties of images and the preset that Auto selects"))
     _add_compare(command("compare", "show an area of a photo with every preset, as one image"))
     bench = command("bench", "measure the speed of this computer")
     _add_device(bench)
@@ -159,6 +160,15 @@ def _add_run(run: ArgumentParser) -> None:
     add("--ray-cores", type=int, metavar="N", help=cores)
     add("--report", action="store_true", help="write a PDF report next to each result")
     add("--json", action="store_true", help="print one JSON object per file")
+
+
+def _add_analyse(analyse: ArgumentParser) -> None:
+    analyse.add_argument("photo", nargs="+", type=Path, metavar="PHOTO", help="image files")
+    analyse.add_argument("--scale", type=float, help="scale of the result (default 4)")
+    analyse.add_argument("--long-side", type=int, metavar="PX", help="long side of the result, instead of --scale")
+    analyse.add_argument("--megapixels", type=float, metavar="MP", help="size of the result, instead of --scale")
+    _add_device(analyse)
+    analyse.add_argument("--json", action="store_true", help="print one JSON object per file")
 
 
 def _add_compare(compare: ArgumentParser) -> None:
@@ -381,6 +391,37 @@ def _input_of(item: Item) -> dict[str, str]:
     return {"name": item.name, "path": str(item.source)}
 
 
+def _analyse(options: Namespace) -> int:
+    from .enhancer import Enhancer
+
+    settings = Settings(**{name: getattr(options, name) for name in SIZES})
+    enhancer, has_failed = Enhancer(options.device, options.precision), False
+    for path in options.photo:
+        try:
+            picture = enhancer.read(path)
+            chosen, auto = enhancer.resolve(picture, settings)
+            assert auto is not None
+            seconds = enhancer.estimate(picture.width, picture.height, chosen, picture.bits)
+        except EnhanceError as error:
+            has_failed = True
+            _print_error(error, path)
+            continue
+        if options.json:
+            facts = {"input": {"name": path.name, "path": str(path)}, "auto": auto, "settings": chosen.as_dict()}
+            print(json.dumps(facts | {"estimated_seconds": round(seconds, 1)}, ensure_ascii=False), flush=True)
+        else:
+            print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
+            print(f"  {describe_choice('en', auto, seconds)}", flush=True)
+    return 1 if has_failed else 0
+
+
+def _analysis_table(analysis: Mapping[str, Any]) -> str:
+    """Return the properties of an image, one on a line."""
+    known = {name: value for name, value in analysis.items() if value is not None and name not in ("width", "height")}
+    rows = {"size": f"{analysis['width']} x {analysis['height']} px", **known}
+    return "\n".join(f"  {name.replace('_', ' '):<14}{value}" for name, value in rows.items())
+
+
 def _compare(options: Namespace) -> int:
     from .comparison import Cell
     from .enhancer import Enhancer
@@ -436,4 +477,4 @@ def _app(options: Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "compare": _compare, "bench": _bench, "app": _app}
+_COMMANDS = {"run": _run, "analyse": _analyse, "compare": _compare, "bench": _bench, "app": _app}

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +21,7 @@ from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
 from .images import Picture, read_picture, reduced_size, warm_up
-from .info import Info, Result, RunRecord, stored_record
+from .info import NO_MODEL, AutoInfo, Info, Result, RunRecord, stored_record
 from .output.formats import Encoding, export
 from .output.resample import result_size
 from .output.result import ResultRows
@@ -29,10 +29,11 @@ from .pipeline import Context, RunCallbacks, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
-from .settings import Settings, as_settings
+from .settings import AUTO, REFERENCE_PRESET, Settings, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
+    from .analysis import Analysis
     from .engine.engine import Engine, Lend
 
 Source = Path | str | Picture
@@ -41,6 +42,7 @@ _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
 """Rough time for tuning and encoding a megapixel of the result, which is short compared with the network."""
 _CACHED_ESTIMATES = 256
+_CACHED_ANALYSES = 64
 
 
 class Enhancer:
@@ -65,6 +67,8 @@ class Enhancer:
         self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
         self.lend: Lend | None = None  # set before the first image if the GPU is lent for each call (ZeroGPU)
         self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._analyses: dict[str, Analysis] = {}
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self._network_memory = lru_cache(_CACHED_ESTIMATES)(lambda _checksum, *args: self.engine.memory(*args))
         self.tasks = TaskStore(data or config.data, hours=config.hours, max_disk=config.max_disk)
@@ -125,7 +129,7 @@ class Enhancer:
             picture = self.read(
                 picture or source, target, max_pixels or self.max_pixels, max_bytes or self.max_bytes, name=name
             )
-            record = pipeline.begin(picture, settings, context, callbacks)
+            record = self._new_record(picture, settings, context, callbacks)
             height, width = record.size
             encoding.check(width, height)
             if target is not None:
@@ -178,7 +182,7 @@ class Enhancer:
         context = self._context()
         callbacks = RunCallbacks(ticket or _ticket("preview", stop), progress)
         picture = self.read(source, None, self.max_pixels, self.max_bytes)
-        record = pipeline.begin(picture, as_settings(settings), context, callbacks)
+        record = self._new_record(picture, as_settings(settings), context, callbacks)
         box = choose_box(picture.width, picture.height, x, y, size)
         return pipeline.create_preview(record, box, context, callbacks)
 
@@ -207,16 +211,79 @@ class Enhancer:
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
             callbacks = RunCallbacks(replace(ticket, wait_seconds=0.0), progress)
-            record = pipeline.begin(picture, settings, context, callbacks)
+            record = self._new_record(picture, settings, context, callbacks)
             return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
 
         def estimate(settings: Settings) -> float:
             outer = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
             return self.engine.estimate(settings.model, outer.height, outer.width, picture.bits)
 
-        available = [Settings.from_preset(preset["name"]) for preset in self.presets() if preset["available"]]
-        cells = compare(settings or available or [Settings()], create, estimate, progress, on_cell)
+        wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
+        chosen = [self.resolve(picture, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
+        cells = compare(chosen, create, estimate, progress, on_cell)
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
+
+    @memory_errors()
+    def analyse(self, source: Source) -> Analysis:
+        """Return the properties of an image, measured in at most a second without a network. Raises EnhanceError.
+
+        Faces are counted if the face detector is installed. Nothing is downloaded.
+        """
+        picture = self.read(source, None, self.max_pixels, self.max_bytes)
+        with self._lock:
+            known = self._analyses.get(picture.sha256)
+        if known is not None:
+            return known
+        from .analysis import analyse
+
+        detector = models.locate(_DETECTOR)
+        analysis = analyse(picture, detector.path if detector else None)
+        with self._lock:
+            self._analyses[picture.sha256] = analysis
+            while len(self._analyses) > _CACHED_ANALYSES:
+                del self._analyses[next(iter(self._analyses))]
+        return analysis
+
+    def choose(
+        self,
+        source: Source,
+        *,
+        scale: float | None = None,
+        long_side: int | None = None,
+        megapixels: float | None = None,
+        dpi: int | None = None,
+        format: str = "png",
+    ) -> Settings:
+        """Return the settings that `auto` has for an image, a size and a format. `resolve` also returns the reason.
+
+        Raises EnhanceError, also if the format cannot hold the result.
+        """
+        picture = self.read(source, None, self.max_pixels, self.max_bytes)
+        size = {"scale": scale, "long_side": long_side, "megapixels": megapixels, "dpi": dpi}
+        settings, _ = self.resolve(picture, Settings(AUTO, **size))  # type: ignore[arg-type]
+        height, width = result_size(settings, picture.height, picture.width)
+        Encoding(format).check(width, height)
+        return settings
+
+    def resolve(self, picture: Picture, settings: Settings) -> tuple[Settings, AutoInfo | None]:
+        """Return the settings as a run of the image has them and, if their preset is `auto`, what was chosen and why.
+
+        Raises EnhanceError.
+        """
+        if not settings.is_auto:
+            return settings, None
+        from .analysis.auto import choose
+
+        analysis = self.analyse(picture)
+        size = result_size(settings, picture.height, picture.width)
+        choice = choose(analysis, presets.available_presets(), size)
+        chosen = settings.resolved(choice.preset, choice.reduce)
+        return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
+
+    def _new_record(self, picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks) -> RunRecord:
+        """Return the record of a run, whose preset is chosen if it is `auto`."""
+        chosen, auto = self.resolve(picture, settings)
+        return pipeline.begin(picture, chosen, context, callbacks, auto)
 
     def read(
         self,
@@ -244,7 +311,9 @@ class Enhancer:
         Raises SettingsError if the settings need another network output than the preview has.
         """
         info, picture, settings = preview.info, preview.region.picture, as_settings(settings)
-        located = models.ensure(settings.model)
+        if settings.is_auto:
+            settings = settings.resolved(info["preset"], info["settings"]["reduce"])
+        located = models.ensure(settings.model) if settings.model else NO_MODEL
         record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
         if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
@@ -327,15 +396,22 @@ class Enhancer:
         )
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
-        """Return the expected seconds of a run on this machine for an image of this size, from measurements."""
-        settings = as_settings(settings)
+        """Return the expected seconds of a run on this machine for an image of this size, from measurements.
+
+        With `auto`, this is the time of `gentle`, the slowest preset that it chooses for a photo.
+        """
+        settings = _without_auto(settings)
         megapixels = math.prod(result_size(settings, height, width)) / 1e6
+        if not settings.model:
+            return _SECONDS_PER_MEGAPIXEL * megapixels
         input_size = reduced_size(height, width, settings.reduce)
         return self.engine.estimate(settings.model, *input_size, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected peak memory of a run in MB: of the GPU, or in addition to that of the idle process."""
-        settings, bytes_per_pixel = as_settings(settings), 3 * bits // 8
+        settings, bytes_per_pixel = _without_auto(settings), 3 * bits // 8
+        if not settings.model:
+            return 2 * width * height * bytes_per_pixel / 1e6
         input_size = reduced_size(height, width, settings.reduce)
         sha256 = models.Store().find(settings.model).sha256
         network = self._network_memory(sha256, settings.model, *input_size, bits, settings.tile)
@@ -404,6 +480,11 @@ class Enhancer:
             lambda restorer: restorer.restore(crops, ticket.stop),
             ticket,
         )
+
+
+def _without_auto(settings: Settings | str) -> Settings:
+    settings = as_settings(settings)
+    return settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
 
 
 def _ticket(kind: Kind, stop: threading.Event | None) -> Ticket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from .settings import Settings, network_key, signature
 if TYPE_CHECKING:
     from .images import Picture
     from .output.result import Written
+
+NO_MODEL = Located("none", Path(os.devnull), "", "no network")
+"""Stands for the model of a result without a network."""
 
 _GRADES = {"very": 36.0, "good": 32.0, "free": -math.inf}
 """The lowest fidelity in dB of each grade. docs/fidelity.md has the measurements."""
@@ -77,6 +81,14 @@ class Measurements(TypedDict, total=False):
     finished: str
 
 
+class AutoInfo(TypedDict):
+    """What `auto` chose, the key of its reason, and the analysis of the image."""
+
+    preset: str
+    reason: str
+    analysis: dict[str, Any]
+
+
 class _SceneInfo(TypedDict, total=False):
     faces: dict[str, int]
 
@@ -98,6 +110,7 @@ class _RunInfo(_SceneInfo):
     fidelity_db: float | None
     cached: bool
     finished: str
+    auto: AutoInfo | None
 
 
 class Info(_RunInfo):
@@ -141,7 +154,8 @@ class PeakMemory:
 class RunRecord:
     """The request of a run and its measurements so far, from which its `info` is built.
 
-    `located` is the weight file. `started` is a `time.perf_counter`; `ticket` counts the time in the queue since then.
+    `located` is the weight file, and `auto` what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket`
+    counts the time in the queue since then.
     """
 
     def __init__(
@@ -153,8 +167,10 @@ class RunRecord:
         device: str,
         started: float,
         ticket: Ticket | None = None,
+        auto: AutoInfo | None = None,
     ):
         self.picture, self.settings, self.located, self.precision = picture, settings, located, precision
+        self.auto = auto
         self._device, self._started = device, started
         self._stage_start = time.perf_counter()
         self._ticket = ticket or Ticket()
@@ -237,6 +253,7 @@ class RunRecord:
             "fidelity_db": None,
             "cached": cached,
             "finished": timestamp(),
+            "auto": self.auto,
             **self.measurements,
         }
 

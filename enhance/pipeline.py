@@ -21,10 +21,10 @@ import numpy as np
 
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
-from .errors import StorageError
+from .errors import Cancelled, StorageError
 from .files import check_writable, file_sha256
 from .images import FLAWLESS, Box, Picture
-from .info import Info, Measurements, Result, RunRecord, exported_output_info, output_info
+from .info import NO_MODEL, AutoInfo, Info, Measurements, Result, RunRecord, exported_output_info, output_info
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .output.thumbnails import Thumbnail
 
 
+_COPIED_PIXELS = 1 << 22
+"""Pixels of an image without a network that are copied at once."""
 _MEASURED_ONCE = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
 """The measurements that a cached result takes from the run that computed it."""
 
@@ -101,15 +103,19 @@ def wait_in_queue(settings: Settings, ticket: Ticket) -> Iterator[None]:
         yield
 
 
-def begin(picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks) -> RunRecord:
+def begin(
+    picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks, auto: AutoInfo | None = None
+) -> RunRecord:
     """End step 1: return the record of a run, whose image is decoded and whose model is installed.
 
-    Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested size.
+    `auto` is the reason for settings that were chosen for the image. Raises WeightsError, Cancelled, and SettingsError
+    if the image cannot have the requested size.
     """
     result_size(settings, picture.height, picture.width)  # raises before anything is downloaded
-    located, *_ = [models.ensure(name, stop=callbacks.stop) for name in settings.weights.models]
-    precision, device = context.engine.precision(picture.bits, located.name), str(context.engine.device)
-    return RunRecord(picture, settings, located, precision, device, callbacks.started, callbacks.ticket)
+    located = [models.ensure(name, stop=callbacks.stop) for name in settings.weights.models]
+    engine, model = context.engine, located[0] if located else NO_MODEL
+    precision = engine.precision(picture.bits, model.name) if located else "fp32"
+    return RunRecord(picture, settings, model, precision, str(engine.device), callbacks.started, callbacks.ticket, auto)
 
 
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> Info | None:
@@ -245,9 +251,12 @@ def network_output(
     picture, folder = part or record.network_input, target.path.parent if target else None
     with _stored_output(target) or _empty_output(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
-            record.has_run_network = True
-            rgb = scene.seen(picture, record.settings, box, folder)
-            _run_network(output, rgb, record, engine, callbacks, folder)
+            if record.settings.model:
+                record.has_run_network = True
+                rgb = scene.seen(picture, record.settings, box, folder)
+                _run_network(output, rgb, record, engine, callbacks, folder)
+            else:
+                _copy_input(output, picture, callbacks)
             if target and target.network_path:
                 output.keep()
         SCHEDULER.leave_queue(callbacks.ticket)
@@ -312,6 +321,22 @@ def _run_network(
             output.add(strip)
             if callbacks.watch is not None:
                 callbacks.watch.strip(strip)
+
+
+def _copy_input(output: NetworkOutput, picture: Picture, callbacks: RunCallbacks) -> None:
+    """Add the image itself to `output`, for settings without a network."""
+    shape = output.shape
+    count = max(1, _COPIED_PIXELS // shape.across)
+    for first in range(0, shape.along, count):
+        if callbacks.stop.is_set():
+            raise Cancelled("stopped")
+        last = min(first + count, shape.along)
+        strip = picture.rgb[:, first:last] if shape.columns else picture.rgb[first:last]
+        output.add(np.ascontiguousarray(strip))
+        if callbacks.progress is not None:
+            callbacks.progress(last, shape.along, None)
+        if callbacks.watch is not None:
+            callbacks.watch.strip(strip)
 
 
 def run_as_task(

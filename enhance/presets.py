@@ -9,7 +9,7 @@ from typing import Any
 from . import models
 from .errors import StorageError
 from .i18n import DEFAULT_LANGUAGE, translate
-from .settings import DEFAULT_PRESET, PRESETS, Preset, Settings, all_presets
+from .settings import PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
@@ -17,6 +17,11 @@ _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
     """Return all presets in order, user models last, with purpose, settings and availability."""
     return [_describe(preset, language) for preset in all_presets().values()]
+
+
+def available_presets() -> tuple[str, ...]:
+    """Return the presets whose models are installed, in order."""
+    return tuple(name for name, preset in all_presets().items() if not missing_models(preset))
 
 
 def missing_models(preset: Preset) -> list[str]:
@@ -39,14 +44,14 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "name": preset.name,
         "own": preset.own,
         "summary": _summary(preset, language),
-        "model": preset.model,
-        "network": _network_name(models.Store().find(preset.model).network),
+        "model": preset.model or None,
+        "network": _network_name(models.Store().find(preset.model).network) if preset.model else None,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
         "scale": preset.scale,
         "available": reason is None,
         "reason": reason,
-        "relative_time": None if preset.own and missing else _relative_time(preset),
+        "relative_time": None if not preset.model or (preset.own and missing) else _relative_time(preset),
     }
 
 
@@ -88,7 +93,7 @@ def _folder_for_display(folder: Path) -> Path:
 
 def _relative_time(preset: Preset) -> float:
     work, usual = (
-        _work(name, models.Store().find(name).sha256) for name in (preset.model, PRESETS[DEFAULT_PRESET].model)
+        _work(name, models.Store().find(name).sha256) for name in (preset.model, PRESETS[REFERENCE_PRESET].model)
     )
     return round(work / usual, 3)
 

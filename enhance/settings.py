@@ -24,7 +24,13 @@ log = logging.getLogger(__name__)
 PIPELINE = 5
 """Part of every signature. Increase it whenever the same request produces other pixels than before."""
 
-DEFAULT_PRESET = "gentle"
+AUTO = "auto"
+"""The preset that is replaced by the one that suits the image."""
+RESIZE = "resize"
+"""The preset without a network, which only `auto` chooses: for results that are no larger than the image."""
+DEFAULT_PRESET = AUTO
+REFERENCE_PRESET = "gentle"
+"""The preset whose time is 1 in relative times, and whose time stands for `auto` as long as no image is known."""
 
 SIZES = ("scale", "long_side", "megapixels")
 """The settings for the size of the result. At most one of them is given."""
@@ -35,7 +41,10 @@ _MAX_SIZE = 999_999
 
 @dataclass(frozen=True)
 class Preset:
-    """A model, with the settings that suit one kind of image. Settings that are not named have their usual value."""
+    """A model, with the settings that suit one kind of image. Settings that are not named have their usual value.
+
+    `model` is empty for `auto`, whose settings depend on the image, and for `resize`, which has no network.
+    """
 
     name: str
     model: str
@@ -60,6 +69,7 @@ _GENTLE = {"strength": 0.6, **_FAITHFUL}
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
+        Preset(AUTO, ""),
         Preset("gentle", "realesrgan-x4plus", _GENTLE),
         Preset("original", "realesrgan-x4plus", {"tuning": False}),
         Preset("anime", "realesrgan-x4plus-anime"),
@@ -72,6 +82,8 @@ PRESETS: dict[str, Preset] = {
     )
 }
 """The presets by name, in the order of display. The text `about_<name>` describes each."""
+
+_RESIZE = Preset(RESIZE, "", {"sharpen": 0.1}, scale=1)
 
 
 @dataclass(frozen=True)
@@ -87,8 +99,8 @@ class WeightInterpolation:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models whose weight files are needed."""
-        return (self.model,) if self.partner is None else (self.model, self.partner)
+        """The models whose weight files are needed; none without a network."""
+        return tuple(name for name in (self.model, self.partner) if name)
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,8 @@ def _tuning(low: float, high: float, neutral: float) -> Any:
 @dataclass(frozen=True)
 class Settings:
     """The settings of one run. A setting that is None takes the value of the preset.
+
+    With the preset `auto`, such a setting stays None until `resolved` replaces the preset by one that suits the image.
 
     - `strength`: share of the network's output, 0 to 1; the rest is the denoised photo, enlarged by bicubic upscaling.
     - `fidelity`: how far the result is corrected towards the photo, 0 to 1.
@@ -146,18 +160,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         preset = find_preset(self.preset)
-        values = {"tuning": True, **USUAL, **preset.settings}
+        values = {"tile": USUAL["tile"]} if self.is_auto else {"tuning": True, **USUAL, **preset.settings}
         for name, value in values.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         sizes = [name for name in SIZES if getattr(self, name) is not None]
         if len(sizes) > 1:
             raise SettingsError("setting_one_size", given=", ".join(sizes))
-        if not isinstance(self.tuning, bool):
+        if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        object.__setattr__(self, "reduce", _checked("reduce", self.reduce, _RANGES["reduce"]))
+        if self.reduce is not None:
+            object.__setattr__(self, "reduce", _checked("reduce", self.reduce, _RANGES["reduce"]))
         largest = largest_scale(self)
-        if self.reduce > 1 and isinstance(self.scale, int | float) and self.scale > largest:
+        if largest < self.factor and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
         for name, allowed in ({"scale": Range(min(1, largest), largest)} | _RANGES).items():
             if (value := getattr(self, name)) is not None:
@@ -168,12 +183,18 @@ class Settings:
         return find_preset(self.preset)
 
     @property
+    def is_auto(self) -> bool:
+        """Whether the preset is still to be chosen for an image."""
+        return self.preset == AUTO
+
+    @property
     def denoises(self) -> bool:
         """Whether the network uses `denoise`."""
         return self._preset.denoises
 
     @property
     def model(self) -> str:
+        """The name of the model, empty for `auto` and without a network."""
         return self._preset.model
 
     @property
@@ -220,6 +241,11 @@ class Settings:
             given["scale"] = None if self.scale == largest_scale(self) else min(self.scale, largest)
         return replace(self, **given)
 
+    def resolved(self, preset: str, reduce: int = 1) -> Settings:
+        """Return these settings with another preset than `auto`; those that are None take its values, or `reduce`."""
+        given = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return Settings(**{"reduce": reduce, **given, "preset": preset})
+
     @classmethod
     def from_stored(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:
         """Return the settings of an earlier run, even if its user model was removed or now has another scale.
@@ -229,7 +255,7 @@ class Settings:
         try:
             return cls(**values)
         except SettingsError:
-            name, usual = values.get("preset"), cls(**{**values, "preset": DEFAULT_PRESET, "scale": None})
+            name, usual = values.get("preset"), cls(**{**values, "preset": REFERENCE_PRESET, "scale": None})
             if not isinstance(name, str) or name in PRESETS:
                 raise
         removed = Preset(name, name, scale=factor, own=True)
@@ -242,6 +268,8 @@ class Settings:
     def describe(self, language: str, size: str | None = None) -> str:
         """Return one line of text: the preset, the size (or `size`) and the sliders in use."""
         words = [name_of(language, "preset", self.preset), size or self.describe_size(language)]
+        if self.is_auto:
+            return " · ".join(words)
         if self.tuning:
             words += [f"{translate(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         else:
@@ -279,7 +307,7 @@ def as_settings(given: Settings | str | None) -> Settings:
 
 def largest_scale(settings: Settings) -> float:
     """Return the maximum scale of a result."""
-    return settings.factor if settings.reduce == 1 else settings.factor / settings.reduce
+    return settings.factor if settings.reduce in (None, 1) else settings.factor / settings.reduce
 
 
 def scales(settings: Settings) -> list[float]:
@@ -290,6 +318,8 @@ def scales(settings: Settings) -> list[float]:
 
 def find_preset(name: str) -> Preset:
     """Return the preset called `name`, including those of user models. Raises SettingsError if there is none."""
+    if name == RESIZE:
+        return _RESIZE
     known = PRESETS if isinstance(name, str) and name in PRESETS else all_presets()
     if not isinstance(name, str) or name not in known:
         raise SettingsError("preset_unknown", preset=name, known=", ".join(known))
@@ -313,10 +343,11 @@ def signature(input_sha256: str, settings: Settings, model_sha256: str, precisio
     This is the SHA-256 of canonical JSON of everything that can change a pixel. Settings at their neutral value are
     left out, so that a new setting does not change the signatures of earlier results.
     """
-    tuning = {name: value for name, neutral in NEUTRAL.items() if (value := getattr(settings, name)) != neutral}
+    values = {name: getattr(settings, name) for name in NEUTRAL}
+    tuning = {name: value for name, value in values.items() if value not in (None, NEUTRAL[name])}
     return _digest(
         network=network_key(input_sha256, settings, model_sha256, precision),
-        tuning=tuning if settings.tuning else None,
+        tuning=None if settings.tuning is False else tuning,
         **_size_key(settings),
         scene=[settings.scene, settings.strength] if settings.scene else None,
     )

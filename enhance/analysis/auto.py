@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from ..settings import RESIZE
 from . import Analysis
 
 CLEAN_NOISE = 1.7
@@ -14,22 +15,19 @@ STRONG_NOISE = 7.0
 """The noise from which `gentle` is chosen instead of `fast`. An assumption: no preset was measured between 3 and 12."""
 SOFT = 3
 """Downscaling a photo that is soft by 2 measured worse than bicubic upscaling."""
+REDUCE = 2
+"""The largest reduction that measured better, also for softer photos (docs/fidelity.md)."""
 
 FALLBACKS = {"fast": "gentle", "precise": "gentle", "anime": "gentle"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A preset with the key of its reason. `reduce` is how far to downscale first, and `network` False if no network.
-
-    `hints` are keys of what the user can decide in addition: `hazy`, `faces`.
-    """
+    """A preset with the key of its reason. `reduce` is the factor by which the photo is downscaled first."""
 
     preset: str
     reason: str
     reduce: int = 1
-    network: bool = True
-    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,15 @@ RULES = (
 
 
 def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None) -> Choice:
-    """Return what to run for an image, with the presets that are available; `size` is the wanted width and height.
+    """Return what to run for an image, with the presets that are available.
 
-    A result that is no larger than the image needs no network. Only a soft photo is downscaled first.
+    `size` is the height and width of the result, by default four times those of the image. A result that is no larger
+    than the image needs no network. A soft photo is downscaled first if the result is small enough.
     """
-    hints = tuple(name for name, is_so in (("hazy", analysis.haze >= 0.1), ("faces", analysis.faces)) if is_so)
-    if size and size[0] <= analysis.width and size[1] <= analysis.height:
-        return Choice("gentle", "large_enough", network=False, hints=hints)
+    height, width = size or (4 * analysis.height, 4 * analysis.width)
+    if height <= analysis.height and width <= analysis.width:
+        return Choice(RESIZE, "large_enough")
     rule = next(rule for rule in RULES if analysis.kind in rule.kinds and rule.condition(analysis))
     preset = rule.preset if rule.preset in available else FALLBACKS.get(rule.preset, rule.preset)
-    is_soft = analysis.kind == "photo" and analysis.softness >= SOFT
-    # Two is the largest reduction that measured better, also for softer photos (docs/fidelity.md).
-    return Choice(preset, rule.reason, reduce=2 if is_soft else 1, hints=hints)
+    is_reduced = analysis.kind == "photo" and analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width
+    return Choice(preset, rule.reason, reduce=REDUCE if is_reduced else 1)

@@ -117,6 +117,20 @@ def format_duration(language: str, seconds: float) -> str:
     return hours if minutes % 60 == 0 else f"{hours} {translate(language, 'minutes', n=minutes % 60)}"
 
 
+def describe_choice(language: str, choice: Mapping[str, Any], seconds: float) -> str:
+    """Return what `auto` chose, why, and its time: "Sharp and clean: Precise, about 4 s".
+
+    `choice` is `info["auto"]`.
+    """
+    return translate(
+        language,
+        "auto_choice",
+        reason=translate(language, f"auto_{choice['reason']}"),
+        preset=translate(language, f"preset_{choice['preset']}"),
+        time=format_duration(language, seconds),
+    )
+
+
 def format_seconds(language: str, seconds: float) -> str:
     """Format a measured time as "0.24 s" or "3.1 s", and from 100 s like `format_duration`."""
     if seconds >= 100:

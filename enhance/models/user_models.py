@@ -34,7 +34,19 @@ else:
 _log = logging.getLogger(__name__)
 
 RECORD = "own.toml"
-PRESETS = ("auto", "gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise", "gentle-2x")
+PRESETS = (
+    "auto",
+    "resize",
+    "gentle",
+    "original",
+    "anime",
+    "anime-fast",
+    "face",
+    "dehaze",
+    "fast",
+    "precise",
+    "gentle-2x",
+)
 """Names of presets, which a user model cannot have."""
 
 LARGEST = 1 << 30

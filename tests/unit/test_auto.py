@@ -1,0 +1,118 @@
+"""The preset `auto`: what it chooses for an image, and that a run of it equals a run of the chosen preset."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from enhance import Enhancer, Settings, SettingsError
+from enhance.batch import BatchRun, find_images
+from enhance.cli import main
+
+SIZE = 96, 64
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A clean photo and the same photo as a compressed JPEG."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = cv2.resize(data.astronaut()[:320, :480], SIZE, interpolation=cv2.INTER_AREA)
+    Image.fromarray(pixels).save(folder / "clean.png")
+    Image.fromarray(pixels).save(folder / "jpeg.jpg", quality=50)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def enhancer(span_weights):
+    return Enhancer("cpu")
+
+
+def test_auto_has_no_values_until_an_image_is_known():
+    settings = Settings(strength=0.5)
+    assert (settings.preset, settings.strength, settings.fidelity, settings.tile) == ("auto", 0.5, None, 192)
+    assert settings.resolved("precise") == Settings("precise", strength=0.5)
+    with pytest.raises(SettingsError):
+        Settings(fidelity=2)
+
+
+def test_a_run_equals_a_run_of_the_chosen_preset(photos, enhancer, tmp_path):
+    auto = enhancer.run(photos / "clean.png", output=tmp_path / "auto.png").info
+    chosen = enhancer.run(photos / "clean.png", "precise", output=tmp_path / "precise.png").info
+
+    assert (auto["preset"], auto["auto"]["preset"], auto["auto"]["reason"]) == ("precise", "precise", "clean_photo")
+    assert auto["auto"]["analysis"]["kind"] == "photo"
+    assert chosen["auto"] is None
+    for name in ("signature", "settings"):
+        assert auto[name] == chosen[name]
+    assert auto["output"]["sha256"] == chosen["output"]["sha256"]
+
+
+def test_a_preview_has_the_signature_of_the_run(photos, enhancer, tmp_path):
+    preview = enhancer.preview(photos / "clean.png", size=48)
+    run = enhancer.run(photos / "clean.png", output=tmp_path / "out.png")
+
+    assert preview.info["signature"] == run.info["signature"]
+    assert enhancer.retune(preview, Settings(saturation=1.5)).info["settings"]["saturation"] == 1.5
+
+
+def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tmp_path):
+    before = enhancer.status()["model"]
+    same = enhancer.run(photos / "jpeg.jpg", Settings(scale=1), output=tmp_path / "same.png")
+    half = enhancer.run(photos / "jpeg.jpg", Settings(long_side=48))
+
+    assert (same.info["preset"], same.info["auto"]["reason"]) == ("resize", "large_enough")
+    assert same.info["model"]["name"] == "none"
+    assert same.info["megapixels_per_second"] is None
+    assert enhancer.status()["model"] == before
+    with Image.open(photos / "jpeg.jpg") as photo, Image.open(same.path) as result, Image.open(half.path) as small:
+        assert (result.size, small.size) == (SIZE, (48, 32))
+        assert np.abs(np.asarray(photo, float) - np.asarray(result)).mean() < 2
+    again = enhancer.run(photos / "jpeg.jpg", Settings(long_side=48))
+    assert again.info["cached"]
+    assert enhancer.report(again.info["task_id"]).read_bytes().startswith(b"%PDF")
+    with enhancer.result_rows(again.info["task_id"]) as rows, Image.open(half.path) as small:
+        assert np.array_equal(rows.rows(0, 32), np.asarray(small))
+
+
+def test_a_preset_that_is_named_runs_its_network_at_any_size(photos, enhancer, tmp_path):
+    result = enhancer.run(photos / "clean.png", Settings("precise", scale=1), output=tmp_path / "out.png")
+    assert result.info["model"]["name"] == "span-x4"
+
+
+def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):
+    batch = BatchRun(enhancer, Settings(scale=2), find_images([photos], tmp_path / "out")).run()
+
+    chosen = {item.name: item.info["preset"] for item in batch.items if item.info}
+    assert chosen["clean.png"] == "precise"
+    assert chosen["jpeg.jpg"] in ("fast", "gentle")
+
+
+def test_a_comparison_shows_the_presets_but_not_auto(photos, enhancer):
+    comparison = enhancer.compare(photos / "clean.png", size=16, settings=[Settings(), Settings("anime-fast")])
+    assert [cell.settings.preset for cell in comparison.cells] == ["precise", "anime-fast"]
+
+
+def test_choose_and_analyse(photos, enhancer):
+    assert enhancer.choose(photos / "clean.png", scale=3) == Settings("precise", scale=3)
+    assert enhancer.choose(photos / "clean.png", long_side=50) == Settings("resize", long_side=50)
+    analysis = enhancer.analyse(photos / "jpeg.jpg")
+    assert (analysis.width, analysis.height, analysis.jpeg_quality) == (*SIZE, 50)
+
+
+def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
+    assert main(["analyse", str(photos / "clean.png"), "--device", "cpu", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["auto"]["preset"], facts["auto"]["analysis"]["kind"]) == ("precise", "photo")
+    assert facts["estimated_seconds"] > 0
+
+    (tmp_path / "no.png").write_bytes(b"no image")
+    assert main(["analyse", str(tmp_path / "no.png"), str(photos / "jpeg.jpg"), "--device", "cpu"]) == 1
+    printed = capsys.readouterr()
+    assert "Compression artifacts: " in printed.out
+    assert "no.png" in printed.err
