@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
-from .errors import Cancelled, StorageError
+from .errors import Cancelled, StorageError, WeightsError
 from .files import check_writable, file_sha256
 from .images import FLAWLESS, Box, Picture
 from .info import NO_MODEL, AutoInfo, Info, Measurements, Result, RunRecord, exported_output_info, output_info
@@ -97,8 +97,7 @@ def wait_in_queue(settings: Settings, ticket: Ticket) -> Iterator[None]:
 
     Downloads come first, because they can take minutes. Raises WeightsError, Cancelled.
     """
-    for name in settings.weights.models:
-        models.ensure(name, stop=ticket.stop)
+    _install_models(settings, ticket.stop)
     with SCHEDULER.queue_job(ticket, ahead=1):
         yield
 
@@ -112,10 +111,25 @@ def begin(
     if the image cannot have the requested size.
     """
     result_size(settings, picture.height, picture.width)  # raises before anything is downloaded
-    located = [models.ensure(name, stop=callbacks.stop) for name in settings.weights.models]
-    engine, model = context.engine, located[0] if located else NO_MODEL
-    precision = engine.precision(picture.bits, model.name) if located else "fp32"
+    settings = _install_models(settings, callbacks.stop)
+    engine, model = context.engine, models.ensure(settings.model) if settings.model else NO_MODEL
+    precision = engine.precision(picture.bits, model.name) if settings.model else "fp32"
     return RunRecord(picture, settings, model, precision, str(engine.device), callbacks.started, callbacks.ticket, auto)
+
+
+def _install_models(settings: Settings, stop: threading.Event) -> Settings:
+    """Download missing models and return the settings, with `denoise` 1 if the second model is not available.
+
+    Raises WeightsError, Cancelled.
+    """
+    for name in settings.weights.models:
+        try:
+            models.ensure(name, stop=stop)
+        except WeightsError:
+            if name == settings.model:
+                raise
+            return replace(settings, denoise=1.0)
+    return settings
 
 
 def find_stored(record: RunRecord, tasks: TaskStore, path: Path) -> Info | None:

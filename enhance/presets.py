@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from . import models
-from .errors import StorageError
 from .i18n import DEFAULT_LANGUAGE, translate
-from .settings import PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets
+from .settings import PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, has_fixed_denoise, is_installed
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
@@ -25,16 +24,9 @@ def available_presets() -> tuple[str, ...]:
 
 
 def missing_models(preset: Preset) -> list[str]:
-    """Return the models of a preset that are neither installed nor part of an installed package."""
+    """Return the models of a preset that are not installed."""
     names = (*Settings.from_preset(preset.name).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
-    return [name for name in names if not (_is_here(name) or models.is_convertible(name))]
-
-
-def _is_here(name: str) -> bool:
-    try:
-        return models.locate(name) is not None
-    except StorageError:  # a folder that cannot be read has no models
-        return False
+    return [name for name in names if not is_installed(name)]
 
 
 def _describe(preset: Preset, language: str) -> dict[str, Any]:
@@ -48,6 +40,7 @@ def _describe(preset: Preset, language: str) -> dict[str, Any]:
         "network": _network_name(models.Store().find(preset.model).network) if preset.model else None,
         "settings": {name: value for name, value in settings.items() if name != "preset"},
         "denoises": preset.denoises,
+        "denoise_is_fixed": has_fixed_denoise(preset),
         "scale": preset.scale,
         "available": reason is None,
         "reason": reason,

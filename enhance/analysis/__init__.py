@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ class Analysis:
     - `grain`: correlation length of film grain in px; 0 without grain.
     - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not.
     - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
+    - `blur`: 0 for a photo that is sharp at its size, 1 for one that is as soft as after a Gaussian blur of 1 px or more.
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.
@@ -42,6 +43,7 @@ class Analysis:
     grain: float = 0.0
     jpeg_quality: int | None = None
     softness: int = 1
+    blur: float = 0.0
     kind: Kind = "photo"
     haze: float = 0.0
     faces: int | None = None
@@ -74,6 +76,7 @@ def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
         grain=grain,
         jpeg_quality=min(qualities, default=None),
         softness=degradation_of(picture).softness if is_photo and is_large else 1,
+        blur=round(_blur(picture, samples), 2) if is_photo else 0.0,
         kind=kind,
         haze=round(find_haze(picture.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,
         faces=_count_faces(picture, detector) if detector else None,
@@ -88,6 +91,11 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
     """Return whether squares show a colour photo that is not mostly white: haze is told from neither."""
     chroma = samples.max(-1) - samples.min(-1)
     return float(np.quantile(chroma, 0.98)) > _GREY_CHROMA and float((samples.min(-1) > _WHITE).mean()) < _MOST_WHITE
+
+
+def _blur(picture: Picture, samples: np.ndarray) -> float:
+    rgb = np.rint(samples).astype(np.uint8).reshape(-1, *samples.shape[2:])  # one square below the other
+    return replace(picture, rgb=rgb, alpha=None, grey=False).softness
 
 
 def _count_faces(picture: Picture, detector: Path) -> int:

@@ -13,6 +13,10 @@ import numpy as np
 from .samples import blocks_of, cosines
 
 _SIDE = 16
+_WHITE_SIDE, _WHITE_SHARE = 8, 0.05
+"""White noise shows in smaller blocks, of which a photo with fine texture has smooth ones too."""
+_WHITE_SELECTION = 1.39
+"""The smoothest twentieth of these blocks with equal noise has this much less noise than all of them."""
 _SMOOTHEST, _FEWEST, _FEW_BLOCKS = 0.1, 3, 1000
 _CLIPPED = 0.1
 """The largest share of pixels at black or white in a block of a photo that counts."""
@@ -35,17 +39,8 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool = True) -> tuple[float, 
     white of an overexposed photo. The correlation length is the
     distance at which the autocorrelation of the grain falls to 1/e.
     """
-    # Each channel counts for itself: one can be black where the others are not.
-    blocks = blocks_of(samples, _SIDE)
-    if len(blocks) < _FEW_BLOCKS and samples.shape[1] > _SIDE:  # Small smooth areas lie between the blocks.
-        half = _SIDE // 2
-        shifted = (samples[:, top:, left:] for top, left in ((half, half), (half, 0), (0, half)))
-        blocks = np.concatenate([blocks, *(blocks_of(one, _SIDE) for one in shifted)])
-    planes = blocks.transpose(0, 3, 1, 2).reshape(-1, _SIDE, _SIDE)
-    if is_photo:
-        usable = ((planes <= 0) | (planes >= 255)).mean((1, 2)) <= _CLIPPED
-        planes = planes[usable] if usable.sum() >= _FEWEST else planes
-    white = _lowest(_laplacian(planes))
+    planes = _planes(samples, _SIDE, is_photo)
+    white = _white_noise(_planes(samples, _WHITE_SIDE, is_photo))
     transform = cosines(_SIDE)
     spectrum = np.square(transform @ planes @ transform.T)
     radius = np.hypot(*np.meshgrid(range(_SIDE), range(_SIDE)))
@@ -63,15 +58,29 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool = True) -> tuple[float, 
     return sigma, _correlation_length(levels)
 
 
-def _laplacian(planes: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of white noise that explains the response of each block to two Laplacians."""
+def _planes(samples: np.ndarray, side: int, is_photo: bool) -> np.ndarray:
+    """Return the channels of the blocks of `side` px of the squares [m, side, side].
+
+    Each channel counts for itself: one can be black where the others are not.
+    """
+    blocks = blocks_of(samples, side)
+    if len(blocks) < _FEW_BLOCKS and samples.shape[1] > side:  # Small smooth areas lie between the blocks.
+        half = side // 2
+        shifted = (samples[:, top:, left:] for top, left in ((half, half), (half, 0), (0, half)))
+        blocks = np.concatenate([blocks, *(blocks_of(one, side) for one in shifted)])
+    planes = blocks.transpose(0, 3, 1, 2).reshape(-1, side, side)
+    if is_photo:
+        usable = ((planes <= 0) | (planes >= 255)).mean((1, 2)) <= _CLIPPED
+        planes = planes[usable] if usable.sum() >= _FEWEST else planes
+    return planes
+
+
+def _white_noise(planes: np.ndarray) -> float:
+    """Return the standard deviation of white noise that explains the smoothest blocks, by crossed Laplacians."""
     second = planes[:, 2:] - 2 * planes[:, 1:-1] + planes[:, :-2]
     second = second[:, :, 2:] - 2 * second[:, :, 1:-1] + second[:, :, :-2]
-    return np.sqrt(np.square(second).mean((1, 2))) / 6
-
-
-def _lowest(values: np.ndarray) -> float:
-    return float(np.median(np.sort(values)[: _count(len(values))])) * _SELECTION
+    values = np.sort(np.sqrt(np.square(second).mean((1, 2))) / 6)
+    return float(np.median(values[: max(_FEWEST, int(_WHITE_SHARE * len(values)))])) * _WHITE_SELECTION
 
 
 def _count(blocks: int) -> int:
