@@ -408,7 +408,7 @@ def _analyse(options: Namespace) -> int:
             continue
         if options.json:
             facts = {"input": {"name": path.name, "path": str(path)}, "auto": auto, "settings": chosen.as_dict()}
-            print(json.dumps(facts | {"estimated_seconds": round(seconds, 1)}, ensure_ascii=False), flush=True)
+            print(json.dumps(facts | {"estimated_seconds": round(seconds, 2)}, ensure_ascii=False), flush=True)
         else:
             print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
             print(f"  {describe_choice('en', auto, seconds)}", flush=True)

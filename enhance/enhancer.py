@@ -23,13 +23,13 @@ from .i18n import DEFAULT_LANGUAGE, match_language
 from .images import Picture, read_picture, reduced_size, warm_up
 from .info import NO_MODEL, AutoInfo, Info, Result, RunRecord, stored_record
 from .output.formats import Encoding, export
-from .output.resample import result_size
+from .output.resample import has_second_pass, result_size
 from .output.result import ResultRows
 from .pipeline import Context, RunCallbacks, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
-from .settings import AUTO, REFERENCE_PRESET, Settings, as_settings
+from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -314,7 +314,9 @@ class Enhancer:
         if settings.is_auto:
             settings = settings.resolved(info["preset"], info["settings"]["reduce"])
         located = models.ensure(settings.model) if settings.model else NO_MODEL
-        record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0)
+        is_large = has_second_pass(settings, *preview.region.whole)
+        second = models.ensure(SECOND_MODEL) if is_large else None
+        record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0, second=second)
         if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
         changed = record.preview_info(info["preview"])
@@ -405,7 +407,10 @@ class Enhancer:
         if not settings.model:
             return _SECONDS_PER_MEGAPIXEL * megapixels
         input_size = reduced_size(height, width, settings.reduce)
-        return self.engine.estimate(settings.model, *input_size, bits) + _SECONDS_PER_MEGAPIXEL * megapixels
+        seconds = self.engine.estimate(settings.model, *input_size, bits)
+        if has_second_pass(settings, height, width):
+            seconds += self.engine.estimate(SECOND_MODEL, settings.factor * height, settings.factor * width, bits)
+        return seconds + _SECONDS_PER_MEGAPIXEL * megapixels
 
     def estimate_memory(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected peak memory of a run in MB: of the GPU, or in addition to that of the idle process."""
@@ -415,6 +420,9 @@ class Enhancer:
         input_size = reduced_size(height, width, settings.reduce)
         sha256 = models.Store().find(settings.model).sha256
         network = self._network_memory(sha256, settings.model, *input_size, bits, settings.tile)
+        if has_second_pass(settings, height, width):
+            sha256, sides = models.Store().find(SECOND_MODEL).sha256, (settings.factor * side for side in input_size)
+            network = max(network, self._network_memory(sha256, SECOND_MODEL, *sides, bits, settings.tile) + IN_MEMORY)
         if self.engine.own.type == "cuda":
             return network / 1e6
         output = min(math.prod(input_size) * settings.factor**2 * bytes_per_pixel, IN_MEMORY)

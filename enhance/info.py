@@ -100,6 +100,7 @@ class _RunInfo(_SceneInfo):
     settings: dict[str, Any]
     input: InputInfo
     model: ModelInfo
+    second_model: ModelInfo | None
     device: str
     precision: str
     tile: int
@@ -154,8 +155,8 @@ class PeakMemory:
 class RunRecord:
     """The request of a run and its measurements so far, from which its `info` is built.
 
-    `located` is the weight file, and `auto` what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket`
-    counts the time in the queue since then.
+    `located` is the weight file, `second` that of the second network, and `auto` what the preset `auto` chose.
+    `started` is a `time.perf_counter`; `ticket` counts the time in the queue since then.
     """
 
     def __init__(
@@ -168,9 +169,10 @@ class RunRecord:
         started: float,
         ticket: Ticket | None = None,
         auto: AutoInfo | None = None,
+        second: Located | None = None,
     ):
         self.picture, self.settings, self.located, self.precision = picture, settings, located, precision
-        self.auto = auto
+        self.auto, self.second = auto, second
         self._device, self._started = device, started
         self._stage_start = time.perf_counter()
         self._ticket = ticket or Ticket()
@@ -190,12 +192,17 @@ class RunRecord:
     @property
     def signature(self) -> str:
         """Equal for two runs exactly if their results are equal."""
-        return signature(self.picture.sha256, self.settings, self.located.sha256, self.precision)
+        return signature(*self._identity)
 
     @property
     def network_key(self) -> str:
         """Equal for two runs exactly if the outputs of the network are equal."""
-        return network_key(self.picture.sha256, self.settings, self.located.sha256, self.precision)
+        return network_key(*self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, Settings, str, str, str | None]:
+        second = self.second.sha256 if self.second else None
+        return self.picture.sha256, self.settings, self.located.sha256, self.precision, second
 
     @cached_property
     def network_input(self) -> Picture:
@@ -241,7 +248,8 @@ class RunRecord:
                 "mode": picture.mode,
                 "bytes": picture.bytes,
             },
-            "model": {"name": located.name, "sha256": located.sha256, "source": located.source},
+            "model": _model_info(located),
+            "second_model": _model_info(self.second) if self.second else None,
             "output": output,
             "device": self._device,
             "precision": self.precision,
@@ -299,6 +307,10 @@ class Result:
         return path.is_file() and path.stat().st_size == source["bytes"] and file_sha256(path) == source["sha256"]
 
 
+def _model_info(located: Located) -> ModelInfo:
+    return {"name": located.name, "sha256": located.sha256, "source": located.source}
+
+
 def output_info(written: Written, size: tuple[int, int]) -> OutputInfo:
     """Return the facts of a PNG; `size` is its height and width."""
     height, width = size
@@ -346,6 +358,9 @@ def settings_in(info: Info) -> Settings:
 
 def stored_record(info: Info, picture: Picture) -> RunRecord:
     """Return the record of a finished run of the image. Its model has no path, because the file can be deleted."""
-    model = info["model"]
-    located = Located(model["name"], None, model["sha256"], model["source"])  # type: ignore[arg-type]
-    return RunRecord(picture, settings_in(info), located, info["precision"], info["device"], 0.0)
+    located, second = (
+        Located(model["name"], None, model["sha256"], model["source"]) if model else None  # type: ignore[arg-type]
+        for model in (info["model"], info.get("second_model"))
+    )
+    assert located is not None
+    return RunRecord(picture, settings_in(info), located, info["precision"], info["device"], 0.0, second=second)

@@ -24,18 +24,19 @@ from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import Cancelled, StorageError, WeightsError
 from .files import check_writable, file_sha256
 from .images import FLAWLESS, Box, Picture
+from .images.worker import allocate_pixels
 from .info import NO_MODEL, AutoInfo, Info, Measurements, Result, RunRecord, exported_output_info, output_info
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
-from .output.resample import result_size
+from .output.resample import Cut, has_second_pass, result_size
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
 from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
 from .processes import temporary_path
 from .scenes.dehaze import find_haze
 from .scenes.faces import FaceCache
 from .scheduler import SCHEDULER, Progress, Ticket
-from .settings import Settings
+from .settings import SECOND_MODEL, SECOND_SCALE, Settings, WeightInterpolation, network_scale
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .output.thumbnails import Thumbnail
 
 
+_ROWS = 64
 _COPIED_PIXELS = 1 << 22
 """Pixels of an image without a network that are copied at once."""
 _MEASURED_ONCE = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
@@ -82,6 +84,19 @@ class RunCallbacks:
         """The event that cancels the run."""
         return self.ticket.stop
 
+    def part(self, first: float, last: float) -> RunCallbacks:
+        """Return the callbacks of a part of the networks' work, from the share `first` of all work to `last`.
+
+        The strips are those of the first network.
+        """
+
+        def report(done: int, total: int, seconds_left: float | None) -> None:
+            if self.progress is not None:
+                share = first + (last - first) * done / total
+                self.progress(round(share * total), total, seconds_left if last == 1 else None)
+
+        return replace(self, progress=report, watch=self.watch if first == 0 else None)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -111,10 +126,14 @@ def begin(
     if the image cannot have the requested size.
     """
     result_size(settings, picture.height, picture.width)  # raises before anything is downloaded
-    settings = _install_models(settings, callbacks.stop)
+    settings, stop, ticket = _install_models(settings, callbacks.stop), callbacks.stop, callbacks.ticket
     engine, model = context.engine, models.ensure(settings.model) if settings.model else NO_MODEL
     precision = engine.precision(picture.bits, model.name) if settings.model else "fp32"
-    return RunRecord(picture, settings, model, precision, str(engine.device), callbacks.started, callbacks.ticket, auto)
+    is_large = has_second_pass(settings, picture.height, picture.width)
+    second = models.ensure(SECOND_MODEL, stop=stop) if is_large else None
+    return RunRecord(
+        picture, settings, model, precision, str(engine.device), callbacks.started, ticket, auto=auto, second=second
+    )
 
 
 def _install_models(settings: Settings, stop: threading.Event) -> Settings:
@@ -214,7 +233,10 @@ def create_preview(
     part, known = picture.cut(outer), (earlier or {}).get(record.network_key)
     network_input = part.reduced(settings.reduce)
     if known is None:
-        with network_output(record, scene, context.engine, callbacks, part=network_input, box=input_box) as output:
+        cut = Cut(outer, picture.height, picture.width)
+        with network_output(
+            record, scene, context.engine, callbacks, part=network_input, box=input_box, cut=cut
+        ) as output:
             network = output.rows(0, output.height)
     else:
         network = known.region.network
@@ -255,22 +277,30 @@ def network_output(
     *,
     part: Picture | None = None,
     box: Box | None = None,
+    cut: Cut | None = None,
 ) -> Iterator[NetworkOutput]:
     """Step 4: yield the network's output, from the target's `network_path` if it is stored there.
 
     Otherwise run the network, and store the output if the target has a `network_path`. A large output that is not
     stored is a temporary file in the folder of the result. With `part`, the region `box` of the network's input, yield
-    the output of that part.
+    the output of that part; `cut` is its region of the input. With a second model, yield the output of that.
     """
     picture, folder = part or record.network_input, target.path.parent if target else None
-    with _stored_output(target) or _empty_output(picture, record.settings.factor, target) as output:
+    factor, size = record.settings.factor, (picture.height, picture.width)
+    if record.second:
+        factor *= SECOND_SCALE
+    with _stored_output(target) or _empty_output(size, picture.rgb.dtype.name, factor, target) as output:
         if output.filled < output.shape.along:
-            if record.settings.model:
-                record.has_run_network = True
-                rgb = scene.seen(picture, record.settings, box, folder)
-                _run_network(output, rgb, record, engine, callbacks, folder)
-            else:
+            record.has_run_network = bool(record.settings.model)
+            if not record.settings.model:
                 _copy_input(output, picture, callbacks)
+            elif record.second is None:
+                rgb = scene.seen(picture, record.settings, box, folder)
+                _run_network(output, rgb, record, record.settings.weights, engine, callbacks, folder)
+            else:
+                rgb = _first_result(picture, scene, record, engine, callbacks, folder, box, cut)
+                weights, late = WeightInterpolation(record.second.name), callbacks.part(0.5, 1.0)
+                _run_network(output, rgb, record, weights, engine, late, folder)
             if target and target.network_path:
                 output.keep()
         SCHEDULER.leave_queue(callbacks.ticket)
@@ -278,12 +308,55 @@ def network_output(
         yield output
 
 
+def _first_result(
+    picture: Picture,
+    scene: Scene,
+    record: RunRecord,
+    engine: Engine,
+    callbacks: RunCallbacks,
+    folder: Path | None,
+    box: Box | None,
+    cut: Cut | None,
+) -> np.ndarray:
+    """Return the colour of the result at the scale of the first network, the input of the second one: [H, W, 3].
+
+    A large one is an unnamed file in `folder`.
+    """
+    settings, dtype = record.settings.changed(scale=network_scale(record.settings)), picture.rgb.dtype.name
+    with _empty_output((picture.height, picture.width), dtype, settings.factor, None, folder) as output:
+        rgb = scene.seen(picture, settings, box, folder)
+        _run_network(output, rgb, record, settings.weights, engine, callbacks.part(0.0, 0.5), folder)
+        rows = _rows(replace(picture, alpha=None, grey=False), settings, output, scene, record.network_input, box, cut)
+        height, width = rows.size
+        result = allocate_pixels((height, width, 3), dtype, folder)
+        for first in range(0, height, _ROWS):
+            if callbacks.stop.is_set():
+                raise Cancelled("stopped")
+            result[first : first + _ROWS] = rows.rows(first, min(first + _ROWS, height))
+    return result
+
+
 def result_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> ResultRows:
     """Step 5: return the finished result as rows on demand."""
-    settings, patches = record.settings, scene.faces.patches if scene.faces else ()
-    flaws = record.network_input.flaws if settings.tuning else FLAWLESS
-    photo = scene.photo(record.network_input, settings, flaws)
-    return ResultRows(record.picture, output.rows, settings, photo, faces_over(patches, settings))
+    # The input of a second network is tuned already.
+    settings = replace(record.settings, tuning=False) if record.second else record.settings
+    return _rows(record.picture, settings, output, Scene() if record.second else scene, record.network_input)
+
+
+def _rows(
+    picture: Picture,
+    settings: Settings,
+    output: NetworkOutput,
+    scene: Scene,
+    network_input: Picture,
+    box: Box | None = None,
+    cut: Cut | None = None,
+) -> ResultRows:
+    """Return the result of an image, or of its region `cut`; `box` is that region of the network's input."""
+    patches, flaws = scene.faces.patches if scene.faces else (), network_input.flaws if settings.tuning else FLAWLESS
+    part = network_input if box is None else picture.reduced(settings.reduce)
+    photo, origin = scene.photo(part, settings, flaws, box), (box.top, box.left) if box else (0, 0)
+    return ResultRows(picture, output.rows, settings, photo, faces_over(patches, settings, origin), cut)
 
 
 def _stored_output(target: Target | None) -> NetworkOutput | None:
@@ -298,11 +371,14 @@ def _stored_output(target: Target | None) -> NetworkOutput | None:
     return output
 
 
-def _empty_output(picture: Picture, factor: int, target: Target | None) -> NetworkOutput:
-    height, width = picture.height, picture.width
-    shape = OutputShape(factor * height, factor * width, picture.rgb.dtype.name, streams_columns(height, width))
+def _empty_output(
+    size: tuple[int, int], dtype: str, factor: int, target: Target | None, folder: Path | None = None
+) -> NetworkOutput:
+    """Return an empty output for an image of this height and width."""
+    height, width = size
+    shape = OutputShape(factor * height, factor * width, dtype, streams_columns(height, width))
     if target is None:
-        return NetworkOutput.create(shape)
+        return NetworkOutput.create(shape, folder=folder)
     return NetworkOutput.create(shape, path=target.network_path, folder=target.path.parent)
 
 
@@ -310,11 +386,12 @@ def _run_network(
     output: NetworkOutput,
     rgb: np.ndarray,
     record: RunRecord,
+    weights: WeightInterpolation,
     engine: Engine,
     callbacks: RunCallbacks,
     folder: Path | None,
 ) -> None:
-    """Run the network for `rgb` and add its strips to `output`."""
+    """Run a network for `rgb` and add its strips to `output`."""
 
     def report(done: int, total: int, seconds_left: float | None) -> None:
         if record.memory is not None:
@@ -324,7 +401,7 @@ def _run_network(
 
     strips = engine.stream(
         rgb,
-        record.settings.weights,
+        weights,
         tile=record.settings.tile,
         progress=report,
         ticket=callbacks.ticket,

@@ -7,7 +7,7 @@ whole result to 57 dB and more at fp32.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -16,7 +16,7 @@ from .errors import SettingsError
 from .images import Box, Picture
 from .info import PreviewInfo
 from .output.fidelity import DIFFERENCE_HALO, Photo
-from .output.resample import Cut, enlarge
+from .output.resample import Cut, enlarge, has_second_pass
 from .output.result import ResultRows, faces_over
 from .scenes.faces import FacePatch
 from .settings import Settings
@@ -74,7 +74,10 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
 def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     """Return the region with its margin, aligned to the averages of `reduce`, in an image of `width` x `height`."""
-    return box.grown(MARGIN * settings.reduce, width, height).on_grid(settings.reduce, width, height)
+    margin = MARGIN * settings.reduce
+    if has_second_pass(settings, height, width):
+        margin += MARGIN // settings.factor
+    return box.grown(margin, width, height).on_grid(settings.reduce, width, height)
 
 
 def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
@@ -119,9 +122,12 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
 
 def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
     """Return the result of the region with its margin."""
+    cut = Cut(region.outer, *region.whole)
+    if has_second_pass(settings, *region.whole):  # its input is tuned already and has the faces
+        plain = replace(settings, tuning=False)
+        return ResultRows(region.picture, lambda a, b: region.network[a:b], plain, region.photo, None, cut)
     seen = region.outer.reduced(settings.reduce)
     faces = faces_over(region.patches, settings, (seen.top, seen.left))
-    cut = Cut(region.outer, *region.whole)
     return ResultRows(region.picture, lambda a, b: region.network[a:b], settings, region.photo, faces, cut)
 
 

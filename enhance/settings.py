@@ -35,6 +35,10 @@ REFERENCE_PRESET = "gentle"
 SIZES = ("scale", "long_side", "megapixels")
 """The settings for the size of the result. At most one of them is given."""
 
+SECOND_MODEL = "span-x4"
+"""The model that enlarges a result beyond the scale of its network; made for clean images, as results are."""
+SECOND_SCALE = 4
+
 _MAX_SIZE = 999_999
 """More pixels along a side, and more megapixels, than any image has."""
 
@@ -135,7 +139,7 @@ class Settings:
     - `fidelity`: how far the result is corrected towards the photo, 0 to 1.
     - `tuning`: False bypasses strength, fidelity, sharpen, saturation and contrast; the result is the network's output.
     - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The default is the scale of
-      the network, which is also the maximum (`output.resample.result_size`).
+      the network. A larger result, up to four times that, runs a second network (`largest_scale`).
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
     - `denoise`: 0 to 1, for `fast` only. It is 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
@@ -175,7 +179,7 @@ class Settings:
         if self.reduce is not None:
             object.__setattr__(self, "reduce", _checked("reduce", self.reduce, _RANGES["reduce"]))
         largest = largest_scale(self)
-        if largest < self.factor and isinstance(self.scale, int | float) and self.scale > largest:
+        if self.reduce not in (None, 1) and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
         for name, allowed in ({"scale": Range(min(1, largest), largest)} | _RANGES).items():
             if (value := getattr(self, name)) is not None:
@@ -194,6 +198,11 @@ class Settings:
     def denoises(self) -> bool:
         """Whether the network uses `denoise`."""
         return self._preset.denoises
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the preset is that of a user model."""
+        return self._preset.own
 
     @property
     def model(self) -> str:
@@ -241,7 +250,7 @@ class Settings:
             given = dict.fromkeys((*SIZES, "dpi")) | given
         elif "reduce" in given and self.scale is not None:
             largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
-            given["scale"] = None if self.scale == largest_scale(self) else min(self.scale, largest)
+            given["scale"] = None if self.scale == network_scale(self) else min(self.scale, largest)
         return replace(self, **given)
 
     def resolved(self, preset: str, reduce: int = 1) -> Settings:
@@ -289,7 +298,7 @@ class Settings:
             return translate(language, "long_side_of", pixels=self.long_side)
         if self.megapixels is not None:
             return translate(language, "megapixels_of", number=f"{self.megapixels:g}")
-        return f"{self.scale or largest_scale(self):.3g}×"
+        return f"{self.scale or network_scale(self):.3g}×"
 
 
 _RANGES: dict[str, Range] = {one.name: one.metadata["range"] for one in fields(Settings) if "range" in one.metadata}
@@ -308,15 +317,21 @@ def as_settings(given: Settings | str | None) -> Settings:
     return given if isinstance(given, Settings) else Settings(DEFAULT_PRESET if given is None else given)
 
 
-def largest_scale(settings: Settings) -> float:
-    """Return the maximum scale of a result."""
+def network_scale(settings: Settings) -> float:
+    """Return the scale of a result without a size: that of the network, for the photo before `reduce`."""
     return settings.factor if settings.reduce in (None, 1) else settings.factor / settings.reduce
 
 
+def largest_scale(settings: Settings) -> float:
+    """Return the maximum scale of a result; a second network can enlarge the first result up to 4 times."""
+    can_repeat = settings.factor > 1 and settings.reduce in (None, 1) and not settings.is_own
+    return network_scale(settings) * (SECOND_SCALE if can_repeat else 1)
+
+
 def scales(settings: Settings) -> list[float]:
-    """Return the whole scales that a result can have, and the maximum."""
-    largest = largest_scale(settings)
-    return sorted({*range(1, int(largest) + 1), largest})
+    """Return the scales to select from: whole ones up to that of the network, that one, and two beyond it."""
+    own, largest = network_scale(settings), largest_scale(settings)
+    return sorted({*range(1, int(own) + 1), own, *(scale for scale in (2 * own, 4 * own) if scale <= largest)})
 
 
 def find_preset(name: str) -> Preset:
@@ -353,33 +368,49 @@ def all_presets() -> dict[str, Preset]:
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
 
 
-def signature(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
+def signature(
+    input_sha256: str, settings: Settings, model_sha256: str, precision: str, second_sha256: str | None = None
+) -> str:
     """Return 64 hex digits that are equal for two runs exactly where their pixels are.
+
+    `second_sha256` is the checksum of the second model, for a result beyond the scale of the network.
 
     This is the SHA-256 of canonical JSON of everything that can change a pixel. Settings at their neutral value are
     left out, so that a new setting does not change the signatures of earlier results.
     """
+    return _digest(
+        network=network_key(input_sha256, settings, model_sha256, precision, second_sha256),
+        **_tuning_key(settings),
+        **_size_key(settings),
+    )
+
+
+def _tuning_key(settings: Settings) -> dict[str, object]:
+    """Return what changes pixels after the network."""
     values = {name: getattr(settings, name) for name in NEUTRAL}
     tuning = {name: value for name, value in values.items() if value not in (None, NEUTRAL[name])}
-    return _digest(
-        network=network_key(input_sha256, settings, model_sha256, precision),
-        tuning=None if settings.tuning is False else tuning,
-        **_size_key(settings),
-        scene=[settings.scene, settings.strength] if settings.scene else None,
-    )
+    return {
+        "tuning": None if settings.tuning is False else tuning,
+        "scene": [settings.scene, settings.strength] if settings.scene else None,
+    }
 
 
 def _size_key(settings: Settings) -> dict[str, object]:
     """Return what determines the size of the result and how it is resized."""
     if settings.long_side is not None or settings.megapixels is not None:
         return {"long_side": settings.long_side, "megapixels": settings.megapixels}
-    scale = float(settings.scale or largest_scale(settings))
-    return {"scale": scale} if scale == largest_scale(settings) else {"scale": scale, "resized": "area"}
+    scale = float(settings.scale or network_scale(settings))
+    return {"scale": scale} if scale == network_scale(settings) else {"scale": scale, "resized": "area"}
 
 
-def network_key(input_sha256: str, settings: Settings, model_sha256: str, precision: str) -> str:
-    """Return 64 hex digits that are equal for two runs exactly where the network's outputs are, before tuning."""
-    return _digest(
+def network_key(
+    input_sha256: str, settings: Settings, model_sha256: str, precision: str, second_sha256: str | None = None
+) -> str:
+    """Return 64 hex digits that are equal for two runs exactly where the last network's outputs are.
+
+    A second network receives the first result after tuning.
+    """
+    key = _digest(
         pipeline=PIPELINE,
         input=input_sha256,
         model=model_sha256,
@@ -388,6 +419,7 @@ def network_key(input_sha256: str, settings: Settings, model_sha256: str, precis
         dehaze=settings.strength if settings.scene == "dehaze" else None,
         reduce=settings.reduce,
     )
+    return key if second_sha256 is None else _digest(first=key, **_tuning_key(settings), second=second_sha256)
 
 
 def _digest(**parts: object) -> str:

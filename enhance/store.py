@@ -33,7 +33,7 @@ from .info import Info, settings_in
 from .output.formats import Encoding
 from .processes import is_process_alive, remove_leftovers
 from .retention import OwnFolders, StoredItem, UsedFiles, sizes_of, trim
-from .settings import Settings, largest_scale, network_key
+from .settings import Settings, network_key, network_scale
 
 log = logging.getLogger(__name__)
 
@@ -419,7 +419,7 @@ def _signature_in(path: Path) -> str | None:
 
 def download_name(name: str, settings: Settings, ending: str = ".png") -> str:
     """Return the file name of a download: photo-4x.png, photo-3000px.png or photo-12mp.png for photo.jpg."""
-    size = f"{settings.scale or largest_scale(settings):.3g}x"
+    size = f"{settings.scale or network_scale(settings):.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"
     elif settings.megapixels is not None:

@@ -30,7 +30,7 @@ class Analysis:
     - `grain`: correlation length of film grain in px; 0 without grain.
     - `jpeg_quality`: 1 to 100, the lowest at which the image was compressed; None if it was not.
     - `softness`: by how much the image can be downscaled without losing detail, 1 to 4; 1 for text and drawings.
-    - `blur`: 0 for a photo that is sharp at its size, 1 for one that is as soft as after a Gaussian blur of 1 px or more.
+    - `blur`: 0 for a photo that is sharp at its size, 1 for one as soft as after a Gaussian blur of 1 px or more.
     - `kind`: text includes screenshots of pages and user interfaces.
     - `haze`: 0 (clear) to 1; only of colour photos.
     - `faces`: their number; None if they were not counted.

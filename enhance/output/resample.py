@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box
-from ..settings import Settings, largest_scale
+from ..settings import SECOND_SCALE, Settings, largest_scale, network_scale
 
 DPI = 300
 """The usual resolution of a print, in pixels per inch."""
@@ -44,7 +44,13 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
         most = math.prod(largest_size(settings, height, width)) / 1e6
         _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
         return _scaled(height, width, min(math.sqrt(settings.megapixels / area), largest))
-    return _scaled(height, width, settings.scale or largest)
+    return _scaled(height, width, settings.scale or network_scale(settings))
+
+
+def has_second_pass(settings: Settings, height: int, width: int) -> bool:
+    """Return whether a result of an image of this size is larger than the network's, so that it needs a second one."""
+    largest = _scaled(height, width, network_scale(settings))
+    return any(side > limit for side, limit in zip(result_size(settings, height, width), largest, strict=True))
 
 
 def largest_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
@@ -150,7 +156,8 @@ class Grid:
     def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
         """Return the grid for an image of `height` x `width`, or for a part of a larger one. Raises SettingsError."""
         cut = cut or Cut(Box(0, 0, width, height), height, width)
-        return cls(settings.factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
+        factor = settings.factor * (SECOND_SCALE if has_second_pass(settings, cut.height, cut.width) else 1)
+        return cls(factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
 
     @property
     def resizes(self) -> bool:

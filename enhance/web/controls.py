@@ -12,7 +12,7 @@ import gradio as gr
 from ..errors import SettingsError
 from ..i18n import name_of
 from ..output.resample import result_size
-from ..settings import PRESETS, Settings, largest_scale
+from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
@@ -184,7 +184,7 @@ def change_size_control(call: Call) -> Updates:
     height, width = result_size(settings, *(session.shape or (600, 800)))  # A typical shape without a photo.
     megapixels = height * width / 1e6
     value = {
-        "scale": largest_scale(settings),
+        "scale": network_scale(settings),
         "long_side": max(height, width),
         "megapixels": math.floor(100 * megapixels) / 100 or megapixels,
         "paper": str(call.values["paper"]),

@@ -18,7 +18,17 @@ from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
 from ..output.resample import DPI, long_side_on, result_size
 from ..preview import LARGEST
-from ..settings import DEFAULT_PRESET, NEUTRAL, RANGES, SIZES, WHOLE, Settings, all_presets, largest_scale
+from ..settings import (
+    DEFAULT_PRESET,
+    NEUTRAL,
+    RANGES,
+    SIZES,
+    WHOLE,
+    Settings,
+    all_presets,
+    largest_scale,
+    network_scale,
+)
 from .session import Session
 
 log = logging.getLogger(__name__)
@@ -107,7 +117,7 @@ def settings_of_preset(name: str, values: Values, session: Session) -> PresetSta
     start = Settings.from_preset(name, tile=values["tile"], reduce=values["reduce"])
     size = size_setting(values, session.shape)
     scale = size.get("scale") or 0
-    if scale >= largest_scale(session.settings):
+    if scale == network_scale(session.settings):
         size = session.wanted_size
     try:
         sized = start.changed(**size)
@@ -132,7 +142,7 @@ def fitting(settings: Settings, shape: tuple[int, int] | None) -> Settings:
         if shape is not None:
             result_size(settings, *shape)
     except SettingsError:
-        return settings.changed(scale=largest_scale(settings))
+        return settings.changed(scale=network_scale(settings))
     return settings
 
 

@@ -18,7 +18,7 @@ from ..images.metadata import LOST
 from ..info import Info, fidelity_grade, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
-from ..settings import SIZES, Settings, largest_scale, scales
+from ..settings import SIZES, Settings, network_scale, scales
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import PRESET_EXAMPLES, Card, Page
@@ -159,7 +159,7 @@ def control_updates(session: Session) -> dict[str, object]:
 
 def _size_updates(session: Session) -> dict[str, Any]:
     settings, control = session.settings, session.size_control
-    scale, choices = settings.scale or largest_scale(settings), [(f"{one:.3g}×", one) for one in scales(settings)]
+    scale, choices = settings.scale or network_scale(settings), [(f"{one:.3g}×", one) for one in scales(settings)]
     return {
         "size": control,
         "scale": gr.Radio(visible=control == "scale", choices=choices, value=scale),

@@ -1,0 +1,76 @@
+"""Results beyond the scale of the network: a second network enlarges the first result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from enhance import Enhancer, Settings, SettingsError
+from enhance.settings import scales
+
+
+@pytest.fixture(scope="module")
+def enhancer(span_weights):
+    return Enhancer("cpu")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photo of 40 x 30 px with transparency at its left."""
+    pixels = data.astronaut()[100:130, 200:240]
+    alpha = np.full(pixels.shape[:2], 255, np.uint8)
+    alpha[:, :10] = 0
+    Image.fromarray(np.dstack([pixels, alpha])).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_a_result_of_eight_times_shrinks_one_of_sixteen(photo, enhancer, tmp_path):
+    large = enhancer.run(photo, Settings("precise", scale=16), output=tmp_path / "16.png")
+    half = enhancer.run(photo, Settings("precise", scale=8), output=tmp_path / "8.png")
+
+    with Image.open(large.path) as sixteen, Image.open(half.path) as eight:
+        assert (sixteen.size, eight.size) == ((640, 480), (320, 240))
+        averaged = sixteen.reduce(2)
+        assert np.abs(np.asarray(averaged, float) - np.asarray(eight))[:, 100:, :3].max() <= 2
+    assert large.info["second_model"]["name"] == "span-x4"
+    assert large.info["fidelity_db"] > 25
+    assert large.info["signature"] != half.info["signature"]
+
+
+def test_the_second_network_receives_the_first_result(photo, enhancer, tmp_path):
+    opaque = tmp_path / "opaque.png"
+    with Image.open(photo) as image:
+        image.convert("RGB").save(opaque)
+    first = enhancer.run(opaque, Settings("anime-fast", strength=0.7), output=tmp_path / "4.png")
+    both = enhancer.run(opaque, Settings("anime-fast", strength=0.7, scale=16), output=tmp_path / "16.png")
+
+    with Image.open(first.path) as image:
+        expected = enhancer.upscale(np.asarray(image), "span-x4")
+    with Image.open(both.path) as image:
+        assert np.abs(np.asarray(image, int) - expected).max() <= 1
+
+
+def test_a_stored_result_is_adjusted_and_previewed(photo, enhancer):
+    settings = Settings("anime-fast", scale=10)
+    run = enhancer.run(photo, settings)
+    preview = enhancer.preview(photo, settings, x=20, y=15, size=16)
+
+    assert preview.info["signature"] == run.info["signature"]
+    assert preview.after.shape == (160, 160, 4)
+    with enhancer.result_rows(run.info["task_id"]) as rows, Image.open(run.path) as image:
+        whole = rows.rows(0, 300)
+        assert np.array_equal(whole, np.asarray(image))
+    error = (preview.after.astype(float) - whole[70:230, 120:280])[..., :3]
+    assert 10 * np.log10(255**2 / (error**2).mean()) > 45
+    assert enhancer.run(photo, settings).info["cached"]
+
+
+def test_the_largest_size_is_sixteen_times(photo, enhancer):
+    assert scales(Settings("gentle")) == [1, 2, 3, 4, 8, 16]
+    assert scales(Settings("gentle", reduce=2)) == [1, 2]
+    with pytest.raises(SettingsError):
+        Settings("gentle", scale=16.1)
+    with pytest.raises(SettingsError):
+        enhancer.run(photo, Settings("gentle", long_side=641))
