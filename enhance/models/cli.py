@@ -49,11 +49,6 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
     return status
 
 
-def program() -> NoReturn:
-    """Run the command line and exit with its status."""
-    sys.exit(main())
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="enhance weights", description="List, download, verify, add and remove models."
