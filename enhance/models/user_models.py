@@ -105,13 +105,11 @@ def add(path: Path, name: str | None, folder: Path) -> Model:
         for corrupt in {file, *([folder / old.file] if old else [])}:
             if corrupt.exists() and not _is_verified(corrupt, model):
                 set_aside(corrupt, corrupt.name, "its checksum is not the model's")
-        existed = file.exists()
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
         except BaseException:
-            if not existed:
-                file.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
             raise
     return model
 
