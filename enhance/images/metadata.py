@@ -96,8 +96,8 @@ class Metadata:
         names = {"tiff:XResolution": ratio, "tiff:YResolution": ratio, "tiff:ResolutionUnit": "2"}
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names), dpi=(dpi, dpi))
 
-    def kept(self, choice: str) -> Metadata:
-        """Return what one of `CHOICES` keeps. The resolution is always kept.
+    def select(self, choice: str) -> Metadata:
+        """Return the part that one of `CHOICES` keeps. The resolution is always part of it.
 
         With "no-location" EXIF loses its GPS directory and maker notes; XMP, IPTC and texts with a location are removed
         whole. Titles, captions and keywords are the user's own words and count as no location.
@@ -117,9 +117,8 @@ class Metadata:
     @property
     def has_location(self) -> bool:
         """Whether anything states where the photo was taken."""
-        kept = self.kept("no-location")
-        blocks_kept = (kept.xmp, kept.iptc, kept.texts) == (self.xmp, self.iptc, self.texts)
-        return not blocks_kept or has_position(self.exif)
+        rest = self.select("no-location")
+        return has_position(self.exif) or (rest.xmp, rest.iptc, rest.texts) != (self.xmp, self.iptc, self.texts)
 
     def _patched(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
         exif = _attempt(lambda block: with_numbers(block, tags), self.exif)

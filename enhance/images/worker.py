@@ -80,7 +80,7 @@ def warm_up() -> None:
 
 
 class Workers:
-    """Worker processes that are started when needed and kept. Thread-safe.
+    """Worker processes that are started when needed and used again. Thread-safe.
 
     At most `limit` decode at the same time, and only as many as free memory allows. `program` is what a worker runs.
     """
@@ -184,11 +184,6 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._requests, self._answers = self.process.stdin, cast(io.BufferedReader, self.process.stdout)
-        if sys.platform == "linux":
-            import fcntl
-
-            with suppress(OSError):  # A user's limit for pipes can be reached. A larger pipe saves 5 ms for 12 MP.
-                fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
         self._owner = os.getpid()
         self._ready, self._late = False, False
 
