@@ -68,7 +68,7 @@ class Need:
     seconds: float
 
 
-def look(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
+def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
     with _explained(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
@@ -252,8 +252,8 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
 
     with suppress(OSError, ValueError):
         _limit_memory(4 * path.stat().st_size)
-    if task == "look":
-        parent.send(look(path, max_pixels, max_bytes))
+    if task == "inspect":
+        parent.send(read_facts(path, max_pixels, max_bytes))
         return
     strips = decode(path, max_pixels, max_bytes, begin)
     parent.send(next(strips))

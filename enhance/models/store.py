@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Cancelled, WeightsError
-from .download import conversion, fetch, is_installed, origin
-from .files import digest, is_writable, locked, set_aside, storage_errors
+from .download import fetch, is_installed, read_conversion, read_origin
+from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
 from .manifest import Located, Model, manifest
 from .networks import SHIPPED
@@ -167,7 +167,7 @@ def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, 
 
 def _discard(holding: Holding) -> tuple[Path, ...]:
     """Rename the corrupt files. The caller holds the model's lock."""
-    return tuple(set_aside(path, path.name, "its checksum is not the model's") for path in holding.corrupt)
+    return tuple(map(rename_corrupt, holding.corrupt))
 
 
 def _file_names(model: Model) -> list[str]:
@@ -182,8 +182,8 @@ def _source(model: Model, path: Path, sha256: str) -> str | None:
     if model.own:
         return model.origin if sha256 == model.sha256 else None
     if (path.name, sha256) in [(source.file, source.sha256) for source in model.files]:
-        return origin(path)
-    note = conversion(model, path.parent)
+        return read_origin(path)
+    note = read_conversion(model, path.parent)
     return note["source"] if note and (path.name, sha256) == (note["file"], note["sha256"]) else None
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WeightsError
-from .files import digest, locked, set_aside, storage_errors, write_file
+from .files import digest, locked, rename_corrupt, storage_errors, write_file
 from .graphs import Graph
 from .manifest import Model, manifest
 
@@ -104,7 +104,7 @@ def add(path: Path, name: str | None, folder: Path) -> Model:
             raise WeightsError("weights_add_name_taken", name=name)
         for corrupt in {file, *([folder / old.file] if old else [])}:
             if corrupt.exists() and not _is_verified(corrupt, model):
-                set_aside(corrupt, corrupt.name, "its checksum is not the model's")
+                rename_corrupt(corrupt)
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
@@ -131,7 +131,7 @@ def remove(name: str, folder: Path) -> Model:
             with storage_errors(folder):
                 file.unlink()
         elif file.exists():
-            set_aside(file, file.name, "its checksum is not the model's")
+            rename_corrupt(file)
     return model
 
 
