@@ -23,6 +23,9 @@ from tests.fast_network import States
 # No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
 
+# No test downloads an npm package.
+os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.devnull, "cache"))}
+
 # A shell starts background jobs with SIGINT ignored, and the programs that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -72,7 +75,7 @@ def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model
     file = tmp_path_factory.mktemp("x2plus") / model.file
     torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
     sums = {"bytes": file.stat().st_size, "sha256": digest(file)}
-    return file, replace(model, **sums, release=replace(model.release, **sums))  # type: ignore[type-var]
+    return file, replace(model, **sums, sources=tuple(replace(source, **sums) for source in model.files))
 
 
 @pytest.fixture

