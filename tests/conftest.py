@@ -75,7 +75,7 @@ def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model
     file = tmp_path_factory.mktemp("x2plus") / model.file
     torch.save({"params_ema": random_tensors(SHIPPED[model.name]().shapes())}, file)
     sums = {"bytes": file.stat().st_size, "sha256": digest(file)}
-    return file, replace(model, **sums, release=replace(model.release, **sums))  # type: ignore[type-var]
+    return file, replace(model, **sums, sources=tuple(replace(source, **sums) for source in model.files))
 
 
 @pytest.fixture

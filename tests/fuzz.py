@@ -22,7 +22,7 @@ from enhance.images import CHOICES, inspect, read_picture
 from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
-from tests.unit import told_photos
+from tests.unit import photos_with_metadata
 from tests.unit.picture_files import exif_block, flat_png, png, rgb_profile, saved, tiff
 
 MOST_SECONDS = 25.0
@@ -66,8 +66,11 @@ def originals() -> Mapping[str, bytes]:
         "gif": saved(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
         "heic": heic.getvalue(),
         "avif": saved(photo, "AVIF", **about),
-        "extended-xmp": told_photos.extended_jpeg(),
-        **{f"told-{kind.lower()}": told_photos.told(kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF")},
+        "extended-xmp": photos_with_metadata.extended_jpeg(),
+        **{
+            f"metadata-{kind.lower()}": photos_with_metadata.photo_with_metadata(kind)
+            for kind in ("JPEG", "PNG", "WEBP", "TIFF")
+        },
     }
 
 
@@ -88,8 +91,8 @@ def what_becomes_of(path: Path) -> str:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
         picture = read_picture(path, max_pixels=_MOST_PIXELS)
         _ = picture.noise, picture.softness
-        told = picture.metadata.sized(4 * picture.width, 4 * picture.height)
-        packed = [b"".join(metadata_chunks(told.kept(choice))) for choice in CHOICES]
+        metadata = picture.metadata.sized(4 * picture.width, 4 * picture.height)
+        packed = [b"".join(metadata_chunks(metadata.select(choice))) for choice in CHOICES]
     except PictureError as error:
         end = error.key
         english, chinese = error.message("en"), error.message("zh-CN")
@@ -102,8 +105,8 @@ def what_becomes_of(path: Path) -> str:
         shape = (facts.height, facts.width, 3)
         if picture.rgb.shape != shape or picture.rgb.dtype.name != f"uint{facts.bits}":
             raise Unsound(f"announced as {shape}, {facts.bits} bits, read as {picture.rgb.shape}, {picture.rgb.dtype}")
-        if told.kept("no-location").has_location or len(packed[2]) > 21:
-            raise Unsound("its metadata tell what they should not")
+        if metadata.select("no-location").has_location or len(packed[2]) > 21:
+            raise Unsound("its metadata contains what was removed")
     seconds = time.perf_counter() - begun
     if seconds > MOST_SECONDS:
         raise Unsound(f"took {seconds:.1f} s")

@@ -1,5 +1,7 @@
 """`python -m weights`, an alias of `enhance weights` in a checkout."""
 
-from enhance.models.cli import program
+import sys
 
-program()
+from enhance.models.cli import main
+
+sys.exit(main())

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..images import Picture
+from ..images.image import BLUR_MARGIN, blur_of, edge_energies
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
 from .noise import noise_and_grain
@@ -76,7 +77,7 @@ def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
         grain=grain,
         jpeg_quality=min(qualities, default=None),
         softness=degradation_of(picture).softness if is_photo and is_large else 1,
-        blur=round(_blur(picture, samples), 2) if is_photo else 0.0,
+        blur=round(_blur(samples), 2) if is_photo else 0.0,
         kind=kind,
         haze=round(find_haze(picture.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,
         faces=_count_faces(picture, detector) if detector else None,
@@ -93,9 +94,13 @@ def _can_be_hazy(samples: np.ndarray) -> bool:
     return float(np.quantile(chroma, 0.98)) > _GREY_CHROMA and float((samples.min(-1) > _WHITE).mean()) < _MOST_WHITE
 
 
-def _blur(picture: Picture, samples: np.ndarray) -> float:
-    rgb = np.rint(samples).astype(np.uint8).reshape(-1, *samples.shape[2:])  # one square below the other
-    return replace(picture, rgb=rgb, alpha=None, grey=False).softness
+def _blur(samples: np.ndarray) -> float:
+    """Return the blur of squares, measured where their borders have no influence."""
+    margin = min(BLUR_MARGIN, samples.shape[1] // 4)
+    inside = slice(margin, -margin)
+    energies = [[energy[inside, inside].sum(dtype=float) for energy in edge_energies(one)] for one in samples]
+    fine, coarse = np.sum(energies, axis=0)
+    return blur_of(float(fine), float(coarse), len(samples) * (samples.shape[1] - 2 * margin) ** 2)
 
 
 def _count_faces(picture: Picture, detector: Path) -> int:

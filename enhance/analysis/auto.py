@@ -11,8 +11,8 @@ from . import Analysis
 CLEAN_NOISE = 2.0
 """Of 22 photos at a quarter of their size, 19 have less; the rest is fine texture. None with white noise of 3 does."""
 CLEAN_QUALITY = 88
-CLEAN_BLUR = 0.4
-"""The blur from which `fast` is nearer to the truth than `precise`: a Gaussian blur of about 0.6 px."""
+CLEAN_BLUR = 0.26
+"""The blur from which `fast` is nearer to the truth than `precise`: a Gaussian blur of about half a pixel."""
 BLURRED_NOISE = 0.8
 """Noise of a blurred photo that only correlated grain explains: the blur removes white noise."""
 GRAIN_NOISE = 3.0

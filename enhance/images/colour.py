@@ -1,10 +1,10 @@
 """Decoding of any kind of pixels to grey or RGB with alpha, and a colour profile that fits them.
 
-Profiles are kept, not applied, if the result can carry them: an RGB profile with RGB pixels, a grey one with grey
+Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a grey one with grey
 pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
 
-Pillow holds 8 bits per channel at most, so OpenCV decodes TIFFs of 16 to 64 bits. OpenCV also decodes PNGs without a
-palette, a few rows at a time. PictureErrors lack the file's name; the caller adds it.
+Pillow holds 8 bits per channel at most, so OpenCV decodes TIFFs of 16-bit integers and 32-bit floats. OpenCV also
+decodes PNGs without a palette, a few rows at a time. PictureErrors lack the file's name; the caller adds it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
 import cv2
@@ -159,15 +160,18 @@ def _png_pixels(header: Header, file: BinaryIO) -> Pixels:
 
 
 def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
-    """Decode a TIFF of more than 8 bits to uint16. OpenCV applies its orientation."""
+    """Decode a TIFF of 16-bit numbers, or of floats in 0..1, to uint16. OpenCV applies its orientation."""
     tags = tiff_tags(file)
     stored = _decoded(content_of(file))
-    lowest, highest = stored.min(), stored.max()
+    is_float = stored.dtype == np.float32
+    if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
+        raise PictureError("picture_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
     white_is_zero = stored.ndim == 2 and tags.get(262) == 0
     premultiplied = header.has_alpha and max(tags.get(338, (2,))) == 1
 
     def part(box: Box) -> np.ndarray:
-        values = _ordered(to_16_bit(_cut(stored, box), lowest, highest))
+        values = _cut(stored, box)
+        values = _ordered(np.rint(values * np.float32(_WHITE)).astype(np.uint16) if is_float else values)
         values = values if values.shape[2] == 1 or header.has_alpha else values[..., :3]
         if premultiplied:
             return np.dstack([_divided(values[..., :3], values[..., 3]), values[..., 3]])
@@ -178,26 +182,6 @@ def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     return Pixels(height, width, grey, has_alpha, True, fitting_profile(header.icc, grey), part)
 
 
-def to_16_bit(values: np.ndarray, lowest: Any, highest: Any) -> np.ndarray:
-    """Convert numbers of any type to uint16 if the range of the whole image makes clear which number is white.
-
-    Floats must be in 0..1. Integers up to 65535 are kept, larger ones are taken to use the full range of their type.
-    Raises PictureError for other numbers.
-    """
-    if values.dtype == np.uint16:
-        return values
-    if values.dtype.kind == "f":
-        if not (lowest >= 0 and highest <= 1):  # catches NaN, too
-            raise PictureError("picture_numbers_unclear", lowest=f"{lowest:g}", highest=f"{highest:g}")
-        return np.rint(values * values.dtype.type(_WHITE)).astype(np.uint16)
-    if lowest < 0:
-        raise PictureError("picture_numbers_negative")
-    if highest <= _WHITE:
-        return values.astype(np.uint16)
-    range_in_bits = values.dtype.itemsize * 8 - (values.dtype.kind == "i")
-    return (values >> (range_in_bits - 16)).astype(np.uint16)
-
-
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Give transparent pixels the colour of the nearest visible one, in blocks of BLOCK rows [n, W, C], alpha last.
 
@@ -205,20 +189,19 @@ def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     are processed with one more above and below, so that memory grows with the width only. Pixels without a visible one
     within 256 rows can stay as they are.
     """
-    held: list[np.ndarray] = []
-    above, coming = 0, iter(blocks)
+    window: list[np.ndarray] = []
+    above, source = 0, iter(blocks)
     while True:
-        while len(held) < above + 3 and (block := next(coming, None)) is not None:
-            held.append(block)
-        band = held[above : above + 2]
-        if not band:
+        window += islice(source, above + 3 - len(window))
+        filled = window[above : above + 2]
+        if not filled:
             return
-        window = np.concatenate(held)
-        first = sum(map(len, held[:above]))
-        last = first + sum(map(len, band))
-        _fill_rows(window, first, last)
-        yield from (window[row : min(row + BLOCK, last)] for row in range(first, last, BLOCK))
-        held, above = held[above + 1 :], 1
+        pixels = np.concatenate(window)
+        first = sum(map(len, window[:above]))
+        last = first + sum(map(len, filled))
+        _fill_rows(pixels, first, last)
+        yield from (pixels[row : min(row + BLOCK, last)] for row in range(first, last, BLOCK))
+        window, above = window[above + 1 :], 1
 
 
 def _fill_rows(window: np.ndarray, first: int, last: int) -> None:

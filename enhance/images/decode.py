@@ -3,8 +3,8 @@
 A crafted file can make a decoder hang, crash or fill the memory, so the rest of the program uses `inspect` and
 `read_picture` of `worker`, and every failure becomes one PictureError.
 
-The upright image leaves in strips and is never held whole in its final form. The decoder's own copy is: one, three or
-four bytes per pixel with Pillow. Only PNGs are decoded by strips.
+The upright image is sent in strips, so that memory holds only the decoder's own copy: one, three or four bytes per
+pixel with Pillow. Only PNGs are decoded by strips.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 
 # Bytes per pixel at the peak, measured with the worst of each kind: a progressive CMYK JPEG, a lossless WebP, an AVIF
-# of full colour, a TIFF in one piece, of four numbers of 32 or 64 bits, a PNG that is interlaced or turned.
+# of full colour, a TIFF in one piece, a TIFF of four 32-bit numbers, a PNG that is interlaced or turned.
 _BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12}
-_OTHER_BYTES, _DEEP_PNG_BYTES, _DEEP_BYTES, _DEEPEST_BYTES = 10, 18, 34, 68
+_OTHER_BYTES, _DEEP_PNG_BYTES, _DEEP_BYTES = 10, 18, 34
 _FILL_BYTES = 48  # per pixel of the rows in which `fill_transparent` works
 
 # The slowest files on one slow core take 0.15 s per megapixel of 8 bits and 0.8 s of 64 bits.
@@ -68,7 +68,7 @@ class Need:
     seconds: float
 
 
-def look(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
+def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
     with _explained(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
@@ -133,8 +133,7 @@ def _need(header: Header, size: int) -> Need:
     pixels = header.width * header.height
     each = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
     if header.deep:
-        each = _DEEPEST_BYTES if header.mode.endswith("64F") else _DEEP_BYTES
-        each = _DEEP_PNG_BYTES if header.format == "PNG" else each
+        each = _DEEP_PNG_BYTES if header.format == "PNG" else _DEEP_BYTES
     width, height = header.upright_size
     fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL
@@ -253,8 +252,8 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
 
     with suppress(OSError, ValueError):
         _limit_memory(4 * path.stat().st_size)
-    if task == "look":
-        parent.send(look(path, max_pixels, max_bytes))
+    if task == "inspect":
+        parent.send(read_facts(path, max_pixels, max_bytes))
         return
     strips = decode(path, max_pixels, max_bytes, begin)
     parent.send(next(strips))

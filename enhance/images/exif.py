@@ -181,7 +181,7 @@ def without_position(block: bytes) -> bytes:
 def with_entries(block: bytes, values: Mapping[int, tuple[int, ...]], without: Collection[int] = ()) -> bytes:
     """Set entries of the main directory, as type and integers, and remove those `without`, also from the photo's one.
 
-    New directories at the end of the block take the place of these two.
+    New directories at the end of the block replace these two.
     """
     data, main = bytearray(block), _main_directory(block)
     photo = _subdirectory(block, main, _EXIF_IFD)
@@ -209,7 +209,7 @@ def _append_directory(
     return directory
 
 
-def shortened(block: bytes) -> bytes | None:
+def shorten(block: bytes) -> bytes | None:
     """Write the block again without maker notes, unusual tags and long values; return None if that is not possible."""
     main = _main_directory(block)
     directories = filter(None, (main, *(_subdirectory(block, main, tag) for tag in (_EXIF_IFD, _GPS_IFD))))

@@ -44,8 +44,8 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
 _PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _TIFF_MODES = {1: "I", 3: "RGB", 4: "RGBA"}
-_DEEP_KINDS = {(16, 1), (16, 2), (32, 1), (32, 2), (32, 3), (64, 3)}
-"""(bits, sample format) that OpenCV decodes; sample format 1 is unsigned, 2 signed, 3 float."""
+_DEEP_KINDS = {(16, 1), (32, 3)}
+"""(bits, sample format) of the deep TIFFs that are supported; sample format 1 is unsigned, 3 float."""
 _INCH = 0.0254
 
 # The highest compression of a flat image. Measured: 256 pixels per byte as JPEG and 1,340 as GIF. By definition: LZW
@@ -109,7 +109,7 @@ def recognise(start: bytes) -> str | None:
     if start.startswith(b"BM") and start[14:15] in _BMP_HEADER_SIZES and start[15:18] == bytes(3):
         return "BMP"
     if start[4:8] == b"ftyp":
-        brands = {start[8:12], *(start[place : place + 4] for place in range(16, min(start[3], 64), 4))}
+        brands = {start[8:12], *(start[offset : offset + 4] for offset in range(16, min(start[3], 64), 4))}
         if brands & {b"avif", b"avis"}:
             return "AVIF"
         return "HEIF" if brands & _HEIF_BRANDS else None
@@ -294,7 +294,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     icc, metadata = bounded("profile", tags.get(34675)), _tiff_metadata(file, tags)
     if deep:
         mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
-        mode = {"I;32": "I", "I;32F": "F"}.get(mode, mode)
+        mode = "F" if mode == "I;32F" else mode
         has_alpha = samples == 4 and max(tags.get(338, (2,))) != 0
         return Header("TIFF", mode, width, height, 16, has_alpha, orientation, icc, metadata)
     with open_with_pillow("TIFF", file) as image:

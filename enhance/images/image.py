@@ -21,7 +21,7 @@ _STRIP_ROWS, _MIN_STRIP_ROWS, _STRIP_PIXELS = 256, 32, 1 << 21
 # Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In photos that were
 # downscaled by averaging the first has at least half of the second's energy, after a blur of 1 px at most a fifth.
 _SIGMAS = 0.7, 1.6
-_BLUR_MARGIN = 10
+BLUR_MARGIN = 10
 _SHARP_RATIO, _SOFT_RATIO = 0.5, 0.2
 _NO_EDGES = 1.0
 
@@ -152,18 +152,12 @@ class Picture:
         """
         fine = broad = 0.0
         for first, last in self._strips():
-            low = max(first - _BLUR_MARGIN, 0)
-            rows = self.rgb[low : last + _BLUR_MARGIN].astype(np.float32) * np.float32(255 / self.levels)
-            grey = cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY)
-            once, twice = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _SIGMAS)
-            broader = cv2.absdiff(once, twice) ** 2
-            weight = cv2.blur(broader, (5, 5))
+            low = max(first - BLUR_MARGIN, 0)
+            rows = self.rgb[low : last + BLUR_MARGIN].astype(np.float32) * np.float32(255 / self.levels)
             inside = slice(first - low, last - low)
-            fine += float((weight * (grey - once) ** 2)[inside].sum(dtype=float))
-            broad += float((weight * broader)[inside].sum(dtype=float))
-        if broad < _NO_EDGES * self.width * self.height:
-            return 0.0
-        return float(np.clip((_SHARP_RATIO - fine / broad) / (_SHARP_RATIO - _SOFT_RATIO), 0, 1))
+            one, other = (energy[inside].sum(dtype=float) for energy in edge_energies(rows))
+            fine, broad = fine + float(one), broad + float(other)
+        return blur_of(fine, broad, self.width * self.height)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         """Yield (first, last) rows of strips from top to bottom."""
@@ -200,10 +194,10 @@ class Picture:
         return {}
 
     @property
-    def kept_bytes(self) -> int:
+    def nbytes(self) -> int:
         """Bytes of its pixels and those of the cached downscaled image."""
         own = self.rgb.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
-        return own + sum(one.kept_bytes for one in list(self._last_reduced.values()))
+        return own + sum(one.nbytes for one in list(self._last_reduced.values()))
 
 
 class ImageCache:
@@ -252,10 +246,29 @@ class ImageCache:
     def _trim(self) -> None:
         """Drop images that are too large, then those used least recently, until the rest fits."""
         with self._lock:
-            sizes = {key: future.result().kept_bytes for key, (future, _) in self._entries.items() if future.done()}
+            sizes = {key: future.result().nbytes for key, (future, _) in self._entries.items() if future.done()}
             for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
                 if sum(sizes.values()) > self._max_bytes:
                     del sizes[key], self._entries[key]
+
+
+def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the energy of the finer and of the coarser octave near strong edges, [H, W], of float32 [H, W, 3].
+
+    Values within BLUR_MARGIN of the border depend on how it is continued.
+    """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    once, twice = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _SIGMAS)
+    coarse = cv2.absdiff(once, twice) ** 2
+    weight = cv2.blur(coarse, (5, 5))
+    return weight * (grey - once) ** 2, weight * coarse
+
+
+def blur_of(fine: float, coarse: float, pixels: int) -> float:
+    """Return the blur, 0 to 1, from the sums of `edge_energies` over so many pixels; 0 without edges."""
+    if coarse < _NO_EDGES * pixels:
+        return 0.0
+    return float(np.clip((_SHARP_RATIO - fine / coarse) / (_SHARP_RATIO - _SOFT_RATIO), 0, 1))
 
 
 def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from .exif import (
     ORIENTATION,
     has_position,
-    shortened,
+    shorten,
     with_dpi,
     with_entries,
     with_numbers,
@@ -96,8 +96,8 @@ class Metadata:
         names = {"tiff:XResolution": ratio, "tiff:YResolution": ratio, "tiff:ResolutionUnit": "2"}
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names), dpi=(dpi, dpi))
 
-    def kept(self, choice: str) -> Metadata:
-        """Return what one of `CHOICES` keeps. The resolution is always kept.
+    def select(self, choice: str) -> Metadata:
+        """Return the part that one of `CHOICES` keeps. The resolution is always part of it.
 
         With "no-location" EXIF loses its GPS directory and maker notes; XMP, IPTC and texts with a location are removed
         whole. Titles, captions and keywords are the user's own words and count as no location.
@@ -117,9 +117,8 @@ class Metadata:
     @property
     def has_location(self) -> bool:
         """Whether anything states where the photo was taken."""
-        kept = self.kept("no-location")
-        blocks_kept = (kept.xmp, kept.iptc, kept.texts) == (self.xmp, self.iptc, self.texts)
-        return not blocks_kept or has_position(self.exif)
+        rest = self.select("no-location")
+        return has_position(self.exif) or (rest.xmp, rest.iptc, rest.texts) != (self.xmp, self.iptc, self.texts)
 
     def _patched(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
         exif = _attempt(lambda block: with_numbers(block, tags), self.exif)
@@ -144,7 +143,7 @@ def fitted(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
     if len(fitting) < len(texts):
         notes.append("texts_left")
     if exif and len(exif) > _MAX_JPEG_EXIF:
-        exif = _attempt(shortened, exif)
+        exif = _attempt(shorten, exif)
         exif = exif if exif and len(exif) <= _MAX_JPEG_EXIF else None
         notes.append("exif_short")
     if xmp and len(xmp) > _MAX_JPEG_XMP:

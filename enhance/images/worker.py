@@ -43,7 +43,7 @@ IN_MEMORY = 128 << 20
 """Colour or alpha of an image is kept in memory up to this number of bytes, else in a mapped file."""
 
 _HEADER_SECONDS, _START_SECONDS = 10, 60
-_MAX_WORKERS, _MAX_LOOKS = 4, 2
+_MAX_WORKERS, _MAX_INSPECTIONS = 4, 2
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from enhance.images.decode import serve; serve()"
 _FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _CGROUPS = (
@@ -57,7 +57,7 @@ def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int |
 
     The limits are those of `read_picture`. Raises PictureError.
     """
-    return WORKERS.ask("look", Path(path), max_pixels, max_bytes)
+    return WORKERS.request("inspect", Path(path), max_pixels, max_bytes)
 
 
 def read_picture(
@@ -71,7 +71,7 @@ def read_picture(
     Raises PictureError if the file is missing, damaged, too large or not supported, or needs unusually much time or
     memory, and StorageError if the folder has not enough space.
     """
-    return WORKERS.ask("decode", Path(path), max_pixels, max_bytes, folder)
+    return WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder)
 
 
 def warm_up() -> None:
@@ -80,7 +80,7 @@ def warm_up() -> None:
 
 
 class Workers:
-    """Worker processes that are started when needed and kept. Thread-safe.
+    """Worker processes that are started when needed and used again. Thread-safe.
 
     At most `limit` decode at the same time, and only as many as free memory allows. `program` is what a worker runs.
     """
@@ -88,7 +88,7 @@ class Workers:
     def __init__(self, limit: int, program: str = PROGRAM):
         self._program = program
         # Reading a header does not wait for long decoding.
-        self._slots = {"look": threading.Semaphore(_MAX_LOOKS), "decode": threading.Semaphore(limit)}
+        self._slots = {"inspect": threading.Semaphore(_MAX_INSPECTIONS), "decode": threading.Semaphore(limit)}
         self._idle: list[_Worker] = []
         self._changed = threading.Condition()
         self._granted: list[int] = []
@@ -105,15 +105,15 @@ class Workers:
         for worker in ending:
             worker.end()
 
-    def ask(
+    def request(
         self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None
     ) -> Any:
-        """Return the Facts (task "look") or the Picture ("decode") of a file. Raises PictureError, StorageError."""
-        request = (task, path.absolute(), MAX_PIXELS if max_pixels is None else max_pixels, max_bytes)
+        """Return the Facts (task "inspect") or the Picture ("decode") of a file. Raises PictureError, StorageError."""
+        message = (task, path.absolute(), MAX_PIXELS if max_pixels is None else max_pixels, max_bytes)
         with self._slots[task]:
             worker = self._take(path.name)
             try:
-                answer = self._exchange(worker, request, folder)
+                answer = self._exchange(worker, message, folder)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise worker.end_with_reason(path.name) from error
             except MemoryError as error:
@@ -140,10 +140,10 @@ class Workers:
         except OSError as error:
             raise PictureError("picture_no_reader", name=name) from error
 
-    def _exchange(self, worker: _Worker, request: tuple[Any, ...], folder: Path | None) -> Any:
+    def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
         """Return the answer to a request: Facts, a Picture or a PictureError."""
         worker.wait_until_ready()
-        worker.send(request)
+        worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
             answer = worker.receive()
         if not isinstance(answer, Need):
@@ -184,11 +184,6 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._requests, self._answers = self.process.stdin, cast(io.BufferedReader, self.process.stdout)
-        if sys.platform == "linux":
-            import fcntl
-
-            with suppress(OSError):  # A user's limit for pipes can be reached. A larger pipe saves 5 ms for 12 MP.
-                fcntl.fcntl(self._answers.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
         self._owner = os.getpid()
         self._ready, self._late = False, False
 

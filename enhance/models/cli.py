@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import EnhanceError, StorageError
-from .download import attempts
+from .download import read_attempts
 from .files import forget_digests
 from .store import Holding, Store, ensure, inspect, verify
 from .user_models import add, files_in, own_models, remove
@@ -47,11 +47,6 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
         return 1
     print(json.dumps(records, indent=2) if options.json else text)
     return status
-
-
-def program() -> NoReturn:
-    """Run the command line and exit with its status."""
-    sys.exit(main())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,7 +174,7 @@ def _record(holding: Holding, folder: Path) -> dict[str, Any]:
         record |= {"own": True, "scale": model.scale}
     elif not located:
         file = model.manual_download
-        record["tried"] = attempts(folder, model.name)
+        record["tried"] = read_attempts(folder, model.name)
         record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(folder)} if file else None
     return record
 

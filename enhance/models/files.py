@@ -35,11 +35,13 @@ def _digest(path: Path, size: int, modified: int) -> str:
 forget_digests = _digest.cache_clear
 
 
-def set_aside(path: Path, name: str, reason: str) -> Path:
+def rename_corrupt(path: Path, reason: str = "its checksum is not the model's", name: str | None = None) -> Path:
     """Rename a corrupt file to NAME.corrupt or NAME.corrupt.1 and so on, log a warning and return the new path.
 
-    A file there with the same content is replaced, so that a faulty mirror cannot fill the disk.
+    `name` defaults to that of the file. An earlier corrupt file with the same content is replaced, so that a faulty
+    mirror cannot fill the disk.
     """
+    name = name or path.name
     with storage_errors(path.parent):
         names = (f"{name}.corrupt" + (f".{number}" if number else "") for number in count())
         targets = map(path.with_name, names)

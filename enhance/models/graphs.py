@@ -1,4 +1,4 @@
-"""Networks as graphs: a list of nodes in execution order, each of which names its sources by their place in the list.
+"""Networks as graphs: a list of nodes in execution order, each of which refers to its sources by index.
 
 The nodes are those of super-resolution networks with a local receptive field: convolutions, element-wise operations,
 nearest-neighbour upscaling and pixel shuffle. Weights stay in a state dict and are named, so that one graph serves each
@@ -55,75 +55,66 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Add:
+class Unary:
+    """A node that reads one node."""
+
+    source: int
+    channels: int
+    scale: int
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A node that reads two nodes of the same shape."""
+
+    source: int
+    trunk: int
+    channels: int
+    scale: int
+
+
+@dataclass(frozen=True)
+class Add(Binary):
     """`source * factor + trunk` in float32: the residual path."""
 
-    source: int
-    trunk: int
     factor: float
-    channels: int
-    scale: int
 
 
-@dataclass(frozen=True)
-class Multiply:
+class Multiply(Binary):
     """`source * trunk`, element-wise, in float32."""
 
-    source: int
-    trunk: int
-    channels: int
-    scale: int
 
-
-@dataclass(frozen=True)
-class Gate:
+class Gate(Binary):
     """`(source + trunk) * (sigmoid(source) - 0.5)` in float32: SPAN's attention without parameters."""
 
-    source: int
-    trunk: int
-    channels: int
-    scale: int
-
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(Unary):
     """`source * gain + shift` in float32. Each is a number, or the name of a tensor with one value for each channel."""
 
-    source: int
     gain: float | str
     shift: float | str
-    channels: int
-    scale: int
 
 
 @dataclass(frozen=True)
-class Activate:
+class Activate(Unary):
     """An activation in float32 that cannot be part of a convolution."""
 
-    source: int
     activation: Activation
-    channels: int
-    scale: int
 
 
 @dataclass(frozen=True)
-class Nearest:
+class Nearest(Unary):
     """Nearest-neighbour upscaling by `factor`."""
 
-    source: int
     factor: int
-    channels: int
-    scale: int
 
 
 @dataclass(frozen=True)
-class Shuffle:
+class Shuffle(Unary):
     """Pixel shuffle: channels [c * factor * factor] become `factor` x `factor` pixels of c channels."""
 
-    source: int
     factor: int
-    channels: int
-    scale: int
 
 
 Node = Input | Conv | Add | Multiply | Gate | Affine | Activate | Nearest | Shuffle
@@ -131,10 +122,10 @@ _KINDS = {kind.__name__: kind for kind in (Input, Conv, Add, Multiply, Gate, Aff
 
 
 def sources_of(node: Node) -> tuple[int, ...]:
-    """Return the places of the nodes whose output `node` reads."""
+    """Return the indices of the nodes whose output `node` reads."""
     if isinstance(node, Conv):
         return node.sources
-    if isinstance(node, Add | Multiply | Gate):
+    if isinstance(node, Binary):
         return node.source, node.trunk
     return () if isinstance(node, Input) else (node.source,)
 
@@ -148,7 +139,7 @@ def enlargement_of(node: Node) -> int:
 
 @dataclass
 class Graph:
-    """The nodes of one network. Each method appends a node and returns its place.
+    """The nodes of one network. Each method appends a node and returns its index.
 
     `precisions` are those without visible rounding errors, always with fp32.
     """
@@ -173,44 +164,44 @@ class Graph:
         return self._append(Conv(sources, name, channels, scale, size, bias, enlarge, activation))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
-        return self._append(Add(source, trunk, factor, *self._form(trunk)))
+        return self._append(Add(source, trunk, *self._shape(trunk), factor))
 
     def multiply(self, source: int, trunk: int) -> int:
-        return self._append(Multiply(source, trunk, *self._form(trunk)))
+        return self._append(Multiply(source, trunk, *self._shape(trunk)))
 
     def gate(self, source: int, trunk: int) -> int:
-        return self._append(Gate(source, trunk, *self._form(trunk)))
+        return self._append(Gate(source, trunk, *self._shape(trunk)))
 
     def affine(self, source: int, gain: float | str = 1.0, shift: float | str = 0.0) -> int:
-        return self._append(Affine(source, gain, shift, *self._form(source)))
+        return self._append(Affine(source, *self._shape(source), gain, shift))
 
     def activate(self, source: int, activation: Activation) -> int:
-        return self._append(Activate(source, activation, *self._form(source)))
+        return self._append(Activate(source, *self._shape(source), activation))
 
     def nearest(self, source: int, factor: int) -> int:
-        channels, scale = self._form(source)
-        return self._append(Nearest(source, factor, channels, scale * factor))
+        channels, scale = self._shape(source)
+        return self._append(Nearest(source, channels, scale * factor, factor))
 
     def shuffle(self, source: int, factor: int) -> int:
-        channels, scale = self._form(source)
-        return self._append(Shuffle(source, factor, channels // factor**2, scale * factor))
+        channels, scale = self._shape(source)
+        return self._append(Shuffle(source, channels // factor**2, scale * factor, factor))
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
         first, last = {0}, {len(self.nodes) - 1}
-        for place, node in enumerate(self.nodes):
-            if first.intersection(sources_of(node)) and not self._make_precise(place):
-                first.add(place)
-        for place in reversed(range(len(self.nodes))):
-            if place in last and not self._make_precise(place):
-                last.update(sources_of(self.nodes[place]))
+        for index, node in enumerate(self.nodes):
+            if first.intersection(sources_of(node)) and not self._make_precise(index):
+                first.add(index)
+        for index in reversed(range(len(self.nodes))):
+            if index in last and not self._make_precise(index):
+                last.update(sources_of(self.nodes[index]))
         return self
 
-    def _make_precise(self, place: int) -> bool:
+    def _make_precise(self, index: int) -> bool:
         """Mark a convolution. Return whether the node is one."""
-        node = self.nodes[place]
+        node = self.nodes[index]
         if isinstance(node, Conv):
-            self.nodes[place] = replace(node, precise=True)
+            self.nodes[index] = replace(node, precise=True)
         return isinstance(node, Conv)
 
     @property
@@ -233,23 +224,23 @@ class Graph:
         return self.nodes[-1].scale // self.unshuffle
 
     def readers(self) -> list[list[int]]:
-        """Return for each node the places of those that read it, twice for one that reads it twice."""
+        """Return for each node the indices of those that read it, twice for one that reads it twice."""
         readers: list[list[int]] = [[] for _ in self.nodes]
-        for place, node in enumerate(self.nodes):
+        for index, node in enumerate(self.nodes):
             for source in sources_of(node):
-                readers[source].append(place)
+                readers[source].append(index)
         return readers
 
     @property
     def receptive_radius(self) -> int:
         """Image rows above and below its own that an output row depends on. Columns likewise."""
         low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # rows of each node needed for row 0
-        for place, node in reversed([*enumerate(self.nodes)]):
+        for index, node in reversed([*enumerate(self.nodes)]):
             factor, half = enlargement_of(node), node.size // 2 if isinstance(node, Conv) else 0
             for source in sources_of(node):
-                low[source] = min(low[source], (low[place] - half) // factor)
-                high[source] = max(high[source], -((-high[place] - half) // factor))
-        ends = [(low[place], high[place]) for place, node in enumerate(self.nodes) if isinstance(node, Input)]
+                low[source] = min(low[source], (low[index] - half) // factor)
+                high[source] = max(high[source], -((-high[index] - half) // factor))
+        ends = [(low[index], high[index]) for index, node in enumerate(self.nodes) if isinstance(node, Input)]
         return max(max(-first, last - 1) for first, last in ends) * self.unshuffle
 
     def costs(self) -> list[int]:
@@ -296,8 +287,9 @@ class Graph:
         """Return the input channels of a convolution, the sum over its sources."""
         return sum(self.nodes[source].channels for source in node.sources)
 
-    def _form(self, place: int) -> tuple[int, int]:
-        return self.nodes[place].channels, self.nodes[place].scale
+    def _shape(self, index: int) -> tuple[int, int]:
+        """Return channels and scale of a node."""
+        return self.nodes[index].channels, self.nodes[index].scale
 
     def _append(self, node: Node) -> int:
         self.nodes.append(node)

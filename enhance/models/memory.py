@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import prod
 
-from .graphs import Add, Conv, Gate, Graph, Multiply, Node, enlargement_of, sources_of
+from .graphs import Binary, Conv, Graph, Node, enlargement_of, sources_of
 
 Cut = tuple[int, int, int, int]
 """A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows that it depends on."""
@@ -25,17 +25,17 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     """
     row = [width * node.scale * node.channels * _bytes(node, bytes_each) for node in graph.nodes]  # of each feature map
     strip = [rows * node.scale * size for node, size in zip(graph.nodes, row, strict=True)]
-    waiting = sum(
+    between_steps = sum(
         size * _in_chunks(count, chunk_rows(node, rows))
-        for count, size, node in zip(_rows_kept(graph), row, graph.nodes, strict=True)
+        for count, size, node in zip(_window_rows(graph), row, graph.nodes, strict=True)
     )
-    last_reader = {source: place for place, node in enumerate(graph.nodes) for source in sources_of(node)}
-    freed = [sum(strip[source] for source in last_reader if last_reader[source] == place) for place in range(len(row))]
-    held = list(accumulate(new - gone for new, gone in zip(strip, [0, *freed], strict=False)))
+    last_reader = {source: index for index, node in enumerate(graph.nodes) for source in sources_of(node)}
+    freed = [sum(strip[source] for source in last_reader if last_reader[source] == index) for index in range(len(row))]
+    live = list(accumulate(added - dropped for added, dropped in zip(strip, [0, *freed], strict=False)))
     times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
-    usual = sum(size * time for size, time in zip(held, times, strict=False)) / (sum(times) or 1)
+    average = sum(size * time for size, time in zip(live, times, strict=False)) / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
-    return int(waiting + max(held) + (strips - 1) * usual + buffers)
+    return int(between_steps + max(live) + (strips - 1) * average + buffers)
 
 
 def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
@@ -43,7 +43,7 @@ def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
     fold, radius = graph.unshuffle, graph.receptive_radius
     grid = -(-rows // fold)
     count = min(count, grid)
-    ends = [min(rows, fold * (grid * place // count)) for place in range(count + 1)]
+    ends = [min(rows, fold * (grid * index // count)) for index in range(count + 1)]
     return [(first, last, max(0, first - radius), min(rows, last + radius)) for first, last in pairwise(ends)]
 
 
@@ -74,7 +74,7 @@ def rows_seen(cuts: Sequence[Cut]) -> int:
 
 
 def _in_chunks(count: float, chunk: int) -> float:
-    """Return the rows kept if the last `count` are needed. The oldest chunk is cut if at least half is unused."""
+    """Return the rows in memory if the last `count` are needed. The oldest chunk is cut if at least half is unused."""
     whole, rest = divmod(count, chunk)
     return whole * chunk + (chunk if 2 * rest > chunk else rest)
 
@@ -84,17 +84,19 @@ def weight_bytes(graph: Graph, bytes_each: int) -> int:
     return sum(prod(shape) for shape in graph.shapes().values()) * (_FLOAT32 + bytes_each)
 
 
-def _rows_kept(graph: Graph) -> list[float]:
-    """Return how many rows of each node's output are kept between two steps."""
-    behind, kept, led = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
-    for place, node in enumerate(graph.nodes):
+def _window_rows(graph: Graph) -> list[float]:
+    """Return how many rows of each node's output are in memory between two steps."""
+    delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
+    for index, node in enumerate(graph.nodes):
         factor = enlargement_of(node)
         half = node.size // 2 if isinstance(node, Conv) else 0
-        needs = max((behind[source] for source in sources_of(node)), default=0.0) + half
-        behind[place] = max([needs * factor, *([min(behind[one] for one in led[place])] if led[place] else [])])
+        needs = max((delay[source] for source in sources_of(node)), default=0.0) + half
+        delay[index] = needs * factor
+        if earlier[index]:
+            delay[index] = max(delay[index], min(delay[one] for one in earlier[index]))
         for source in sources_of(node):
-            kept[source] = max(kept[source], behind[place] / factor + half - behind[source])
-    return kept
+            window[source] = max(window[source], delay[index] / factor + half - delay[source])
+    return window
 
 
 def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
@@ -117,10 +119,10 @@ def leaders(graph: Graph) -> list[tuple[int, ...]]:
     A feature map that is needed much later is then computed late, and the few channels of the image are kept instead.
     """
     found: list[tuple[int, ...]] = []
-    for place, reading in enumerate(graph.readers()):
+    for index, reading in enumerate(graph.readers()):
         nodes = [graph.nodes[reader] for reader in reading]
-        others = [[one for one in sources_of(node) if one < place] for node in nodes]
-        paired = all(isinstance(node, Add | Multiply | Gate) for node in nodes) and all(others)
+        others = [[one for one in sources_of(node) if one < index] for node in nodes]
+        paired = all(isinstance(node, Binary) for node in nodes) and all(others)
         found.append(tuple(one for several in others for one in several) if paired else ())
     return found
 

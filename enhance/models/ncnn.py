@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import WeightsError
-from .fusion import fused
+from .fusion import fuse
 from .graphs import PRECISIONS, Activation, Graph, sources_of
 from .networks import SPAN_RANGE
 
@@ -26,7 +26,7 @@ _SAME_PADDING = "-233"
 _LARGEST_FACTOR = 16
 
 Tensors = dict[str, np.ndarray]
-Places = tuple[int, ...]
+Indices = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -144,55 +144,55 @@ class _Weights:
 
 @dataclass
 class _GraphReader:
-    """Converts layers to nodes. `places` has the nodes of each blob: several for the result of a Concat."""
+    """Converts layers to nodes. `blobs` has the nodes of each blob by index: several for the result of a Concat."""
 
     layers: list[_Layer]
     weights: _Weights
     graph: Graph = field(default_factory=lambda: Graph(PRECISIONS))
     tensors: Tensors = field(default_factory=dict)
-    places: dict[str, Places] = field(default_factory=dict)
+    blobs: dict[str, Indices] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
 
     def read(self) -> tuple[Graph, Tensors]:
         for layer in self.layers:
             try:
                 read = _READERS.get(layer.kind)
-                places = read(self, layer) if read else None
+                indices = read(self, layer) if read else None
             except (KeyError, ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
                 raise WeightsError("ncnn_odd_line", line=layer.line) from error
-            if places is None:
+            if indices is None:
                 raise WeightsError("ncnn_other_layer", kind=layer.kind, name=layer.name, line=layer.line)
-            self.places |= dict.fromkeys(layer.outputs, places)
+            self.blobs |= dict.fromkeys(layer.outputs, indices)
         self.weights.check_end()
         read_nodes = {source for node in self.graph.nodes for source in sources_of(node)}
         last = len(self.graph.nodes) - 1
-        if not read_nodes.issuperset(range(last)) or self.places[self.layers[-1].outputs[0]] != (last,):
+        if not read_nodes.issuperset(range(last)) or self.blobs[self.layers[-1].outputs[0]] != (last,):
             raise WeightsError("ncnn_no_output")
-        return fused(self.graph).keep_ends_precise(), self.tensors
+        return fuse(self.graph).keep_ends_precise(), self.tensors
 
-    # Each method returns the places of the layer's result, or None if the layer is not supported.
+    # Each method returns the indices of the layer's result, or None if the layer is not supported.
 
-    def input(self, layer: _Layer) -> Places | None:
+    def input(self, layer: _Layer) -> Indices | None:
         first = next((one for one in self.layers if one.kind == "Convolution"), None)
         if self.graph.nodes or first is None:
             return None
         channels = int(first.settings["6"]) // int(first.settings["0"]) // int(first.settings["1"]) ** 2
         return (self.graph.input(channels),)
 
-    def convolution(self, layer: _Layer) -> Places | None:
+    def convolution(self, layer: _Layer) -> Indices | None:
         size, kind = int(layer.settings["1"]), layer.get(9)
         activations = {"0": None, "1": Activation("leaky", 0.0), "4": Activation("sigmoid")}
         if kind == "2":
             activations["2"] = Activation("leaky", layer.array(10)[0])
         if not _is_plain(layer, size) or kind not in activations:
             return None
-        sources = self.places[layer.inputs[0]]
+        sources = self.blobs[layer.inputs[0]]
         weight, *bias = self.weights.of(layer)
-        if weight.shape[1] != sum(self.graph.nodes[place].channels for place in sources):
+        if weight.shape[1] != sum(self.graph.nodes[index].channels for index in sources):
             raise ValueError("wrong number of channels")
         for name, tensor in zip(("weight", "bias"), (weight, *bias), strict=False):
             self._store(f"{layer.name}.{name}", tensor)
-        place = self.graph.conv(
+        index = self.graph.conv(
             layer.name,
             *sources,
             channels=weight.shape[0],
@@ -200,9 +200,9 @@ class _GraphReader:
             bias=bool(bias),
             activation=activations[kind],
         )
-        return (place,)
+        return (index,)
 
-    def activation(self, layer: _Layer) -> Places | None:
+    def activation(self, layer: _Layer) -> Indices | None:
         source = self._single(layer.inputs[0])
         if layer.kind == "PReLU":
             (slopes,) = self.weights.of(layer)
@@ -214,7 +214,7 @@ class _GraphReader:
             activation = Activation("silu" if layer.kind == "Swish" else "sigmoid")
         return (self.graph.activate(source, activation),)
 
-    def binary(self, layer: _Layer) -> Places | None:
+    def binary(self, layer: _Layer) -> Indices | None:
         operation = layer.get(0)
         if layer.get(1) == "1":
             return self._with_value(layer, self._single(layer.inputs[0]), operation, float(layer.get(2)))
@@ -231,7 +231,7 @@ class _GraphReader:
             return None
         return (self._add(other, one, 1.0 if operation == _ADD else -1.0),)
 
-    def eltwise(self, layer: _Layer) -> Places | None:
+    def eltwise(self, layer: _Layer) -> Indices | None:
         one, *others = [self._single(blob) for blob in layer.inputs]
         operation, factors = layer.get(0), layer.array(1) or [1.0] * len(layer.inputs)
         if not others or operation not in ("0", "1"):
@@ -248,7 +248,7 @@ class _GraphReader:
             one = self._add(other, one, factor)
         return (one,)
 
-    def interp(self, layer: _Layer) -> Places | None:
+    def interp(self, layer: _Layer) -> Indices | None:
         factor, other = float(layer.get(1, "1")), float(layer.get(2, "1"))
         fixed_size = any(layer.get(number) != "0" for number in (3, 4, 5))
         if layer.get(0) != "1" or fixed_size or factor != other or factor not in range(1, _LARGEST_FACTOR + 1):
@@ -256,7 +256,7 @@ class _GraphReader:
         source = self._single(layer.inputs[0])
         return (self.graph.nearest(source, int(factor)) if factor > 1 else source,)
 
-    def shuffle(self, layer: _Layer) -> Places | None:
+    def shuffle(self, layer: _Layer) -> Indices | None:
         source, factor = self._single(layer.inputs[0]), int(layer.get(0, "1"))
         if layer.get(1) != "0" or not 1 <= factor <= _LARGEST_FACTOR:
             return None
@@ -264,26 +264,26 @@ class _GraphReader:
             raise ValueError("wrong number of channels")
         return (self.graph.shuffle(source, factor),)
 
-    def split(self, layer: _Layer) -> Places | None:
+    def split(self, layer: _Layer) -> Indices | None:
         (blob,) = layer.inputs
         if blob in self.constants:
             self.constants |= dict.fromkeys(layer.outputs, self.constants[blob])
             return ()
-        return self.places[blob]
+        return self.blobs[blob]
 
-    def concat(self, layer: _Layer) -> Places | None:
+    def concat(self, layer: _Layer) -> Indices | None:
         if layer.get(0) != "0" or self.constants.keys() & layer.inputs:
             return None
-        return tuple(place for blob in layer.inputs for place in self.places[blob])
+        return tuple(index for blob in layer.inputs for index in self.blobs[blob])
 
-    def constant(self, layer: _Layer) -> Places | None:
+    def constant(self, layer: _Layer) -> Indices | None:
         width, height, channels = (int(layer.get(number)) for number in (0, 1, 2))
         if height > 1 or width > 1 or not channels or layer.get(21, "1") != "1":
             return None
         self.constants |= dict.fromkeys(layer.outputs, self.weights.constant(layer))
         return ()
 
-    def _with_value(self, layer: _Layer, source: int, operation: str, value: float | np.ndarray) -> Places | None:
+    def _with_value(self, layer: _Layer, source: int, operation: str, value: float | np.ndarray) -> Indices | None:
         """Combine a node with a number, or with an array of one value for each channel."""
         if operation == _MULTIPLY:
             return (self.graph.affine(source, self._named(layer, source, value)),)
@@ -320,8 +320,8 @@ class _GraphReader:
 
     def _single(self, blob: str) -> int:
         """Return the node of a blob. Only a convolution can read the several nodes of a Concat."""
-        (place,) = self.places[blob]
-        return place
+        (index,) = self.blobs[blob]
+        return index
 
 
 def _is_plain(layer: _Layer, size: int) -> bool:
@@ -334,7 +334,7 @@ def _is_plain(layer: _Layer, size: int) -> bool:
     return square and strides == {"1"} and pads in ({str(size // 2)}, {_SAME_PADDING}) and rest
 
 
-_READERS: dict[str, Callable[[_GraphReader, _Layer], Places | None]] = {
+_READERS: dict[str, Callable[[_GraphReader, _Layer], Indices | None]] = {
     "Input": _GraphReader.input,
     "Convolution": _GraphReader.convolution,
     "PReLU": _GraphReader.activation,

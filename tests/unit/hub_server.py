@@ -1,4 +1,4 @@
-"""A Hugging Face or GitHub of one's own on the loopback interface, whose files, failures and pace a test decides."""
+"""A Hugging Face or GitHub server on the loopback interface, whose files, failures and speed a test sets."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
-from enhance.models.manifest import HubSource, Model
+from enhance.models.manifest import FileSource, Model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def made_up_model(content: bytes, **changes) -> Model:
-    """A model of any bytes, in the made-up repository that `HubServer.offer` puts them in."""
-    fields = {
-        "name": "tiny",
-        "purpose": "Stands in for a real model.",
-        "network": "srvgg",
-        "file": "tiny.pth",
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "licence": "MIT",
-        "hub": HubSource("someone/models", COMMIT, "small/tiny.pth"),
-    }
-    return Model(**{**fields, **changes})
+def made_up_model(content: bytes, name: str = "tiny", file: str = "tiny.pth") -> Model:
+    """Return a model with these bytes, in the repository of `HubServer.offer`."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Model(
+        name=name,
+        purpose="Stands in for a real model.",
+        network="srvgg",
+        file=file,
+        bytes=len(content),
+        sha256=sha256,
+        licence="MIT",
+        sources=(FileSource("hub", "someone/models", COMMIT, f"small/{file}", len(content), sha256),),
+    )
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came in."""
+    """A request."""
 
     path: str
     range: str | None
@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass
 class HubServer:
-    """Use as `with HubServer() as hub:`; every attribute may be changed between requests."""
+    """Use as `with HubServer() as hub:`. Every attribute can be changed between requests."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     redirect_to: str | None = None  # another server's address: every question is sent there
@@ -58,9 +58,9 @@ class HubServer:
         self.release.set()
 
     def offer(self, model: Model, content: bytes) -> None:
-        """Has the file that either site would have, at its address there."""
-        for one in model.downloads:
-            self.files[one.source.url("")] = content
+        """Add the file at its path on each site."""
+        for source in model.files:
+            self.files[source.url_path] = content
 
     @property
     def address(self) -> str:
@@ -85,7 +85,7 @@ class _Http(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of many tests."""
+        """Print nothing: many tests disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -137,4 +137,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """The tests read `asked` instead."""
+        """Print nothing: the tests read `asked`."""

@@ -1,4 +1,4 @@
-"""Files of kinds that neither Pillow nor OpenCV can write, made byte by byte."""
+"""Files that neither Pillow nor OpenCV can write, written byte by byte."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def grey_profile(gamma: float = 2.2) -> bytes:
 
 @cache
 def cmyk_profile() -> bytes:
-    """A made-up press: the table gives Lab for each of the 16 corners; ink only darkens, and yellow is neutral grey."""
+    """A CMYK profile with a table of Lab values for the 16 corners. Inks only darken, and yellow is neutral grey."""
     corners = []
     for cyan, magenta, yellow, black in np.ndindex(2, 2, 2, 2):
         lightness = 0 if black else 255 - 60 * (cyan + magenta + yellow)
@@ -154,14 +154,14 @@ def _profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, b
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The image as a file of this kind, by Pillow."""
+    """Return the image as a file of this format, written by Pillow."""
     sink = io.BytesIO()
     image.save(sink, kind, **options)  # pyright: ignore[reportArgumentType]
     return sink.getvalue()
 
 
 def flat_png(width: int, height: int) -> bytes:
-    """A valid PNG of one grey, of any shape; never held whole."""
+    """A valid PNG of one grey, of any size, written piece by piece."""
     packer, content = zlib.compressobj(9), []
     row = b"\0" + b"\x80" * width
     block = row * max(1, 1_000_000 // len(row))

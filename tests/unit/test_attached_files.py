@@ -1,4 +1,4 @@
-"""Gain maps and videos behind a photo in its file: no result has them, none claims to, and the user is informed."""
+"""Gain maps and videos attached to a photo: no result contains or claims them, and a note reports the loss."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from enhance.images.containers import make_chunk
 from enhance.images.header import _pillow_metadata
 from enhance.images.metadata import LOST
 from enhance.output.formats import Encoding
-from tests.unit import told_photos
+from tests.unit import photos_with_metadata
+from tests.unit.photos_with_metadata import read_by_exiftool
 from tests.unit.picture_files import png, saved
-from tests.unit.told_photos import read_by_exiftool
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 ENDINGS = ("png", "jpg", "webp", "avif")
 ISO = b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(64)
 CLAIMS = re.compile(r"hdrgm|gain ?map|container|motion ?photo|micro ?video|MPF|MPImage|21496", re.IGNORECASE)
-"""What exiftool would call a property of an attached file."""
+"""Names that exiftool gives to properties of an attached file."""
 TRACES = re.compile(rb"GainMap[:\"]|hdrgm:|MotionPhoto\W|MicroVideo\W|21496|MPF\0|Container:|Item:")
 
 HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
@@ -43,7 +43,7 @@ APPLE = (
 
 
 def directory(*items: tuple[bytes, bytes, int]) -> bytes:
-    """A container directory: the primary image and files behind it, each its semantic, its type and its length."""
+    """A container directory of the primary image and the files after it: semantic, type and length of each."""
     listed = b"".join(
         b'<rdf:li rdf:parseType="Resource">'
         b'<Container:Item Item:Semantic="%s" Item:Mime="%s" Item:Length="%d"/></rdf:li>' % item
@@ -58,7 +58,7 @@ def directory(*items: tuple[bytes, bytes, int]) -> bytes:
 def packet(attributes: bytes, properties: bytes = b"") -> bytes:
     """An XMP packet with a title, and with these attributes and properties in one more description."""
     more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (attributes, properties)
-    return told_photos.XMP.replace(b"</rdf:RDF>", more)
+    return photos_with_metadata.XMP.replace(b"</rdf:RDF>", more)
 
 
 def segment(content: bytes, marker: int = 0xE2) -> bytes:
@@ -72,7 +72,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
     gain_map = saved(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")
     claim = HDRGM, directory((b"GainMap", b"image/jpeg", len(gain_map)))
     more = segment(ISO) if iso else b""
-    xmp = packet(*claim) if claims else told_photos.XMP
+    xmp = packet(*claim) if claims else photos_with_metadata.XMP
     if extended:
         extension = (
             b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -82,7 +82,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
         xmp = packet(b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"' % name)
         head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), 0)
         more += segment(head + extension, 0xE1)
-    plain = saved(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + told_photos.exif(), extra=more)
+    plain = saved(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + photos_with_metadata.exif(), extra=more)
 
     def index(size: int, start: int) -> bytes:
         entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, len(gain_map), start, 0, 0)
@@ -106,13 +106,13 @@ def heic(photo: np.ndarray) -> bytes:
 
 
 def claims_in(path: Path) -> set[str]:
-    """What exiftool finds in a file that refers to an attached one."""
+    """Return the tags that refer to an attached file."""
     found = read_by_exiftool(path, "-a", "-u")
     return {name for name in found if CLAIMS.search(name)}
 
 
 def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
-    """Photos with something attached, and the notes on each."""
+    """Photos with an attached file, and the notes on each."""
     video = directory((b"MotionPhoto", b"video/mp4", len(VIDEO)))
     return {
         "ultra.jpg": (ultra_hdr(photo), ["gain_map_left"]),
@@ -161,7 +161,7 @@ def test_motion_photo_zero_is_not_noted():
 
 
 def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
-    (tmp_path / "photo.jpg").write_bytes(told_photos.extended_jpeg())
+    (tmp_path / "photo.jpg").write_bytes(photos_with_metadata.extended_jpeg())
     metadata = read_picture(tmp_path / "photo.jpg").metadata
     assert metadata.notes == ("xmp_extension_left",)
     assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")

@@ -48,7 +48,7 @@ def flat(path: Path, width: int, height: int) -> Path:
 
 
 def through_everything(path: Path) -> str:
-    """What a process of its own prints that takes the file through preview, run and report; it must not crash."""
+    """Return the output of a process that previews, upscales and reports the file. It must not crash."""
     output = path.parent / "out"
     output.mkdir(exist_ok=True)
     done = subprocess.run(

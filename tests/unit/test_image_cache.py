@@ -1,4 +1,4 @@
-"""The cache of decoded images: small, short-lived, and one decoding for all who ask at once."""
+"""The cache of decoded images: limits of size and age, and one decoding for several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a large picture costs on its way, beside itself: strips of it, and never a copy; the pixels are the same."""
+"""Memory of a large image: beyond its pixels only strips, never a copy. The pixels are the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .report_runs import info_of
 
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
-"""The least that a copy of the large picture, or of one plane of it, takes."""
+"""Bytes of a copy of the large image, or of one of its planes."""
 KINDS = [(channels, dtype) for channels in (3, 4) for dtype in (np.uint8, np.uint16)]
 every_kind = pytest.mark.parametrize(("channels", "dtype"), KINDS, ids=["rgb-8", "rgb-16", "rgba-8", "rgba-16"])
 
@@ -37,7 +37,7 @@ def picture_of(pixels: np.ndarray) -> Picture:
 
 
 def mapped(channels: int, dtype: type, height: int = HEIGHT, width: int = WIDTH) -> Picture:
-    """A picture that lies in no memory that is counted."""
+    """An image whose pixels are not in counted memory."""
     planes = []
     for shape in ((height, width, 3), (height, width))[: channels - 2]:
         bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
@@ -57,7 +57,7 @@ def in_one_piece(picture: Picture) -> np.ndarray:
 
 
 def peak_of(work: Callable[[], object]) -> int:
-    """The bytes that the work holds at most, beside what was there before."""
+    """Return the peak memory of a call in bytes, beyond what was in use before."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -68,7 +68,7 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 class Even:
-    """A result of as many pixels as one likes, which are nowhere."""
+    """A result of any size without pixels in memory."""
 
     def __init__(self, height: int, width: int, channels: int, dtype: type):
         self.size, self._kind = (height, width), (width, channels, dtype)

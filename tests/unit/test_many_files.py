@@ -18,7 +18,7 @@ from PIL import Image
 from enhance import Enhancer, Settings
 from enhance.batch import Batch, BatchRun, Item, find_images, pack, plan, titles
 from enhance.cli import _Reporter
-from enhance.images.decode import look
+from enhance.images.decode import read_facts
 from enhance.info import Result
 from enhance.output.names import ResultNames, UniqueNames
 from enhance.output.png import encode_png
@@ -185,10 +185,10 @@ def test_inspecting_a_jpeg_reads_only_its_header(tmp_path):
     Image.new("RGB", (6000, 4000)).save(file, "JPEG")
     head = file.read_bytes()
     file.write_bytes(head[:-2] + os.urandom(64 << 20).replace(b"\xff", b"\0") + b"\xff\xd9")
-    look(file, 400_000_000, None)
+    read_facts(file, 400_000_000, None)
 
     before = resource.getrusage(resource.RUSAGE_SELF)
-    assert look(file, 400_000_000, None).width == 6000
+    assert read_facts(file, 400_000_000, None).width == 6000
     after = resource.getrusage(resource.RUSAGE_SELF)
 
     pages = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt

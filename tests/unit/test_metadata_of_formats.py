@@ -16,9 +16,9 @@ from enhance.images.exif import EMPTY
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
-from tests.unit import told_photos
+from tests.unit import photos_with_metadata
+from tests.unit.photos_with_metadata import PLACE, XMP, read_by_exiftool
 from tests.unit.picture_files import saved
-from tests.unit.told_photos import PLACE, XMP, read_by_exiftool
 
 LOSSY = ("jpg", "webp", "avif")
 PACKET = XMP.replace(b"'6'", b"'1'")
@@ -54,7 +54,7 @@ def tags(path: Path, *more: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("ending", ["png", *LOSSY])
 def test_every_tag_is_kept(tmp_path: Path, ending: str):
-    png = result_of(tmp_path, Metadata(told_photos.exif(), PACKET, told_photos.iptc()))
+    png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc()))
     path, notes = exported(png, ending)
     before, after = tags(png), tags(path)
     if ending in ("webp", "avif"):
@@ -65,17 +65,17 @@ def test_every_tag_is_kept(tmp_path: Path, ending: str):
         assert notes == []
     assert len(before) > 20
     assert after == before
-    assert told_photos.NOTES in path.read_bytes()
+    assert photos_with_metadata.NOTES in path.read_bytes()
     assert PACKET in path.read_bytes()
 
 
 @pytest.mark.parametrize("ending", ["png", *LOSSY])
 def test_no_trace_of_the_location_is_left(tmp_path: Path, ending: str):
     texts = (("Comment", "at 48.20833, 16.37306"), ("Title", "Lantern"))
-    png = result_of(tmp_path, Metadata(told_photos.exif(), PACKET, told_photos.iptc(), texts))
+    png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc(), texts))
     path, notes = exported(png, ending, "no-location")
     content = path.read_bytes()
-    for trace in (b"GPS", PLACE.encode(), told_photos.COORDINATES, told_photos.NOTES, b"48.2"):
+    for trace in (b"GPS", PLACE.encode(), photos_with_metadata.COORDINATES, photos_with_metadata.NOTES, b"48.2"):
         assert trace not in content
     found = read_by_exiftool(path, "-a", "-u", "-ee")
     assert [name for name in found if "GPS" in name or "City" in name or "Maker" in name] == []
@@ -105,7 +105,7 @@ def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):
 @pytest.mark.parametrize("length", [30_000, 90_000])
 def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with_a_note(tmp_path: Path, length: int):
     exif = Image.Exif()
-    exif.load(told_photos.exif())
+    exif.load(photos_with_metadata.exif())
     photo = exif.get_ifd(0x8769)
     photo[0x9286], photo[0x927C] = b"ASCII\0\0\0" + LONG[:length].encode(), b"LANTERN\0" + bytes(60_000)
     png = result_of(tmp_path, Metadata(exif.tobytes()[6:]))
@@ -138,7 +138,7 @@ def test_texts_become_comments_of_a_jpeg_and_are_noted_elsewhere(tmp_path: Path)
 
 def test_every_comment_of_a_jpeg_is_read(tmp_path: Path):
     more = b"\xff\xfe" + struct.pack(">H", 2 + 6) + b"second"
-    (tmp_path / "photo").write_bytes(saved(told_photos.photo(), "JPEG", comment=b"first", extra=more))
+    (tmp_path / "photo").write_bytes(saved(photos_with_metadata.photo(), "JPEG", comment=b"first", extra=more))
     texts = read_picture(tmp_path / "photo").metadata.texts
     assert sorted(texts) == [("Comment", "first"), ("Comment", "second")]
 

@@ -1,4 +1,4 @@
-"""What a photo tells beside its pixels is in the result, tag by tag, and where it was taken only if that is wanted."""
+"""Metadata in results: every tag of the photo, and the location only if it is wanted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,20 @@ from enhance.images.containers import make_chunk
 from enhance.output.formats import Encoding, export
 from enhance.output.png import PngFormat, create_png
 from enhance.output.png_reader import PngReader
-from tests.unit import told_photos
+from tests.unit import photos_with_metadata
+from tests.unit.photos_with_metadata import (
+    COORDINATES,
+    DPI,
+    HEIGHT,
+    NOTES,
+    PLACE,
+    WIDTH,
+    XMP,
+    photo_with_metadata,
+    read_by_exiftool,
+)
 from tests.unit.picture_files import png, rgb_profile, saved
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
-from tests.unit.told_photos import COORDINATES, DPI, HEIGHT, NOTES, PLACE, WIDTH, XMP, read_by_exiftool, told
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
 TELLING = {
@@ -43,7 +53,7 @@ def picture_of(tmp_path: Path, content: bytes):
 
 
 def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
-    """The PNG of a photo, four times as large, with all that the photo told."""
+    """Return the PNG result of a photo at 4x with its metadata."""
     picture = picture_of(tmp_path, content)
     width, height = 4 * picture.width, 4 * picture.height
     form = PngFormat(width, height, 3, icc=picture.icc, metadata=picture.metadata.sized(width, height))
@@ -53,7 +63,7 @@ def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
 
 
 def tags(path: Path) -> dict[str, Any]:
-    """What a photo tells as exiftool reads it."""
+    """Return the tags of a file that exiftool reads."""
     return {
         name: value
         for name, value in read_by_exiftool(path, "-a").items()
@@ -61,19 +71,19 @@ def tags(path: Path) -> dict[str, Any]:
     }
 
 
-def without_storage(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The tags but for those that say how a TIFF or a PNG stores its pixels."""
+def without_storage(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tags without those about the storage of pixels in TIFF and PNG."""
     storing = ("Bits", "Compression", "Photometric", "Strip", "Samples", "Rows", "Planar", "Sample")
     return {
         name: value
-        for name, value in told.items()
+        for name, value in metadata.items()
         if not name.startswith("PNG") and not name.removeprefix("IFD0:").startswith(storing)
     }
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_differ(tmp_path: Path, kind: str):
-    result = result_of(tmp_path, told(kind))
+    result = result_of(tmp_path, photo_with_metadata(kind))
     before, after = without_storage(tags(tmp_path / "photo")), without_storage(tags(result))
 
     assert len(before) > 20
@@ -91,7 +101,7 @@ def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_di
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kind: str):
-    result = result_of(tmp_path, told(kind))
+    result = result_of(tmp_path, photo_with_metadata(kind))
     with Image.open(result) as image:
         info, exif = image.info, image.getexif()
         assert ("exif" in info, "xmp" in info) == (kind in TELLING["exif"], kind in TELLING["xmp"])
@@ -104,15 +114,15 @@ def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kin
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
-def test_the_makers_notes_lie_where_they_lay(tmp_path: Path, kind: str):
-    before, after = told_photos.exif(), picture_of(tmp_path, told(kind)).metadata.exif or b""
+def test_maker_notes_keep_their_offset(tmp_path: Path, kind: str):
+    before, after = photos_with_metadata.exif(), picture_of(tmp_path, photo_with_metadata(kind)).metadata.exif or b""
     assert NOTES in before
     assert (after.find(NOTES), len(after)) == (before.find(NOTES), len(before))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_without_a_location_no_trace_of_the_place_is_left(tmp_path: Path, kind: str):
-    result, place = result_of(tmp_path, told(kind)), tmp_path / "taken.png"
+def test_no_location_removes_every_trace_of_the_location(tmp_path: Path, kind: str):
+    result, place = result_of(tmp_path, photo_with_metadata(kind)), tmp_path / "taken.png"
     assert inspect(result).has_location
     export(result, place, Encoding(metadata="no-location"))
 
@@ -131,8 +141,8 @@ def test_without_a_location_no_trace_of_the_place_is_left(tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_none_only_profile_and_resolution_stay(tmp_path: Path, kind: str):
-    result, place = result_of(tmp_path, told(kind)), tmp_path / "taken.png"
+def test_none_keeps_only_profile_and_resolution(tmp_path: Path, kind: str):
+    result, place = result_of(tmp_path, photo_with_metadata(kind)), tmp_path / "taken.png"
     export(result, place, Encoding(metadata="none"))
     with Image.open(result) as before, Image.open(place) as after:
         assert after.info == {key: before.info[key] for key in ("icc_profile", "dpi") if key in before.info}
@@ -140,16 +150,18 @@ def test_with_none_only_profile_and_resolution_stay(tmp_path: Path, kind: str):
     assert accepted_by_pngcheck(place)
 
 
-def test_a_photo_without_a_place_is_not_said_to_have_one(tmp_path: Path):
-    (tmp_path / "photo").write_bytes(saved(told_photos.photo(), "JPEG", exif=b"Exif\0\0" + told_photos.exif()))
+def test_a_photo_without_a_position_has_no_location(tmp_path: Path):
+    (tmp_path / "photo").write_bytes(
+        saved(photos_with_metadata.photo(), "JPEG", exif=b"Exif\0\0" + photos_with_metadata.exif())
+    )
     assert inspect(tmp_path / "photo").has_location
-    for number, metadata in enumerate((Metadata(), Metadata(told_photos.exif()).kept("no-location"))):
+    for number, metadata in enumerate((Metadata(), Metadata(photos_with_metadata.exif()).select("no-location"))):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(saved(told_photos.photo(), "PNG", exif=metadata.exif or b""))
+        path.write_bytes(saved(photos_with_metadata.photo(), "PNG", exif=metadata.exif or b""))
         assert not inspect(path).has_location
 
 
-def test_nothing_of_xmp_changes_but_what_would_be_untrue():
+def test_only_sizes_and_orientation_change_in_xmp():
     upright = Metadata(xmp=XMP).upright().sized(48, 64).xmp or b""
     expected = XMP.replace(b"tiff:Orientation = '6'", b"tiff:Orientation = '1'")
     expected = expected.replace(b'PixelXDimension="12"', b'PixelXDimension="48"').replace(b">16</exif", b">64</exif")
@@ -171,11 +183,11 @@ def test_nothing_of_xmp_changes_but_what_would_be_untrue():
 def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, dpi):
     unit, across, down = content
     if kind == "JPEG":
-        data = bytearray(saved(told_photos.photo(), "JPEG"))
+        data = bytearray(saved(photos_with_metadata.photo(), "JPEG"))
         struct.pack_into(">BHH", data, 13, unit, across, down)
     else:
         density = make_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
-        data = png(np.asarray(told_photos.photo()), 2, before_pixels=density)
+        data = png(np.asarray(photos_with_metadata.photo()), 2, before_pixels=density)
     with PngReader(result_of(tmp_path, bytes(data))) as reader:
         metadata = reader.metadata
     assert metadata.dpi == (dpi and pytest.approx(dpi, abs=0.02))
@@ -183,18 +195,18 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
 
 @pytest.mark.parametrize(("unit", "dpi"), [(2, 300.0), (3, 762.0), (1, None)])
 def test_a_tiffs_resolution_is_kept_in_any_unit(tmp_path: Path, unit: int, dpi: float | None):
-    content = saved(told_photos.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
+    content = saved(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
     assert picture_of(tmp_path, content).metadata.dpi == (dpi and (dpi, dpi))
 
 
 def iccp_and(*chunks: bytes) -> bytes:
     profile = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile()))
-    return png(np.asarray(told_photos.photo()), 2, before_pixels=b"".join((profile, *chunks)))
+    return png(np.asarray(photos_with_metadata.photo()), 2, before_pixels=b"".join((profile, *chunks)))
 
 
 @cache
 def hostile() -> Mapping[str, bytes]:
-    """Texts and blocks that are far larger than what they come from, damaged, or meant to keep a reader busy."""
+    """Texts and blocks that expand to many times their size, are damaged, or keep a reader busy."""
     flat = zlib.compress(bytes(40_000_000), 1)
     bomb = "".join(f'<!ENTITY x{n} "{f"&x{n - 1};" * 10}">' for n in range(1, 12))
     doctype = f'<!DOCTYPE x [<!ENTITY x0 "ha">{bomb}]><x>&x11;</x>'.encode()
@@ -214,7 +226,7 @@ def hostile() -> Mapping[str, bytes]:
         ),
         "many texts": b"".join(make_chunk(b"tEXt", b"Comment\0" + b"a" * 900_000) for _ in range(30)),
         "digits": make_chunk(b"tEXt", b"Comment\0" + b"1.2345" + b" " * 900_000),
-        "large EXIF": make_chunk(b"eXIf", told_photos.exif() + bytes(17 << 20)),
+        "large EXIF": make_chunk(b"eXIf", photos_with_metadata.exif() + bytes(17 << 20)),
         "no keyword": make_chunk(b"tEXt", b"\0words") + make_chunk(b"iTXt", b"") + make_chunk(b"zTXt", b"k\0\0no"),
         "bad UTF-8": make_chunk(b"iTXt", b"Comment\0\0\0\0\0\xff\xfe"),
         "bad profile": make_chunk(b"tEXt", b"Raw profile type iptc\0\niptc\n12\nxyz"),
@@ -222,42 +234,42 @@ def hostile() -> Mapping[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", hostile())
-def test_what_is_hostile_is_left_out_and_the_picture_is_read(tmp_path: Path, kind: str):
+def test_hostile_metadata_is_left_out_and_the_image_is_decoded(tmp_path: Path, kind: str):
     picture = picture_of(tmp_path, iccp_and(hostile()[kind], make_chunk(b"tEXt", b"Title\0A lantern")))
-    told = picture.metadata.sized(48, 64).kept("no-location")
+    metadata = picture.metadata.sized(48, 64).select("no-location")
     assert (picture.width, picture.icc) == (WIDTH, rgb_profile())
-    assert sum(len(value) for _, value in told.texts) < 9 << 20
-    assert len(told.xmp or b"") < 6_000_000
-    assert told.exif is None
-    assert ("Title", "A lantern") in told.texts or kind == "many texts"
+    assert sum(len(value) for _, value in metadata.texts) < 9 << 20
+    assert len(metadata.xmp or b"") < 6_000_000
+    assert metadata.exif is None
+    assert ("Title", "A lantern") in metadata.texts or kind == "many texts"
 
 
-def test_every_cut_of_a_block_is_left_out_or_kept_without_an_exception():
-    whole = told_photos.exif()
+def test_a_truncated_block_raises_no_exception():
+    whole = photos_with_metadata.exif()
     for end in range(len(whole)):
-        told = Metadata(whole[:end], XMP[: end * 2], told_photos.iptc()[:end])
-        told.upright().sized(48, 64).kept("no-location")
-        assert isinstance(told.has_location, bool)
+        metadata = Metadata(whole[:end], XMP[: end * 2], photos_with_metadata.iptc()[:end])
+        metadata.upright().sized(48, 64).select("no-location")
+        assert isinstance(metadata.has_location, bool)
 
 
-def test_a_block_whose_directories_lie_over_each_other_does_no_harm():
-    whole = told_photos.exif()
+def test_overlapping_directories_raise_no_exception():
+    whole = photos_with_metadata.exif()
     for place in range(8, len(whole) - 4):
         for number in (8, 10, 0xFFFFFFFF, len(whole) - 2):
             block = whole[:place] + struct.pack("<I", number) + whole[place + 4 :]
-            Metadata(block).upright().sized(70_000, 64).kept("no-location")
+            Metadata(block).upright().sized(70_000, 64).select("no-location")
 
 
-def test_a_side_that_no_short_number_holds_becomes_a_long_one():
-    block = Metadata(told_photos.exif()).sized(70_000, 65_535).exif or b""
+def test_a_side_beyond_65535_becomes_a_long_number():
+    block = Metadata(photos_with_metadata.exif()).sized(70_000, 65_535).exif or b""
     exif = Image.Exif()
     exif.load(block)
     assert (exif[0x0100], exif[0x0101]) == (70_000, 65_535)
     assert (exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003]) == (70_000, 65_535)
 
 
-def test_a_full_disk_leaves_what_lay_there(tmp_path: Path, monkeypatch):
-    result, place = result_of(tmp_path, told("PNG")), tmp_path / "taken.png"
+def test_a_full_disk_keeps_the_existing_file(tmp_path: Path, monkeypatch):
+    result, place = result_of(tmp_path, photo_with_metadata("PNG")), tmp_path / "taken.png"
     place.write_bytes(b"the old one")
     full_disk_after(100, monkeypatch)
     with pytest.raises(StorageError, match="Not enough disk space"):
@@ -266,18 +278,18 @@ def test_a_full_disk_leaves_what_lay_there(tmp_path: Path, monkeypatch):
     assert names_in(tmp_path) == ["photo", "result.png", "taken.png"]
 
 
-def test_a_result_that_is_gone_or_cut_off_is_told(tmp_path: Path):
+def test_a_missing_or_truncated_result_is_reported(tmp_path: Path):
     with pytest.raises(PictureError, match=r"gone\.png"):
         export(tmp_path / "gone.png", tmp_path / "taken.png", Encoding(metadata="none"))
-    result = result_of(tmp_path, told("PNG"))
+    result = result_of(tmp_path, photo_with_metadata("PNG"))
     result.write_bytes(result.read_bytes()[:-30])
     with pytest.raises(PictureError, match=r"result\.png"):
         export(result, tmp_path / "taken.png", Encoding(metadata="none"))
     assert names_in(tmp_path) == ["photo", "result.png"]
 
 
-def test_it_may_take_its_own_place(tmp_path: Path):
-    result = result_of(tmp_path, told("PNG"))
+def test_a_result_can_be_exported_over_itself(tmp_path: Path):
+    result = result_of(tmp_path, photo_with_metadata("PNG"))
     export(result, result, Encoding(metadata="none"))
     with PngReader(result) as reader:
         assert reader.metadata.exif is None
@@ -285,10 +297,10 @@ def test_it_may_take_its_own_place(tmp_path: Path):
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
-def test_a_second_run_knows_its_results_again_that_carry_no_metadata(tmp_path: Path, capsys, monkeypatch, form: str):
+def test_a_second_run_recognises_results_without_metadata(tmp_path: Path, capsys, monkeypatch, form: str):
     monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "photo.jpg").write_bytes(told("JPEG"))
+    (tmp_path / "in" / "photo.jpg").write_bytes(photo_with_metadata("JPEG"))
     call = ["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--preset", "anime-fast", "--format", form]
 
     for choice in ("keep", "none", "none"):  # the first one is replaced, and the second stays as it is

@@ -1,4 +1,4 @@
-"""What read_picture and inspect give for every kind of file."""
+"""`read_picture` and `inspect` for every kind of file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UPRIGHT = {
 
 @pytest.fixture
 def read(tmp_path: Path):
-    """Reads bytes as if they were the file picture.bin, and checks that inspect foretells the same."""
+    """Return a function that decodes bytes, and checks that `inspect` returns the same facts."""
 
     def reading(data: bytes) -> Picture:
         path = tmp_path / "picture.bin"
@@ -243,13 +243,7 @@ def test_float_from_0_to_1_becomes_16_bits(read):
     picture = read(tiff(values.astype(np.float32), 2))
     assert (picture.mode, picture.bits) == ("RGB;32F", 16)
     assert np.array_equal(picture.rgb, DEEP)
-    assert read(tiff(values[..., 0].astype(np.float64), 1)).grey
-
-
-def test_32_bit_integers_become_16_bits(read):
-    assert np.array_equal(read(tiff(DEEP.astype(np.uint32) * 65537, 2)).rgb, DEEP)
-    pillow_integers = Image.fromarray(DEEP[..., 0].astype(np.int32))
-    assert np.array_equal(read(saved(pillow_integers, "TIFF")).rgb[..., 0], DEEP[..., 0])
+    assert read(tiff(values[..., 0].astype(np.float32), 1)).grey
 
 
 def test_cmyk_goes_through_its_profile(read):

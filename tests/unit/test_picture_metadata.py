@@ -1,4 +1,4 @@
-"""Profile and EXIF on their way from the file to the output."""
+"""Colour profiles and EXIF blocks of decoded images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not taken, and the one sentence that says so."""
+"""Rejected files and their error messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 
 
-def refusal(path: Path, **limits: Any) -> str:
+def error_message(path: Path, **limits: Any) -> str:
     """Return the error message for the file."""
     with pytest.raises(PictureError) as caught:
         read_picture(path, **limits)
@@ -43,11 +43,11 @@ def written(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
 
 
 def test_missing_empty_and_special_files_are_rejected(tmp_path: Path):
-    assert "does not exist" in refusal(tmp_path / "nothing.jpg")
-    assert "is a folder" in refusal(tmp_path)
-    assert "is empty" in refusal(written(tmp_path, b""))
+    assert "does not exist" in error_message(tmp_path / "nothing.jpg")
+    assert "is a folder" in error_message(tmp_path)
+    assert "is empty" in error_message(written(tmp_path, b""))
     os.mkfifo(tmp_path / "pipe")
-    assert "not a regular file" in refusal(tmp_path / "pipe")
+    assert "not a regular file" in error_message(tmp_path / "pipe")
     with pytest.raises(PictureError, match="does not exist"):
         inspect(tmp_path / "nothing.jpg")
 
@@ -67,12 +67,12 @@ def test_missing_empty_and_special_files_are_rejected(tmp_path: Path):
     ],
 )
 def test_unknown_formats_are_rejected_whatever_the_name(tmp_path: Path, data: bytes):
-    assert "has an unsupported format" in refusal(written(tmp_path, data))
+    assert "has an unsupported format" in error_message(written(tmp_path, data))
 
 
 @pytest.mark.parametrize("name", ["{name} {0} {.png", "100 %s %(name)s.png", "图片 “one”.png"])
 def test_error_contains_the_name_unchanged(tmp_path: Path, name: str):
-    assert refusal(written(tmp_path, b"", name)) == f"{name} is empty (0 bytes). Copy or download it again."
+    assert error_message(written(tmp_path, b"", name)) == f"{name} is empty (0 bytes). Copy or download it again."
 
 
 def test_format_is_recognised_by_content(tmp_path: Path):
@@ -84,7 +84,7 @@ def test_heic_without_library_names_the_library(tmp_path: Path, monkeypatch):
     without = "import sys; sys.modules['pillow_heif'] = None; " + worker.PROGRAM
     monkeypatch.setattr(worker, "WORKERS", worker.Workers(1, without))
     path = written(tmp_path, b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100), "IMG_1.HEIC")
-    assert "install pillow-heif" in refusal(path)
+    assert "install pillow-heif" in error_message(path)
     worker.WORKERS.close()
 
 
@@ -92,7 +92,7 @@ def test_heic_without_library_names_the_library(tmp_path: Path, monkeypatch):
 def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
     data = saved(PHOTO, kind)
     for keep in (len(data) - 200, len(data) // 2, len(data) // 4, 40):
-        message = refusal(written(tmp_path, data[:keep]))
+        message = error_message(written(tmp_path, data[:keep]))
         assert "incomplete" in message
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
@@ -100,45 +100,47 @@ def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_one_missing_byte_is_detected(tmp_path: Path, kind: str):
     for options in ({}, {"progressive": True} if kind == "JPEG" else {"compress_level": 0}):
-        assert "incomplete" in refusal(written(tmp_path, saved(PHOTO, kind, **options)[:-1]))
+        assert "incomplete" in error_message(written(tmp_path, saved(PHOTO, kind, **options)[:-1]))
 
 
 def test_damaged_16_bit_png_is_rejected(tmp_path: Path):
     data = png(np.random.default_rng(1).integers(0, 65536, (20, 20, 3), dtype=np.uint16), 2)
-    assert "incomplete" in refusal(written(tmp_path, data[: len(data) // 2]))
+    assert "incomplete" in error_message(written(tmp_path, data[: len(data) // 2]))
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 0xFF
-    assert "damaged" in refusal(written(tmp_path, bytes(flipped)))
+    assert "damaged" in error_message(written(tmp_path, bytes(flipped)))
 
 
 def test_flipped_byte_in_png_is_detected(tmp_path: Path):
     data = bytearray(saved(PHOTO, "PNG"))
     data[len(data) // 2] ^= 0xFF
-    assert "damaged" in refusal(written(tmp_path, bytes(data)))
+    assert "damaged" in error_message(written(tmp_path, bytes(data)))
 
 
 def test_pixel_limit(tmp_path: Path):
     path = written(tmp_path, saved(PHOTO, "JPEG"))
-    assert "96 × 64 px" in refusal(path, max_pixels=96 * 64 - 1)
+    assert "96 × 64 px" in error_message(path, max_pixels=96 * 64 - 1)
     assert read_picture(path, max_pixels=96 * 64).width == 96
     with pytest.raises(PictureError, match="The limit is"):
         inspect(path, max_pixels=100)
-    assert "ENHANCE_MAX_PIXELS" in refusal(path, max_pixels=1000)
+    assert "ENHANCE_MAX_PIXELS" in error_message(path, max_pixels=1000)
     assert read_picture(path, max_pixels=None).width == 96
 
 
 def test_byte_limit(tmp_path: Path):
     path = written(tmp_path, saved(PHOTO, "BMP"))
-    assert "MB. The limit is" in refusal(path, max_bytes=1000)
-    assert "ENHANCE_MAX_BYTES" in refusal(path, max_bytes=1000)
-    assert "ENHANCE_MAX_BYTES" in refusal(written(tmp_path, saved(PHOTO, "BMP") + bytes(65 << 20)), max_pixels=1000)
+    assert "MB. The limit is" in error_message(path, max_bytes=1000)
+    assert "ENHANCE_MAX_BYTES" in error_message(path, max_bytes=1000)
+    assert "ENHANCE_MAX_BYTES" in error_message(
+        written(tmp_path, saved(PHOTO, "BMP") + bytes(65 << 20)), max_pixels=1000
+    )
 
 
 def test_huge_file_is_not_read(tmp_path: Path):
     path = tmp_path / "huge.png"
     with path.open("wb") as file:
         file.truncate(10_000_000_000)  # sparse, takes no room
-    assert "The limit is" in refusal(path)
+    assert "The limit is" in error_message(path)
 
 
 def webp_header(width: int, height: int) -> bytes:
@@ -174,18 +176,18 @@ def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, bomb: byte
     path = written(tmp_path, bomb)
     tracemalloc.start()
     try:
-        assert "60,000 × 60,000 px (3,600 MP)" in refusal(path)
+        assert "60,000 × 60,000 px (3,600 MP)" in error_message(path)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
 
 
 def test_png_with_too_little_data_is_rejected(tmp_path: Path):
-    assert "incomplete" in refusal(written(tmp_path, png_header_only(19000, 19000)))
+    assert "incomplete" in error_message(written(tmp_path, png_header_only(19000, 19000)))
 
 
 def test_zero_size_is_rejected(tmp_path: Path):
-    assert "no pixels" in refusal(written(tmp_path, png_header_only(0, 10)))
+    assert "no pixels" in error_message(written(tmp_path, png_header_only(0, 10)))
 
 
 def test_pillows_own_pixel_limit_neither_matters_nor_changes(tmp_path: Path, monkeypatch):
@@ -196,17 +198,17 @@ def test_pillows_own_pixel_limit_neither_matters_nor_changes(tmp_path: Path, mon
 
 
 def test_numbers_without_a_clear_white_are_rejected(tmp_path: Path):
-    assert "from 0 to 255" in refusal(written(tmp_path, tiff(np.array([[0, 255]], np.float32), 1)))
-    assert "instead of 0 to 1" in refusal(written(tmp_path, tiff(np.array([[0, np.nan]], np.float32), 1)))
-    assert "negative" in refusal(written(tmp_path, tiff(np.array([[-5, 5]], np.int16), 1)))
+    assert "from 0 to 255" in error_message(written(tmp_path, tiff(np.array([[0, 255]], np.float32), 1)))
+    assert "instead of 0 to 1" in error_message(written(tmp_path, tiff(np.array([[0, np.nan]], np.float32), 1)))
 
 
 def test_unsupported_tiffs_are_rejected(tmp_path: Path):
     values = np.zeros((3, 4, 3), np.uint16)
-    assert "TIFF with" in refusal(written(tmp_path, tiff(values, 2, planes=True)))
-    assert "TIFF with" in refusal(written(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))
-    assert "TIFF with" in refusal(written(tmp_path, tiff(values.astype(np.float16), 2)))
-    assert "preview" in refusal(written(tmp_path, tiff(values, 2, more_tags={254: 1})))
+    assert "TIFF with" in error_message(written(tmp_path, tiff(values, 2, planes=True)))
+    assert "TIFF with" in error_message(written(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))
+    for kind in (np.float16, np.float64, np.int16, np.uint32):
+        assert "TIFF with" in error_message(written(tmp_path, tiff(values.astype(kind), 2)))
+    assert "preview" in error_message(written(tmp_path, tiff(values, 2, more_tags={254: 1})))
 
 
 def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Pixels come by strips: the same as at once, in little memory, and in a file that vanishes where they are many."""
+"""Decoding by strips: the same pixels as decoding at once, in little memory, in an unnamed file if there are many."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ KINDS = {
     "tiff": saved(CLEAR, "TIFF", compression="tiff_lzw"),
     "cmyk tiff": saved(PHOTO.convert("CMYK"), "TIFF"),
     "deep tiff": tiff(DEEP, 2, extra_sample=1),
-    "tiff of floats": tiff(DEEP[..., :3] / 65535, 2),
+    "tiff of floats": tiff((DEEP[..., :3] / 65535).astype(np.float32), 2),
 }
 TURNED = {
     f"{kind} turned {turn}": data

@@ -1,4 +1,4 @@
-"""Files made to take the program down cost one sentence, and the next picture is read."""
+"""Malicious files cause one error message, and the next image is decoded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.unit.picture_files import saved, tiff
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 SPECK = PHOTO.resize((4, 4))
 
-MADE_WORSE = """
+FAULTY_WORKER = """
 import sys; sys.path[:] = sys.argv[1:]
 import ctypes, os, time
 import cv2
@@ -66,10 +66,10 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def made_worse(monkeypatch) -> Iterator[Workers]:
-    """One worker whose decoder hangs, stalls, crashes or swells with pictures of such a name; its time is short."""
+def faulty(monkeypatch) -> Iterator[Workers]:
+    """One worker that hangs, crashes or uses too much memory for images of such a name, with a short time limit."""
     monkeypatch.setattr(worker, "_HEADER_SECONDS", 2)
-    workers = Workers(1, MADE_WORSE)
+    workers = Workers(1, FAULTY_WORKER)
     monkeypatch.setattr(worker, "WORKERS", workers)
     yield workers
     workers.close()
@@ -81,8 +81,8 @@ def written(tmp_path: Path, data: bytes, name: str = "photo.jpg") -> Path:
     return path
 
 
-def refused(path: Path) -> str:
-    """The key of the refusal."""
+def error_of(path: Path) -> str:
+    """Return the key of the error message."""
     with pytest.raises(PictureError) as caught:
         read_picture(path)
     assert str(caught.value).startswith(path.name)
@@ -122,7 +122,7 @@ def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     before = sum(one.memory_info().rss for one in [psutil.Process(), *children()])
     try:
         for _ in range(10):
-            assert refused(path) == "picture_too_few_bytes"
+            assert error_of(path) == "picture_too_few_bytes"
             with pytest.raises(PictureError, match="cannot contain 9,999 × 9,999 px"):
                 inspect(path)
     finally:
@@ -141,7 +141,7 @@ def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     ids=["GIF", "TIFF", "TIFF LZW"],
 )
 def test_too_few_bytes_are_detected_in_the_header(tmp_path: Path, data: bytes):
-    assert refused(written(tmp_path, data)) == "picture_too_few_bytes"
+    assert error_of(written(tmp_path, data)) == "picture_too_few_bytes"
 
 
 @pytest.mark.parametrize("options", [{"quality": 1, "optimize": True}, {"quality": 1, "progressive": True}])
@@ -155,7 +155,7 @@ def test_the_smallest_real_files_are_read(tmp_path: Path, options: dict):
 def test_jpeg_with_many_scans_is_rejected_quickly(tmp_path: Path):
     path = written(tmp_path, scans_of(10_000))
     started = time.perf_counter()
-    assert refused(path) == "picture_many_scans"
+    assert error_of(path) == "picture_many_scans"
     assert time.perf_counter() - started < 2
     assert read_picture(written(tmp_path, scans_of(80))).width == 96
 
@@ -167,7 +167,7 @@ def test_padded_jpeg_is_rejected_quickly(tmp_path: Path, fill: bytes):
     start, rest = data[:after_first], data[after_first:]
     path = written(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)
     started = time.perf_counter()
-    assert refused(path) == "picture_padding"
+    assert error_of(path) == "picture_padding"
     assert time.perf_counter() - started < 2
     assert read_picture(written(tmp_path, start + fill * 1000 + rest)).width == 96
 
@@ -185,47 +185,47 @@ def test_gif_frames_are_counted(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
-def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, made_worse: Workers, name: str):
+def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, faulty: Workers, name: str):
     hanging = written(tmp_path, small.read_bytes(), name)
     started = time.perf_counter()
-    assert refused(hanging) == "picture_too_slow"
+    assert error_of(hanging) == "picture_too_slow"
     assert time.perf_counter() - started < 6
     assert read_picture(small).width == 96
 
 
-def test_crashing_decoder_is_one_error(tmp_path: Path, small: Path, made_worse: Workers):
-    assert refused(written(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
+def test_crashing_decoder_is_one_error(tmp_path: Path, small: Path, faulty: Workers):
+    assert error_of(written(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
     assert read_picture(small).width == 96
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
 @pytest.mark.parametrize("name", ["swells.png", "bloats.png"])
-def test_decoder_memory_is_limited(tmp_path: Path, small: Path, made_worse: Workers, name: str):
-    assert refused(written(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
+def test_decoder_memory_is_limited(tmp_path: Path, small: Path, faulty: Workers, name: str):
+    assert error_of(written(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
     assert read_picture(small).width == 96
 
 
-def test_killed_idle_worker_is_replaced(small: Path, made_worse: Workers):
+def test_killed_idle_worker_is_replaced(small: Path, faulty: Workers):
     assert read_picture(small).width == 96
-    made_worse._idle[0].process.kill()
+    faulty._idle[0].process.kill()
     time.sleep(0.2)
     assert read_picture(small).width == 96
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
-def test_an_interrupt_does_not_end_a_worker(small: Path, made_worse: Workers):
+def test_an_interrupt_does_not_end_a_worker(small: Path, faulty: Workers):
     assert read_picture(small).width == 96
-    process = made_worse._idle[0].process
+    process = faulty._idle[0].process
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert process.poll() is None
     assert read_picture(small).width == 96
-    assert made_worse._idle[0].process is process
+    assert faulty._idle[0].process is process
 
 
 def test_image_larger_than_free_memory_is_rejected(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "free_memory", lambda: 1000)
-    assert refused(small) == "picture_memory_short"
+    assert error_of(small) == "picture_memory_short"
     monkeypatch.undo()
     assert read_picture(small).width == 96
 
@@ -254,7 +254,7 @@ def test_images_wait_for_memory(small: Path, monkeypatch):
 
 def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "WORKERS", Workers(1, "raise SystemExit"))
-    assert refused(small) == "picture_no_reader"
+    assert error_of(small) == "picture_no_reader"
 
 
 def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
@@ -295,9 +295,10 @@ def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
     hanging = written(tmp_path, small.read_bytes(), "hangs.png")
     program = (
         "import sys, threading, psutil, time\nfrom enhance.images import worker\n"
-        f"workers = worker.Workers(2, {MADE_WORSE!r})\nfrom pathlib import Path\n"
-        "threading.Thread(target=workers.ask, args=('decode', Path(sys.argv[1]), None, None), daemon=True).start()\n"
-        "workers.ask('decode', Path(sys.argv[2]), None, None)\n"
+        f"workers = worker.Workers(2, {FAULTY_WORKER!r})\nfrom pathlib import Path\n"
+        "hanging = 'decode', Path(sys.argv[1]), None, None\n"
+        "threading.Thread(target=workers.request, args=hanging, daemon=True).start()\n"
+        "workers.request('decode', Path(sys.argv[2]), None, None)\n"
         "print(*[one.pid for one in psutil.Process().children()], flush=True)\ntime.sleep(60)\n"
     )
     parent = started(program, hanging, small)

@@ -17,7 +17,7 @@ from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
 from enhance.output.resample import DPI, long_side_on, paper_of
 from enhance.settings import signature
-from tests.unit.told_photos import XMP, read_by_exiftool
+from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 ENDINGS = ("png", "jpg", "webp", "avif")
 OF_THE_PHOTO = 180

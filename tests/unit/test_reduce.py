@@ -62,11 +62,11 @@ def test_only_the_last_averages_are_cached():
     halves = picture.reduced(2)
 
     assert picture.reduced(2) is halves
-    assert picture.kept_bytes == own + halves.rgb.nbytes
+    assert picture.nbytes == own + halves.rgb.nbytes
     thirds = picture.reduced(3)
-    assert picture.kept_bytes == own + thirds.rgb.nbytes
+    assert picture.nbytes == own + thirds.rgb.nbytes
     assert picture.reduced(2) is not halves
-    assert picture.cut(Box(0, 0, 9, 9)).kept_bytes == 9 * 9 * 3
+    assert picture.cut(Box(0, 0, 9, 9)).nbytes == 9 * 9 * 3
 
 
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (2, 1.5), (3, 4 / 3), (4, 1)])

