@@ -20,7 +20,7 @@ from ..i18n import strip_direction_marks
 from ..output.thumbnails import icc_for_screen, save_png
 from ..store import download_name, report_name
 from . import gradio_changes
-from .agents import check_call, convert_argument, delete_data_url_files
+from .agents import AgentServer
 from .batch import BATCH_EVENTS
 from .compare import COMPARISON_EVENTS
 from .jobs import ClientWatch, send_batch_progress, wait_until_done
@@ -166,7 +166,7 @@ class Endpoints:
 
 def add_endpoints(services: Services) -> None:
     """Add the endpoints to the current Blocks, with hidden components, and make them MCP tools."""
-    gradio_changes.use_mcp_server(check_call, convert_argument, parameter_schema, delete_data_url_files)
+    gradio_changes.use_mcp_server(AgentServer)
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
         inputs = {name: _input(name) for name in ("image", "images", *API_REGION, *API_SETTINGS, "task_id")}
