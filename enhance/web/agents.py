@@ -23,24 +23,22 @@ from .params import language_of, parameter_schema
 class AgentServer(McpServer):
     """The tools of the app. Each error is a sentence in the client's language."""
 
+    @property
+    def language(self) -> str:
+        return language_of(self.request)
+
     def check_call(self, tool: str, given: dict[str, Any]) -> None:
-        try:
-            check_endpoint(tool, self.tool_to_endpoint)
-            check_parameters(tool, self.parameters(tool), given)
-        except EnhanceError as error:
-            raise ValueError(error.message(language_of(self.request))) from error
+        check_endpoint(tool, self.tool_to_endpoint)
+        check_parameters(tool, self.parameters(tool), given)
 
     def convert(self, name: str, value: Any) -> Any:
         # Gradio's client would upload any file of this server that a value names.
-        try:
-            if name == "images" and isinstance(value, list):
-                return [_uploaded_image(one) for one in value]
-            if name in ("image", "images"):
-                return _uploaded_image(value)
-            if isinstance(value, dict | list):
-                raise SettingsError("agent_no_value", name=name)
-        except EnhanceError as error:
-            raise ValueError(error.message(language_of(self.request))) from error
+        if name == "images" and isinstance(value, list):
+            return [_uploaded_image(one) for one in value]
+        if name in ("image", "images"):
+            return _uploaded_image(value)
+        if isinstance(value, dict | list):
+            raise SettingsError("agent_no_value", name=name)
         return value
 
     def schema(self, name: str) -> dict[str, Any]:

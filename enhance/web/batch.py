@@ -249,9 +249,9 @@ def make_thumbnails(call: Call) -> Iterator[Updates]:
     yield updates()
 
 
-def resume_batch(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def resume_batch(call: Call) -> Updates:
     """Continue an interrupted batch of the list of results, with its settings."""
-    lost = _resume(call, find_entries(call, key, is_settled=True))
+    lost = _resume(call, find_entries(call, is_settled=True))
     names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
     return {
         **show_session(call),

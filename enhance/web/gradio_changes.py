@@ -19,17 +19,19 @@ from typing import Any, NoReturn
 import gradio as gr
 import gradio.http_server
 import gradio.mcp
+import gradio.routes
 import safehttpx
 from gradio import route_utils
 from gradio.context import LocalContext
 from gradio.data_classes import FileData, ListFiles
 from gradio_client import Client
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
+from jinja2 import FunctionLoader
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import FormData, MutableHeaders
+from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from ..config import Limits
 from ..errors import EnhanceError
@@ -39,7 +41,8 @@ _MAX_MCP_CLIENTS = 100
 _MAX_IMAGE_BYTES = 1_000_000
 """The largest image that an MCP tool returns as an image. Models read every byte."""
 _REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
-_LANGUAGE_SCRIPT = b"<script>\n" + Path(__file__).with_name("language.js").read_bytes() + b"</script>"
+_PAGES = gradio.routes.templates.env
+_GRADIO_LOADER: Any = _PAGES.loader
 
 
 def change_gradio() -> None:
@@ -54,6 +57,9 @@ def change_gradio() -> None:
     # A response can remove a scale from the choices while the page still sends it. Without this, Gradio rejects the
     # request with an English sentence about choices. `Settings` checks the value.
     gr.Radio.preprocess = _radio_value
+    # Gradio's front end takes its language from `navigator.language` only, and adds `head` scripts after it has done
+    # so. Without this, `?lang=` has no effect.
+    _PAGES.loader = FunctionLoader(_template_with_language)
 
 
 async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:
@@ -69,6 +75,13 @@ def _file_paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
 
 def _radio_value(self: gr.Radio, payload: Any, checked: Any = gr.Radio.preprocess) -> Any:
     return payload if self.elem_id == "scale" and isinstance(payload, int | float) else checked(self, payload)
+
+
+def _template_with_language(name: str) -> str:
+    """Return a template of Gradio with language.js as the first script of the page."""
+    script = Path(__file__).with_name("language.js").read_text("utf-8")
+    template = _GRADIO_LOADER.get_source(_PAGES, name)[0]
+    return template.replace("<head>", f"<head><script>{{% raw %}}\n{script}{{% endraw %}}</script>", 1)
 
 
 @contextmanager
@@ -234,36 +247,6 @@ def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callab
     return decorate
 
 
-class LanguageOfLink:
-    """Middleware that adds language.js to the head of the page.
-
-    Gradio's front end takes its language from `navigator.language` only. Without the script, `?lang=` has no effect.
-    """
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].rstrip("/") not in ("", scope.get("root_path", "").rstrip("/")):
-            await self._app(scope, receive, send)
-            return
-        start, page = None, b""
-
-        async def send_with_script(message: Message) -> None:
-            nonlocal start, page
-            if start is None:
-                start = message
-                return
-            page += message.get("body", b"")
-            if not message.get("more_body"):
-                body = page.replace(b"<head>", b"<head>" + _LANGUAGE_SCRIPT, 1)
-                MutableHeaders(scope=start)["content-length"] = str(len(body))
-                await send(start)
-                await send({"type": "http.response.body", "body": body})
-
-        await self._app(scope, receive, send_with_script)
-
-
 def use_mcp_server(server: type[McpServer]) -> None:
     """Serve MCP tools by this class, if GRADIO_MCP_SERVER is set. Without it, `McpServer` has no effect."""
     gradio.mcp.GradioMCPServer = server
@@ -303,15 +286,20 @@ class McpServer(_GradioMCPServer):
     def request(self) -> Any:
         return self.mcp_server.request_context.request
 
+    @property
+    def language(self) -> str:
+        """The language of the client."""
+        raise NotImplementedError
+
     def parameters(self, tool: str) -> Any:
         return self.api_info["named_endpoints"][self.tool_to_endpoint[tool]]["parameters"]
 
     def check_call(self, tool: str, given: dict[str, Any]) -> None:
-        """Raise ValueError with a message for the client, if it cannot call the tool with these arguments."""
+        """Raise EnhanceError if the tool cannot be called with these arguments."""
         raise NotImplementedError
 
     def convert(self, name: str, value: Any) -> Any:
-        """Return an argument for Gradio's client. Raises ValueError with a message for the client."""
+        """Return an argument for Gradio's client. Raises EnhanceError."""
         raise NotImplementedError
 
     def schema(self, name: str) -> dict[str, Any]:
@@ -325,8 +313,11 @@ class McpServer(_GradioMCPServer):
         return {"type": "object", "properties": properties, "required": required}, []
 
     def _prepare_tool_call_args(self, name: str, arguments: dict[str, Any]) -> Any:
-        self.check_call(name, arguments)
-        return super()._prepare_tool_call_args(name, arguments)
+        try:
+            self.check_call(name, arguments)
+            return super()._prepare_tool_call_args(name, arguments)
+        except EnhanceError as error:
+            raise ValueError(error.message(self.language)) from error
 
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
         return {name: self.convert(name, given) for name, given in value.items()}

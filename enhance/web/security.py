@@ -78,15 +78,28 @@ class RejectedRequest(Exception):
     reason: EnhanceError
 
 
-class SecurityHeaders:
+class _Middleware:
+    """Middleware that changes the response to HTTP requests."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._respond if scope["type"] == "http" else self._app)(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+
+class SecurityHeaders(_Middleware):
     """Middleware that sets the content security policy. Uploaded files and results can run nothing."""
 
     def __init__(self, app: ASGIApp, frame_ancestors: str):
-        self._app = app
+        super().__init__(app)
         self._policies = {kind: f"{policy}; frame-ancestors {frame_ancestors}" for kind, policy in _POLICIES.items()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_file = scope["type"] == "http" and path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
         headers = {
             "content-security-policy": self._policies["file" if is_file else "page"],
             "x-content-type-options": "nosniff",
@@ -101,16 +114,14 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class OriginCheck:
+class OriginCheck(_Middleware):
     """Middleware that rejects requests of other sites, closes developer routes and turns every error into JSON."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, public_host: str | None = None):
-        self._app, self._metrics, self._public_host = app, metrics, public_host
+        super().__init__(app)
+        self._metrics, self._public_host = metrics, public_host
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
 
         async def send_and_note(message: Message) -> None:
@@ -165,7 +176,7 @@ def _is_local_name(host: str) -> bool:
     return "." not in host or host.endswith((".local", ".localhost"))
 
 
-class Login:
+class Login(_Middleware):
     """Middleware that requires Gradio's login for everything but its page and slows down password guessing.
 
     In `seconds`, an address has `tries` wrong passwords, and all addresses without an earlier login have `together`.
@@ -174,12 +185,13 @@ class Login:
     """
 
     def __init__(self, app: ASGIApp, tries: int = 5, together: int = 30, seconds: float = 60):
-        self._app, self._tries, self._together, self._seconds = app, tries, together, seconds
+        super().__init__(app)
+        self._tries, self._together, self._seconds = tries, together, seconds
         self._failures: dict[str, list[float]] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not gradio_changes.has_login(scope):
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not gradio_changes.has_login(scope):
             await self._app(scope, receive, send)
             return
         path = path_of(scope)
@@ -246,20 +258,18 @@ def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
     return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
 
 
-class RequestChecks:
+class RequestChecks(_Middleware):
     """Middleware that limits the size of requests and rejects those that would make the server fetch an address.
 
     It comes after the login because it reads bodies and its errors name the endpoints.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
-        self._app, self._limits, self._tasks = app, limits, tasks
+        super().__init__(app)
+        self._limits, self._tasks = limits, tasks
         self._calls: Calls | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
         if path.startswith(_FILE_ROUTES) and path[len(_FILE_ROUTES[0]) :].lower().startswith(_REMOTE):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
@@ -280,9 +290,9 @@ class RequestChecks:
             self._check(scope, lambda calls: calls.check_event(path))
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
-            await self._respond(scope, receive, send, {422: "api_malformed"} if path.startswith(f"{API}/") else {})
+            await self._pass_on(scope, receive, send, {422: "api_malformed"} if path.startswith(f"{API}/") else {})
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, malformed: Mapping[int, str]) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, malformed: Mapping[int, str]) -> None:
         """Let Gradio respond. Raises RejectedRequest in place of a response whose status is in `malformed`."""
         key: str | None = None
 
@@ -349,7 +359,7 @@ class RequestChecks:
         await check_size(size, size)
         try:
             with gradio_changes.delete_files_of_request():
-                await self._respond(scope, receive_checked, send, {400: "upload_malformed"})
+                await self._pass_on(scope, receive_checked, send, {400: "upload_malformed"})
         except EnhanceError as error:
             raise RejectedRequest(413, error) from error
         except OSError as error:

@@ -19,7 +19,7 @@ import numpy as np
 from ..batch import Batch, BatchRun, Item, for_print, plan
 from ..config import Limits
 from ..errors import expected_error
-from ..files import link_or_copy, storage_error
+from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, Picture
 from ..info import Info, Result, settings_in
 from ..output.formats import Encoding
@@ -40,7 +40,7 @@ from ..scenes import Hint
 from ..settings import SIZES, Settings
 from ..store import count_as_used, download_name
 from .jobs import JOBS
-from .storage import Asker, DownloadFolder, asker_of
+from .storage import Asker, PageFolder, asker_of
 
 Point = tuple[int, int]
 """The centre of a region, in input pixels from the left and from the top."""
@@ -153,7 +153,7 @@ class BatchFiles:
                 found.append((item, True))
         return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.thumbnails]
 
-    def make_thumbnail(self, item: Item, of_result: bool, downloads: DownloadFolder, limits: Limits) -> None:
+    def make_thumbnail(self, item: Item, of_result: bool, downloads: PageFolder, limits: Limits) -> None:
         """Make the thumbnail of a file or of its result, once. A file that cannot be read has none."""
         with self._lock:
             if (item.key, of_result) in self.thumbnails:
@@ -285,13 +285,11 @@ class Session:
     def save_result(self, upload: Upload, whole: WholePicture, result: Result) -> PageResult:
         """Save the download with its final name and the images for the page. Raises StorageError."""
         download = self.new_path("result") / download_name(upload.facts.name, settings_in(result.info))
-        try:
+        with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
             before = save_for_screen(whole.before, self.new_path("whole-before"), whole.icc)
             after = save_for_screen(whole.after.pixels, self.new_path("whole-after"), whole.icc)
-        except OSError as error:
-            raise storage_error(download, error) from error
         return PageResult(upload, result.info, download, before, after)
 
     def cancel(self, reason: Literal["person", "absence"]) -> None:
@@ -362,12 +360,6 @@ class Session:
             self.pins, self.has_failed_preview = (), False
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
-
-    def set_upload(self, choice: int, upload: Upload, region: Box, settings: Settings) -> None:
-        """Set the photo, unless another choice has begun since."""
-        with self.lock:
-            if self.choice == choice:
-                self.upload, self.region, self.settings = upload, region, settings
 
 
 class Sessions:

@@ -56,7 +56,7 @@ def app(tmp_path_factory) -> Iterator[tuple[gr.Blocks, str]]:
             changes.accept_any_file_value(file)
             changes.describe_input(file, {"type": "string", "description": "An image."})
             button.click(describe, file, answer, api_name="describe", show_progress="hidden")
-        middleware = [Middleware(ScopeRecorder), Middleware(changes.LanguageOfLink)]
+        middleware = [Middleware(ScopeRecorder)]
         options: dict[str, Any] = {"auth": ("ada", "secret"), "app_kwargs": {"middleware": middleware}}
         _, url, _ = demo.launch(quiet=True, prevent_thread_lock=True, **options)
         yield demo, url
