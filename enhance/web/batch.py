@@ -139,8 +139,7 @@ def _start(call: Call, settings: Settings, paper: str | None = None) -> None:
     if session.files.items:
         with call.services.enter(session.caller, "batch") as ticket:
             session.files.prepare(settings, session.encoding, paper)
-            job = PageBatch(call, settings, ticket)
-        session.batch, session.files.running = job, job.running
+            session.batch = PageBatch(call, settings, ticket)
 
 
 def follow_batch(call: Call) -> Iterator[Updates]:

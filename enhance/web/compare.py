@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,8 @@ def toggle_comparison(call: Call) -> Iterator[Updates]:
     except Exception as error:
         yield {call.page.preview.problem: call.problem(error, "A comparison could not be started")}
         return
-    try:
+    with closing(comparison):
         yield from _follow(call, comparison)
-    finally:
-        comparison.close()
 
 
 def select_cell(call: Call) -> Updates:

@@ -135,22 +135,19 @@ JOBS: set[Job[Any]] = set()
 """All jobs that have not ended, for the shutdown of the server."""
 
 _streams: Counter[str] = Counter()
-"""The number of open event streams by the name of a session or an event. The names are random."""
-_streams_lock = threading.Lock()
+"""The number of open event streams by the name of a session or an event. Only the event loop's thread changes it."""
 
 
 @contextmanager
 def listening(name: str) -> Iterator[None]:
     """Count a client that reads the events of this name until the end of the block."""
-    with _streams_lock:
-        _streams[name] += 1
+    _streams[name] += 1
     try:
         yield
     finally:
-        with _streams_lock:
-            _streams[name] -= 1
-            if not _streams[name]:
-                del _streams[name]
+        _streams[name] -= 1
+        if not _streams[name]:
+            del _streams[name]
 
 
 def progress_text(language: str, state: RunState) -> tuple[str, float | None]:

@@ -45,7 +45,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     limits, metrics = config.limits, metrics or Metrics()
     routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _image_route(path)) for path in PRESET_EXAMPLES.glob("*.jpg")]
-    if metrics.counts:
+    if metrics.is_served:
         routes.append(Route(METRICS, metrics.show))
     return {
         "server_name": config.host,

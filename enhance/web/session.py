@@ -16,7 +16,7 @@ from typing import Any, Literal
 import gradio as gr
 import numpy as np
 
-from ..batch import Batch, BatchRun, Item, for_print, plan
+from ..batch import Batch, Item, for_print, plan
 from ..config import Limits
 from ..errors import expected_error
 from ..files import link_or_copy, storage_errors
@@ -102,13 +102,12 @@ class PreviewRequest:
 class BatchFiles:
     """The files of the Batch tab, before and after a batch.
 
-    `running` is the current or last batch, `id` its id in the list of results, `encoding` its file format. `thumbnails`
+    `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `paper` is the print size of all files, if one is chosen.
     """
 
     items: tuple[Item, ...] = ()
-    running: BatchRun | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     thumbnails: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
     results: dict[str, Path] = field(default_factory=dict)
@@ -250,8 +249,8 @@ class Session:
     @property
     def current_batch(self) -> Batch:
         """The files of the Batch tab with their current states."""
-        running = self.files.running if self.batch is not None else None
-        return running.batch if running else plan(self.files.items)
+        job = self.batch
+        return plan(self.files.items) if job is None else job.batch
 
     def newest(self, order: int, values: dict[str, Any]) -> dict[str, Any]:
         """Return the newest values of the controls. Requests can arrive in another order than they were sent."""
