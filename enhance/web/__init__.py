@@ -1,12 +1,12 @@
-"""The page and the API, the only part that imports Gradio.
+"""The page and the API. No other part imports Gradio.
 
 `build` creates the app and `launch` its launch options. `layout` has the components, `upload`, `controls`, `compare`,
 `run`, `batch` and `history` have the handlers, and `api` has the endpoints. `session` keeps what each open page needs,
 `storage` its files, `processing` the kinds of jobs and `views` the updates that handlers share. `security` and
 `connections` protect the server, and `gradio_changes` has every use of Gradio's private parts.
 
-A ZeroGPU Space lends a GPU to one call at a time, in another process. `lent_steps` is that call, one for each run of a
-network.
+A ZeroGPU Space provides a GPU for one call at a time, in another process. `lent_steps` is this call. Each run of a
+network is one.
 """
 
 from __future__ import annotations
@@ -31,38 +31,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _END_SECONDS = 3.0
-"""How long the runs on their way have to let go of their files at the end."""
-_GOODBYE_SECONDS = 1
-"""How long whoever still listens then is waited for."""
+"""How long running jobs have to close their files when the server ends."""
+_STREAM_SECONDS = 1
+"""How long the server then waits for open streams."""
 
 _LENT_FOR = 10, 1.5, 120
-"""Seconds to start and to load the model, then so many times what the run is expected to take; and at most."""
+"""Seconds to start and to load the model, a factor for the estimated time of the run, and the maximum in seconds."""
 
 
 def lent_seconds(loan: Loan) -> int:
-    """For how long the card is asked for; whoever asks for less is served sooner."""
-    start, times, most = _LENT_FOR
-    return min(most, math.ceil(start + times * loan.seconds))
+    """Return for how many seconds the GPU is requested. Shorter requests are served sooner."""
+    start, factor, maximum = _LENT_FOR
+    return min(maximum, math.ceil(start + factor * loan.seconds))
 
 
 def lent_steps(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
-    """One run of a network where the card is, which may be another process: what comes and goes can be pickled."""
+    """Run a network in the process that has the GPU. Arguments and results can be pickled."""
     from ..engine.engine import LentStep
 
-    started, told = time.perf_counter(), (0, 0, None)
+    started, reported = time.perf_counter(), (0, 0, None)
 
     def progress(*now: Any) -> None:
-        nonlocal told
-        told = now
+        nonlocal reported
+        reported = now
 
     try:
-        engine, ticket = _engine_that_is_lent(loan.precision), Ticket("preview")  # the process that asks has queued it
+        engine, ticket = (
+            _engine_that_is_lent(loan.precision),
+            Ticket("preview"),
+        )  # Queued by the other process.
         strips = engine.stream(loan.rgb, loan.recipe, tile=loan.tile, progress=progress, ticket=ticket)
         with closing(strips):
             for strip in strips:
-                yield LentStep(strip, told, time.perf_counter() - started)
+                yield LentStep(strip, reported, time.perf_counter() - started)
     except EnhanceError as error:
-        yield error  # raised, it would arrive as the lender's own
+        yield error  # If it was raised here, it would become an error of `spaces`.
 
 
 @cache
@@ -73,45 +76,44 @@ def _engine_that_is_lent(precision: str) -> Engine:
 
 
 def _lender() -> Lend:
-    """What lends a card for one call on a ZeroGPU Space; to be asked before PyTorch is used."""
-    import spaces  # is there on such a Space, and needed on no other
+    """Return the function that runs `lent_steps` on the GPU of a ZeroGPU Space. Call it before PyTorch is used."""
+    import spaces  # Only installed on such a Space.
 
     return spaces.GPU(duration=lent_seconds)(lent_steps)
 
 
 def warm_up(enhancer: Enhancer) -> None:
-    """Load PyTorch and measure the device, on the device's thread, while the page is there already."""
+    """Load PyTorch and measure the device on its thread, while the page is already served."""
 
     def load() -> None:
         try:
             enhancer.estimate(512, 512, Settings())
-        except Exception as error:  # the first picture tells the visitor
-            log.warning("The engine is not ready: %s", str(error))  # no visitor's file is involved
+        except Exception as error:  # The first run reports it to the user.
+            log.warning("The engine is not ready: %s", str(error))  # The message contains nothing of a user.
 
     SCHEDULER.submit(load)
 
 
 def stop_all(seconds: float) -> None:
-    """Stop what goes on in the background, and wait at most so long until it has let go of its files."""
+    """Cancel all jobs, and wait at most `seconds` until they have ended."""
     from .jobs import JOBS
 
-    going = list(JOBS)
-    for one in going:
-        one.close()
+    jobs = list(JOBS)
+    for job in jobs:
+        job.close()
     end = time.monotonic() + seconds
-    for one in going:
-        one.wait(max(0.0, end - time.monotonic()))
+    for job in jobs:
+        job.wait(max(0.0, end - time.monotonic()))
 
 
 def serve(enhancer: Enhancer, *, share: bool = False) -> None:
-    """Serve the page until an exception such as KeyboardInterrupt ends it; then what runs is stopped first.
+    """Serve the page until an exception such as KeyboardInterrupt, and cancel all jobs then.
 
-    With `share` also at a public address of Gradio's, which ends with it. Raises StorageError where the address cannot
-    be had.
+    With `share`, also serve it at a public address of Gradio. Raises StorageError if the address cannot be used.
     """
     if enhancer.config.zero_gpu:
         enhancer.lend = _lender()
-    from .build import build  # Gradio writes to its folder when it is imported: that is checked before
+    from .build import build  # Importing Gradio writes to its folder, which must have been checked.
     from .connections import limit_connections
     from .gradio_changes import limit_shutdown
     from .launch import launch_options
@@ -131,6 +133,6 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         threading.Event().wait()
     finally:
         stop_all(_END_SECONDS)
-        logging.disable()  # what is cut off from here on is no news
-        limit_shutdown(demo, _GOODBYE_SECONDS)
+        logging.disable()  # Interrupted requests would log errors from here on.
+        limit_shutdown(demo, _STREAM_SECONDS)
         demo.close(verbose=False)

@@ -1,13 +1,10 @@
-"""Arguments of MCP tool calls: image files from data: URLs or addresses of uploads."""
+"""MCP tools: checks of their arguments, and images from data: URLs or addresses of uploads."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from base64 import b64decode
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from mimetypes import guess_extension
 from pathlib import Path
 from secrets import token_hex
@@ -15,55 +12,37 @@ from typing import Any
 from urllib.parse import unquote
 
 from gradio_client import handle_file
-from starlette.requests import Request
 
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
 from .calls import API, check_endpoint, check_parameters, is_uploaded
-from .params import language_of
-
-_FOLDERS: ContextVar[list[Path] | None] = ContextVar("folders", default=None)
-
-
-def check_call(
-    tool: str, tools: Collection[str], parameters: Callable[[str], Any], given: Collection[str], request: Request
-) -> None:
-    """Check the names of a tool and its arguments. Raises ValueError with a message for the client."""
-    try:
-        check_endpoint(tool, tools)
-        check_parameters(tool, parameters(tool), given)
-    except EnhanceError as error:
-        raise ValueError(error.message(language_of(request))) from error
+from .gradio_changes import McpServer, after_request
+from .params import language_of, parameter_schema
 
 
-def convert_argument(name: str, value: Any, request: Request) -> Any:
-    """Return an argument for Gradio's client, with images as uploaded files.
+class AgentServer(McpServer):
+    """The tools of the app. Each error is a sentence in the client's language."""
 
-    The client would upload any file of this server that a value names. Raises ValueError with a message.
-    """
-    try:
+    @property
+    def language(self) -> str:
+        return language_of(self.request)
+
+    def check_call(self, tool: str, given: dict[str, Any]) -> None:
+        check_endpoint(tool, self.tool_to_endpoint)
+        check_parameters(tool, self.parameters(tool), given)
+
+    def convert(self, name: str, value: Any) -> Any:
+        # Gradio's client would upload any file of this server that a value names.
         if name == "images" and isinstance(value, list):
             return [_uploaded_image(one) for one in value]
         if name in ("image", "images"):
             return _uploaded_image(value)
         if isinstance(value, dict | list):
             raise SettingsError("agent_no_value", name=name)
-    except EnhanceError as error:
-        raise ValueError(error.message(language_of(request))) from error
-    return value
+        return value
 
-
-@contextmanager
-def delete_data_url_files() -> Iterator[None]:
-    """Delete the files of data: URLs at the end of the block. Gradio's client has uploaded them by then."""
-    folders: list[Path] = []
-    token = _FOLDERS.set(folders)
-    try:
-        yield
-    finally:
-        _FOLDERS.reset(token)
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+    def schema(self, name: str) -> dict[str, Any]:
+        return parameter_schema(name)
 
 
 def _uploaded_image(value: object) -> Any:
@@ -82,13 +61,12 @@ def _uploaded_image(value: object) -> Any:
 
 
 def _save_data_url(folder: Path, head: str, body: str) -> Path:
-    """Write the file of a data: URL, named by its `name=` parameter, into a new folder."""
+    """Write the file of a data: URL, named by its `name=` parameter, into a folder that the request deletes."""
     kind, *options = head.split(";")
     names = [unquote(one.removeprefix("name=")) for one in options if one.startswith("name=")]
     path = folder / (Path(*names[:1]).name or f"picture{guess_extension(kind) or ''}")
     data = b64decode(body)
-    if (folders := _FOLDERS.get()) is not None:
-        folders.append(folder)
+    after_request(shutil.rmtree, folder, ignore_errors=True)
     folder.mkdir(parents=True)
     path.write_bytes(data)
     return path

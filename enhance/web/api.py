@@ -5,7 +5,7 @@ No endpoint accepts a path of the server: images are uploads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ from gradio.components import Component
 from gradio.data_classes import FileData
 
 from ..batch import Item
+from ..comparison import Comparison
 from ..errors import EnhanceError, PictureError
 from ..i18n import strip_direction_marks
+from ..info import Result
 from ..output.thumbnails import icc_for_screen, save_png
+from ..scheduler import Kind, Ticket
 from ..store import download_name, report_name
 from . import gradio_changes
-from .agents import check_call, convert_argument, delete_data_url_files
+from .agents import AgentServer
 from .batch import BATCH_EVENTS
 from .compare import COMPARISON_EVENTS
-from .jobs import ClientWatch, send_batch_progress, wait_until_done
+from .jobs import Job, T, wait_until_done
 from .params import (
     API_DEFAULTS,
     API_REGION,
@@ -33,7 +36,7 @@ from .params import (
     language_of,
     parameter_schema,
 )
-from .processing import BatchJob, FileJob, Packed, compare, enhance
+from .processing import BatchJob, Packed, compare, enhance
 from .run import RUN_EVENTS
 from .services import Services
 from .storage import asker_of
@@ -64,13 +67,13 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
-            source, watch = _uploaded(image), ClientWatch(request)
-            with services.enter(asker_of(request).caller, "run") as ticket, ExitStack() as hold:
-                options = {"encoding": encoding, "hold": hold}
-                work = FileJob(lambda job: enhance(services, source, settings, job, **options), ticket, source)
-                job = hold.enter_context(closing(work))
-                yield from wait_until_done(job, watch, lambda: job.state.send(progress))
-                result = job.result()
+            source = _uploaded(image)
+            with ExitStack() as hold:
+
+                def work(job: Job[Result]) -> Result:
+                    return enhance(services, source, settings, job, encoding=encoding, hold=hold)
+
+                result = yield from self._run(request, progress, "run", lambda ticket: Job(work, ticket, source))
                 name = download_name(result.info["input"]["name"], settings, encoding.form.ending)
                 file = services.downloads.link(result.path, name)
             yield str(file), without_path(services.owners.remember(request, result.info))
@@ -105,13 +108,12 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, watch, region = _uploaded(image), ClientWatch(request), call_region(given)
-            with (
-                services.enter(asker_of(request).caller, "comparison") as ticket,
-                closing(FileJob(lambda job: compare(services, source, job, **region), ticket, source)) as job,
-            ):
-                yield from wait_until_done(job, watch, lambda: job.state.send(progress))
-                comparison = job.result()
+            source, region = _uploaded(image), call_region(given)
+
+            def work(job: Job[Comparison]) -> Comparison:
+                return compare(services, source, job, **region)
+
+            comparison = yield from self._run(request, progress, "comparison", lambda ticket: Job(work, ticket, source))
             sheet = services.downloads.new_path(f"{strip_direction_marks(source.stem)}-presets.png")
             yield str(sheet), without_path(comparison.save(sheet, language_of(request)))
 
@@ -133,13 +135,12 @@ class Endpoints:
                 raise PictureError("api_no_pictures")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
-            watch, language = ClientWatch(request), language_of(request)
-            with (
-                services.enter(asker_of(request).caller, "batch") as ticket,
-                closing(BatchJob(services, items, settings, language, ticket, encoding)) as job,
-            ):
-                yield from wait_until_done(job, watch, lambda: send_batch_progress(job.batch, progress))
-                packed = job.result()
+            language = language_of(request)
+
+            def job(ticket: Ticket) -> BatchJob:
+                return BatchJob(services, items, settings, language, ticket, encoding)
+
+            packed = yield from self._run(request, progress, "batch", job)
             infos = {
                 item: without_path(services.owners.remember(request, item.info))
                 for item in packed.batch.items
@@ -163,10 +164,18 @@ class Endpoints:
         """Return the device, the precision, the loaded model, and the numbers of running and waiting jobs."""
         return self._services.enhancer.status()
 
+    def _run(
+        self, request: gr.Request, progress: gr.Progress, kind: Kind, start: Callable[[Ticket], Job[T]]
+    ) -> Generator[tuple[Any, Any], None, T]:
+        """Start a job of this client, send its progress until it ends, and return its result. Raises EnhanceError."""
+        with self._services.enter(asker_of(request).caller, kind) as ticket, closing(start(ticket)) as job:
+            yield from wait_until_done(job, request, progress)
+            return job.result()
+
 
 def add_endpoints(services: Services) -> None:
     """Add the endpoints to the current Blocks, with hidden components, and make them MCP tools."""
-    gradio_changes.use_mcp_server(check_call, convert_argument, parameter_schema, delete_data_url_files)
+    gradio_changes.use_mcp_server(AgentServer)
     endpoints = Endpoints(services)
     with gr.Row(visible=False):
         inputs = {name: _input(name) for name in ("image", "images", *API_REGION, *API_SETTINGS, "task_id")}

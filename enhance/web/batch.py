@@ -139,8 +139,7 @@ def _start(call: Call, settings: Settings, paper: str | None = None) -> None:
     if session.files.items:
         with call.services.enter(session.caller, "batch") as ticket:
             session.files.prepare(settings, session.encoding, paper)
-            job = PageBatch(call, settings, ticket)
-        session.batch, session.files.running = job, job.running
+            session.batch = PageBatch(call, settings, ticket)
 
 
 def follow_batch(call: Call) -> Iterator[Updates]:
@@ -249,9 +248,9 @@ def make_thumbnails(call: Call) -> Iterator[Updates]:
     yield updates()
 
 
-def resume_batch(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def resume_batch(call: Call) -> Updates:
     """Continue an interrupted batch of the list of results, with its settings."""
-    lost = _resume(call, find_entries(call, key, is_settled=True))
+    lost = _resume(call, find_entries(call, is_settled=True))
     names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
     return {
         **show_session(call),

@@ -22,7 +22,7 @@ from .params import CONTROLS, ENCODING_CONTROLS, PRESET_CONTROLS, SIZE_CONTROLS,
 from .preview import PREVIEW_EVENTS, Previews
 from .services import Services
 from .session import Sessions
-from .storage import MARK_SECONDS, MIN_RETENTION, DownloadFolder, TaskOwners
+from .storage import MARK_SECONDS, MIN_RETENTION, TaskOwners
 from .theme import page_texts
 from .views import Call, Updates, bind, parts
 
@@ -72,7 +72,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
             limits,
             Sessions(folder.path("visitors")),
             Previews(enhancer, limits, metrics),
-            DownloadFolder(folder),
+            folder,
             TaskOwners(),
             config.queue,
             metrics,
@@ -88,7 +88,7 @@ def build(enhancer: Enhancer, metrics: Metrics | None = None) -> gr.Blocks:
         sessions.sweep,
         services.previews.sweep,
         at_most_every(MARK_SECONDS, folder.mark_used),
-        folder.sweep,
+        at_most_every(_CLEAN_SECONDS, folder.sweep),
         at_most_every(_CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS, tasks.clean),
         enhancer.release_if_idle,
     )
@@ -102,7 +102,6 @@ class _Events:
     def __init__(self, demo: gr.Blocks, page: Page, services: Services):
         self._demo, self._page, self._services = demo, page, services
         self._named, self._values = page.named, page.values
-        self._browser = [gr.Textbox(visible=False) for _ in range(3)]  # The tab, the browser's key, the earlier server.
         # Gradio's defaults for both arguments are random, so that stored values would be lost at a restart.
         self._stored = gr.BrowserState(storage_key="enhance-settings", secret="no secret")
         self._bar = parts(page.run, page.result)
@@ -119,10 +118,9 @@ class _Events:
         self._add_batch()
         self._add_history()
         page = self._page
-        outputs = parts(page.batch) + self._photo
-        opened = self._on(
-            self._demo.load, controls.open_page, [*self._browser, self._stored], outputs, js=_BROWSER, **_SHORT
-        )
+        browser = [gr.Textbox(visible=False) for _ in range(3)]  # The tab, the key of the list, the earlier server.
+        given, outputs = [*browser, self._stored], parts(page.batch) + self._photo
+        opened = self._on(self._demo.load, controls.open_page, given, outputs, js=_BROWSER, **_SHORT)
         self._script(opened.then, "enhanceOpened()")
         self._on(opened.then, run.follow_run, [], self._bar, **_RUN)
         self._show_loaded(opened)
@@ -143,10 +141,10 @@ class _Events:
             self._update_preview(chosen, controls.preview_photo)
         self._script(again.click, "enhanceLookAt('chooser')")
         self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
-        moved = self._on(card.photo.select, upload.move_region, [], parts(card), has_event=True, **_EACH)
+        moved = self._on(card.photo.select, upload.move_region, [], parts(card), **_EACH)
         self._on(moved.then, controls.preview, values, self._preview, **_PREVIEW)
         self._on(moved.then, run.show_closely, [], parts(self._page.result), **_EACH)
-        self._on(card.photo.input, upload.pin_region, [], parts(card), has_event=True, **_EACH)
+        self._on(card.photo.input, upload.pin_region, [], parts(card), **_EACH)
 
     def _add_controls(self) -> None:
         card, named, values = self._page.controls, self._named, self._values
@@ -157,7 +155,7 @@ class _Events:
         for event, handler, options in (
             (named["preset"].input, controls.choose_preset, {**_LAST, "asks": "preset"}),
             (card.reset.click, controls.choose_preset, _LAST),
-            (self._page.upload.tips.select, controls.follow_tip, {**_EACH, "has_event": True}),
+            (self._page.upload.tips.select, controls.follow_tip, _EACH),
             (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
         ):
             self._update_preview(self._answer(event, handler, values, outputs, **options))
@@ -183,9 +181,7 @@ class _Events:
     def _add_comparison(self) -> None:
         card, values = self._page.preview, self._values
         self._on(card.compare.click, compare.toggle_comparison, values, self._preview, **_COMPARISON)
-        selected = self._answer(
-            card.cells.select, compare.select_cell, values, self._preview, has_event=True, **_PREVIEW
-        )
+        selected = self._answer(card.cells.select, compare.select_cell, values, self._preview, **_PREVIEW)
         self._remember(selected.then)
         self._on(selected.then, controls.update_preview, values, self._preview, **_PREVIEW)
         self._on(selected.then, upload.estimate, values, self._estimate, **_EACH)
@@ -200,10 +196,10 @@ class _Events:
         self._on(card.cancel.click, run.cancel_run, [], self._bar, **_SHORT)
         options = _visible_progress(result.report_problem, 1)
         written = self._on(result.report.click, run.report, [], outputs, **options)
-        self._script(written.then, "enhanceFetchReport()")
+        self._script(written.then, "enhanceFetch('#report-problem')")
         options = _visible_progress(result.taken, 2)
         exported = self._when_settled(result.download.click, run.export, values, outputs, **options)
-        self._script(exported.then, "enhanceFetchFile()")
+        self._script(exported.then, "enhanceFetch('#taken')")
 
     def _add_batch(self) -> None:
         card, values, outputs = self._page.batch, self._values, self._batch
@@ -218,28 +214,26 @@ class _Events:
         self._on(started.then, batch.follow_batch, [], outputs, **_BATCH)
         self._on(card.cancel.click, batch.cancel_batch, [], outputs, **_SHORT)
         self._on(card.clear.click, batch.clear_files, [], outputs, **_SHORT)
-        self._on(card.cards.select, batch.remove_file, [], outputs, has_event=True, **_EACH)
+        self._on(card.cards.select, batch.remove_file, [], outputs, **_EACH)
 
     def _add_history(self) -> None:
-        page, browser, listed = self._page, self._browser, self._page.result.listed
-        short: dict[str, Any] = {"js": _BROWSER, "has_event": True, **_SHORT}
-        long: dict[str, Any] = {"js": _BROWSER, "has_event": True, **_visible_progress(listed, 2)}
-        opened = self._answer(listed.select, history.open_result, browser, self._photo, **long)
+        page, listed = self._page, self._page.result.listed
+        long = _visible_progress(listed, 2)
+        opened = self._answer(listed.select, history.open_result, [], self._photo, **long)
         self._script(opened.success, "enhanceLookAt('picture', 'one')")
         self._show_loaded(opened)
-        loaded = self._answer(listed.retry, history.load_run, browser, self._photo, **long)
+        loaded = self._answer(listed.retry, history.load_run, [], self._photo, **long)
         self._script(loaded.success, "enhanceLookAt('picture', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
         followed = self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._on(followed.then, run.show_closely, [], self._bar, **_SHORT)
         self._show_loaded(loaded)
-        downloaded = self._on(listed.download, history.download_entry, browser, self._bar, **long)
-        self._script(downloaded.success, "enhanceFetchReport()")
-        self._on(listed.expand, history.toggle_batch, browser, parts(page.result), **short)
-        removed = self._on(listed.delete, history.remove_entry, browser, self._bar, **short)
+        downloaded = self._on(listed.download, history.download_entry, [], self._bar, **long)
+        self._script(downloaded.success, "enhanceFetch('#report-problem')")
+        self._on(listed.expand, history.toggle_batch, [], parts(page.result), **_SHORT)
+        removed = self._on(listed.delete, history.remove_entry, [], self._bar, **_SHORT)
         self._on(removed.success, batch.show_batch, [], parts(page.batch), **_SHORT)
-        outputs = parts(page.batch) + self._photo
-        resumed = self._answer(listed.submit, batch.resume_batch, browser, outputs, **short)
+        resumed = self._answer(listed.submit, batch.resume_batch, [], parts(page.batch) + self._photo, **_SHORT)
         self._script(resumed.success, "enhanceLookAt('batch', 'many')")
         self._on(resumed.success, batch.follow_batch, [], self._batch, **_BATCH)
         self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
@@ -262,12 +256,10 @@ class _Events:
         handler: Callable[..., Any],
         inputs: list[Any],
         outputs: Any,
-        *,
-        has_event: bool = False,
         **options: Any,
     ) -> Any:
         """Call the handler at an event."""
-        return event(bind(self._page, self._services, handler, inputs, has_event), inputs, outputs, **options)
+        return event(bind(self._page, self._services, handler, inputs), inputs, outputs, **options)
 
     def _answer(
         self,
@@ -277,7 +269,6 @@ class _Events:
         outputs: list[Any],
         *,
         asks: str = "",
-        js: str = "(...given) => given",
         **options: Any,
     ) -> Any:
         """Call a handler that sets values of controls. Controls that changed since the event keep their value.
@@ -286,7 +277,7 @@ class _Events:
         """
         values = gr.JSON(visible=False)
         marker = component_id(values)
-        js = f"(...given) => (window.enhanceAsks(...{json.dumps([marker, asks])}), ({js})(...given))"
+        js = f"(...given) => (window.enhanceAsks(...{json.dumps([marker, asks])}), given)"
         separated = _separate_values(self._named, values, handler)
         answered = self._on(event, separated, inputs, [*outputs, values], js=js, **options)
         take = f"(values) => window.enhanceTakes({marker}, {_CONTROLS}, values)"

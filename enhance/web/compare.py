@@ -5,10 +5,10 @@ The networks' outputs are kept while the page shows them, so that the selected p
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from ..scheduler import Ticket
 from ..settings import Settings, all_presets
 from . import templates
 from .controls import select_preset
-from .jobs import RunState, progress_text
+from .jobs import Job, RunState, progress_text
 from .params import fitting, settings_of_preset
 from .preview import PreviewState, current_preview, region_options, state_of
-from .processing import FileJob, compare
+from .processing import compare
 from .session import Upload
 from .views import Call, Updates, show_preview
 
@@ -39,14 +39,15 @@ _NEWEST: deque[weakref.ref[PageComparison]] = deque(maxlen=8)
 """The comparisons whose pixels stay in memory: about 30 MB each, or 60 MB for 16-bit photos."""
 
 
-class PageComparison(FileJob[None]):
+class PageComparison(Job[None]):
     """The comparison that a page shows: its `presets`, and the finished cells and images by preset."""
 
     def __init__(self, call: Call, upload: Upload, settings: Sequence[Settings], ticket: Ticket):
         self.presets = [one.preset for one in settings]
         self.cells: dict[str, Cell] = {}
         self.images: dict[str, Path] = {}  # The original has the name "".
-        self._session, self._lock, self._keeps_pixels = call.session, threading.Lock(), True
+        self.previews: dict[str, Preview] | None = {}  # None once the memory was needed.
+        self._session = call.session
         region = call.session.region
         assert region is not None
         options = {"settings": settings, "on_cell": self._add, **region_options(region)}
@@ -59,17 +60,6 @@ class PageComparison(FileJob[None]):
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         self._state = RunState(done, total, seconds_left)  # No file is written at its end.
 
-    def preview(self, name: str) -> Preview | None:
-        """Return the preview of a preset, if its pixels are still in memory."""
-        cell = self.cells.get(name)
-        return cell.preview if cell else None
-
-    def drop_pixels(self) -> None:
-        """Free the memory. A cell that is selected later is run again."""
-        with self._lock:
-            self._keeps_pixels = False
-            self.cells = {name: replace(cell, preview=None) for name, cell in self.cells.items()}
-
     def _add(self, cell: Cell) -> None:
         name, preview = cell.settings.preset, cell.preview
         if preview is not None:
@@ -79,8 +69,9 @@ class PageComparison(FileJob[None]):
                 self._save(name, preview.after, preview)
             except EnhanceError as error:
                 cell = Cell(cell.settings, error=error)
-        with self._lock:
-            self.cells[name] = cell if self._keeps_pixels else replace(cell, preview=None)
+        if self.previews is not None and preview is not None and cell.error is None:
+            self.previews[name] = preview
+        self.cells[name] = replace(cell, preview=None)
 
     def _save(self, name: str, pixels: np.ndarray, preview: Preview) -> None:
         kind = f"cell{self.presets.index(name) if name else 'before'}"
@@ -100,10 +91,8 @@ def toggle_comparison(call: Call) -> Iterator[Updates]:
     except Exception as error:
         yield {call.page.preview.problem: call.problem(error, "A comparison could not be started")}
         return
-    try:
+    with closing(comparison):
         yield from _follow(call, comparison)
-    finally:
-        comparison.close()
 
 
 def select_cell(call: Call) -> Updates:
@@ -112,7 +101,7 @@ def select_cell(call: Call) -> Updates:
     comparison, name = session.comparison, str(call.event.index)
     if comparison is None or name not in comparison.presets:
         return {card.problem: gr.skip()}
-    preview = comparison.preview(name)
+    preview = (comparison.previews or {}).get(name)
     updates = select_preset(call, name)
     session.close_comparison()
     shown = call.services.previews.use(session, preview) if preview else PreviewState(state_of(session))
@@ -129,7 +118,7 @@ def _start(call: Call, upload: Upload) -> PageComparison:
     with call.services.enter(session.caller, "comparison") as ticket:
         comparison = PageComparison(call, upload, [fitting(one, session.shape) for one in starts], ticket)
     if len(_NEWEST) == _NEWEST.maxlen and (oldest := _NEWEST[0]()):
-        oldest.drop_pixels()
+        oldest.previews = None  # A preset that is selected there is run again.
     _NEWEST.append(weakref.ref(comparison))
     with session.lock:
         session.close_comparison()

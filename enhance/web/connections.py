@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
@@ -119,14 +117,8 @@ class LimitedServer(gradio.http_server.Server):
     def __init__(self, config: uvicorn.Config, *given: Any, **options: Any):
         config.http = LimitedProtocol
         # asyncio accepts this many at once, before any protocol can close one.
-        self._queue, config.backlog = config.backlog, max(8, LimitedProtocol.most // 8)
+        config.backlog = max(8, LimitedProtocol.most // 8)
         super().__init__(config, *given, **options)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for one in (one for server in self.servers for one in server.sockets):
-            with socket.socket(fileno=os.dup(one.fileno())) as listener:
-                listener.listen(self._queue)
 
 
 def limit_connections(metrics: Metrics) -> None:

@@ -90,20 +90,11 @@ def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Se
 
 def _stored_problem(call: Call, stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
     """Return why the preset of the last visit is not selected, if it is not available."""
-    if not isinstance(stored, dict) or "preset" not in stored:
-        return ""
-    try:
-        return _unavailable_reason(str(stored["preset"]), presets)
-    except SettingsError as error:
-        return error.message(call.language)
-
-
-def _unavailable_reason(name: str, presets: Sequence[Mapping[str, Any]]) -> str:
-    """Return why a preset is not available; "" if it is. Raises SettingsError for an unknown preset."""
+    name = str(stored["preset"]) if isinstance(stored, dict) and "preset" in stored else None
     reasons = {one["name"]: one["reason"] for one in presets}
-    if name not in reasons:
-        raise SettingsError("preset_unknown", preset=name, known=", ".join(reasons))
-    return reasons[name] or ""
+    if name is None or name in reasons:
+        return reasons.get(name) or ""
+    return call.text("preset_unknown", preset=name, known=", ".join(reasons))
 
 
 def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
@@ -150,7 +141,7 @@ def _set_preset(call: Call, name: str) -> Updates:
     try:
         start = settings_of_preset(name, call.values, session)
         session.settings, session.wanted_size = start.settings, start.wanted_size
-        message = templates.problem(_unavailable_reason(name, presets))
+        message = templates.problem(next((one["reason"] or "" for one in presets if one["name"] == name), ""))
         if not message and start.is_lowered:
             largest = largest_scale(start.settings)
             key = "size_followed_1x" if largest == 1 else "size_followed"

@@ -9,34 +9,40 @@ import json
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Any, NoReturn
 
 import gradio as gr
 import gradio.http_server
 import gradio.mcp
+import gradio.routes
 import safehttpx
 from gradio import route_utils
 from gradio.context import LocalContext
 from gradio.data_classes import FileData, ListFiles
 from gradio_client import Client
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
-from starlette.datastructures import MutableHeaders
+from jinja2 import FunctionLoader
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
+
+from ..config import Limits
+from ..errors import EnhanceError
 
 _GradioMCPServer = gradio.mcp.GradioMCPServer
 _MAX_MCP_CLIENTS = 100
 _MAX_IMAGE_BYTES = 1_000_000
 """The largest image that an MCP tool returns as an image. Models read every byte."""
-_TEMPORARY_FILES: ContextVar[list[Any] | None] = ContextVar("temporary_files", default=None)
-_LANGUAGE_SCRIPT = b"<script>\n" + Path(__file__).with_name("language.js").read_bytes() + b"</script>"
+_REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
+_PAGES = gradio.routes.templates.env
+_GRADIO_LOADER: Any = _PAGES.loader
 
 
 def change_gradio() -> None:
@@ -47,12 +53,13 @@ def change_gradio() -> None:
     # Gradio makes an empty temporary file for each file input and never deletes it. Without this, small requests use
     # up the inodes of the disk.
     gr.File.preprocess = _file_paths
-    # Gradio keeps the temporary files of an upload if the client disconnects or the disk is full. Without this,
-    # `delete_temporary_upload_files` finds no files.
-    route_utils.NamedTemporaryFile = _temporary_upload_file  # type: ignore[attr-defined]
+    route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
     # A response can remove a scale from the choices while the page still sends it. Without this, Gradio rejects the
     # request with an English sentence about choices. `Settings` checks the value.
     gr.Radio.preprocess = _radio_value
+    # Gradio's front end takes its language from `navigator.language` only, and adds `head` scripts after it has done
+    # so. Without this, `?lang=` has no effect.
+    _PAGES.loader = FunctionLoader(_template_with_language)
 
 
 async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:
@@ -66,27 +73,70 @@ def _file_paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
     return paths[0] if self.file_count == "single" else paths
 
 
-def _temporary_upload_file(**options: Any) -> Any:
-    file = NamedTemporaryFile(**options)  # noqa: SIM115
-    if (files := _TEMPORARY_FILES.get()) is not None:
-        files.append(file)
-    return file
-
-
 def _radio_value(self: gr.Radio, payload: Any, checked: Any = gr.Radio.preprocess) -> Any:
     return payload if self.elem_id == "scale" and isinstance(payload, int | float) else checked(self, payload)
 
 
+def _template_with_language(name: str) -> str:
+    """Return a template of Gradio with language.js as the first script of the page."""
+    script = Path(__file__).with_name("language.js").read_text("utf-8")
+    template = _GRADIO_LOADER.get_source(_PAGES, name)[0]
+    return template.replace("<head>", f"<head><script>{{% raw %}}\n{script}{{% endraw %}}</script>", 1)
+
+
 @contextmanager
-def delete_temporary_upload_files() -> Iterator[None]:
-    """Delete the temporary files of an upload in this block, except those that became uploaded files."""
-    files: list[Any] = []
-    token = _TEMPORARY_FILES.set(files)
-    try:
-        yield
-    finally:
-        _TEMPORARY_FILES.reset(token)
-        for file in files:
+def delete_files_of_request() -> Iterator[None]:
+    """At the end of the block, call what was added by `after_request`."""
+    with ExitStack() as stack:
+        token = _REQUEST_FILES.set(stack)
+        try:
+            yield
+        finally:
+            _REQUEST_FILES.reset(token)
+
+
+def after_request(function: Callable[..., object], *given: Any, **options: Any) -> None:
+    """Call a function at the end of the current request, in the block of `delete_files_of_request`."""
+    if (stack := _REQUEST_FILES.get(None)) is not None:
+        stack.callback(function, *given, **options)
+
+
+class UploadParser(route_utils.GradioMultiPartParser):
+    """Gradio's parser of uploads, which accepts `max_upload_files` complete files and nothing else.
+
+    Without it, Gradio accepts 1000 files, keeps other fields in memory, takes an upload without an end for complete,
+    and keeps the temporary files if the client disconnects or the disk is full.
+    """
+
+    max_upload_files = Limits.files
+    _has_ended = False
+
+    def __init__(self, *given: Any, **options: Any):
+        super().__init__(*given, **{**options, "max_fields": 0})
+        after_request(self._delete_files)
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.field_name != "files":
+            raise MultiPartException("The name of a file must be files.")
+        if self._current_files > self.max_upload_files:
+            raise EnhanceError("too_many_files", limit=self.max_upload_files)
+
+    def on_end(self) -> None:
+        self._has_ended = True
+
+    async def parse(self) -> FormData:
+        try:
+            form = await super().parse()
+        except FormParserError as error:
+            raise MultiPartException(str(error)) from error
+        if not self._has_ended:
+            raise MultiPartException("The upload has no end.")
+        return form
+
+    def _delete_files(self) -> None:
+        """Delete the temporary files that did not become uploaded files."""
+        for file in self._files_to_close_on_error:
             with suppress(OSError):  # Closing the file writes the rest of its buffer.
                 file.close()
             with suppress(OSError):
@@ -197,69 +247,23 @@ def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callab
     return decorate
 
 
-class LanguageOfLink:
-    """Middleware that adds language.js to the head of the page.
-
-    Gradio's front end takes its language from `navigator.language` only. Without the script, `?lang=` has no effect.
-    """
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].rstrip("/") not in ("", scope.get("root_path", "").rstrip("/")):
-            await self._app(scope, receive, send)
-            return
-        start, page = None, b""
-
-        async def send_with_script(message: Message) -> None:
-            nonlocal start, page
-            if start is None:
-                start = message
-                return
-            page += message.get("body", b"")
-            if not message.get("more_body"):
-                body = page.replace(b"<head>", b"<head>" + _LANGUAGE_SCRIPT, 1)
-                MutableHeaders(scope=start)["content-length"] = str(len(body))
-                await send(start)
-                await send({"type": "http.response.body", "body": body})
-
-        await self._app(scope, receive, send_with_script)
+def use_mcp_server(server: type[McpServer]) -> None:
+    """Serve MCP tools by this class, if GRADIO_MCP_SERVER is set. Without it, `McpServer` has no effect."""
+    gradio.mcp.GradioMCPServer = server
 
 
-def use_mcp_server(
-    check_call: Callable[..., None],
-    convert: Callable[..., Any],
-    schema: Callable[[str], dict[str, Any]],
-    cleanup: Callable[[], AbstractContextManager[None]],
-) -> None:
-    """Serve MCP tools by `McpServer`, if GRADIO_MCP_SERVER is set.
-
-    `check_call(tool, tools, parameters, arguments, request)` and `convert(name, value, request)` raise ValueError with
-    a message for the client. `schema(name)` is the JSON schema of a parameter. Each call runs in `cleanup()`.
-    """
-    functions = {
-        "check_call": check_call,
-        "convert": convert,
-        "schema": schema,
-        "Server": partial(_mcp_server, cleanup),
-    }
-    statics = {name: staticmethod(function) for name, function in functions.items()}
-    gradio.mcp.GradioMCPServer = type("McpServer", (McpServer,), statics)
-
-
-def _mcp_server(cleanup: Callable[[], AbstractContextManager[None]], name: str) -> Any:
+def _protocol_server(name: str) -> Any:
     """Return the protocol's server without its schema checks, whose errors are not sentences."""
     server: Any = _GradioMCPServer.Server(name)  # type: ignore[attr-defined]
-    register = partial(server.call_tool, validate_input=False)
+    register = server.call_tool
 
     def call_tool() -> Callable[[Any], Any]:
         def decorate(function: Any) -> Any:
             async def call(tool: str, arguments: dict[str, Any]) -> Any:
-                with cleanup():
+                with delete_files_of_request():
                     return await function(tool, arguments)
 
-            return register()(call)
+            return register(validate_input=False)(call)
 
         return decorate
 
@@ -274,36 +278,54 @@ class McpServer(_GradioMCPServer):
     tasks), errors are those of a JSON schema, and `info` comes back as Python's repr.
     """
 
-    check_call: Callable[..., None]
-    convert: Callable[..., Any]
-    schema: Callable[..., Any]
+    Server = staticmethod(_protocol_server)
     _clients: OrderedDict[tuple[str, str], Client] = OrderedDict()  # noqa: RUF012 - shared by all servers
     _lock = Lock()
 
     @property
-    def _request(self) -> Any:
+    def request(self) -> Any:
         return self.mcp_server.request_context.request
 
-    def _parameters(self, tool: str) -> Any:
+    @property
+    def language(self) -> str:
+        """The language of the client."""
+        raise NotImplementedError
+
+    def parameters(self, tool: str) -> Any:
         return self.api_info["named_endpoints"][self.tool_to_endpoint[tool]]["parameters"]
 
+    def check_call(self, tool: str, given: dict[str, Any]) -> None:
+        """Raise EnhanceError if the tool cannot be called with these arguments."""
+        raise NotImplementedError
+
+    def convert(self, name: str, value: Any) -> Any:
+        """Return an argument for Gradio's client. Raises EnhanceError."""
+        raise NotImplementedError
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """Return the JSON schema of a parameter."""
+        raise NotImplementedError
+
     def get_input_schema(self, tool_name: str, parameters: Any = None) -> tuple[dict[str, Any], list[Any]]:
-        known = self._parameters(tool_name)
+        known = self.parameters(tool_name)
         required = [one["parameter_name"] for one in known if not one["parameter_has_default"]]
         properties = {one["parameter_name"]: self.schema(one["parameter_name"]) for one in known}
         return {"type": "object", "properties": properties, "required": required}, []
 
     def _prepare_tool_call_args(self, name: str, arguments: dict[str, Any]) -> Any:
-        self.check_call(name, self.tool_to_endpoint, self._parameters, arguments, self._request)
-        return super()._prepare_tool_call_args(name, arguments)
+        try:
+            self.check_call(name, arguments)
+            return super()._prepare_tool_call_args(name, arguments)
+        except EnhanceError as error:
+            raise ValueError(error.message(self.language)) from error
 
     def convert_strings_to_filedata(self, value: dict[str, Any], filedata_positions: Any) -> dict[str, Any]:
-        return {name: self.convert(name, given, self._request) for name, given in value.items()}
+        return {name: self.convert(name, given) for name, given in value.items()}
 
     def _get_or_create_client(self) -> Client:
         """Return the client of this caller, which has a session of its own: one for each address or login cookie."""
-        cookie = self._request.headers.get("cookie", "") if self.blocks.app.auth is not None else ""
-        caller = (str(self.local_url), cookie or self._request.client.host)
+        cookie = self.request.headers.get("cookie", "") if self.blocks.app.auth is not None else ""
+        caller = (str(self.local_url), cookie or self.request.client.host)
         with self._lock:
             if caller not in self._clients:
                 self._clients[caller] = Client(

@@ -42,7 +42,7 @@
       button.textContent = button.dataset.ask;
       return;
     }
-    window.enhanceListed?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry });
+    window.enhanceListed?.(EVENTS[act] ?? "download", { act, entry: button.closest("[data-entry]").dataset.entry, key: key() });
   });
 
   // Show times in the browser's time zone.

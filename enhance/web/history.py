@@ -207,13 +207,13 @@ def _entry_values(
     }
 
 
-def find_entries(call: Call, key: object, *, is_settled: bool = False) -> list[Entry]:
+def find_entries(call: Call, *, is_settled: bool = False) -> list[Entry]:
     """Return the entry of the call's event, or the files of its batch. `is_settled`: no file of it is running.
 
-    `key` is that of the browser. Raises EnhanceError, the same for removed entries and entries of others.
+    The event has the browser's key. Raises EnhanceError, the same for removed entries and entries of others.
     """
     tasks, wanted = call.services.enhancer.tasks, getattr(call.event, "entry", None)
-    call.session.history = history_name(call.request, key)
+    call.session.history = history_name(call.request, getattr(call.event, "key", None))
     for run in tasks.runs(call.session.history) if wanted else ():
         found = [entry for entry in run if wanted in (entry.id, entry.batch)]
         if found and not (is_settled and any(entry.current_state(tasks) == "running" for entry in run)):
@@ -251,12 +251,9 @@ def restore_files(services: Services, entries: Sequence[Entry]) -> tuple[BatchFi
     return files, lost
 
 
-# Handlers. The page's script passes the tab, the browser's `key` and the earlier server.
-
-
-def open_result(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def open_result(call: Call) -> Updates:
     """Show a result on the stage, with its photo and its settings."""
-    entry, tasks, session = find_entries(call, key)[0], call.services.enhancer.tasks, call.session
+    entry, tasks, session = find_entries(call)[0], call.services.enhancer.tasks, call.session
     info = tasks.finished_info(entry.task_id or "")
     png = tasks.result_path(info["task_id"])
     upload = _load_entry(call, entry)
@@ -268,17 +265,17 @@ def open_result(call: Call, _tab: object, key: object, _server: object) -> Updat
     return _show_loaded(call)
 
 
-def load_run(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def load_run(call: Call) -> Updates:
     """Load the photo and the settings of an interrupted run, which is then removed from the list."""
-    entry = find_entries(call, key, is_settled=True)[0]
+    entry = find_entries(call, is_settled=True)[0]
     _load_entry(call, entry)
     entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
     return _show_loaded(call)
 
 
-def download_entry(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def download_entry(call: Call) -> Updates:
     """Give the browser the PNG, the report or the ZIP file of an entry."""
-    entries, services = find_entries(call, key), call.services
+    entries, services = find_entries(call), call.services
     enhancer = services.enhancer
     if len(entries) > 1:
         path = _pack_entries(call, entries)
@@ -294,9 +291,9 @@ def download_entry(call: Call, _tab: object, key: object, _server: object) -> Up
     return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: ""}
 
 
-def remove_entry(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def remove_entry(call: Call) -> Updates:
     """Delete an entry with its files, and remove it from the stage if it is shown."""
-    entries, session, card = find_entries(call, key, is_settled=True), call.session, call.page.result
+    entries, session, card = find_entries(call, is_settled=True), call.session, call.page.result
     session.remove_files({entry.id for entry in entries})
     call.services.enhancer.tasks.remove(entries)
     updates = show_history(call)
@@ -314,9 +311,9 @@ def remove_entry(call: Call, _tab: object, key: object, _server: object) -> Upda
     }
 
 
-def toggle_batch(call: Call, _tab: object, key: object, _server: object) -> Updates:
+def toggle_batch(call: Call) -> Updates:
     """Show or hide the files of a batch."""
-    batch, session = find_entries(call, key)[0].batch, call.session
+    batch, session = find_entries(call)[0].batch, call.session
     session.open_batch = "" if session.open_batch == batch else batch
     return show_history(call)
 

@@ -15,7 +15,6 @@ from typing import Any, Generic, Literal, TypeVar
 
 import gradio as gr
 
-from ..batch import Batch
 from ..errors import EnhanceError
 from ..i18n import format_duration, translate
 from ..scheduler import SCHEDULER, Ticket
@@ -40,21 +39,15 @@ class RunState:
     is_writing: bool = False
     ahead: int = 0
 
-    def send(self, progress: gr.Progress) -> int:
-        """Send the progress to a client and return the number of jobs ahead."""
-        if self.total:
-            left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
-            progress((self.done, self.total), desc=f"rows{left}", unit="rows")
-        elif self.ahead:
-            progress(0, desc=f"waiting, {self.ahead} before it")
-        return self.ahead
-
 
 class Job(Generic[T]):
-    """Work in a thread, which starts at once. The job keeps its ticket until its end."""
+    """Work in a thread, which starts at once and gets the job. The job keeps its ticket until its end.
 
-    def __init__(self, work: Callable[[], T], ticket: Ticket):
-        self.ticket = ticket
+    It reads the files `sources`.
+    """
+
+    def __init__(self, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
+        self.ticket, self._sources = ticket, sources
         self.cancelled_by: Literal["", "person", "absence"] = ""
         """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
@@ -89,11 +82,21 @@ class Job(Generic[T]):
 
     def inputs(self) -> Iterable[Path]:
         """Return the input files of the job, which are not deleted before its end."""
-        return ()
+        return self._sources
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         """Set the progress, as `Enhancer.run` reports it."""
         self._state = RunState(done, total, seconds_left, is_writing=done >= total)
+
+    def send(self, progress: gr.Progress) -> int:
+        """Send the progress to a client of the API and return the number of jobs ahead."""
+        state = self.state
+        if state.total:
+            left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
+            progress((state.done, state.total), desc=f"rows{left}", unit="rows")
+        elif state.ahead:
+            progress(0, desc=f"waiting, {state.ahead} before it")
+        return state.ahead
 
     def close(self) -> None:
         """Cancel the job without a reason."""
@@ -117,9 +120,9 @@ class Job(Generic[T]):
         """Return the result of a job that has ended. Raises what the work raised."""
         return self._future.result()
 
-    def _work(self, work: Callable[[], T]) -> None:
+    def _work(self, work: Callable[[Any], T]) -> None:
         try:
-            result = work()
+            result = work(self)
         except BaseException as error:
             self._held.close()
             self._future.set_exception(error)
@@ -132,37 +135,19 @@ JOBS: set[Job[Any]] = set()
 """All jobs that have not ended, for the shutdown of the server."""
 
 _streams: Counter[str] = Counter()
-"""The number of open event streams by the name of a session or an event. The names are random."""
-_streams_lock = threading.Lock()
+"""The number of open event streams by the name of a session or an event. Only the event loop's thread changes it."""
 
 
 @contextmanager
 def listening(name: str) -> Iterator[None]:
     """Count a client that reads the events of this name until the end of the block."""
-    with _streams_lock:
-        _streams[name] += 1
+    _streams[name] += 1
     try:
         yield
     finally:
-        with _streams_lock:
-            _streams[name] -= 1
-            if not _streams[name]:
-                del _streams[name]
-
-
-class ClientWatch:
-    """Checks whether the client of a request reads its events. Gradio runs a request even if nobody does."""
-
-    def __init__(self, request: gr.Request):
-        self._names = (request.session_hash, current_event())
-        self._seen = time.monotonic()
-
-    def check(self) -> None:
-        """Raise EnhanceError if the client has not read its events for a while."""
-        if any(name in _streams for name in self._names):
-            self._seen = time.monotonic()
-        if time.monotonic() - self._seen > UNREAD_SECONDS:
-            raise EnhanceError("nobody_listened", seconds=f"{UNREAD_SECONDS:g}")
+        _streams[name] -= 1
+        if not _streams[name]:
+            del _streams[name]
 
 
 def progress_text(language: str, state: RunState) -> tuple[str, float | None]:
@@ -180,18 +165,18 @@ def progress_text(language: str, state: RunState) -> tuple[str, float | None]:
     return " · ".join(texts), share
 
 
-def send_batch_progress(batch: Batch, progress: gr.Progress) -> int:
-    """Send the progress of a batch to a client and return the number of jobs ahead."""
-    finished = sum(batch.count(state) for state in ("done", "failed"))
-    left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
-    left = f", waiting, {batch.ahead} before it" if batch.ahead else left
-    progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
-    return batch.ahead
+def wait_until_done(job: Job[Any], request: gr.Request, progress: gr.Progress) -> Iterator[tuple[Any, Any]]:
+    """Send the progress of a job to its client and yield unchanged outputs, until the job ends.
 
-
-def wait_until_done(job: Job[Any], watch: ClientWatch, send: Callable[[], int]) -> Iterator[tuple[Any, Any]]:
-    """Yield unchanged outputs until the job ends. `send` sends the progress and returns the number of jobs ahead."""
+    Gradio runs a request even if nobody reads its events. So this raises EnhanceError if a job is in the queue and its
+    client has not read its events for a while.
+    """
+    names, last_read = (request.session_hash, current_event()), time.monotonic()
     for _ in job.poll(_POLL_SECONDS):
-        if send():
-            watch.check()
+        if job.send(progress):
+            now = time.monotonic()
+            if any(name in _streams for name in names):
+                last_read = now
+            if now - last_read > UNREAD_SECONDS:
+                raise EnhanceError("nobody_listened", seconds=f"{UNREAD_SECONDS:g}")
         yield gr.skip(), gr.skip()

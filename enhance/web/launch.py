@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from ..config import Config
 from ..store import TaskStore
-from .gradio_changes import LanguageOfLink
 from .layout import PRESET_EXAMPLES
 from .metrics import METRICS, Metrics, healthz
 from .security import Login, OriginCheck, RequestChecks, SecurityHeaders
@@ -46,7 +45,7 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
     limits, metrics = config.limits, metrics or Metrics()
     routes = [Route("/healthz", healthz, methods=["GET", "HEAD"])]
     routes += [Route(f"/presets/{path.name}", _image_route(path)) for path in PRESET_EXAMPLES.glob("*.jpg")]
-    if metrics.counts:
+    if metrics.is_served:
         routes.append(Route(METRICS, metrics.show))
     return {
         "server_name": config.host,
@@ -72,7 +71,6 @@ def launch_options(config: Config, metrics: Metrics | None = None, tasks: TaskSt
                 Middleware(OriginCheck, metrics, config.public_host),
                 Middleware(Login),
                 Middleware(RequestChecks, limits, tasks or TaskStore(config.data)),
-                Middleware(LanguageOfLink),
             ],
             "routes": routes,
         },

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 
 import psutil
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
@@ -49,23 +50,30 @@ OutcomeT = TypeVar("OutcomeT", bound=HasInfo)
 
 
 class Metrics:
-    """Logs every image and, if `counts`, counts them for Prometheus.
+    """Logs every image and counts it for Prometheus, in a registry of its own. `is_served`: at /metrics.
 
     `kind` is task (a run), file (of a batch), preview or comparison. The outcome is done, failed or cancelled.
     """
 
-    def __init__(self, counts: bool = False):
-        self._counts = _Counts() if counts else None
-
-    @property
-    def counts(self) -> bool:
-        return self._counts is not None
+    def __init__(self, is_served: bool = False):
+        self.is_served = is_served
+        self._registry = registry = CollectorRegistry()
+        text = "Runs (task), files of batches (file) and previews by outcome"
+        self._images = Counter("enhance_pictures", text, ("kind", "preset", "outcome"), registry=registry)
+        text = "Seconds that an image took in each stage, without cached results"
+        labels = ("kind", "stage")
+        self._seconds = Histogram("enhance_stage_seconds", text, labels, buckets=_BUCKETS, registry=registry)
+        text = "Rejected requests and failed jobs by the key of the error message"
+        self._refusals = Counter("enhance_refusals", text, ("reason",), registry=registry)
+        self._running = Gauge("enhance_running", "Runs on the device", registry=registry)
+        self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
+        memory = Gauge("process_resident_memory_bytes", "Resident memory of the server", registry=registry)
+        memory.set_function(lambda: psutil.Process().memory_info().rss)
 
     def watch(self, status: Callable[[], Mapping[str, Any]]) -> None:
         """Read the numbers of running and waiting jobs from `status` at each request of the metrics."""
-        if self._counts is not None:
-            self._counts.running.set_function(lambda: status()["running"])
-            self._counts.waiting.set_function(lambda: status()["waiting"])
+        self._running.set_function(lambda: status()["running"])
+        self._waiting.set_function(lambda: status()["waiting"])
 
     def follow(self, kind: str, preset: str, work: Callable[[], OutcomeT]) -> OutcomeT:
         """Return the result of `work` and record its outcome."""
@@ -88,50 +96,23 @@ class Metrics:
         size = "{width}x{height}".format_map(info["input"]) if info else "-"
         level = logging.DEBUG if kind == "preview" else logging.INFO
         log.log(level, "%s id=%s size=%s preset=%s seconds=%.1f outcome=%s", kind, task, size, preset, seconds, outcome)
-        if self._counts is not None:
-            self._counts.ended(kind, preset, outcome, info)
-
-    def refused(self, error: Exception) -> None:
-        """Count an error by its key. A cancelled job is no error."""
-        if self._counts is not None and not isinstance(error, Cancelled):
-            key = error.key if isinstance(error, EnhanceError) else "unexpected"
-            self._counts.refused.labels(key if key in catalogue() else "unexpected").inc()
-
-    def show(self, request: Request) -> Response:
-        """Return the metrics in Prometheus' text format."""
-        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-        assert self._counts is not None
-        return Response(generate_latest(self._counts.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class _Counts:
-    """The metrics of one app, in a registry of its own."""
-
-    def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-        own: Any = {"registry": CollectorRegistry()}
-        self.registry = own["registry"]
-        text = "Runs (task), files of batches (file) and previews by outcome"
-        self._images = Counter("enhance_pictures", text, ("kind", "preset", "outcome"), **own)
-        text = "Seconds that an image took in each stage, without cached results"
-        self._seconds = Histogram("enhance_stage_seconds", text, ("kind", "stage"), buckets=_BUCKETS, **own)
-        text = "Rejected requests and failed jobs by the key of the error message"
-        self.refused = Counter("enhance_refusals", text, ("reason",), **own)
-        self.running = Gauge("enhance_running", "Runs on the device", **own)
-        self.waiting = Gauge("enhance_waiting", "Runs and batches in the queue", **own)
-        memory = Gauge("process_resident_memory_bytes", "Resident memory of the server", **own)
-        memory.set_function(lambda: psutil.Process().memory_info().rss)
-
-    def ended(self, kind: str, preset: str, outcome: str, info: Mapping[str, Any] | None) -> None:
-        known = preset in PRESETS or kind == "comparison"  # User models share one label.
-        self._images.labels(kind, preset if known else "own", outcome).inc()
+        is_known = preset in PRESETS or kind == "comparison"  # User models share one label.
+        self._images.labels(kind, preset if is_known else "own", outcome).inc()
         if info is None or info["cached"]:
             return  # A stored result has the seconds of its run, which were counted then.
         for stage in _STAGES:
             if stage in info["seconds"]:
                 self._seconds.labels(kind, stage).observe(info["seconds"][stage])
+
+    def refused(self, error: Exception) -> None:
+        """Count an error by its key. A cancelled job is no error."""
+        if not isinstance(error, Cancelled):
+            key = error.key if isinstance(error, EnhanceError) else "unexpected"
+            self._refusals.labels(key if key in catalogue() else "unexpected").inc()
+
+    def show(self, request: Request) -> Response:
+        """Return the metrics in Prometheus' text format."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def quiet_logs() -> None:

@@ -94,10 +94,7 @@
   window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());
 
   // A report or a file of another format is made first, then its hidden download button is clicked.
-  window.enhanceFetchFile = () => { if (!one("#taken .problem")) one("#report-file")?.click(); };
-  window.enhanceFetchReport = () => {
-    if (!one("#report-problem .problem")) one("#report-file")?.click();
-  };
+  window.enhanceFetch = (problems) => { if (!one(`${problems} .problem`)) one("#report-file")?.click(); };
 
   // On phones, tuning is a sheet over the page, below the stage. Escape or a tap outside closes it.
   const sheet = () => matchMedia("(max-width: 900px)").matches && one("#tuning-sheet:has(> .open)");

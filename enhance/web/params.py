@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from ..errors import EnhanceError, SettingsError, is_memory_short
+from ..errors import EnhanceError, SettingsError
 from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, name_of, translate
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
@@ -30,8 +29,6 @@ from ..settings import (
     network_scale,
 )
 from .session import Session
-
-log = logging.getLogger(__name__)
 
 Values = Mapping[str, Any]
 """The values of the controls by name."""
@@ -250,16 +247,6 @@ def _match_languages(accepted: str) -> str:
     """Return the first supported language of a list like that of Accept-Language."""
     matches = (match_language(tag.split(";")[0]) for tag in accepted.split(","))
     return next((language for language in matches if language), DEFAULT_LANGUAGE)
-
-
-def error_message(language: str, error: Exception, event: str) -> str:
-    """Return the message of an error. An unexpected error is logged as `event`."""
-    if isinstance(error, EnhanceError):
-        return error.message(language)
-    if is_memory_short(error):
-        return translate(language, "memory_out")
-    log.error(event, exc_info=error)
-    return translate(language, "unexpected")
 
 
 def page_message(language: str, error: EnhanceError, paper: str = "") -> str:

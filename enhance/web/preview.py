@@ -77,7 +77,9 @@ class Previews:
         choice = session.reset()
         upload = Upload(path, picture.sha256, facts, session.save_thumbnail(picture))
         region = choose_box(picture.width, picture.height, None, None, REGION_SIDE)
-        session.set_upload(choice, upload, region, settings)
+        with session.lock:
+            if session.choice == choice:
+                session.upload, session.region, session.settings = upload, region, settings
         return upload
 
     def make(self, session: Session, settings: Settings) -> Iterator[PreviewState]:

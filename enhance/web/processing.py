@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import gradio as gr
 
 from ..batch import Batch, BatchRun, Item, pack, plan, titles
 from ..comparison import Comparison
@@ -16,22 +18,11 @@ from ..info import Result
 from ..output.formats import Encoding
 from ..scheduler import SCHEDULER, Ticket
 from ..settings import Settings
-from .jobs import Job, T
+from .jobs import Job
 from .services import Services
-from .storage import DownloadFolder
+from .storage import PageFolder
 
 ZIP_NAME = "enhanced.zip"
-
-
-class FileJob(Job[T]):
-    """A job that reads these input files. They are not deleted before its end."""
-
-    def __init__(self, work: Callable[[Any], T], ticket: Ticket, *sources: Path):
-        self._sources = sources
-        super().__init__(lambda: work(self), ticket)
-
-    def inputs(self) -> Iterable[Path]:
-        return self._sources
 
 
 def enhance(services: Services, source: Path, settings: Settings, job: Job[Any], **options: Any) -> Result:
@@ -62,7 +53,7 @@ class Packed:
     error: EnhanceError | None = None
 
 
-def pack_batch(downloads: DownloadFolder, batch: Batch, settings: Settings, language: str) -> Packed:
+def pack_batch(downloads: PageFolder, batch: Batch, settings: Settings, language: str) -> Packed:
     """Write the finished files, the table and the summary into a ZIP file."""
     if not batch.count("done"):
         return Packed(batch, None)
@@ -102,7 +93,7 @@ class BatchJob(Job[Packed]):
             max_bytes=services.limits.bytes,
         )
         self._started: float | None = None
-        super().__init__(self._run, ticket)
+        super().__init__(BatchJob._run, ticket)
 
     @property
     def batch(self) -> Batch:
@@ -118,6 +109,14 @@ class BatchJob(Job[Packed]):
 
     def inputs(self) -> Iterable[Path]:
         return [item.source for item in self.batch.items]
+
+    def send(self, progress: gr.Progress) -> int:
+        batch = self.batch
+        finished = sum(batch.count(state) for state in ("done", "failed"))
+        left = "" if batch.seconds_left is None else f", {batch.seconds_left:.0f} s left"
+        left = f", waiting, {batch.ahead} before it" if batch.ahead else left
+        progress((finished, len(batch.items)), desc=f"files{left}", unit="files")
+        return batch.ahead
 
     def recorded(self) -> AbstractContextManager[None]:
         """Return a context in which the batch runs and is packed. A subclass records its files."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from ..scheduler import Ticket
 from ..store import download_name, report_name
 from . import templates
 from .history import record_run, recorded, show_history
-from .jobs import progress_text
+from .jobs import Job, progress_text
 from .params import encoding_from, settings_from
 from .preview import is_current
-from .processing import FileJob, enhance
+from .processing import enhance
 from .session import PageResult, Upload
 from .views import Call, Updates, show_download, show_progress, show_result, show_view
 
@@ -36,7 +36,7 @@ _POLL_SECONDS = 0.2
 _IMAGE_SECONDS = 1.0
 
 
-class PageRun(FileJob[PageResult]):
+class PageRun(Job[PageResult]):
     """A run of a page. It continues for a while after the page is closed. `growing` is the result so far."""
 
     def __init__(self, call: Call, upload: Upload, ticket: Ticket):
@@ -167,38 +167,42 @@ def show_closely(call: Call) -> Updates:
 
 def export(call: Call) -> Updates:
     """Make the file of the selected format and give it to the browser. The stored PNG is there already."""
-    card, result, services = call.page.result, call.session.result, call.services
-    if result is None:
-        return _no_file(call, card.taken, templates.problem(call.text("too_late")))
-    try:
+
+    def make(result: PageResult) -> Path | None:
+        services = call.services
         call.session.encoding = encoding = encoding_from(call.values)
         if encoding.is_stored:
-            return {card.report_file: gr.DownloadButton(value=None)}
+            return None
         png = services.enhancer.tasks.result_path(result.info["task_id"])
         with ExitStack() as hold:
-            made = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
+            exported = services.enhancer.export(Result(png, result.info, png), encoding, hold=hold)
             name = download_name(result.upload.name, settings_in(result.info), encoding.form.ending)
-            path = services.downloads.link(made.path, name)
-    except Exception as error:
-        return _no_file(call, card.taken, call.problem(error, "A result could not be exported"))
-    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: ""}
+            return services.downloads.link(exported.path, name)
+
+    return _offer_file(call, make, call.page.result.taken, "A result could not be exported")
 
 
 def report(call: Call) -> Updates:
     """Write the PDF report and give it to the browser."""
-    card, result, services = call.page.result, call.session.result, call.services
-    if result is None:
-        return _no_file(call, card.report_problem, templates.problem(call.text("too_late")))
+
+    def make(result: PageResult) -> Path:
+        pdf = call.services.enhancer.report(result.info["task_id"], call.language, _decoded(call, result))
+        return call.services.downloads.link(pdf, report_name(result.info))
+
+    return _offer_file(call, make, call.page.result.report_problem, "A report could not be written")
+
+
+def _offer_file(call: Call, make: Callable[[PageResult], Path | None], place: gr.HTML, event: str) -> Updates:
+    """Give the file that `make` returns to the browser, or show the error in `place`."""
+    card, result, path, problem = call.page.result, call.session.result, None, ""
     try:
-        pdf = services.enhancer.report(result.info["task_id"], call.language, _decoded(call, result))
-        path = services.downloads.link(pdf, report_name(result.info))
+        if result is None:
+            raise EnhanceError("too_late")
+        path = make(result)
     except Exception as error:
-        return _no_file(call, card.report_problem, call.problem(error, "A report could not be written"))
-    return {card.report_file: gr.DownloadButton(value=str(path)), card.report_problem: ""}
-
-
-def _no_file(call: Call, place: gr.HTML, problem: str) -> Updates:
-    return {call.page.result.report_file: gr.DownloadButton(value=None), place: problem}
+        problem = call.problem(error, event)
+    updates: Updates = {card.report_file: gr.DownloadButton(value=str(path) if path else None), card.report_problem: ""}
+    return {**updates, place: problem} if problem else updates
 
 
 def _decoded(call: Call, result: PageResult) -> Picture | None:

@@ -10,15 +10,13 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -80,15 +78,28 @@ class RejectedRequest(Exception):
     reason: EnhanceError
 
 
-class SecurityHeaders:
+class _Middleware:
+    """Middleware that changes the response to HTTP requests."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._respond if scope["type"] == "http" else self._app)(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+
+class SecurityHeaders(_Middleware):
     """Middleware that sets the content security policy. Uploaded files and results can run nothing."""
 
     def __init__(self, app: ASGIApp, frame_ancestors: str):
-        self._app = app
+        super().__init__(app)
         self._policies = {kind: f"{policy}; frame-ancestors {frame_ancestors}" for kind, policy in _POLICIES.items()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_file = scope["type"] == "http" and path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = path_of(scope).startswith((f"{API}/file", f"{API}/stream"))
         headers = {
             "content-security-policy": self._policies["file" if is_file else "page"],
             "x-content-type-options": "nosniff",
@@ -103,16 +114,14 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class OriginCheck:
+class OriginCheck(_Middleware):
     """Middleware that rejects requests of other sites, closes developer routes and turns every error into JSON."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, public_host: str | None = None):
-        self._app, self._metrics, self._public_host = app, metrics, public_host
+        super().__init__(app)
+        self._metrics, self._public_host = metrics, public_host
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
 
         async def send_and_note(message: Message) -> None:
@@ -167,7 +176,7 @@ def _is_local_name(host: str) -> bool:
     return "." not in host or host.endswith((".local", ".localhost"))
 
 
-class Login:
+class Login(_Middleware):
     """Middleware that requires Gradio's login for everything but its page and slows down password guessing.
 
     In `seconds`, an address has `tries` wrong passwords, and all addresses without an earlier login have `together`.
@@ -176,12 +185,13 @@ class Login:
     """
 
     def __init__(self, app: ASGIApp, tries: int = 5, together: int = 30, seconds: float = 60):
-        self._app, self._tries, self._together, self._seconds = app, tries, together, seconds
+        super().__init__(app)
+        self._tries, self._together, self._seconds = tries, together, seconds
         self._failures: dict[str, list[float]] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not gradio_changes.has_login(scope):
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not gradio_changes.has_login(scope):
             await self._app(scope, receive, send)
             return
         path = path_of(scope)
@@ -248,20 +258,18 @@ def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
     return b"; ".join([*kept, b"HttpOnly", b"SameSite=Lax", *([b"Secure"] if scheme == "https" else [])])
 
 
-class RequestChecks:
+class RequestChecks(_Middleware):
     """Middleware that limits the size of requests and rejects those that would make the server fetch an address.
 
     It comes after the login because it reads bodies and its errors name the endpoints.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
-        self._app, self._limits, self._tasks = app, limits, tasks
+        super().__init__(app)
+        self._limits, self._tasks = limits, tasks
         self._calls: Calls | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = path_of(scope), scope["method"]
         if path.startswith(_FILE_ROUTES) and path[len(_FILE_ROUTES[0]) :].lower().startswith(_REMOTE):
             raise RejectedRequest(403, EnhanceError("fetch_refused"))
@@ -282,22 +290,22 @@ class RequestChecks:
             self._check(scope, lambda calls: calls.check_event(path))
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
-            await self._respond(scope, path, receive, send)
+            await self._pass_on(scope, receive, send, {422: "api_malformed"} if path.startswith(f"{API}/") else {})
 
-    async def _respond(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
-        """Let Gradio respond. Raises RejectedRequest in place of its response to a malformed request."""
-        is_malformed = False
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, malformed: Mapping[int, str]) -> None:
+        """Let Gradio respond. Raises RejectedRequest in place of a response whose status is in `malformed`."""
+        key: str | None = None
 
         async def send_unless_malformed(message: Message) -> None:
-            nonlocal is_malformed
-            if message["type"] == "http.response.start" and message["status"] == 422:
-                is_malformed = path.startswith(f"{API}/")
-            if not is_malformed:
+            nonlocal key
+            if message["type"] == "http.response.start":
+                key = malformed.get(message["status"])
+            if key is None:
                 await send(message)
 
         await self._app(scope, receive, send_unless_malformed)
-        if is_malformed:
-            raise RejectedRequest(400, EnhanceError("api_malformed"))
+        if key is not None:
+            raise RejectedRequest(400, EnhanceError(key))
 
     def _check_body(self, scope: Scope, path: str, body: bytes) -> None:
         """Check the JSON of a request as the frameworks decode it. Raises RejectedRequest."""
@@ -331,114 +339,31 @@ class RequestChecks:
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Pass an upload on while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
-        headers = Headers(scope=scope)
-        parser = _UploadParser(headers.get("content-type", ""), self._limits)
-        size = _content_length(headers)
-        parser.check_size(size)
-        no_space = RejectedRequest(507, EnhanceError("upload_no_room"))
-        if not await run_in_threadpool(space.extend, size):
-            raise no_space
-        rejected: RejectedRequest | None = None
+        no_space, limit = RejectedRequest(507, EnhanceError("upload_no_room")), self._limits.batch_bytes
+        size = _content_length(Headers(scope=scope))
+        received = 0
+
+        async def check_size(size: int, reserve: int) -> None:
+            if size > limit:
+                raise RejectedRequest(413, EnhanceError("upload_too_large", limit=f"{limit / 1e6:g}"))
+            if size > space.bytes and not await run_in_threadpool(space.extend, reserve):
+                raise no_space
 
         async def receive_checked() -> Message:
-            nonlocal rejected
+            nonlocal received
             message = await receive()
-            try:
-                parser.add(message)
-                if parser.bytes > space.bytes and not await run_in_threadpool(space.extend, _UPLOAD_STEP):
-                    raise no_space
-            except RejectedRequest as error:
-                rejected = error
-            return {"type": "http.disconnect"} if rejected else message
+            received += len(message.get("body", b""))
+            await check_size(received, _UPLOAD_STEP)
+            return message
 
-        async def send_unless_rejected(message: Message) -> None:
-            if rejected is None:
-                await send(message)
-
+        await check_size(size, size)
         try:
-            with gradio_changes.delete_temporary_upload_files():
-                await self._app(scope, receive_checked, send_unless_rejected)
+            with gradio_changes.delete_files_of_request():
+                await self._pass_on(scope, receive_checked, send, {400: "upload_malformed"})
+        except EnhanceError as error:
+            raise RejectedRequest(413, error) from error
         except OSError as error:
-            if error.errno not in FULL:
-                raise
-            rejected = no_space
-        except ClientDisconnect:
-            if rejected is None:
-                raise
-        if rejected is not None:
-            raise rejected
-
-
-class _UploadParser:
-    """Parser of an upload in progress, the same as Gradio's, that counts bytes and files. Raises RejectedRequest."""
-
-    def __init__(self, content_type: str, limits: Limits):
-        self._limits, self.bytes, self._files = limits, 0, 0
-        self._has_ended = False
-        self._header, self._value, self._disposition = b"", b"", b""
-        kind, options = parse_options_header(content_type)
-        if kind != b"multipart/form-data" or b"boundary" not in options:
-            raise _malformed_upload()
-        try:
-            self._parser = MultipartParser(
-                options[b"boundary"],
-                {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": self._add_to_header,
-                    "on_header_value": self._add_to_value,
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._check_header,
-                    "on_end": self._end,
-                },
-            )
-        except FormParserError as error:
-            raise _malformed_upload() from error
-
-    def add(self, message: Message) -> None:
-        body = message.get("body", b"")
-        self.bytes += len(body)
-        self.check_size(self.bytes)
-        try:
-            self._parser.write(body)
-        except FormParserError as error:
-            raise _malformed_upload() from error
-        if message["type"] == "http.request" and not message.get("more_body") and not self._has_ended:
-            raise _malformed_upload()
-
-    def check_size(self, size: int) -> None:
-        limit = self._limits.batch_bytes
-        if size > limit:
-            raise RejectedRequest(413, EnhanceError("upload_too_large", limit=f"{limit / 1e6:g}"))
-
-    def _begin_part(self) -> None:
-        self._files += 1
-        self._disposition = b""
-        if self._files > self._limits.files:
-            raise RejectedRequest(413, EnhanceError("too_many_files", limit=self._limits.files))
-
-    def _add_to_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _add_to_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _end_header(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _check_header(self) -> None:
-        """Reject parts that are no files: Gradio would keep them in memory or on disk."""
-        options = parse_options_header(self._disposition)[1]
-        if options.get(b"name") != b"files" or b"filename" not in options:
-            raise _malformed_upload()
-
-    def _end(self) -> None:
-        self._has_ended = True
-
-
-def _malformed_upload() -> RejectedRequest:
-    return RejectedRequest(400, EnhanceError("upload_malformed"))
+            raise no_space if error.errno in FULL else error from error
 
 
 def path_of(scope: Scope) -> str:

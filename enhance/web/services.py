@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ import gradio as gr
 
 from ..config import Limits
 from ..enhancer import Enhancer
-from ..errors import EnhanceError, SettingsError
+from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import Settings, find_preset
 from .metrics import Metrics, is_local_request
-from .params import error_message, language_of
+from .params import language_of
 from .preview import Previews
 from .session import Session, Sessions
-from .storage import DownloadFolder, TaskOwners
+from .storage import PageFolder, TaskOwners
+
+log = logging.getLogger(__name__)
 
 _MISSING_MODEL = ("weights_not_fetched", "weights_not_brought")
 """The errors whose messages have a command for the administrator."""
@@ -34,7 +37,7 @@ class Services:
     limits: Limits
     sessions: Sessions
     previews: Previews
-    downloads: DownloadFolder
+    downloads: PageFolder
     owners: TaskOwners
     queue: int
     metrics: Metrics
@@ -73,7 +76,13 @@ class Services:
         is_missing = isinstance(error, EnhanceError) and error.key in _MISSING_MODEL
         if is_missing and not _is_administrator(request):
             error = EnhanceError("not_installed")
-        return error_message(language_of(request), error, event)
+        language = language_of(request)
+        if isinstance(error, EnhanceError):
+            return error.message(language)
+        if is_memory_short(error):
+            return translate(language, "memory_out")
+        log.error(event, exc_info=error)
+        return translate(language, "unexpected")
 
     @contextmanager
     def errors_as_messages(self, request: gr.Request) -> Iterator[None]:

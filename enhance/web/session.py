@@ -16,10 +16,10 @@ from typing import Any, Literal
 import gradio as gr
 import numpy as np
 
-from ..batch import Batch, BatchRun, Item, for_print, plan
+from ..batch import Batch, Item, for_print, plan
 from ..config import Limits
 from ..errors import expected_error
-from ..files import link_or_copy, storage_error
+from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, Picture
 from ..info import Info, Result, settings_in
 from ..output.formats import Encoding
@@ -40,7 +40,7 @@ from ..scenes import Hint
 from ..settings import SIZES, Settings
 from ..store import count_as_used, download_name
 from .jobs import JOBS
-from .storage import Asker, DownloadFolder, asker_of
+from .storage import Asker, PageFolder, asker_of
 
 Point = tuple[int, int]
 """The centre of a region, in input pixels from the left and from the top."""
@@ -102,13 +102,12 @@ class PreviewRequest:
 class BatchFiles:
     """The files of the Batch tab, before and after a batch.
 
-    `running` is the current or last batch, `id` its id in the list of results, `encoding` its file format. `thumbnails`
+    `id` is the id of the current or last batch in the list of results, `encoding` its file format. `thumbnails`
     are by a file's key and whether they show the result, `results` are downloads by the key, and `archives` are ZIP
     files of earlier batches. `paper` is the print size of all files, if one is chosen.
     """
 
     items: tuple[Item, ...] = ()
-    running: BatchRun | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     thumbnails: dict[tuple[str, bool], Path | None] = field(default_factory=dict)
     results: dict[str, Path] = field(default_factory=dict)
@@ -153,7 +152,7 @@ class BatchFiles:
                 found.append((item, True))
         return [(item, of_result) for item, of_result in found if (item.key, of_result) not in self.thumbnails]
 
-    def make_thumbnail(self, item: Item, of_result: bool, downloads: DownloadFolder, limits: Limits) -> None:
+    def make_thumbnail(self, item: Item, of_result: bool, downloads: PageFolder, limits: Limits) -> None:
         """Make the thumbnail of a file or of its result, once. A file that cannot be read has none."""
         with self._lock:
             if (item.key, of_result) in self.thumbnails:
@@ -250,8 +249,8 @@ class Session:
     @property
     def current_batch(self) -> Batch:
         """The files of the Batch tab with their current states."""
-        running = self.files.running if self.batch is not None else None
-        return running.batch if running else plan(self.files.items)
+        job = self.batch
+        return plan(self.files.items) if job is None else job.batch
 
     def newest(self, order: int, values: dict[str, Any]) -> dict[str, Any]:
         """Return the newest values of the controls. Requests can arrive in another order than they were sent."""
@@ -285,13 +284,11 @@ class Session:
     def save_result(self, upload: Upload, whole: WholePicture, result: Result) -> PageResult:
         """Save the download with its final name and the images for the page. Raises StorageError."""
         download = self.new_path("result") / download_name(upload.facts.name, settings_in(result.info))
-        try:
+        with storage_errors(download):
             download.parent.mkdir(parents=True)
             link_or_copy(result.path, download)
             before = save_for_screen(whole.before, self.new_path("whole-before"), whole.icc)
             after = save_for_screen(whole.after.pixels, self.new_path("whole-after"), whole.icc)
-        except OSError as error:
-            raise storage_error(download, error) from error
         return PageResult(upload, result.info, download, before, after)
 
     def cancel(self, reason: Literal["person", "absence"]) -> None:
@@ -362,12 +359,6 @@ class Session:
             self.pins, self.has_failed_preview = (), False
         shutil.rmtree(self.folder, ignore_errors=True)
         return choice
-
-    def set_upload(self, choice: int, upload: Upload, region: Box, settings: Settings) -> None:
-        """Set the photo, unless another choice has begun since."""
-        with self.lock:
-            if self.choice == choice:
-                self.upload, self.region, self.settings = upload, region, settings
 
 
 class Sessions:

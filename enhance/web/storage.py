@@ -17,12 +17,11 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import EnhanceError
-from ..files import link_or_copy, storage_error
+from ..errors import EnhanceError, StorageError
+from ..files import link_or_copy, storage_errors
 from ..info import timestamp
 from ..retention import OwnFolders, StoredItem, sizes_of
 
-_SWEEP_SECONDS = 600
 MIN_RETENTION = 60
 """The minimum retention period of the page's files in seconds. Files in use are marked more often than that."""
 MARK_SECONDS = 15
@@ -42,8 +41,6 @@ class PageFolder:
         self.root, self._seconds = root, max(MIN_RETENTION, hours * 3600)
         self._names = {"visitors": _RANDOM_NAME, "results": _RANDOM_NAME} | ({} if shared else {".": _GRADIO_NAME})
         self._own = OwnFolders(root, self._names)
-        self._lock = threading.Lock()
-        self._swept = 0.0
         self.mark_used: Callable[[], object] = lambda: None
         """Mark the files that open pages and running jobs use, also for other processes with this folder."""
         self.uploads: Callable[[], Iterable[str]] = tuple
@@ -78,43 +75,30 @@ class PageFolder:
         return {entry for entry in entries if entry.exists()}
 
     def sweep(self) -> None:
-        """Delete old files, at most every ten minutes."""
+        """Delete old files."""
         now = time.time()
-        with self._lock:
-            if now - self._swept < _SWEEP_SECONDS:
-                return
-            self._swept = now
         self.mark_used()
         for entry in [entry for name in self._names for entry in self._own.entries(name)]:
             with suppress(OSError):
                 if entry.stat().st_mtime < now - self._seconds:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
-
-class DownloadFolder:
-    """Files for downloads, each in a folder with a random name."""
-
-    def __init__(self, folder: PageFolder):
-        self._folder = folder
-
     def new_path(self, name: str) -> Path:
-        """Return the path for a new file called `name`. Raises StorageError."""
-        self._folder.sweep()
-        folder = self._folder.path("results") / secrets.token_hex(16)
-        try:
+        """Return the path for a new download called `name`, in a folder with a random name. Raises StorageError."""
+        folder = self.path("results") / secrets.token_hex(16)
+        with storage_errors(folder):
             folder.mkdir()
-        except OSError as error:
-            raise storage_error(folder, error) from error
         return folder / name
 
     def link(self, source: Path, name: str) -> Path:
         """Link or copy the file `source` to a new path, called `name`. Raises StorageError."""
         path = self.new_path(name)
         try:
-            link_or_copy(source, path)
-        except OSError as error:
+            with storage_errors(path):
+                link_or_copy(source, path)
+        except StorageError:
             path.unlink(missing_ok=True)
-            raise storage_error(path, error) from error
+            raise
         return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import gradio as gr
 
 from ..errors import EnhanceError, SettingsError
 from ..i18n import format_duration
-from ..images import inspect, reduced_size
+from ..images import Facts, inspect, reduced_size
 from ..output.resample import result_size
 from ..preview import choose_box
 from ..scenes import Hint
@@ -89,7 +90,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         session.paper = paper_from(call.values)
         settings = settings_from(call.values, session.shape)
         result_size(settings, facts.height, facts.width)
-        hints = _find_hints(call, upload)
+        hints, available = _find_hints(call, upload), call.services.available_presets()
         # The last estimate: all times on the page come from the same speed.
         seconds = enhancer.estimate(facts.width, facts.height, settings, facts.bits)
     except SettingsError as error:
@@ -103,12 +104,12 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
     clean = next((one.preset for one in hints if one.looks == "clean"), None)
-    tips = [_tip(call, one, settings) for one in hints if one.looks != "clean"]
+    tips = [_tip(call, one, settings, available) for one in hints if one.looks != "clean"]
     memory = enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: "",
-        card.tips: "".join([*tips, _faster_preset(call, seconds, clean)]),
+        card.tips: "".join([*tips, _faster_preset(call, upload.facts, seconds, clean, available)]),
         card.estimate: templates.note(_estimate_text(call, seconds, memory)),
         **show_bar(call),
     }
@@ -174,15 +175,15 @@ def _find_hints(call: Call, upload: Upload) -> tuple[Hint, ...]:
     return hints
 
 
-def _tip(call: Call, hint: Hint, settings: Settings) -> str:
+def _tip(call: Call, hint: Hint, settings: Settings, available: Collection[str]) -> str:
     """Return a suggestion with its button; "" if the settings follow it already."""
     if hint.preset is None:
         return _reduction_tip(call, settings, hint.reduce)
     if hint.preset == settings.preset:
         return ""
     button = call.text("use_instead", name=call.text(f"preset_{hint.preset}"))
-    is_available = hint.preset in call.services.available_presets()
-    return templates.hint(call.text(f"hint_{hint.looks}"), button, f"preset:{hint.preset}" if is_available else "")
+    action = f"preset:{hint.preset}" if hint.preset in available else ""
+    return templates.hint(call.text(f"hint_{hint.looks}"), button, action)
 
 
 def _reduction_tip(call: Call, settings: Settings, softness: int) -> str:
@@ -206,22 +207,18 @@ def _reduction_tip(call: Call, settings: Settings, softness: int) -> str:
     return templates.hint(call.text("hint_soft", **values), call.text("reduce_take"), f"reduce:{softness}")
 
 
-def _faster_preset(call: Call, seconds: float, clean: str | None) -> str:
+def _faster_preset(call: Call, facts: Facts, seconds: float, clean: str | None, available: Collection[str]) -> str:
     """Return the suggestion of a preset that takes less than half the time, if a run takes long.
 
     `clean` is the preset for a photo without noise and compression artifacts.
     """
-    available, preset, upload = (
-        call.services.available_presets(),
-        find_preset(call.values["preset"]),
-        call.session.upload,
-    )
+    preset = find_preset(call.values["preset"])
     if clean not in available or preset.scene is not None or preset.own:
         clean = None
     name = clean or faster_preset(preset.name)
-    if upload is None or seconds <= LONG_SECONDS or name == preset.name or name not in available:
+    if seconds <= LONG_SECONDS or name == preset.name or name not in available:
         return ""
-    settings, facts = settings_of_preset(name, call.values, call.session).settings, upload.facts
+    settings = settings_of_preset(name, call.values, call.session).settings
     faster = call.services.enhancer.estimate(facts.width, facts.height, settings, facts.bits)
     if faster >= seconds / 2:
         return ""

@@ -35,7 +35,10 @@ ORDER_HEADER = "x-enhance-order"
 
 @dataclass(frozen=True)
 class Call:
-    """A request of the page to a handler. `values` are the newest values of the controls, if the handler has them."""
+    """A request of the page to a handler.
+
+    `values` are the newest values of the controls, if the handler has them, and `event` has the data of the event.
+    """
 
     page: Page
     services: Services
@@ -43,7 +46,7 @@ class Call:
     session: Session
     language: str
     values: Values
-    event: Any = None
+    event: gr.EventData
 
     def text(self, key: str, **values: object) -> str:
         return translate(self.language, key, **values)
@@ -53,14 +56,14 @@ class Call:
         return templates.problem(self.services.message(self.request, error, event))
 
 
-def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Sequence[Any], has_event: bool) -> Any:
+def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Sequence[Any]) -> Any:
     """Return the function that Gradio calls for a handler, which is a function or a generator of a `Call`.
 
     If the last `inputs` are all controls, they become the call's values. Errors become messages of the page.
     """
     has_controls = list(inputs[-len(CONTROLS) :]) == page.values
 
-    def arguments(request: gr.Request, event: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    def arguments(request: gr.Request, event: gr.EventData, given: tuple[Any, ...]) -> tuple[Any, ...]:
         session, values = services.sessions.get(request), {}
         services.replace_missing_preset(session)
         if has_controls:
@@ -70,20 +73,14 @@ def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Se
             values = session.newest(int(order) if order.isdecimal() else 0, values)
         return Call(page, services, request, session, language_of(request), values, event), *given
 
-    def call(request: gr.Request, *given: Any) -> Updates:
-        with services.errors_as_messages(request):
-            return handler(*arguments(request, None, given))
-
-    def stream(request: gr.Request, *given: Any) -> Iterator[Updates]:
-        with services.errors_as_messages(request):
-            yield from handler(*arguments(request, None, given))
-
-    def call_with_event(event: gr.EventData, request: gr.Request, *given: Any) -> Updates:
+    def call(request: gr.Request, event: gr.EventData, *given: Any) -> Updates:
         with services.errors_as_messages(request):
             return handler(*arguments(request, event, given))
 
-    if has_event:
-        return call_with_event
+    def stream(request: gr.Request, event: gr.EventData, *given: Any) -> Iterator[Updates]:
+        with services.errors_as_messages(request):
+            yield from handler(*arguments(request, event, given))
+
     return stream if isgeneratorfunction(handler) else call
 
 
@@ -194,20 +191,12 @@ def photo_html(call: Call) -> str:
     upload, region = call.session.upload, call.session.region
     if upload is None or region is None:
         return ""
-    width, height = upload.facts.width, upload.facts.height
-    sides = {
-        "left": region.left / width,
-        "top": region.top / height,
-        "width": region.width / width,
-        "height": region.height / height,
-    }
     return templates.render(
         "photo",
         call.language,
-        width=width,
-        height=height,
+        facts=upload.facts,
         thumbnail=upload.thumbnail,
-        style=";".join(f"{name}:{100 * share:.3f}%" for name, share in sides.items()),
+        region=region,
         x=region.left + region.width // 2,
         y=region.top + region.height // 2,
         pins=call.session.pins,

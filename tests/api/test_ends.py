@@ -197,7 +197,7 @@ def test_a_disk_that_is_full_under_an_upload_is_said_and_nothing_stays(site, mon
         os.dup2(os.open("/dev/full", os.O_WRONLY), made[-1].fileno())
         return made[-1]
 
-    monkeypatch.setattr("enhance.web.gradio_changes.NamedTemporaryFile", on_a_full_disk)
+    monkeypatch.setattr("gradio.route_utils.NamedTemporaryFile", on_a_full_disk)
     answer = httpx.post(f"{site.url}gradio_api/upload", files={"files": ("a.png", b"0" * 3_000_000)})
     assert answer.status_code == 507
     assert answer.json()["error"]

@@ -76,7 +76,7 @@ def press_entry(url: str, event: str, entry: str, act: str, key: object) -> bool
     (part,) = [one["id"] for one in config["components"] if one["props"].get("elem_id") == "history-list"]
     handler = next(one for one in config["dependencies"] if [part, event] in one["targets"])
     session = secrets.token_hex(6)
-    asked = {"data": [session, key, ""], "event_data": {"entry": entry, "act": act}, "session_hash": session}
+    asked = {"data": [], "event_data": {"entry": entry, "act": act, "key": key}, "session_hash": session}
     posted = httpx.post(f"{url}gradio_api/queue/join", json=asked | {"fn_index": handler["id"], "trigger_id": part})
     posted.raise_for_status()
     with httpx.stream("GET", f"{url}gradio_api/queue/data?session_hash={session}", timeout=60) as stream:

@@ -10,7 +10,7 @@ import pytest
 
 from enhance.cli import main
 from enhance.store import TaskStore
-from enhance.web.storage import DownloadFolder, PageFolder
+from enhance.web.storage import PageFolder
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 AGO = time.time() - 30 * 24 * 3600
@@ -84,8 +84,7 @@ def test_the_disk_limit_deletes_only_results(project, photo_file, monkeypatch):
 
 def test_the_page_deletes_only_its_own_files(project):
     folder = PageFolder(project / "data" / "page", hours=1, shared=False)
-    DownloadFolder(folder).new_path("new.png")
-    folder._swept = 0
+    folder.new_path("new.png")
     folder.sweep()
 
     assert foreign_files(project) == list(FOREIGN)
@@ -93,12 +92,11 @@ def test_the_page_deletes_only_its_own_files(project):
 
 def test_foreign_files_in_a_shared_temporary_folder_are_kept(tmp_path):
     folder = PageFolder(tmp_path / "shared", hours=1, shared=True)
-    mine = DownloadFolder(folder).new_path("old.png")
+    mine = folder.new_path("old.png")
     mine.write_bytes(b"mine")
     others = [put(tmp_path / "shared" / name) for name in ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")]
     os.utime(mine.parent, (AGO, AGO))
 
-    folder._swept = 0
     folder.sweep()
 
     assert not mine.exists()
