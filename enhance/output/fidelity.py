@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from ..images import FLAWLESS, Box, Measurements
+from .resample import area_weights, weighted_sums
 
 Rows = Callable[[int, int], np.ndarray]
 """A function that returns the rows [first, last) of an image, [last - first, W, 3] or [last - first, W]."""
@@ -41,7 +42,6 @@ _BLOCK_PIXELS = 2**18
 _BLOCK_ROWS = 32, 256
 _AVERAGED_ROWS = 16
 _MEASURED_ROWS = 64
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -195,46 +195,31 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 class AreaAverage:
     """Averages an image of `height` rows, strip by strip, to `new_height` x `new_width`, which are not larger.
 
-    A new pixel is the mean of the area that it covers, whatever the strips. `finished` counts the new rows so far.
-    `height` and `width` have a fraction if the last new pixels cover less than the others.
+    A new pixel is the mean of the area that it covers. `finished` counts the new rows so far. `height` and `width` have
+    a fraction if the last new pixels cover less than the others.
     """
 
     def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
         self.finished = 0
-        self._covered = width
-        self._length, self._width, self._ratio = new_height, new_width, height / new_height
-        self._taken = 0
-        self._begun: np.ndarray | float = 0.0  # The sum so far for the next new row.
+        self._old_width, self._new_width = width, new_width
+        self._positions, self._weights = area_weights(height, new_height)
+        self._ends = (self._positions * (self._weights > 0)).max(axis=1) + 1  # The rows that each new row needs.
+        self._rows = np.empty((0, new_width, 3), np.float32)  # From row `_first` on.
+        self._first = 0
 
     def add(self, rows: np.ndarray) -> np.ndarray:
-        """Add rows [n, W, C]; return the new rows that are complete now, float32 [m, new_width, C]."""
-        first, last = self._taken, self._taken + len(rows)
-        across = self._width / (self._covered or rows.shape[1])
-        rows = rows.astype(np.float32)
-        if first % self._ratio == last % self._ratio == 0:  # Complete blocks need no sums.
-            self._taken, self.finished = last, round(last / self._ratio)
-            size = None if self._covered else (self._width, self.finished - round(first / self._ratio))
-            means = cv2.resize(rows, size, fx=across, fy=1 / self._ratio, interpolation=cv2.INTER_AREA)
-            return means.reshape(-1, self._width, rows.shape[2])
-        narrow = cv2.resize(rows, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
-        narrow = narrow.reshape(len(rows), self._width, -1)
-        end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
-        borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
-        sums = np.diff(_integral(narrow, borders), axis=0)
-        sums[0] += self._begun
-        whole = end if end * self._ratio <= last + _ROUNDING else end - 1
-        means = sums[: whole - self.finished] / np.float32(self._ratio)
-        self._taken, self.finished, self._begun = last, whole, sums[-1] if whole < end else 0.0
+        """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, new_width, 3]."""
+        across = self._new_width / (self._old_width or rows.shape[1])
+        narrow = cv2.resize(rows.astype(np.float32), None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        self._rows = np.concatenate([self._rows, narrow])
+        end = self._first + len(self._rows)
+        new = slice(self.finished, int(np.searchsorted(self._ends, end, side="right")))
+        positions = np.clip(self._positions[new], self._first, end - 1) - self._first
+        means = weighted_sums(self._rows, positions, self._weights[new], 0)
+        self.finished = new.stop
+        needed = self._positions[new.stop, 0] if new.stop < len(self._ends) else end
+        self._rows, self._first = self._rows[needed - self._first :], int(needed)
         return means
-
-
-def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the sums of rows [n, ...] above each of `places`, 0..n with fractions: [len(places), ...]."""
-    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
-    np.cumsum(rows, axis=0, out=sums[1:])
-    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
-    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
-    return sums[whole] + share * rows[whole]
 
 
 class FidelityMeter:

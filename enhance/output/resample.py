@@ -207,14 +207,14 @@ class Grid:
             places, weights = (one[start : start + step] for one in down)
             low = int(places.min())
             taken = source(low, int(places.max()) + 1)
-            made.append(_weighted(_weighted(taken, places - low, weights, 0), *across, 1))
+            made.append(weighted_sums(weighted_sums(taken, places - low, weights, 0), *across, 1))
         return made[0] if len(made) == 1 else np.concatenate(made)
 
     def _taps(self, axis: int, span: Span, reduce: int) -> tuple[np.ndarray, np.ndarray]:
         """Return for rows (or columns) of the whole result the source ones that they cover, and their weights."""
         cut, box = self.cut, self.cut.box
         length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
-        places, weights = _covering(self.factor * length / reduce, self.whole[axis])
+        places, weights = area_weights(self.factor * length / reduce, self.whole[axis])
         there = self.factor * -(-part // reduce)
         places = np.clip(places[slice(*span)] - self.factor * start // reduce, 0, there - 1)
         return places, weights[slice(*span)]
@@ -231,7 +231,7 @@ def _place(start: int, length: int, whole: int, new_whole: int) -> Span:
     return first, first + size
 
 
-def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
+def weighted_sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any request."""
     result = np.zeros((*rows.shape[:axis], len(places), *rows.shape[axis + 1 :]), np.float32)
     for tap in range(places.shape[1]):
@@ -241,7 +241,7 @@ def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: i
 
 
 @lru_cache(maxsize=8)
-def _covering(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights, which sum to 1."""
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
