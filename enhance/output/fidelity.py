@@ -234,25 +234,25 @@ class FidelityMeter:
         self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
-        self._left, self._below = size[0], math.ceil(height) - size[0]
-        self._beside = math.ceil(width) - size[1]
-        self._known = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
+        self._rows_left = size[0]
+        self._extra_rows, self._extra_columns = math.ceil(height) - size[0], math.ceil(width) - size[1]
+        self._averaged = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
         self._first = self._measured = 0
         self._squares = 0.0
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
         colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
-        self._left -= len(rows)
-        below = 0 if self._left else self._below
-        if below or self._beside:
-            colour = cv2.copyMakeBorder(colour, 0, below, 0, self._beside, cv2.BORDER_REPLICATE)
+        self._rows_left -= len(rows)
+        extra_rows = 0 if self._rows_left else self._extra_rows
+        if extra_rows or self._extra_columns:
+            colour = cv2.copyMakeBorder(colour, 0, extra_rows, 0, self._extra_columns, cv2.BORDER_REPLICATE)
         averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
-        self._known = np.concatenate([self._known, averages])
+        self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
-        whole = end == self._photo.height
-        if whole or len(self._known) > _MEASURED_ROWS + 2 * DIFFERENCE_HALO:
-            self._measure(end, end if whole else end - DIFFERENCE_HALO)
+        is_complete = end == self._photo.height
+        if is_complete or len(self._averaged) > _MEASURED_ROWS + 2 * DIFFERENCE_HALO:
+            self._measure(end, end if is_complete else end - DIFFERENCE_HALO)
 
     def _measure(self, end: int, last: int) -> None:
         box, halo = self._box, DIFFERENCE_HALO
@@ -260,12 +260,12 @@ class FidelityMeter:
         if top < bottom:
             low, high, left = max(top - halo, 0), min(bottom + halo, end), max(box.left - halo, 0)
             columns = slice(left, box.left + box.width + halo)
-            known = self._known[low - self._first : high - self._first, columns]
-            missing = difference(self._photo.part(low, high)[:, columns], known)
-            seen = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
-            self._squares += float(np.square(seen).sum(dtype=float))
+            averaged = self._averaged[low - self._first : high - self._first, columns]
+            missing = difference(self._photo.part(low, high)[:, columns], averaged)
+            inside = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
+            self._squares += float(np.square(inside).sum(dtype=float))
         first, self._measured = max(last - DIFFERENCE_HALO, 0), last
-        self._known, self._first = self._known[first - self._first :], first
+        self._averaged, self._first = self._averaged[first - self._first :], first
 
     def decibels(self) -> float:
         """Return the PSNR of the mean difference, at most 99 dB."""
