@@ -90,8 +90,8 @@ def find_haze(rgb: np.ndarray) -> Haze:
     floor, none, full = _threshold(light)
     opened = np.clip((_opened(_eroded(dark, 3), side) - floor) / (1 - floor), 0, 1)
     ground = sky < 0.5
-    telling = (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED
-    amount = float(np.median(opened[ground])) if telling else 0.0
+    has_texture = (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED
+    amount = float(np.median(opened[ground])) if has_texture else 0.0
     share = _fade(amount, none, full) * _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
     veil = _blurred(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     slope, offset = _guided_coefficients(guide, veil, max(1, int(_GUIDE_RADIUS * side)), _GUIDE_SMOOTHNESS)
@@ -121,13 +121,13 @@ def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int 
 
 def _enlarged(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:
     """Return rows and columns of a map that is upscaled to the size of the image, bilinearly."""
-    places = (np.arange(rows.start, rows.stop) + 0.5) * (reduced.shape[0] / haze.height) - 0.5
-    places = np.clip(places, 0, reduced.shape[0] - 1)
-    above = places.astype(np.intp)
+    positions = (np.arange(rows.start, rows.stop) + 0.5) * (reduced.shape[0] / haze.height) - 0.5
+    positions = np.clip(positions, 0, reduced.shape[0] - 1)
+    above = positions.astype(np.intp)
     below = np.minimum(above + 1, reduced.shape[0] - 1)
-    weight = (places - above).astype(np.float32)[:, None]
-    lines = reduced[above] * (1 - weight) + reduced[below] * weight
-    return cv2.resize(lines, (haze.width, len(lines)), interpolation=cv2.INTER_LINEAR)[:, columns]
+    weight = (positions - above).astype(np.float32)[:, None]
+    enlarged = reduced[above] * (1 - weight) + reduced[below] * weight
+    return cv2.resize(enlarged, (haze.width, len(enlarged)), interpolation=cv2.INTER_LINEAR)[:, columns]
 
 
 def _reduced(rgb: np.ndarray) -> np.ndarray:
@@ -173,7 +173,8 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
     at_top = np.zeros_like(large)
     at_top[np.unique(labels[0])] = True
     sky = np.take(large & at_top, labels).astype(np.float32)
-    return _widened(sky, _odd(_TEXTURE_PATCH * side))
+    patch = _odd(_TEXTURE_PATCH * side)
+    return cv2.dilate(sky, np.ones((patch, patch), np.uint8))
 
 
 def _texture(grey: np.ndarray, side: int) -> np.ndarray:
@@ -224,10 +225,6 @@ def _opened(plane: np.ndarray, side: int) -> np.ndarray:
 
 def _eroded(plane: np.ndarray, window: int) -> np.ndarray:
     return cv2.erode(plane, np.ones((window, window), np.uint8))
-
-
-def _widened(plane: np.ndarray, window: int) -> np.ndarray:
-    return cv2.dilate(plane, np.ones((window, window), np.uint8))
 
 
 def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
