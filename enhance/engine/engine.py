@@ -35,7 +35,7 @@ from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import Stream
 
 
-class HeldModel(Protocol):
+class LoadedModel(Protocol):
     """A model in memory."""
 
     @property
@@ -87,8 +87,8 @@ _ALWAYS_FITS = 1024
 
 Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 
-Held = TypeVar("Held", bound=HeldModel)
-Made = TypeVar("Made")
+ModelT = TypeVar("ModelT", bound=LoadedModel)
+ResultT = TypeVar("ResultT")
 
 
 class Engine:
@@ -109,7 +109,7 @@ class Engine:
         self._estimates = Estimator(self.own)
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
-        self._model: HeldModel | None = None
+        self._model: LoadedModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
@@ -139,20 +139,20 @@ class Engine:
     def use(
         self,
         name: str,
-        load: Callable[[torch.device], Held],
-        work: Callable[[Held], Made],
+        load: Callable[[torch.device], ModelT],
+        work: Callable[[ModelT], ResultT],
         ticket: Ticket | None = None,
-    ) -> Made:
-        """Return what `work` makes with the model called `name`, in one step; `load` loads it if necessary."""
+    ) -> ResultT:
+        """Return the result of `work` with the model called `name`, in one step; `load` loads it if necessary."""
 
-        def step() -> Made:
+        def step() -> ResultT:
             self._used = time.monotonic()
-            held = self._model
-            if held is None or held.name != name:
+            model = self._model
+            if model is None or model.name != name:
                 self._drop()
-                held = self._model = load(self.own)
+                model = self._model = load(self.own)
             try:
-                return work(held)  # type: ignore[arg-type]
+                return work(model)  # type: ignore[arg-type]
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -330,12 +330,12 @@ class Engine:
 
     def _load(self, recipe: WeightInterpolation, transposed: bool) -> RowNetwork:
         """Return the model, and load it if it is not in memory; only on the device's thread."""
-        self._used, held = time.monotonic(), self._model
-        if not isinstance(held, RowNetwork) or held.recipe != recipe:
+        self._used, model = time.monotonic(), self._model
+        if not isinstance(model, RowNetwork) or model.recipe != recipe:
             self._drop()
-            held = self._model = RowNetwork.load(recipe, transposed=transposed)
-        held.turn(transposed=transposed)
-        return held
+            model = self._model = RowNetwork.load(recipe, transposed=transposed)
+        model.set_direction(transposed=transposed)
+        return model
 
     def _drop(self) -> None:
         self._model = None
@@ -358,4 +358,4 @@ def _with_own_errors(lent: Generator[LentStep | EnhanceError, None, None]) -> Ge
 
 @cache
 def _threads(device: torch.device, dtype: torch.dtype) -> Threads:
-    return SCHEDULER.call(lambda: Threads.here(device, dtype))
+    return SCHEDULER.call(lambda: Threads.for_device(device, dtype))

@@ -169,23 +169,23 @@ def _fused_convolution() -> Callable[..., torch.Tensor] | None:
 def prepare(
     graph: Graph, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, *, transposed: bool
 ) -> dict[int, Kernel]:
-    """Return the kernels of a graph by the place of their node; nodes without weights need none.
+    """Return the kernels of a graph by the index of their node; nodes without weights need none.
 
     `precise` convolutions stay in float32, the others use `dtype`. With `transposed`, the kernels are for an image
     whose rows and columns are swapped.
     """
     kernels: dict[int, Kernel] = {}
-    for place, node in enumerate(graph.nodes):
+    for index, node in enumerate(graph.nodes):
         if isinstance(node, Conv):
-            kernels[place] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
+            kernels[index] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
         elif isinstance(node, Affine):
             gain, shift = (
                 state[given].to(device, torch.float32) if isinstance(given, str) else given
                 for given in (node.gain, node.shift)
             )
-            kernels[place] = Scaling(gain, shift)
+            kernels[index] = Scaling(gain, shift)
         elif isinstance(node, Activate):
-            kernels[place] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
+            kernels[index] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
     return kernels
 
 
@@ -224,9 +224,9 @@ def _activation(
 
 
 def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two taps of a kernel's three along `axis`, for the even and for the odd places of a doubled source.
+    """Return the two taps of a kernel's three along `axis`, for the even and for the odd positions of a doubled source.
 
-    An even place reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
+    An even position reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
     on the same source are summed.
     """
     before, middle, after = kernel.unbind(axis)
@@ -267,6 +267,6 @@ class ImageRows:
         return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
 
 
-def _reflected(place: int, length: int) -> int:
+def _reflected(position: int, length: int) -> int:
     """Return the pixel that stands for one beyond the last; the first pixel if the image is too short."""
-    return max(0, 2 * (length - 1) - place)
+    return max(0, 2 * (length - 1) - position)

@@ -61,7 +61,7 @@ class RowNetwork:
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
         return cls(recipe, transposed, graph, state, {})
 
-    def turn(self, *, transposed: bool) -> None:
+    def set_direction(self, *, transposed: bool) -> None:
         """Set the direction of the images. The kernels of the other direction are dropped."""
         if self.transposed != transposed:
             self.transposed = transposed
@@ -86,7 +86,7 @@ class Threads:
     tiles: bool = False
 
     @classmethod
-    def here(cls, device: torch.device, dtype: torch.dtype) -> Threads:
+    def for_device(cls, device: torch.device, dtype: torch.dtype) -> Threads:
         """Return the threads for a device and a precision; only on the device's thread.
 
         A GPU runs one strip at a time, and so does fp16, whose steps may be repeated.
@@ -95,10 +95,10 @@ class Threads:
         if device.type != "cpu" or dtype == torch.float16:
             return cls(1, cores)
         probe = getattr(torch.cpu, "_is_amx_tile_supported", bool)
-        return cls.of(cores, dtype == torch.bfloat16 and bool(probe()))
+        return cls.for_cores(cores, dtype == torch.bfloat16 and bool(probe()))
 
     @classmethod
-    def of(cls, cores: int, tiles: bool = False) -> Threads:
+    def for_cores(cls, cores: int, tiles: bool = False) -> Threads:
         """Return the threads for so many cores that leave the fewest idle."""
         strips = max(range(1, 2 * _STRIPS_AT_ONCE + 1), key=lambda n: (cores // n * n, -abs(n - _STRIPS_AT_ONCE)))
         return cls(strips, cores // strips, tiles)
@@ -121,7 +121,7 @@ class Steps:
 
     def __init__(self, stream: Stream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
-        self._threads = threads or Threads.here(stream.device, dtype)
+        self._threads = threads or Threads.for_device(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
         if (free := free_memory(stream.device)) < math.inf:
             while self.rows > 1 and stream_bytes(stream.graph, stream.width, self.rows, dtype.itemsize) > free:

@@ -32,7 +32,7 @@ _AIR_PATCH = 0.04
 _TEXTURE_PATCH = 0.03
 
 _GUIDE_SMOOTHNESS = 3e-4
-_AIR_WHERE = 0.7  # the airlight is estimated in the haziest 30% of the image,
+_AIR_QUANTILE = 0.7  # the airlight is estimated in the haziest 30% of the image,
 _AIR_SHARE = 0.005  # in the brightest 0.5% of the dark channel there
 _NO_AIRLIGHT, _SURE_AIRLIGHT = 0.5, 0.65
 
@@ -157,10 +157,10 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
     """
     dark = light.min(axis=2)
     veil = _blurred(_opened(_eroded(dark, 3), side), _VEIL_BLUR * side)
-    haziest = veil >= np.quantile(veil, _AIR_WHERE)
+    haziest = veil >= np.quantile(veil, _AIR_QUANTILE)
     patches = _eroded(dark, _odd(_AIR_PATCH * side))
-    chosen = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
-    return np.median(light[chosen], axis=0)
+    brightest = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
+    return np.median(light[brightest], axis=0)
 
 
 def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
