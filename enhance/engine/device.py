@@ -108,7 +108,7 @@ def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
 class Transfer:
     """Moves the pixels of one image of 8 or 16 bits to the device and back; only used on the device's thread.
 
-    On a GPU they go through pinned memory on a CUDA stream of their own, while the GPU computes.
+    On a GPU they are copied through pinned memory on a separate CUDA stream, while the GPU computes.
     """
 
     def __init__(self, device: torch.device, dtype: np.dtype):
@@ -119,7 +119,7 @@ class Transfer:
         """Return what reads the rows of an image [H, W, 3] for the network."""
 
         def rows(first: int, last: int) -> torch.Tensor:
-            small = np.uint8 if self._levels == 255 else np.float32  # not every device knows uint16
+            small = np.uint8 if self._levels == 255 else np.float32  # not every device supports uint16
             part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
             return self._to_device(part).to(torch.float32).div_(self._levels)
 

@@ -180,8 +180,8 @@ def prepare(
             kernels[index] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
         elif isinstance(node, Affine):
             gain, shift = (
-                state[given].to(device, torch.float32) if isinstance(given, str) else given
-                for given in (node.gain, node.shift)
+                state[value].to(device, torch.float32) if isinstance(value, str) else value
+                for value in (node.gain, node.shift)
             )
             kernels[index] = Scaling(gain, shift)
         elif isinstance(node, Activate):

@@ -1,7 +1,7 @@
-"""The raw output of a network, stored for tuning and encoding, and kept to be tuned again.
+"""The raw output of a network, stored for tuning and encoding, also in later runs.
 
 Strips arrive along the longer side, but rows are read from top to bottom. Every strip is stored as one block, so that
-reading rows reads one contiguous piece of each block. A kept file consists of the blocks, a JSON line with their
+reading rows reads one contiguous piece of each block. A stored file consists of the blocks, a JSON line with their
 starts, and the length of that line.
 
 An image that is too large for memory is cut across its longer side. Each part is processed with as many extra rows as
@@ -109,7 +109,7 @@ class NetworkOutput:
 
     @classmethod
     def open(cls, path: Path) -> NetworkOutput:
-        """Open a kept output for reading. Raises StorageError if it is gone or damaged."""
+        """Open a stored output for reading. Raises StorageError if it is missing or damaged."""
         try:
             file = path.open("rb")
         except OSError as error:
@@ -148,7 +148,7 @@ class NetworkOutput:
         self.close()
 
     def close(self) -> None:
-        """Free the pixels, and delete a file that was not kept."""
+        """Free the pixels, and delete a file without a name."""
         self._blocks.clear()
         try:
             if self._file is not None:
@@ -224,21 +224,21 @@ def strips_of_parts(
 
     `run(part, columns, report)` yields the strips of a part. Raises StorageError, at first if the folder has no room.
     """
-    image, seen, done = _swapped(rgb, columns), rows_seen(cuts), 0
+    image, total, done = _swapped(rgb, columns), rows_seen(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
     for first, last, top, bottom in cuts:
         shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
-        own = slice(scale * (first - top), scale * (last - top))
+        own_rows = slice(scale * (first - top), scale * (last - top))
 
         def report_part(share: float, done: int = done, height: int = bottom - top) -> None:
-            report((done + share * height) / seen)
+            report((done + share * height) / total)
 
         with NetworkOutput.create(shape, folder=folder) as part:
             if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
                 check_disk_space(folder, (len(image) - first) * row_bytes + shape.bytes)
             with closing(run(_swapped(image[top:bottom], columns), not columns, report_part)) as strips:
                 for strip in strips:
-                    part.add(_swapped(strip, columns)[own])
+                    part.add(_swapped(strip, columns)[own_rows])
             done += bottom - top
             for low, high in _blocks(shape):
                 yield _swapped(part.rows(low, high), columns)

@@ -69,9 +69,9 @@ class Window:
         while self.chunks and self.start + self.chunks[0].shape[0] <= row:
             self.start += self.chunks.pop(0).shape[0]
         if self.chunks and row > self.start:
-            kept = self.chunks[0][row - self.start :]  # [n, W, C]
-            if 2 * kept.shape[0] <= self.chunks[0].shape[0]:
-                self.chunks[0] = kept.clone()
+            rest = self.chunks[0][row - self.start :]  # [n, W, C]
+            if 2 * rest.shape[0] <= self.chunks[0].shape[0]:
+                self.chunks[0] = rest.clone()
                 self.start = row
 
 
@@ -98,7 +98,8 @@ class _Step:
     rows: int
     check: Check
     remaining: int
-    taken: list[Strip] = field(default_factory=list)
+    carried: list[Strip] = field(default_factory=list)
+    """The strips that a thread carries."""
 
     @property
     def finished(self) -> bool:
@@ -177,15 +178,15 @@ class Stream:
             self.scratch.append(scratch)
 
     def _next_strip(self, step: _Step) -> Strip | None:
-        """Return the foremost strip that no thread has taken, or a new one; None at the end of the step."""
+        """Return the foremost strip that no thread carries, or a new one; None at the end of the step."""
         with self._lock:
             if step.finished or self.finished:
                 return None
-            strip = next((one for one in self._strips if one not in step.taken), None)
+            strip = next((one for one in self._strips if one not in step.carried), None)
             if strip is None:
                 strip = Strip(self._strips[-1] if self._strips else None, threading.Condition(self._lock))
                 self._strips.append(strip)
-            step.taken.append(strip)
+            step.carried.append(strip)
             return strip
 
     def _carry(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
@@ -277,10 +278,10 @@ class Stream:
     def _buffer(self, scratch: _Scratch, dtype: torch.dtype, *shape: int) -> torch.Tensor:
         """Return a view of the thread's buffer of this precision. The same memory every time stays in the cache."""
         size = math.prod(shape)
-        kept = scratch.get(dtype)
-        if kept is None or kept.numel() < size:
-            kept = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
-        return kept[:size].view(shape)  # [n, W, C]
+        buffer = scratch.get(dtype)
+        if buffer is None or buffer.numel() < size:
+            buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
+        return buffer[:size].view(shape)  # [n, W, C]
 
     def _rearrange(self, node: _Rearranging, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):

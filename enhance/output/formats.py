@@ -121,13 +121,14 @@ class Encoding:
         "on_white": transparency; "eight_bits": bit depth; "location_left": XMP or IPTC with a location, if none is
         wanted; and the notes of `enhance.images.metadata.fitted`.
         """
-        kept = metadata.kept(self.metadata)
+        wanted = metadata.kept(self.metadata)
         lost = {
             "on_white": alpha and not self.form.alpha,
             "eight_bits": bits > 8 and self.format != "png",
-            "location_left": self.metadata == "no-location" and (kept.xmp, kept.iptc) != (metadata.xmp, metadata.iptc),
+            "location_left": self.metadata == "no-location"
+            and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
         }
-        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(kept)[1]
+        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(wanted)[1]
 
     def fitted(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
         """Return the metadata in the form that the format can carry, and notes of what it cannot."""
@@ -352,7 +353,9 @@ def _grey_in_srgb(icc: bytes | None) -> np.ndarray:
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
     with suppress(ImageCms.PyCMSError, OSError):
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
-        seen = profile and ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        if seen:
-            return np.asarray(seen)[0, :, 1]
+        converted = profile and ImageCms.profileToProfile(
+            ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        if converted:
+            return np.asarray(converted)[0, :, 1]
     return np.asarray(ramp)[0]

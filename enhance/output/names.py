@@ -55,8 +55,8 @@ class ResultNames:
 
     def _earlier_result(self, source: Path, folder: Path, sha256: str) -> Path | None:
         """Return an existing result of this source that has its name, with or without a number."""
-        own = [path for path in self._results_in(folder).get(sha256, []) if self._is_named_after(path, source)]
-        plain_first = sorted(own, key=lambda path: (len(path.name), path.name))
+        results = [path for path in self._results_in(folder).get(sha256, []) if self._is_named_after(path, source)]
+        plain_first = sorted(results, key=lambda path: (len(path.name), path.name))
         return next((path for path in plain_first if self._claim(path, source)), None)
 
     def _free_name(self, source: Path, folder: Path, sha256: str) -> Path:

@@ -1,4 +1,4 @@
-"""Small versions of images for the screen and the report, made strip by strip from large ones."""
+"""Small versions of images for the screen and the report, built strip by strip from large ones."""
 
 from __future__ import annotations
 

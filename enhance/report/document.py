@@ -17,7 +17,7 @@ from ..i18n import sentence_space, translate
 from ..output.thumbnails import srgb_image
 
 CREATOR = "Enhance report"
-"""The creator named in the metadata of every PDF written here."""
+"""The creator in the metadata of every PDF report."""
 
 Colour = tuple[int, int, int]
 INK: Colour = (28, 30, 34)

@@ -78,8 +78,8 @@ def report_path_next_to(result: Path, input_sha256: str) -> Path:
     An earlier report of the same input is replaced.
     """
     endings = itertools.chain(["", "-report"], (f"-report-{number}" for number in itertools.count(2)))
-    places = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
-    return next(place for place in places if not place.exists() or _is_report(place, input_sha256))
+    paths = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
+    return next(path for path in paths if not path.exists() or _is_report(path, input_sha256))
 
 
 def _is_report(path: Path, input_sha256: str) -> bool:
@@ -175,7 +175,7 @@ def _upscaled(picture: Picture, size: tuple[int, int], region: Region) -> np.nda
 
 
 def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float], slice]:
-    """Return the source pixels that a bicubic filter reads for a span, and the place of the span within them."""
+    """Return the source pixels that a bicubic filter reads for a span, and the position of the span within them."""
     first, last = span.start * ratio, span.stop * ratio
     halo = math.ceil(2 * max(ratio, 1)) + 1
     start, stop = max(0, math.floor(first) - halo), min(length, math.ceil(last) + halo)

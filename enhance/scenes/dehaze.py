@@ -99,10 +99,10 @@ def find_haze(rgb: np.ndarray) -> Haze:
 
 
 def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int = 0, left: int = 0) -> np.ndarray:
-    """Return a part of an image without its haze; each pixel depends on its place only.
+    """Return a part of an image without its haze; each pixel depends on its position only.
 
-    `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its place in the image of `haze`. `strength`
-    is the share of the haze to remove, 0 to 1.
+    `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its position in the image of `haze`.
+    `strength` is the share of the haze to remove, 0 to 1.
     """
     if strength == 0 or haze.amount == 0:
         return rgb.copy()

@@ -188,7 +188,7 @@ def blend_faces(
     """Blend restored faces into rows of the upscaled image, uint8, uint16 or float32 [n, w, 3].
 
     `first` is the number of the first row and `left` that of the first column. `strength` is 0 to 1. Without a face in
-    the rows they are returned themselves. Each pixel depends on its place only.
+    the rows they are returned themselves. Each pixel depends on its position only.
     """
     bottom, right = first + rows.shape[0], left + rows.shape[1]
     touching = [p for p in patches if p.top < bottom and p.bottom > first and p.left < right and p.right > left]
@@ -274,7 +274,7 @@ def _warped(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> t
 
 
 def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between; places in the 512 px crop."""
+    """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by positions in the crop."""
     x, y = across - _CENTRE[0], down - _CENTRE[1]
     inner, outer = np.hypot(x / _INNER[0], y / _INNER[1]), np.hypot(x / _OUTER[0], y / _OUTER[1])
     distance = np.clip((inner - 1) / np.maximum(inner - outer, 1e-9), 0, 1)
