@@ -246,7 +246,7 @@ def network_output(
     with _stored_output(target) or _empty_output(picture, record.settings.factor, target) as output:
         if output.filled < output.shape.along:
             record.has_run_network = True
-            rgb = scene.seen(picture, record.settings, box, folder)
+            rgb = scene.network_pixels(picture, record.settings, box, folder)
             _run_network(output, rgb, record, engine, callbacks, folder)
             if target and target.network_path:
                 output.keep()

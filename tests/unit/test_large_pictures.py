@@ -129,8 +129,8 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
     assert haze.amount > 0
     over_all = replace(haze, height=HEIGHT, width=WIDTH)
 
-    taken = peak_of(lambda: Scene(over_all).seen(large, settings, folder=tmp_path))
-    seen = Scene(haze).seen(picture, settings, folder=tmp_path)
+    taken = peak_of(lambda: Scene(over_all).network_pixels(large, settings, folder=tmp_path))
+    seen = Scene(haze).network_pixels(picture, settings, folder=tmp_path)
 
     assert taken < BYTE_A_PIXEL
     assert np.array_equal(seen, remove_haze(picture.rgb, find_haze(picture.rgb), settings.strength))
@@ -140,7 +140,7 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
 def test_image_without_haze_is_not_copied():
     picture = small(3, np.uint8)
 
-    assert Scene().seen(picture, Settings()) is picture.rgb
+    assert Scene().network_pixels(picture, Settings()) is picture.rgb
 
 
 def test_face_detection_reads_only_high_bytes():
