@@ -187,7 +187,7 @@ class Engine:
             strips = self._strips(rgb, recipe, tile, progress, ticket, across, folder)
         else:
             strips = self._lent_strips(rgb, recipe, tile, progress, ticket)
-        with SCHEDULER.queue_job(ticket) if ticket.lane == "run" else nullcontext():
+        with SCHEDULER.queue_job(ticket) if ticket.queue_name == "run" else nullcontext():
             yield from strips
 
     def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
