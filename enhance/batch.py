@@ -390,7 +390,7 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError."""
     from .report import write_zip
 
-    size = translate(language, "sizes_own") if any(item.settings for item in batch.items) else None
+    size = translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
     return write_zip(path, lines_of(batch, language), settings.describe(language, size), language=language)
 
 

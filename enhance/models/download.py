@@ -80,7 +80,7 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
         write_note(note, failed)
     why, file = tried[-1].values["why"], model.manual_download
     if file is None:
-        raise WeightsError("weights_not_brought", name=model.name, why=why, folder=folder) from why
+        raise WeightsError("weights_not_installed", name=model.name, why=why, folder=folder) from why
     values = {"tried": tried, "folder": folder, "file": file.file, "url": file.url}
     raise WeightsError("weights_not_fetched", name=model.name, **values) from why
 
@@ -210,7 +210,7 @@ def _transfer(wanted: Download, address: _Address, part: Path, progress: Progres
             if empty == _EMPTY_CONNECTIONS:
                 break
             time.sleep(empty * PAUSE_SECONDS)
-    raise WeightsError("download_broke_off", have=_size(part), total=wanted.bytes, trouble=error)
+    raise WeightsError("download_interrupted", have=_size(part), total=wanted.bytes, trouble=error)
 
 
 def _receive(

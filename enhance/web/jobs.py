@@ -162,7 +162,7 @@ class ClientWatch:
         if any(name in _streams for name in self._names):
             self._seen = time.monotonic()
         if time.monotonic() - self._seen > UNREAD_SECONDS:
-            raise EnhanceError("nobody_listened", seconds=f"{UNREAD_SECONDS:g}")
+            raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
 
 
 def progress_text(language: str, state: RunState) -> tuple[str, float | None]:

@@ -22,7 +22,7 @@ from .preview import Previews
 from .session import Session, Sessions
 from .storage import DownloadFolder, TaskOwners
 
-_MISSING_MODEL = ("weights_not_fetched", "weights_not_brought")
+_MISSING_MODEL = ("weights_not_fetched", "weights_not_installed")
 """The errors whose messages have a command for the administrator."""
 
 
