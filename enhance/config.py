@@ -172,34 +172,24 @@ class _Variables:
             raise SettingsError(key, variable=name, value=text)
         return text
 
-    def number(self, name: str) -> float | None:
+    def number(self, name: str, key: str = "config_number") -> float | None:
         """Return a number above 0; None if the variable is not set."""
         text = self.text(name)
         if not text:
             return None
-        number = _parse_positive(text)
-        if number is None:
-            raise SettingsError("config_number", variable=name, value=text)
-        return number
+        with suppress(ValueError):
+            if 0 < (number := float(text)) < float("inf"):
+                return number
+        raise SettingsError(key, variable=name, value=text)
 
     def whole_number(self, name: str, key: str = "config_whole_number", largest: float = float("inf")) -> int | None:
         """Return a whole number from 1 to `largest`, also written as 1e8 or 100_000_000; None if not set."""
-        text = self.text(name)
-        if not text:
+        number = self.number(name, key)
+        if number is None:
             return None
-        number = _parse_positive(text)
-        if number is None or number != int(number) or number > largest:
-            raise SettingsError(key, variable=name, value=text)
+        if number != int(number) or number > largest:
+            raise SettingsError(key, variable=name, value=self.text(name))
         return int(number)
-
-
-def _parse_positive(text: str) -> float | None:
-    """Return the finite number above 0 in the text, or None."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 < number < float("inf") else None
 
 
 def _parse_auth(text: str) -> tuple[str, str] | None:
