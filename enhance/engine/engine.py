@@ -192,7 +192,7 @@ class Engine:
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
         request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder)
-        with SCHEDULER.queue_job(request.ticket) if request.ticket.lane == "run" else nullcontext():
+        with SCHEDULER.queue_job(request.ticket) if request.ticket.queue_name == "run" else nullcontext():
             if self._lend is None:
                 yield from self._strips(request, streams_columns(*rgb.shape[:2]))
             else:

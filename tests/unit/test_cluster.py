@@ -239,11 +239,11 @@ def test_two_workers_share_a_small_machine():
 def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):
     worker = ClusterWorker("cpu", "fp32", tmp_path / "data", {})
     probe = tmp_path / "probe"
-    probe.write_text("another disk")
 
-    assert f"does not share the folder {tmp_path / 'in'}." in str(worker.check(probe, "secret", [tmp_path / "in"]))
-    assert f"does not share the folder {tmp_path}." in str(worker.check(probe, "secret", [tmp_path]))
-    assert worker.check(probe, "another disk", [tmp_path]) is None
+    assert f"does not share the folder {tmp_path / 'in'}." in str(worker.check([tmp_path / "in"], probe))
+    assert f"does not share the folder {tmp_path}." in str(worker.check([tmp_path], probe))
+    probe.touch()
+    assert worker.check([tmp_path], probe) is None
 
 
 @pytest.mark.parametrize(
