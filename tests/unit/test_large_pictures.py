@@ -25,9 +25,8 @@ from .report_runs import info_of
 
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
-"""Bytes of a copy of the large image, or of one of its planes."""
-KINDS = [(channels, dtype) for channels in (3, 4) for dtype in (np.uint8, np.uint16)]
-every_kind = pytest.mark.parametrize(("channels", "dtype"), KINDS, ids=["rgb-8", "rgb-16", "rgba-8", "rgba-16"])
+"""The least that a copy of the large picture, or of one plane of it, takes."""
+every_kind = pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
 
 
 def picture_of(pixels: np.ndarray) -> Picture:
