@@ -121,7 +121,9 @@ def simulate_cores(rate: float) -> dict[str, Any]:
 
     The threads and the Python code are real. Only the convolutions sleep instead of computing.
     """
-    return {str(count): SCHEDULER.call(lambda count=count: _share_worked(Threads.of(count), rate)) for count in CORES}
+    return {
+        str(count): SCHEDULER.call(lambda count=count: _share_worked(Threads.for_cores(count), rate)) for count in CORES
+    }
 
 
 def _share_worked(threads: Threads, rate: float) -> dict[str, float]:

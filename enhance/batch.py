@@ -5,19 +5,18 @@ A change of one file takes the same time for any number of files.
 
 from __future__ import annotations
 
-import heapq
 import math
 import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, SettingsError, expected_error
+from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from .images import Picture, Shard, inspect, list_pictures
 from .output.formats import Encoding
@@ -42,7 +41,7 @@ class Item:
     """
 
     source: Path
-    place: Path
+    relative_path: Path
     """Path below the folder that was searched, or the name of a file that was given by itself."""
     output: Path | None = None
     state: str = "waiting"
@@ -60,7 +59,7 @@ class Item:
 
     @property
     def name(self) -> str:
-        return self.place.name
+        return self.relative_path.name
 
     @property
     def pixels(self) -> int:
@@ -136,36 +135,37 @@ def plan(items: Iterable[Item], folder: Path | None = None, ending: str = ".png"
 
 @dataclass
 class BatchRun:
-    """A batch that is being processed. Other threads can read `batch` and add or remove waiting files."""
+    """A batch that is being processed. Other threads can read `batch` and add or remove waiting files.
+
+    - `on_change(batch)`: called after each change.
+    - `report`: language of the PDF reports next to the results; None for no reports.
+    - `hold`: stored results are not deleted until it is closed.
+    - `caller`: identifies the user for fair scheduling.
+    """
 
     enhancer: Enhancer
     settings: Settings
     batch: Batch
     stop: threading.Event = field(default_factory=threading.Event)
-    changed: Callable[[Batch], object] = lambda batch: None
+    on_change: Callable[[Batch], object] = lambda batch: None
     max_pixels: int | None = None
     max_bytes: int | None = None
     report: str | None = None
-    """Language of the PDF reports next to the results; None for no reports."""
-    held: ExitStack = field(default_factory=ExitStack)
-    """Prevents the deletion of stored results until it is closed."""
+    hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
-    """Output format."""
     caller: Hashable = None
-    """Identifies the user for fair scheduling."""
 
     def __post_init__(self) -> None:
-        self._has_rechecked = False
+        self.max_pixels = self.max_pixels or self.enhancer.max_pixels
+        self.max_bytes = self.max_bytes or self.enhancer.max_bytes
         self._lock = threading.RLock()
-        self._over = False
-        self._waiting: list[tuple[int, str]] = []  # heap of positions and keys, including files that no longer wait
-        self._places: dict[str, int] = {}
-        self._total = self._finished = self._worked = 0  # in pixels
-        self._begun: dict[str, float] = {}
-        self._pixels = self.max_pixels or self.enhancer.max_pixels
-        self._bytes = self.max_bytes or self.enhancer.max_bytes
+        self._is_over = self._has_rechecked = False
+        self._waiting = deque[str]()  # keys in order, also of files that no longer wait
+        self._pixels = Counter[str]()  # by state
+        self._running_pixels = dict[str, float]()  # finished pixels of the running files, by key
+        self._computed_pixels = 0  # of finished files that were not cached
         for item in self.batch.items:
-            self._add_up(item)
+            self._pixels[item.state] += item.pixels
 
     def run(self) -> Batch:
         """Process the files in order and return the batch at its end. After `stop`, finished results are kept.
@@ -173,43 +173,27 @@ class BatchRun:
         Files of other processes are checked again at the end.
         """
         self._started = time.perf_counter()
-        for item in self.batch.items:
+        with self._lock:
+            self._waiting.clear()
+            items = self.batch.items
+        for item in items:
             if item.state == "waiting":
-                judged = self._judged(item)
+                checked = self._check(item)
                 with self._lock:
                     if item.key in self.batch.files:
-                        self._put(judged)
+                        self._put(checked)
         with self.batch.names or nullcontext():
-            self._work()
+            self._process_all()
         return self.batch
-
-    def _work(self) -> None:
-        while (item := self._next()) is not None:
-            self._one(item)
 
     def add(self, items: Iterable[Item]) -> bool:
         """Append files. Return False, and append none, if the batch has ended or was stopped."""
         with self._lock:
-            if self._over or self.stop.is_set():
+            if self._is_over or self.stop.is_set():
                 return False
-            for item in map(self._judged, items):
-                self._put(item)
+            for item in items:
+                self._put(self._check(item))
         return True
-
-    def _judged(self, item: Item) -> Item:
-        """Return the file with its size, or as failed if it cannot have the requested size or format."""
-        if not item.size:
-            item = measured(item, self._pixels, self._bytes)
-        if item.size and item.state == "waiting":
-            try:
-                self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
-            except (PictureError, SettingsError) as error:
-                return replace(item, state="failed", error=error)
-            except MemoryShortError:  # more memory can be free later
-                pass
-            except Exception as error:
-                return replace(item, state="failed", error=_told(error))
-        return item
 
     def remove(self, key: str) -> None:
         """Remove a file that is still waiting."""
@@ -217,7 +201,24 @@ class BatchRun:
             item = self.batch.files.get(key)
             if item is not None and item.state == "waiting":
                 del self.batch.files[key]
-                self._change(counts=self._counted(item, None), latest=None)
+                self._update_counts(item, None)
+
+    def _check(self, item: Item) -> Item:
+        """Return the file with its size, or as failed if it cannot have the requested size or format."""
+        if not item.size:
+            item = measured(item, self.max_pixels, self.max_bytes)
+        if item.size and item.state == "waiting":
+            try:
+                self.encoding.check(*reversed(result_size(item.settings or self.settings, *item.size)))
+            except MemoryShortError:  # more memory can be free later
+                pass
+            except Exception as error:
+                return _failed(item, error)
+        return item
+
+    def _process_all(self) -> None:
+        while (item := self._next()) is not None:
+            self._end(self._process(item))
 
     def _next(self) -> Item | None:
         """Start the next file and return it. Return None at the end; from then on files cannot be added."""
@@ -225,134 +226,131 @@ class BatchRun:
             while not self.stop.is_set():
                 if not self.batch.count("waiting") and not self.batch.count("running") and not self._has_rechecked:
                     self._has_rechecked = True
-                    self._set("elsewhere", "waiting")
+                    self._change_states("elsewhere", "waiting")
                 if not self.batch.count("waiting"):
                     break
-                waiting = self.batch.files.get(heapq.heappop(self._waiting)[1])
-                if waiting is not None and waiting.state == "waiting" and (begun := self._begin(waiting)):
-                    return begun
-            self._over = True
-            self._set("waiting", "cancelled")
+                item = self.batch.files.get(self._waiting.popleft())
+                if item is not None and item.state == "waiting" and (started := self._start(item)):
+                    return started
+            self._is_over = True
+            self._change_states("waiting", "cancelled")
             return None
 
-    def _begin(self, item: Item) -> Item | None:
+    def _start(self, item: Item) -> Item | None:
         """Name the result and start the file. Return None if that fails or another process has the file."""
         names = self.batch.names
         try:
-            output = names.assign(item.source, item.place) if names and item.output is None else item.output
+            output = names.assign(item.source, item.relative_path) if names and not item.output else item.output
         except Exception as error:
-            self._end(replace(item, state="failed", error=_told(error)))
+            self._end(_failed(item, error))
             return None
-        elsewhere = names is not None and output is None
-        item = replace(item, state="elsewhere" if elsewhere else "running", output=output)
+        state = "elsewhere" if names and output is None else "running"
+        item = replace(item, state=state, output=output)
         self._put(item)
-        return None if elsewhere else item
+        return item if state == "running" else None
 
-    def _set(self, state: str, other: str) -> None:
-        for item in self.batch.items if self.batch.count(state) else ():
-            if item.state == state:
-                self._put(replace(item, state=other))
-
-    def _one(self, item: Item) -> None:
+    def _process(self, item: Item) -> Item:
+        """Return the file with its result, also if only its report failed, or with the error."""
         try:
             with ExitStack() as until_reported:
-                result, error = self._made(item, until_reported)
+                picture = None
+                if self.report:
+                    picture = self.enhancer.read(item.source, item.output, self.max_pixels, self.max_bytes)
+                result = self.enhancer.run(
+                    item.source,
+                    item.settings or self.settings,
+                    name=item.name,
+                    picture=picture,
+                    output=item.output,
+                    progress=lambda done, total, left: self._update_progress(item, done / total),
+                    max_pixels=self.max_pixels,
+                    max_bytes=self.max_bytes,
+                    hold=until_reported if item.output else self.hold,
+                    ticket=Ticket("run", self.caller, self.stop, self._update_queue),
+                    encoding=self.encoding,
+                    with_png=bool(picture and item.output and not _report_path(item.output, picture).exists()),
+                )
+                error = self._write_report(item, result, picture) if picture else None
         except Cancelled:
-            self._end(replace(item, state="cancelled"))
+            return replace(item, state="cancelled")
         except Exception as error:
-            self._end(replace(item, state="failed", error=_told(error)))
-        else:
-            self._end(replace(item, state="done", info=result.info, error=error, png=result.png))
+            return _failed(item, error)
+        return replace(item, state="done", info=result.info, error=error, png=result.png)
+
+    def _write_report(self, item: Item, result: Result, picture: Picture) -> EnhanceError | None:
+        """Write the report and return its error. Without a PNG, the result and its report already existed."""
+        if self.report is None or result.png is None:
+            return None
+        try:
+            path = _report_path(item.output or result.png, picture)
+            self.enhancer.write_report(result, picture, path, self.report)
+        except Exception as error:
+            return _expected(error)
+        return None
 
     def _end(self, item: Item) -> None:
         """Record the final state of a file and release its claim."""
         with self._lock:
             self._put(item)
-            self._worked += item.pixels if item.info and not item.info["cached"] else 0
-            self._tell(item, 0.0)
+            self._computed_pixels += item.pixels if item.info and not item.info["cached"] else 0
+            self._update_progress(item, 0.0)
         if self.batch.names:
             self.batch.names.release(item.source)
-
-    def _made(self, item: Item, until_reported: ExitStack) -> tuple[Result, EnhanceError | None]:
-        """Return the result of a file, and the error if only its report could not be written."""
-        limits: dict[str, Any] = {"max_pixels": self._pixels, "max_bytes": self._bytes}
-        picture = self.enhancer.read(item.source, item.output, **limits) if self.report else None
-        result = self.enhancer.run(
-            item.source,
-            item.settings or self.settings,
-            name=item.name,
-            picture=picture,
-            output=item.output,
-            progress=lambda done, total, left: self._tell(item, done / total),
-            **limits,
-            hold=until_reported if item.output else self.held,
-            ticket=Ticket("run", self.caller, self.stop, self._wait),
-            encoding=self.encoding,
-            with_png=bool(picture and item.output and not _report_place(item.output, picture).exists()),
-        )
-        return result, self._reported(item, result, picture) if picture else None
-
-    def _reported(self, item: Item, result: Result, picture: Picture) -> EnhanceError | None:
-        """Write the report, unless the result and its report already exist."""
-        if self.report is None or result.png is None:
-            return None
-        try:
-            place = _report_place(item.output or result.png, picture)
-            self.enhancer.write_report(result, picture, place, self.report)
-        except Exception as error:
-            return _told(error)
-        return None
 
     def _put(self, item: Item) -> None:
         """Replace the file in the batch, or append it."""
         with self._lock:
             before = self.batch.files.get(item.key)
             self.batch.files[item.key] = item
-            self._change(counts=self._counted(before, item), latest=item)
+            if item.state == "waiting":
+                self._waiting.append(item.key)
+            self._update_counts(before, item)
 
-    def _counted(self, before: Item | None, after: Item | None) -> Counter[str]:
-        """Return the number of files in each state after a change of one file."""
+    def _change_states(self, before: str, after: str) -> None:
+        for item in self.batch.items if self.batch.count(before) else ():
+            if item.state == before:
+                self._put(replace(item, state=after))
+
+    def _update_counts(self, before: Item | None, after: Item | None) -> None:
+        """Update the counts of a file that was changed, added (without `before`) or removed (without `after`)."""
         counts = self.batch.counts.copy()
         for item, sign in ((before, -1), (after, 1)):
             if item is not None:
                 counts[item.state] += sign
-                self._add_up(item, sign)
-        return counts
+                self._pixels[item.state] += sign * item.pixels
+        self._change(counts=counts, latest=after)
 
-    def _add_up(self, item: Item, sign: int = 1) -> None:
-        """Add a file to the totals, or subtract it for `sign` -1, and queue a waiting file."""
-        self._total += sign * item.pixels * (item.state not in ("failed", "elsewhere"))
-        self._finished += sign * item.pixels * (item.state == "done")
-        if sign > 0 and item.state == "waiting":
-            place = self._places.setdefault(item.key, len(self._places))
-            heapq.heappush(self._waiting, (place, item.key))
-
-    def _change(self, **facts: Any) -> None:
-        with self._lock:
-            self.batch = replace(self.batch, **facts)
-            self.changed(self.batch)
-
-    def _wait(self, ahead: int) -> None:
+    def _update_queue(self, ahead: int) -> None:
         with self._lock:
             if ahead != self.batch.ahead:
                 self._change(ahead=ahead, latest=None)
 
-    def _tell(self, item: Item, share: float) -> None:
-        """Update the progress by the `share` of the current file, and the time left."""
+    def _update_progress(self, item: Item, share: float) -> None:
+        """Update the progress by the `share` of the current file, which is 0 after its end, and the time left."""
         with self._lock:
-            self._begun[item.key] = item.pixels * share
-            if not share:  # the file has ended
-                del self._begun[item.key]
-            begun, total = sum(self._begun.values()), self._total or 1
-            done, worked = self._finished + begun, self._worked + begun
+            self._running_pixels.pop(item.key, None)
+            if share:
+                self._running_pixels[item.key] = item.pixels * share
+            running = sum(self._running_pixels.values())
+            done, computed = self._pixels["done"] + running, self._computed_pixels + running
+            total = self._pixels.total() - self._pixels["failed"] - self._pixels["elsewhere"] or 1
             elapsed = time.perf_counter() - self._started
-            left = elapsed / worked * max(total - done, 0) if worked else None
-            facts = {"share": min(1.0, done / total), "share_of_file": share, "seconds_left": left}
-            self._change(**facts, ahead=0, latest=None)
+            left = elapsed / computed * max(total - done, 0) if computed else None
+            share_done = min(1.0, done / total)
+            self._change(share=share_done, share_of_file=share, seconds_left=left, ahead=0, latest=None)
+
+    def _change(self, **values: Any) -> None:
+        with self._lock:
+            self.batch = replace(self.batch, **values)
+            self.on_change(self.batch)
 
 
-def _told(error: Exception) -> EnhanceError:
+def _expected(error: Exception) -> EnhanceError:
     return expected_error(error, "A file of a batch failed")
+
+
+def _failed(item: Item, error: Exception) -> Item:
+    return replace(item, state="failed", error=_expected(error))
 
 
 def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
@@ -378,11 +376,11 @@ def titles(batch: Batch) -> dict[Item, str]:
 
 def title(item: Item) -> str:
     """Return the name of the finished file in an archive, with its subfolder."""
-    place = Path(strip_direction_marks(item.place.as_posix()))
-    return place.with_name(place.stem + (item.result.suffix if item.result else ".png")).as_posix()
+    path = Path(strip_direction_marks(item.relative_path.as_posix()))
+    return path.with_name(path.stem + (item.result.suffix if item.result else ".png")).as_posix()
 
 
-def _report_place(result: Path, picture: Picture) -> Path:
+def _report_path(result: Path, picture: Picture) -> Path:
     from .report import report_path_next_to
 
     return report_path_next_to(result, picture.sha256)
@@ -392,24 +390,32 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises StorageError."""
     from .report import write_zip
 
-    size = translate(language, "sizes_own") if any(item.settings for item in batch.items) else None
+    size = translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
     return write_zip(path, lines_of(batch, language), settings.describe(language, size), language=language)
 
 
 def lines_of(batch: Batch, language: str) -> list[Line]:
-    """Return the lines of the summary."""
+    """Return the lines of the summary and of the table."""
     from .report import Line
 
-    named, lines = titles(batch), []
+    names, lines = titles(batch), []
     for item in batch.items:
         reason = strip_direction_marks(item.error.message(language)) if item.error else ""
-        if item.info is None:
-            lines.append(Line(strip_direction_marks(item.name), item.state, reason=reason))
-            continue
-        output, seconds = item.info["output"], item.info["seconds"]["total"]
-        size, signs = (output["width"], output["height"]), (item.info["signature"], output["sha256"])
-        figures = (size, output["bytes"], seconds, reason, item.result, named[item], *signs)
-        lines.append(Line(strip_direction_marks(item.name), item.state, *figures, item.info.get("fidelity_db")))
+        line = Line(strip_direction_marks(item.name), item.state, reason=reason)
+        if item.info is not None:
+            output = item.info["output"]
+            line = replace(
+                line,
+                pixels=(output["width"], output["height"]),
+                bytes=output["bytes"],
+                seconds=item.info["seconds"]["total"],
+                result=item.result,
+                title=names[item],
+                signature=item.info["signature"],
+                sha256=output["sha256"],
+                fidelity_db=item.info.get("fidelity_db"),
+            )
+        lines.append(line)
     return lines
 
 

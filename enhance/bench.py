@@ -9,10 +9,9 @@ import logging
 import platform
 import sys
 import tempfile
-import threading
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,13 @@ from .engine.engine import Engine
 from .enhancer import Enhancer
 from .info import PeakMemory
 from .output.png import encode_png
-from .scheduler import SCHEDULER, Ticket
+from .scheduler import SCHEDULER
 from .settings import Settings
 
 MODEL = "realesrgan-x4plus"
 SIDE = 384
 TILE = 192
-_BUSY_TIMES = 3
-_WHOLE_TIMES = 2
+_TIMES = 2
 WHOLE = ("original", "precise")
 """The presets whose complete runs are compared: one with the default network, and the fastest."""
 
@@ -44,8 +42,6 @@ def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
     """Measure this computer. The figures are in seconds, shares of 1, MB and 1e9 multiply-adds per second."""
     picture = _picture()
     automatic = Engine(device, precision)
-    # This must be first: a run is "alone" only if nothing else has run in the process.
-    busy = busy_page(automatic, picture[: SIDE // 2, : 2 * SIDE // 3])
     figures: dict[str, Any] = {
         "machine": _machine(automatic),
         "picture": f"{SIDE} x {SIDE}",
@@ -55,7 +51,6 @@ def measure(device: str = "auto", precision: str = "auto") -> dict[str, Any]:
             if name in {"fp32", automatic.precision()}
         },
         "engine": {},
-        "busy_page": busy,
     }
     enlarged = np.empty(0)
     for name in dict.fromkeys(("fp32", automatic.precision())):
@@ -86,9 +81,7 @@ def table(figures: dict[str, Any]) -> str:
             f"row streaming {name:<11} {one['seconds']:8.2f} s   {one['share_of_peak']:4.0%} of peak   "
             f"{one['peak_memory_mb']} MB peak memory   {one['expected_seconds']:.2f} s estimated"
         )
-    busy = figures["busy_page"]
-    times = f"{busy['ratio']} times as long as a run alone"
-    lines += [f"busy page {busy['picture']:<15} {busy['busy']:8.2f} s   {times}", ""]
+    lines.append("")
     reference = figures["reference"]
     if "seconds" in reference:
         ratios = ", ".join(f"{ratio} times as long as {name}" for name, ratio in reference["ratio"].items())
@@ -108,27 +101,6 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def busy_page(engine: Engine, picture: np.ndarray) -> dict[str, Any]:
-    """Measure a run alone, and a run after several threads used the engine, each as the best of a few runs."""
-    for _ in engine.stream(picture[:16, :16], MODEL, tile=TILE):
-        pass  # loads the model
-
-    def run() -> float:
-        started = time.perf_counter()
-        for _ in engine.stream(picture, MODEL, tile=TILE):
-            pass
-        return time.perf_counter() - started
-
-    alone = min(run() for _ in range(_BUSY_TIMES))
-    _in_threads([lambda: engine.enlarge(picture[:64, :64], MODEL, ticket=Ticket("preview"))] * 4)
-    seconds: list[float] = []
-    for _ in range(_BUSY_TIMES):
-        _in_threads([lambda: seconds.append(run())])
-    busy = min(seconds)
-    size = f"{picture.shape[1]} x {picture.shape[0]}"
-    return {"picture": size, "alone": round(alone, 2), "busy": round(busy, 2), "ratio": round(busy / alone, 2)}
-
-
 def whole_runs(device: str, precision: str, picture: np.ndarray) -> dict[str, Any]:
     """Measure the time from the input file to the PNG with the presets of WHOLE, each as the best of a few runs."""
     names = {preset: Settings.from_preset(preset).model for preset in WHOLE}
@@ -137,15 +109,15 @@ def whole_runs(device: str, precision: str, picture: np.ndarray) -> dict[str, An
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(device, precision, data=folder)
-        small, large, made = (Path(folder) / name for name in ("small.png", "large.png", "made.png"))
+        small, large, result = (Path(folder) / name for name in ("small.png", "large.png", "result.png"))
         Image.fromarray(picture[:16, :16]).save(small)
         Image.fromarray(picture).save(large)
-        for preset in WHOLE * _WHOLE_TIMES:
+        for preset in WHOLE * _TIMES:
             for source in (small, large):  # the first run loads the model and is not counted
                 started = time.perf_counter()
-                enhancer.run(source, preset, output=made)
+                enhancer.run(source, preset, output=result)
                 taken = time.perf_counter() - started
-                made.unlink()
+                result.unlink()
             seconds[preset] = min(taken, seconds.get(preset, taken))
         enhancer.release()
     slow, quick = (seconds[preset] for preset in WHOLE)
@@ -185,15 +157,8 @@ def _picture() -> np.ndarray:
     return cv2.add(soft, random.integers(0, 12, soft.shape, np.uint8))
 
 
-def _in_threads(works: Sequence[Callable[[], object]]) -> None:
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 def matrix_peak(kind: torch.dtype, device: torch.device) -> float:
+    """Return the multiply-adds per second of a large matrix product."""
     size = 2048
 
     def multiply() -> float:
@@ -227,7 +192,7 @@ def _reference(picture: np.ndarray, device: torch.device, ours: dict[str, Any]) 
         network, upscaler = import_reference()
     except Exception as error:  # basicsr raises many errors with incompatible packages, not only ImportError
         return {"reason": f"basicsr and realesrgan are not installed ({type(error).__name__})"}
-    # on the thread that the engine works on too: a second one would make this one slower
+    # On the thread of the engine, because the OpenMP threads of a second one would slow this one down.
     seconds = SCHEDULER.call(lambda: _reference_seconds(picture, device, network, upscaler))
     ratio = {name: round(seconds / one["seconds"], 2) for name, one in ours.items()}
     kind = "fp16" if device.type == "cuda" else "fp32"

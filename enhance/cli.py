@@ -236,7 +236,7 @@ def _run(options: Namespace) -> int:
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
     with _Reporter(batch, as_json=options.json) as reporter, _batch_class(options, reporter) as running:
-        ended = running(enhancer, settings, batch, changed=reporter.update, report=language, encoding=encoding).run()
+        ended = running(enhancer, settings, batch, on_change=reporter.update, report=language, encoding=encoding).run()
         reporter.conclude(ended)
     enhancer.release()
     return 1 if ended.count("failed") else 0
@@ -277,9 +277,9 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     if output is None:
         return find_images(inputs, shard=shard), encoding
     if output.exists() and not output.is_dir():
-        raise SettingsError("folder_wanted", output=output)
+        raise SettingsError("folder_required", output=output)
     batch = find_images(inputs, output, shard, encoding.form.ending)
-    for folder in {output / item.place for item in batch.items}:
+    for folder in {output / item.relative_path for item in batch.items}:
         remove_leftovers(folder.parent)
     return batch, encoding
 
@@ -362,9 +362,9 @@ class _Reporter:
                 self._print_json({"status": "passed over", **skipped})
             return
         if elsewhere:
-            _print_message(translate(terminal_language(), "made_elsewhere", count=len(elsewhere)))
+            _print_message(translate(terminal_language(), "files_elsewhere", count=len(elsewhere)))
         if any(skipped.values()):
-            _print_message(translate(terminal_language(), "passed_over", **skipped))
+            _print_message(translate(terminal_language(), "files_skipped", **skipped))
 
     def _print_item(self, item: Item) -> None:
         from .output.formats import FORMATS

@@ -1,36 +1,32 @@
 """A batch over the workers of a Ray cluster. File paths are sent to the workers, pixels are not.
 
-Each worker is a Ray actor with an `Enhancer` of its own. When a worker's process dies, another worker processes its
-file. Ray is imported only when a cluster is used.
+Each worker is a Ray actor with an `Enhancer` of its own. When a worker's process dies, Ray starts another one, which
+processes the file again. Ray is imported only when a cluster is used.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import re
-import secrets
 import signal
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .batch import BatchRun, Item, plan
 from .enhancer import Enhancer
-from .errors import EnhanceError, SettingsError
-from .files import write_atomically
-from .processes import remove_leftovers, temporary_path
+from .errors import EnhanceError, SettingsError, expected_error
+from .files import AtomicFile
+from .output.formats import Encoding
+from .processes import remove_leftovers
 from .settings import Settings
-
-log = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"([^\s:/]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 _MAX_CORES = 8
@@ -40,7 +36,7 @@ _POLL_SECONDS = 0.5
 _STOP_SECONDS = 4.0
 """How long workers can take to cancel; less than the command line's own limit."""
 _MAX_ATTEMPTS = 3
-"""Workers that can die while they process the same file."""
+"""Workers that can die while they process the same file, before it fails."""
 _WARN_SECONDS = 20.0
 _STORE_BYTES = 80 << 20
 """Size of the object store of a local Ray, the smallest that Ray accepts."""
@@ -134,24 +130,44 @@ class ClusterWorker:
         self._enhancer = Enhancer(device, precision, data=data)
         self._stop = threading.Event()
 
-    def check(self, probe: Path, secret: str, folders: Sequence[Path]) -> EnhanceError | None:
-        """Return why this worker cannot be used: its device, or a folder that it does not share with the sender."""
+    def check(self, folders: Sequence[Path], probe: Path) -> EnhanceError | None:
+        """Return why this worker cannot be used: its device, or a folder that it does not share with the sender.
+
+        `probe` is a file that the sender has just created in the folder of the results.
+        """
         try:
             self._enhancer.check()
-            missing = next((folder for folder in folders if not folder.is_dir()), None)
-            if missing is None and probe.read_text("utf-8") == secret:
-                return None
         except EnhanceError as error:
             return error
-        except (OSError, ValueError):
-            missing = None
-        return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=missing or probe.parent)
+        missing = [folder for folder in folders if not folder.is_dir()] + ([] if probe.exists() else [probe.parent])
+        if missing:
+            return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=missing[0])
+        return None
 
-    def run(self, item: Item, settings: Settings, options: Mapping[str, Any]) -> Item:
+    def run(
+        self,
+        item: Item,
+        settings: Settings,
+        encoding: Encoding,
+        report: str | None,
+        max_pixels: int | None,
+        max_bytes: int | None,
+    ) -> Item:
         """Process one file and return it with its result or its error."""
-        return BatchRun(self._enhancer, settings, plan([item]), self._stop, **options).run().items[0]
+        run = BatchRun(
+            self._enhancer,
+            settings,
+            plan([item]),
+            self._stop,
+            encoding=encoding,
+            report=report,
+            max_pixels=max_pixels,
+            max_bytes=max_bytes,
+        )
+        return run.run().items[0]
 
     def stop(self) -> None:
+        """Cancel the current file, and all later ones."""
         self._stop.set()
 
 
@@ -176,148 +192,103 @@ class ClusterRun(BatchRun):
             if value is not None and value < 1:
                 raise SettingsError("cluster_number", name=name, value=value)
 
-    def _work(self) -> None:
+    def _process_all(self) -> None:
         waiting = [item for item in self.batch.items if item.state == "waiting"]
         unusable: list[EnhanceError] = []
         if waiting:
             folders = sorted({item.source.absolute().parent for item in waiting})
-            with _probe(self._output_folder(waiting[0])) as (probe, secret):
-                try:
-                    unusable = self._process_in_thread(*self._workers(len(waiting)), (probe, secret, folders))
-                finally:
-                    for folder in {item.output.parent for item in self.batch.items if item.output}:
-                        remove_leftovers(folder)  # partial files of killed workers
+            results = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
+            results = (waiting[0].output.parent if waiting[0].output else results).absolute()
+            try:
+                with AtomicFile(results / "probe") as probe:
+                    probe.open().close()
+                    unusable = self._process_in_thread(self._start_workers(len(waiting)), folders, probe.part)
+            finally:
+                for folder in {item.output.parent for item in self.batch.items if item.output}:
+                    remove_leftovers(folder)  # partial files of killed workers
         if not self.stop.is_set() and unusable and self.batch.count("waiting"):
             raise unusable[0]
         self._next()
         for error in unusable:
             self.warn(error)
 
-    def _workers(self, files: int) -> tuple[Callable[[], Any], int]:
-        """Return a function that starts a worker, and the number of workers to start."""
+    def _start_workers(self, files: int) -> list[Any]:
+        """Start at most one worker for each file. Ray restarts a worker that dies, and its file."""
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         plan = WorkerPlan.for_nodes(nodes, self.device, self.workers, self.cores)
         environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
-        # two calls at once: a file, and stop
-        actor = self.ray.remote(num_cpus=plan.cores, num_gpus=plan.gpus, max_concurrency=2)(ClusterWorker)
-        start = partial(actor.remote, self.device, self.precision, self.enhancer.tasks.folder, environment)
-        return start, min(plan.count, files)
+        actor = self.ray.remote(
+            num_cpus=plan.cores,
+            num_gpus=plan.gpus,
+            max_concurrency=2,  # a file, and stop
+            max_restarts=-1,
+            max_task_retries=_MAX_ATTEMPTS - 1,
+        )(ClusterWorker)
+        values = self.device, self.precision, self.enhancer.tasks.folder, environment
+        return [actor.remote(*values) for _ in range(min(plan.count, files))]
 
-    def _process_in_thread(self, *work: Any) -> list[EnhanceError]:
+    def _process_in_thread(self, workers: list[Any], folders: list[Path], probe: Path) -> list[EnhanceError]:
         """Process the files in a thread: in the main thread, Ray turns SIGTERM into Ctrl-C."""
         with ThreadPoolExecutor(1) as threads:
-            processing = threads.submit(self._process, *work)
+            processing = threads.submit(self._use_workers, workers, folders, probe)
             try:
                 return processing.result()
             except BaseException:
                 self.stop.set()
                 raise
 
-    def _process(self, start: Callable[[], Any], count: int, check: tuple[Any, ...]) -> list[EnhanceError]:
-        """Give every usable worker one file after another; return why the others cannot be used.
-
-        `check` holds the arguments of the first call of each worker, `ClusterWorker.check`.
-        """
+    def _use_workers(self, workers: list[Any], folders: list[Path], probe: Path) -> list[EnhanceError]:
+        """Give every usable worker one file after another. Return why the others cannot be used."""
         unusable: list[EnhanceError] = []
-        deaths: Counter[str] = Counter()
-        tasks: dict[Any, tuple[Any, Item | None]] = {}  # a running task -> its worker, and its file
-        warning = time.monotonic() + _WARN_SECONDS
-
-        def begin() -> None:
-            worker = start()
-            tasks[worker.check.remote(*check)] = worker, None
-
-        try:
-            for _ in range(count):
-                begin()
-            while tasks and not self.stop.is_set():
-                finished, _ = self.ray.wait(list(tasks), timeout=_POLL_SECONDS)
-                for task in finished:
-                    worker, item = tasks.pop(task)
-                    warning = float("inf")
-                    try:
-                        answer = self._result(task)
-                    except self.ray.exceptions.RayActorError as error:
-                        if item is None:
-                            unusable.append(EnhanceError("cluster_no_start", reason=str(error).split("\n")[0]))
-                        else:
-                            self._retry(item, deaths)
-                            begin()
-                        continue
-                    if item is not None:
-                        self._finish(item, answer)
-                    elif isinstance(answer, EnhanceError):
-                        unusable.append(answer)
-                        continue
-                    if (item := self._next()) is not None:
-                        tasks[self._submit(worker, item)] = worker, item
-                if time.monotonic() > warning:
-                    warning = float("inf")
-                    self.warn(EnhanceError("cluster_waiting"))
-        finally:
-            self._cancel(tasks)
-        return unusable
-
-    def _cancel(self, tasks: Mapping[Any, tuple[Any, Item | None]]) -> None:
-        """Cancel what is still running and wait a short time for the workers."""
-        if not tasks:
-            return
-        self.stop.set()
-        for worker, _ in tasks.values():
-            worker.stop.remote()
-        finished, _ = self.ray.wait(list(tasks), num_returns=len(tasks), timeout=_STOP_SECONDS)
-        for task, (_, item) in tasks.items():
+        running: dict[Any, tuple[Any, Item | None]] = {}  # a task -> its worker, and its file
+        while workers:
+            worker = workers.pop()
+            running[worker.check.remote(folders, probe)] = worker, None
+        late, deadline = time.monotonic() + _WARN_SECONDS, math.inf
+        while running and time.monotonic() < deadline:
+            finished, _ = self.ray.wait(list(running), timeout=_POLL_SECONDS)
+            for task in finished:
+                worker, item = running.pop(task)
+                answer, late = self._answer(task, item), math.inf
+                if isinstance(answer, Item):
+                    self._end(answer)
+                if isinstance(answer, EnhanceError):
+                    unusable.append(answer)
+                elif (item := self._next()) is not None:
+                    running[self._submit(worker, item)] = worker, item
+                del worker  # The last reference frees the resources of an idle worker for one that restarts.
+            if time.monotonic() > late:
+                late = math.inf
+                self.warn(EnhanceError("cluster_waiting"))
+            if self.stop.is_set() and deadline == math.inf:
+                deadline = time.monotonic() + _STOP_SECONDS
+                running = {task: (worker, item) for task, (worker, item) in running.items() if item}
+                for worker, _ in running.values():
+                    worker.stop.remote()
+        for _, item in running.values():
             if item is not None:
-                cancelled = replace(item, state="cancelled")
-                with suppress(self.ray.exceptions.RayActorError):
-                    cancelled = self._result(task) if task in finished else cancelled
-                self._finish(item, cancelled)
-
-    def _result(self, task: Any) -> Any:
-        """Return what a task returned. Raises RayActorError if its worker died."""
-        try:
-            return self.ray.get(task)
-        except self.ray.exceptions.RayActorError:
-            raise
-        except Exception:
-            log.exception("A worker failed")
-            return EnhanceError("unexpected")
-
-    def _retry(self, item: Item, deaths: Counter[str]) -> None:
-        """Let another worker process a file whose worker died, up to a number of times."""
-        deaths[item.key] += 1
-        if deaths[item.key] < _MAX_ATTEMPTS:
-            self._put(replace(item, state="waiting"))
-            self.warn(EnhanceError("cluster_lost", name=item.name))
-        else:
-            self._finish(item, EnhanceError("cluster_died", count=_MAX_ATTEMPTS))
+                self._end(replace(item, state="cancelled"))
+        return unusable
 
     def _submit(self, worker: Any, item: Item) -> Any:
         output = item.output.absolute() if item.output else None
         sent = replace(item, source=item.source.absolute(), output=output, state="waiting")
-        limits = {"max_pixels": self._pixels, "max_bytes": self._bytes}
-        return worker.run.remote(sent, self.settings, {**limits, "report": self.report, "encoding": self.encoding})
+        return worker.run.remote(sent, self.settings, self.encoding, self.report, self.max_pixels, self.max_bytes)
 
-    def _finish(self, item: Item, made: Item | EnhanceError) -> None:
-        if isinstance(made, EnhanceError):
-            self._end(replace(item, state="failed", error=made))
-            return
-        if made.info and item.output:
-            made.info["output"]["path"] = str(item.output)
-        self._end(replace(made, source=item.source, output=item.output))
-
-    def _output_folder(self, first: Item) -> Path:
-        folder = self.batch.names.folder if self.batch.names else self.enhancer.tasks.folder
-        return (first.output.parent if first.output else folder).absolute()
-
-
-@contextmanager
-def _probe(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Write a file with a secret by which a worker recognises the shared folder; yields its path and the secret."""
-    path, secret = temporary_path(folder / "probe"), secrets.token_hex(16)
-    write_atomically(path, lambda temporary: temporary.write_text(secret, "utf-8"))
-    try:
-        yield path, secret
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+    def _answer(self, task: Any, item: Item | None) -> Item | EnhanceError | None:
+        """Return the file after its end, or why the worker of a check cannot be used, None if it can."""
+        try:
+            answer = self.ray.get(task)
+        except self.ray.exceptions.RayActorError as error:
+            answer = EnhanceError("cluster_no_start", reason=str(error).split("\n")[0])
+            if item is not None:
+                answer = EnhanceError("cluster_died", count=_MAX_ATTEMPTS)
+        except Exception as error:
+            answer = expected_error(error, "A worker failed")
+        if item is None:
+            return answer
+        if isinstance(answer, EnhanceError):
+            return replace(item, state="failed", error=answer)
+        if answer.info and item.output:
+            answer.info["output"]["path"] = str(item.output)
+        return replace(answer, source=item.source, output=item.output)

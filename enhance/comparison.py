@@ -62,71 +62,65 @@ class Cell:
         }
 
 
-Make = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
-"""Computes a preview; it receives the previews of the same region that exist, by the key of their network's output."""
+Create = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
+"""Computes a preview. The mapping has the finished previews of the region, by the key of their network's output."""
 
 
 def compare(
-    wanted: Sequence[Settings],
-    make: Make,
-    expected: Callable[[Settings], float],
+    settings: Sequence[Settings],
+    create: Create,
+    estimate: Callable[[Settings], float],
     progress: Progress | None = None,
-    arrived: Callable[[Cell], object] | None = None,
+    on_cell: Callable[[Cell], object] | None = None,
 ) -> tuple[Cell, ...]:
-    """Return a cell for each of the settings, computed model by model.
+    """Return a cell for each of the settings, computed model by model. `on_cell` is called with each finished cell.
 
-    `expected` returns the seconds of a network, for the progress. Raises Cancelled, and the first error if all fail.
+    `estimate` returns the seconds of a network, for the progress. Raises Cancelled, and the first error if all fail.
     """
-    remaining = {_network(settings): max(expected(settings), 1e-3) for settings in wanted}
+    remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}
     networks, total_seconds = len(remaining), sum(remaining.values())
+    cells, previews, missing = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, WeightsError]()
+    for index in _by_model(settings):
+        one = settings[index]
+        seconds = remaining.pop(_network(one), 0.0)
+        later = sum(remaining.values())
 
-    def progress_of(settings: Settings) -> Progress:
-        own = remaining.get(_network(settings), 0.0)
-        later = sum(remaining.values()) - own
-
-        def report(done: int, total: int, left: float | None) -> None:
+        def report(done: int, total: int, left: float | None, seconds: float = seconds, later: float = later) -> None:
             if progress is not None:
-                share = 1 - (later + own * (1 - done / total)) / total_seconds
-                rows = total * networks
+                rows, share = total * networks, 1 - (later + seconds * (1 - done / total)) / total_seconds
                 progress(min(rows, round(share * rows)), rows, None if left is None else left + later)
 
-        return report
-
-    cells, known, broken = dict[int, Cell](), dict[str, Preview](), dict[WeightInterpolation, EnhanceError]()
-    for place in _by_model(wanted):
-        settings = wanted[place]
-        error = broken.get(settings.weights)
-        cell = Cell(settings, error=error) if error else _cell(settings, known, make, progress_of(settings))
+        error = missing.get(one.weights)  # Looking for the file again can take minutes.
+        cells[index] = cell = Cell(one, error=error) if error else _create_cell(one, create, previews, report)
         if isinstance(cell.error, WeightsError):
-            broken[settings.weights] = cell.error  # Looking for the file again can take minutes.
-        remaining.pop(_network(settings), None)
-        cells[place] = cell
-        if arrived is not None:
-            arrived(cell)
-    first = cells[0]
-    if first.error is not None and all(cell.error for cell in cells.values()):
-        raise first.error
-    return tuple(cells[place] for place in range(len(wanted)))
+            missing[one.weights] = cell.error
+        if cell.preview is not None:
+            previews.setdefault(cell.preview.region.network_key, cell.preview)
+        if on_cell is not None:
+            on_cell(cell)
+    ordered = tuple(cells[index] for index in range(len(settings)))
+    if ordered[0].error is not None and all(cell.error for cell in ordered):
+        raise ordered[0].error
+    return ordered
 
 
-def _by_model(wanted: Sequence[Settings]) -> list[int]:
+def _by_model(settings: Sequence[Settings]) -> list[int]:
     """Return an order that loads each model once; faces are last, because they replace the model by another network."""
-    weights = [settings.weights for settings in wanted]
-    return sorted(range(len(wanted)), key=lambda at: (weights.index(weights[at]), wanted[at].scene == "face"))
+    weights = [one.weights for one in settings]
+    return sorted(range(len(settings)), key=lambda at: (weights.index(weights[at]), settings[at].scene == "face"))
 
 
-def _cell(settings: Settings, known: dict[str, Preview], make: Make, progress: Progress) -> Cell:
+def _create_cell(settings: Settings, create: Create, previews: Mapping[str, Preview], progress: Progress) -> Cell:
     try:
         with memory_errors():
-            preview = make(settings, known, progress)
-            known.setdefault(preview.region.network_key, preview)
-            spent = preview.info["seconds"]
-            seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
-            return Cell(settings, preview, seconds, preview.info["fidelity_db"])
+            preview = create(settings, previews, progress)
     except Cancelled:
         raise
     except Exception as error:
         return Cell(settings, error=expected_error(error, f"The preset {settings.preset} could not be compared"))
+    spent = preview.info["seconds"]
+    seconds = round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
+    return Cell(settings, preview, seconds, preview.info["fidelity_db"])
 
 
 def _network(settings: Settings) -> str:

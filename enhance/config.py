@@ -20,7 +20,7 @@ from .i18n import DEFAULT_LANGUAGE, match_language
 
 log = logging.getLogger(__name__)
 
-_ELSEWHERE = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
+_MODEL_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
 """Variables that `enhance.models` reads."""
 _LAST_PORT = 65_535
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -58,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Config:
-    """The validated environment variables; the defaults are those of an empty environment.
+    """The validated environment variables. The defaults are those of an empty environment.
 
     - `data`: folder for inputs and results. `device`: a PyTorch device or "auto".
     - `max_pixels`, `max_bytes`: limits of one image. None selects the limits of the command line (400 million px) or of
@@ -89,8 +89,8 @@ class Config:
     @property
     def limits(self) -> Limits:
         """Upload limits of the page."""
-        usual = Limits()
-        return Limits(self.max_pixels or usual.pixels, self.max_bytes or usual.bytes)
+        default = Limits()
+        return Limits(self.max_pixels or default.pixels, self.max_bytes or default.bytes)
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -99,28 +99,28 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
     Logs a warning about variables with unknown ENHANCE_ names.
     """
     variables = _Variables(os.environ if environment is None else environment)
-    usual = Config()
+    default = Config()
     config = Config(
-        data=variables.folder("ENHANCE_DATA") or usual.data,
-        device=variables.device("ENHANCE_DEVICE") or usual.device,
+        data=variables.folder("ENHANCE_DATA") or default.data,
+        device=variables.device("ENHANCE_DEVICE") or default.device,
         max_pixels=variables.whole_number("ENHANCE_MAX_PIXELS"),
         max_bytes=variables.whole_number("ENHANCE_MAX_BYTES"),
-        hours=variables.number("ENHANCE_RETENTION_HOURS") or usual.hours,
+        hours=variables.number("ENHANCE_RETENTION_HOURS") or default.hours,
         max_disk=variables.whole_number("ENHANCE_MAX_DISK"),
-        auth=_auth(variables.text("ENHANCE_AUTH")),
-        queue=variables.whole_number("ENHANCE_QUEUE") or usual.queue,
+        auth=_parse_auth(variables.text("ENHANCE_AUTH")),
+        queue=variables.whole_number("ENHANCE_QUEUE") or default.queue,
         host=variables.text("GRADIO_SERVER_NAME") or None,
-        port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or usual.port,
+        port=variables.whole_number("GRADIO_SERVER_PORT", "config_port", _LAST_PORT) or default.port,
         page_folder=variables.folder("GRADIO_TEMP_DIR"),
         public_host=variables.matching("ENHANCE_PUBLIC_HOST", _HOST, "config_host")
         or variables.text("SPACE_HOST").lower()
         or None,
         frame_ancestors=variables.matching("ENHANCE_FRAME_ANCESTORS", _SOURCES, "config_frames")
-        or (_SPACES if variables.text("SPACE_HOST") else usual.frame_ancestors),
+        or (_SPACES if variables.text("SPACE_HOST") else default.frame_ancestors),
         metrics=variables.matching("ENHANCE_METRICS", _SWITCH, "config_switch") == "1",
         zero_gpu=variables.text("SPACES_ZERO_GPU").lower() in ("1", "t", "true"),  # as the package `spaces` does
     )
-    unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _ELSEWHERE
+    unknown = {name for name in variables.values if name.startswith("ENHANCE_")} - variables.names - _MODEL_VARIABLES
     for name in sorted(unknown):
         log.warning("The environment variable %s is unknown and has no effect", name)
     return config
@@ -172,37 +172,27 @@ class _Variables:
             raise SettingsError(key, variable=name, value=text)
         return text
 
-    def number(self, name: str) -> float | None:
+    def number(self, name: str, key: str = "config_number") -> float | None:
         """Return a number above 0; None if the variable is not set."""
         text = self.text(name)
         if not text:
             return None
-        number = _parsed(text)
-        if number is None:
-            raise SettingsError("config_number", variable=name, value=text)
-        return number
+        with suppress(ValueError):
+            if 0 < (number := float(text)) < float("inf"):
+                return number
+        raise SettingsError(key, variable=name, value=text)
 
     def whole_number(self, name: str, key: str = "config_whole_number", largest: float = float("inf")) -> int | None:
         """Return a whole number from 1 to `largest`, also written as 1e8 or 100_000_000; None if not set."""
-        text = self.text(name)
-        if not text:
+        number = self.number(name, key)
+        if number is None:
             return None
-        number = _parsed(text)
-        if number is None or number != int(number) or number > largest:
-            raise SettingsError(key, variable=name, value=text)
+        if number != int(number) or number > largest:
+            raise SettingsError(key, variable=name, value=self.text(name))
         return int(number)
 
 
-def _parsed(text: str) -> float | None:
-    """Return the finite number above 0 in the text, or None."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 < number < float("inf") else None
-
-
-def _auth(text: str) -> tuple[str, str] | None:
+def _parse_auth(text: str) -> tuple[str, str] | None:
     if not text:
         return None
     user, colon, password = text.partition(":")

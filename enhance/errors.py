@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from .i18n import DEFAULT_LANGUAGE, translate
@@ -32,7 +33,7 @@ class EnhanceError(Exception):
         return self.message()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle, (type(self), self.key, self.values)
+        return partial(type(self), self.key, **self.values), ()
 
 
 class PictureError(EnhanceError):
@@ -89,7 +90,3 @@ def expected_error(error: Exception, what: str) -> EnhanceError:
         return error
     log.error(what, exc_info=error)
     return EnhanceError("unexpected")
-
-
-def _unpickle(kind: type[EnhanceError], key: str, values: dict[str, Any]) -> EnhanceError:
-    return kind(key, **values)

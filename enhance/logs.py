@@ -1,4 +1,4 @@
-"""A log without the messages of exceptions, which can contain the names of visitors' files or what is in them."""
+"""A log without the messages of exceptions, which can contain names and contents of users' files."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ log = logging.getLogger(__name__)
 
 
 def hide_messages() -> None:
-    """Log the type and the place of each exception, and not its message."""
-    make = logging.getLogRecordFactory()
+    """Log the type and the location of each exception, without its message."""
+    create = logging.getLogRecordFactory()
 
-    def without_message(*given: Any, **named: Any) -> logging.LogRecord:
-        record = make(*given, **named)
+    def without_message(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = create(*args, **kwargs)
         if isinstance(record.args, tuple):
             record.args = tuple(_kind(one) if isinstance(one, BaseException) else one for one in record.args)
         if record.exc_info and record.exc_info[1]:
-            record.exc_text = "\n".join(_places(record.exc_info[1]))  # every formatter takes this text if there is one
+            record.exc_text = "\n".join(_traceback_lines(record.exc_info[1]))  # Formatters use this text if it is set.
         return record
 
     logging.setLogRecordFactory(without_message)
 
 
 def log_printed_exceptions() -> None:
-    """Log the exceptions that Gradio prints, with the values that a handler received, and those that end a thread."""
+    """Log the exceptions that Gradio would print, with the values of a handler, and those that end a thread."""
 
     def log_exception(*_: Any, **__: Any) -> None:
         log.error("A request failed", exc_info=sys.exc_info()[1])
@@ -42,19 +42,19 @@ def log_printed_exceptions() -> None:
     threading.excepthook = log_failed_thread
 
 
-def _places(error: BaseException) -> Iterator[str]:
-    """Yield the lines of a traceback without the exceptions' messages, the causes first."""
+def _traceback_lines(error: BaseException) -> Iterator[str]:
+    """Yield the lines of a traceback without the messages of the exceptions, the causes first."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
-        yield from _places(cause)
+        yield from _traceback_lines(cause)
     for frame in traceback.extract_tb(error.__traceback__):
         yield f"  {frame.filename}:{frame.lineno} in {frame.name}"
     yield _kind(error)
     for part in getattr(error, "exceptions", ()):
-        yield from _places(part)
+        yield from _traceback_lines(part)
 
 
 def _kind(error: BaseException) -> str:
-    """The type of an error, with the key of an expected one and the system's reason."""
+    """Return the type of an error, with the key of an expected error or the reason of a system error."""
     detail = error.key if isinstance(error, EnhanceError) else getattr(error, "strerror", None)
     return f"{type(error).__name__} ({detail})" if detail else type(error).__name__

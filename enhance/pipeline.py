@@ -295,7 +295,7 @@ def network_output(
             if not record.settings.model:
                 _copy_input(output, picture, callbacks)
             elif record.second is None:
-                rgb = scene.seen(picture, record.settings, box, folder)
+                rgb = scene.network_pixels(picture, record.settings, box, folder)
                 _run_network(output, rgb, record, record.settings.weights, engine, callbacks, folder)
             else:
                 rgb = _first_result(picture, scene, record, engine, callbacks, folder, box, cut)
@@ -324,7 +324,7 @@ def _first_result(
     """
     settings, dtype = record.settings.changed(scale=network_scale(record.settings)), picture.rgb.dtype.name
     with _empty_output((picture.height, picture.width), dtype, settings.factor, None, folder) as output:
-        rgb = scene.seen(picture, settings, box, folder)
+        rgb = scene.network_pixels(picture, settings, box, folder)
         _run_network(output, rgb, record, settings.weights, engine, callbacks.part(0.0, 0.5), folder)
         rows = _rows(replace(picture, alpha=None, grey=False), settings, output, scene, record.network_input, box, cut)
         height, width = rows.size

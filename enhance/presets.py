@@ -68,7 +68,7 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     if preset.own:
         return translate(language, "weights_own_gone", name=preset.model)
     if not models.is_writable(models.folder()):
-        return translate(language, "weights_not_kept", names=" ".join(missing))
+        return translate(language, "weights_not_writable", names=" ".join(missing))
     store = models.Store()
     files = [store.find(name).manual_download for name in missing]
     if not all(files):

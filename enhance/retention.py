@@ -90,7 +90,7 @@ def sizes_of(*files: Path) -> dict[Inode, int]:
     return sizes
 
 
-def trim(items: Collection[StoredItem], limit: int, extra: int, remove: Callable[[StoredItem], object]) -> bool:
+def trim(items: Collection[StoredItem], limit: int, extra: int, remove: Callable[[Path], object]) -> bool:
     """Remove the items that were used longest ago until their files and `extra` more bytes take at most `limit` bytes.
 
     A file counts once, and as freed when its last link is removed. Return whether the bytes fit. If they cannot, the
@@ -109,7 +109,7 @@ def trim(items: Collection[StoredItem], limit: int, extra: int, remove: Callable
     for item in sorted(removable, key=lambda item: max(used[inode] for inode in item.sizes)):
         if total <= limit:
             break
-        remove(item)
+        remove(item.path)
         if item.path.exists():
             continue
         for inode in item.sizes:
@@ -138,7 +138,7 @@ class UsedFiles:
                 self._counts[path] += 1
                 with suppress(OSError):
                     self.marks.mkdir(parents=True, exist_ok=True)
-                    self._mark(path, this_process()).touch()
+                    self._mark(path).touch()
         try:
             yield
         finally:
@@ -148,19 +148,15 @@ class UsedFiles:
                     if not self._counts[path]:
                         del self._counts[path]
                         with suppress(OSError):
-                            self._mark(path, this_process()).unlink(missing_ok=True)
-
-    def is_used(self, path: Path) -> bool:
-        """Return whether the file is in use."""
-        return path in self._counts or any(self.marks.glob(self._mark(path, "*").name))
+                            self._mark(path).unlink(missing_ok=True)
 
     def select_used(self, paths: Collection[Path]) -> set[Path]:
         """Return the paths that are in use."""
         marked = {mark.stem.rpartition("-")[2] for mark in self.marks.glob("*.part")}
         return {path for path in paths if path in self._counts or self._digest(path) in marked}
 
-    def _mark(self, path: Path, process: str) -> Path:
-        return self.marks / f".enhance-{process}-{self._digest(path)}.part"
+    def _mark(self, path: Path) -> Path:
+        return self.marks / f".enhance-{this_process()}-{self._digest(path)}.part"
 
     def _digest(self, path: Path) -> str:
         return hashlib.sha256(os.fsencode(path.relative_to(self._root))).hexdigest()[:12]

@@ -1,8 +1,8 @@
 """The scheduler of the device: one thread runs every step, and long jobs get the device one after the other.
 
-PyTorch's CPU work is spread over the cores by OpenMP, which keeps one team of threads for each thread that calls it.
-With two teams there are more threads than cores, and everything takes half as long again. So one thread does all of
-PyTorch's work, in steps. Steps of previews go before steps of runs, and callers are served in turn.
+OpenMP spreads PyTorch's CPU work over the cores and has a separate set of threads for each calling thread. With two
+sets there are more threads than cores, and all work takes half as long again. One thread therefore does all of
+PyTorch's work, in steps. Steps of previews run before steps of runs, and callers take turns.
 """
 
 from __future__ import annotations
@@ -20,35 +20,36 @@ from typing import Generic, Literal, TypeVar, cast
 from .errors import Cancelled, EnhanceError
 
 Progress = Callable[[int, int, float | None], object]
-"""Called between steps with the rows done, the rows in all, and the seconds left (None while unknown)."""
+"""Called between steps with the finished rows, all rows and the seconds left (None while unknown)."""
 
 Kind = Literal["run", "batch", "comparison", "preview"]
 T = TypeVar("T")
 
 _URGENT_IN_A_ROW = 2
-"""After so many urgent steps, one that is not urgent is run."""
+"""Number of urgent steps after which a normal step runs."""
 _POLL_SECONDS = 0.1
 """How often a waiting thread checks whether its job was cancelled."""
 _EXIT_SECONDS = 10.0
-_NEAR = 2
-"""Jobs of one kind that may hold a decoded image: the one that has the device, and the next one."""
-_MOST = {"run": 20, "batch": 20, "comparison": 16, "preview": 16}
-"""Jobs that may wait. Runs and batches are counted together."""
-_MOST_BATCHES = 8
+_ACTIVE_JOBS = 2
+"""Jobs of one queue that can hold a decoded image: the one that has the device, and the next one."""
+_MAX_JOBS = {"run": 20, "batch": 20, "comparison": 16, "preview": 16}
+"""Jobs that can wait. Runs and batches are counted together."""
+_MAX_BATCHES = 8
 _TYPICAL_SECONDS = 30.0
 """The duration of a job before any was measured."""
 
 
 @dataclass(eq=False)
 class Ticket:
-    """One job's claim on the device.
+    """A job of the scheduler.
 
     Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after the other, and so do
-    comparisons, whose steps alternate with those of the run. `caller` is whoever is served in turn with other callers.
-    It can be a tuple such as an address and a session: addresses are served in turn, then the sessions of an address.
+    comparisons, whose steps alternate with those of the run.
 
-    Setting `stop` cancels the job. `queued(count)` is called now and then with the number of jobs ahead, while the job
-    waits for the device. `wait_seconds` is the total time in seconds before its steps began.
+    - `caller`: callers take turns. In a tuple such as address and session, addresses take turns, then the sessions of
+      an address.
+    - `stop`: cancels the job. `queued(count)`: called regularly with the number of jobs ahead while the job waits.
+    - `wait_seconds`: the time that the job has waited in total.
     """
 
     kind: Kind = "run"
@@ -57,11 +58,11 @@ class Ticket:
     queued: Callable[[int], object] | None = None
     wait_seconds: float = 0.0
     began: float | None = field(default=None, init=False)
-    """When it got the device, as `time.monotonic`."""
+    """The `time.monotonic` at which the job got the device."""
 
     @property
-    def lane(self) -> str:
-        """The kind of jobs that it is counted with and queued behind."""
+    def queue_name(self) -> str:
+        """The queue of the job: run, comparison or preview."""
         return "run" if self.kind == "batch" else self.kind
 
     def check(self) -> None:
@@ -71,7 +72,7 @@ class Ticket:
 
 
 class Scheduler:
-    """Runs steps on the device's thread, which starts with the first one, and queues the jobs that they belong to."""
+    """Runs steps on the device's thread, which starts with the first step, and queues the jobs of the steps."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
@@ -80,12 +81,12 @@ class Scheduler:
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._holders: dict[Ticket, int] = {}
-        self._lanes = {name: _Lane() for name in ("run", "comparison", "preview")}
+        self._queues = {name: _JobQueue() for name in ("run", "comparison", "preview")}
 
     # Steps
 
     def call(self, work: Callable[[], T], ticket: Ticket | None = None) -> T:
-        """Run `work` on the device's thread and return its result; without a ticket it is urgent.
+        """Run `work` on the device's thread and return its result. Without a ticket it is urgent.
 
         Raises what `work` raises, and Cancelled if the job is cancelled before the work begins.
         """
@@ -106,24 +107,24 @@ class Scheduler:
         return step
 
     def wait_for(self, step: Step[T]) -> T:
-        """Return the result of a step, once it is there, as `call`."""
-        ticket, asked = step.ticket, time.perf_counter()
+        """Wait for a step and return its result. Raises the same errors as `call`."""
+        ticket, started = step.ticket, time.perf_counter()
         try:
             while not step.ended.wait(_POLL_SECONDS):
                 if ticket.stop.is_set() and self.withdraw(step):
                     raise Cancelled("stopped")
         finally:
             self.withdraw(step)
-            ticket.wait_seconds += max(0.0, (step.begun or time.perf_counter()) - asked)
+            ticket.wait_seconds += max(0.0, (step.began or time.perf_counter()) - started)
         return step.result()
 
     def withdraw(self, step: Step) -> bool:
-        """Remove a step from the queue and return whether it was still there."""
+        """Remove a step from the queue. Return False if it was not there any more."""
         with self._changed:
             return self._queue_of(step).remove(step)
 
     def check(self, ticket: Ticket) -> None:
-        """Within a long step: raise Cancelled if its job is cancelled, or the thread is to end."""
+        """Raise Cancelled if the job of a long step is cancelled, or if the scheduler is closing."""
         ticket.check()
         if self._is_closing:
             raise Cancelled("stopped")
@@ -134,7 +135,7 @@ class Scheduler:
             return len(self._urgent) + len(self._normal)
 
     def close(self) -> None:
-        """End the thread after the current step, which `check` interrupts. The next step starts it again."""
+        """End the thread after the current step, which `check` interrupts. The next step starts a new thread."""
         with self._changed:
             thread, self._is_closing = self._thread, True
             self._changed.notify_all()
@@ -152,7 +153,7 @@ class Scheduler:
                     return
                 step = self._next_step()
             step.run()
-            del step  # or its rows would stay in memory until the next step
+            del step  # Its rows would stay in memory until the next step.
 
     def _next_step(self) -> Step:
         normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
@@ -162,22 +163,22 @@ class Scheduler:
     # Jobs
 
     @contextmanager
-    def admit(self, caller: Hashable, kind: Kind = "run", most: int | None = None) -> Iterator[Ticket]:
-        """Admit a job and yield its ticket; the job ends with the block and the last `hold`.
+    def admit(self, caller: Hashable, kind: Kind = "run", limit: int | None = None) -> Iterator[Ticket]:
+        """Admit a job and yield its ticket. The job ends with the block and the last `hold`.
 
-        `most` jobs may wait. One caller can have a quarter of them, and all callers of one address all but a quarter,
-        so that others always find room. Raises EnhanceError if there is no room.
+        At most `limit` jobs can wait. One caller can have a quarter of them, and all callers of one address three
+        quarters. Raises EnhanceError if a limit is reached.
         """
         ticket = Ticket(kind, caller)
         with self._changed:
-            self._check_room(ticket, _MOST[kind] if most is None else most)
+            self._check_limits(ticket, _MAX_JOBS[kind] if limit is None else limit)
             self._holders[ticket] = 0
         with self.hold(ticket):
             yield ticket
 
     @contextmanager
     def hold(self, ticket: Ticket) -> Iterator[None]:
-        """Keep a job admitted until the end of the block."""
+        """Prevent the end of an admitted job inside the block."""
         with self._changed:
             self._holders[ticket] = self._holders.get(ticket, 0) + 1
         try:
@@ -191,86 +192,86 @@ class Scheduler:
 
     @contextmanager
     def queue_job(self, ticket: Ticket, ahead: int = 0) -> Iterator[None]:
-        """Queue a job and wait until at most `ahead` jobs of its lane are ahead of it; then it may begin.
+        """Queue a job and wait until at most `ahead` jobs of its queue are ahead of it.
 
-        With `ahead` 1 the job is next: time to decode its image. A job that is queued already keeps its place. The
-        place is given up with the block, or by `leave_queue`. Raises Cancelled if the job is cancelled before.
+        With `ahead` 1 the job is next and can decode its image. A job that is queued already keeps its position. It
+        leaves the queue at the end of the block, or by `leave_queue`. Raises Cancelled if the job is cancelled.
         """
         with self._changed:
-            lane = self._lanes[ticket.lane]
-            if ticket not in lane.near and ticket not in lane.waiting:
-                lane.waiting.add(ticket.caller, ticket)
-                self._advance(lane)
+            queue = self._queues[ticket.queue_name]
+            if ticket not in queue.active and ticket not in queue.waiting:
+                queue.waiting.add(ticket.caller, ticket)
+                self._advance(queue)
         try:
-            self._wait_for_place(ticket, ahead)
+            self._wait_in_queue(ticket, ahead)
             yield
         finally:
             self.leave_queue(ticket)
 
     def leave_queue(self, ticket: Ticket) -> None:
-        """Give up a job's place, if it has one."""
+        """Remove a job from its queue, if it is there."""
         with self._changed:
-            lane = self._lanes[ticket.lane]
-            lane.waiting.remove(ticket)
-            if ticket in lane.near:
-                lane.near.remove(ticket)
+            queue = self._queues[ticket.queue_name]
+            queue.waiting.remove(ticket)
+            if ticket in queue.active:
+                queue.active.remove(ticket)
             if ticket.began is not None:
-                lane.seconds += (time.monotonic() - ticket.began - lane.seconds) / 4
+                queue.seconds += (time.monotonic() - ticket.began - queue.seconds) / 4
                 ticket.began = None
-            self._advance(lane)
+            self._advance(queue)
 
     def ahead(self, ticket: Ticket) -> int:
-        """Return how many jobs are ahead of one that is queued; 0 for any other."""
+        """Return how many jobs are ahead of a queued job; 0 for any other job."""
         with self._changed:
-            lane = self._lanes[ticket.lane]
-            if ticket not in lane.waiting:  # in_order takes time
-                return lane.near.index(ticket) if ticket in lane.near else 0
-            return len(lane.near) + list(lane.waiting.in_order()).index(ticket)
+            queue = self._queues[ticket.queue_name]
+            if ticket not in queue.waiting:  # in_order takes time
+                return queue.active.index(ticket) if ticket in queue.active else 0
+            return len(queue.active) + list(queue.waiting.in_order()).index(ticket)
 
-    def count(self, lane: str = "run", *, admitted: bool = True) -> int:
-        """Return the number of jobs that have or wait for the device, or that are `admitted` if those are more."""
+    def count(self, name: str = "run", *, admitted: bool = True) -> int:
+        """Return the number of jobs in a queue, or the number of `admitted` jobs if it is larger."""
         with self._changed:
-            queued = len(self._lanes[lane].near) + len(self._lanes[lane].waiting)
-            return max(queued, sum(one.lane == lane for one in self._holders)) if admitted else queued
+            queued = len(self._queues[name].active) + len(self._queues[name].waiting)
+            return max(queued, sum(one.queue_name == name for one in self._holders)) if admitted else queued
 
     def seconds(self, ahead: int) -> float:
-        """Return the expected duration of so many runs."""
-        return ahead * self._lanes["run"].seconds
+        """Return the expected duration of this number of runs."""
+        return ahead * self._queues["run"].seconds
 
-    def _check_room(self, ticket: Ticket, most: int) -> None:
-        jobs = [one for one in self._holders if one.lane == ticket.lane]
+    def _check_limits(self, ticket: Ticket, limit: int) -> None:
+        jobs = [one for one in self._holders if one.queue_name == ticket.queue_name]
         own = sum(one.caller == ticket.caller for one in jobs)
-        near = sum(_parts(one.caller)[0] == _parts(ticket.caller)[0] for one in jobs)
-        share = max(2, most // 4)
-        full = len(jobs) > most
+        of_address = sum(_parts(one.caller)[0] == _parts(ticket.caller)[0] for one in jobs)
+        share = max(2, limit // 4)
+        is_full = len(jobs) > limit
         if ticket.kind == "batch":
-            full = full or sum(one.kind == "batch" for one in jobs) >= _MOST_BATCHES
-        if full or own >= share or near >= max(share, most - share):
-            minutes = max(1, round(len(jobs) * self._lanes[ticket.lane].seconds / 60))
-            key = "queue_full" if full else "queue_share"
-            raise EnhanceError(key, own=own if own >= share else near, place=len(jobs) + 1, minutes=minutes)
+            is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
+        if is_full or own >= share or of_address >= max(share, limit - share):
+            minutes = max(1, round(len(jobs) * self._queues[ticket.queue_name].seconds / 60))
+            key = "queue_full" if is_full else "queue_share"
+            raise EnhanceError(key, own=own if own >= share else of_address, place=len(jobs) + 1, minutes=minutes)
 
-    def _wait_for_place(self, ticket: Ticket, ahead: int) -> None:
-        asked, near = time.perf_counter(), self._lanes[ticket.lane].near
+    def _wait_in_queue(self, ticket: Ticket, ahead: int) -> None:
+        started, active = time.perf_counter(), self._queues[ticket.queue_name].active
         try:
             while not ticket.stop.is_set():
                 with self._changed:
-                    if self._changed.wait_for(lambda: ticket in near[: ahead + 1], _POLL_SECONDS):
+                    if self._changed.wait_for(lambda: ticket in active[: ahead + 1], _POLL_SECONDS):
                         break
                 if ticket.queued is not None:
                     ticket.queued(self.ahead(ticket))
         finally:
-            ticket.wait_seconds += time.perf_counter() - asked
+            ticket.wait_seconds += time.perf_counter() - started
         if ticket.stop.is_set():
             raise Cancelled("stopped_before")
         if ahead == 0:
             ticket.began = time.monotonic()
 
-    def _advance(self, lane: _Lane) -> None:
-        while len(lane.near) < _NEAR and lane.waiting:
-            ticket = lane.waiting.take()
-            if not ticket.stop.is_set():  # a cancelled one leaves by itself
-                lane.near.append(ticket)
+    def _advance(self, queue: _JobQueue) -> None:
+        while len(queue.active) < _ACTIVE_JOBS and queue.waiting:
+            ticket = queue.waiting.take()
+            if not ticket.stop.is_set():  # A cancelled job leaves the queue by itself.
+                queue.active.append(ticket)
         self._changed.notify_all()
 
 
@@ -279,7 +280,7 @@ class Step(Generic[T]):
 
     def __init__(self, work: Callable[[], T], ticket: Ticket):
         self.ticket = ticket
-        self.begun: float | None = None
+        self.began: float | None = None
         self.ended = threading.Event()
         self._work: Callable[[], T] | None = work
         self._result: T | None = None
@@ -288,33 +289,33 @@ class Step(Generic[T]):
     def run(self) -> None:
         work, self._work = self._work, None
         assert work is not None
-        self.begun = time.perf_counter()
+        self.began = time.perf_counter()
         try:
             self.ticket.check()
             self._result = work()
-        except BaseException as error:  # it belongs to the thread that waits for the step
+        except BaseException as error:  # `result` raises it in the thread that waits for the step.
             self._error = error
         finally:
             self.ended.set()
 
     def result(self) -> T:
-        """Return the result after the end, or raise the error."""
+        """Return the result of a step that has ended, or raise its error."""
         error, self._error = self._error, None
         if error is None:
             return cast(T, self._result)
         try:
             raise error
         finally:
-            del error  # its traceback references this frame and would keep the failed step's rows in memory
+            del error  # Its traceback references this frame and would keep the failed step's rows in memory.
 
 
 class FairQueue(Generic[T]):
-    """Waiting items of several callers, who are served in turn; items of one caller come in their order."""
+    """A queue of several callers, who take turns. The items of one caller keep their order."""
 
     def __init__(self) -> None:
         self._items: list[tuple[Hashable, T]] = []
         self._served: dict[tuple[Hashable, ...], int] = {}
-        """When each waiting caller was served last, or came, in counted events; also for each part of its name."""
+        """The number of the event at which each waiting caller, and each prefix of its tuple, was served or came."""
         self._events = itertools.count()
         self._last: Hashable = ()
 
@@ -330,16 +331,16 @@ class FairQueue(Generic[T]):
             self._served.setdefault(part, next(self._events))
 
     def take(self) -> T:
-        """Remove and return the next item: of the caller that was served the longest time ago."""
+        """Remove and return the next item, which is that of the caller who was served the longest time ago."""
         for part in _prefixes(self._last):
-            if part in self._served:  # behind all that came in the meantime
+            if part in self._served:  # behind all callers that came meanwhile
                 self._served[part] = next(self._events)
         self._last, item = min(self._items, key=lambda one: [self._served[part] for part in _prefixes(one[0])])
         self.remove(item)
         return item
 
     def remove(self, item: T) -> bool:
-        """Remove an item and return whether it was there."""
+        """Remove an item. Return False if it was not there."""
         before = len(self._items)
         self._items = [one for one in self._items if one[1] is not item]
         waiting = {part for caller, _ in self._items for part in _prefixes(caller)}
@@ -356,13 +357,13 @@ class FairQueue(Generic[T]):
 
 
 @dataclass
-class _Lane:
-    """Jobs that get the device one after the other: those near it, the first of which has it, and the others."""
+class _JobQueue:
+    """Jobs that get the device one after the other. The first `active` job has it, the next one can prepare."""
 
-    near: list[Ticket] = field(default_factory=list)
+    active: list[Ticket] = field(default_factory=list)
     waiting: FairQueue[Ticket] = field(default_factory=FairQueue)
     seconds: float = _TYPICAL_SECONDS
-    """The average duration of the last jobs."""
+    """The average duration of recent jobs."""
 
 
 def _parts(caller: Hashable) -> tuple[Hashable, ...]:
@@ -375,8 +376,8 @@ def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:
 
 
 SCHEDULER = Scheduler()
-"""The process's scheduler: OpenMP counts its threads for the whole process, however many engines there are."""
+"""The scheduler of the process. All engines share it, because their OpenMP threads share the cores."""
 # A thread inside PyTorch while the interpreter exits would crash the process.
 atexit.register(SCHEDULER.close)
-if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and their locks stay locked
+if hasattr(os, "register_at_fork"):  # A forked process has none of the threads, and their locks stay locked.
     os.register_at_fork(after_in_child=SCHEDULER.__init__)

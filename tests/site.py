@@ -216,7 +216,7 @@ def guarded_site(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def busy_device(jobs: int = 1) -> Iterator[None]:
-    """Other runs have the device, and the place next to it, until the end of the block."""
+    """Occupy the device, and the next positions of the queue, until the end of the block."""
     with ExitStack() as stack:
         for ahead in range(jobs):
             stack.enter_context(SCHEDULER.queue_job(Ticket(caller=f"other {ahead}"), ahead))

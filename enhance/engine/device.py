@@ -96,19 +96,19 @@ def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
     """Return the shortest time of a typical convolution in each precision, measured alternately."""
     batches = {dtype: torch.zeros(_TRIAL_BATCH, dtype=dtype).permute(0, 3, 1, 2) for dtype in dtypes}
     weights = {dtype: torch.zeros(_TRIAL_WEIGHT, dtype=dtype).permute(0, 3, 1, 2) for dtype in dtypes}
-    took = dict.fromkeys(dtypes, math.inf)
+    shortest = dict.fromkeys(dtypes, math.inf)
     with torch.inference_mode():
         for dtype in dtypes * _TRIAL_TIMES:
             started = time.perf_counter()
             F.conv2d(batches[dtype], weights[dtype])
-            took[dtype] = min(took[dtype], time.perf_counter() - started)
-    return [took[dtype] for dtype in dtypes]
+            shortest[dtype] = min(shortest[dtype], time.perf_counter() - started)
+    return [shortest[dtype] for dtype in dtypes]
 
 
 class Transfer:
     """Moves the pixels of one image of 8 or 16 bits to the device and back; only used on the device's thread.
 
-    On a GPU they go through pinned memory on a CUDA stream of their own, while the GPU computes.
+    On a GPU they are copied through pinned memory on a separate CUDA stream, while the GPU computes.
     """
 
     def __init__(self, device: torch.device, dtype: np.dtype):
@@ -119,7 +119,7 @@ class Transfer:
         """Return what reads the rows of an image [H, W, 3] for the network."""
 
         def rows(first: int, last: int) -> torch.Tensor:
-            small = np.uint8 if self._levels == 255 else np.float32  # not every device knows uint16
+            small = np.uint8 if self._levels == 255 else np.float32  # not every device supports uint16
             part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
             return self._to_device(part).to(torch.float32).div_(self._levels)
 
@@ -146,16 +146,16 @@ class Transfer:
         if self._stream is None:
             return part.to(self._device)
         with torch.cuda.stream(self._stream):
-            there = part.pin_memory().to(self._device, non_blocking=True)
+            tensor = part.pin_memory().to(self._device, non_blocking=True)
         current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
-        there.record_stream(current)
-        return there
+        tensor.record_stream(current)
+        return tensor
 
     def _to_host(self, *tensors: torch.Tensor) -> Callable[[], Sequence[np.ndarray]]:
         if self._stream is None:
-            here = [one.cpu().numpy() for one in tensors]
-            return lambda: here
+            arrays = [one.cpu().numpy() for one in tensors]
+            return lambda: arrays
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             pinned = [_pinned_like(one).copy_(one, non_blocking=True) for one in tensors]

@@ -8,7 +8,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import Stream
 
 
-class HeldModel(Protocol):
+class LoadedModel(Protocol):
     """A model in memory."""
 
     @property
@@ -63,8 +63,20 @@ class LentStep:
     """A strip of the output, which can be empty, the progress so far, and the seconds until then."""
 
     strip: np.ndarray
-    told: tuple[int, int, float | None]
+    progress: tuple[int, int, float | None]
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """The parameters of `Engine.stream`."""
+
+    rgb: np.ndarray
+    recipe: WeightInterpolation
+    tile: int
+    progress: Progress | None
+    ticket: Ticket
+    folder: Path | None
 
 
 _STREAM_BYTES = 1_800_000_000
@@ -75,8 +87,8 @@ _ALWAYS_FITS = 1024
 
 Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 
-Held = TypeVar("Held", bound=HeldModel)
-Made = TypeVar("Made")
+ModelT = TypeVar("ModelT", bound=LoadedModel)
+ResultT = TypeVar("ResultT")
 
 
 class Engine:
@@ -97,7 +109,7 @@ class Engine:
         self._estimates = Estimator(self.own)
         self._idle_seconds = idle_seconds
         self._used = time.monotonic()
-        self._model: HeldModel | None = None
+        self._model: LoadedModel | None = None
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
@@ -127,20 +139,20 @@ class Engine:
     def use(
         self,
         name: str,
-        load: Callable[[torch.device], Held],
-        work: Callable[[Held], Made],
+        load: Callable[[torch.device], ModelT],
+        work: Callable[[ModelT], ResultT],
         ticket: Ticket | None = None,
-    ) -> Made:
-        """Return what `work` makes with the model called `name`, in one step; `load` loads it if necessary."""
+    ) -> ResultT:
+        """Return the result of `work` with the model called `name`, in one step; `load` loads it if necessary."""
 
-        def step() -> Made:
+        def step() -> ResultT:
             self._used = time.monotonic()
-            held = self._model
-            if held is None or held.name != name:
+            model = self._model
+            if model is None or model.name != name:
                 self._drop()
-                held = self._model = load(self.own)
+                model = self._model = load(self.own)
             try:
-                return work(held)  # type: ignore[arg-type]
+                return work(model)  # type: ignore[arg-type]
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -167,70 +179,68 @@ class Engine:
         tile: int = 192,
         progress: Progress | None = None,
         ticket: Ticket | None = None,
-        columns: bool | None = None,
         folder: Path | None = None,
     ) -> Strips:
         """Yield the network's output for `rgb` [H, W, 3] (uint8 or uint16, RGB) in strips of the same type.
 
         The strips of a portrait or square image are [n, W * scale, 3] from top to bottom, those of a landscape image
-        [H * scale, n, 3] from left to right (`streams_columns`); `columns` overrides that, for a region of an image.
-        `tile` bounds the size of a step and changes no pixel.
+        [H * scale, n, 3] from left to right (`streams_columns`). `tile` bounds the size of a step and changes no pixel.
 
         A run (see `Ticket`) begins when the runs ahead of it are done. An image that is too large for memory is
         processed in parts, whose output is stored in `folder`. Raises Cancelled, WeightsError, MemoryShortError,
         StorageError.
         """
         recipe = WeightInterpolation(model) if isinstance(model, str) else model
-        ticket = ticket or Ticket()
-        if self._lend is None:
-            across = streams_columns(*rgb.shape[:2]) if columns is None else columns
-            strips = self._strips(rgb, recipe, tile, progress, ticket, across, folder)
-        else:
-            strips = self._lent_strips(rgb, recipe, tile, progress, ticket)
-        with SCHEDULER.queue_job(ticket) if ticket.lane == "run" else nullcontext():
-            yield from strips
+        request = _Request(rgb, recipe, tile, progress, ticket or Ticket(), folder)
+        with SCHEDULER.queue_job(request.ticket) if request.ticket.queue_name == "run" else nullcontext():
+            if self._lend is None:
+                yield from self._strips(request, streams_columns(*rgb.shape[:2]))
+            else:
+                yield from self._lent_strips(request, self._lend)
 
-    def enlarge(self, rgb: np.ndarray, model: str | WeightInterpolation, **options: Any) -> np.ndarray:
-        """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and errors."""
-        height, width = rgb.shape[:2]
-        scale = models.graph_of(model if isinstance(model, str) else model.model).scale
-        result = np.empty((scale * height, scale * width, 3), rgb.dtype)
-        lines = result.swapaxes(0, 1) if streams_columns(height, width) else result
-        filled = 0
-        for strip in self.stream(rgb, model, **options):
-            rows = strip.swapaxes(0, 1) if lines is not result else strip
-            lines[filled : filled + len(rows)] = rows
-            filled += len(rows)
-        return result
-
-    def _strips(
+    def enlarge(
         self,
         rgb: np.ndarray,
-        recipe: WeightInterpolation,
-        tile: int,
-        progress: Progress | None,
-        ticket: Ticket,
-        columns: bool,
-        folder: Path | None,
-    ) -> Strips:
-        model, dtype = recipe.model, PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
+        model: str | WeightInterpolation,
+        *,
+        tile: int = 192,
+        progress: Progress | None = None,
+        ticket: Ticket | None = None,
+        folder: Path | None = None,
+    ) -> np.ndarray:
+        """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and errors."""
+        (height, width), filled = rgb.shape[:2], 0
+        scale = models.graph_of(model if isinstance(model, str) else model.model).scale
+        columns = streams_columns(height, width)
+        result = np.empty((scale * height, scale * width, 3), rgb.dtype)
+        rows = result.swapaxes(0, 1) if columns else result
+        for strip in self.stream(rgb, model, tile=tile, progress=progress, ticket=ticket, folder=folder):
+            strip = strip.swapaxes(0, 1) if columns else strip
+            rows[filled : filled + len(strip)] = strip
+            filled += len(strip)
+        return result
+
+    def _strips(self, request: _Request, columns: bool) -> Strips:
+        rgb, model = request.rgb, request.recipe.model
+        dtype = PRECISIONS[self.precision(8 * rgb.itemsize, model)]
         along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
         cuts = self._cuts(model, dtype, along, across, begins=True)
         clock = RunClock(along, self._estimates.seconds(model, dtype, (rows_seen(cuts) or along) * across))
 
         def report(share: float) -> None:
-            if progress is not None:
-                progress(*clock.read(share))
+            if request.progress is not None:
+                request.progress(*clock.read(share))
 
         def run(part: np.ndarray, columns: bool, report: ShareDone) -> Strips:
-            return self._run(part, recipe, tile, dtype, report, ticket, columns)
+            return self._run(request, part, columns, dtype, report)
 
         if not cuts:
             yield from run(rgb, columns, report)
             return
-        with closing(strips_of_parts(rgb, cuts, columns, models.graph_of(model).scale, run, report, folder)) as strips:
+        scale = models.graph_of(model).scale
+        with closing(strips_of_parts(rgb, cuts, columns, scale, run, report, request.folder)) as strips:
             for strip in strips:
-                ticket.check()
+                request.ticket.check()
                 yield strip
 
     def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int, *, begins: bool = False) -> list[Cut]:
@@ -251,24 +261,16 @@ class Engine:
 
         return cut_to_fit(graph, along, across, bytes_of, room)
 
-    def _run(
-        self,
-        rgb: np.ndarray,
-        recipe: WeightInterpolation,
-        tile: int,
-        dtype: torch.dtype,
-        report: ShareDone,
-        ticket: Ticket,
-        columns: bool,
-    ) -> Strips:
-        image = rgb.transpose(1, 0, 2) if columns else rgb
+    def _run(self, request: _Request, part: np.ndarray, columns: bool, dtype: torch.dtype, report: ShareDone) -> Strips:
+        """Yield the strips of a part of the image, which fits into memory."""
+        recipe, ticket, busy = request.recipe, request.ticket, 0.0
+        image = part.transpose(1, 0, 2) if columns else part
         height, width = image.shape[:2]
-        busy = 0.0
 
         def begin() -> tuple[Steps, Transfer]:
-            graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, rgb.dtype)
+            graph, transfer = self._load(recipe, columns).graph, Transfer(self.device, part.dtype)
             stream = Stream(graph, height, width, transfer.reader(image), transposed=columns)
-            return Steps(stream, tile, dtype), transfer
+            return Steps(stream, request.tile, dtype), transfer
 
         def step() -> PendingPixels:
             nonlocal busy
@@ -306,20 +308,18 @@ class Engine:
         finally:
             SCHEDULER.withdraw(submitted)
 
-    def _lent_strips(
-        self, rgb: np.ndarray, recipe: WeightInterpolation, tile: int, progress: Progress | None, ticket: Ticket
-    ) -> Strips:
+    def _lent_strips(self, request: _Request, lend: Lend) -> Strips:
         """Yield the strips of one call of the lender, which is stopped by closing it."""
-        assert self._lend is not None
+        rgb, recipe = request.rgb, request.recipe
         precision = self.precision(8 * rgb.itemsize, recipe.model)
         timed, pixels = (recipe.model, self._timed_precision(precision)), rgb.shape[0] * rgb.shape[1]
-        loan, busy = Loan(rgb, recipe, tile, precision, self._estimates.seconds(*timed, pixels)), 0.0
-        with closing(_with_own_errors(self._lend(loan))) as steps:
+        loan, busy = Loan(rgb, recipe, request.tile, precision, self._estimates.seconds(*timed, pixels)), 0.0
+        with closing(_with_own_errors(lend(loan))) as steps:
             for step in steps:
-                ticket.check()
+                request.ticket.check()
                 busy = step.seconds
-                if progress is not None:
-                    progress(*step.told)
+                if request.progress is not None:
+                    request.progress(*step.progress)
                 if step.strip.size:
                     yield step.strip
         self._estimates.record(*timed, pixels, busy)
@@ -330,12 +330,12 @@ class Engine:
 
     def _load(self, recipe: WeightInterpolation, transposed: bool) -> RowNetwork:
         """Return the model, and load it if it is not in memory; only on the device's thread."""
-        self._used, held = time.monotonic(), self._model
-        if not isinstance(held, RowNetwork) or held.recipe != recipe:
+        self._used, model = time.monotonic(), self._model
+        if not isinstance(model, RowNetwork) or model.recipe != recipe:
             self._drop()
-            held = self._model = RowNetwork.load(recipe, transposed=transposed)
-        held.turn(transposed=transposed)
-        return held
+            model = self._model = RowNetwork.load(recipe, transposed=transposed)
+        model.set_direction(transposed=transposed)
+        return model
 
     def _drop(self) -> None:
         self._model = None
@@ -358,4 +358,4 @@ def _with_own_errors(lent: Generator[LentStep | EnhanceError, None, None]) -> Ge
 
 @cache
 def _threads(device: torch.device, dtype: torch.dtype) -> Threads:
-    return SCHEDULER.call(lambda: Threads.here(device, dtype))
+    return SCHEDULER.call(lambda: Threads.for_device(device, dtype))

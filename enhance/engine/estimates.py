@@ -36,7 +36,7 @@ class Estimator:
         self._device = device
         self._measured: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
         """The seconds per pixel, and the seconds of work that they were measured in."""
-        self._tried: dict[tuple[str, torch.dtype], float] = {}
+        self._trials: dict[tuple[str, torch.dtype], float] = {}
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
@@ -54,10 +54,10 @@ class Estimator:
         with self._lock:
             if key in self._measured:
                 return self._measured[key][0] * pixels
-        if key not in self._tried:
+        if key not in self._trials:
             graph = models.graph_of(model)
-            self._tried[key] = SCHEDULER.call(lambda: time_strip(graph, self._device, dtype))
-        return self._tried[key] * pixels
+            self._trials[key] = SCHEDULER.call(lambda: time_strip(graph, self._device, dtype))
+        return self._trials[key] * pixels
 
 
 def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
@@ -68,7 +68,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
     kernels = {dtype: prepare(graph, weights, device, dtype, transposed=False)}
     network = RowNetwork(WeightInterpolation("trial"), False, graph, weights, kernels)
-    threads, ticket = Threads.here(device, dtype), Ticket("preview")
+    threads, ticket = Threads.for_device(device, dtype), Ticket("preview")
     rows = strip_rows(_WIDTH, _TILE, device, threads)
     if device.type == "cpu":
         rows = min(rows, max(SMALLEST_STRIP, round(_TRIAL_WORK / (graph.work * _WIDTH * threads.strips))))

@@ -28,8 +28,6 @@ class Kernel(Protocol):
     def __call__(self, rows: torch.Tensor) -> torch.Tensor: ...
 
     @property
-    def bytes(self) -> int: ...
-    @property
     def dtype(self) -> torch.dtype: ...
 
 
@@ -44,26 +42,23 @@ class Convolution:
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m + 1, out]."""
-        return self._convolve(rows.permute(2, 0, 1).unsqueeze(0))[0].permute(1, 2, 0)
-
-    @property
-    def bytes(self) -> int:
-        return self.weight.numel() * self.weight.element_size()
+        batch = rows.permute(2, 0, 1).unsqueeze(0)  # [1, in, n + k - 1, W]
+        fused = self.activation.fused if self.activation is not None else None
+        convolve = (
+            _fused_convolution() if fused and batch.device.type == "cpu" and batch.dtype != torch.float16 else None
+        )
+        if fused is not None and convolve is not None:
+            name, scalars = fused
+            result = convolve(batch, self.weight, self.bias, [0, self.padding], [1, 1], [1, 1], 1, name, scalars, "")
+        else:
+            result = F.conv2d(batch, self.weight, self.bias, padding=[0, self.padding])
+            result = result if self.activation is None else self.activation(result)
+        return result[0].permute(1, 2, 0)
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision that the rows are converted to."""
         return self.weight.dtype
-
-    def _convolve(self, batch: torch.Tensor) -> torch.Tensor:
-        padding = [0, self.padding]
-        fusing = self.activation is not None and self.activation.fused is not None
-        fused = _fused_convolution() if fusing and batch.device.type == "cpu" and batch.dtype != torch.float16 else None
-        if fused is not None and self.activation is not None:
-            name, scalars = self.activation.fused or ("none", [])
-            return fused(batch, self.weight, self.bias, padding, [1, 1], [1, 1], 1, name, scalars, "")
-        result = F.conv2d(batch, self.weight, self.bias, padding=padding)
-        return result if self.activation is None else self.activation(result)
 
 
 @dataclass(frozen=True)
@@ -88,10 +83,6 @@ class UpsamplingConvolution:
         return woven.view(2 * height, 2 * width, channels)
 
     @property
-    def bytes(self) -> int:
-        return self.even.bytes + self.odd.bytes
-
-    @property
     def dtype(self) -> torch.dtype:
         return self.even.dtype
 
@@ -109,10 +100,6 @@ class NarrowConvolution:
         """Convolve rows [n + 2, W, in] to [n, W, out]."""
         left, middle, right = self.columns(rows).tensor_split(3, 2)  # [n, W + 2, out]
         return (left[:, :-2] + middle[:, 1:-1]).add_(right[:, 2:])
-
-    @property
-    def bytes(self) -> int:
-        return self.columns.bytes
 
     @property
     def dtype(self) -> torch.dtype:
@@ -149,7 +136,6 @@ class Scaling:
 
     gain: torch.Tensor | float
     shift: torch.Tensor | float
-    bytes: int = 0
     dtype: torch.dtype = torch.float32
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -161,7 +147,6 @@ class SeparateActivation:
     """An activation that is not part of a convolution, in float32."""
 
     activation: ActivationFunction
-    bytes: int = 0
     dtype: torch.dtype = torch.float32
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -184,23 +169,23 @@ def _fused_convolution() -> Callable[..., torch.Tensor] | None:
 def prepare(
     graph: Graph, state: Mapping[str, torch.Tensor], device: torch.device, dtype: torch.dtype, *, transposed: bool
 ) -> dict[int, Kernel]:
-    """Return the kernels of a graph by the place of their node; nodes without weights need none.
+    """Return the kernels of a graph by the index of their node; nodes without weights need none.
 
     `precise` convolutions stay in float32, the others use `dtype`. With `transposed`, the kernels are for an image
     whose rows and columns are swapped.
     """
     kernels: dict[int, Kernel] = {}
-    for place, node in enumerate(graph.nodes):
+    for index, node in enumerate(graph.nodes):
         if isinstance(node, Conv):
-            kernels[place] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
+            kernels[index] = _convolution(node, state, device, torch.float32 if node.precise else dtype, transposed)
         elif isinstance(node, Affine):
             gain, shift = (
-                state[given].to(device, torch.float32) if isinstance(given, str) else given
-                for given in (node.gain, node.shift)
+                state[value].to(device, torch.float32) if isinstance(value, str) else value
+                for value in (node.gain, node.shift)
             )
-            kernels[place] = Scaling(gain, shift)
+            kernels[index] = Scaling(gain, shift)
         elif isinstance(node, Activate):
-            kernels[place] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
+            kernels[index] = SeparateActivation(_activation(node.activation, state, device, torch.float32))
     return kernels
 
 
@@ -239,9 +224,9 @@ def _activation(
 
 
 def _phases(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two taps of a kernel's three along `axis`, for the even and for the odd places of a doubled source.
+    """Return the two taps of a kernel's three along `axis`, for the even and for the odd positions of a doubled source.
 
-    An even place reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
+    An even position reads the source before it once and its own twice, an odd one its own twice and the one after. Taps
     on the same source are summed.
     """
     before, middle, after = kernel.unbind(axis)
@@ -282,6 +267,6 @@ class ImageRows:
         return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
 
 
-def _reflected(place: int, length: int) -> int:
+def _reflected(position: int, length: int) -> int:
     """Return the pixel that stands for one beyond the last; the first pixel if the image is too short."""
-    return max(0, 2 * (length - 1) - place)
+    return max(0, 2 * (length - 1) - position)

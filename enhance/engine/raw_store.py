@@ -1,7 +1,7 @@
-"""The raw output of a network, stored for tuning and encoding, and kept to be tuned again.
+"""The raw output of a network, stored for tuning and encoding, also in later runs.
 
 Strips arrive along the longer side, but rows are read from top to bottom. Every strip is stored as one block, so that
-reading rows reads one contiguous piece of each block. A kept file consists of the blocks, a JSON line with their
+reading rows reads one contiguous piece of each block. A stored file consists of the blocks, a JSON line with their
 starts, and the length of that line.
 
 An image that is too large for memory is cut across its longer side. Each part is processed with as many extra rows as
@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,8 +83,7 @@ class NetworkOutput:
         self.shape = shape
         self.filled = 0
         self._file, self._part = file, part
-        self._blocks: list[np.ndarray] = []
-        self._starts: list[int] = []
+        self._blocks: dict[int, np.ndarray | None] = {}  # by where they start along the strips; None if in the file
         self._lock = threading.Lock()
 
     @classmethod
@@ -109,7 +109,7 @@ class NetworkOutput:
 
     @classmethod
     def open(cls, path: Path) -> NetworkOutput:
-        """Open a kept output for reading. Raises StorageError if it is gone or damaged."""
+        """Open a stored output for reading. Raises StorageError if it is missing or damaged."""
         try:
             file = path.open("rb")
         except OSError as error:
@@ -120,7 +120,7 @@ class NetworkOutput:
             end = file.seek(-_LENGTH.size - length, os.SEEK_END)
             index = json.loads(file.read(length))
             output = cls(OutputShape(**index["shape"]), file)
-            output._starts, output.filled = list(map(int, index["starts"])), output.shape.along
+            output._blocks, output.filled = dict.fromkeys(map(int, index["starts"])), output.shape.along
             if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
@@ -148,7 +148,7 @@ class NetworkOutput:
         self.close()
 
     def close(self) -> None:
-        """Free the pixels, and delete a file that was not kept."""
+        """Free the pixels, and delete a file without a name."""
         self._blocks.clear()
         try:
             if self._file is not None:
@@ -163,7 +163,7 @@ class NetworkOutput:
         """Give the complete file its name; it can still be read. Raises StorageError."""
         if self._file is None or self._part is None:
             raise ValueError("an output without a path cannot be kept")
-        text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
+        text = json.dumps({"shape": asdict(self.shape), "starts": list(self._blocks)}).encode()
         with self._part.storage_errors():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
@@ -174,10 +174,9 @@ class NetworkOutput:
 
     def add(self, strip: np.ndarray) -> None:
         """Append the next strip. Raises StorageError if the disk is full."""
-        self._starts.append(self.filled)
+        self._blocks[self.filled] = None if self._file else strip
         self.filled += strip.shape[1 if self.shape.columns else 0]
         if self._file is None:
-            self._blocks.append(strip)
             return
         try:
             self._file.seek(0, os.SEEK_END)
@@ -187,33 +186,25 @@ class NetworkOutput:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived."""
-        if not self.shape.columns:
-            return self._from_blocks(first, last)
-        taken = np.empty((last - first, self.width, 3), self.shape.dtype)
-        for index, start in enumerate(self._starts):
-            end = self._end(index)
-            taken[:, start:end] = self._read(index, end - start, first, last)
-        return taken
+        rows = np.empty((last - first, self.width, 3), self.shape.dtype)
+        for start, end in pairwise([*self._blocks, self.filled]):
+            if self.shape.columns:
+                rows[:, start:end] = self._read(start, end - start, first, last)
+            elif first < end and last > start:
+                low, high = max(first, start), min(last, end)
+                rows[low - first : high - first] = self._read(start, self.width, low - start, high - start)
+        return rows
 
-    def _from_blocks(self, first: int, last: int) -> np.ndarray:
-        parts = []
-        for index, start in enumerate(self._starts):
-            low, high = max(first, start), min(last, self._end(index))
-            if low < high:
-                parts.append(self._read(index, self.width, low - start, high - start))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _end(self, index: int) -> int:
-        return self._starts[index + 1] if index + 1 < len(self._starts) else self.filled
-
-    def _read(self, index: int, width: int, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last) of a block that is `width` pixels wide."""
-        if self._file is None:
-            return self._blocks[index][first:last]
+    def _read(self, start: int, width: int, first: int, last: int) -> np.ndarray:
+        """Return the rows [first, last) of the block at `start`, which is `width` pixels wide."""
+        block = self._blocks[start]
+        if block is not None:
+            return block[first:last]
+        assert self._file is not None
         pixel = self.shape.pixel_bytes
         try:
             with self._lock:
-                self._file.seek((self._starts[index] * self.shape.across + first * width) * pixel)
+                self._file.seek((start * self.shape.across + first * width) * pixel)
                 data = self._file.read((last - first) * width * pixel)
         except OSError as error:  # also if the disk has no room for buffered rows
             raise storage_error(self._name, error) from error
@@ -233,21 +224,21 @@ def strips_of_parts(
 
     `run(part, columns, report)` yields the strips of a part. Raises StorageError, at first if the folder has no room.
     """
-    image, seen, done = _swapped(rgb, columns), rows_seen(cuts), 0
+    image, total, done = _swapped(rgb, columns), rows_seen(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
     for first, last, top, bottom in cuts:
         shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
-        own = slice(scale * (first - top), scale * (last - top))
+        own_rows = slice(scale * (first - top), scale * (last - top))
 
         def report_part(share: float, done: int = done, height: int = bottom - top) -> None:
-            report((done + share * height) / seen)
+            report((done + share * height) / total)
 
         with NetworkOutput.create(shape, folder=folder) as part:
             if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
                 check_disk_space(folder, (len(image) - first) * row_bytes + shape.bytes)
             with closing(run(_swapped(image[top:bottom], columns), not columns, report_part)) as strips:
                 for strip in strips:
-                    part.add(_swapped(strip, columns)[own])
+                    part.add(_swapped(strip, columns)[own_rows])
             done += bottom - top
             for low, high in _blocks(shape):
                 yield _swapped(part.rows(low, high), columns)

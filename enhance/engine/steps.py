@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from enhance.models.graphs import Graph
-from enhance.models.memory import stream_bytes
+from enhance.models.memory import stream_bytes, weight_bytes
 
 from .. import models
 from ..errors import MemoryShortError
 from ..settings import WeightInterpolation
 from .device import free_memory, is_out_of_memory, wait_for_device
 from .kernels import Kernel, prepare
-from .replay import Recorder, Replay, all_finite, is_full_step, recorder
 from .stream import Check, Stream, Window
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,6 @@ _STEP_WORK = 20e9
 """Multiply-adds of a step, about. Threads wait for each other at its end, which slows down fast networks."""
 _STRIPS_AT_ONCE = 4
 """With more strips at once Python would become the bottleneck, so several cores share each strip."""
-_LEAST_REPLAYS = 8
-"""A step is recorded if so many more steps follow."""
-_LEAST_REPLAY_GAIN = 0.9
-"""The largest share of a step's time that its replay can take."""
 
 
 @dataclass
@@ -65,7 +61,7 @@ class RowNetwork:
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
         return cls(recipe, transposed, graph, state, {})
 
-    def turn(self, *, transposed: bool) -> None:
+    def set_direction(self, *, transposed: bool) -> None:
         """Set the direction of the images. The kernels of the other direction are dropped."""
         if self.transposed != transposed:
             self.transposed = transposed
@@ -76,13 +72,9 @@ class RowNetwork:
         return self.recipe.model
 
     @property
-    def precisions(self) -> tuple[str, ...]:
-        return self.graph.precisions
-
-    @property
     def bytes(self) -> int:
-        stored = sum(tensor.numel() * tensor.element_size() for tensor in [*self.state.values()])
-        return stored + sum(one.bytes for kernels in [*self.kernels.values()] for one in kernels.values())
+        """The memory of the weights, as loaded and as prepared for each precision, except padding."""
+        return weight_bytes(self.graph, sum(dtype.itemsize for dtype in [*self.kernels]))
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ class Threads:
     tiles: bool = False
 
     @classmethod
-    def here(cls, device: torch.device, dtype: torch.dtype) -> Threads:
+    def for_device(cls, device: torch.device, dtype: torch.dtype) -> Threads:
         """Return the threads for a device and a precision; only on the device's thread.
 
         A GPU runs one strip at a time, and so does fp16, whose steps may be repeated.
@@ -103,10 +95,10 @@ class Threads:
         if device.type != "cpu" or dtype == torch.float16:
             return cls(1, cores)
         probe = getattr(torch.cpu, "_is_amx_tile_supported", bool)
-        return cls.of(cores, dtype == torch.bfloat16 and bool(probe()))
+        return cls.for_cores(cores, dtype == torch.bfloat16 and bool(probe()))
 
     @classmethod
-    def of(cls, cores: int, tiles: bool = False) -> Threads:
+    def for_cores(cls, cores: int, tiles: bool = False) -> Threads:
         """Return the threads for so many cores that leave the fewest idle."""
         strips = max(range(1, 2 * _STRIPS_AT_ONCE + 1), key=lambda n: (cores // n * n, -abs(n - _STRIPS_AT_ONCE)))
         return cls(strips, cores // strips, tiles)
@@ -125,100 +117,31 @@ def strip_rows(width: int, tile: int, device: torch.device, threads: Threads) ->
 
 
 class Steps:
-    """The steps of one image: how high their strips are, what happens when one fails, and whether they are replayed."""
+    """The steps of one image: the height of their strips, and what happens when one fails."""
 
     def __init__(self, stream: Stream, tile: int, dtype: torch.dtype, threads: Threads | None = None):
         self.stream, self.dtype = stream, dtype
-        self._threads = threads or Threads.here(stream.device, dtype)
+        self._threads = threads or Threads.for_device(stream.device, dtype)
         self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
         if (free := free_memory(stream.device)) < math.inf:
-            while self.rows > 1 and self._bytes > free:
+            while self.rows > 1 and stream_bytes(stream.graph, stream.width, self.rows, dtype.itemsize) > free:
                 self.rows //= 2
         work = stream.graph.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
         self._rounds = max(1, round(_STEP_WORK / work)) if self._threads.strips > 1 else 1
-        self._recorder = recorder(stream.device)
-        self._replay: Replay | None = None
-        self._was_full = False
 
     def step(self, model: RowNetwork, check: Check = lambda: None) -> torch.Tensor:
-        """Return the next output rows, which the next step overwrites.
+        """Return the next output rows.
 
         The strip is halved if memory is full, and a step that overflowed in fp16 is repeated in fp32.
         """
-        rows = self._finite_step(model, check)
-        wait_for_device(self.stream.device)
-        return rows
-
-    def _finite_step(self, model: RowNetwork, check: Check) -> torch.Tensor:
-        replay = self._ready_replay(model)
-        if replay is None:
-            may_go_back = self.dtype == torch.float16 or self._recorder is not None
-            before = self.stream.snapshot() if may_go_back else []
-            rows = self._direct_step(model, before, check)
-            if self.dtype != torch.float16 or all_finite(self.stream.snapshot(), rows):
-                return rows
-            self.stream.restore(before)
-        else:
-            check()
-            rows = replay.step()
-            if self.dtype != torch.float16 or replay.all_finite:
-                return rows
-            replay.undo()
-        log.info("A step overflowed in fp16 and is repeated in fp32")
-        return self._fitting_step(model, torch.float32, check)
-
-    @property
-    def _bytes(self) -> int:
-        """The memory of a stream with these strips."""
-        return stream_bytes(self.stream.graph, self.stream.width, self.rows, self.dtype.itemsize)
-
-    def _ready_replay(self, model: RowNetwork) -> Replay | None:
-        """Return the replay of the next step, if there is one. Another model in between has dropped its kernels."""
-        replay = self._replay
-        if replay is not None and not replay.uses(model.kernels.get(self.dtype)):
-            self._replay, self._recorder = None, recorder(self.stream.device)
-        elif replay is not None and replay.is_finished:
-            self._replay = None
-        return self._replay if self._replay is not None and self._replay.is_ready else None
-
-    def _direct_step(self, model: RowNetwork, before: list[Window], check: Check) -> torch.Tensor:
-        """Run a step without a replay; once per image, try whether later steps are faster as replays."""
-        if self._recorder is None:
-            return self._fitting_step(model, self.dtype, check)
-        height, started = self.rows, time.perf_counter()
+        before = self.stream.snapshot() if self.dtype == torch.float16 else []
         rows = self._fitting_step(model, self.dtype, check)
-        wait_for_device(self.stream.device)
-        seconds, was_full, left = time.perf_counter() - started, self._was_full, self.stream.height - self.stream.fed
-        self._was_full = self.rows == height and is_full_step(model.graph, before, self.stream.snapshot(), height)
-        if was_full and self._was_full and left >= _LEAST_REPLAYS * height:
-            record, self._recorder = self._recorder, None
-            self._replay = self._try_replay(record, model.kernels[self.dtype], before, rows, seconds)
-        return rows
-
-    def _try_replay(
-        self, record: Recorder, kernels: dict[int, Kernel], before: list[Window], rows: torch.Tensor, seconds: float
-    ) -> Replay | None:
-        """Return the last step as a replay, if it has the same output in less than the `seconds` that the step took."""
-        after = self.stream.snapshot()
-        try:
+        if self.dtype == torch.float16 and not _all_finite(self.stream.snapshot(), rows):
+            log.info("A step overflowed in fp16 and is repeated in fp32")
             self.stream.restore(before)
-            held = sum(chunk.nbytes for window in before for chunk in window.chunks)
-            if 2 * held + self._bytes > free_memory(self.stream.device):
-                return None
-            replay = Replay(self.stream, kernels, self.rows, record)
-            took = math.inf
-            for _ in range(2):  # the first replay only loads the graph
-                self.stream.restore(before)
-                started = time.perf_counter()
-                replay.step()
-                wait_for_device(self.stream.device)
-                took = time.perf_counter() - started
-            return replay if took < _LEAST_REPLAY_GAIN * seconds and replay.matches(rows, after) else None
-        except RuntimeError as error:
-            log.info("Steps are not replayed: %s", str(error))
-            return None
-        finally:
-            self.stream.restore(after)
+            rows = self._fitting_step(model, torch.float32, check)
+        wait_for_device(self.stream.device)
+        return rows
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
         while True:
@@ -234,11 +157,22 @@ class Steps:
                 self._halve(error)
 
     def _halve(self, error: Exception) -> None:
-        self.stream.release_scratch()
-        self._replay = None
+        self.stream.scratch.clear()
         if self.stream.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.rows == 1:
             raise MemoryShortError("memory_short") from error
         self.rows //= 2
         log.info("Memory is full: continuing with strips of %d rows", self.rows)
+
+
+def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
+    """Return whether a step with this state and output was finite in every layer.
+
+    Values that are not finite spread to everything computed from them (except by a sigmoid, whose limit is right), and
+    those that nothing was computed from are still in the windows.
+    """
+    tensors = [one for one in (*(chunk for window in windows for chunk in window.chunks), rows) if len(one)]
+    with torch.inference_mode():
+        largest = [torch.linalg.vector_norm(one, math.inf, dtype=torch.float32) for one in tensors]
+        return bool(torch.stack(largest).isfinite().all())

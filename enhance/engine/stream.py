@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 
@@ -42,12 +41,6 @@ Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
 _Rearranging = Input | Add | Multiply | Gate | Nearest | Shuffle
 _Scratch = dict[torch.dtype, torch.Tensor]
-
-
-class RowSource(Protocol):
-    """Where the rows of the image come from, as `ImageRows`."""
-
-    def rows(self, first: int, last: int) -> torch.Tensor: ...
 
 
 @dataclass
@@ -76,9 +69,9 @@ class Window:
         while self.chunks and self.start + self.chunks[0].shape[0] <= row:
             self.start += self.chunks.pop(0).shape[0]
         if self.chunks and row > self.start:
-            kept = self.chunks[0][row - self.start :]  # [n, W, C]
-            if 2 * kept.shape[0] <= self.chunks[0].shape[0]:
-                self.chunks[0] = kept.clone()
+            rest = self.chunks[0][row - self.start :]  # [n, W, C]
+            if 2 * rest.shape[0] <= self.chunks[0].shape[0]:
+                self.chunks[0] = rest.clone()
                 self.start = row
 
 
@@ -105,7 +98,8 @@ class _Step:
     rows: int
     check: Check
     remaining: int
-    taken: list[Strip] = field(default_factory=list)
+    carried: list[Strip] = field(default_factory=list)
+    """The strips that a thread carries."""
 
     @property
     def finished(self) -> bool:
@@ -124,15 +118,13 @@ class Stream:
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, *, transposed: bool = False):
         self.graph = graph
         self.device = read(0, 1).device
-        image = ImageRows(graph, height, width, read, transposed)
-        self.image: RowSource = image
-        self.height, self.width = image.grid
+        self._image = ImageRows(graph, height, width, read, transposed)
+        self.height, self.width = self._image.grid
         self._transposed = transposed
         self._size = height * graph.scale, width * graph.scale
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
         self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
         self._windows = [Window() for _ in graph.nodes]
-        self._input = next(place for place, node in enumerate(graph.nodes) if isinstance(node, Input))
         self._sources = [sources_of(node) for node in graph.nodes]
         self._readers = graph.readers()
         self._leaders = leaders(graph)
@@ -161,20 +153,6 @@ class Stream:
         done = sum(cost * window.end for cost, window in zip(self._costs, self._windows, strict=True))
         return done / self._all_costs
 
-    @property
-    def fed(self) -> int:
-        """The number of image rows that were read."""
-        return self._windows[self._input].end
-
-    def held(self, windows: Sequence[Window] | None = None) -> list[Window]:
-        """Return only the rows that are still needed, now or in a snapshot, as one chunk per layer."""
-        windows, held = self._windows if windows is None else windows, list[Window]()
-        for place, window in enumerate(windows):
-            parts = list(window.parts(self._first_needed(place, windows), window.end))
-            chunks = [torch.cat(parts)] if len(parts) > 1 else parts
-            held.append(Window(window.end - sum(map(len, chunks)), window.end, chunks))
-        return held
-
     def snapshot(self) -> list[Window]:
         """Return the state between two steps of one thread; cheap, since rows are never changed in place."""
         return [Window(window.start, window.end, list(window.chunks)) for window in self._windows]
@@ -182,9 +160,6 @@ class Stream:
     def restore(self, windows: list[Window]) -> None:
         self._windows = [Window(window.start, window.end, list(window.chunks)) for window in windows]
         self._strips.clear()
-
-    def release_scratch(self) -> None:
-        self.scratch.clear()
 
     def _run(self, step: _Step) -> None:
         """Carry strips through the layers until the step is finished; on each thread."""
@@ -203,15 +178,15 @@ class Stream:
             self.scratch.append(scratch)
 
     def _next_strip(self, step: _Step) -> Strip | None:
-        """Return the foremost strip that no thread has taken, or a new one; None at the end of the step."""
+        """Return the foremost strip that no thread carries, or a new one; None at the end of the step."""
         with self._lock:
             if step.finished or self.finished:
                 return None
-            strip = next((one for one in self._strips if one not in step.taken), None)
+            strip = next((one for one in self._strips if one not in step.carried), None)
             if strip is None:
                 strip = Strip(self._strips[-1] if self._strips else None, threading.Condition(self._lock))
                 self._strips.append(strip)
-            step.taken.append(strip)
+            step.carried.append(strip)
             return strip
 
     def _carry(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
@@ -224,7 +199,7 @@ class Stream:
             with self._lock:
                 strip.ends.append(self._windows[layer].end)
                 for source in self._sources[layer]:  # at once: a step's rows are many times a window's
-                    self._windows[source].drop_before(self._first_needed(source, self._windows))
+                    self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
                     self._strips.remove(strip)
                     strip.before = None
@@ -303,14 +278,14 @@ class Stream:
     def _buffer(self, scratch: _Scratch, dtype: torch.dtype, *shape: int) -> torch.Tensor:
         """Return a view of the thread's buffer of this precision. The same memory every time stays in the cache."""
         size = math.prod(shape)
-        kept = scratch.get(dtype)
-        if kept is None or kept.numel() < size:
-            kept = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
-        return kept[:size].view(shape)  # [n, W, C]
+        buffer = scratch.get(dtype)
+        if buffer is None or buffer.numel() < size:
+            buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
+        return buffer[:size].view(shape)  # [n, W, C]
 
     def _rearrange(self, node: _Rearranging, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):
-            return self.image.rows(first, last)  # [n, W, C]
+            return self._image.rows(first, last)  # [n, W, C]
         if isinstance(node, Add | Multiply | Gate):
             return self._combine(node, first, last)
         factor = node.factor
@@ -336,11 +311,11 @@ class Stream:
             return trunk * source
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
-    def _first_needed(self, source: int, windows: Sequence[Window]) -> int:
+    def _first_needed(self, source: int) -> int:
         """Return the first row of a layer that its readers still need."""
-        first = windows[source].end
+        first = self._windows[source].end
         for reader in self._readers[source]:
-            node, done = self.graph.nodes[reader], windows[reader].end
+            node, done = self.graph.nodes[reader], self._windows[reader].end
             if isinstance(node, Conv):
                 done = done // node.enlarge - node.size // 2
             elif isinstance(node, Nearest | Shuffle):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -30,6 +29,9 @@ _SOURCES = {
 """Suffixes of the source of a model, as the model store records it, and the keys of their texts."""
 
 _MAX_NAMES = 3
+_WIDE, _OPENING, _CLOSING = "\u2e80-\uffef□", "（《“‘", "，。；：！？、）》”’…%"
+_WORDS = re.compile(rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL)
+"""The parts between which a line can be broken: a word or a Chinese letter, with its punctuation and spaces."""
 _DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -184,36 +186,10 @@ def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str
 
     `width(text)` is the width of a text, in the unit of `max_width`.
     """
-    lines, line = [], ""
-    for word in _words(text):
-        if width(line + word.rstrip()) <= max_width:
-            line += word
-            continue
-        if line:
-            lines.append(line.rstrip())
-        while width(word.rstrip()) > max_width:
-            fits = next(n for n in range(len(word), 0, -1) if n == 1 or width(word[:n]) <= max_width)
-            lines.append(word[:fits])
-            word = word[fits:]
-        line = word
-    return [*lines, line.rstrip()] if line.strip() else lines
-
-
-def _words(text: str) -> list[str]:
-    """Split text at the places where a line can be broken; each piece includes its trailing space."""
-    words: list[str] = []
-    for letter in text:
-        closes = letter in "，。；：！？、）》”’…%"
-        if words and (letter == " " or closes or not (_breaks_after(words[-1]) or _is_wide(letter))):
-            words[-1] += letter
-        else:
-            words.append(letter)
-    return words
-
-
-def _breaks_after(word: str) -> bool:
-    return word[-1] in " -_/" or (_is_wide(word[-1]) and word[-1] not in "（《“‘")
-
-
-def _is_wide(letter: str) -> bool:
-    return unicodedata.east_asian_width(letter) in "WF" or letter == "□"
+    lines = [""]
+    for word in _WORDS.findall(text):
+        for part in [word] if width(word.rstrip()) <= max_width else word:
+            if lines[-1] and width(lines[-1] + part.rstrip()) > max_width:
+                lines.append("")
+            lines[-1] += part
+    return [line.rstrip() for line in lines if line.strip()]

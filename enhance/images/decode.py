@@ -179,7 +179,7 @@ def _explained(name: str) -> Iterator[None]:
             raise PictureError("picture_too_much_memory", name=name) from error
         logger.info("An image cannot be decoded: %s", error)
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError("picture_cut_off", name=name) from error
+            raise PictureError("picture_incomplete", name=name) from error
         raise PictureError("picture_damaged", name=name) from error
 
 

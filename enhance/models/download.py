@@ -84,7 +84,7 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
         write_note(note, [{"source": str(source), "error": str(error)} for source, error in errors.items()])
     why, file = list(errors.values())[-1], model.manual_download
     if file is None:
-        raise WeightsError("weights_not_brought", name=model.name, why=why, folder=folder) from why
+        raise WeightsError("weights_not_installed", name=model.name, why=why, folder=folder) from why
     tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
     values = {"tried": tried, "folder": folder, "file": file.file, "url": file.url}
     raise WeightsError("weights_not_fetched", name=model.name, **values) from why
@@ -198,7 +198,7 @@ def _transfer(source: FileSource, server: str, part: Path, progress: Progress) -
             if empty == _EMPTY_CONNECTIONS:
                 break
             time.sleep(empty * PAUSE_SECONDS)
-    raise WeightsError("download_broke_off", have=_size(part), total=source.bytes, trouble=error)
+    raise WeightsError("download_interrupted", have=_size(part), total=source.bytes, trouble=error)
 
 
 def _receive(client: httpx.Client, source: FileSource, server: str, part: Path, progress: Progress) -> None:

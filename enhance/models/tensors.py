@@ -83,4 +83,4 @@ def read_tensors(path: Path) -> object:
     except pickle.UnpicklingError as error:  # its message suggests weights_only=False, which would execute code
         raise WeightsError("file_of_other_things") from error
     except (SafetensorError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError) as error:
-        raise WeightsError("file_cut_off") from error
+        raise WeightsError("file_damaged") from error

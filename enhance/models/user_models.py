@@ -164,7 +164,7 @@ def _read_model(path: Path) -> Detected:
             raise
         raise WeightsError("weights_add_unreadable", file=path.name, reason=error) from error
     except (OSError, ValueError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise WeightsError("weights_add_unreadable", file=path.name, reason=WeightsError("file_cut_off")) from error
+        raise WeightsError("weights_add_unreadable", file=path.name, reason=WeightsError("file_damaged")) from error
     _check_form(detected.graph, path.name)
     return detected
 

@@ -33,7 +33,7 @@ class Claims:
         self._held: dict[str, tuple[int, Hashable]] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._heart: threading.Thread | None = None
+        self._heartbeat: threading.Thread | None = None
 
     def take(self, what: str, purpose: Hashable = None) -> bool:
         """Claim `what`; return False if another process has it. Raises StorageError if no file can be created."""
@@ -72,9 +72,9 @@ class Claims:
             number += os.path.lexists(path)  # A claim that was given up in this instant is free under its own number.
         with self._lock:
             self._held[key] = number, purpose
-        if self._heart is None and not self._closed.is_set():
-            self._heart = threading.Thread(target=self._beat, name="enhance-claims", daemon=True)
-            self._heart.start()
+        if self._heartbeat is None and not self._closed.is_set():
+            self._heartbeat = threading.Thread(target=self._touch_claims, name="enhance-claims", daemon=True)
+            self._heartbeat.start()
         return True
 
     def _create(self, path: Path) -> bool:
@@ -129,7 +129,7 @@ class Claims:
         except OSError:
             return True
 
-    def _beat(self) -> None:
+    def _touch_claims(self) -> None:
         while not self._closed.wait(_HEARTBEAT_SECONDS):
             with self._lock:
                 held = dict(self._held)

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from ..images import FLAWLESS, Box, Measurements
+from .resample import area_weights, weighted_sums
 
 Rows = Callable[[int, int], np.ndarray]
 """A function that returns the rows [first, last) of an image, [last - first, W, 3] or [last - first, W]."""
@@ -41,7 +42,6 @@ _BLOCK_PIXELS = 2**18
 _BLOCK_ROWS = 32, 256
 _AVERAGED_ROWS = 16
 _MEASURED_ROWS = 64
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -195,46 +195,31 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 class AreaAverage:
     """Averages an image of `height` rows, strip by strip, to `new_height` x `new_width`, which are not larger.
 
-    A new pixel is the mean of the area that it covers, whatever the strips. `finished` counts the new rows so far.
-    `height` and `width` have a fraction if the last new pixels cover less than the others.
+    A new pixel is the mean of the area that it covers. `finished` counts the new rows so far. `height` and `width` have
+    a fraction if the last new pixels cover less than the others.
     """
 
     def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
         self.finished = 0
-        self._covered = width
-        self._length, self._width, self._ratio = new_height, new_width, height / new_height
-        self._taken = 0
-        self._begun: np.ndarray | float = 0.0  # The sum so far for the next new row.
+        self._old_width, self._new_width = width, new_width
+        self._positions, self._weights = area_weights(height, new_height)
+        self._ends = (self._positions * (self._weights > 0)).max(axis=1) + 1  # The rows that each new row needs.
+        self._rows = np.empty((0, new_width, 3), np.float32)  # From row `_first` on.
+        self._first = 0
 
     def add(self, rows: np.ndarray) -> np.ndarray:
-        """Add rows [n, W, C]; return the new rows that are complete now, float32 [m, new_width, C]."""
-        first, last = self._taken, self._taken + len(rows)
-        across = self._width / (self._covered or rows.shape[1])
-        rows = rows.astype(np.float32)
-        if first % self._ratio == last % self._ratio == 0:  # Complete blocks need no sums.
-            self._taken, self.finished = last, round(last / self._ratio)
-            size = None if self._covered else (self._width, self.finished - round(first / self._ratio))
-            means = cv2.resize(rows, size, fx=across, fy=1 / self._ratio, interpolation=cv2.INTER_AREA)
-            return means.reshape(-1, self._width, rows.shape[2])
-        narrow = cv2.resize(rows, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
-        narrow = narrow.reshape(len(rows), self._width, -1)
-        end = min(math.ceil(last / self._ratio - _ROUNDING), self._length)
-        borders = np.clip(np.arange(self.finished, end + 1) * self._ratio, first, last) - first
-        sums = np.diff(_integral(narrow, borders), axis=0)
-        sums[0] += self._begun
-        whole = end if end * self._ratio <= last + _ROUNDING else end - 1
-        means = sums[: whole - self.finished] / np.float32(self._ratio)
-        self._taken, self.finished, self._begun = last, whole, sums[-1] if whole < end else 0.0
+        """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, new_width, 3]."""
+        across = self._new_width / (self._old_width or rows.shape[1])
+        narrow = cv2.resize(rows.astype(np.float32), None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
+        self._rows = np.concatenate([self._rows, narrow])
+        end = self._first + len(self._rows)
+        new = slice(self.finished, int(np.searchsorted(self._ends, end, side="right")))
+        positions = np.clip(self._positions[new], self._first, end - 1) - self._first
+        means = weighted_sums(self._rows, positions, self._weights[new], 0)
+        self.finished = new.stop
+        needed = self._positions[new.stop, 0] if new.stop < len(self._ends) else end
+        self._rows, self._first = self._rows[needed - self._first :], int(needed)
         return means
-
-
-def _integral(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the sums of rows [n, ...] above each of `places`, 0..n with fractions: [len(places), ...]."""
-    sums = np.zeros((len(rows) + 1, *rows.shape[1:]), np.float32)
-    np.cumsum(rows, axis=0, out=sums[1:])
-    whole = np.minimum(places.astype(np.int64), len(rows) - 1)
-    share = (places - whole).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
-    return sums[whole] + share * rows[whole]
 
 
 class FidelityMeter:
@@ -249,25 +234,25 @@ class FidelityMeter:
         self._photo, self._box = photo, box or Box(0, 0, photo.width, photo.height)
         height, width = covered
         self._averages = AreaAverage(height, photo.height, photo.width, width)
-        self._left, self._below = size[0], math.ceil(height) - size[0]
-        self._beside = math.ceil(width) - size[1]
-        self._known = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
+        self._rows_left = size[0]
+        self._extra_rows, self._extra_columns = math.ceil(height) - size[0], math.ceil(width) - size[1]
+        self._averaged = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
         self._first = self._measured = 0
         self._squares = 0.0
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
         colour = rows[..., :3] if rows.shape[2] > 2 else np.repeat(rows[..., :1], 3, axis=2)
-        self._left -= len(rows)
-        below = 0 if self._left else self._below
-        if below or self._beside:
-            colour = cv2.copyMakeBorder(colour, 0, below, 0, self._beside, cv2.BORDER_REPLICATE)
+        self._rows_left -= len(rows)
+        extra_rows = 0 if self._rows_left else self._extra_rows
+        if extra_rows or self._extra_columns:
+            colour = cv2.copyMakeBorder(colour, 0, extra_rows, 0, self._extra_columns, cv2.BORDER_REPLICATE)
         averages = self._averages.add(colour) * np.float32(255 / self._photo.levels)
-        self._known = np.concatenate([self._known, averages])
+        self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
-        whole = end == self._photo.height
-        if whole or len(self._known) > _MEASURED_ROWS + 2 * DIFFERENCE_HALO:
-            self._measure(end, end if whole else end - DIFFERENCE_HALO)
+        is_complete = end == self._photo.height
+        if is_complete or len(self._averaged) > _MEASURED_ROWS + 2 * DIFFERENCE_HALO:
+            self._measure(end, end if is_complete else end - DIFFERENCE_HALO)
 
     def _measure(self, end: int, last: int) -> None:
         box, halo = self._box, DIFFERENCE_HALO
@@ -275,12 +260,12 @@ class FidelityMeter:
         if top < bottom:
             low, high, left = max(top - halo, 0), min(bottom + halo, end), max(box.left - halo, 0)
             columns = slice(left, box.left + box.width + halo)
-            known = self._known[low - self._first : high - self._first, columns]
-            missing = difference(self._photo.part(low, high)[:, columns], known)
-            seen = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
-            self._squares += float(np.square(seen).sum(dtype=float))
+            averaged = self._averaged[low - self._first : high - self._first, columns]
+            missing = difference(self._photo.part(low, high)[:, columns], averaged)
+            inside = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
+            self._squares += float(np.square(inside).sum(dtype=float))
         first, self._measured = max(last - DIFFERENCE_HALO, 0), last
-        self._known, self._first = self._known[first - self._first :], first
+        self._averaged, self._first = self._averaged[first - self._first :], first
 
     def decibels(self) -> float:
         """Return the PSNR of the mean difference, at most 99 dB."""

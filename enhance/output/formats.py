@@ -1,8 +1,8 @@
 """The output formats: a finished PNG becomes a JPEG, a WebP, an AVIF or a PNG with less metadata.
 
-The PNG is read in strips. A large JPEG is written in strips too, in constant memory: each strip is encoded separately,
-and restart markers join them (ITU-T T.81, E.1.4), which gives the pixels of a JPEG encoded in one piece. WebP and AVIF
-are encoded in one piece: the memory for that is checked before, and only one image is encoded at a time.
+The PNG is read in strips. A JPEG is written in strips too, in constant memory: each strip is encoded separately, and
+restart markers join them (ITU-T T.81, E.1.4), which gives the pixels of a JPEG encoded in one piece. WebP and AVIF are
+encoded in one piece: the memory for that is checked before, and only one image is encoded at a time.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from .provenance import marked_ending, origin_of
 FINE = 90
 """From this quality on, colour has the resolution of brightness (4:4:4) if the format allows it."""
 _STRIP, _STRIP_BYTES = 16, 1 << 20
-_PROGRESSIVE_PIXELS = 16_000_000
-"""Smaller JPEGs are progressive, which saves 3 % and takes memory for the whole image."""
 _THOROUGH_PIXELS = 10_000_000
 """Smaller AVIFs are encoded at speed 6, larger ones at 8: 2.6 times as fast, 12 % larger."""
 _RESOURCE_BYTES = 65_000
@@ -123,13 +121,14 @@ class Encoding:
         "on_white": transparency; "eight_bits": bit depth; "location_left": XMP or IPTC with a location, if none is
         wanted; and the notes of `enhance.images.metadata.fitted`.
         """
-        kept = metadata.select(self.metadata)
+        wanted = metadata.select(self.metadata)
         lost = {
             "on_white": alpha and not self.form.alpha,
             "eight_bits": bits > 8 and self.format != "png",
-            "location_left": self.metadata == "no-location" and (kept.xmp, kept.iptc) != (metadata.xmp, metadata.iptc),
+            "location_left": self.metadata == "no-location"
+            and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
         }
-        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(kept)[1]
+        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(wanted)[1]
 
     def fitted(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
         """Return the metadata in the form that the format can carry, and notes of what it cannot."""
@@ -155,16 +154,16 @@ class Encoding:
 
 
 def export(
-    png: Path, place: Path, encoding: Encoding, stop: threading.Event | None = None, *, marked: bool = False
+    png: Path, target: Path, encoding: Encoding, stop: threading.Event | None = None, *, marked: bool = False
 ) -> None:
-    """Write a finished PNG to `place` in another encoding, atomically; the PNG stays.
+    """Write a finished PNG to `target` in another encoding, atomically; the PNG stays.
 
     The file carries the PNG's origin unless `encoding` removes all metadata; with `marked` always, so that a later run
     recognises it. Raises what `Encoding.check` does, StorageError, PictureError if the PNG is damaged or missing, and
     Cancelled.
     """
     if encoding.is_stored:
-        write_atomically(place, lambda temporary: link_or_copy(png, temporary), durable=True)
+        write_atomically(target, lambda temporary: link_or_copy(png, temporary), durable=True)
         return
     with PngReader(png) as image:
         height, width = image.size
@@ -175,11 +174,11 @@ def export(
         source = _Source(image, encoding, metadata, mark, stop)
         write = {"png": _write_png, "jpeg": _write_jpeg}.get(encoding.format, _write_in_one_piece)
 
-        def written(temporary: Path) -> None:
+        def write_file(temporary: Path) -> None:
             with temporary.open("xb") as file:
                 write(file, source)
 
-        write_atomically(place, written, durable=True)
+        write_atomically(target, write_file, durable=True)
 
 
 def notes_of(png: Path, encoding: Encoding) -> list[str]:
@@ -226,25 +225,25 @@ def _write_png(file: BinaryIO, source: _Source) -> None:
 
 
 def _write_jpeg(file: BinaryIO, source: _Source) -> None:
-    """Write a progressive JPEG if the image is small, else strips of whole blocks, each of them a restart interval."""
+    """Write strips of whole blocks, each of them a restart interval."""
     image, quality = source.image, source.encoding.quality
     height, width = image.size
-    in_one_piece = height * width <= _PROGRESSIVE_PIXELS
-    step = height if in_one_piece else _STRIP * max(1, min(_STRIP_BYTES // (_STRIP * image.row_bytes), 64))
+    step = _STRIP * max(1, min(_STRIP_BYTES // (_STRIP * image.row_bytes), 64))
     fine = quality >= FINE
     block = 8 if fine or image.channels < 3 else 16
-    interval = 0 if in_one_piece else -(-width // block) * (step // block)
-    options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0", "progressive": in_one_piece}
-    carried = _carried_by_jpeg(source)
+    interval = -(-width // block) * (step // block)
+    options = {"quality": quality, "subsampling": "4:4:4" if fine else "4:2:0"}
+    metadata = _jpeg_metadata(source)
     for number, strip in enumerate(source.strips(step)):
-        coded = _coded_jpeg(strip, options if number else options | carried)
-        head, scans = _split_jpeg(coded, height, interval)
+        coded = io.BytesIO()
+        Image.fromarray(_squeezed(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
+        head, scan = _split_jpeg(coded.getvalue(), height, interval)
         file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
-        file.write(scans)
+        file.write(scan)
     file.write(marked_ending(b"\xff\xd8", source.mark) if source.mark else b"\xff\xd9")
 
 
-def _carried_by_jpeg(source: _Source) -> dict[str, Any]:
+def _jpeg_metadata(source: _Source) -> dict[str, Any]:
     """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment."""
     metadata = source.metadata
     resource = resource_of(metadata.iptc) if metadata.iptc else b""
@@ -260,25 +259,15 @@ def _carried_by_jpeg(source: _Source) -> dict[str, Any]:
     }
 
 
-def _coded_jpeg(strip: np.ndarray, options: dict[str, Any]) -> bytes:
-    image, coded = Image.fromarray(_squeezed(strip)), io.BytesIO()
-    try:
-        image.save(coded, "JPEG", **options)
-    except OSError:  # Pillow gives a progressive JPEG one or two bytes per pixel, and noise takes more.
-        coded = io.BytesIO()
-        image.save(coded, "JPEG", **options | {"progressive": False})
-    return coded.getvalue()
-
-
 def _split_jpeg(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]:
-    """Return a JPEG's head with another height and a restart interval (0 for none), and its scans without the end."""
+    """Return a JPEG's head with another height and a restart interval, and its scan without the end marker."""
     head, position, marker = coded[:2], 2, 0
     while marker != 0xDA:
         marker, length = struct.unpack_from(">xBH", coded, position)
         segment = coded[position : position + 2 + length]
-        if 0xC0 <= marker <= 0xC2:
+        if marker in (0xC0, 0xC1):
             segment = segment[:5] + struct.pack(">H", height) + segment[7:]
-        if marker == 0xDA and interval:
+        if marker == 0xDA:
             head += _segment(0xDD, struct.pack(">H", interval))
         head += segment
         position += 2 + length
@@ -364,7 +353,9 @@ def _grey_in_srgb(icc: bytes | None) -> np.ndarray:
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
     with suppress(ImageCms.PyCMSError, OSError):
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
-        seen = profile and ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        if seen:
-            return np.asarray(seen)[0, :, 1]
+        converted = profile and ImageCms.profileToProfile(
+            ramp, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        if converted:
+            return np.asarray(converted)[0, :, 1]
     return np.asarray(ramp)[0]

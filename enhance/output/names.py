@@ -38,15 +38,15 @@ class ResultNames:
     def __exit__(self, *_: object) -> None:
         self._claims.close()
 
-    def assign(self, source: Path, place: Path) -> Path | None:
-        """Return the output file for `source`; `place` is its path relative to the input folder.
+    def assign(self, source: Path, relative_path: Path) -> Path | None:
+        """Return the output file for `source`; `relative_path` is its path relative to the input folder.
 
         Returns None if another process works on this source. Raises StorageError if no claim can be written.
         """
         sha256 = _sha256(source)
-        if not self._claims.take(f"{_folded(place.as_posix())} {sha256}", source):
+        if not self._claims.take(f"{_folded(relative_path.as_posix())} {sha256}", source):
             return None
-        folder = self.folder / place.parent
+        folder = self.folder / relative_path.parent
         return self._earlier_result(source, folder, sha256) or self._free_name(source, folder, sha256)
 
     def release(self, source: Path) -> None:
@@ -55,8 +55,8 @@ class ResultNames:
 
     def _earlier_result(self, source: Path, folder: Path, sha256: str) -> Path | None:
         """Return an existing result of this source that has its name, with or without a number."""
-        own = [path for path in self._results_in(folder).get(sha256, []) if self._is_named_after(path, source)]
-        plain_first = sorted(own, key=lambda path: (len(path.name), path.name))
+        results = [path for path in self._results_in(folder).get(sha256, []) if self._is_named_after(path, source)]
+        plain_first = sorted(results, key=lambda path: (len(path.name), path.name))
         return next((path for path in plain_first if self._claim(path, source)), None)
 
     def _free_name(self, source: Path, folder: Path, sha256: str) -> Path:

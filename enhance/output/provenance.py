@@ -1,4 +1,4 @@
-"""The mark at the end of a result file, which tells a later run how the file was made."""
+"""The mark at the end of a result file, by which a later run recognises the file and its settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AVIF_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 
 @dataclass(frozen=True)
 class Origin:
-    """How a file was made. Values are ASCII without spaces, or None if the file does not state them.
+    """The origin of a file. Values are ASCII without spaces, or None if the file does not state them.
 
     `signature` identifies the settings and the input, `input_sha256` the input's bytes. `encoding` is that of
     `str(Encoding)`; the lossless PNG has none. `fidelity_db` is the result's fidelity, `dpi` the resolution that the
@@ -68,6 +68,6 @@ def origin_of(path: Path) -> Origin:
 
 def check_replaceable(path: Path) -> None:
     """Raise StorageError if a file that is neither empty nor a result of this program is at `path`."""
-    with suppress(OSError):  # Writing the file reports what is wrong with the place.
+    with suppress(OSError):  # Errors of this path are reported when the file is written.
         if path.is_file() and path.stat().st_size and origin_of(path).signature is None:
             raise StorageError("name_taken", output=path)

@@ -123,10 +123,10 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     It is upscaled by the network's factor and resampled like the network's output, so that both are aligned.
     """
 
-    def enlarged(a: int, b: int) -> np.ndarray:
-        return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], grid.factor, a, b)
+    def enlarged_rows(first: int, last: int) -> np.ndarray:
+        return enlarge_rows(lambda low, high: plane[low:high], plane.shape[0], grid.factor, first, last)
 
-    return rounded(grid.rows_of_input(enlarged, first, last), np.iinfo(plane.dtype).max)
+    return rounded(grid.rows_of_input(enlarged_rows, first, last), np.iinfo(plane.dtype).max)
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ class Grid:
     def window(self, box: Box) -> tuple[slice, slice]:
         """Return the rows and columns of the result that show a region of the image."""
         (top, _), (left, _) = self._spans
-        down = _place(box.top, box.height, self.cut.height, self.whole[0])
-        across = _place(box.left, box.width, self.cut.width, self.whole[1])
+        down = _scaled_span(box.top, box.height, self.cut.height, self.whole[0])
+        across = _scaled_span(box.left, box.width, self.cut.width, self.whole[1])
         return slice(down[0] - top, down[1] - top), slice(across[0] - left, across[1] - left)
 
     def rows(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
@@ -209,52 +209,52 @@ class Grid:
         down = self._taps(0, (top + first, top + last), reduce)
         across = self._taps(1, self._spans[1], reduce)
         step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
-        made = []
+        parts = []
         for start in range(0, last - first, step):  # A much smaller result needs many source rows.
-            places, weights = (one[start : start + step] for one in down)
-            low = int(places.min())
-            taken = source(low, int(places.max()) + 1)
-            made.append(_weighted(_weighted(taken, places - low, weights, 0), *across, 1))
-        return made[0] if len(made) == 1 else np.concatenate(made)
+            positions, weights = (one[start : start + step] for one in down)
+            low = int(positions.min())
+            rows = source(low, int(positions.max()) + 1)
+            parts.append(weighted_sums(weighted_sums(rows, positions - low, weights, 0), *across, 1))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _taps(self, axis: int, span: Span, reduce: int) -> tuple[np.ndarray, np.ndarray]:
         """Return for rows (or columns) of the whole result the source ones that they cover, and their weights."""
         cut, box = self.cut, self.cut.box
         length, start, part = ((cut.height, box.top, box.height), (cut.width, box.left, box.width))[axis]
-        places, weights = _covering(self.factor * length / reduce, self.whole[axis])
+        positions, weights = area_weights(self.factor * length / reduce, self.whole[axis])
         there = self.factor * -(-part // reduce)
-        places = np.clip(places[slice(*span)] - self.factor * start // reduce, 0, there - 1)
-        return places, weights[slice(*span)]
+        positions = np.clip(positions[slice(*span)] - self.factor * start // reduce, 0, there - 1)
+        return positions, weights[slice(*span)]
 
 
 def _around(first: float, last: float, most: int) -> Span:
     return max(0, math.floor(first + _ROUNDING)), min(most, math.ceil(last - _ROUNDING))
 
 
-def _place(start: int, length: int, whole: int, new_whole: int) -> Span:
+def _scaled_span(start: int, length: int, whole: int, new_whole: int) -> Span:
     """Return where a span of an image of `whole` pixels is in a result of `new_whole`."""
     size = min(max(1, round(length * new_whole / whole)), new_whole)
     first = max(0, min(round(start * new_whole / whole), new_whole - size))
     return first, first + size
 
 
-def _weighted(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
+def weighted_sums(rows: np.ndarray, positions: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     """Return weighted sums along an axis, tap by tap, so that a row is bit for bit the same in any request."""
-    result = np.zeros((*rows.shape[:axis], len(places), *rows.shape[axis + 1 :]), np.float32)
-    for tap in range(places.shape[1]):
+    result = np.zeros((*rows.shape[:axis], len(positions), *rows.shape[axis + 1 :]), np.float32)
+    for tap in range(positions.shape[1]):
         weight = weights[:, tap].reshape(-1, *[1] * (rows.ndim - axis - 1))
-        result += np.take(rows, places[:, tap], axis=axis) * weight
+        result += np.take(rows, positions[:, tap], axis=axis) * weight
     return result
 
 
 @lru_cache(maxsize=8)
-def _covering(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Return for each new pixel the old ones that it covers, [new_length, taps], and their weights, which sum to 1."""
     ratio = length / new_length
     borders = np.arange(new_length + 1) * ratio
     low, high = borders[:-1, None], borders[1:, None]
-    places = np.floor(low + _ROUNDING).astype(np.int64) + np.arange(math.ceil(ratio) + 1)
-    weights = np.clip(np.minimum(places + 1, high) - np.maximum(places, low), 0, None)
+    positions = np.floor(low + _ROUNDING).astype(np.int64) + np.arange(math.ceil(ratio) + 1)
+    weights = np.clip(np.minimum(positions + 1, high) - np.maximum(positions, low), 0, None)
     weights[weights < _ROUNDING] = 0
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.clip(places, 0, math.ceil(length) - 1), weights
+    return np.clip(positions, 0, math.ceil(length) - 1), weights

@@ -57,18 +57,18 @@ class Scene:
 
         return Photo(rows, picture.height, picture.width, picture.levels, flaws)
 
-    def seen(
+    def network_pixels(
         self, picture: Picture, settings: Settings, box: Box | None = None, folder: Path | None = None
     ) -> np.ndarray:
         """Return the network's input as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
         if self.haze is None:
             return picture.rgb
         photo = self.photo(picture, settings, box=box)
-        seen = allocate_pixels(picture.rgb.shape, picture.rgb.dtype.name, folder)
+        pixels = allocate_pixels(picture.rgb.shape, picture.rgb.dtype.name, folder)
         for first in range(0, picture.height, _STRIP):
             last = min(first + _STRIP, picture.height)
-            seen[first:last] = photo.rows(first, last)
-        return seen
+            pixels[first:last] = photo.rows(first, last)
+        return pixels
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Small versions of images for the screen and the report, made strip by strip from large ones."""
+"""Small versions of images for the screen and the report, built strip by strip from large ones."""
 
 from __future__ import annotations
 
@@ -154,19 +154,19 @@ def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
     return path
 
 
-def save_small(source: Path, place: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
+def save_small(source: Path, path: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
     """Save an image file for the screen with at most `limit` px per side. Raises PictureError and OSError."""
     picture = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
     size = small_size(picture.width, picture.height, limit)
-    return save_for_screen(whole_picture(picture, size), place, icc_for_screen(picture))
+    return save_for_screen(whole_picture(picture, size), path, icc_for_screen(picture))
 
 
-def save_small_result(result: Path, place: Path, limit: int) -> Path:
+def save_small_result(result: Path, path: Path, limit: int) -> Path:
     """Save a finished PNG for the screen in constant memory. Raises PictureError and OSError."""
     with PngReader(result) as png:
         thumbnail = Thumbnail(*png.size, channels=png.channels, limit=limit)
         thumbnail.add_all(png)
-        return save_for_screen(thumbnail.pixels, place, png.icc if png.channels > 2 else None)
+        return save_for_screen(thumbnail.pixels, path, png.icc if png.channels > 2 else None)
 
 
 def data_url(pixels: np.ndarray, limit: int = LIMIT) -> str:

@@ -116,7 +116,7 @@ def summary(
     document.rows(
         [headings, *rows], (8, 80, 50, 18, 18), headings=True, align=("LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
     )
-    return document.write_pdf()
+    return bytes(document.output())
 
 
 def _row(document: ReportDocument, number: int, line: Line) -> list[str]:

@@ -17,7 +17,7 @@ from ..i18n import sentence_space, translate
 from ..output.thumbnails import srgb_image
 
 CREATOR = "Enhance report"
-"""The creator named in the metadata of every PDF written here."""
+"""The creator in the metadata of every PDF report."""
 
 Colour = tuple[int, int, int]
 INK: Colour = (28, 30, 34)
@@ -34,7 +34,7 @@ _MIN_IMAGE_SIDE = 240
 
 
 class ReportDocument(FPDF):
-    """An A4 document in one language; `write_pdf` returns it. Positions are millimetres, font sizes points.
+    """An A4 document in one language; `output` returns it. Positions are millimetres, font sizes points.
 
     `keywords` goes into the metadata and `footer_text` below every page, beside the page number.
     """
@@ -56,25 +56,24 @@ class ReportDocument(FPDF):
         self.set_lang(language)
         self.set_creation_date(when)
         self.viewer_preferences = ViewerPreferences(display_doc_title=True)
+        self.set_draw_color(*_RULE)
+        self.set_line_width(0.15)
 
     def translate(self, key: str, **values: object) -> str:
         """Return the sentence of `key` in the document's language."""
         return translate(self.language, key, **values)
 
-    def write_pdf(self) -> bytes:
-        return bytes(self.output())
-
     def clean(self, text: str) -> str:
         """Replace characters that the font lacks and remove invisible ones, so that any file name can be printed."""
-        known, kept = self._characters(""), []
+        available, cleaned = self._characters(""), ""
         for character in unicodedata.normalize("NFC", text):
-            if ord(character) in known:
-                kept.append(character)
+            if ord(character) in available:
+                cleaned += character
             elif character.isspace() or unicodedata.category(character) == "Cc":
-                kept.append(" ")
+                cleaned += " "
             elif unicodedata.category(character) not in ("Cf", "Mn", "Me") and not 0x1F3FB <= ord(character) <= 0x1F3FF:
-                kept.append(_REPLACEMENT)
-        return "".join(kept)
+                cleaned += _REPLACEMENT
+        return cleaned
 
     def paragraph(
         self,
@@ -98,8 +97,6 @@ class ReportDocument(FPDF):
         """Write a section heading with a line below it."""
         self.ln(4)
         self.paragraph(text, HEADING, bold=True)
-        self.set_draw_color(*_RULE)
-        self.set_line_width(0.15)
         self.line(self.l_margin, self.y + 0.6, self.w - self.r_margin, self.y + 0.6)
         self.ln(1.6)
 
@@ -118,8 +115,6 @@ class ReportDocument(FPDF):
         """
         self._use_font("", BODY, False)
         self.set_text_color(*INK)
-        self.set_draw_color(*_RULE)
-        self.set_line_width(0.15)
         with self.table(
             align="LEFT",
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
@@ -152,8 +147,6 @@ class ReportDocument(FPDF):
         image.save(content, "JPEG", quality=_QUALITY, subsampling=0)
         height = width * pixels.shape[0] / pixels.shape[1]
         self.image(content, x, y, width, height, alt_text=self.clean(alt_text))
-        self.set_draw_color(*_RULE)
-        self.set_line_width(0.15)
         self.rect(x, y, width, height)
         return y + height
 

@@ -34,22 +34,21 @@ _COLOURS = {
 }
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 
-Row = tuple[str, str]
+Facts = dict[str, str | None]
+"""Values by the key of their label; None if there is none."""
 Region = tuple[slice, slice]
 """Rows and columns of a result."""
 
 
 class FinishedRows(Protocol):
-    """The pixels of a result: `enhance.output.result.ResultRows` or `enhance.output.png_reader.PngReader`."""
+    """The pixels of a result: `enhance.output.result.ResultRows` or `enhance.output.png_reader.PngReader`.
+
+    `size` is height and width; `rows` returns the rows [first, last) [n, width, channels], uint8 or uint16.
+    """
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        ...
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
-        ...
+    def size(self) -> tuple[int, int]: ...
+    def rows(self, first: int, last: int) -> np.ndarray: ...
 
 
 def write_report(
@@ -79,8 +78,8 @@ def report_path_next_to(result: Path, input_sha256: str) -> Path:
     An earlier report of the same input is replaced.
     """
     endings = itertools.chain(["", "-report"], (f"-report-{number}" for number in itertools.count(2)))
-    places = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
-    return next(place for place in places if not place.exists() or _is_report(place, input_sha256))
+    paths = (result.with_name(f"{result.stem}{ending}.pdf") for ending in endings)
+    return next(path for path in paths if not path.exists() or _is_report(path, input_sha256))
 
 
 def _is_report(path: Path, input_sha256: str) -> bool:
@@ -114,14 +113,14 @@ def make_report(
     document.ln(2)
     _draw_images(document, picture, result)
     document.ln(2)
-    document.rows(_summary(document, info, result.size), (30, 144))
+    _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
     before, after = document.translate("report_before"), document.translate("report_after")
     document.rows([("", before, after), *_file_rows(document, info, picture, result.size)], (30, 72, 72))
     document.heading(document.translate("report_made"))
-    document.rows(_run_rows(document, info), (42, 132))
-    return document.write_pdf()
+    _write_facts(document, _run_facts(document, info), (42, 132))
+    return bytes(document.output())
 
 
 def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRows) -> None:
@@ -176,7 +175,7 @@ def _upscaled(picture: Picture, size: tuple[int, int], region: Region) -> np.nda
 
 
 def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float], slice]:
-    """Return the source pixels that a bicubic filter reads for a span, and the place of the span within them."""
+    """Return the source pixels that a bicubic filter reads for a span, and the position of the span within them."""
     first, last = span.start * ratio, span.stop * ratio
     halo = math.ceil(2 * max(ratio, 1)) + 1
     start, stop = max(0, math.floor(first) - halo), min(length, math.ceil(last) + halo)
@@ -194,82 +193,73 @@ def _draw_pair(
     """Draw before and after side by side, or one above the other, each with its caption below."""
     top, bottom = document.y, document.y
     for number, (pixels, caption) in enumerate(zip(images, captions, strict=True)):
-        words = document.translate(("report_before", "report_after")[number])
+        label = document.translate(("report_before", "report_after")[number])
         x = MARGIN if stacked or number == 0 else MARGIN + (document.epw + GAP) / 2
         y = bottom if stacked else top
-        document.set_y(document.picture(pixels, icc, x, y, width, f"{words}: {caption}") + 1)
+        document.set_y(document.picture(pixels, icc, x, y, width, f"{label}: {caption}") + 1)
         document.set_x(x)
-        document.paragraph(f"{words} · {caption}", NOTE, colour=GREY, width=(document.epw - GAP) / 2)
+        document.paragraph(f"{label} · {caption}", NOTE, colour=GREY, width=(document.epw - GAP) / 2)
         bottom = max(bottom, document.y) + (2 if stacked else 0)
     document.set_xy(MARGIN, bottom)
 
 
-def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> list[Row]:
-    """Return what was done, as label and value."""
+def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, float]) -> None:
+    document.rows([(document.translate(key), value or "–") for key, value in facts.items()], widths)
+
+
+def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
+    """Return the request and its outcome."""
     fidelity, agreement = info["fidelity_db"], info["agreement_db"]
     grade = None if fidelity is None else document.translate(f"fidelity_{fidelity_grade(fidelity)}")
-    sliders = " · ".join(settings_in(info).describe(document.language).split(" · ")[2:])
     time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
-    rows = [
-        (document.translate("report_preset"), name_of(document.language, "preset", info["preset"])),
-        (document.translate("report_settings"), _or_dash(sliders)),
-        (document.translate("report_output_size"), _pixels(document, *size[::-1])),
-        (document.translate("fidelity"), _or_dash(grade and f"{grade} · {fidelity:.1f} dB")),
-        (document.translate("report_time"), time),
-    ]
-    if "faces" in info:
-        rows.insert(3, (document.translate("report_faces"), str(info["faces"]["found"])))
-    if agreement is not None:
-        rows.insert(-1, (document.translate("report_agreement"), f"{agreement:.1f} dB"))
-    return rows
+    return {
+        "report_preset": name_of(document.language, "preset", info["preset"]),
+        "report_settings": " · ".join(settings_in(info).describe(document.language).split(" · ")[2:]),
+        "report_output_size": _pixels(document, *size[::-1]),
+        **({"report_faces": str(info["faces"]["found"])} if "faces" in info else {}),
+        "fidelity": grade and f"{grade} · {fidelity:.1f} dB",
+        **({} if agreement is None else {"report_agreement": f"{agreement:.1f} dB"}),
+        "report_time": time,
+    }
 
 
-def _file_rows(
-    document: ReportDocument, info: Info, picture: Picture, size: tuple[int, int]
-) -> list[tuple[str, str, str]]:
+def _file_rows(document: ReportDocument, info: Info, picture: Picture, size: tuple[int, int]) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
-    own, made, output = (picture.width, picture.height), size[::-1], info["output"]
+    input_size, output_size, output = (picture.width, picture.height), size[::-1], info["output"]
     mode = ("L" if picture.grey else "RGB") + ("" if picture.alpha is None else "A")
+    sizes = [_pixels(document, *one) for one in (input_size, output_size)]
+    prints = [format_print_size(document.language, *one) for one in (input_size, output_size)]
+    files = (picture.bytes, picture.format), (output["bytes"], output.get("format", "png"))
+    file_sizes = [_bytes(document, *one) for one in files]
+    colours = [_colours(document, one, picture) for one in (picture.mode, mode)]
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
-        (document.translate("report_size"), _pixels(document, *own), _pixels(document, *made)),
-        (
-            document.translate("fact_print"),
-            format_print_size(document.language, *own),
-            format_print_size(document.language, *made),
-        ),
-        (
-            document.translate("report_file_size"),
-            _bytes(document, picture.bytes, picture.format),
-            _bytes(document, output["bytes"], output.get("format", "png")),
-        ),
-        (
-            document.translate("report_colour"),
-            _colours(document, picture.mode, picture),
-            _colours(document, mode, picture),
-        ),
-        ("SHA-256", _two_lines(picture.sha256), _two_lines(output["sha256"])),
+        (document.translate("report_size"), *sizes),
+        (document.translate("fact_print"), *prints),
+        (document.translate("report_file_size"), *file_sizes),
+        (document.translate("report_colour"), *colours),
+        ("SHA-256", *(f"{one[:32]}\n{one[32:]}".strip() for one in (picture.sha256, output["sha256"]))),
     ]
 
 
-def _run_rows(document: ReportDocument, info: Info) -> list[Row]:
-    """Return the facts of the run, as label and value."""
+def _run_facts(document: ReportDocument, info: Info) -> Facts:
+    """Return the facts of the run."""
     model, speed, memory = info["model"], info["megapixels_per_second"], info["peak_memory_mb"]
-    speeds = speed and document.translate("report_megapixels_a_second", number=PixelCount(1e6 * speed))
-    return [
-        (document.translate("report_model"), model["name"]),
-        (document.translate("report_source"), translate_source(document.language, model["source"])),
-        (document.translate("report_checksum"), model["sha256"]),
-        (document.translate("report_device"), f"{info['device']} · {info['precision']}"),
-        (document.translate("tile"), document.translate("report_tile", pixels=info["tile"])),
-        (document.translate("report_speed"), _or_dash(speeds)),
-        (document.translate("report_memory"), _or_dash(memory and f"{memory:,.0f} MB")),
-        (document.translate("report_stages"), _stages(document, info["seconds"])),
-        (document.translate("report_task"), _or_dash(info["task_id"])),
-        (document.translate("report_signature"), info["signature"]),
-    ]
+    speed_text = document.translate("report_megapixels_a_second", number=PixelCount(1e6 * speed)) if speed else None
+    return {
+        "report_model": model["name"],
+        "report_source": translate_source(document.language, model["source"]),
+        "report_checksum": model["sha256"],
+        "report_device": f"{info['device']} · {info['precision']}",
+        "tile": document.translate("report_tile", pixels=info["tile"]),
+        "report_speed": speed_text,
+        "report_memory": f"{memory:,.0f} MB" if memory else None,
+        "report_stages": _stages(document, info["seconds"]),
+        "report_task": info["task_id"],
+        "report_signature": info["signature"],
+    }
 
 
 def _stages(document: ReportDocument, seconds: Mapping[str, float]) -> str:
@@ -290,14 +280,6 @@ def _result_name(info: Info) -> str:
     return path.name
 
 
-def _or_dash(value: str | float | None) -> str:
-    return str(value) if value else "–"
-
-
-def _two_lines(checksum: str) -> str:
-    return f"{checksum[:32]}\n{checksum[32:]}".strip()
-
-
 def _pixels(document: ReportDocument, width: int, height: int) -> str:
     megapixels = PixelCount(width * height).message(document.language)
     return f"{document.translate('report_pixels', width=f'{width:,}', height=f'{height:,}')} · {megapixels}"
@@ -310,7 +292,7 @@ def _bytes(document: ReportDocument, count: int, kind: str) -> str:
 def _colours(document: ReportDocument, mode: str, picture: Picture) -> str:
     kind, profile = mode.partition(";")[0], profile_name(picture.icc)
     colour = document.translate(_COLOURS[kind]) if kind in _COLOURS else kind
-    words = document.translate("report_bits", colour=colour, bits=picture.bits)
+    text = document.translate("report_bits", colour=colour, bits=picture.bits)
     if profile == "unnamed":
         profile = document.translate("report_profile_unnamed")
-    return f"{words} · {profile}" if profile else words
+    return f"{text} · {profile}" if profile else text

@@ -32,7 +32,7 @@ _AIR_PATCH = 0.04
 _TEXTURE_PATCH = 0.03
 
 _GUIDE_SMOOTHNESS = 3e-4
-_AIR_WHERE = 0.7  # the airlight is estimated in the haziest 30% of the image,
+_AIR_QUANTILE = 0.7  # the airlight is estimated in the haziest 30% of the image,
 _AIR_SHARE = 0.005  # in the brightest 0.5% of the dark channel there
 _NO_AIRLIGHT, _SURE_AIRLIGHT = 0.5, 0.65
 
@@ -90,8 +90,8 @@ def find_haze(rgb: np.ndarray) -> Haze:
     floor, none, full = _threshold(light)
     opened = np.clip((_opened(_eroded(dark, 3), side) - floor) / (1 - floor), 0, 1)
     ground = sky < 0.5
-    telling = (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED
-    amount = float(np.median(opened[ground])) if telling else 0.0
+    has_texture = (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED
+    amount = float(np.median(opened[ground])) if has_texture else 0.0
     share = _fade(amount, none, full) * _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
     veil = _blurred(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     slope, offset = _guided_coefficients(guide, veil, max(1, int(_GUIDE_RADIUS * side)), _GUIDE_SMOOTHNESS)
@@ -99,10 +99,10 @@ def find_haze(rgb: np.ndarray) -> Haze:
 
 
 def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int = 0, left: int = 0) -> np.ndarray:
-    """Return a part of an image without its haze; each pixel depends on its place only.
+    """Return a part of an image without its haze; each pixel depends on its position only.
 
-    `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its place in the image of `haze`. `strength`
-    is the share of the haze to remove, 0 to 1.
+    `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its position in the image of `haze`.
+    `strength` is the share of the haze to remove, 0 to 1.
     """
     if strength == 0 or haze.amount == 0:
         return rgb.copy()
@@ -121,13 +121,13 @@ def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int 
 
 def _enlarged(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:
     """Return rows and columns of a map that is upscaled to the size of the image, bilinearly."""
-    places = (np.arange(rows.start, rows.stop) + 0.5) * (reduced.shape[0] / haze.height) - 0.5
-    places = np.clip(places, 0, reduced.shape[0] - 1)
-    above = places.astype(np.intp)
+    positions = (np.arange(rows.start, rows.stop) + 0.5) * (reduced.shape[0] / haze.height) - 0.5
+    positions = np.clip(positions, 0, reduced.shape[0] - 1)
+    above = positions.astype(np.intp)
     below = np.minimum(above + 1, reduced.shape[0] - 1)
-    weight = (places - above).astype(np.float32)[:, None]
-    lines = reduced[above] * (1 - weight) + reduced[below] * weight
-    return cv2.resize(lines, (haze.width, len(lines)), interpolation=cv2.INTER_LINEAR)[:, columns]
+    weight = (positions - above).astype(np.float32)[:, None]
+    enlarged = reduced[above] * (1 - weight) + reduced[below] * weight
+    return cv2.resize(enlarged, (haze.width, len(enlarged)), interpolation=cv2.INTER_LINEAR)[:, columns]
 
 
 def _reduced(rgb: np.ndarray) -> np.ndarray:
@@ -157,10 +157,10 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
     """
     dark = light.min(axis=2)
     veil = _blurred(_opened(_eroded(dark, 3), side), _VEIL_BLUR * side)
-    haziest = veil >= np.quantile(veil, _AIR_WHERE)
+    haziest = veil >= np.quantile(veil, _AIR_QUANTILE)
     patches = _eroded(dark, _odd(_AIR_PATCH * side))
-    chosen = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
-    return np.median(light[chosen], axis=0)
+    brightest = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
+    return np.median(light[brightest], axis=0)
 
 
 def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
@@ -173,7 +173,8 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
     at_top = np.zeros_like(large)
     at_top[np.unique(labels[0])] = True
     sky = np.take(large & at_top, labels).astype(np.float32)
-    return _widened(sky, _odd(_TEXTURE_PATCH * side))
+    patch = _odd(_TEXTURE_PATCH * side)
+    return cv2.dilate(sky, np.ones((patch, patch), np.uint8))
 
 
 def _texture(grey: np.ndarray, side: int) -> np.ndarray:
@@ -224,10 +225,6 @@ def _opened(plane: np.ndarray, side: int) -> np.ndarray:
 
 def _eroded(plane: np.ndarray, window: int) -> np.ndarray:
     return cv2.erode(plane, np.ones((window, window), np.uint8))
-
-
-def _widened(plane: np.ndarray, window: int) -> np.ndarray:
-    return cv2.dilate(plane, np.ones((window, window), np.uint8))
 
 
 def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:

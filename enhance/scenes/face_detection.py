@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import WeightsError
+from ..images import Box
 
 CROP = 512
 """The side of an aligned face in pixels."""
@@ -52,7 +53,6 @@ _FINE_ROTATIONS = (-20, -10, 0, 10, 20)
 _FINE_MARGIN = 0.35
 _TOLERANCE = 50.0  # of 512; beyond this it is another face, or an error
 
-
 _SMOOTH_BELOW = 0.7  # a stronger downscaling averages first, against aliasing
 
 
@@ -79,14 +79,14 @@ class Face:
         """Whether the face is neither tiny nor sharper than a restored one."""
         return self.size >= SMALLEST_FACE and scale_of(similarity(self.landmarks, TEMPLATE)) >= _WORST_SCALE
 
-    @property
-    def reach(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the pixels that a restoration can change."""
-        back = invert(similarity(self.landmarks, TEMPLATE))
-        corners = transform(back, np.array([[0, 0], [CROP, 0], [0, CROP], [CROP, CROP]], np.float64))
+    def is_visible(self, box: Box) -> bool:
+        """Return whether a restoration can change pixels in `box`."""
+        corners = _corners(similarity(self.landmarks, TEMPLATE), CROP)
         left, top = corners.min(axis=0)
         right, bottom = corners.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+        return bool(
+            left < box.left + box.width and right > box.left and top < box.top + box.height and bottom > box.top
+        )
 
 
 def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -> tuple[Face, ...]:
@@ -144,10 +144,10 @@ def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the matrix that rotates an image of width, height `size`, and the size of the rotated image."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    turn = np.array([[cosine, -sine], [sine, cosine]])
-    canvas = np.abs(turn) @ size
-    shift = canvas / 2 - turn @ (np.array(size) / 2)
-    return np.column_stack([turn, shift]), (max(1, round(canvas[0])), max(1, round(canvas[1])))
+    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    canvas = np.abs(rotation) @ size
+    shift = canvas / 2 - rotation @ (np.array(size) / 2)
+    return np.column_stack([rotation, shift]), (max(1, round(canvas[0])), max(1, round(canvas[1])))
 
 
 def _detected(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -> Iterator[Face]:
@@ -166,11 +166,11 @@ def _detected(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray)
 
 def _distinct(faces: Sequence[Face]) -> list[Face]:
     """Return the detection with the highest score of each face."""
-    kept: list[Face] = []
+    distinct: list[Face] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
-        if all(_overlap(face, other) <= _OVERLAP for other in kept):
-            kept.append(face)
-    return kept
+        if all(_overlap(face, other) <= _OVERLAP for other in distinct):
+            distinct.append(face)
+    return distinct
 
 
 def _overlap(one: Face, other: Face) -> float:
@@ -220,19 +220,19 @@ def _landmarks_in_view(
     """Return the landmarks in the aligned crop by one small, rotated, perhaps mirrored view; None if it shows none."""
     room = round(side * (1 + 2 * _FINE_MARGIN))
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    turn = np.array([[cosine, -sine], [sine, cosine]]) * (side / CROP)
+    rotation = np.array([[cosine, -sine], [sine, cosine]]) * (side / CROP)
     if mirrored:
-        turn = turn * [-1, 1]
-    view = np.column_stack([turn, np.full(2, room / 2) - turn @ np.full(2, CROP / 2)])
+        rotation = rotation * [-1, 1]
+    view = np.column_stack([rotation, np.full(2, room / 2) - rotation @ np.full(2, CROP / 2)])
     pixels = np.clip(np.rint(sample(rgb, compose(aligned, view), room)), 0, 255).astype(np.uint8)
-    seen = [face.landmarks for face in _detected(network, pixels, view)]
-    if mirrored:
-        seen = [landmarks[[1, 0, 2, 4, 3]] for landmarks in seen]
-    expected = TEMPLATE.mean(axis=0)
-    nearest = min(seen, key=lambda landmarks: np.linalg.norm(landmarks.mean(axis=0) - expected), default=None)
-    if nearest is None or np.linalg.norm(nearest.mean(axis=0) - expected) > _TOLERANCE:
-        return None
-    return nearest
+    order = [1, 0, 2, 4, 3] if mirrored else slice(None)
+    found = [face.landmarks[order] for face in _detected(network, pixels, view)]
+
+    def distance(landmarks: np.ndarray) -> float:
+        return float(np.linalg.norm(landmarks.mean(axis=0) - TEMPLATE.mean(axis=0)))
+
+    nearest = min(found, key=distance, default=None)
+    return None if nearest is None or distance(nearest) > _TOLERANCE else nearest
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -300,16 +300,19 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
 
 def _visible_part(pixels: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of the image that the square shows, and the matrix for it."""
-    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
-    places = transform(invert(matrix), corners)
-    margin = 4 + 4 / scale_of(matrix)
+    corners, margin = _corners(matrix, side), 4 + 4 / scale_of(matrix)
     height, width = pixels.shape[:2]
-    left, top = (np.floor(places.min(axis=0) - margin)).astype(int)
-    right, bottom = (np.ceil(places.max(axis=0) + margin)).astype(int)
+    left, top = np.floor(corners.min(axis=0) - margin).astype(int)
+    right, bottom = np.ceil(corners.max(axis=0) + margin).astype(int)
     left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
     right, bottom = max(min(right, width), left + 1), max(min(bottom, height), top + 1)
     shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
     return pixels[top:bottom, left:right], compose(shift, matrix)
+
+
+def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
+    """Return where the corners of a square of `side` pixels, which `matrix` maps to, are in the image: [4, 2]."""
+    return transform(invert(matrix), np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64))
 
 
 def _resized(across: float, down: float) -> np.ndarray:

@@ -43,21 +43,8 @@ _CENTRE = (256.0, 285.0)
 _INNER = (125.0, 165.0)
 _OUTER = (205.0, 222.0)
 _LIGHT_SIGMA = 32.0  # the image keeps its colour and light that are coarser than this, in pixels of the crop
-_REMEMBERED = 4
+_CACHED_IMAGES = 4
 _SCALE = PRESETS["face"].scale
-
-
-# The official options of the "clean" network of 512 px.
-_OPTIONS = {
-    "out_size": 512,
-    "num_style_feat": 512,
-    "channel_multiplier": 2,
-    "num_mlp": 8,
-    "input_is_latent": True,
-    "different_w": True,
-    "narrow": 1,
-    "sft_half": True,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +78,7 @@ class Faces:
 class _CachedImage:
     faces: tuple[Face, ...] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    patches: dict[int, FacePatch] = field(default_factory=dict)
+    patches: dict[Face, FacePatch] = field(default_factory=dict)
 
 
 class FaceRestorer:
@@ -102,10 +89,17 @@ class FaceRestorer:
 
     def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
         import torch
+        from spandrel.architectures.GFPGAN import GFPGAN
 
         started = time.perf_counter()
         self.device = torch.device(device)
-        self._network = _build(state).to(self.device)
+        with torch.device("meta"):  # no time and memory for values that the weights replace
+            network = GFPGAN()
+        try:
+            network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
+        except RuntimeError as error:
+            raise WeightsError("faces_other_weights", model=RESTORER) from error
+        self._network = network.eval().requires_grad_(False).to(self.device)
         _log.info("Loaded %s in %.1f s", RESTORER, time.perf_counter() - started)
 
     @property
@@ -138,19 +132,6 @@ class FaceRestorer:
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _build(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    import torch
-    from spandrel.architectures.GFPGAN import GFPGAN
-
-    with torch.device("meta"):  # no time and memory for values that the weights replace
-        network = GFPGAN(**_OPTIONS)
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True, assign=True)
-    except RuntimeError as error:
-        raise WeightsError("faces_other_weights", model=RESTORER) from error
-    return network.eval().requires_grad_(False)
-
-
 class FaceCache:
     """The faces of the last images; safe to call from several threads.
 
@@ -160,35 +141,30 @@ class FaceCache:
     def __init__(self, detector: Callable[[], Path], restore: Restore):
         self._detector, self._restore = detector, restore
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, _CachedImage] = OrderedDict()
+        self._images: OrderedDict[Hashable, _CachedImage] = OrderedDict()
 
     def faces(self, picture: Picture, box: Box | None = None, ticket: Any = None) -> Faces:
         """Return the faces of an image, or those that are visible in `box`, restored.
 
         Raises WeightsError if the detector or the face network is not available; Cancelled.
         """
-        known = self._cached((picture.sha256, picture.width, picture.height))
-        with known.lock:
-            if known.faces is None:
-                known.faces = find_faces(picture.rgb, self._detector())
-            wanted = [
-                place
-                for place, face in enumerate(known.faces)
-                if face.restorable and (box is None or _is_visible(face, box))
-            ]
-            missing = [place for place in wanted if place not in known.patches]
-            patches = restore_faces(picture.rgb, [known.faces[place] for place in missing], self._restore, ticket)
-            known.patches.update(zip(missing, patches, strict=True))
-            return Faces(len(known.faces), tuple(known.patches[place] for place in wanted))
+        image = self._image((picture.sha256, picture.width, picture.height))
+        with image.lock:
+            if image.faces is None:
+                image.faces = find_faces(picture.rgb, self._detector())
+            wanted = [face for face in image.faces if face.restorable and (box is None or face.is_visible(box))]
+            missing = [face for face in wanted if face not in image.patches]
+            patches = restore_faces(picture.rgb, missing, self._restore, ticket)
+            image.patches.update(zip(missing, patches, strict=True))
+            return Faces(len(image.faces), tuple(image.patches[face] for face in wanted))
 
-    def _cached(self, picture: Hashable) -> _CachedImage:
+    def _image(self, key: Hashable) -> _CachedImage:
         """Return the entry of an image; each has a lock, so that images do not wait for each other."""
         with self._lock:
-            known = self._known.pop(picture, None) or _CachedImage()
-            self._known[picture] = known
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-            return known
+            image = self._images[key] = self._images.pop(key, None) or _CachedImage()
+            if len(self._images) > _CACHED_IMAGES:
+                self._images.popitem(last=False)
+            return image
 
 
 def restore_faces(
@@ -212,7 +188,7 @@ def blend_faces(
     """Blend restored faces into rows of the upscaled image, uint8, uint16 or float32 [n, w, 3].
 
     `first` is the number of the first row and `left` that of the first column. `strength` is 0 to 1. Without a face in
-    the rows they are returned themselves. Each pixel depends on its place only.
+    the rows they are returned themselves. Each pixel depends on its position only.
     """
     bottom, right = first + rows.shape[0], left + rows.shape[1]
     touching = [p for p in patches if p.top < bottom and p.bottom > first and p.left < right and p.right > left]
@@ -298,13 +274,8 @@ def _warped(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> t
 
 
 def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between; places in the 512 px crop."""
+    """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by positions in the crop."""
     x, y = across - _CENTRE[0], down - _CENTRE[1]
     inner, outer = np.hypot(x / _INNER[0], y / _INNER[1]), np.hypot(x / _OUTER[0], y / _OUTER[1])
     distance = np.clip((inner - 1) / np.maximum(inner - outer, 1e-9), 0, 1)
     return (1 - distance * distance * (3 - 2 * distance)).astype(np.float32)
-
-
-def _is_visible(face: Face, box: Box) -> bool:
-    left, top, right, bottom = face.reach
-    return left < box.left + box.width and right > box.left and top < box.top + box.height and bottom > box.top

@@ -144,7 +144,7 @@ def _set_preset(call: Call, name: str) -> Updates:
         message = templates.problem(next((one["reason"] or "" for one in presets if one["name"] == name), ""))
         if not message and start.is_lowered:
             largest = largest_scale(start.settings)
-            key = "size_followed_1x" if largest == 1 else "size_followed"
+            key = "size_changed_1x" if largest == 1 else "size_changed"
             message = templates.note(call.text(key, largest=f"{largest:.3g}"))
     except SettingsError as error:  # The model was removed after the page was opened.
         message, choices = templates.problem(error.message(call.language)), _show_presets(call, presets)

@@ -69,7 +69,7 @@
     note.id = "server-changed";
     note.role = "alert";
     const button = document.createElement("button");
-    button.textContent = window.enhanceSay("load_anew");
+    button.textContent = window.enhanceSay("reload");
     button.onclick = () => location.reload();
     note.append(window.enhanceSay("server_changed"), button);
     document.body.append(note);

@@ -178,5 +178,5 @@ def wait_until_done(job: Job[Any], request: gr.Request, progress: gr.Progress) -
             if any(name in _streams for name in names):
                 last_read = now
             if now - last_read > UNREAD_SECONDS:
-                raise EnhanceError("nobody_listened", seconds=f"{UNREAD_SECONDS:g}")
+                raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
         yield gr.skip(), gr.skip()

@@ -86,7 +86,7 @@ class BatchJob(Job[Packed]):
             settings,
             plan(items),
             stop=ticket.stop,
-            changed=self._handle_change,
+            on_change=self._handle_change,
             caller=ticket.caller,
             encoding=encoding,
             max_pixels=services.limits.pixels,
@@ -130,7 +130,7 @@ class BatchJob(Job[Packed]):
             self._services.metrics.refused(item.error)
 
     def _run(self) -> Packed:
-        with self.running.held, self.recorded():
+        with self.running.hold, self.recorded():
             for item in self.batch.items:
                 if item.state == "failed":  # It could not be read before the batch began.
                     self.finish_file(item)

@@ -139,7 +139,7 @@ def _show_end(call: Call, run: PageRun) -> Updates:
         updates = show_result(call) | {progress: templates.note(done, "finished")}
         view = "whole"
     except Cancelled:
-        text = call.text("run_away" if run.cancelled_by == "absence" else "cancelled")
+        text = call.text("run_disconnected" if run.cancelled_by == "absence" else "cancelled")
         updates = {progress: templates.note(text, "cancelled")}
     except Exception as error:
         updates = {progress: call.problem(error, "A run failed")}

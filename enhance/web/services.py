@@ -25,7 +25,7 @@ from .storage import PageFolder, TaskOwners
 
 log = logging.getLogger(__name__)
 
-_MISSING_MODEL = ("weights_not_fetched", "weights_not_brought")
+_MISSING_MODEL = ("weights_not_fetched", "weights_not_installed")
 """The errors whose messages have a command for the administrator."""
 
 

@@ -22,7 +22,7 @@ _BROWSER_TEXTS = (
     *("before", "after", "handle", "zoom", "zoom_fit", "zoom_out", "zoom_in"),
     *("upload", "batch_files", "example_astronaut", "example_cat", "example_coffee", "more_tabs", "about_this_page"),
     *("close", "fullscreen", "note_failed", "note_info", "note_warning", "connection_lost", "upload_failed"),
-    *("server_changed", "load_anew"),
+    *("server_changed", "reload"),
 )
 """The keys of the texts that the scripts use."""
 

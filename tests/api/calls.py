@@ -36,7 +36,7 @@ def listen(site: Site, endpoint: str, event: str) -> str:
 
 
 def answer_to(site: Site, endpoint: str, data: list[Any]) -> str:
-    """Return the events of a call as text, or the refusal of the request."""
+    """Return the events of a call as text, or the error of the request."""
     called = httpx.post(f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, timeout=20)
     return listen(site, endpoint, called.json()["event_id"]) if called.status_code == 200 else called.text
 

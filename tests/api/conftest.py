@@ -1,4 +1,4 @@
-"""The served app, for clients."""
+"""The served app and its clients."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import pytest
 from gradio_client import Client
 
 from ..site import Site, site
+from .programs import start
 
-__all__ = ["site"]
+__all__ = ["site", "start"]
 
 
 @pytest.fixture(scope="session")
-def goodbyes() -> Iterator[Executor]:
-    """Where clients are closed, which takes each a second of waiting for its heartbeat, while the tests go on."""
+def closing_threads() -> Iterator[Executor]:
+    """Threads that close clients while the tests continue. Each client waits a second for its heartbeat."""
     with ThreadPoolExecutor(8) as threads:
         yield threads
 
 
 @pytest.fixture
-def connect(site: Site, tmp_path: Path, goodbyes: Executor) -> Iterator[Callable[..., Client]]:
-    """Makes clients of the app, each with a download folder of its own."""
+def connect(site: Site, tmp_path: Path, closing_threads: Executor) -> Iterator[Callable[..., Client]]:
+    """Create clients of the app, each with its own download folder."""
     clients: list[Client] = []
 
     def make(**options) -> Client:
@@ -33,7 +34,7 @@ def connect(site: Site, tmp_path: Path, goodbyes: Executor) -> Iterator[Callable
 
     yield make
     for client in clients:
-        goodbyes.submit(client.close)
+        closing_threads.submit(client.close)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What an agent can rely on: the endpoints as tools of the Model Context Protocol, by its own client."""
+"""The endpoints as tools of the Model Context Protocol, called by its own client."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def server(site) -> str:
 
 
 def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
-    """What an agent's client gets for each of these steps, in one session."""
+    """Return what each of these steps returns, in one session of a client."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
-    async def talk() -> list[Any]:
+    async def run_steps() -> list[Any]:
         async with (
             httpx.AsyncClient(headers=headers, timeout=60) as client,
             streamable_http_client(f"{server}gradio_api/mcp/", http_client=client) as (read, write, _),
@@ -46,11 +46,11 @@ def in_session(server: str, *steps: Any, **headers: str) -> list[Any]:
             await session.initialize()
             return [await step(session) for step in steps]
 
-    return asyncio.run(talk())
+    return asyncio.run(run_steps())
 
 
 def call(server: str, tool: str, **arguments: Any) -> list[Any]:
-    """What a tool gives: addresses and sentences as text, facts as objects, pictures as their bytes."""
+    """Call a tool; return addresses and messages as text, info as objects, images as bytes."""
     (answer,) = in_session(server, lambda session: session.call_tool(tool, arguments))
     assert not answer.isError, answer.content
     return read(answer)
@@ -65,7 +65,7 @@ def read(answer: Any) -> list[Any]:
     ]
 
 
-def refusal(server: str, tool: str, **arguments: Any) -> str:
+def error_of(server: str, tool: str, **arguments: Any) -> str:
     (answer,) = in_session(server, lambda session: session.call_tool(tool, arguments))
     assert answer.isError, answer.content
     return answer.content[0].text
@@ -76,7 +76,7 @@ def as_data(path: Path, name: str = "") -> str:
     return f"{head};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def test_every_tool_and_every_parameter_is_described_with_its_range(server):
+def test_every_tool_and_parameter_is_described_with_its_range(server):
     (listed,) = in_session(server, lambda session: session.list_tools())
     tools = {tool.name: tool for tool in listed.tools}
     assert {f"/{name}" for name in tools} == ENDPOINTS
@@ -84,18 +84,22 @@ def test_every_tool_and_every_parameter_is_described_with_its_range(server):
         assert tool.description, tool.name
         for name, schema in tool.inputSchema["properties"].items():
             assert schema["description"], (tool.name, name)
-    takes = tools["enhance"].inputSchema["properties"]
-    assert list(takes) == ["image", *SETTINGS]
+    properties = tools["enhance"].inputSchema["properties"]
+    assert list(properties) == ["image", *SETTINGS]
     assert tools["enhance"].inputSchema["required"] == ["image"]
     for name, limits in RANGES.items():
-        assert (takes[name]["minimum"], takes[name]["maximum"]) == limits
-    assert takes["preset"]["enum"] == list(all_presets())
-    assert takes["format"]["enum"] == ["png", "jpeg", "webp", "avif"]
-    assert (takes["scale"]["type"], takes["tile"]["type"], takes["tile"]["default"]) == ("number", "integer", 192)
+        assert (properties[name]["minimum"], properties[name]["maximum"]) == limits
+    assert properties["preset"]["enum"] == list(all_presets())
+    assert properties["format"]["enum"] == ["png", "jpeg", "webp", "avif"]
+    assert (properties["scale"]["type"], properties["tile"]["type"], properties["tile"]["default"]) == (
+        "number",
+        "integer",
+        192,
+    )
     assert tools["batch"].inputSchema["properties"]["images"]["items"] == {"type": "string"}
 
 
-def test_a_preview_of_a_data_url_is_shown_with_its_addresses(site, server):
+def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site, server):
     picture = as_data(site.photo("agent.png", 40, 48), "my%20cat.png")
     before, first, after, second, info = call(server, "preview", image=picture, size=16, **FAST)
     for shown, address, name in ((before, first, "my%20cat-before.png"), (after, second, "my%20cat-after.png")):
@@ -106,7 +110,7 @@ def test_a_preview_of_a_data_url_is_shown_with_its_addresses(site, server):
     assert str(site.files.parent) not in json.dumps(info)
 
 
-def test_an_uploaded_picture_is_enhanced_and_reported(site, server):
+def test_an_upload_is_enhanced_and_has_a_report(site, server):
     file = site.photo("by agent.png", 20, 24)
     upload = httpx.post(f"{server}gradio_api/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
     expected = site.enhancer.upscale(photo(20, 24), model="realesr-animevideov3")
@@ -123,21 +127,21 @@ def test_an_uploaded_picture_is_enhanced_and_reported(site, server):
     assert httpx.get(report).content.startswith(b"%PDF")
 
 
-def test_a_client_that_asks_for_progress_gets_the_same(site, server):
-    picture, heard = as_data(site.photo("progress.png", 20, 24)), []
+def test_a_client_receives_progress(site, server):
+    picture, received = as_data(site.photo("progress.png", 20, 24)), []
 
-    async def hear(progress: float, total: float | None, message: str | None) -> None:
-        heard.append(progress)
+    async def receive(progress: float, total: float | None, message: str | None) -> None:
+        received.append(progress)
 
     arguments = {"image": picture, "format": "jpeg", **FAST}
-    asked = in_session(server, lambda session: session.call_tool("enhance", arguments, progress_callback=hear))
-    address, info = read(asked[0])
-    assert heard
+    answers = in_session(server, lambda session: session.call_tool("enhance", arguments, progress_callback=receive))
+    address, info = read(answers[0])
+    assert received
     assert address.endswith("picture-4x.jpg")
     assert (info["status"], info["input"]["name"]) == ("done", "picture.png")
 
 
-def test_a_batch_and_a_comparison_come_as_files_with_facts(site, server):
+def test_a_batch_and_a_comparison_return_files_and_info(site, server):
     pictures = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
     archive, info = call(server, "batch", images=pictures, **FAST)
     assert httpx.get(archive).content.startswith(b"PK")
@@ -147,9 +151,9 @@ def test_a_batch_and_a_comparison_come_as_files_with_facts(site, server):
     assert len(info["presets"]) >= 3
 
 
-def test_what_cannot_be_done_comes_back_as_a_sentence(site, server):
+def test_a_bad_call_is_an_error_message(site, server):
     image = as_data(site.photo("bad.png", 8, 8))
-    for given, said in (
+    for given, message in (
         ({"preset": "sharper"}, "sharper"),
         ({"strength": 3}, "0 to 1"),
         ({"image": "data:image/png;base64,AAAA"}, "picture.png"),
@@ -158,16 +162,16 @@ def test_what_cannot_be_done_comes_back_as_a_sentence(site, server):
         ({"image": None}, "/gradio_api/upload"),
         ({"nope": 1}, "nope"),
     ):
-        assert said in refusal(server, "enhance", **{"image": image, **given}), given
-    assert "image" in refusal(server, "enhance", preset="gentle")
-    assert "status" in refusal(server, "status", a=1)
-    assert "nothing" in refusal(server, "nothing")
+        assert message in error_of(server, "enhance", **{"image": image, **given}), given
+    assert "image" in error_of(server, "enhance", preset="gentle")
+    assert "status" in error_of(server, "status", a=1)
+    assert "nothing" in error_of(server, "nothing")
 
 
-def test_data_urls_are_bounded_and_leave_no_files(site, server):
+def test_data_urls_are_limited_and_leave_no_files(site, server):
     before = set(site.page.rglob("*"))
-    assert refusal(server, "batch", images=["data:,QUJD"] * 20 + ["nothing"])
-    assert refusal(server, "enhance", image=as_data(site.photo("u.png", 8, 9)), preset="sharper")
+    assert error_of(server, "batch", images=["data:,QUJD"] * 20 + ["nothing"])
+    assert error_of(server, "enhance", image=as_data(site.photo("u.png", 8, 9)), preset="sharper")
     (uploaded,) = [path for path in set(site.page.rglob("*")) - before if path.is_file()]
     assert uploaded.name == "picture.png"
     params = {"name": "batch", "arguments": {"images": ["data:,QUJD"] * 201}}
@@ -178,7 +182,7 @@ def test_data_urls_are_bounded_and_leave_no_files(site, server):
 
 
 @pytest.mark.parametrize("given", [{"preset": "sharper"}, {"image": "no address"}], ids=["preset", "picture"])
-def test_an_agent_is_refused_in_the_language_that_it_asks_for(site, server, given):
+def test_errors_are_in_the_language_of_the_client(site, server, given):
     arguments = {"image": as_data(site.photo("bad.png", 8, 8)), **given}
     asked = {"accept-language": "zh-CN"}
     (answer,) = in_session(server, lambda session: session.call_tool("enhance", arguments), **asked)
@@ -187,17 +191,17 @@ def test_an_agent_is_refused_in_the_language_that_it_asks_for(site, server, give
 
 
 @pytest.mark.parametrize("shape", ["{}", "file={}", "/gradio_api/file={}", {"path": "{}"}, ["{}"]])
-def test_an_agent_gets_at_no_file_of_the_server(site, server, shape):
+def test_files_of_the_server_are_not_read(site, server, shape):
     secret, runs = site.photo("../secret.png", 16, 16), site.enhancer.calls["run"]
     file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
     image = shape.format(secret) if isinstance(shape, str) else (file if isinstance(shape, dict) else [str(secret)])
-    assert refusal(server, "enhance", image=image)
-    assert refusal(server, "enhance", image=as_data(secret), preset=file)
+    assert error_of(server, "enhance", image=image)
+    assert error_of(server, "enhance", image=as_data(secret), preset=file)
     assert site.enhancer.calls["run"] == runs
 
 
 @pytest.mark.parametrize("image", ["{}", " {}", ["{}"]])
-def test_nothing_is_fetched_for_an_agent(server, elsewhere, image):
+def test_no_address_is_fetched(server, elsewhere, image):
     image = json.loads(json.dumps(image).replace("{}", elsewhere))
     params = {"name": "enhance", "arguments": {"image": image}}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
@@ -205,11 +209,11 @@ def test_nothing_is_fetched_for_an_agent(server, elsewhere, image):
     answer = httpx.post(f"{server}gradio_api/mcp/", json=body, headers=headers)
     assert answer.status_code == 403
     disguised = f"{elsewhere}?/gradio_api/file={elsewhere}"
-    assert refusal(server, "enhance", image=disguised)
+    assert error_of(server, "enhance", image=disguised)
     assert Elsewhere.asked == []
 
 
-def test_a_report_is_for_the_agent_that_made_the_run(site, server):
+def test_a_report_is_available_only_to_the_client_of_the_run(site, server):
     picture = as_data(site.photo("private.png", 10, 10))
     *_, info = call(server, "enhance", image=picture, **FAST)
 
@@ -221,7 +225,7 @@ def test_a_report_is_for_the_agent_that_made_the_run(site, server):
     assert others.isError
 
 
-def test_an_agent_that_is_logged_in_is_served_and_no_other(site, tmp_path):
+def test_a_client_needs_the_login(site, tmp_path):
     picture = as_data(site.photo("login.png", 10, 10))
 
     def enhance(session: Any) -> Any:

@@ -25,7 +25,7 @@ from .calls import FAST_VALUES, answer_to, uploaded
 FAST = {"preset": "anime-fast"}
 
 
-def test_a_batch_is_a_zip_of_the_format_asked_for_and_the_state_of_every_file(site, client):
+def test_a_batch_returns_a_zip_in_the_given_format_and_the_state_of_every_file(site, client):
     clear = site.files / "clear.png"
     Image.fromarray(np.full((20, 20, 4), 128, np.uint8)).save(clear)
     files = [handle_file(file) for file in (clear, site.text("bad-one.png"), site.photo("b.png", 30, 20))]
@@ -81,7 +81,7 @@ def test_a_batch_is_complete_although_the_data_folder_is_deleted_meanwhile(site,
         assert {"first.png", "then.png"} < set(archive.namelist())
 
 
-def test_a_report_is_for_the_one_who_made_the_run(site, connect):
+def test_a_report_is_available_only_to_the_session_of_the_run(site, connect):
     owner, other = connect(), connect()
     _, info = owner.predict(image=handle_file(site.photo("report.png", 60, 60)), api_name="/enhance", **FAST)
     pdf = Path(owner.predict(task_id=info["task_id"], api_name="/report"))

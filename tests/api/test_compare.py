@@ -37,7 +37,7 @@ def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, connect):
     assert not np.array_equal(pixels, np.asarray(Image.open(other)))
 
 
-def test_a_comparison_lets_previews_pass_and_leaves_nothing_when_cancelled(site, connect):
+def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(site, connect):
     slow, quick = connect(), connect()
     results = Path(site.page) / "results"
     before = set(results.glob("*/*-presets.png"))

@@ -1,4 +1,4 @@
-"""Every snippet of docs/api.md does what it says, as it stands there but for the address and a quicker preset."""
+"""The snippets of docs/api.md, with the address of the test server and a faster preset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
 
 
 def snippets(language: str, address: str) -> list[str]:
-    """The blocks of a language, for the server at this address, with a preset whose weights the tests have."""
+    """Return the blocks of a language for the server at this address, with a preset that is installed."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     fast = [block.replace('"fast', '"anime-fast').replace('\\"fast', '\\"anime-fast') for block in blocks]
     return [block.replace("http://127.0.0.1:7860", address.rstrip("/")) for block in fast]
@@ -30,7 +30,7 @@ def snippets(language: str, address: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def folder(site, tmp_path: Path, monkeypatch) -> Path:
-    """A folder with the snippets' pictures, where they run."""
+    """The working directory of the snippets, with their photos."""
     with Image.open(site.photo("cookbook.png", 72, 80)) as photo:
         photo.save(tmp_path / "photo.jpg")
         photo.crop((0, 0, 16, 16)).save(tmp_path / "other.png")
@@ -44,21 +44,21 @@ def run(*command: str, seconds: float = 60) -> str:
     return done.stdout
 
 
-def test_the_python_snippets_run_one_after_the_other(site, goodbyes):
+def test_the_python_snippets_work(site, closing_threads):
     *cookbook, _ = snippets("python", site.url)
     names: dict[str, Any] = {}
     for block in cookbook:
         exec(compile(block, "docs/api.md", "exec"), names)
     client = names["client"]
     assert isinstance(client, Client)
-    goodbyes.submit(client.close)
+    closing_threads.submit(client.close)
     assert Path(names["report"]).read_bytes().startswith(b"%PDF")
     assert Path(names["before"]).stat().st_size > 0
     assert names["file"].endswith("photo-4x.png")
     assert (names["info"]["done"], names["archive"].endswith(".zip")) == (2, True)
 
 
-def test_the_commands_give_the_result_and_its_report(site):
+def test_the_commands_download_the_result_and_its_report(site):
     by_name, with_session = snippets("bash", site.url)
     assert "photo-2x.png" in run("bash", "-eu", "-c", by_name)
     assert "photo-4x-report.pdf" in run("bash", "-eu", "-c", with_session)
@@ -79,7 +79,7 @@ def test_the_javascript_runs_in_node(site, folder):
     assert width == "160"
 
 
-def test_an_agent_finds_the_server_where_the_settings_say(server, capsys):
+def test_the_agent_connects_to_the_documented_server(server, capsys):
     (settings,), agent = snippets("json", server), snippets("python", server)[-1]
     assert json.loads(settings)["mcpServers"]["enhance"]["url"] in agent
     with ThreadPoolExecutor(1) as apart:  # a browser's tests before these leave a loop in this thread

@@ -1,4 +1,4 @@
-"""ENHANCE_MAX_DISK bounds uploads, results and what the page keeps together, and takes nothing that is in use."""
+"""ENHANCE_MAX_DISK limits uploads, results and other files of the page together, and deletes no file in use."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ LIMIT = 20_000_000
 
 @dataclass
 class Limited:
-    """A served app with that limit."""
+    """A served app with this limit."""
 
     url: str
     enhancer: WatchedEnhancer
     page: Path
     shared: bool
     before: frozenset[Path] = frozenset()
-    """What Gradio wrote at the start: the page's examples."""
+    """Files that Gradio writes at the start: the examples of the page."""
 
     def upload(self, *sizes: int) -> httpx.Response:
         files = [("files", ("a.png", os.urandom(size))) for size in sizes]
         return httpx.post(f"{self.url}gradio_api/upload", files=files, timeout=60)
 
-    def taken(self) -> int:
+    def used(self) -> int:
+        """Return the bytes of all files since the start. A file with several names counts once."""
         stats = [path.stat() for path in self.files() - self.before]
         return sum({stat.st_ino: stat.st_size for stat in stats}.values())
 
@@ -43,7 +44,7 @@ class Limited:
         return frozenset(path for folder in self._folders() for path in folder.rglob("*") if path.is_file())
 
     def age(self) -> None:
-        """All files were last used an hour ago."""
+        """Set the time of all files to an hour ago."""
         ago = time.time() - 3600
         for folder in self._folders():
             for path in folder.rglob("*"):
@@ -55,7 +56,7 @@ class Limited:
 
 @pytest.fixture(params=["own folder"])
 def limited(request, tmp_path) -> Iterator[Limited]:
-    """The app with that limit; "named folder" for one whose page has a folder of its own."""
+    """The app with a limit. With "named folder", the page has its own folder."""
     shared = request.param == "named folder"
     page = tmp_path / "page" if shared else tmp_path / "data" / "page"
     config = Config(data=tmp_path / "data", page_folder=page if shared else None, max_disk=LIMIT)
@@ -74,23 +75,23 @@ def small_photo(tmp_path: Path) -> Path:
 
 
 @both_folders
-def test_uploads_count_and_one_for_which_there_is_no_room_is_refused(limited):
+def test_uploads_count_and_one_that_does_not_fit_is_rejected(limited):
     answer = limited.upload(40_000_000)
     assert answer.status_code == 507
     assert answer.json()["error"]
     first, second = (limited.upload(8_000_000).json()[0] for _ in range(2))
-    assert limited.upload(8_000_000).status_code == 507, "uploads that were just made stay"
+    assert limited.upload(8_000_000).status_code == 507, "recent uploads stay"
 
     limited.age()
     third = limited.upload(8_000_000)
 
     assert third.status_code == 200
     assert [Path(path).exists() for path in (third.json()[0], *sorted((first, second)))].count(True) == 2
-    assert limited.taken() <= LIMIT
+    assert limited.used() <= LIMIT
     assert list(limited.page.glob("tmp*")) == []
 
 
-def test_an_upload_of_unknown_size_is_refused_as_soon_as_it_is_too_large(limited):
+def test_an_upload_of_unknown_size_is_rejected_as_soon_as_it_is_too_large(limited):
     sent = 0
 
     def body() -> Iterator[bytes]:
@@ -108,10 +109,10 @@ def test_an_upload_of_unknown_size_is_refused_as_soon_as_it_is_too_large(limited
     except httpx.WriteError:  # the server closed the connection while the rest was on its way
         pass
     assert sent < 60_000_000
-    wait_until(lambda: limited.taken() < LIMIT and not list(limited.page.glob("tmp*")))
+    wait_until(lambda: limited.used() < LIMIT and not list(limited.page.glob("tmp*")))
 
 
-def test_the_upload_of_a_run_on_its_way_stays(limited, tmp_path):
+def test_the_upload_of_a_running_job_stays(limited, tmp_path):
     client = Client(limited.url, verbose=False, analytics_enabled=False, download_files=tmp_path / "got")
     with limited.enhancer.paused("progress"):
         job = client.submit(handle_file(small_photo(tmp_path)), preset="anime-fast", api_name="/enhance")
@@ -125,7 +126,7 @@ def test_the_upload_of_a_run_on_its_way_stays(limited, tmp_path):
     assert job.result(timeout=60)
 
 
-def test_results_are_free_only_when_the_copies_for_browsers_are_gone_too(limited, tmp_path):
+def test_a_result_is_deleted_together_with_its_copy_for_browsers(limited, tmp_path):
     client = Client(limited.url, verbose=False, analytics_enabled=False, download_files=tmp_path / "got")
     for number in range(2):
         path = tmp_path / f"{number}.png"
@@ -134,18 +135,17 @@ def test_results_are_free_only_when_the_copies_for_browsers_are_gone_too(limited
     results = list((limited.page / "results").glob("*/*.png"))
     assert [path.stat().st_nlink for path in results] == [2, 2]
     limited.age()
-    before = limited.taken()
+    before = limited.used()
 
     limited.enhancer.tasks._max_disk = before - 1000
     limited.enhancer.tasks.clean()
 
-    assert limited.taken() <= before - 1000
+    assert limited.used() <= before - 1000
     assert [path.stat().st_nlink for path in results if path.exists()] in ([2, 2], [2], [])
 
 
 @both_folders
 def test_the_files_of_an_open_page_stay(limited, tmp_path):
-    """The page takes the upload as its browser does: by the event of its file part."""
     with small_photo(tmp_path).open("rb") as file:
         path = httpx.post(f"{limited.url}gradio_api/upload", files={"files": file}).json()[0]
     config = httpx.get(f"{limited.url}config").json()

@@ -1,4 +1,4 @@
-"""What a client can rely on: results, facts, previews, formats, progress, cancel, and errors as sentences."""
+"""The endpoints: results, info, previews, formats, progress, cancel, and error messages."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def pixels(path: str) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_enhance_returns_the_pixels_of_the_network_and_the_facts(site, client):
-    file = site.photo("api.png", 40, 48)
+def test_enhance_returns_the_pixels_of_the_network_and_the_info(site, client):
+    file = site.photo("api.png", 20, 24)
     path, info = client.predict(image=handle_file(file), preset="original", api_name="/enhance")
 
     assert path.endswith("api-4x.png")
-    assert np.array_equal(pixels(path), site.enhancer.upscale(photo(40, 48)))
+    assert np.array_equal(pixels(path), site.enhancer.upscale(photo(20, 24)))
     assert info["status"] == "done"
-    source = {"name": "api.png", "width": 48, "height": 40, "mode": "RGB", "bytes": file.stat().st_size}
+    source = {"name": "api.png", "width": 24, "height": 20, "mode": "RGB", "bytes": file.stat().st_size}
     assert info["input"] == source | {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    assert (info["output"]["width"], info["output"]["height"], info["output"]["path"]) == (192, 160, None)
+    assert (info["output"]["width"], info["output"]["height"], info["output"]["path"]) == (96, 80, None)
     assert len(info["signature"]) == 64
     assert set(info["seconds"]) == {"wait", "decode", "network", "tuning", "encode", "total"}
     assert info["settings"]["tuning"] is False
@@ -44,7 +44,7 @@ def test_enhance_returns_the_pixels_of_the_network_and_the_facts(site, client):
     assert preview["signature"] == info["signature"]
 
 
-def test_settings_that_are_left_out_have_the_values_of_the_preset(site, client):
+def test_omitted_settings_have_the_values_of_the_preset(site, client):
     file = handle_file(site.photo("defaults.png", 30, 30))
     _, info = client.predict(image=file, **ENHANCE)
     expected = Settings.from_preset("anime-fast").as_dict()
@@ -57,7 +57,7 @@ def test_settings_that_are_left_out_have_the_values_of_the_preset(site, client):
     assert info["settings"]["tuning"] is False
 
 
-def test_a_long_side_megapixels_or_a_reduction_give_the_size_and_the_name(site, client):
+def test_long_side_megapixels_and_reduce_set_the_size_and_the_file_name(site, client):
     file = handle_file(site.photo("sized.png", 20, 30))
     for given, name, size in (
         ({"long_side": 75}, "sized-75px.png", (75, 50)),
@@ -73,14 +73,14 @@ def test_a_long_side_megapixels_or_a_reduction_give_the_size_and_the_name(site, 
         assert preview["signature"] == info["signature"]
 
 
-def test_a_preview_shows_the_area_that_was_asked_for(site, client):
+def test_a_preview_shows_the_requested_area(site, client):
     file = handle_file(site.photo("square.png", 150, 200))
     before, after, info = client.predict(image=file, x=10, y=140, size=64, **PREVIEW)
     assert Image.open(before).size == Image.open(after).size == (256, 256)
     assert info["preview"] == {"left": 0, "top": 86, "width": 64, "height": 64}
 
 
-def test_a_sixteen_bit_image_comes_back_with_sixteen_bits(site, client):
+def test_a_16_bit_image_has_a_16_bit_result(site, client):
     deep = site.files / "deep.png"
     Image.fromarray((np.arange(24 * 24, dtype=np.uint16) * 100).reshape(24, 24)).save(deep)
     path, info = client.predict(image=handle_file(deep), **ENHANCE)
@@ -88,26 +88,26 @@ def test_a_sixteen_bit_image_comes_back_with_sixteen_bits(site, client):
     assert (Image.open(path).mode, Image.open(after).mode, info["precision"]) == ("I;16", "I;16", "fp32")
 
 
-def test_a_format_and_a_quality_make_another_file_of_the_same_result(site, client):
+def test_another_format_uses_the_cached_result(site, client):
     image = handle_file(site.photo("IMG_0042.png", 40, 48))
-    made = [client.predict(image=image, format="jpeg", quality=80, **ENHANCE) for _ in range(2)]
-    assert [info["cached"] for _, info in made] == [False, True], "the same request is not computed again"
-    assert made[0][1]["task_id"] != made[1][1]["task_id"]
-    for path, info in made:
-        content, form = Path(path).read_bytes(), Image.open(path)
-        assert (Path(path).name, form.format, form.size) == ("IMG_0042-4x.jpg", "JPEG", (192, 160))
+    answers = [client.predict(image=image, format="jpeg", quality=80, **ENHANCE) for _ in range(2)]
+    assert [info["cached"] for _, info in answers] == [False, True]
+    assert answers[0][1]["task_id"] != answers[1][1]["task_id"]
+    for path, info in answers:
+        content, image_file = Path(path).read_bytes(), Image.open(path)
+        assert (Path(path).name, image_file.format, image_file.size) == ("IMG_0042-4x.jpg", "JPEG", (192, 160))
         facts = {"path": None, "bytes": len(content), "format": "jpeg", "quality": 80, "notes": []}
         assert info["output"] | facts == info["output"]
         assert info["output"]["sha256"] == hashlib.sha256(content).hexdigest()
-    digest = site.enhancer.tasks.info(made[0][1]["task_id"])["output"]["sha256"]
+    digest = site.enhancer.tasks.info(answers[0][1]["task_id"])["output"]["sha256"]
     assert len(list(site.enhancer.tasks.encoded.glob(f"{digest}-*"))) == 1
-    assert made[0][1]["signature"] == client.predict(image=image, **ENHANCE)[1]["signature"]
-    previews = [client.predict(image=image, size=16, **PREVIEW, **wish) for wish in ({}, {"format": "avif"})]
+    assert answers[0][1]["signature"] == client.predict(image=image, **ENHANCE)[1]["signature"]
+    previews = [client.predict(image=image, size=16, **PREVIEW, **options) for options in ({}, {"format": "avif"})]
     assert Path(previews[0][1]).read_bytes() == Path(previews[1][1]).read_bytes()
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg"])
-def test_the_location_stays_in_a_result_only_if_wanted(site, client, format):
+def test_the_location_is_removed_on_request(site, client, format):
     exif, path = Image.Exif(), site.files / f"here-{format}.jpg"
     exif[0x010F] = "Lantern"
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 24.0)})
@@ -131,7 +131,7 @@ def test_presets_and_status_describe_the_server(site, client):
     assert (status["device"], status["running"]) == ("cpu", 0)
 
 
-def test_progress_counts_rows_previews_pass_and_cancel_frees_the_engine(site, connect):
+def test_progress_counts_rows_previews_run_meanwhile_and_cancel_frees_the_engine(site, connect):
     slow, quick = connect(), connect()
     with site.enhancer.paused("progress"):
         job = slow.submit(image=handle_file(site.photo("stop.png", 450, 360)), **ENHANCE)
@@ -146,7 +146,7 @@ def test_progress_counts_rows_previews_pass_and_cancel_frees_the_engine(site, co
     quick.predict(image=handle_file(site.photo("next.png", 24, 24)), **ENHANCE)
 
 
-def test_clients_at_the_same_time_get_their_own_images(site, connect):
+def test_simultaneous_clients_get_their_own_images(site, connect):
     sizes, jobs = {"one": (30, 44), "two": (44, 30), "three": (36, 36)}, {}
     for name, (height, width) in sizes.items():
         jobs[name] = connect().submit(image=handle_file(site.photo(f"{name}.png", height, width)), **ENHANCE)
@@ -157,13 +157,13 @@ def test_clients_at_the_same_time_get_their_own_images(site, connect):
         assert np.array_equal(pixels(path), expected)
 
 
-def refused(client, endpoint: str, words: str, **given) -> None:
-    with pytest.raises(AppError, match=words):
-        client.predict(api_name=f"/{endpoint}", **given)
+def expect_error(client, endpoint: str, message: str, **arguments) -> None:
+    with pytest.raises(AppError, match=message):
+        client.predict(api_name=f"/{endpoint}", **arguments)
 
 
 @pytest.mark.parametrize("endpoint", ["enhance", "preview"])
-def test_a_bad_setting_comes_back_as_a_sentence(site, client, endpoint):
+def test_a_bad_setting_is_an_error_message(site, client, endpoint):
     image = handle_file(site.photo("bad.png", 8, 8))
     for given, words in (
         ({"preset": "sharper"}, "sharper"),
@@ -180,23 +180,23 @@ def test_a_bad_setting_comes_back_as_a_sentence(site, client, endpoint):
         ({"quality": 92.5}, "quality .* 1 to 100"),
         ({"metadata": "all"}, "all"),
     ):
-        refused(client, endpoint, words, image=image, **given)
+        expect_error(client, endpoint, words, image=image, **given)
 
 
 @pytest.mark.parametrize("endpoint", ["preview", "compare"])
-def test_a_bad_area_comes_back_as_a_sentence(site, client, endpoint):
+def test_a_bad_area_is_an_error_message(site, client, endpoint):
     image = handle_file(site.photo("bad.png", 8, 8))
     for given in ({"size": "64"}, {"size": True}, {"size": 513}, {"x": "left"}):
-        refused(client, endpoint, next(iter(given)), image=image, **given)
+        expect_error(client, endpoint, next(iter(given)), image=image, **given)
 
 
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
-def test_an_input_that_is_no_upload_comes_back_as_a_sentence_and_not_in_the_log(client, capfd, endpoint):
+def test_an_input_that_is_not_an_upload_is_an_error_message_and_not_in_the_log(client, capfd, endpoint):
     name = "images" if endpoint == "batch" else "image"
     for given in ("photo.jpg", "https://example.com/photo.jpg", 5, {"path": "/photo.jpg"}, [None], []):
-        refused(client, endpoint, name, **{name: given})
+        expect_error(client, endpoint, name, **{name: given})
         if endpoint == "batch":
-            refused(client, endpoint, name, **{name: [given]})
+            expect_error(client, endpoint, name, **{name: [given]})
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -205,12 +205,10 @@ def test_an_input_that_is_no_upload_comes_back_as_a_sentence_and_not_in_the_log(
     [
         ("a<img src=x onerror=alert(1)>.png", "a&lt;img src=x onerror=alert(1)&gt;.png"),
         ('it\'s & "that".png', 'it\'s &amp; "that".png'),
-        ("&lt;img&gt;.png", "&amp;lt;img&amp;gt;.png"),
-        ("😀 家.png", "😀 家.png"),
         ("holiday\u202egpj.exe.png", "holidaygpj.exe.png"),
     ],
 )
-def test_a_name_in_an_error_is_text_because_gradio_shows_errors_as_html(site, connect, monkeypatch, name, shown):
+def test_a_file_name_in_an_error_is_escaped(site, connect, monkeypatch, name, shown):
     monkeypatch.setattr("gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name)
     upload = httpx.post(f"{site.url}gradio_api/upload", files={"files": (name, b"no image")}).json()[0]
     english, chinese = connect(), connect(headers={"accept-language": "zh-CN,zh;q=0.9"})
@@ -225,7 +223,7 @@ def test_a_name_in_an_error_is_text_because_gradio_shows_errors_as_html(site, co
 
 
 @pytest.mark.usefixtures("with_x2plus")
-def test_a_preset_of_another_scale_has_it_everywhere(site, client):
+def test_a_2x_preset_has_its_scale_in_results_previews_and_limits(site, client):
     file = handle_file(site.photo("twice.png", 21, 27))
     path, info = client.predict(image=file, preset="gentle-2x", api_name="/enhance")
     _, after, _ = client.predict(image=file, preset="gentle-2x", size=12, api_name="/preview")
@@ -234,4 +232,4 @@ def test_a_preset_of_another_scale_has_it_everywhere(site, client):
     assert Image.open(after).size == (24, 24)
     scales = {one["name"]: one["scale"] for one in client.predict(api_name="/presets")}
     assert scales["gentle-2x"] == 2
-    refused(client, "enhance", "scale .* 1 to 2", image=file, preset="gentle-2x", scale=3)
+    expect_error(client, "enhance", "scale .* 1 to 2", image=file, preset="gentle-2x", scale=3)

@@ -1,4 +1,4 @@
-"""What the API shows, and what it does not let through."""
+"""The public endpoints and parameters, and files that they do not reveal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..site import SETTINGS
 from .calls import ENDPOINTS, VALUES, answer_to, filled
 
 
-def test_only_the_promised_endpoints_are_public_and_each_is_described(client):
+def test_only_the_documented_endpoints_are_public(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == ENDPOINTS
     for name, described in endpoints.items():
@@ -29,7 +29,7 @@ def test_only_the_promised_endpoints_are_public_and_each_is_described(client):
 @pytest.mark.parametrize(
     ("endpoint", "own"), [("/enhance", {}), ("/preview", {"x": None, "y": None, "size": 128}), ("/batch", {})]
 )
-def test_parameters_have_their_promised_names_and_defaults(client, endpoint, own):
+def test_parameters_have_their_names_and_defaults(client, endpoint, own):
     parameters = client.view_api(return_format="dict")["named_endpoints"][endpoint]["parameters"]
     assert [one["parameter_name"] for one in parameters] == [
         "images" if endpoint == "/batch" else "image",
@@ -40,31 +40,31 @@ def test_parameters_have_their_promised_names_and_defaults(client, endpoint, own
     assert all(one["parameter_has_default"] for one in parameters[1:])
 
 
-def test_the_documents_of_the_api_say_what_every_parameter_means(site, client):
+def test_every_parameter_is_described_in_all_documents_of_the_api(site, client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     paths = httpx.get(f"{site.url}gradio_api/openapi.json").json()["paths"]
-    told = client.view_api(return_format="str")
+    text = client.view_api(return_format="str")
     for endpoint, described in endpoints.items():
         path = next(one for name, one in paths.items() if name.endswith(endpoint))
         shown = path["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
         for one in described["parameters"]:
             name, meaning = one["parameter_name"], one["python_type"]["description"]
-            assert meaning in told, (endpoint, name)
-            if name not in ("image", "images"):  # of a file Gradio tells how it is sent
+            assert meaning in text, (endpoint, name)
+            if name not in ("image", "images"):  # Gradio describes how to send a file
                 assert shown[name]["description"] == meaning
-    assert shown_range(endpoints, "contrast") == (0.5, 1.5)
-    assert "Literal['gentle', 'original', " in told
+    assert range_of(endpoints, "contrast") == (0.5, 1.5)
+    assert "Literal['gentle', 'original', " in text
 
 
-def shown_range(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
-    takes = next(one["type"] for one in endpoints["/enhance"]["parameters"] if one["parameter_name"] == name)
-    return takes["minimum"], takes["maximum"]
+def range_of(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
+    schema = next(one["type"] for one in endpoints["/enhance"]["parameters"] if one["parameter_name"] == name)
+    return schema["minimum"], schema["maximum"]
 
 
-def test_a_user_model_is_one_of_the_presets_to_choose(site):
+def test_a_user_model_is_one_of_the_presets(site):
     with added("compact-2x"):
-        takes = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
-    assert takes[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
+        parameters = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
+    assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
 @pytest.mark.parametrize("endpoint", ["enhance", "preview", "compare", "batch"])
@@ -77,7 +77,7 @@ def test_a_user_model_is_one_of_the_presets_to_choose(site):
         {"path": "{secret}", "url": "file://{secret}", "meta": {"_type": "gradio.FileData"}},
     ],
 )
-def test_a_path_of_the_server_is_refused(site, tmp_path, endpoint, image):
+def test_a_path_of_the_server_is_rejected(site, tmp_path, endpoint, image):
     secret = site.photo("../secret.png", 16, 16)
     body = filled(image, secret=str(secret))
     square = [None, None, 16] if endpoint in ("preview", "compare") else []
@@ -93,13 +93,13 @@ def test_a_path_of_the_server_is_refused(site, tmp_path, endpoint, image):
 
 
 @pytest.fixture(scope="module")
-def kept(site) -> dict[str, Path]:
-    """What the data folder really keeps of a run that someone else made, one file of each kind."""
-    someone = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
+def stored(site) -> dict[str, Path]:
+    """Files that the data folder stores of another user's run, one of each kind."""
+    client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
     image = handle_file(site.photo("private.png", 24, 24))
-    _, info = someone.predict(image=image, preset="anime-fast", api_name="/enhance")
-    someone.predict(task_id=info["task_id"], api_name="/report")
-    someone.close()
+    _, info = client.predict(image=image, preset="anime-fast", api_name="/enhance")
+    client.predict(task_id=info["task_id"], api_name="/report")
+    client.close()
     tasks = site.enhancer.tasks
     upload = tasks.upload_path(info["input"]["sha256"], "private.png")
     newest = max(tasks.network.glob("*.raw"), key=lambda path: path.stat().st_mtime)
@@ -112,8 +112,8 @@ KINDS = pytest.mark.parametrize("kind", ["result", "upload", "network", "report"
 
 @KINDS
 @pytest.mark.parametrize("way", ["{path}", "{relative}", "{doubled}", "%2F{encoded}", "{through}"])
-def test_what_the_data_folder_keeps_is_not_served(site, kept, kind, way):
-    path, page = kept[kind], site.page
+def test_files_of_the_data_folder_are_not_served(site, stored, kind, way):
+    path, page = stored[kind], site.page
     assert path.is_file()
     assert page.is_dir()
     forms = {
@@ -139,23 +139,23 @@ def test_what_the_data_folder_keeps_is_not_served(site, kept, kind, way):
         {"path": None, "url": "{site}gradio_api/file={path}", "meta": {"_type": "gradio.FileData"}},
     ],
 )
-def test_what_the_data_folder_keeps_is_no_input(site, kept, kind, image):
+def test_files_of_the_data_folder_are_not_accepted_as_input(site, stored, kind, image):
     runs = site.enhancer.calls.copy()
 
-    answer = answer_to(site, "enhance", [filled(image, path=str(kept[kind]), site=site.url), *VALUES])
+    answer = answer_to(site, "enhance", [filled(image, path=str(stored[kind]), site=site.url), *VALUES])
 
     assert "event: complete" not in answer
     assert site.enhancer.calls == runs
 
 
 @KINDS
-def test_what_the_data_folder_keeps_cannot_be_had_by_a_strangers_report(site, kept, kind):
-    for wish in (kept[kind].stem, str(kept[kind]), f"../{kept[kind].parent.name}/{kept[kind].stem}"):
-        answer = answer_to(site, "report", [wish])
+def test_files_of_the_data_folder_are_not_reports(site, stored, kind):
+    for task_id in (stored[kind].stem, str(stored[kind]), f"../{stored[kind].parent.name}/{stored[kind].stem}"):
+        answer = answer_to(site, "report", [task_id])
         assert "event: error" in answer
 
 
-def test_the_health_check_answers_without_a_login(site):
+def test_the_health_check_works(site):
     answer = httpx.get(f"{site.url}healthz")
     assert answer.status_code == 200
     assert answer.json() == {"alive": True, "ready": True, "version": "0.1.0"}

@@ -1,31 +1,92 @@
-"""Failures in the middle of a call: the caller gets a sentence, the queue is free and the next call works."""
+"""Calls that fail: the client gets a message, the queue is free, and the next call works."""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
 
-from enhance import EnhanceError
+from enhance import EnhanceError, models
+from enhance.errors import Cancelled
 
 from ..site import Site, wait_until
+from ..unit.hub_server import HubServer
 from .calls import FAST_VALUES, answer_to, status, uploaded
 
 
-@pytest.mark.parametrize("error", [RuntimeError("injected"), MemoryError(), EnhanceError("memory_short")])
 @pytest.mark.parametrize(
-    ("endpoint", "fails"), [("enhance", "run"), ("preview", "preview"), ("compare", "compare"), ("batch", "run")]
+    ("endpoint", "method", "error"),
+    [
+        ("enhance", "run", RuntimeError("injected")),
+        ("enhance", "run", EnhanceError("memory_short")),
+        ("preview", "preview", MemoryError()),
+        ("compare", "compare", RuntimeError("injected")),
+        ("batch", "run", MemoryError()),
+    ],
 )
-def test_a_call_that_fails_frees_its_place_in_the_queue(site: Site, endpoint, fails, error):
+def test_a_call_that_fails_releases_its_place_in_the_queue(site: Site, endpoint, method, error):
     photo: Any = uploaded(site, "fails.png")
-    square = [None, None, 16] if endpoint in ("preview", "compare") else []
-    given = [[photo] if endpoint == "batch" else photo, *square, *([] if endpoint == "compare" else FAST_VALUES)]
+    area = [None, None, 16] if endpoint in ("preview", "compare") else []
+    values = [[photo] if endpoint == "batch" else photo, *area, *([] if endpoint == "compare" else FAST_VALUES)]
 
-    with site.enhancer.failing(fails, error):
-        answer = answer_to(site, endpoint, given)
+    with site.enhancer.failing(method, error):
+        answer = answer_to(site, endpoint, values)
     assert ('"failed": 1' if endpoint == "batch" else "event: error") in answer
     assert "injected" not in answer
 
     wait_until(lambda: (status(site)["waiting"], status(site)["running"]) == (0, 0))
-    answer = answer_to(site, endpoint, given)
+    answer = answer_to(site, endpoint, values)
     assert ('"done": 1' if endpoint == "batch" else "event: complete") in answer
+
+
+@pytest.fixture
+def hub(site, monkeypatch) -> Iterator[HubServer]:
+    """A local Hugging Face, the only source of the weights of anime-fast."""
+    name = "realesr-animevideov3"
+    content = (models.folder() / f"{name}.safetensors").read_bytes()
+    sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    model = replace(models.manifest()[name], release=None, package=None, file="official.safetensors", **sums)
+    monkeypatch.setitem(cast(dict[str, Any], models.manifest()), name, model)
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("enhance.models.download.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("enhance.models.download.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("enhance.models.download.SILENCE_SECONDS", 1.0)
+    with HubServer() as server:
+        server.offer(model, content)
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        yield server
+
+
+def test_a_preset_whose_download_is_interrupted_works_on_the_next_call(site, client, hub):
+    hub.cuts = [100_000, *[0] * 3]
+    call = {"image": handle_file(site.photo("hub.png", 24, 32)), "preset": "anime-fast", "api_name": "/enhance"}
+    job = client.submit(**call)
+    wait_until(hub.question.is_set)
+
+    assert status(site)["device"]  # not by `client`: a job that fails at this moment can end its event stream
+    with pytest.raises(AppError, match="realesr-animevideov3"):
+        job.result(timeout=30)
+
+    hub.cuts = []
+    _, info = client.predict(**call)
+    assert info["model"]["source"].startswith("Hugging Face")
+
+
+def test_a_cancelled_run_stops_its_download(site, hub, tmp_path):
+    hub.stalls = [100_000]
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(Cancelled):
+        site.enhancer.run(site.photo("left.png", 24, 32), "anime-fast", output=tmp_path / "x.png", stop=stop)
+
+    assert [path.suffix for path in models.folder().glob("official*")] == [".part"]

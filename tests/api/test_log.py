@@ -1,4 +1,4 @@
-"""The log has one line for a run, and nothing of what was on the picture."""
+"""The log: one line for a run, without names of files or users."""
 
 from __future__ import annotations
 
@@ -22,49 +22,27 @@ from enhance.images.worker import Workers
 from enhance.logs import hide_messages, log_printed_exceptions
 
 from ..site import wait_until
-from .test_ends import start
-
-__all__ = ["start"]
 
 
-def test_a_run_is_one_line_without_its_name(site, client, caplog):
+def test_runs_and_files_of_a_batch_are_logged_without_their_names_and_previews_for_debugging(site, client, caplog):
     bad = site.files / "private-note.png"
-    bad.write_text("no picture")
-    with caplog.at_level(logging.INFO, logger="enhance"):
-        good = handle_file(site.photo("private-name.png", 20, 30))
+    bad.write_text("not an image")
+    good, other = (handle_file(site.photo(f"private-{name}.png", 20, width)) for name, width in (("a", 30), ("b", 34)))
+    with caplog.at_level(logging.INFO, logger="enhance"), caplog.at_level(logging.DEBUG, logger="enhance.web"):
+        client.predict(image=good, preset="anime-fast", size=16, api_name="/preview")
         _, info = client.predict(image=good, preset="anime-fast", api_name="/enhance")
         with pytest.raises(AppError):
             client.predict(image=handle_file(bad), preset="anime-fast", api_name="/enhance")
-    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("task ")]
-    assert len(lines) == 2
-    assert lines[0].startswith(f"task id={info['task_id']} size=30x20 preset=anime-fast seconds=")
-    assert [line.rpartition("outcome=")[2] for line in lines] == ["done", "failed"]
-    assert "private" not in caplog.text
-
-
-def test_a_batch_has_a_line_for_each_file_without_its_name(site, client, caplog):
-    bad = site.files / "private-note.png"
-    bad.write_text("no picture")
-    files = [handle_file(file) for file in (site.photo("private-view.png", 22, 34), bad)]
-    with caplog.at_level(logging.INFO, logger="enhance"):
-        _, info = client.predict(images=files, preset="anime-fast", api_name="/batch")
-    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("file ")]
-    task = info["files"][0]["info"]["task_id"]
-    assert sorted(line.partition(" seconds=")[0] for line in lines) == [
-        "file id=- size=- preset=anime-fast",
-        f"file id={task} size=34x22 preset=anime-fast",
-    ]
-    assert sorted(line.rpartition("outcome=")[2] for line in lines) == ["done", "failed"]
-    assert "private" not in caplog.text
-
-
-def test_a_preview_is_told_of_only_where_faults_are_looked_for(site, client, caplog):
-    with caplog.at_level(logging.DEBUG, logger="enhance.web"):
-        picture = handle_file(site.photo("private-piece.png", 24, 32))
-        client.predict(image=picture, preset="anime-fast", size=16, api_name="/preview")
-    (record,) = [record for record in caplog.records if record.getMessage().startswith("preview ")]
-    assert record.levelno == logging.DEBUG
-    assert record.getMessage().startswith("preview id=- size=32x24 preset=anime-fast seconds=")
+        _, batch = client.predict(images=[other, handle_file(bad)], preset="anime-fast", api_name="/batch")
+    expected = [("task", info["task_id"], "30x20"), ("file", batch["files"][0]["info"]["task_id"], "34x20")]
+    for kind, task_id, size in expected:
+        texts = [record.getMessage() for record in caplog.records if record.getMessage().startswith(f"{kind} ")]
+        texts.sort(key=lambda text: "done" not in text)
+        assert texts[0].startswith(f"{kind} id={task_id} size={size} preset=anime-fast seconds=")
+        assert [text.rpartition("outcome=")[2] for text in texts] == ["done", "failed"]
+    (preview,) = [record for record in caplog.records if record.getMessage().startswith("preview ")]
+    assert preview.levelno == logging.DEBUG
+    assert preview.getMessage().startswith("preview id=- size=30x20 preset=anime-fast seconds=")
     assert "private" not in caplog.text
 
 
@@ -77,20 +55,20 @@ def fail() -> None:
 
 @pytest.fixture
 def logged(monkeypatch) -> Iterator[io.StringIO]:
-    """What goes to a log as the server sets it up."""
+    """Record the log of a server."""
     for module, name in ((traceback, "print_exc"), (threading, "excepthook")):
         monkeypatch.setattr(module, name, getattr(module, name))
-    make, sink = logging.getLogRecordFactory(), io.StringIO()
-    handler = logging.StreamHandler(sink)
+    factory, output = logging.getLogRecordFactory(), io.StringIO()
+    handler = logging.StreamHandler(output)
     hide_messages()
     log_printed_exceptions()
     logging.getLogger("enhance").addHandler(handler)
-    yield sink
+    yield output
     logging.getLogger("enhance").removeHandler(handler)
-    logging.setLogRecordFactory(make)
+    logging.setLogRecordFactory(factory)
 
 
-def test_an_exception_is_logged_with_its_places_and_without_its_message(logged):
+def test_an_exception_is_logged_with_its_locations_but_without_its_message(logged):
     log = logging.getLogger("enhance.test")
     try:
         fail()
@@ -102,37 +80,38 @@ def test_an_exception_is_logged_with_its_places_and_without_its_message(logged):
     thread = threading.Thread(target=fail)
     thread.start()
     thread.join()
-    said = logged.getvalue()
-    assert (said.count("\nValueError\n"), said.count("failed: ValueError\n")) == (4, 1)
-    assert said.count("FileNotFoundError (No such file or directory)") == 4
-    assert "test_log.py:" in said
-    assert "private" not in said
+    text = logged.getvalue()
+    assert (text.count("\nValueError\n"), text.count("failed: ValueError\n")) == (4, 1)
+    assert text.count("FileNotFoundError (No such file or directory)") == 4
+    assert "test_log.py:" in text
+    assert "private" not in text
 
 
-def test_a_server_writes_no_name_of_a_file(start, tmp_path):
-    """Neither for calls that fail before a run, nor for files that cannot be decoded."""
+def test_a_server_logs_no_file_name_and_ctrl_c_ends_it(start, tmp_path):
+    """Neither of calls that fail before a run, nor of files that cannot be decoded."""
     files = [tmp_path / f"private-{name}" for name in ("text.png", "cut.jpg", "cut.tif", "cut.heic")]
     for file in files[1:]:
         Image.effect_noise((64, 64), 50).convert("RGB").save(file)
         file.write_bytes(file.read_bytes()[:-1000])
-    files[0].write_text("no picture")
-    page = start("app.py")
-    wait_until(page.answers)
-    url = f"http://127.0.0.1:{page.port}"
-    client = Client(url, verbose=False, analytics_enabled=False)
+    files[0].write_text("not an image")
+    server = start("-m", "enhance", "app")
+    wait_until(server.is_ready)
+    client = Client(server.url, verbose=False, analytics_enabled=False)
     for file in files:
         with pytest.raises(AppError, match=re.escape(file.name)):
             client.predict(image=handle_file(file), preset="anime-fast", api_name="/enhance")
     client.close()
     foreign = {"path": "private-2.png", "meta": {"_type": "gradio.FileData"}}
     for data in (["private-1.png"], [foreign] * 17):
-        for way in ("call/enhance", "call/batch", "run/status"):
-            assert httpx.post(f"{url}/gradio_api/{way}", json={"data": data}).status_code == 400
-    assert httpx.post(f"{url}/gradio_api/cancel", json={"private-3.png": 1}).status_code == 400
-    assert httpx.get(f"{url}/gradio_api/file=/private-4.png").status_code == 403
-    _, said = page.ended(signal.SIGTERM)
-    assert said.count("outcome=failed") == len(files)
-    assert "private" not in said + page.output
+        for route in ("call/enhance", "call/batch", "run/status"):
+            assert httpx.post(f"{server.url}gradio_api/{route}", json={"data": data}).status_code == 400
+    assert httpx.post(f"{server.url}gradio_api/cancel", json={"private-3.png": 1}).status_code == 400
+    assert httpx.get(f"{server.url}gradio_api/file=/private-4.png").status_code == 403
+    status, output, errors = server.end(signal.SIGINT)
+    assert status == 130
+    assert errors.count("outcome=failed") == len(files)
+    assert "private" not in errors + output
+    assert "KeyboardInterrupt" not in errors
 
 
 DIES = """

@@ -1,4 +1,4 @@
-"""A page with a login keeps strangers out."""
+"""The login: everything else is closed, cookies, logout, and limits for wrong passwords."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def guarded(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def fresh(tmp_path) -> Iterator[str]:
-    """One where nobody tried to log in yet."""
+    """A server without earlier attempts to log in."""
     with guarded_site(tmp_path) as url:
         yield url
 
 
-def came_from(address: str) -> dict[str, str]:
-    """What a trusted proxy on this machine says of a visitor at this address."""
+def forwarded_for(address: str) -> dict[str, str]:
+    """Return the header of a trusted proxy for a user at this address."""
     return {"x-forwarded-for": address}
 
 
-def test_only_who_logs_in_gets_an_answer(guarded):
+def test_only_a_logged_in_client_can_call_the_api(guarded):
     known = Client(guarded, auth=("ada", "secret"), verbose=False, analytics_enabled=False)
     assert known.predict(api_name="/presets")
     known.close()
@@ -53,7 +53,7 @@ def logged_in(url: str) -> httpx.Client:
     return client
 
 
-def test_a_cookie_is_for_tls_alone_where_the_request_came_by_it(guarded):
+def test_a_cookie_is_secure_under_tls(guarded):
     answer = httpx.post(f"{guarded}login", data=LOGIN, headers={"x-forwarded-proto": "https"})
     cookies = answer.headers.get_list("set-cookie")
     assert len(cookies) == 2
@@ -64,26 +64,26 @@ def test_a_logout_is_a_post_and_ends_one_session(guarded):
     one, other = logged_in(guarded), logged_in(guarded)
     assert one.get("logout").status_code == 405
     assert one.get("config").status_code == 200
-    kept = dict(one.cookies)
+    cookies = dict(one.cookies)
     assert one.post("logout").status_code == 302
-    assert httpx.get(f"{guarded}config", cookies=kept).status_code == 401
+    assert httpx.get(f"{guarded}config", cookies=cookies).status_code == 401
     assert other.get("config").status_code == 200
     assert other.post("logout", headers={"origin": "https://evil.example"}).status_code == 403
 
 
-def test_wrong_passwords_are_slowed_down(guarded):
-    there = came_from("10.0.0.1")
+def test_wrong_passwords_are_limited(guarded):
+    there = forwarded_for("10.0.0.1")
     tries = [httpx.post(f"{guarded}login", data=WRONG, headers=there) for _ in range(20)]
     assert [one.status_code for one in tries] == [400] * 5 + [429] * 15
     assert tries[-1].json()["detail"]
     assert httpx.post(f"{guarded}login", data=LOGIN, headers=there).status_code == 429
 
 
-def test_many_addresses_guess_slowly_and_do_not_lock_out_who_was_here(fresh):
-    home, stranger = came_from("10.0.0.1"), came_from("10.9.9.9")
+def test_guesses_from_many_addresses_are_limited_without_locking_out_earlier_users(fresh):
+    home, stranger = forwarded_for("10.0.0.1"), forwarded_for("10.9.9.9")
     assert httpx.post(f"{fresh}login", data=LOGIN, headers=home).status_code == 200
 
-    guesses = [httpx.post(f"{fresh}login", data=WRONG, headers=came_from(f"10.0.1.{n}")) for n in range(40)]
+    guesses = [httpx.post(f"{fresh}login", data=WRONG, headers=forwarded_for(f"10.0.1.{n}")) for n in range(40)]
 
     assert [one.status_code for one in guesses] == [400] * 30 + [429] * 10
     assert httpx.post(f"{fresh}login", data=LOGIN, headers=stranger).status_code == 429
@@ -93,11 +93,11 @@ def test_many_addresses_guess_slowly_and_do_not_lock_out_who_was_here(fresh):
         assert httpx.post(f"{fresh}login", data=LOGIN, headers=near).status_code == 200
 
 
-def test_counts_are_for_who_is_logged_in_and_for_programs_of_this_machine(guarded):
+def test_metrics_are_for_logged_in_users_and_programs_on_the_same_machine(guarded):
     assert "enhance_running" in httpx.get(f"{guarded}metrics").text
-    for handed_on in (came_from("10.0.0.7"), came_from("127.0.0.1"), {"via": "1.1 proxy"}):
-        assert httpx.get(f"{guarded}metrics", headers=handed_on).status_code == 401
-    assert logged_in(guarded).get("metrics", headers=came_from("10.0.0.7")).status_code == 200
+    for headers in (forwarded_for("10.0.0.7"), forwarded_for("127.0.0.1"), {"via": "1.1 proxy"}):
+        assert httpx.get(f"{guarded}metrics", headers=headers).status_code == 401
+    assert logged_in(guarded).get("metrics", headers=forwarded_for("10.0.0.7")).status_code == 200
     assert 'enhance_refusals_total{reason="login_first"}' in httpx.get(f"{guarded}metrics").text
 
 
@@ -118,11 +118,11 @@ def test_counts_are_for_who_is_logged_in_and_for_programs_of_this_machine(guarde
         ("POST", "gradio_api/run/presets"),
     ],
 )
-def test_nothing_but_the_login_page_is_there_without_a_login(guarded, method, path):
+def test_only_the_login_page_is_served_without_a_login(guarded, method, path):
     assert httpx.request(method, guarded + path, timeout=5).status_code == 401
 
 
-def test_the_login_page_itself_is_whole(guarded):
+def test_the_login_page_contains_no_components(guarded):
     page = httpx.get(guarded)
     assert page.status_code == 200
     assert '"components":[]' in page.text

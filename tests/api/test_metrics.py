@@ -1,4 +1,4 @@
-"""Who runs the server sees what it does, and nothing of whose pictures they are."""
+"""The counts of /metrics, which identify no user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .calls import FAST_VALUES, begin, uploaded
 
 
 def counts(site) -> Counter[tuple[str, ...]]:
-    """Every number by its name and the values of its labels."""
+    """Return every number by its name and the values of its labels."""
     answer = httpx.get(f"{site.url}metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     return Counter(
@@ -34,13 +34,13 @@ def counts(site) -> Counter[tuple[str, ...]]:
     )
 
 
-def test_what_became_of_pictures_is_counted(site, client):
+def test_images_are_counted_by_outcome(site, client):
     bad = site.files / "private-note.png"
-    bad.write_text("no picture")
+    bad.write_text("not an image")
     good = handle_file(site.photo("private-count.png", 21, 33))
     before = counts(site)
 
-    for _ in range(2):  # the second time the result is there
+    for _ in range(2):  # the second result is cached
         client.predict(image=good, preset="anime-fast", api_name="/enhance")
     with pytest.raises(AppError):
         client.predict(image=handle_file(bad), preset="anime-fast", api_name="/enhance")
@@ -61,7 +61,7 @@ def test_what_became_of_pictures_is_counted(site, client):
     assert counts(site)["process_resident_memory_bytes",] > 1e7
 
 
-def test_what_is_refused_is_counted_by_its_reason(site, client):
+def test_rejected_requests_are_counted_by_reason(site, client):
     before = counts(site)
     with pytest.raises(AppError):
         client.predict(image=handle_file(site.photo("any.png", 16, 16)), preset="no-such-word", api_name="/enhance")
@@ -84,16 +84,16 @@ def test_waiting_jobs_are_counted(site):
     wait_until(lambda: counts(site)["enhance_waiting",] == 0)
 
 
-def test_no_label_has_a_visitors_word(site):
+def test_labels_contain_no_text_of_users(site):
     families = list(text_string_to_metric_families(httpx.get(f"{site.url}metrics").text))
     labels = [label for family in families for sample in family.samples for label in sample.labels.items()]
     values = {name: {value for label, value in labels if label == name} for name, _ in labels}
     assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason"}
-    assert values["preset"] <= PRESETS.keys() | {"own", "all"}  # a model of one's own, or all presets side by side
+    assert values["preset"] <= PRESETS.keys() | {"own", "all"}  # user models, and comparisons
     assert values["reason"] <= catalogue().keys()
 
 
-def test_nothing_is_served_where_nobody_asked_for_counts():
+def test_metrics_are_served_only_if_enabled():
     def served(metrics: Metrics) -> set[str]:
         routes: list[Route] = launch_options(Config(), metrics)["app_kwargs"]["routes"]
         return {route.path for route in routes}

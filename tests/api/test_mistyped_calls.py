@@ -1,4 +1,4 @@
-"""A mistyped call gets a sentence that says what is wrong with it, in the caller's language."""
+"""Mistyped calls get a message with the mistake, in the language of the client."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ CALLS: list[tuple[str, Any, int, str]] = [
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_a_mistyped_call_is_refused_with_a_sentence(site, language):
-    for way, body, status, word in CALLS:
+def test_a_mistyped_call_is_rejected_with_a_message(site, language):
+    for route, body, status, word in CALLS:
         headers = {"accept-language": language}
-        answer = httpx.post(f"{site.url}gradio_api/{way}", json=body, headers=headers)
-        said = answer.json()["detail"]
-        assert answer.status_code == status, (way, body, said)
-        assert answer.json()["error"] == said
-        assert word in said
-        assert len(said) < 300
-        assert bool(re.search("[一-鿿]", said)) == (language == "zh-CN"), said
+        answer = httpx.post(f"{site.url}gradio_api/{route}", json=body, headers=headers)
+        detail = answer.json()["detail"]
+        assert answer.status_code == status, (route, body, detail)
+        assert answer.json()["error"] == detail
+        assert word in detail
+        assert len(detail) < 300
+        assert bool(re.search("[一-鿿]", detail)) == (language == "zh-CN"), detail
 
 
-def test_an_unknown_event_is_refused_with_a_sentence(site):
-    for way in ("call/enhance", "call/v2/enhance"):
-        answer = httpx.get(f"{site.url}gradio_api/{way}/nothing")
+def test_an_unknown_event_is_rejected_with_a_message(site):
+    for route in ("call/enhance", "call/v2/enhance"):
+        answer = httpx.get(f"{site.url}gradio_api/{route}/nothing")
         assert answer.status_code == 404
         assert answer.json()["detail"]
     event = httpx.post(f"{site.url}gradio_api/call/presets", json={"data": []}).json()["event_id"]

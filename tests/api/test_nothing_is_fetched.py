@@ -1,4 +1,4 @@
-"""A client cannot make the server fetch anything from anywhere."""
+"""No request makes the server download from an address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .calls import META, VALUES, filled
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    asked: list[str] = []  # noqa: RUF012 - one server in these tests
+    asked: list[str] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
@@ -32,7 +32,7 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere(monkeypatch) -> Iterator[str]:
-    """The address of a server that counts its requests. Gradio's own check would allow this address."""
+    """Address of a server that records its requests. Gradio's own check would allow this address."""
     for module in ("safehttpx", "gradio.processing_utils"):
         monkeypatch.setattr(f"{module}.is_public_ip", lambda _: True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
@@ -45,7 +45,7 @@ def elsewhere(monkeypatch) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def unguarded(site) -> Iterator[str]:
-    """The address of the same app without its middleware."""
+    """Address of the same app without its middleware."""
     with served(site.enhancer, agents=False, app_kwargs={}) as url:
         yield url
 
@@ -63,12 +63,12 @@ FILES = [
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("shape", ["one", "list", "nested"])
-def test_an_address_in_place_of_a_file_is_refused(site, elsewhere, file, shape):
+def test_an_address_instead_of_a_file_is_rejected(site, elsewhere, file, shape):
     file = filled(file, url=elsewhere)
     image = {"one": file, "list": [file], "nested": {"a": [{"b": file}]}}[shape]
     name = "enhance" if shape == "one" else "batch"
     data = [image, *VALUES]
-    ways = {
+    bodies = {
         f"call/{name}": {"data": data},
         f"call/{name}/": {"data": data},
         f"call/v2/{name}": {"image" if name == "enhance" else "images": image},
@@ -76,9 +76,9 @@ def test_an_address_in_place_of_a_file_is_refused(site, elsewhere, file, shape):
         f"api/{name}": {"data": data},
         "queue/join": {"data": data, "fn_index": 0, "session_hash": "abc"},
     }
-    for way, body in ways.items():
-        answer = httpx.post(f"{site.url}gradio_api/{way}", json=body)
-        assert answer.status_code == 403, way
+    for route, body in bodies.items():
+        answer = httpx.post(f"{site.url}gradio_api/{route}", json=body)
+        assert answer.status_code == 403, route
         assert answer.json()["detail"]
     assert Elsewhere.asked == []
 
@@ -95,7 +95,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_an_address_is_refused_however_the_json_is_spelled(site, elsewhere, spelling):
+def test_an_address_is_rejected_in_every_encoding_of_json(site, elsewhere, spelling):
     body = SPELLINGS[spelling](json.dumps({"data": [{"path": elsewhere, "meta": META}, *VALUES]}))
     for content_type in ("application/json", "application/json; charset=utf-16", "text/plain"):
         headers = {"content-type": content_type}
@@ -105,31 +105,31 @@ def test_an_address_is_refused_however_the_json_is_spelled(site, elsewhere, spel
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe{", b"\x00", b"[" * 100_000, b"{'data': []}"])
-def test_what_is_no_json_is_refused(site, body):
-    for way in ("call/presets", "queue/join", "cancel", "reset"):
-        answer = httpx.post(f"{site.url}gradio_api/{way}", content=body)
+def test_a_body_that_is_not_json_is_rejected(site, body):
+    for route in ("call/presets", "queue/join", "cancel", "reset"):
+        answer = httpx.post(f"{site.url}gradio_api/{route}", content=body)
         assert answer.status_code == 400
         assert answer.json()["detail"]
 
 
 @pytest.mark.parametrize("route", ["file=", "file/"])
 @pytest.mark.parametrize("name", ["{url}", "HTTP{rest}"])
-def test_the_routes_of_files_fetch_nothing(site, elsewhere, route, name):
-    given = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
-    answer = httpx.get(f"{site.url}gradio_api/{route}{given}")
+def test_file_routes_fetch_nothing(site, elsewhere, route, name):
+    address = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
+    answer = httpx.get(f"{site.url}gradio_api/{route}{address}")
     assert answer.status_code == 403
     assert Elsewhere.asked == []
 
 
 @pytest.mark.parametrize("route", ["file=", "file/", "proxy="])
-def test_the_routes_of_files_fetch_nothing_without_the_middleware(unguarded, elsewhere, route):
+def test_file_routes_fetch_nothing_without_the_middleware(unguarded, elsewhere, route):
     for method in ("GET", "HEAD"):
         assert httpx.request(method, f"{unguarded}gradio_api/{route}{elsewhere}").status_code >= 400
     assert Elsewhere.asked == []
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_address_in_place_of_a_file_is_fetched_without_the_middleware(unguarded, elsewhere, file):
+def test_no_address_instead_of_a_file_is_fetched_without_the_middleware(unguarded, elsewhere, file):
     for endpoint in ("enhance", "batch"):
         image = filled(file, url=elsewhere)
         data = [image if endpoint == "enhance" else [image], *VALUES]
@@ -138,7 +138,7 @@ def test_no_address_in_place_of_a_file_is_fetched_without_the_middleware(unguard
     assert Elsewhere.asked == []
 
 
-def test_an_upload_is_taken_with_the_address_that_the_server_gives_it(site, client):
+def test_an_upload_is_accepted_with_the_address_that_the_server_returns(site, client):
     file = handle_file(site.photo("own.png", 16, 16))
     assert client.predict(image=file, preset="anime-fast", api_name="/enhance")[1]["status"] == "done"
     path = httpx.post(f"{site.url}gradio_api/upload", files={"files": ("a b%.png", b"x")}).json()[0]

@@ -1,4 +1,4 @@
-"""Many open pages throw out nobody who has something running, and nobody learns what others made."""
+"""Sessions: limits that end no session in use, and results that stay private."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def request(name: str, address: str) -> gr.Request:
     return cast(gr.Request, SimpleNamespace(session_hash=name, username=None, client=SimpleNamespace(host=address)))
 
 
-def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
+def test_many_pages_of_one_address_end_no_session_of_another(tmp_path):
     sessions = Sessions(tmp_path)
     other, own = sessions.get(request("other", "a")), sessions.get(request("own", "b"))
-    setattr(own, "run", SimpleNamespace(is_over=False))  # noqa: B010 - stands for a run that goes on
+    setattr(own, "run", SimpleNamespace(is_over=False))  # noqa: B010 - a running job
     for number in range(2 * MAX_SESSIONS):
         sessions.get(request(f"page {number}", "b"))
     assert len(sessions) <= MAX_SESSIONS_OF_ADDRESS + 2
@@ -30,7 +30,7 @@ def test_many_pages_of_one_address_throw_out_nobody_else(tmp_path):
     assert sessions.get(request("own", "b")) is own
 
 
-def test_pages_of_many_addresses_throw_out_nobody_who_works(tmp_path):
+def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
     sessions = Sessions(tmp_path)
     working = []
     for number, part in enumerate(("run", "batch", "preview_request")):
@@ -44,29 +44,33 @@ def test_pages_of_many_addresses_throw_out_nobody_who_works(tmp_path):
         assert sessions.get(request(part, f"w{number}")) is session
 
 
-def test_only_who_made_a_result_learns_that_it_was_there(site, connect):
+def test_only_the_user_who_made_a_result_learns_that_it_was_cached(site, connect):
     owner, stranger = connect(), connect()
     picture = handle_file(site.photo("secret.png", 20, 26))
     given = {"image": picture, "preset": "anime-fast", "api_name": "/enhance"}
-    told = [client.predict(**given)[1]["cached"] for client in (owner, stranger, owner, stranger)]
-    assert told == [False, False, True, True]
+    cached = [client.predict(**given)[1]["cached"] for client in (owner, stranger, owner, stranger)]
+    assert cached == [False, False, True, True]
     batch = {"images": [picture], "preset": "anime-fast", "api_name": "/batch"}
     assert connect().predict(**batch)[1]["files"][0]["info"]["cached"] is False
 
 
-def test_a_report_tells_only_who_made_a_result_that_it_was_there(site, connect, tmp_path):
+def test_only_the_report_of_that_user_shows_that_it_was_cached(site, connect, tmp_path):
     owner, stranger = connect(), connect()
-    given = {"image": handle_file(site.photo("told.png", 24, 28)), "preset": "anime-fast", "api_name": "/enhance"}
+    given = {
+        "image": handle_file(site.photo("old.png", 24, 28)),
+        "preset": "anime-fast",
+        "api_name": "/enhance",
+    }
     first = owner.predict(**given)[1]
     stored = site.enhancer.tasks.processed / f"{first['task_id']}.json"
     stored.write_text(stored.read_text().replace(first["finished"], long_ago := "2020-02-02T02:02:02+00:00"))
 
-    told = [client.predict(**given)[1] for client in (stranger, stranger, owner)]
+    infos = [client.predict(**given)[1] for client in (stranger, stranger, owner)]
 
-    assert not any(info["finished"] == long_ago for info in told)
-    assert told[0]["finished"] == told[1]["finished"] >= first["finished"]
-    assert told[2]["finished"] == first["finished"]
-    for client, info in zip((stranger, stranger, owner), told, strict=True):
+    assert not any(info["finished"] == long_ago for info in infos)
+    assert infos[0]["finished"] == infos[1]["finished"] >= first["finished"]
+    assert infos[2]["finished"] == first["finished"]
+    for client, info in zip((stranger, stranger, owner), infos, strict=True):
         report = Path(client.predict(task_id=info["task_id"], api_name="/report"))
         words = text_of(report.read_bytes(), tmp_path)
         assert (translate("en", "report_cached") in words) == info["cached"]

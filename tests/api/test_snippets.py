@@ -1,4 +1,4 @@
-"""The snippets of README and docs/ as they stand, with a small photo and the address of the tests' own page."""
+"""The snippets of README and docs/, with a small photo and the address of the test server."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..unit.test_documents import DOCUMENTS, RUN, blocks
 PAGE = "http://127.0.0.1:7860"
 
 
-def shown(begins: str) -> list[str]:
-    """The blocks of all documents that begin so, each once."""
+def snippets(begins: str) -> list[str]:
+    """Return the different blocks of all documents that begin with this text."""
     found = {block: None for document in DOCUMENTS for block in blocks(document) if block.startswith(begins)}
     assert found, begins
     return list(found)
@@ -24,18 +24,18 @@ def with_a_photo(tmp_path, monkeypatch):
     Image.fromarray(photo(20, 24)).save("photo.jpg")
 
 
-@pytest.mark.parametrize("snippet", shown(RUN[0]))
-def test_the_library_does_what_its_snippet_says(snippet, tmp_path, capsys):
+@pytest.mark.parametrize("snippet", snippets(RUN[0]))
+def test_the_snippet_of_the_library_works(snippet, tmp_path, capsys):
     exec(compile(snippet, "README", "exec"), {})
     assert capsys.readouterr().out.split()[0].endswith(".png")
     with Image.open(tmp_path / "photo-4x.jpg") as image:
         assert image.size == (96, 80)
 
 
-@pytest.mark.parametrize("snippet", shown(RUN[1]))
-def test_the_client_does_what_its_snippet_says(site: Site, snippet):
-    made: dict = {}
-    exec(compile(snippet.replace(PAGE, site.url.rstrip("/")), "README", "exec"), made)
-    assert made["info"]["output"]["width"] == 96
-    with Image.open(made["png"]) as image:
+@pytest.mark.parametrize("snippet", snippets(RUN[1]))
+def test_the_snippet_of_the_client_works(site: Site, snippet):
+    names: dict = {}
+    exec(compile(snippet.replace(PAGE, site.url.rstrip("/")), "README", "exec"), names)
+    assert names["info"]["output"]["width"] == 96
+    with Image.open(names["png"]) as image:
         assert image.size == (96, 80)

@@ -1,4 +1,4 @@
-"""The load test in small: `make soak` runs it first."""
+"""A short load test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.long
 SMALL = Plan.lasting(5, 8, slow=5, sessions=16, previews=8, runs=4, rest=0.5, pictures=3, gentle=False, warm=1)
 
 
-def test_clients_of_all_kinds_get_their_own_images_beside_slow_connections(tmp_path):
+def test_all_kinds_of_clients_get_their_own_images_with_slow_connections(tmp_path):
     with ThreadPoolExecutor(1) as thread:  # Playwright may have left its event loop in this one
         outcome = thread.submit(soak, SMALL, tmp_path).result()
     assert outcome.broken == [], table(outcome)
@@ -20,13 +20,13 @@ def test_clients_of_all_kinds_get_their_own_images_beside_slow_connections(tmp_p
     assert set(outcome.uses) == {"start", "after the sessions", "peak", "after a rest"}
 
 
-@pytest.mark.parametrize("elsewhere", ["192.168.0.7", "0.0.0.0", "example.org", "::"])
-def test_a_load_test_aims_at_this_machine_only(tmp_path, elsewhere):
+@pytest.mark.parametrize("address", ["192.168.0.7", "0.0.0.0", "example.org", "::"])
+def test_a_load_test_accepts_only_this_computer(tmp_path, address):
     with pytest.raises(ValueError, match="loopback"):
-        soak(SMALL, tmp_path, elsewhere)
+        soak(SMALL, tmp_path, address)
 
 
-def test_memory_and_threads_that_are_left_are_judged():
+def test_memory_and_threads_that_remain_are_limited():
     before = Use(500, 100, 20)
     assert list(kept_to_bounds("it", before, Use(700, 120, 40))) == []
     assert len(list(kept_to_bounds("it", before, Use(740, 130, 20)))) == 1

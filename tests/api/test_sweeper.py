@@ -1,4 +1,4 @@
-"""One thread tidies up, however much there is to tidy."""
+"""One thread deletes old images, sessions and files."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from ..site import wait_until
 from .test_sessions import request
 
 
-def test_pictures_and_closed_pages_cost_no_threads(site, tmp_path):
-    picture = read_picture(site.photo("kept.png", 8, 8))
+def test_images_and_closed_sessions_need_no_threads(site, tmp_path):
+    picture = read_picture(site.photo("cached.png", 8, 8))
     before = threading.active_count()
-    kept, sessions = ImageCache(seconds=0.2), Sessions(tmp_path)
+    images, sessions = ImageCache(seconds=0.2), Sessions(tmp_path)
     for number in range(300):
-        kept.picture(number, lambda: picture)
+        images.picture(number, lambda: picture)
     for number in range(200):
         sessions.get(request(f"page {number}", f"address {number}"))
         sessions.close(request(f"page {number}", f"address {number}"))
-    assert (len(kept), len(sessions)) == (300, 200)
+    assert (len(images), len(sessions)) == (300, 200)
     for session in sessions._sessions.values():
         assert session.closed is not None
         session.closed -= CLOSED_SECONDS + 1
-    start_cleaning(kept.sweep, sessions.sweep, seconds=0.1)
+    start_cleaning(images.sweep, sessions.sweep, seconds=0.1)
     assert threading.active_count() <= before + 2
-    wait_until(lambda: len(kept) == len(sessions) == 0, seconds=10)
+    wait_until(lambda: len(images) == len(sessions) == 0, seconds=10)
 
 
-def test_a_page_that_comes_back_is_not_forgotten(tmp_path):
+def test_a_session_that_is_used_again_is_not_deleted(tmp_path):
     sessions = Sessions(tmp_path)
     one = sessions.get(request("one", "a"))
     sessions.close(request("one", "a"))
@@ -45,7 +45,7 @@ def test_a_page_that_comes_back_is_not_forgotten(tmp_path):
     assert sessions.get(request("one", "a")) is one
 
 
-def test_old_files_of_the_page_are_removed_unless_they_are_used(tmp_path):
+def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
     folder = PageFolder(tmp_path, 1, shared=False)
     results = folder.path("results")
     names = {"old": results / ("a" * 32), "used": results / ("b" * 32), "new": results / ("c" * 32)}
@@ -76,7 +76,7 @@ def test_the_server_has_one_sweeper(site):
     assert "enhance-sweeper" in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_model_at_rest_and_the_warm_up_take_no_thread_of_their_own(site, client):
+def test_an_idle_model_and_the_warm_up_need_no_thread(site, client):
     before = set(threading.enumerate())
     warm_up(site.enhancer)
     client.predict(image=handle_file(site.photo("rest.png", 8, 8)), preset="anime-fast", api_name="/preview")

@@ -15,8 +15,6 @@ from enhance.scenes.faces import FaceRestorer, blend_faces, restore_faces
 from tests.conftest import psnr
 from tests.unit.test_faces_put_back import ASTRONAUT, enlarged
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def official():
@@ -59,6 +57,7 @@ def test_it_is_exact_against_spandrels_model_on_the_same_crop(official, restored
     assert np.abs(ours - theirs).max() < 1e-5
 
 
+@pytest.mark.long
 def test_a_picture_goes_the_whole_way(restorer):
     portrait = np.ascontiguousarray(data.astronaut()[:256, 80:368])
     face = Face((99, 63, 91, 112), ASTRONAUT - [80, 0], 0.9)

@@ -14,7 +14,7 @@ from enhance.engine.engine import Engine
 from enhance.models.user_models import add
 from tests.own_models import NETWORKS, random_state, spandrels
 
-SIZES = [(1, 1), (1, 9), (7, 2), (13, 10), (11, 14)]
+SIZES = [(1, 9), (7, 2), (13, 10)]
 
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -1,4 +1,4 @@
-"""Faults of the page as it is shown now: accessibility, what does not fit, and texts in another language."""
+"""Faults of the page in its current state: accessibility, overflow, and texts in another language."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SCREENS = {"en": {"light": (1280, 900), "dark": (390, 844)}, "zh-CN": {"dark": (
 
 RUN_AXE = """async (rules) => {
   const found = await axe.run(document, { runOnly: { type: "tag", values: rules }, resultTypes: ["violations"] });
-  const said = (id, one) => `${id}: ${one.target} ${one.any[0]?.message ?? ""}`;
-  return found.violations.flatMap(({ id, nodes }) => nodes.map((one) => said(id, one)));
+  const describe = (id, one) => `${id}: ${one.target} ${one.any[0]?.message ?? ""}`;
+  return found.violations.flatMap(({ id, nodes }) => nodes.map((one) => describe(id, one)));
 }"""
 
 HEADINGS = """() => {
@@ -27,16 +27,16 @@ HEADINGS = """() => {
   return fine ? [] : [`headings ${levels}`];
 }"""
 
-SAID = """() => {
-  const said = [];
+TEXTS = """() => {
+  const texts = [];
   for (const part of document.body.querySelectorAll("*")) {
     if (["SCRIPT", "STYLE"].includes(part.tagName) || !part.checkVisibility()) continue;
-    for (const name of ["aria-label", "title", "alt", "placeholder"]) said.push(part.getAttribute(name) ?? "");
-    for (const text of part.childNodes) if (text.nodeType === Node.TEXT_NODE) said.push(text.data);
+    for (const name of ["aria-label", "title", "alt", "placeholder"]) texts.push(part.getAttribute(name) ?? "");
+    for (const text of part.childNodes) if (text.nodeType === Node.TEXT_NODE) texts.push(text.data);
   }
-  return said.map((text) => text.trim()).filter(Boolean);
+  return texts.map((text) => text.trim()).filter(Boolean);
 }"""
-"""All texts that are seen or read aloud now."""
+"""Return all texts that are visible or read by screen readers."""
 
 NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der Walt|Rachel Michetti"
@@ -44,7 +44,7 @@ NAMES = re.compile(
     r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|Enhance)\b"
     r"|\b(px|GB|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
 )
-"""What is called the same in every language: files, formats, units, models, people."""
+"""Words that are the same in every language: files, formats, units, models, people."""
 
 
 def start_axe(page: Page) -> None:
@@ -52,27 +52,27 @@ def start_axe(page: Page) -> None:
 
 
 def faults(page: Page, language: str) -> Iterator[str]:
-    """What is wrong with the page as it is now, at a desk and on phones."""
+    """Yield the faults of the page in its current state, on a large screen and on phones."""
     for theme, (width, height) in SCREENS[language].items():
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
         yield from page.evaluate(RUN_AXE, RULES)
-        yield from beyond(page, width, height)
+        yield from overflow(page, width, height)
     page.set_viewport_size({"width": 320, "height": 700})
-    yield from beyond(page, 320, 700)
+    yield from overflow(page, 320, 700)
     page.set_viewport_size({"width": 1280, "height": 900})
     page.evaluate("document.body.classList.remove('dark')")
     yield from page.evaluate(HEADINGS)
     if page.locator("html").get_attribute("lang") != language:
         yield "the language of the document"
-    said = page.evaluate(SAID)
-    yield from (text for text in said if "__i18n__" in text or "common." in text)
+    texts = page.evaluate(TEXTS)
+    yield from (text for text in texts if "__i18n__" in text or "common." in text)
     if language == "zh-CN":
-        yield from (f"English: {text}" for text in said if re.search("[A-Za-z]{2,}", NAMES.sub("", text)))
+        yield from (f"English: {text}" for text in texts if re.search("[A-Za-z]{2,}", NAMES.sub("", text)))
 
 
-def beyond(page: Page, width: int, height: int) -> Iterator[str]:
-    """What does not fit: sideways anywhere; at a desk anything that one works with; on a phone the bar."""
+def overflow(page: Page, width: int, height: int) -> Iterator[str]:
+    """Yield what does not fit: horizontally, on a large screen any panel, on a phone the bar."""
     if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
         yield f"{wide} px wide on {width}"
     desk = width > 900 and page.locator("#tab-one").is_visible()

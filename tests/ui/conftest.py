@@ -55,22 +55,22 @@ def profiles(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """Script errors and violations of the content security policy."""
+def problems() -> list[str]:
+    """Script errors and violations of the content security policy on the pages of a test."""
     return []
 
 
 @pytest.fixture
-def open_page(site: Site, profiles: Callable[..., BrowserContext], complaints: list[str]):
-    """Open the page: `open_page("?preset=anime", locale="zh-CN", width=390)`. At the end there are no complaints."""
+def open_page(site: Site, profiles: Callable[..., BrowserContext], problems: list[str]):
+    """Open the page: `open_page("?preset=anime", locale="zh-CN", width=390)`. After the test, there are no problems."""
     pages: list[Page] = []
 
     def on_error(error: Error) -> None:
-        complaints.append(str(error))
+        problems.append(str(error))
 
     def on_message(message: ConsoleMessage) -> None:
         if message.type == "error" and "olicy" in message.text:
-            complaints.append(message.text)
+            problems.append(message.text)
 
     def open_it(
         query: str = "",
@@ -78,7 +78,7 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], complaints: l
         url: str = "",
         width: int = 1280,
         color_scheme: Literal["light", "dark"] = "light",
-        reduced_motion: Literal["reduce", "no-preference"] = "no-preference",
+        reduced_motion: Literal["reduce", "no-preference"] = "reduce",
         script: str = "",
         **options,
     ) -> Page:
@@ -96,7 +96,10 @@ def open_page(site: Site, profiles: Callable[..., BrowserContext], complaints: l
 
     yield open_it
     for page in pages:
+        if page.is_closed() and page.url.startswith(site.url):  # its settings are still stored in the browser
+            page = page.context.new_page()
+            page.goto(f"{site.url}healthz")
         if not page.is_closed():
             page.evaluate("localStorage.clear(), sessionStorage.clear()")
             page.close()
-    assert complaints == []
+    assert problems == []

@@ -1,4 +1,4 @@
-"""What a person does on the page, as steps for the browser tests."""
+"""Steps of a user on the page, for the browser tests."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
 PATIENCE = 90_000
-"""Milliseconds to wait for a condition. Nothing takes that long unless it is broken."""
+"""Milliseconds to wait for a condition. Longer waits fail."""
 
 
 def choose(page: Page, file: Path) -> None:
-    """Give the page a file without waiting for anything."""
+    """Select a file without waiting for the upload."""
     page.locator("#upload input[type=file]").set_input_files(file)
 
 
 def load(page: Page, file: Path) -> None:
-    """Give the page an image and wait for its preview."""
+    """Select an image and wait for its preview."""
     choose(page, file)
     expect(page.locator("#facts")).to_contain_text(file.name)
     expect(page.locator("#download")).to_have_count(0)
@@ -28,8 +28,15 @@ def wait_for_chip(page: Page, state: str) -> None:
 
 
 def result_is(page: Page, state: str) -> None:
-    """Wait until the page says that the result is that of the controls ("matches") or not ("outdated")."""
+    """Wait until the page shows that the result has the current settings ("matches") or not ("outdated")."""
     expect(page.locator("#result-chip .chip")).to_have_attribute("data-state", state)
+
+
+PREVIEW_WIDTHS = """() => {
+  const images = [...document.querySelectorAll("#preview img")];
+  return images.map((one) => [one.naturalWidth, one.getBoundingClientRect().width * devicePixelRatio]);
+}"""
+"""Return the widths of both images of the preview: their own, and on the screen in device pixels."""
 
 
 def images(page: Page, slider: str = "preview") -> list[str]:
@@ -104,14 +111,14 @@ def has_focus(page: Page, part: str) -> None:
 
 
 def enhance(page: Page) -> None:
-    """Press Enhance and wait for the result."""
+    """Select Enhance and wait for the result."""
     expect(page.locator("#enhance")).to_be_enabled()
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible()
 
 
 def view(page: Page, name: str) -> None:
-    """Show preview, whole or close on the stage."""
+    """Show the view `name`: "preview", "whole" or "close"."""
     page.locator(f"#view label:has(input[value={name}])").click()
 
 
@@ -125,7 +132,7 @@ def result_facts(page: Page) -> Locator:
 
 
 def download(page: Page, folder: Path, button: str | Locator = "#download") -> Path:
-    """Download by this button; the file has the name that the page gives it."""
+    """Download a file with this button into `folder`, with the name that the page suggests."""
     with page.expect_download() as coming:
         (page.locator(button) if isinstance(button, str) else button).click()
     path = folder / coming.value.suggested_filename
@@ -134,7 +141,7 @@ def download(page: Page, folder: Path, button: str | Locator = "#download") -> P
 
 
 def open_batch(page: Page, *files: Path) -> None:
-    """Open the tab for batches and give it these files."""
+    """Open the tab for batches and add these files."""
     page.locator("#tab-many-button").click()
     expect(page.locator("#batch-settings")).not_to_be_empty()
     if files:

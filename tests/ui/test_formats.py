@@ -12,7 +12,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
 
 from ..site import Site, photo
-from .journey import box, download, enhance, expect_chosen, load, pick
+from .journey import download, enhance, expect_chosen, load, pick
 
 GPS = 0x8825
 
@@ -30,9 +30,12 @@ def location(path: Path) -> dict:
         return dict(image.getexif().get_ifd(GPS))
 
 
-def test_format_and_metadata_are_chosen_after_the_run_without_another(site: Site, open_page, tmp_path):
+def test_format_and_metadata_are_chosen_after_the_run(site: Site, open_page, tmp_path):
     page = open_page("?preset=anime-fast")
     load(page, located_photo(site, "place.jpg"))
+    expect(page.locator("#location .note")).to_be_visible()
+    expect(page.locator("#metadata label")).to_have_count(3)
+    expect_chosen(page, metadata="keep")
     enhance(page)
     runs = site.enhancer.calls["run"]
     assert location(download(page, tmp_path))
@@ -55,22 +58,8 @@ def test_format_and_metadata_are_chosen_after_the_run_without_another(site: Site
     glass = site.files / "glass.png"
     Image.fromarray(photo(8, 8)).convert("RGBA").save(glass)
     load(page, glass)
+    expect(page.locator("#location .note")).to_have_count(0)
     enhance(page)
     expect(page.locator("#taken .note")).to_be_visible()  # JPEG has no transparency
     pick(page, "format", "webp")
     expect(page.locator("#taken .note")).to_have_count(0)
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_metadata_switch_is_next_to_the_note_about_the_location(site: Site, open_page, width):
-    page = open_page("?preset=anime-fast", width=width)
-    load(page, located_photo(site, "place.jpg"))
-    note, switch = page.locator("#location .note"), page.locator("#metadata")
-    expect(note).to_be_visible()
-    expect(switch.locator("label")).to_have_count(3)
-    expect_chosen(page, metadata="keep")
-    assert abs(box(note)["y"] - box(switch)["y"]) < 60
-    strip = box(page.locator("#strip"))
-    assert box(switch)["y"] + box(switch)["height"] <= strip["y"] + strip["height"]
-    load(page, site.photo("nowhere.png", 24, 20))
-    expect(note).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Languages, links that set the page, and what the browser remembers."""
+"""Languages, reports in them, links that set the page, and settings that the browser stores."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
 
 from playwright.sync_api import Page, expect
 
-from enhance.output.formats import FORMATS
-
 from ..site import Site
+from .audit import faults, start_axe
 from .journey import (
     choose,
+    download,
     enhance,
     expect_chosen,
     history,
@@ -32,19 +33,9 @@ def has_chinese(text: str) -> bool:
     return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
-def in_chinese(page: Page) -> None:
-    """Every text of the page's own is translated."""
-    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-    texts = page.locator(
-        ".card .step, .card .hint, .card button, .card dt, .card label, .card .note, .card figcaption, #bar button"
-    ).all_inner_texts()
-    names = {"px", "1:1", *(form.name for form in FORMATS.values())}
-    neutral = [text for text in texts if text.strip() in names or not any(letter.isalpha() for letter in text)]
-    assert [text for text in texts if text.strip() and not has_chinese(text) and text not in neutral] == []
-
-
-def test_the_language_follows_the_browser_and_a_change_keeps_everything(site: Site, open_page):
+def test_the_language_follows_the_browser_and_a_change_keeps_everything(site: Site, open_page, tmp_path):
     page = open_page("?preset=anime-fast", locale="zh-CN")
+    start_axe(page)
     choose(page, site.text("letter.png"))
     problem = page.locator("#upload-problem .problem")
     expect(problem).to_contain_text("letter.png")
@@ -53,7 +44,8 @@ def test_the_language_follows_the_browser_and_a_change_keeps_everything(site: Si
     press(page, "strength", "ArrowLeft", 2)
     wait_for_chip(page, "matches")
     enhance(page)
-    in_chinese(page)
+    assert list(faults(page, "zh-CN")) == []
+    reports = [download(page, tmp_path, "#report").read_bytes()]
     shown = images(page)
 
     page.locator("#head a[lang=en]").click()
@@ -67,6 +59,11 @@ def test_the_language_follows_the_browser_and_a_change_keeps_everything(site: Si
     assert len(images(page, "compare")) == 2
     assert images(page) == shown
     expect(history(page)).to_have_count(1)
+    path = download(page, tmp_path, "#report")
+    reports.append(path.read_bytes())
+    assert path.name == "language-4x-report.pdf"
+    assert all(report.startswith(b"%PDF-") and b"%%EOF" in report[-32:] for report in reports)
+    assert reports[0] != reports[1]
 
     again = page.context.new_page()
     again.goto(site.url)
@@ -75,17 +72,17 @@ def test_the_language_follows_the_browser_and_a_change_keeps_everything(site: Si
     again.close()
 
 
-def kept(page: Page, act) -> None:
-    """Do something and wait until the browser has stored it."""
+def change_setting(page: Page, act) -> None:
+    """Change a setting and wait until the browser has stored it."""
     before = page.evaluate("localStorage.getItem('enhance-settings')")
     act()
     page.wait_for_function("(before) => localStorage.getItem('enhance-settings') !== before", arg=before)
 
 
-def test_a_link_sets_the_page_before_what_the_browser_remembers(site: Site, open_page):
+def test_a_link_overrides_the_settings_that_the_browser_stores(site: Site, open_page):
     page = open_page("?preset=gentle&lang=zh-CN", permissions=["clipboard-read", "clipboard-write"])
-    kept(page, lambda: press(page, "strength", "ArrowRight"))
-    kept(page, lambda: pick(page, "scale", 2))
+    change_setting(page, lambda: press(page, "strength", "ArrowRight"))
+    change_setting(page, lambda: pick(page, "scale", 2))
     page.locator("#link").click()
     page.wait_for_function("navigator.clipboard.readText().then((text) => text.includes('preset='))")
     asked = dict(parse_qsl(urlsplit(page.evaluate("navigator.clipboard.readText()")).query))

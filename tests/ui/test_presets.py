@@ -1,4 +1,4 @@
-"""Presets: what the page says about each, the way back to its values, hints, and choices in quick succession."""
+"""Presets: examples, resetting of changes, hints, and choices in quick succession."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOVED_AT_ONCE = """() => new Promise((done) => {
   };
   look();
 })"""
-"""Moves a slider in the frame in which it first appears, and lets a second pass."""
+"""Move a slider in the frame in which it first appears, and wait for a second."""
 
 
 def test_a_preset_shows_an_example_or_why_it_is_unavailable_and_changes_can_be_reset(site: Site, open_page):
@@ -73,8 +73,8 @@ def hazy_photo(site: Site):
     return path
 
 
-def test_hints_suit_the_photo_and_a_click_follows_and_takes_back(site: Site, open_page):
-    page, tip = open_page("?preset=anime-fast"), None
+def test_hints_fit_the_photo_and_a_click_applies_and_reverts_one(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
     tip, why = page.locator("#tips .tip"), page.locator("#why")
     load(page, site.photo("clear.png", 60, 70))
     expect(tip).to_have_count(0)
@@ -117,38 +117,39 @@ def latency(page: Page, milliseconds: int) -> Iterator[None]:
 
 
 def shown(page: Page) -> dict[str, object]:
-    """The preset and the sliders on the page."""
+    """Return the preset and the sliders on the page."""
     values = {name: float(number(page, name).input_value()) for name in SLIDERS}
     return {"preset": page.locator("#preset input:checked").get_attribute("value"), **values}
 
 
-def own(preset: str) -> dict[str, object]:
-    """The preset with its own sliders."""
+def defaults(preset: str) -> dict[str, object]:
+    """Return the preset with its default sliders."""
     settings = Settings.from_preset(preset)
     return {"preset": preset, **{name: float(getattr(settings, name)) for name in SLIDERS}}
 
 
-def made(site: Site) -> dict[str, object]:
-    """The preset and the sliders of the newest result."""
+def newest_result(site: Site) -> dict[str, object]:
+    """Return the preset and the sliders of the newest result."""
     newest = max(site.enhancer.tasks.processed.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     info = json.loads(newest.read_text("utf-8"))
     return {"preset": info["preset"], **{name: float(info["settings"][name]) for name in SLIDERS}}
 
 
+@pytest.mark.long
 def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Site, open_page):
     page = open_page("?preset=anime-fast")
     open_tuning(page)
     page.evaluate(MOVED_AT_ONCE)
     expect(number(page, "contrast")).to_have_value("1.2")
-    load(page, site.photo("quick.png", 24, 24))
+    load(page, site.photo("quick.png", 12, 12))
     with latency(page, 400):
         pick(page, "preset", "original")
         page.wait_for_timeout(150)  # the time that a person needs for a second click
         pick(page, "preset", "gentle")
         page.locator("#enhance").click()
-        assert shown(page) == own("gentle")
+        assert shown(page) == defaults("gentle")
         expect(page.locator("#download")).to_be_visible()
-        assert shown(page) == own("gentle") == made(site)
+        assert shown(page) == defaults("gentle") == newest_result(site)
         wait_for_chip(page, "matches")
 
         presets = page.locator("#preset input:not(:disabled)").evaluate_all("all => all.map(one => one.value)")
@@ -156,16 +157,17 @@ def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Sit
         page.locator("#preset input[value=gentle]").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
-        assert shown(page) == own(last)
+        assert shown(page) == defaults(last)
         wait_for_chip(page, "matches")
-        assert shown(page) == own(last)
+        assert shown(page) == defaults(last)
 
         pick(page, "preset", "gentle")
         page.locator("#strength input[type=range]").focus()
         page.keyboard.press("ArrowLeft")
         moved = shown(page)
         page.locator("#enhance").click()
-        wait_until(lambda: made(site) == moved)  # the earlier result can match until the page knows of the slider
+        # The earlier result can match until the server has received the slider.
+        wait_until(lambda: newest_result(site) == moved)
         result_is(page, "matches")
-    assert moved["strength"] != own("gentle")["strength"]
-    assert shown(page) == moved == made(site)
+    assert moved["strength"] != defaults("gentle")["strength"]
+    assert shown(page) == moved == newest_result(site)

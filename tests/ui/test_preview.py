@@ -12,6 +12,7 @@ from enhance import EnhanceError
 
 from ..site import Site, wait_until
 from .journey import (
+    PREVIEW_WIDTHS,
     click_at,
     has_focus,
     images,
@@ -25,16 +26,16 @@ from .journey import (
 )
 
 
-def place(page: Page) -> tuple[int, int]:
-    """The middle of the area, in pixels of the photo."""
+def area_centre(page: Page) -> tuple[int, int]:
+    """Return the centre of the area in pixels of the photo."""
     x, y = (page.locator("#photo .square").get_attribute("data-at") or "").split(",")
     return int(x), int(y)
 
 
-def test_the_area_follows_clicks_the_pointer_keys_and_pins(site: Site, open_page):
+def test_the_area_follows_clicks_drags_keys_and_pins_and_stops_the_preview_before(site: Site, open_page):
     page = open_page("?preset=anime-fast")
     load(page, site.photo("area.png", 300, 400))
-    assert place(page) == (200, 150)
+    assert area_centre(page) == (200, 150)
     first, area = images(page), page.locator("#photo .square")
     click_at(page, "#photo", 0.9, 0.1)
     wait_for_new_preview(page, first)
@@ -47,7 +48,7 @@ def test_the_area_follows_clicks_the_pointer_keys_and_pins(site: Site, open_page
     page.mouse.up()
     expect(area).not_to_have_attribute("data-at", "336,64")
     has_focus(page, ".square")
-    across, down = place(page)
+    across, down = area_centre(page)
     assert across < 320
     assert down > 70
     page.keyboard.press("Shift+ArrowLeft")
@@ -56,20 +57,21 @@ def test_the_area_follows_clicks_the_pointer_keys_and_pins(site: Site, open_page
 
     pin, places = page.locator("#photo .pin"), page.locator("#photo .place")
     for count, share in enumerate((0.2, 0.5, 0.8), 1):
+        expect(pin).to_have_attribute("data-at", at := area.get_attribute("data-at") or "")
         click_at(page, "#photo", share, 0.9)
+        expect(pin).not_to_have_attribute("data-at", at)
         expect(page.locator("#photo .place[aria-pressed=true]")).to_have_count(0)
         pin.click()
         expect(places).to_have_count(count)
+    first = places.first.get_attribute("data-at") or ""
     places.first.click()
-    expect(area).to_have_attribute("data-at", places.first.get_attribute("data-at") or "")
+    expect(area).to_have_attribute("data-at", first)
+    expect(pin).to_have_attribute("data-at", first)
     pin.click()
     expect(places).to_have_count(2)
     wait_for_chip(page, "matches")
 
-
-def test_a_second_area_stops_the_preview_of_the_first(site: Site, open_page):
-    page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
-    load(page, site.photo("second.png", 200, 300))
+    calls = site.enhancer.calls
     before = calls["preview"]
     with site.enhancer.paused("preview"):
         click_at(page, "#photo", 0.1, 0.1)
@@ -78,7 +80,7 @@ def test_a_second_area_stops_the_preview_of_the_first(site: Site, open_page):
         click_at(page, "#photo", 0.1, 0.9)
         wait_until(lambda: calls["preview"] == before + 2)
     wait_for_chip(page, "matches")
-    expect(page.locator("#photo .square")).to_have_attribute("data-at", "64,136")
+    expect(area).to_have_attribute("data-at", "64,236")
 
 
 EIGHT_MOVES = """(slider) => {
@@ -123,22 +125,12 @@ def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(
         expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
 
 
-WIDTHS = """() => {
-  const images = [...document.querySelectorAll("#preview img")];
-  return images.map((one) => [one.naturalWidth, one.getBoundingClientRect().width * devicePixelRatio]);
-}"""
-"""Width of the two images of the preview: their own, and on the screen in device pixels."""
-
-
-@pytest.mark.parametrize("scale", [1, 2])
-def test_one_pixel_of_the_result_is_one_of_the_screen_and_the_view_zooms(site: Site, open_page, scale):
-    page = open_page("?preset=anime-fast", **({"device_scale_factor": scale} if scale > 1 else {}))
+def test_one_pixel_of_the_result_is_one_of_the_screen_and_the_view_zooms(site: Site, open_page):
+    page = open_page("?preset=anime-fast")
     load(page, site.photo("zoom.png", 128, 128))
-    page.wait_for_function(f"({WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
+    page.wait_for_function(f"({PREVIEW_WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
     zoom, pane = page.locator("#zoom output"), "document.querySelector('#pane-preview')"
     expect(zoom).to_have_text("100%")
-    if scale > 1:
-        return
     page.locator("#zoom [data-zoom=in]").click()
     expect(zoom).to_have_text("200%")
     x, y = middle(page.locator("#pane-preview"))

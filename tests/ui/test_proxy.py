@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,49 +14,46 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from ..site import free_port, wait_until
+from enhance import Enhancer
+from enhance.config import Config
+
+from ..site import free_port, served, wait_until
 from .journey import download, enhance, load
 
 ROOT = Path(__file__).parents[2]
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
-def documented() -> str:
-    """The location block of docs/operating.md."""
+def documented_location() -> str:
+    """Return the location block of docs/operating.md."""
     (block,) = re.findall(r"```nginx\n(location .*?)```", (ROOT / "docs/operating.md").read_text("utf-8"), re.DOTALL)
     return block
 
 
 @contextmanager
-def served(folder: Path, path: str) -> Iterator[str]:
-    """The app and nginx before it; gives the address of the page at nginx."""
+def behind_nginx(folder: Path, path: str) -> Iterator[str]:
+    """Serve the app behind nginx at `path`; yield the address of the page at nginx."""
     app_port, port = free_port(), free_port()
-    block = documented().replace("location / {", f"location {path}/ {{").replace(":7860/", f":{app_port}/")
-    places = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
+    block = documented_location().replace("location / {", f"location {path}/ {{").replace(":7860/", f":{app_port}/")
+    folders = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
     config = (
         f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
-        f"http {{ access_log off; {places}\nserver {{ listen 127.0.0.1:{port};\n{block}}} }}\n"
+        f"http {{ access_log off; {folders}\nserver {{ listen 127.0.0.1:{port};\n{block}}} }}\n"
     )
     (folder / "nginx.conf").write_text(config)
-    known = {"GRADIO_SERVER_PORT": str(app_port), "GRADIO_TEMP_DIR": str(folder / "page")}
-    known |= {"ENHANCE_DATA": str(folder / "data"), "HF_HUB_OFFLINE": "1", "GRADIO_ROOT_PATH": path}
-    app = [sys.executable, "app.py"]
-    with (
-        subprocess.Popen(app, cwd=ROOT, env=os.environ | known, stdout=subprocess.DEVNULL) as page,
-        subprocess.Popen([str(NGINX), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]) as proxy,
-    ):
+    command = [str(NGINX), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+    enhancer = Enhancer("cpu", config=Config(data=folder / "data", page_folder=folder / "page"))
+    with served(enhancer, port=app_port, root_path=path), subprocess.Popen(command) as proxy:
         try:
             address = f"http://127.0.0.1:{port}{path}/"
-            wait_until(lambda: _answers(f"{address}healthz"), seconds=120)
+            wait_until(lambda: is_ready(f"{address}healthz"))
             yield address
         finally:
             proxy.terminate()
-            page.terminate()
 
 
-def _answers(address: str) -> bool:
+def is_ready(address: str) -> bool:
     try:
         return httpx.get(address).status_code == 200
     except httpx.HTTPError:
@@ -67,7 +62,7 @@ def _answers(address: str) -> bool:
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
 def test_the_page_works_behind_nginx_as_documented(open_page, photo_file, tmp_path):
-    with served(tmp_path, "/enhance") as address:
+    with behind_nginx(tmp_path, "/enhance") as address:
         page = open_page("?preset=anime-fast&lang=en", url=address)
         load(page, photo_file)
         enhance(page)

@@ -1,4 +1,4 @@
-"""The queue as the page shows it."""
+"""Positions in the queue on the page."""
 
 from __future__ import annotations
 

@@ -39,13 +39,13 @@ COVERED = """() => {
   };
   look();
 }"""
-"""Notes from now on which parts of the page are dimmed or covered."""
+"""Record which parts of the page are dimmed or covered from now on."""
 
 
 def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, open_page, tmp_path):
     page = open_page("?preset=original")
-    load(page, site.photo("eye.png", 24, 32))
-    expect(page.locator("#facts")).to_contain_text("128 × 96 px")
+    load(page, site.photo("eye.png", 12, 16))
+    expect(page.locator("#facts")).to_contain_text("64 × 48 px")
     expect(page.locator("#estimate .note")).to_be_visible()
     shown = Image.open(io.BytesIO(httpx.get(images(page)[1]).content))
 
@@ -56,13 +56,13 @@ def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, 
     path = download(page, tmp_path)
     assert path.name == "eye-4x.png"
     result = np.asarray(Image.open(path))
-    assert np.array_equal(result, site.enhancer.upscale(photo(24, 32)))
+    assert np.array_equal(result, site.enhancer.upscale(photo(12, 16)))
     assert np.array_equal(result, np.asarray(shown))
 
 
-def test_a_result_is_looked_at_closely_and_is_outdated_while_the_settings_differ(site: Site, open_page):
+def test_a_result_is_shown_at_1_to_1_and_is_outdated_while_the_settings_differ(site: Site, open_page):
     page = open_page("?preset=anime-fast")
-    load(page, site.photo("close.png", 220, 300))
+    load(page, site.photo("close.png", 150, 200))
     enhance(page)
     close = page.locator("#closely [data-testid=imageslider-image]")
     expect(close).to_have_count(2)
@@ -101,7 +101,9 @@ def test_a_result_is_looked_at_closely_and_is_outdated_while_the_settings_differ
     expect(page.locator("#photo .photo")).to_have_count(0)
 
 
-def test_a_cancelled_run_stops_the_engine_and_leaves_nothing(site: Site, open_page):
+def test_a_run_ends_when_it_is_cancelled_its_photo_is_replaced_or_the_page_is_closed(
+    site: Site, open_page, monkeypatch: pytest.MonkeyPatch
+):
     page, folder = open_page("?preset=anime-fast"), site.enhancer.tasks.processed
     load(page, site.photo("long.png", 450, 360))
     before = set(folder.glob("*"))
@@ -115,12 +117,7 @@ def test_a_cancelled_run_stops_the_engine_and_leaves_nothing(site: Site, open_pa
         expect(page.locator("#progress .cancelled")).to_be_visible()
     assert site.enhancer.status()["running"] == 0
     assert set(folder.glob("*")) == before
-    load(page, site.photo("short.png", 48, 48))
-    enhance(page)
 
-
-def test_a_photo_that_is_replaced_during_its_run_gets_no_result(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
     load(page, site.photo("first.png", 48, 48))
     runs = site.enhancer.calls["run"]
     with site.enhancer.paused("end", of="first.png"):
@@ -135,10 +132,7 @@ def test_a_photo_that_is_replaced_during_its_run_gets_no_result(site: Site, open
     enhance(page)
     expect(result_facts(page)).to_contain_text("second.png")
 
-
-def test_closing_the_page_stops_its_run(site: Site, open_page, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("enhance.web.session.GRACE_SECONDS", 0)
-    page = open_page("?preset=anime-fast")
     load(page, site.photo("closed.png", 290, 240))
     with site.enhancer.paused("progress"):
         page.locator("#enhance").click()

@@ -1,4 +1,4 @@
-"""Slow answers and the stream of answers: what a person chose last stays and is what runs."""
+"""Slow responses: the settings that a user chose last stay, and runs use them."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ HOLD = """(() => {
     return new Response(held, response);
   };
 })();"""
-"""The browser receives answers and can hold them back: `hold()`, then `letGo()`."""
+"""Let the browser delay the responses that it receives: `hold()`, then `letGo()`."""
 
 REACHED = """(id) => {
   const part = document.getElementById(id), box = part.getBoundingClientRect();
   return part.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
 }"""
-"""Whether a click on the part with this id reaches it."""
+"""Return whether a click on the element with this id reaches it."""
 
 
 @contextmanager
-def answered_late(page: Page, first: Callable[[], object]) -> Iterator[None]:
-    """Do `first`; its answer arrives after the block."""
+def delayed_answer(page: Page, first: Callable[[], object]) -> Iterator[None]:
+    """Call `first`. Its response arrives after the block."""
     page.evaluate("hold()")
     first()
     page.wait_for_function("answers > 0")
@@ -70,9 +70,9 @@ def answered_late(page: Page, first: Callable[[], object]) -> Iterator[None]:
     page.evaluate("letGo()")
 
 
-def test_what_is_chosen_while_an_answer_is_on_its_way_stays(site: Site, open_page):
+def test_settings_chosen_before_a_response_arrives_stay(site: Site, open_page):
     page = open_page("?preset=original", script=HOLD)
-    with answered_late(page, lambda: pick(page, "preset", "gentle")):
+    with delayed_answer(page, lambda: pick(page, "preset", "gentle")):
         pick(page, "format", "webp")
         pick(page, "scale", 2)
         press(page, "strength", "ArrowLeft")
@@ -81,13 +81,13 @@ def test_what_is_chosen_while_an_answer_is_on_its_way_stays(site: Site, open_pag
     expect_chosen(page, preset="gentle", format="webp", scale=2)
     expect(number(page, "strength")).to_have_value(moved)
 
-    with answered_late(page, lambda: pick(page, "preset", "original")):
+    with delayed_answer(page, lambda: pick(page, "preset", "original")):
         pick(page, "preset", "dehaze")
     expect(number(page, "fidelity")).to_have_value("1")
     expect(number(page, "fidelity")).to_be_enabled()
     expect_chosen(page, preset="dehaze")
 
-    with answered_late(page, lambda: pick(page, "size", "long_side")):
+    with delayed_answer(page, lambda: pick(page, "size", "long_side")):
         pick(page, "size", "megapixels")
     expect(number(page, "megapixels")).to_be_visible()
     expect(page.locator("#long_side")).to_be_hidden()
@@ -95,14 +95,14 @@ def test_what_is_chosen_while_an_answer_is_on_its_way_stays(site: Site, open_pag
     pick(page, "preset", "anime-fast")
     expect(page.locator("#scale")).to_be_visible()
 
-    with answered_late(page, lambda: choose(page, site.photo("late.png", 40, 48))):
+    with delayed_answer(page, lambda: choose(page, site.photo("late.png", 16, 20))):
         pick(page, "scale", 3)
     wait_for_chip(page, "matches")
     expect_chosen(page, scale=3)
-    expect(page.locator("#why")).to_contain_text("144 × 120 px")
+    expect(page.locator("#why")).to_contain_text("60 × 48 px")
 
     runs = site.enhancer.calls["run"]
-    with answered_late(page, lambda: (pick(page, "preset", "gentle"), pick(page, "preset", "original"))):
+    with delayed_answer(page, lambda: (pick(page, "preset", "gentle"), pick(page, "preset", "original"))):
         page.locator("#enhance").click()
         assert site.enhancer.calls["run"] == runs
     expect(page.locator("#download")).to_be_visible()
@@ -112,13 +112,13 @@ def test_what_is_chosen_while_an_answer_is_on_its_way_stays(site: Site, open_pag
     expect(number(page, "fidelity")).to_have_value("0")
     expect(result_facts(page)).to_contain_text("realesrgan-x4plus")
 
-    with answered_late(page, lambda: page.locator("#tab-many-button").click()):
+    with delayed_answer(page, lambda: page.locator("#tab-many-button").click()):
         pick(page, "batch-metadata", "none")
     expect(page.locator("#batch-settings")).not_to_be_empty()
     expect_chosen(page, **{"batch-metadata": "none"})
 
 
-def test_nothing_can_be_chosen_before_the_page_has_its_settings(site: Site, profiles):
+def test_the_page_accepts_no_input_before_it_has_its_settings(site: Site, profiles):
     page = profiles(locale="en-US").new_page()
     page.add_init_script(f"{HOLD} hold();")
     page.goto(site.url)
@@ -149,11 +149,11 @@ LATE_CLOSE = """(() => {
     return new Response(response.body.pipeThrough(late), response);
   };
 })()"""
-"""The browser reads late that the server has closed the stream."""
+"""Let the browser read late that the server has closed the stream."""
 
 
 class LateEnd(StreamingResponse):
-    """A response that the server ends some time after its last message, unless the browser aborts it before."""
+    """A response that ends 0.5 s after its last message, unless the browser aborts it before."""
 
     def __init__(self, content: Any, *given: Any, **named: Any):
         super().__init__(self._late(content), *given, **named)
@@ -169,8 +169,8 @@ class LateEnd(StreamingResponse):
                     raise
 
 
-@pytest.mark.parametrize("late", ["browser", "server"])
-def test_no_answer_is_lost_when_the_stream_is_closed_late(site: Site, open_page, monkeypatch, late):
+@pytest.mark.parametrize("late", ["browser", pytest.param("server", marks=pytest.mark.long)])
+def test_no_response_is_lost_when_the_stream_is_closed_late(site: Site, open_page, monkeypatch, late):
     if late == "server":
         monkeypatch.setattr("gradio.routes.StreamingResponse", LateEnd)
     page = open_page("?preset=anime-fast", script=LATE_CLOSE if late == "browser" else "")

@@ -54,7 +54,7 @@ def rows_of(batch) -> list[dict[str, str]]:
 def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     seen = []
 
-    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), changed=seen.append).run()
+    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), on_change=seen.append).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "done", "done"]
     assert "bad.png has an unsupported format" in str(batch.items[1].error)
@@ -70,7 +70,7 @@ def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(en
     seen = []
     settings = RAW.changed(long_side=460)  # 2.png has 120 rows, which become 480 at most
 
-    batch = BatchRun(enhancer, settings, planned(sources, tmp_path / "out"), changed=seen.append).run()
+    batch = BatchRun(enhancer, settings, planned(sources, tmp_path / "out"), on_change=seen.append).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
     assert "Use 224 or less" in str(batch.items[0].error)
@@ -132,7 +132,7 @@ def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):
         if batch.count("done") == 1:
             stop.set()
 
-    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), stop=stop, changed=after_the_first).run()
+    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), stop=stop, on_change=after_the_first).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "cancelled", "cancelled"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
@@ -148,7 +148,7 @@ def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(e
             running.remove(unwanted.key)
             running.remove(batch.items[0].key)
 
-    running = BatchRun(enhancer, RAW, planned_first, changed=while_the_first_runs)
+    running = BatchRun(enhancer, RAW, planned_first, on_change=while_the_first_runs)
     batch = running.run()
 
     assert [(item.name, item.state) for item in batch.items] == [("0.png", "done"), ("1.png", "done")]
@@ -364,7 +364,7 @@ def test_equal_names_are_kept_apart_also_by_their_case():
 def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, sources, tmp_path, monkeypatch):
     decoded, seen, read = [], [], read_picture
     monkeypatch.setattr("enhance.enhancer.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
-    batch = BatchRun(enhancer, RAW, planned(sources[2:], tmp_path / "out"), changed=seen.append, caller="c")
+    batch = BatchRun(enhancer, RAW, planned(sources[2:], tmp_path / "out"), on_change=seen.append, caller="c")
 
     with busy_device(2):
         waiting = threading.Thread(target=batch.run)

@@ -90,42 +90,27 @@ def makers_in(folder: Path) -> set[int]:
     return here - {os.getpid()}
 
 
-@pytest.mark.slow
-def test_the_results_are_those_of_a_plain_run_and_are_not_made_again(cluster, tmp_path, capsys):
+def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(cluster, tmp_path, capsys):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(4):
-        picture(folder / f"sub/{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 24)
-    (folder / "broken.jpg").write_bytes(b"no picture")
+        picture(folder / f"sub/{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 120)
+    (folder / "broken.jpg").write_bytes(b"not an image")
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), "--json", *FAST]) == 1
     plain = lines(capsys.readouterr().out)
 
-    status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
+    with one_killed(output / "sub"):
+        status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
     first = lines(capsys.readouterr().out)
-    again = main(["run", str(folder), "-o", str(output), *spread(cluster), "--ray-workers=1"])  # one is enough to look
+    again = main(["run", str(folder), "-o", str(output), *spread(cluster), "--ray-workers=1"])
     second = lines(capsys.readouterr().out)
 
     assert (status, again, len(contents(output))) == (1, 1, 4)
     assert contents(output) == contents(tmp_path / "plain")
     assert [one for one in first if one["status"] == "failed"] == [one for one in plain if one["status"] == "failed"]
     assert {tuple(one) for one in first} == {tuple(one) for one in plain}
-    made = {one["output"]["path"]: one["cached"] for one in first if one["status"] == "done"}
-    assert made == {str(output / name): False for name in results(output)}
+    cached = {one["output"]["path"]: one["cached"] for one in first if one["status"] == "done"}
+    assert cached == {str(output / name): False for name in results(output)}
     assert {one["cached"] for one in second if one["status"] == "done"} == {True}
-
-
-@pytest.mark.slow
-def test_a_file_whose_worker_is_killed_is_made_by_another(cluster, tmp_path, capsys):
-    folder, output = tmp_path / "in", tmp_path / "out"
-    for shade in range(4):
-        picture(folder / f"{shade}.png", shade, 120)
-
-    with one_killed(output):
-        status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
-
-    told = lines(capsys.readouterr().out)
-    assert (status, [one["status"] for one in told], [one["cached"] for one in told]) == (0, ["done"] * 4, [False] * 4)
-    assert main(["run", str(folder), "-o", str(tmp_path / "plain"), *FAST]) == 0
-    assert contents(output) == contents(tmp_path / "plain")
 
 
 def test_a_thread_of_ray_can_print_until_the_shutdown_has_ended_it(monkeypatch, capsys):
@@ -177,7 +162,7 @@ def one_killed(folder: Path) -> Iterator[None]:
         assert killed.result(), "the run was over before a process was killed"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
@@ -202,7 +187,7 @@ def stopped_while_it_writes(run: subprocess.Popen[str], output: Path) -> list[ps
     return makers
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_path, capsys):
     file = picture(tmp_path / "a.png", 1, 16)
 
@@ -239,11 +224,11 @@ def test_two_workers_share_a_small_machine():
 def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_path):
     worker = ClusterWorker("cpu", "fp32", tmp_path / "data", {})
     probe = tmp_path / "probe"
-    probe.write_text("another disk")
 
-    assert f"does not share the folder {tmp_path / 'in'}." in str(worker.check(probe, "secret", [tmp_path / "in"]))
-    assert f"does not share the folder {tmp_path}." in str(worker.check(probe, "secret", [tmp_path]))
-    assert worker.check(probe, "another disk", [tmp_path]) is None
+    assert f"does not share the folder {tmp_path / 'in'}." in str(worker.check([tmp_path / "in"], probe))
+    assert f"does not share the folder {tmp_path}." in str(worker.check([tmp_path], probe))
+    probe.touch()
+    assert worker.check([tmp_path], probe) is None
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
     assert whole
     content = whole.read_bytes()
     assert origin_of(whole).signature
-    for length in range(len(content)):
+    for length in range(0, len(content), 5):
         whole.write_bytes(content[:length])
         assert origin_of(whole) == Origin(), length
 
@@ -66,7 +66,7 @@ def test_changed_and_random_files_stop_no_batch(enhancer, folder, format):
     path, random_ = enhanced(enhancer, folder, format).items[0].result, random.Random(format)
     assert path
     content = path.read_bytes()
-    for _ in range(500):
+    for _ in range(100):
         changed = bytearray(content)
         for _ in range(random_.randint(1, 20)):
             changed[random_.randrange(min(len(changed), 2000))] = random_.choice((0, 255, random_.randrange(256)))

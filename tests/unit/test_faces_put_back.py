@@ -9,8 +9,9 @@ import pytest
 from skimage import data
 
 from enhance.errors import EnhanceError
+from enhance.images import Box
 from enhance.output.resample import enlarge_rows
-from enhance.scenes.face_detection import TEMPLATE, Face, align, invert, scale_of, similarity, transform
+from enhance.scenes.face_detection import TEMPLATE, Face, align, scale_of, similarity, transform
 from enhance.scenes.faces import Restore, blend_faces, restore_faces
 from tests.conftest import psnr
 
@@ -213,14 +214,13 @@ def test_tiny_faces_and_those_finer_than_a_restored_one_are_left_alone(portrait)
     assert len(restore_faces(portrait, [tiny, usual, huge], unchanged)) == 1
 
 
-def test_the_reach_of_a_face_holds_all_that_changes(portrait, faces):
+def test_a_face_is_visible_wherever_it_changes_pixels(portrait, faces):
     patch = restore_faces(portrait, faces, unchanged)[0]
-    left, top, right, bottom = faces[0].reach
 
-    assert left <= patch.left / 4 <= patch.right / 4 <= right
-    assert max(top, 0) <= patch.top / 4 <= patch.bottom / 4 <= bottom
-    corner = transform(invert(similarity(faces[0].landmarks, TEMPLATE)), np.array([[0.0, 0.0]]))[0]
-    assert left <= corner[0] <= right
+    for left in (patch.left // 4, patch.right // 4 - 1):
+        for top in (patch.top // 4, patch.bottom // 4 - 1):
+            assert faces[0].is_visible(Box(left, top, 1, 1))
+    assert not faces[0].is_visible(Box(0, 0, 8, 8))
 
 
 def test_no_face_changes_nothing(portrait):

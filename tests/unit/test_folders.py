@@ -38,7 +38,7 @@ def picture(path: Path, shade: int = 0, side: int = 8) -> Path:
 
 
 def places(*inputs: Path, **options) -> list[str]:
-    return [item.place.as_posix() for item in find_images(inputs, **options).items]
+    return [item.relative_path.as_posix() for item in find_images(inputs, **options).items]
 
 
 def results(folder: Path) -> list[str]:

@@ -102,10 +102,9 @@ def test_a_jpeg_keeps_full_colour_from_90_up(finished, photo):
     assert [sampling(exported(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
 
 
-@pytest.mark.parametrize("quality", [92, 100])
-def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished, quality):
+def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished):
     noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
-    made = exported(finished(noise), "jpg", quality)
+    made = exported(finished(noise), "jpg", 100)
     assert made.stat().st_size > 300 * 400
     assert psnr(pixels(made), noise) > 25
 
@@ -121,7 +120,6 @@ def test_a_jpeg_in_strips_has_the_pixels_of_one_in_one_piece(finished, photo, mo
     values = np.tile(photo, (3, 2, 1))[:117, :101, :channels].squeeze()
     whole = io.BytesIO()
     Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
-    monkeypatch.setattr(formats, "_PROGRESSIVE_PIXELS", 0)
     monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # More than seven strips.
 
     made = exported(finished(values), "jpg", quality)

@@ -59,6 +59,7 @@ def finished(store: TaskStore, file: Path, key: str = KEY):
     info = made | {
         "status": "done",
         "task_id": task_id,
+        "signature": "5" * 64,
         "input": source,
         "settings": settings,
         "output": {"bytes": 3},
@@ -123,30 +124,22 @@ def test_the_newest_are_listed(store, photo_file):
     assert len(listed(store, entries[0].whose)) == MAX_RESULTS
 
 
-def test_two_servers_write_one_list_at_once(store, photo_file):
-    both = [in_another_process(store, photo_file, "for _ in range(8): finished(store, file)") for _ in range(2)]
-
-    assert [process.wait(60) for process in both] == [0, 0]
-    assert [one.current_state(store) for one in listed(store, history_name(asks(), KEY))] == ["done"] * 16
-
-
-def test_a_server_that_is_killed_while_it_writes_leaves_a_run_that_was_cut_off(store, photo_file):
-    killed = in_another_process(
-        store,
-        photo_file,
-        """
+def test_two_servers_write_one_list_at_once_and_one_that_is_killed_leaves_an_interrupted_run(store, photo_file):
+    write = "for _ in range(8): finished(store, file)"
+    kill = """
 entry = begun(store, file)
 write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
-""",
-    )
+"""
+    both = [in_another_process(store, photo_file, code) for code in (write, write + kill)]
 
-    assert killed.wait(60) == -signal.SIGKILL
-    (entry,) = listed(store, history_name(asks(), KEY))
-    assert entry.current_state(store) == "cut"
-    assert entry.input(store).read_bytes() == photo_file.read_bytes()
-    assert len(list(store.lists.iterdir())) == 2
+    assert [process.wait(60) for process in both] == [0, -signal.SIGKILL]
+    entries = listed(store, history_name(asks(), KEY))
+    assert sorted(entry.current_state(store) for entry in entries) == ["cut", *["done"] * 16]
+    (interrupted,) = [entry for entry in entries if entry.current_state(store) == "cut"]
+    assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
+    assert len(list(store.lists.iterdir())) == 18
     store.clean()
-    assert [path.name for path in store.lists.iterdir()] == [entry.path(store).name]
+    assert {path.name for path in store.lists.iterdir()} == {entry.path(store).name for entry in entries}
 
 
 def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, photo_file, monkeypatch):

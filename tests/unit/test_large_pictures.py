@@ -25,9 +25,8 @@ from .report_runs import info_of
 
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
-"""Bytes of a copy of the large image, or of one of its planes."""
-KINDS = [(channels, dtype) for channels in (3, 4) for dtype in (np.uint8, np.uint16)]
-every_kind = pytest.mark.parametrize(("channels", "dtype"), KINDS, ids=["rgb-8", "rgb-16", "rgba-8", "rgba-16"])
+"""The least that a copy of the large picture, or of one plane of it, takes."""
+every_kind = pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
 
 
 def picture_of(pixels: np.ndarray) -> Picture:
@@ -129,8 +128,8 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
     assert haze.amount > 0
     over_all = replace(haze, height=HEIGHT, width=WIDTH)
 
-    taken = peak_of(lambda: Scene(over_all).seen(large, settings, folder=tmp_path))
-    seen = Scene(haze).seen(picture, settings, folder=tmp_path)
+    taken = peak_of(lambda: Scene(over_all).network_pixels(large, settings, folder=tmp_path))
+    seen = Scene(haze).network_pixels(picture, settings, folder=tmp_path)
 
     assert taken < BYTE_A_PIXEL
     assert np.array_equal(seen, remove_haze(picture.rgb, find_haze(picture.rgb), settings.strength))
@@ -140,7 +139,7 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
 def test_image_without_haze_is_not_copied():
     picture = small(3, np.uint8)
 
-    assert Scene().seen(picture, Settings()) is picture.rgb
+    assert Scene().network_pixels(picture, Settings()) is picture.rgb
 
 
 def test_face_detection_reads_only_high_bytes():

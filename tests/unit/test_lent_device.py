@@ -117,7 +117,7 @@ def test_the_card_is_asked_for_as_long_as_it_is_expected_to_take(picture, tmp_pa
         loans.append(loan)
         for step in lent_steps(loan):
             assert isinstance(step, LentStep)
-            yield LentStep(step.strip, step.told, 1e-6)  # a card far beyond this processor
+            yield LentStep(step.strip, step.progress, 1e-6)  # a card far beyond this processor
 
     borrowing = lent(tmp_path, lend)
     before = borrowing.estimate(90, 70, PRESET)

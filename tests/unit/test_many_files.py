@@ -92,7 +92,7 @@ def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True)
-        return BatchRun(cast(Enhancer, Nothing()), GENTLE, batch, changed=reporter.update).run
+        return BatchRun(cast(Enhancer, Nothing()), GENTLE, batch, on_change=reporter.update).run
 
     assert_linear(work)
     assert len(capsys.readouterr().out.splitlines()) == 400

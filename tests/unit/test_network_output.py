@@ -185,7 +185,9 @@ def test_a_picture_too_wide_for_memory_is_made_in_parts_that_join_into_the_outpu
     rgb = photo.astype(dtype) * dtype(np.iinfo(dtype).max // 255)
     engine, told = Engine("cpu", precision), list[tuple[int, int, float | None]]()
     across, plain = width <= height, engine.enlarge(rgb, model)
-    whole = np.concatenate([*engine.stream(rgb, model, columns=across)], axis=int(across))
+    with monkeypatch.context() as patch:
+        patch.setattr("enhance.engine.engine.streams_columns", lambda *_: across)
+        whole = np.concatenate([*engine.stream(rgb, model)], axis=int(across))
     widths = streams(monkeypatch)
     in_parts(engine, model, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)

@@ -157,7 +157,7 @@ def test_damage_after_the_first_strip_is_one_error_and_the_next_image_is_read(tm
 
     with pytest.raises(PictureError) as caught:
         read_picture(tmp_path / "cut.png")
-    assert caught.value.key == "picture_cut_off"
+    assert caught.value.key == "picture_incomplete"
     assert np.array_equal(read_picture(tmp_path / "good.png").rgb, noise)
 
 

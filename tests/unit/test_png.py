@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
+import struct
 import subprocess
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from PIL import Image
 
 from enhance.errors import PictureError, StorageError
 from enhance.images import Metadata, read_picture
-from enhance.images.containers import chunk_content, scan_chunks
+from enhance.images.containers import SIGNATURE, chunk_content, make_chunk, scan_chunks
 from enhance.output.png import PngFormat, PngWriter, create_png, encode_png
 from enhance.output.png_reader import PngReader
 from tests.unit.picture_files import exif_block, grey_profile, png, rgb_profile
@@ -254,6 +256,16 @@ def test_extreme_compression_and_rows_without_a_filter_are_read(tmp_path, pixels
     (tmp_path / "a.png").write_bytes(encode_png(pixels) if len(pixels) > 20 else png(pixels, 0))
     with PngReader(tmp_path / "a.png") as reader:
         assert np.array_equal(reader.rows(0, len(pixels))[..., 0], pixels)
+
+
+def test_rows_with_the_filter_sub_of_earlier_versions_are_read(tmp_path):
+    height, width = PHOTO.shape[:2]
+    rows = b"".join(b"\1" + row.tobytes() for row in np.diff(PHOTO, axis=1, prepend=np.uint8(0)))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(SIGNATURE + b"".join(make_chunk(*chunk) for chunk in chunks))
+    with PngReader(tmp_path / "a.png") as reader:
+        assert np.array_equal(reader.rows(0, height), PHOTO)
 
 
 @pytest.mark.parametrize("damage", ["missing", "jpeg", "header", "cut", "middle", "foreign"])

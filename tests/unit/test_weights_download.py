@@ -142,7 +142,7 @@ def test_a_silent_connection_resumes(hub: HubServer, store: Store, monkeypatch: 
 def test_the_next_call_resumes_a_failed_download(hub: HubServer, store: Store):
     hub.cuts = [100_000, 0, 0, 0]
     error = failure(store)
-    assert (error.key, error.values["have"], error.values["total"]) == ("download_broke_off", 100_000, len(CONTENT))
+    assert (error.key, error.values["have"], error.values["total"]) == ("download_interrupted", 100_000, len(CONTENT))
     assert names(store) == {"tiny.pth.part"}
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
     assert ranges(hub)[-1] == "bytes=100000-"
@@ -316,7 +316,7 @@ def test_an_interrupted_release_resumes_through_a_new_redirect(github, objects, 
 
 
 FAULTS = {
-    "interrupted": (lambda server: server.cuts.extend([100_000, 0, 0, 0]), "download_broke_off", "tiny.pth.part"),
+    "interrupted": (lambda server: server.cuts.extend([100_000, 0, 0, 0]), "download_interrupted", "tiny.pth.part"),
     "short": (lambda server: server.offer(MODEL, CONTENT[:1000]), "download_wrong_checksum", "tiny.pth.corrupt"),
     "short content length": (lambda server: server.lengths.append(1000), "download_wrong_checksum", "tiny.pth.corrupt"),
     "long": (lambda server: server.offer(MODEL, CONTENT * 2), "download_too_long", None),

@@ -1,6 +1,6 @@
-"""Who waits, who is refused, and that a full queue refuses runs only.
+"""The queue: its limits for users and addresses, and jobs that leave it.
 
-Each test has a photo of its own size: a stored result would not wait for the device.
+Each test has a photo of its own size, because a cached result does not wait for the device.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def waiting(site) -> int:
     return status(site)["waiting"]
 
 
-def test_one_visitor_cannot_close_the_server_for_others(site):
+def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
     picture = uploaded(site, "flood.png", 31)
     with busy_device():
         events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(15)]
@@ -49,7 +49,7 @@ def test_one_visitor_cannot_close_the_server_for_others(site):
     wait_until(lambda: waiting(site) == 0)
 
 
-def test_a_run_whose_client_left_is_dropped(site):
+def test_a_job_whose_client_disconnects_is_cancelled(site):
     picture = uploaded(site, "left.png", 32)
     with busy_device():
         events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(2)]
@@ -60,24 +60,24 @@ def test_a_run_whose_client_left_is_dropped(site):
             wait_until(lambda count=count: waiting(site) == 1 - count, seconds=30)
 
 
-def test_a_run_that_nobody_listens_to_gives_up_its_place(site, monkeypatch):
+def test_a_job_whose_events_no_client_reads_is_removed(site, monkeypatch):
     picture, answers = uploaded(site, "unheard.png", 33), {}
     with busy_device():
         data = [picture, *FAST_VALUES]
-        unheard, heard = (begin(site, "enhance", data) for _ in range(2))
-        own = begin(site, "enhance", data, session_hash="one's own")
-        for event in (heard, own):
+        unread, read_job = (begin(site, "enhance", data) for _ in range(2))
+        own = begin(site, "enhance", data, session_hash="own")
+        for event in (read_job, own):
             threading.Thread(target=lambda event=event: answers.update({event: listen(site, "enhance", event)})).start()
-        wait_until(lambda: waiting(site) == 3 and all(event in _streams for event in (heard, own)))
+        wait_until(lambda: waiting(site) == 3 and all(event in _streams for event in (read_job, own)))
         monkeypatch.setattr("enhance.web.jobs.UNREAD_SECONDS", 0.5)
         wait_until(lambda: waiting(site) == 2)
-        assert "event: error" in listen(site, "enhance", unheard)
+        assert "event: error" in listen(site, "enhance", unread)
     wait_until(lambda: len(answers) == 2)
     assert all("event: complete" in answer for answer in answers.values())
     wait_until(lambda: not any(event in _streams for event in answers))
 
 
-def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
+def test_a_cancelled_job_leaves_the_queue(site, connect):
     file = handle_file(site.photo("cancelled.png", 37, 43))
     with busy_device():
         jobs = [connect().submit(image=file, preset="anime-fast", api_name="/enhance") for _ in range(2)]
@@ -87,7 +87,7 @@ def test_a_waiting_job_that_is_cancelled_leaves_the_line(site, connect):
     assert jobs[0].result(timeout=60)
 
 
-def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, monkeypatch):
+def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeypatch):
     flood, small, events = uploaded(site, "many.png", 34), uploaded(site, "small.png", 35), []
     decoded, read = [], enhancer.read_picture
 
@@ -100,7 +100,7 @@ def test_made_up_sessions_of_one_address_keep_no_other_address_waiting(site, mon
         for count in range(9):
             picture, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
             data, headers = [picture, *FAST_VALUES], {"x-forwarded-for": address}
-            events.append(begin(site, "enhance", data, headers, session_hash=f"made up {count}"))
+            events.append(begin(site, "enhance", data, headers, session_hash=f"session {count}"))
             wait_until(lambda count=count: waiting(site) == count + 1)
     assert all("event: complete" in listen(site, "enhance", event) for event in events)
     assert decoded.index("small.png") <= 2, "one run was next in the queue when it came"

@@ -1,0 +1,80 @@
+"""Programs in processes of their own, with a data folder of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from ..site import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Program:
+    """A running program, its data folder, and the port of its server."""
+
+    data: Path
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}healthz").json()["ready"]
+        except (httpx.HTTPError, OSError):
+            return False
+
+    def partial_files(self) -> list[Path]:
+        return list(self.data.rglob("*.part"))
+
+    def is_writing(self) -> bool:
+        """Return whether a partial file has content. A test of the folder writes an empty one."""
+        with suppress(OSError):
+            return any(path.stat().st_size for path in self.partial_files())
+        return False
+
+    def end(self, signal: int, seconds: float = 25) -> tuple[int, str, str]:
+        """Send a signal; return exit status, output and errors when the program and all its workers have ended."""
+        processes = psutil.Process(self.process.pid).children(recursive=True)
+        is_wrapped = self.process.args[0] == "unshare"  # type: ignore[index]
+        (processes[0] if is_wrapped else psutil.Process(self.process.pid)).send_signal(signal)
+        output, errors = self.process.communicate(timeout=seconds)
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+        return self.process.returncode, output, errors
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start Python programs with one data folder: `start("app.py")`. They are killed after the test.
+
+    `wrapper` is a command that runs the program.
+    """
+    programs: list[Program] = []
+
+    def start_program(*arguments: str | Path, wrapper: list[str] | None = None) -> Program:
+        port = free_port()
+        environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": "", "LC_ALL": "C.UTF-8"}
+        command = [*(wrapper or []), sys.executable, *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
+        programs.append(Program(tmp_path / "data", process, port))
+        return programs[-1]
+
+    yield start_program
+    for program in programs:
+        program.process.kill()
+        program.process.communicate()
