@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import models, pipeline, presets, scenes
+from . import models, pipeline, presets
 from .comparison import Cell, Comparison, compare
 from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY, NetworkOutput
@@ -272,12 +272,16 @@ class Enhancer:
         """
         if not settings.is_auto:
             return settings, None
-        from .analysis.auto import choose
+        return self.resolve_for(settings, self.analyse(picture))
 
-        analysis = self.analyse(picture)
-        size = result_size(settings, picture.height, picture.width)
-        choice = choose(analysis, presets.available_presets(), size)
-        chosen = settings.resolved(choice.preset, choice.reduce)
+    def resolve_for(self, settings: Settings, analysis: Analysis) -> tuple[Settings, AutoInfo]:
+        """Return the settings with the preset that `auto` chooses for an analysed image, and why.
+
+        Raises SettingsError if the image cannot have the size of the settings.
+        """
+        from .analysis.auto import resolve
+
+        chosen, choice = resolve(settings, analysis, presets.available_presets())
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
     def _new_record(self, picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks) -> RunRecord:
@@ -427,11 +431,6 @@ class Enhancer:
             return network / 1e6
         output = min(math.prod(input_size) * settings.factor**2 * bytes_per_pixel, IN_MEMORY)
         return (network + output + width * height * bytes_per_pixel) / 1e6
-
-    def hints(self, picture: Picture) -> tuple[scenes.Hint, ...]:
-        """Return the presets and the reduction that can suit the image. They are suggestions only."""
-        detector = models.locate(_DETECTOR)
-        return scenes.hints(picture, detector.path if detector else None)
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
         """Return all presets with their settings, their availability (or the reason against it) and relative time."""

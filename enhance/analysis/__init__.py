@@ -16,6 +16,7 @@ from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
 from .noise import noise_and_grain
 from .samples import SIDES, squares
+from .softness import softness_of
 
 __all__ = ["Analysis", "Kind", "analyse"]
 
@@ -66,8 +67,7 @@ def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
     qualities = [one for one in (stated, traces) if one is not None]
     kind = kind_of(samples, (squares(picture.rgb, scale) for scale in (2, 4)), bool(qualities))
     noise, grain = noise_and_grain(samples, kind == "photo")
-    # Imported here, because both are needed for photos only.
-    from ..scenes import degradation_of
+    # Imported here, because it is needed for photos only.
     from ..scenes.dehaze import find_haze
 
     is_photo, is_large = kind == "photo", min(picture.width, picture.height) >= SIDES[0]
@@ -76,7 +76,7 @@ def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
         noise=round(noise, 2),
         grain=grain,
         jpeg_quality=min(qualities, default=None),
-        softness=degradation_of(picture).softness if is_photo and is_large else 1,
+        softness=softness_of(samples) if is_photo and is_large else 1,
         blur=round(_blur(samples), 2) if is_photo else 0.0,
         kind=kind,
         haze=round(find_haze(picture.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ..settings import RESIZE
+from ..output.resample import result_size
+from ..settings import RESIZE, Settings
 from . import Analysis
 
 CLEAN_NOISE = 2.0
@@ -85,3 +86,19 @@ def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int]
     preset = rule.preset if rule.preset in available else FALLBACKS.get(rule.preset, rule.preset)
     is_reduced = analysis.kind == "photo" and analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width
     return Choice(preset, rule.reason, reduce=REDUCE if is_reduced else 1)
+
+
+def resolve(settings: Settings, analysis: Analysis, available: Collection[str]) -> tuple[Settings, Choice]:
+    """Return settings of the preset `auto` with the preset that suits the image. Raises SettingsError for its size."""
+    choice = choose(analysis, available, result_size(settings, analysis.height, analysis.width))
+    return settings.resolved(choice.preset, choice.reduce), choice
+
+
+def faster_preset(preset: str, analysis: Analysis) -> str | None:
+    """Return the preset that is faster and at most 1 HaarPSI behind for an image, or None if there is none."""
+    if preset == "anime":
+        return "anime-fast"
+    choice = choose(analysis, FALLBACKS)
+    if preset not in ("gentle", "original", "face", "dehaze") or choice.reason == "grainy_photo":
+        return None
+    return "fast" if choice.preset in ("gentle", "anime") else choice.preset

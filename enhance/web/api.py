@@ -21,6 +21,7 @@ from ..i18n import strip_direction_marks
 from ..info import Result
 from ..output.thumbnails import icc_for_screen, save_png
 from ..scheduler import Kind, Ticket
+from ..settings import AUTO, SIZES, Settings
 from ..store import download_name, report_name
 from . import gradio_changes
 from .agents import AgentServer
@@ -148,6 +149,21 @@ class Endpoints:
             }
             yield str(packed.archive) if packed.archive else None, _batch_info(packed, infos, language)
 
+    @gradio_changes.name_parameters(SIZES, API_DEFAULTS)
+    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> dict[str, Any]:
+        """Return the properties of an image, the settings that the preset auto has for it, and the estimated seconds.
+
+        Set one of `scale`, `long_side` and `megapixels`, or none for four times the image. `auto` has the preset, the
+        key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, kind, haze, faces and
+        transparency.
+        """
+        services = self._services
+        with services.errors_as_messages(request):
+            picture = services.previews.image(_uploaded(image))
+            settings, auto = services.enhancer.resolve(picture, Settings(AUTO, **given))
+            seconds = services.enhancer.estimate(picture.width, picture.height, settings, picture.bits)
+            return {"auto": auto, "settings": settings.as_dict(), "estimated_seconds": round(seconds, 2)}
+
     def report(self, request: gr.Request, task_id: str) -> str:
         """Return the PDF report of a finished run."""
         services = self._services
@@ -194,6 +210,7 @@ def add_endpoints(services: Services) -> None:
     for name in ("presets", "status"):
         add(name, (), [answer], queue=False)
     add("batch", ("images", *API_SETTINGS), [archive, info], **BATCH_EVENTS)
+    add("analyse", ("image", *SIZES), [answer], concurrency_limit=2)
     add("report", ("task_id",), [pdf], concurrency_limit=1)
 
 

@@ -17,11 +17,11 @@ from ..output.formats import ENDINGS, FORMATS
 from ..output.names import UniqueNames
 from ..output.thumbnails import list_data_url
 from ..scheduler import SCHEDULER, Ticket
-from ..settings import Settings
+from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry
 from . import templates
 from .history import find_entries, record_file, restore_files, shorten, show_history, unfinished_state
-from .params import encoding_from, page_message, paper_from, settings_from
+from .params import encoding_from, page_message, paper_from, request_settings, settings_from
 from .processing import BatchJob
 from .session import BatchFiles
 from .views import Call, Updates, show_session
@@ -109,7 +109,7 @@ def describe_settings(call: Call) -> Updates:
         session.encoding = encoding = encoding_from(call.values)
         paper = paper_from(call.values)
         size = f"{call.text('size_paper')} {name_of(call.language, 'paper', paper)}" if paper else None
-        words = [settings_from(call.values).describe(call.language, size), encoding.form.name]
+        words = [_settings(call).describe(call.language, size), encoding.form.name]
     except EnhanceError as error:
         return {card.settings: templates.problem(page_message(call.language, error))}
     if not encoding.lossless:
@@ -118,13 +118,19 @@ def describe_settings(call: Call) -> Updates:
     return {card.settings: templates.note(text), card.why: _bar_text(call)}
 
 
+def _settings(call: Call) -> Settings:
+    """Return the settings of the Single tab; with Auto, each file gets its own preset."""
+    settings = settings_from(call.values)
+    return request_settings(settings, call.session.shown_values[1]) if call.session.is_auto else settings
+
+
 def start_batch(call: Call) -> Updates:
     """Start a batch. Files that are done with the same settings are not processed again."""
     session, card = call.session, call.page.batch
     with session.lock:
         try:
             session.encoding = encoding_from(call.values)
-            _start(call, settings_from(call.values), paper_from(call.values))
+            _start(call, _settings(call), paper_from(call.values))
         except Exception as error:
             return show_batch(call) | {card.progress: call.problem(error, "A batch could not be started")}
     return show_batch(call) | {card.problem: ""}
@@ -254,7 +260,7 @@ def resume_batch(call: Call) -> Updates:
     names = format_names(call.language, [entry.name for entry in lost]) if lost else ""
     return {
         **show_session(call),
-        call.page.named["preset"]: call.session.settings.preset,
+        call.page.named["preset"]: call.session.preset_control,
         **show_batch(call),
         call.page.batch.problem: templates.problem(call.text("history_lost", names=names) if lost else ""),
         **show_history(call),
@@ -275,7 +281,8 @@ def _resume(call: Call, entries: Sequence[Entry]) -> list[Entry]:
         except Exception:
             session.files = before
             raise
-        session.settings = settings
+        session.is_auto = settings.is_auto
+        session.settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
     for entry in lost:
         entry.path(call.services.enhancer.tasks).unlink(missing_ok=True)
     return lost

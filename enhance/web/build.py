@@ -34,7 +34,7 @@ _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', in
 _COPY = "(keep) => keep"
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
 """Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
-_ANSWERED_CONTROLS = ("preset", "size", "reduce")
+_ANSWERED_CONTROLS = ("preset", "size", "reduce", *SIZE_CONTROLS)
 """The controls whose change the server answers with values for others."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -159,16 +159,19 @@ class _Events:
             (named["reduce"].input, controls.change_reduction, {**_LAST, "asks": "reduce"}),
         ):
             self._update_preview(self._answer(event, handler, values, outputs, **options))
-        others = {"preset", "size", *ENCODING_CONTROLS, "tile", "reduce"}
+        others = {"preset", "size", *SIZE_CONTROLS, *ENCODING_CONTROLS, "tile", "reduce"}
         adjusted = [part.input for name, part in named.items() if name not in others]
         encodings = [named[name].input for name in ENCODING_CONTROLS]
         # The browser's own part comes first: later listeners of an event wait for the response to earlier ones.
-        self._remember(partial(gr.on, [*adjusted, *encodings, named["tile"].input]))
+        sizes = [named[name].input for name in SIZE_CONTROLS]
+        self._remember(partial(gr.on, [*adjusted, *sizes, *encodings, named["tile"].input]))
         tuned = [named[name] for name in TUNING_CONTROLS]
         named["tuning"].input(None, named["tuning"], tuned, js=_ENABLE, **_QUIET)
         self._on(partial(gr.on, adjusted), controls.adjust_preview, values, self._preview, **_ADJUST)
-        sizes = [named[name].input for name in SIZE_CONTROLS]
-        self._on(partial(gr.on, sizes), upload.estimate, values, self._estimate, **_LAST)
+        for name in SIZE_CONTROLS:
+            sized = self._answer(named[name].input, controls.change_size, values, outputs, asks=name, **_LAST)
+            self._on(sized.then, upload.estimate, values, self._estimate, **_LAST)
+            self._on(sized.then, controls.adjust_preview, values, self._preview, **_ADJUST)
         changed = self._answer(named["size"].input, controls.change_size_control, values, outputs, asks="size", **_LAST)
         self._remember(changed.then)
         self._on(changed.then, upload.estimate, values, self._estimate, **_LAST)

@@ -22,7 +22,7 @@ from ..i18n import name_of
 from ..output.thumbnails import icc_for_screen, save_png, to_screen
 from ..preview import Preview
 from ..scheduler import Ticket
-from ..settings import Settings, all_presets
+from ..settings import AUTO, Settings, all_presets
 from . import templates
 from .controls import select_preset
 from .jobs import Job, RunState, progress_text
@@ -113,7 +113,7 @@ def select_cell(call: Call) -> Updates:
 def _start(call: Call, upload: Upload) -> PageComparison:
     """Start a comparison of all available presets. Raises EnhanceError if the queue is full."""
     session, available = call.session, call.services.available_presets()
-    presets = [name for name in all_presets() if name in available]
+    presets = [name for name in all_presets() if name in available and name != AUTO]
     starts = [settings_of_preset(name, call.values, session).settings for name in presets]
     with call.services.enter(session.caller, "comparison") as ticket:
         comparison = PageComparison(call, upload, [fitting(one, session.shape) for one in starts], ticket)

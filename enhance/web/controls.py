@@ -20,6 +20,7 @@ from .params import (
     encoding_from_link,
     encoding_from_storage,
     fitting,
+    is_auto,
     page_message,
     paper_from,
     settings_from,
@@ -76,7 +77,8 @@ def open_page(call: Call, tab: object = "", key: object = "", restarted: object 
 def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Sequence[Mapping[str, Any]]) -> str:
     """Set the settings of a new page by its link and the browser's storage. Returns an error message or ""."""
     session, language = call.session, call.language
-    remembered = settings_from_storage(stored, {preset["name"] for preset in presets if preset["available"]})
+    available = {preset["name"] for preset in presets if preset["available"]}
+    remembered, session.is_auto = settings_from_storage(stored, available), is_auto(query, stored, available)
     encoding = encoding_from_storage(stored)
     try:
         session.settings = settings_from_link(query, remembered)
@@ -110,28 +112,52 @@ def _show_presets(call: Call, presets: Sequence[Mapping[str, Any]]) -> Updates:
         for preset in presets
     ]
     return {
-        call.page.named["preset"]: gr.Radio(choices=choices, value=call.session.settings.preset),
+        call.page.named["preset"]: gr.Radio(choices=choices, value=call.session.preset_control),
         card.about: presets_html(call, presets),
     }
 
 
 def choose_preset(call: Call) -> Updates:
     """Set the controls of the selected preset, and show why it is not available if so."""
-    return _set_preset(call, call.values["preset"])
+    if not call.session.is_auto:
+        return _set_preset(call, call.values["preset"])
+    try:
+        call.session.settings = call.services.choose_preset(call.session, call.values)
+    except SettingsError as error:
+        return {call.page.controls.problem: templates.problem(page_message(call.language, error))}
+    return _show_controls(call) | {call.page.controls.problem: ""}
+
+
+def change_size(call: Call) -> Updates:
+    """Show the values of another preset, if Auto chooses another one for another size."""
+    session, values = call.session, call.values
+    if not session.is_auto or session.shown_values == (values["preset"], values["reduce"]):
+        return {call.page.controls.problem: gr.skip()}
+    try:
+        session.settings = settings_from(values, session.shape)
+    except SettingsError:  # The control of the size has the message.
+        return {call.page.controls.problem: gr.skip()}
+    return _show_controls(call)
+
+
+def _show_controls(call: Call) -> Updates:
+    """Update the controls other than the preset, and what depends on them."""
+    return {
+        **{call.page.named[name]: update for name, update in control_updates(call).items()},
+        call.page.result.chip: result_chip(call),
+        **show_changed(call),
+    }
 
 
 def follow_tip(call: Call) -> Updates:
-    """Carry out the suggestion whose button was pressed: a preset or a reduction."""
-    kind, _, value = str(call.event.index).partition(":")
-    if kind == "preset" and value in PRESETS:
-        return select_preset(call, value)
-    reduce = int(value) if value.isdigit() else call.values["reduce"]
-    return change_reduction(replace(call, values={**call.values, "reduce": reduce}))
+    """Select the preset of the suggestion whose button was pressed."""
+    name = str(call.event.index)
+    return select_preset(call, name) if name in PRESETS else {call.page.controls.problem: gr.skip()}
 
 
 def select_preset(call: Call, name: str) -> Updates:
     """Select a preset that was chosen elsewhere on the page."""
-    values = {**call.values, "preset": name}
+    values, call.session.is_auto = {**call.values, "preset": name}, False
     return {call.page.named["preset"]: name, **_set_preset(replace(call, values=values), name)}
 
 
@@ -148,13 +174,7 @@ def _set_preset(call: Call, name: str) -> Updates:
             message = templates.note(call.text(key, largest=f"{largest:.3g}"))
     except SettingsError as error:  # The model was removed after the page was opened.
         message, choices = templates.problem(error.message(call.language)), _show_presets(call, presets)
-    return {
-        **choices,
-        **{call.page.named[name]: update for name, update in control_updates(session).items()},
-        card.problem: message,
-        call.page.result.chip: result_chip(call),
-        **show_changed(call),
-    }
+    return {**choices, **_show_controls(call), card.problem: message}
 
 
 def change_reduction(call: Call) -> Updates:

@@ -27,7 +27,7 @@ from ..output.png_reader import PngReader
 from ..output.resample import paper_of, result_size
 from ..output.thumbnails import list_data_url, save_data_url
 from ..processes import this_process
-from ..settings import Settings
+from ..settings import REFERENCE_PRESET, Settings
 from ..store import Entry, TaskStore, count_as_used, download_name, report_name
 from . import templates
 from .jobs import Job
@@ -348,13 +348,15 @@ def _load_entry(call: Call, entry: Entry) -> Upload:
     if picture.sha256 != entry.sha256:
         raise PictureError("input_changed", name=entry.name)
     session.paper = paper_of(settings, (facts.height, facts.width))
-    return previews.set_photo(session, path, facts, picture, settings)
+    session.is_auto = settings.is_auto
+    settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
+    return previews.set_photo(session, path, facts, picture, settings, call.services.enhancer.analyse(picture))
 
 
 def _show_loaded(call: Call) -> Updates:
     return {
         **clear(call.page),
-        call.page.named["preset"]: call.session.settings.preset,
+        call.page.named["preset"]: call.session.preset_control,
         **show_session(call),
         **show_history(call),
     }

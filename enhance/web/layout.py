@@ -11,12 +11,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from ..analysis.softness import REDUCTIONS
 from ..i18n import LANGUAGES, language_name
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
 from ..output.resample import PAPERS
-from ..scenes import REDUCTIONS
-from ..settings import PRESETS, Settings, scales
+from ..settings import AUTO, PRESETS, REFERENCE_PRESET, Settings, scales
 from .params import CONTROLS, LIMITS, SIZE_CONTROLS, TUNING_CONTROLS
 
 Texts = Callable[[str], Any]
@@ -144,12 +144,12 @@ def _build_photo(page: Page, texts: Texts) -> None:
 
 def _build_controls(page: Page, texts: Texts) -> None:
     """Build the controls, with the suggestions and the error message of the output size."""
-    card, named, start = page.controls, page.named, Settings().as_dict()
+    card, named, start = page.controls, page.named, Settings(REFERENCE_PRESET).as_dict()
     with gr.Row(elem_classes="titled"):
         gr.Markdown(texts("preset_title"), elem_classes="step")
         card.changed = gr.HTML(elem_id="changed")
         card.reset = gr.Button(texts("reset"), elem_id="reset", size="sm", visible=False)
-    named["preset"] = _choice(texts, "preset", [*PRESETS], start["preset"], elem_classes="bare", **_PLAIN)
+    named["preset"] = _choice(texts, "preset", [*PRESETS], AUTO, elem_classes="bare", **_PLAIN)
     card.about, card.problem = gr.HTML(elem_id="about"), gr.HTML(elem_id="preset-problem")
     page.upload.tips = gr.HTML(elem_id="tips", js_on_load="window.enhanceTips = trigger")
     with gr.Column(elem_id="first-sliders"):
@@ -164,9 +164,10 @@ def _build_controls(page: Page, texts: Texts) -> None:
             named[name] = _slider(texts, name, start[name])
         reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
         named["reduce"] = _choice(texts, "reduce", reductions, 1, info=texts("reduce_info"))
-    scaled, hidden = [(f"{scale}×", scale) for scale in scales(Settings())], {**_PLAIN, "visible": False}
+    scaled = [(f"{scale:g}×", scale) for scale in scales(Settings(REFERENCE_PRESET))]
+    hidden = {**_PLAIN, "visible": False}
     named["size"] = _choice(texts, "size", SIZE_CONTROLS, SIZE_CONTROLS[0])
-    named["scale"] = _choice(texts, "scale", scaled, scaled[-1][1], **_PLAIN)
+    named["scale"] = _choice(texts, "scale", scaled, Settings(REFERENCE_PRESET).factor, **_PLAIN)
     named["long_side"] = gr.Number(label=texts("long_side"), precision=0, elem_id="long_side", **hidden)
     named["megapixels"] = gr.Number(label=texts("size_megapixels"), elem_id="megapixels", **hidden)
     named["paper"] = _choice(texts, "paper", [*PAPERS], next(iter(PAPERS)), **hidden)

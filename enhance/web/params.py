@@ -18,9 +18,11 @@ from ..output.formats import FORMATS, Encoding
 from ..output.resample import DPI, long_side_on, result_size
 from ..preview import LARGEST
 from ..settings import (
+    AUTO,
     DEFAULT_PRESET,
     NEUTRAL,
     RANGES,
+    REFERENCE_PRESET,
     SIZES,
     WHOLE,
     Settings,
@@ -53,7 +55,6 @@ API_DEFAULTS: dict[str, Any] = {
     "preset": DEFAULT_PRESET,
     "tuning": True,
     "tile": Settings().tile,
-    "reduce": Settings().reduce,
     "size": 128,
     **asdict(Encoding()),
 }
@@ -145,12 +146,36 @@ def fitting(settings: Settings, shape: tuple[int, int] | None) -> Settings:
 
 def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settings:
     """Return the settings of a link: its preset or the `remembered` settings, with its values. Raises SettingsError."""
-    start = Settings.from_preset(query["preset"]) if "preset" in query else remembered
+    start = _start_of(query["preset"]) if "preset" in query else remembered
     names = (*_SETTINGS_CONTROLS[1:], *SIZES)
     given: dict[str, Any] = {name: _link_value(query[name]) for name in names if name in query}
     if "paper" in query:
         given |= size_setting({"size": "paper", "paper": query["paper"]}, None)
     return start.changed(**given)
+
+
+def _start_of(preset: str) -> Settings:
+    return Settings.from_preset(REFERENCE_PRESET if preset == AUTO else preset)
+
+
+def is_auto(query: Mapping[str, str], stored: object, available: Collection[str]) -> bool:
+    """Return whether Auto is selected by a link or, without a preset in the link, by the browser's storage."""
+    if "preset" in query:
+        return query["preset"] == AUTO
+    preset = stored.get("preset") if isinstance(stored, Mapping) else AUTO
+    return preset == AUTO or preset not in available
+
+
+def request_settings(settings: Settings, reduce: int) -> Settings:
+    """Return settings that Auto chose as a request of Auto, with the values that differ from the choice.
+
+    `reduce` is the reduction that Auto chose.
+    """
+    usual = Settings(settings.preset, reduce=reduce)
+    changed = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "reduce")}
+    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    sizes: dict[str, Any] = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile")}
+    return Settings(AUTO, **sizes, **changed)
 
 
 def encoding_from_link(query: Mapping[str, str], remembered: Encoding) -> Encoding:
@@ -173,10 +198,13 @@ def settings_from_storage(stored: object, available: Collection[str]) -> Setting
     """
     try:
         values: dict[str, Any] = {"size": "scale", **stored}  # type: ignore[dict-item]
-        settings = Settings(**{name: values[name] for name in _SETTINGS_CONTROLS} | size_setting(values, None))
+        size = size_setting(values, None)
+        if values["preset"] == AUTO:
+            return Settings(REFERENCE_PRESET, **size)
+        settings = Settings(**{name: values[name] for name in _SETTINGS_CONTROLS} | size)
     except (SettingsError, TypeError, KeyError):
-        return Settings()
-    return settings.changed(reduce=1) if settings.preset in available else Settings()
+        return Settings(REFERENCE_PRESET)
+    return settings.changed(reduce=1) if settings.preset in available else Settings(REFERENCE_PRESET)
 
 
 def encoding_from_storage(stored: object) -> Encoding:

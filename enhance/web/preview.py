@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..analysis import Analysis
 from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import Cancelled, SettingsError
 from ..images import Box, Facts, ImageCache, Picture, read_picture
+from ..info import NO_MODEL
+from ..output.resample import has_second_pass
 from ..output.thumbnails import icc_for_screen
 from ..preview import Preview, choose_box
 from ..scheduler import Ticket
@@ -67,7 +70,9 @@ class Previews:
         """Drop decoded images that were not used for a while."""
         self._images.sweep()
 
-    def set_photo(self, session: Session, path: Path, facts: Facts, picture: Picture, settings: Settings) -> Upload:
+    def set_photo(
+        self, session: Session, path: Path, facts: Facts, picture: Picture, settings: Settings, analysis: Analysis
+    ) -> Upload:
         """Replace the session's photo, with the region in its middle, unless another choice has begun.
 
         Raises StorageError; the earlier photo is gone then.
@@ -80,6 +85,7 @@ class Previews:
         with session.lock:
             if session.choice == choice:
                 session.upload, session.region, session.settings = upload, region, settings
+                session.analysis = analysis
         return upload
 
     def make(self, session: Session, settings: Settings) -> Iterator[PreviewState]:
@@ -100,7 +106,8 @@ class Previews:
             session.settings = settings
             session.close_comparison()
             preview, request = session.preview, session.preview_request
-        if request is not None and not _is_same_network(request.settings, settings):
+        shape = session.shape
+        if request is not None and _network_of(request.settings, shape) != _network_of(settings, shape):
             yield from self.make(session, settings)
             return
         if request is not None or preview is None:
@@ -231,12 +238,18 @@ def current_preview(session: Session) -> PreviewState:
 
 def is_current(session: Session, info: Mapping[str, Any], settings: Settings) -> bool:
     """Return whether a preview or a result with this `info` is that of the session's photo and these settings."""
-    upload, model = session.upload, info["model"]
-    if upload is None or settings.model != model["name"] or settings.dpi != info["settings"].get("dpi"):
+    upload, model, second = session.upload, info["model"], info.get("second_model")
+    name = settings.model or NO_MODEL.name
+    if upload is None or name != model["name"] or settings.dpi != info["settings"].get("dpi"):
         return False
-    return info["signature"] == signature(upload.sha256, settings, model["sha256"], info["precision"])
+    if has_second_pass(settings, upload.facts.height, upload.facts.width) != bool(second):
+        return False
+    second_sha256 = second["sha256"] if second else None
+    return info["signature"] == signature(upload.sha256, settings, model["sha256"], info["precision"], second_sha256)
 
 
-def _is_same_network(one: Settings, other: Settings) -> bool:
-    """Return whether the network's output is the same with both settings."""
-    return network_key("", one, one.model, "") == network_key("", other, other.model, "")
+def _network_of(settings: Settings, shape: tuple[int, int] | None) -> str:
+    """Return a key that is equal for two settings exactly if the network's output for the photo is."""
+    settings = fitting(settings, shape)
+    is_large = shape is not None and has_second_pass(settings, *shape)
+    return network_key("", settings, settings.model, "", "second" if is_large else None)

@@ -24,7 +24,7 @@ from ..store import download_name, report_name
 from . import templates
 from .history import record_run, recorded, show_history
 from .jobs import Job, progress_text
-from .params import encoding_from, settings_from
+from .params import encoding_from, request_settings, settings_from
 from .preview import is_current
 from .processing import enhance
 from .session import PageResult, Upload
@@ -41,7 +41,8 @@ class PageRun(Job[PageResult]):
 
     def __init__(self, call: Call, upload: Upload, ticket: Ticket):
         settings, tasks = call.session.settings, call.services.enhancer.tasks
-        self.upload, self._call, self._settings = upload, call, settings
+        self.upload, self._call = upload, call
+        self._settings = request_settings(settings, call.session.shown_values[1]) if call.session.is_auto else settings
         height, width = reduced_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,9 +16,9 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..scheduler import SCHEDULER, Kind, Ticket
-from ..settings import Settings, find_preset
+from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from .metrics import Metrics, is_local_request
-from .params import language_of
+from .params import PRESET_CONTROLS, Values, language_of, size_setting
 from .preview import Previews
 from .session import Session, Sessions
 from .storage import PageFolder, TaskOwners
@@ -66,9 +66,36 @@ class Services:
             if find_preset(settings.preset).scale != settings.factor:  # Another model has this name now.
                 session.settings = Settings.from_preset(settings.preset)
         except SettingsError as error:
-            session.settings = Settings()
+            session.settings = Settings(REFERENCE_PRESET)
             return error
         return None
+
+    def with_chosen_preset(self, session: Session, values: Values) -> Values:
+        """Return the values of the controls, with the preset that suits the photo and the size if Auto is selected.
+
+        The other values that the preset sets are replaced if the page still has those of another preset.
+        """
+        session.is_auto = values["preset"] == AUTO
+        if not session.is_auto:
+            session.auto = None
+            return values
+        preset, reduce = session.shown_values
+        with suppress(SettingsError):  # The control of the size has the message.
+            settings = self.choose_preset(session, values)
+            preset, reduce = settings.preset, settings.reduce
+            if session.shown_values != (preset, reduce):
+                names = (*PRESET_CONTROLS, "reduce")
+                values = {**values, **{name: getattr(settings, name) for name in names}}
+        return {**values, "preset": preset}
+
+    def choose_preset(self, session: Session, values: Values) -> Settings:
+        """Return the settings that Auto chooses for the session's photo. Raises SettingsError for the size."""
+        wanted = Settings(AUTO, tile=values["tile"], **size_setting(values, session.shape))
+        if session.analysis is None:
+            session.auto = None
+            return wanted.resolved(REFERENCE_PRESET)
+        settings, session.auto = self.enhancer.resolve_for(wanted, session.analysis)
+        return settings
 
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import gradio as gr
 import numpy as np
 
+from ..analysis import Analysis
 from ..batch import Batch, Item, for_print, plan
 from ..config import Limits
 from ..errors import expected_error
 from ..files import link_or_copy, storage_errors
 from ..images import Box, Facts, Picture
-from ..info import Info, Result, settings_in
+from ..info import AutoInfo, Info, Result, settings_in
 from ..output.formats import Encoding
 from ..output.live_view import WholePicture
 from ..output.resample import long_side_on
@@ -36,8 +37,7 @@ from ..output.thumbnails import (
     whole_picture,
 )
 from ..preview import Preview
-from ..scenes import Hint
-from ..settings import SIZES, Settings
+from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
 from ..store import count_as_used, download_name
 from .jobs import JOBS
 from .storage import Asker, PageFolder, asker_of
@@ -195,9 +195,15 @@ class Session:
         self.choice = 0  # The number of the last choice of a photo.
         self.region: Box | None = None
         self.pins: tuple[Point, ...] = ()
-        self.hints: tuple[Hint, ...] | None = None
+        self.analysis: Analysis | None = None  # Of the photo.
 
-        self.settings = Settings()
+        self.settings = Settings(REFERENCE_PRESET)  # With the preset that Auto chose, if Auto is selected.
+        self.is_auto = True
+        self.auto: AutoInfo | None = None  # What Auto chose for the photo and the size.
+        self.shown_values: tuple[str, int] = (
+            REFERENCE_PRESET,
+            1,
+        )  # The preset and the reduction whose values the page has.
         self.paper = ""  # The print size that determines the size, if one is chosen.
         self.wanted_size: dict[str, Any] = {}  # The chosen size, while the preset's model cannot reach it.
         self.encoding = Encoding()
@@ -232,6 +238,11 @@ class Session:
         if self.paper and self.settings.long_side == long_side_on(self.paper, self.shape):
             return "paper"
         return next((name for name in SIZES if getattr(self.settings, name) is not None), SIZES[0])
+
+    @property
+    def preset_control(self) -> str:
+        """The preset that is selected on the page."""
+        return AUTO if self.is_auto else self.settings.preset
 
     @property
     def is_running(self) -> bool:
@@ -354,7 +365,7 @@ class Session:
             self.cancel_previews()
             if self.run is not None:
                 self.run.cancel("person")
-            self.upload = self.region = self.hints = self.preview = self.preview_files = self.preview_request = None
+            self.upload = self.region = self.analysis = self.preview = self.preview_files = self.preview_request = None
             self.run = self.result = None
             self.pins, self.has_failed_preview = (), False
         shutil.rmtree(self.folder, ignore_errors=True)

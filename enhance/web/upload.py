@@ -9,25 +9,24 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..analysis.auto import faster_preset
 from ..errors import EnhanceError, SettingsError
-from ..i18n import format_duration
-from ..images import Facts, inspect, reduced_size
+from ..i18n import describe_choice, format_duration
+from ..images import inspect
 from ..output.resample import result_size
 from ..preview import choose_box
-from ..scenes import Hint
+from ..scenes.dehaze import HAZY
 from ..scheduler import SCHEDULER
-from ..settings import PRESETS, Settings, find_preset
+from ..settings import Settings
 from . import templates
 from .layout import EXAMPLES
-from .params import fitting, page_message, paper_from, settings_from, settings_of_preset, size_setting
+from .params import page_message, paper_from, settings_from, settings_of_preset, size_setting
 from .preview import REGION_SIDE
 from .session import MAX_PINS, Upload
-from .views import Call, Updates, clear, photo_html, show_bar, show_photo, show_size, upload_facts
+from .views import Call, Updates, clear, control_updates, photo_html, show_bar, show_photo, show_size, upload_facts
 
 LONG_SECONDS = 120
 """From this duration of a run on, a faster preset is suggested."""
-FASTER_PRESETS = {"anime": "anime-fast", "precise": "precise"}
-"""The faster preset for the same kind of photo. For all other presets it is `fast`."""
 
 
 def choose_file(call: Call, path: str | None) -> Updates:
@@ -90,7 +89,6 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         session.paper = paper_from(call.values)
         settings = settings_from(call.values, session.shape)
         result_size(settings, facts.height, facts.width)
-        hints, available = _find_hints(call, upload), call.services.available_presets()
         # The last estimate: all times on the page come from the same speed.
         seconds = enhancer.estimate(facts.width, facts.height, settings, facts.bits)
     except SettingsError as error:
@@ -103,13 +101,13 @@ def _estimate(call: Call, upload: Upload) -> Updates:
         }
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
-    clean = next((one.preset for one in hints if one.looks == "clean"), None)
-    tips = [_tip(call, one, settings, available) for one in hints if one.looks != "clean"]
+    available = call.services.available_presets()
+    tips = _tips(call, settings, available), _faster_preset(call, upload, settings, seconds, available)
     memory = enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
     return {
         card.facts: upload_facts(call, facts, settings),
         card.size_problem: "",
-        card.tips: "".join([*tips, _faster_preset(call, upload.facts, seconds, clean, available)]),
+        card.tips: "".join([_auto_note(call, seconds), *tips]),
         card.estimate: templates.note(_estimate_text(call, seconds, memory)),
         **show_bar(call),
     }
@@ -131,9 +129,10 @@ def _load(call: Call, path: Path) -> Updates:
             values = {**values, "reduce": 1}  # This reduction was for the earlier photo.
         settings, session.paper = settings_from(values, (facts.height, facts.width)), paper_from(values)
         picture = previews.image(path)
+        analysis = call.services.enhancer.analyse(picture)
         if session.settings != settings_before:  # A preset was chosen in the meantime.
             settings = session.settings
-        upload = session.choice == choice and previews.set_photo(session, path, facts, picture, settings)
+        upload = session.choice == choice and previews.set_photo(session, path, facts, picture, settings, analysis)
     except Exception as error:
         problem = call.problem(error, "A photo could not be loaded")
         if session.upload is None:
@@ -142,7 +141,11 @@ def _load(call: Call, path: Path) -> Updates:
     if session.upload is not upload:
         return {call.page.upload.problem: gr.skip()}  # A later choice is shown already.
     estimate = templates.note(call.text("measuring"))
-    return _show_new(call) | {call.page.upload.estimate: estimate, **show_size(call)}
+    if session.is_auto:
+        with suppress(SettingsError):  # The control of the size has the message.
+            session.settings = call.services.choose_preset(session, values)
+    controls = {call.page.named[name]: update for name, update in control_updates(call).items()}
+    return _show_new(call) | {call.page.upload.estimate: estimate, **controls}
 
 
 def _show_new(call: Call, problem: str = "") -> Updates:
@@ -164,69 +167,33 @@ def _event_point(call: Call) -> tuple[float, float] | None:
     return None
 
 
-def _find_hints(call: Call, upload: Upload) -> tuple[Hint, ...]:
-    """Return the suggestions for a photo, which are found once."""
-    session, hints = call.session, call.session.hints
-    if hints is None:
-        hints = call.services.enhancer.hints(call.services.previews.image(upload.path))
-        with session.lock:
-            if session.upload is upload:
-                session.hints = hints
-    return hints
+def _auto_note(call: Call, seconds: float) -> str:
+    """Return what Auto chose and why; "" if another preset is selected."""
+    auto = call.session.auto
+    return "" if auto is None else templates.note(describe_choice(call.language, auto, seconds))
 
 
-def _tip(call: Call, hint: Hint, settings: Settings, available: Collection[str]) -> str:
-    """Return a suggestion with its button; "" if the settings follow it already."""
-    if hint.preset is None:
-        return _reduction_tip(call, settings, hint.reduce)
-    if hint.preset == settings.preset:
+def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
+    """Return the suggestions for haze and faces, with the button of their preset if that is installed."""
+    analysis, tips = call.session.analysis, []
+    found = analysis and {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}
+    for preset, is_found in (found or {}).items():
+        if is_found and preset != settings.preset:
+            button = call.text("use_instead", name=call.text(f"preset_{preset}"))
+            tips.append(templates.hint(call.text(f"hint_{preset}"), button, preset if preset in available else ""))
+    return "".join(tips)
+
+
+def _faster_preset(call: Call, upload: Upload, settings: Settings, seconds: float, available: Collection[str]) -> str:
+    """Return the suggestion of a preset that takes less than half the time, if a run takes long."""
+    analysis, facts = call.session.analysis, upload.facts
+    name = faster_preset(settings.preset, analysis) if analysis and seconds > LONG_SECONDS else None
+    if name is None or name not in available:
         return ""
-    button = call.text("use_instead", name=call.text(f"preset_{hint.preset}"))
-    action = f"preset:{hint.preset}" if hint.preset in available else ""
-    return templates.hint(call.text(f"hint_{hint.looks}"), button, action)
-
-
-def _reduction_tip(call: Call, settings: Settings, softness: int) -> str:
-    """Return the suggestion to downscale a soft photo first, or to undo that, with both times."""
-    upload, enhancer, session = call.session.upload, call.services.enhancer, call.session
-    assert upload is not None
-    facts, is_reduced = upload.facts, settings.reduce > 1
-    reduced = fitting(settings if is_reduced else settings.changed(reduce=softness), session.shape)
-    times = {
-        name: format_duration(call.language, enhancer.estimate(facts.width, facts.height, one, facts.bits))
-        for name, one in (("less", reduced), ("time", settings.changed(reduce=1)))
-    }
-    sides = (
-        *reduced_size(facts.height, facts.width, reduced.reduce),
-        *result_size(reduced, facts.height, facts.width),
+    faster = call.services.enhancer.estimate(
+        facts.width, facts.height, settings_of_preset(name, call.values, call.session).settings, facts.bits
     )
-    height, width, high, wide = (f"{side:,}" for side in sides)
-    values = {"width": width, "height": height, "wide": wide, "high": high, **times}
-    if is_reduced:
-        return templates.hint(call.text("reduced_now", **values), call.text("reduce_undo"), "reduce:1")
-    return templates.hint(call.text("hint_soft", **values), call.text("reduce_take"), f"reduce:{softness}")
-
-
-def _faster_preset(call: Call, facts: Facts, seconds: float, clean: str | None, available: Collection[str]) -> str:
-    """Return the suggestion of a preset that takes less than half the time, if a run takes long.
-
-    `clean` is the preset for a photo without noise and compression artifacts.
-    """
-    preset = find_preset(call.values["preset"])
-    if clean not in available or preset.scene is not None or preset.own:
-        clean = None
-    name = clean or faster_preset(preset.name)
-    if seconds <= LONG_SECONDS or name == preset.name or name not in available:
-        return ""
-    settings = settings_of_preset(name, call.values, call.session).settings
-    faster = call.services.enhancer.estimate(facts.width, facts.height, settings, facts.bits)
     if faster >= seconds / 2:
         return ""
     button = call.text("use_preset", name=call.text(f"preset_{name}"), time=format_duration(call.language, faster))
-    return templates.hint(call.text("clean_offer" if clean else "slow_offer"), button, f"preset:{name}")
-
-
-def faster_preset(preset: str) -> str:
-    """Return the preset that processes the same kind of photo faster; the same one if there is none."""
-    is_known = preset in PRESETS and preset not in FASTER_PRESETS.values()
-    return FASTER_PRESETS.get(preset, "fast") if is_known else preset
+    return templates.hint(call.text("slow_offer"), button, name)

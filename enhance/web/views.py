@@ -18,7 +18,16 @@ from ..images.metadata import LOST
 from ..info import Info, fidelity_grade, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
-from ..settings import SIZES, Settings, network_scale, scales
+from ..settings import (
+    AUTO,
+    REFERENCE_PRESET,
+    SIZES,
+    Settings,
+    find_preset,
+    has_fixed_denoise,
+    network_scale,
+    scales,
+)
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import PRESET_EXAMPLES, Card, Page
@@ -71,6 +80,7 @@ def bind(page: Page, services: Services, handler: Callable[..., Any], inputs: Se
             order = (request.headers or {}).get(ORDER_HEADER, "")[:16]
             values = dict(zip(CONTROLS, shown, strict=True))
             values = session.newest(int(order) if order.isdecimal() else 0, values)
+            values = services.with_chosen_preset(session, values)
         return Call(page, services, request, session, language_of(request), values, event), *given
 
     def call(request: gr.Request, event: gr.EventData, *given: Any) -> Updates:
@@ -138,25 +148,29 @@ def show_session(call: Call) -> Updates:
     """Show everything of a session on a page that shows nothing or another photo."""
     controls = call.page.named
     return {
-        **{controls[name]: update for name, update in control_updates(call.session).items()},
+        **{controls[name]: update for name, update in control_updates(call).items()},
         **show_photo(call),
         **show_result(call),
         **(show_progress(call) if call.session.is_running else show_download(call)),
     }
 
 
-def control_updates(session: Session) -> dict[str, object]:
+def control_updates(call: Call) -> dict[str, object]:
     """Return updates for the controls other than the preset by name: value, visible and interactive."""
-    settings = session.settings
+    session, settings = call.session, call.session.settings
+    session.shown_values = settings.preset, settings.reduce
     values: dict[str, Any] = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "tile", "reduce")}
     sliders = {name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNING_CONTROLS}
-    denoise = gr.Slider(value=settings.denoise, visible=settings.denoises)
+    is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))
+    about = call.text("denoise_fixed" if is_fixed else "denoise_info")
+    denoise = gr.Slider(value=settings.denoise, visible=settings.denoises, interactive=not is_fixed, info=about)
     return {**values, **sliders, "denoise": denoise, **_size_updates(session)}
 
 
 def _size_updates(session: Session) -> dict[str, Any]:
     settings, control = session.settings, session.size_control
-    scale, choices = settings.scale or network_scale(settings), [(f"{one:.3g}×", one) for one in scales(settings)]
+    possible = scales(Settings(REFERENCE_PRESET) if session.is_auto else settings)
+    scale, choices = settings.scale or network_scale(settings), [(f"{one:.3g}×", one) for one in possible]
     return {
         "size": control,
         "scale": gr.Radio(visible=control == "scale", choices=choices, value=scale),
@@ -236,7 +250,8 @@ def presets_html(call: Call, presets: Sequence[Mapping[str, Any]]) -> str:
             texts.append(preset["reason"])
         elif share is not None and share < 1:
             texts.append(call.text("time_share", percent=max(1, round(100 * share))))
-        sliders = json.dumps({name: preset["settings"][name] for name in PRESET_CONTROLS})
+        values = None if preset["name"] == AUTO else {name: preset["settings"][name] for name in PRESET_CONTROLS}
+        sliders = json.dumps(values)
         has_example = (PRESET_EXAMPLES / f"{preset['name']}.jpg").exists()
         shown.append({**preset, "text": space.join(texts), "sliders": sliders, "example": has_example})
     return templates.render("presets", call.language, presets=shown)

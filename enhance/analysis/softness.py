@@ -1,0 +1,61 @@
+"""Softness: the factor by which an image can be downscaled without losing detail.
+
+In a sharp photo each octave of frequencies has about as much power as the one below. In a soft photo the power ends at
+some octave, so that the photo can be downscaled without losing detail. The spectrum is measured in small blocks all
+over the image, and the sharpest blocks with detail decide: a blurred background does not make a photo soft.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+REDUCTIONS = (2, 3, 4)
+
+# Chosen on sharp, soft, noisy and compressed photos: docs/fidelity.md.
+_LOST = 0.27
+_SHARPEST = 0.9
+
+_LEAST_DETAILED = 5
+_DETAIL = 9.0
+"""The least variance of the coarse detail of a block, in levels of 8 bits."""
+_COARSE = 0.03, 0.125
+_FINEST = 0.4, 0.71
+"""Frequencies in cycles per pixel, in any direction."""
+_BEYOND = 1.25
+_NOISE_QUANTILE = 0.4
+
+
+def softness_of(samples: np.ndarray) -> int:
+    """Return the softness, 1 to 4, from squares [n, side, side, 3] in 8-bit levels."""
+    return _softness(np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in samples]))
+
+
+def _softness(samples: np.ndarray) -> int:
+    """Return the largest reduction beyond whose frequencies there is little power, compared to the octave below."""
+    side = samples.shape[1]
+    window = np.hanning(side + 2)[1:-1].astype(np.float32)
+    windowed = (samples - samples.mean((1, 2), keepdims=True)) * (window * window[:, None])
+    power = np.abs(np.fft.rfft2(windowed)) ** 2 / (np.square(window).sum() ** 2 * side**2)
+    (coarse, _), (finest, share) = _band(power, *_COARSE), _band(power, *_FINEST)
+    detailed = coarse >= max(_DETAIL, float(np.median(coarse)))
+    if detailed.sum() < _LEAST_DETAILED:
+        return 1
+    noise = np.quantile(finest / share, _NOISE_QUANTILE)  # of all frequencies together
+    softness = 1
+    for reduction in REDUCTIONS:
+        limit = 0.5 / reduction
+        (kept, kept_share), (lost, lost_share) = _band(power, limit / 2, limit), _band(power, _BEYOND * limit, 1)
+        ratio = np.maximum(lost - noise * lost_share, 0) / np.maximum(kept - noise * kept_share, 0.3)
+        if np.quantile(np.sqrt(ratio[detailed]), _SHARPEST) <= _LOST:
+            softness = reduction
+    return softness
+
+
+def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float]:
+    """Return the variance of each sample in a band of frequencies, and the share of all frequencies in that band."""
+    side = power.shape[1]
+    down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    frequency, twice = np.hypot(down, across), np.where((across > 0) & (across < 0.5), 2, 1)
+    inside = ((frequency >= low) & (frequency < high)) * twice
+    return (power * inside).sum((1, 2)), float(inside.sum()) / side**2
