@@ -52,7 +52,9 @@ def hub(site, monkeypatch) -> Iterator[HubServer]:
     name = "realesr-animevideov3"
     content = (models.folder() / f"{name}.safetensors").read_bytes()
     sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    model = replace(models.manifest()[name], release=None, package=None, file="official.safetensors", **sums)
+    model = models.manifest()[name]
+    files = tuple(replace(one, path="official.safetensors", **sums) for one in model.files if one.site == "hub")
+    model = replace(model, file="official.safetensors", sources=files, **sums)
     monkeypatch.setitem(cast(dict[str, Any], models.manifest()), name, model)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

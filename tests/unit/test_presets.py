@@ -90,7 +90,7 @@ def test_the_reason_does_not_reveal_the_path_of_the_program(monkeypatch):
 
 def test_the_reason_is_the_command_if_no_file_can_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
-    nowhere = replace(models.manifest()["realesrgan-x2plus"], release=None)
+    nowhere = replace(models.manifest()["realesrgan-x2plus"], sources=())
     monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), nowhere.name, nowhere)
     assert reason("gentle-2x").endswith("run `enhance weights fetch realesrgan-x2plus`.")
 
