@@ -23,8 +23,8 @@ def wrong(enhancer: Enhancer, result: Result) -> None:
     enhancer.run("a.jpg", presset="gentle")  # pyright: ignore
     enhancer.run("a.jpg", 3)  # pyright: ignore
     enhancer.preview("a.jpg", sise=64)  # pyright: ignore
-    enhancer.compare("a.jpg", settings=Settings())  # pyright: ignore
+    enhancer.compare("a.jpg", settings=Settings("gentle"))  # pyright: ignore
     enhancer.export(result, Encoding(kwality=3))  # pyright: ignore
     enhancer.report("task", langage="en")  # pyright: ignore
-    Settings(strenght=0.5)  # pyright: ignore
-    Settings(tile="large")  # pyright: ignore
+    Settings("gentle", strenght=0.5)  # pyright: ignore
+    Settings("gentle", tile="large")  # pyright: ignore

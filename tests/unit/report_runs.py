@@ -25,14 +25,14 @@ def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> 
     network = cv2.resize(picture.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
     blurred = cv2.GaussianBlur(network, (0, 0), 2.0)
     network = cv2.addWeighted(network, 1.6, blurred, -0.6, 0)
-    settings = settings or Settings()
+    settings = settings or Settings("gentle")
     photo = Scene().photo(picture, settings, picture.flaws)
     return picture, ResultRows(picture, lambda first, last: network[first:last], settings, photo)
 
 
 def info_of(picture: Picture, settings: Settings | None = None, **more: object) -> Any:
     """Return the `info` of a finished run."""
-    settings = settings or Settings()
+    settings = settings or Settings("gentle")
     values = {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")}
     return {
         "task_id": "0123456789abcdef0123456789abcdef",

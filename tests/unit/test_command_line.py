@@ -165,12 +165,12 @@ def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "PHOTO", "--preset", "vivid"], "Unknown preset “vivid”. Choose from gentle"),
-        (["run", "PHOTO", "--scale", "9"], "Use a number from 1 to 4"),
+        (["run", "PHOTO", "--preset", "vivid"], "Unknown preset “vivid”. Choose from auto, gentle"),
+        (["run", "PHOTO", "--scale", "17"], "Use a number from 1 to 16"),
         (["run", "PHOTO", "--device", "tpu"], "“tpu” is not available"),
         (["run", "PHOTO", "--device", "meta"], "“meta” is not available"),
         (["run", "PHOTO", "--strength", "-1"], "Use a number from 0 to 1"),
-        (["run", "PHOTO", "--scale", "nan"], "Use a number from 1 to 4"),
+        (["run", "PHOTO", "--scale", "nan"], "Use a number from 1 to 16"),
         (["run", "PHOTO", "--scale", "2", "--long-side", "99"], "Use only one of scale, long_side and megapixels"),
         (["run", "PHOTO", "--long-side", "0"], "Use a number from 1 to 999999"),
         (["run", "PHOTO", "--megapixels", "-1"], "Use a number from 0.0001"),
@@ -210,7 +210,7 @@ def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file,
         ([str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")], "gone.png does not exist"),
         ([str(photo_file), "-o", str(tmp_path / "file" / "x.png")], "Cannot save"),
         ([str(photo_file), "-o", str(photo_file)], "never overwritten"),
-        ([str(photo_file), "-o", str(tmp_path / "x.png"), "--long-side", "225"], "Use 224 or less"),
+        ([str(photo_file), "-o", str(tmp_path / "x.png"), "--long-side", "897"], "Use 896 or less"),
     ]
     for arguments, sentence in cases:
         assert main(["run", *arguments, *FAST]) == 1

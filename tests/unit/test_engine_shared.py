@@ -274,7 +274,7 @@ def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with
 
     enhancer = Enhancer("cpu", data=photo_file.parent / "data")
     settings = Settings.from_preset("anime-fast")
-    warm_up = threading.Thread(target=lambda: enhancer.estimate(512, 512, Settings()))
+    warm_up = threading.Thread(target=lambda: enhancer.estimate(512, 512, Settings("gentle")))
     warm_up.start()
     previews = [threading.Thread(target=lambda: enhancer.preview(photo_file, settings, size=16)) for _ in range(2)]
     for preview in previews:

@@ -28,7 +28,7 @@ def odd_photo(photo: np.ndarray, tmp_path: Path) -> Path:
 
 
 def test_its_settings_are_those_of_gentle():
-    gentle, twice = Settings(), Settings.from_preset(NAME)
+    gentle, twice = Settings("gentle"), Settings.from_preset(NAME)
     assert twice.as_dict() == {**gentle.as_dict(), "preset": NAME}
     assert (twice.model, twice.factor) == (MODEL, 2)
 

@@ -45,7 +45,7 @@ def begun(store: TaskStore, file: Path, key: str = KEY):
     session.history = history_name(asks(), key)
     upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file)
     store.keep_upload(file, upload)
-    entry = record_run(store, session, upload, Settings())
+    entry = record_run(store, session, upload, Settings("gentle"))
     assert entry is not None
     return entry
 
@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, 
     session = Session(photo_file.parent)
     session.history = entry.whose
     upload = Upload(photo_file, entry.sha256, inspect(photo_file), photo_file)
-    assert record_run(store, session, upload, Settings()) is None
+    assert record_run(store, session, upload, Settings("gentle")) is None
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         done(cast(Any, {"task_id": store.new_id()}))
 
@@ -297,7 +297,7 @@ def test_an_input_under_two_names_is_gone_with_the_last_of_them(store, photo_fil
 
 def test_prints_of_a_listed_batch_keep_each_the_size_that_its_paper_gave_it(store, photo_file):
     (entry, _), (other, _) = finished(store, photo_file), finished(store, photo_file)
-    sides = [Settings(long_side=side).as_dict() for side in (1795, 1205, 1795)]
+    sides = [Settings("gentle", long_side=side).as_dict() for side in (1795, 1205, 1795)]
     prints = [replace(one, settings=own) for one, own in zip((entry, other, entry), sides, strict=True)]
 
     items = items_of(store, prints)

@@ -139,7 +139,7 @@ def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
 def test_image_without_haze_is_not_copied():
     picture = small(3, np.uint8)
 
-    assert Scene().network_pixels(picture, Settings()) is picture.rgb
+    assert Scene().network_pixels(picture, Settings("gentle")) is picture.rgb
 
 
 def test_face_detection_reads_only_high_bytes():

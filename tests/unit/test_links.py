@@ -10,15 +10,15 @@ from enhance.output.formats import Encoding
 from enhance.web.params import encoding_from_link, encoding_from_storage, settings_from_link, settings_from_storage
 
 
-@pytest.mark.parametrize("kept", [None, {}, [], "gentle", {**Settings(scale=4).as_dict(), "preset": "gone"}])
+@pytest.mark.parametrize("kept", [None, {}, [], "gentle", {**Settings("gentle", scale=4).as_dict(), "preset": "gone"}])
 def test_what_another_version_stored_is_ignored(kept):
-    assert settings_from_storage(kept, PRESETS) == Settings()
+    assert settings_from_storage(kept, PRESETS) == Settings("gentle")
 
 
 def test_a_stored_preset_that_is_unavailable_is_ignored():
     kept = Settings.from_preset("anime", scale=4).as_dict()
     assert settings_from_storage(kept, ["gentle", "anime"]) == Settings.from_preset("anime")
-    assert settings_from_storage(kept, ["gentle"]) == Settings()
+    assert settings_from_storage(kept, ["gentle"]) == Settings("gentle")
 
 
 def test_a_removed_location_stays_removed_after_an_update():
@@ -33,11 +33,11 @@ def test_a_link_changes_what_is_remembered_and_names_what_it_cannot_set():
         tuning=True, sharpen=0.2
     )
     link = {"preset": "anime", "paper": "a4", "format": "avif", "quality": "50", "metadata": "no-location"}
-    assert settings_from_link(link, Settings()) == Settings.from_preset("anime", long_side=3508, dpi=300)
+    assert settings_from_link(link, Settings("gentle")) == Settings.from_preset("anime", long_side=3508, dpi=300)
     assert encoding_from_link(link, Encoding()) == Encoding("avif", 50, "no-location")
     for query in ({"format": "gif"}, {"quality": "0"}, {"quality": "fine"}, {"metadata": "some"}):
         with pytest.raises(SettingsError):
             encoding_from_link(query, Encoding())
     for query in ({"paper": "a9"}, {"long_side": "long"}, {"long_side": "300", "scale": "2"}):
         with pytest.raises(SettingsError):
-            settings_from_link(query, Settings())
+            settings_from_link(query, Settings("gentle"))

@@ -104,7 +104,7 @@ def test_another_size_resets_the_resolution():
 @pytest.mark.parametrize("dpi", [0, 9_601, 72.5, "300", True])
 def test_a_resolution_out_of_range_is_rejected(dpi):
     with pytest.raises(SettingsError, match="dpi"):
-        Settings(dpi=dpi)
+        Settings("gentle", dpi=dpi)
 
 
 def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_file, tmp_path):

@@ -165,7 +165,7 @@ def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, re
 
 @pytest.mark.parametrize("reduce", [1, 2, 3, 4])
 def test_the_margin_is_aligned_to_the_averages(reduce):
-    settings = Settings(reduce=reduce)
+    settings = Settings("gentle", reduce=reduce)
     outer = surroundings(Box(301, 202, 128, 128), 1001, 333, settings)
 
     assert outer.left % reduce == outer.top % reduce == 0
@@ -185,27 +185,27 @@ def test_another_reduction_needs_a_new_preview(enhancer, tmp_path):
 
 
 def test_the_largest_scale_depends_on_reduce():
-    assert [largest_scale(Settings(reduce=reduce)) for reduce in (1, 2, 3, 4)] == [4, 2, 4 / 3, 1]
-    assert result_size(Settings(reduce=4), 30, 41) == (30, 41)
-    assert Settings().changed(reduce=4).changed(reduce=1) == Settings()
-    assert Settings(scale=1.5).changed(reduce=2).scale == 1.5
+    assert [largest_scale(Settings("gentle", reduce=reduce)) for reduce in (1, 2, 3, 4)] == [16, 2, 4 / 3, 1]
+    assert result_size(Settings("gentle", reduce=4), 30, 41) == (30, 41)
+    assert Settings("gentle").changed(reduce=4).changed(reduce=1) == Settings("gentle")
+    assert Settings("gentle", scale=1.5).changed(reduce=2).scale == 1.5
 
 
 @pytest.mark.parametrize(("reduce", "scale", "largest"), [(4, 2, "1"), (3, 1.4, "1.33"), (2, 4, "2")])
 def test_a_larger_scale_is_rejected_with_the_limit(reduce, scale, largest):
     with pytest.raises(SettingsError, match=f"reduce {reduce}, scale is limited to {largest}"):
-        Settings(reduce=reduce, scale=scale)
+        Settings("gentle", reduce=reduce, scale=scale)
     with pytest.raises(SettingsError, match="limited to"):
         Settings.from_preset("gentle", reduce=reduce, scale=scale)
 
 
 def test_reduce_is_a_whole_number():
     with pytest.raises(SettingsError, match="Use a whole number from 1 to 4"):
-        Settings(reduce=1.5)  # type: ignore[arg-type]
+        Settings("gentle", reduce=1.5)  # type: ignore[arg-type]
 
 
 def test_reduce_is_part_of_the_signature_and_the_network_key():
-    one, other = Settings(scale=1), Settings(scale=1, reduce=2)
+    one, other = Settings("gentle", scale=1), Settings("gentle", scale=1, reduce=2)
 
     assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, other, "b" * 64, "fp32")
     assert network_key("a" * 64, one, "b" * 64, "fp32") != network_key("a" * 64, other, "b" * 64, "fp32")
@@ -213,7 +213,7 @@ def test_reduce_is_part_of_the_signature_and_the_network_key():
 
 def test_the_estimate_falls_with_the_pixels(enhancer):
     usual, quarter = (
-        enhancer.estimate(4032, 3024, Settings(scale=1, reduce=reduce)) - 0.04 * 12.2 for reduce in (1, 2)
+        enhancer.estimate(4032, 3024, Settings("gentle", scale=1, reduce=reduce)) - 0.04 * 12.2 for reduce in (1, 2)
     )
     assert usual / quarter == pytest.approx(4, rel=0.01)
 

@@ -152,7 +152,7 @@ def test_every_kind_of_image_gets_two_pages(tmp_path, pixels):
 
 @pytest.mark.parametrize("size", [{"scale": 1}, {"scale": 1.37}, {"long_side": 90}])
 def test_the_report_shows_the_size_of_the_result(tmp_path, cat, size):
-    text = text_of(report_on(tmp_path / "cat.png", cat, Settings(**size)), tmp_path)
+    text = text_of(report_on(tmp_path / "cat.png", cat, Settings("gentle", **size)), tmp_path)
 
     width = size.get("long_side", round(180 * size.get("scale", 1)))
     height = round(120 * size.get("scale", width / 180))
@@ -175,7 +175,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, cat):
 
 
 def test_the_stored_png_gives_the_same_report_as_the_run(tmp_path, cat):
-    picture, result = run_of(tmp_path / "cat.png", cat, Settings(scale=2.5))
+    picture, result = run_of(tmp_path / "cat.png", cat, Settings("gentle", scale=2.5))
     write_png(result, tmp_path / "out.png", signature="5" * 64)
 
     with PngReader(tmp_path / "out.png") as rows:

@@ -56,7 +56,7 @@ def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
 def test_no_english_is_left_in_the_chinese_summary(tmp_path):
     items = [Item(tmp_path / f"{state}.png", Path(f"{state}.png"), state=state) for state in ("waiting", "cancelled")]
     waiting = lines_of(plan(items), "zh-CN")
-    states = summary(waiting, Settings(tuning=False).describe("zh-CN"), language="zh-CN")
+    states = summary(waiting, Settings("gentle", tuning=False).describe("zh-CN"), language="zh-CN")
     lines = [
         Line("one.png", "done", (1360, 960), 2_345_678, 12.34),
         Line("two.png", "failed", reason="two.png 已损坏。"),

@@ -30,7 +30,7 @@ def test_neutral_settings_keep_the_networks_output(photo, network, preset):
 
 
 def test_tuning_off_ignores_all_sliders(photo, network):
-    loud = Settings(tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
+    loud = Settings("gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
 
     assert np.array_equal(tuned(photo, network, loud), network)
 
@@ -92,7 +92,7 @@ def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
 def test_strips_give_the_pixels_of_the_whole(photo, network, dtype, scale):
     factor = np.iinfo(dtype).max // 255
     photo, network = (picture.astype(dtype) * factor for picture in (photo, network))
-    settings = Settings(scale=scale, strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1)
+    settings = Settings("gentle", scale=scale, strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1)
 
     whole = tuned(photo, network, settings)
     height = whole.shape[0]
@@ -119,7 +119,7 @@ def network_rows(network):
 
 @pytest.mark.parametrize("side", [14, 97, 100, 223])
 def test_downsampling_matches_opencvs_area_average(network, side):
-    grid = Grid.of(Settings(long_side=side), 40, 56)
+    grid = Grid.of(Settings("gentle", long_side=side), 40, 56)
     expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
 
     np.testing.assert_allclose(grid.rows(network_rows(network), 0, grid.size[0]), expected, atol=0.01)
@@ -129,15 +129,15 @@ def test_downsampling_does_not_ring():
     edge = np.zeros((160, 224, 3), np.uint8)
     edge[:, 101:] = edge[77:] = 200
 
-    rows = Grid.of(Settings(scale=2.6), 40, 56).rows(network_rows(edge), 0, 104)
+    rows = Grid.of(Settings("gentle", scale=2.6), 40, 56).rows(network_rows(edge), 0, 104)
 
     assert (rows.min(), rows.max()) == (0, pytest.approx(200, abs=1e-3))
 
 
 @pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 171}, {"megapixels": 0.01}, {"long_side": 30}, {}])
 def test_a_part_has_the_pixels_of_the_whole(photo, network, size):
-    whole, box = Grid.of(Settings(**size), 40, 56), Box(17, 11, 24, 20)
-    part = Grid.of(Settings(**size), 20, 24, Cut(box, 40, 56))
+    whole, box = Grid.of(Settings("gentle", **size), 40, 56), Box(17, 11, 24, 20)
+    part = Grid.of(Settings("gentle", **size), 20, 24, Cut(box, 40, 56))
     inner = Box(24, 17, 9, 8)
 
     of_part = part.rows(network_rows(network[44:124, 68:164]), 0, part.size[0])[part.window(inner)]
@@ -157,6 +157,6 @@ def test_upscaled_rows_match_opencvs_bicubic(photo):
 def test_an_image_of_one_pixel(scale):
     pixel = np.full((1, 1, 3), 77, np.uint8)
 
-    result = tuned(pixel, np.full((4, 4, 3), 77, np.uint8), Settings(scale=scale, saturation=1, contrast=1))
+    result = tuned(pixel, np.full((4, 4, 3), 77, np.uint8), Settings("gentle", scale=scale, saturation=1, contrast=1))
 
     assert (result == 77).all()
