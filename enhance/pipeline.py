@@ -31,6 +31,7 @@ from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
 from .output.resample import Cut, has_second_pass, result_size
 from .output.result import ResultRows, Scene, Written, faces_over, write_png
+from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, agreement_db, render, surroundings
 from .processes import temporary_path
 from .scenes.dehaze import find_haze
@@ -141,6 +142,7 @@ def _install_models(settings: Settings, stop: threading.Event) -> Settings:
 
     Raises WeightsError, Cancelled.
     """
+    settings = with_installed_models(settings)
     for name in settings.weights.models:
         try:
             models.ensure(name, stop=stop)

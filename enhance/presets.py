@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from . import models
+from .errors import StorageError
 from .i18n import DEFAULT_LANGUAGE, translate
-from .settings import PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, has_fixed_denoise, is_installed
+from .settings import PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
@@ -18,6 +20,25 @@ def describe_presets(language: str = DEFAULT_LANGUAGE) -> list[dict[str, Any]]:
     return [_describe(preset, language) for preset in all_presets().values()]
 
 
+def is_installed(model: str) -> bool:
+    """Return whether a model is installed, or part of an installed package."""
+    try:
+        return models.locate(model) is not None or models.is_convertible(model)
+    except StorageError:  # a folder that cannot be read has no models
+        return False
+
+
+def has_fixed_denoise(preset: Preset) -> bool:
+    """Return whether only the model for `denoise` 1 is installed, of a preset whose network can interpolate."""
+    return preset.partner is not None and is_installed(preset.model) and not is_installed(preset.partner)
+
+
+def with_installed_models(settings: Settings) -> Settings:
+    """Return the settings with `denoise` 1 if only the model for that is installed."""
+    is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))
+    return replace(settings, denoise=1.0) if is_fixed else settings
+
+
 def available_presets() -> tuple[str, ...]:
     """Return the presets whose models are installed, in order."""
     return tuple(name for name, preset in all_presets().items() if not missing_models(preset))
@@ -25,13 +46,13 @@ def available_presets() -> tuple[str, ...]:
 
 def missing_models(preset: Preset) -> list[str]:
     """Return the models of a preset that are not installed."""
-    names = (*Settings.from_preset(preset.name).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
+    names = (*with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
     return [name for name in names if not is_installed(name)]
 
 
 def _describe(preset: Preset, language: str) -> dict[str, Any]:
     missing = missing_models(preset)
-    settings, reason = Settings.from_preset(preset.name).as_dict(), _reason(preset, missing, language)
+    settings, reason = with_installed_models(Settings(preset.name)).as_dict(), _reason(preset, missing, language)
     return {
         "name": preset.name,
         "own": preset.own,

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from . import models
-from .errors import EnhanceError, SettingsError, StorageError
+from .errors import EnhanceError, SettingsError
 from .i18n import name_of, translate
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class Settings:
     - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The default is the scale of
       the network. A larger result, up to four times that, runs a second network (`largest_scale`).
     - `reduce`: average the photo down by this factor before the network. The size still counts from the photo.
-    - `denoise`: 0 to 1, for `fast` only. It is 1 if its second model is not installed.
+    - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
     - `tile`: bounds memory and changes no pixel.
     - `dpi`: resolution stated in the file, by default that of the photo. Changes no pixel.
 
@@ -169,8 +169,6 @@ class Settings:
         for name, value in values.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        if preset.partner and has_fixed_denoise(preset):
-            object.__setattr__(self, "denoise", 1.0)
         sizes = [name for name in SIZES if getattr(self, name) is not None]
         if len(sizes) > 1:
             raise SettingsError("setting_one_size", given=", ".join(sizes))
@@ -324,7 +322,7 @@ def network_scale(settings: Settings) -> float:
 
 def largest_scale(settings: Settings) -> float:
     """Return the maximum scale of a result; a second network can enlarge the first result up to 4 times."""
-    can_repeat = settings.factor > 1 and settings.reduce in (None, 1) and not settings.is_own
+    can_repeat = settings.factor == 4 and settings.reduce in (None, 1) and not settings.is_own
     return network_scale(settings) * (SECOND_SCALE if can_repeat else 1)
 
 
@@ -342,19 +340,6 @@ def find_preset(name: str) -> Preset:
     if not isinstance(name, str) or name not in known:
         raise SettingsError("preset_unknown", preset=name, known=", ".join(known))
     return known[name]
-
-
-def is_installed(model: str) -> bool:
-    """Return whether a model is installed, or part of an installed package."""
-    try:
-        return models.locate(model) is not None or models.is_convertible(model)
-    except StorageError:  # a folder that cannot be read has no models
-        return False
-
-
-def has_fixed_denoise(preset: Preset) -> bool:
-    """Return whether only the model for `denoise` 1 is installed, of a preset whose network can interpolate."""
-    return preset.partner is not None and is_installed(preset.model) and not is_installed(preset.partner)
 
 
 def all_presets() -> dict[str, Preset]:

@@ -16,6 +16,7 @@ from ..i18n import DEFAULT_LANGUAGE, catalogue, match_language, name_of, transla
 from ..images.metadata import CHOICES
 from ..output.formats import FORMATS, Encoding
 from ..output.resample import DPI, long_side_on, result_size
+from ..presets import with_installed_models
 from ..preview import LARGEST
 from ..settings import (
     AUTO,
@@ -76,7 +77,7 @@ def settings_from(values: Values, shape: tuple[int, int] | None = None) -> Setti
     missing = [name for name, value in given.items() if value is None and name != "scale"]
     if missing:
         raise SettingsError("control_empty", name=missing[0])
-    return Settings(**given)
+    return with_installed_models(Settings(**given))
 
 
 def size_setting(values: Values, shape: tuple[int, int] | None) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def settings_of_preset(name: str, values: Values, session: Session) -> PresetSta
 
     The largest scale stays the largest scale. Raises SettingsError for an unknown preset.
     """
-    start = Settings.from_preset(name, tile=values["tile"], reduce=values["reduce"])
+    start = with_installed_models(Settings(name, tile=values["tile"], reduce=values["reduce"]))
     size = size_setting(values, session.shape)
     scale = size.get("scale") or 0
     if scale == network_scale(session.settings):
@@ -171,7 +172,7 @@ def request_settings(settings: Settings, reduce: int) -> Settings:
 
     `reduce` is the reduction that Auto chose.
     """
-    usual = Settings(settings.preset, reduce=reduce)
+    usual = with_installed_models(Settings(settings.preset, reduce=reduce))
     changed = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "reduce")}
     changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
     sizes: dict[str, Any] = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile")}

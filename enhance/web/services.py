@@ -15,6 +15,7 @@ from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
+from ..presets import with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from .metrics import Metrics, is_local_request
@@ -95,7 +96,7 @@ class Services:
             session.auto = None
             return wanted.resolved(REFERENCE_PRESET)
         settings, session.auto = self.enhancer.resolve_for(wanted, session.analysis)
-        return settings
+        return with_installed_models(settings)
 
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""

@@ -18,13 +18,13 @@ from ..images.metadata import LOST
 from ..info import Info, fidelity_grade, settings_in
 from ..output.formats import notes_of
 from ..output.resample import result_size
+from ..presets import has_fixed_denoise, with_installed_models
 from ..settings import (
     AUTO,
     REFERENCE_PRESET,
     SIZES,
     Settings,
     find_preset,
-    has_fixed_denoise,
     network_scale,
     scales,
 )
@@ -261,7 +261,7 @@ def show_changed(call: Call) -> Updates:
     """Update the label for controls that differ from the preset, and the button that resets them."""
     card, settings = call.page.controls, call.session.settings
     kept: Any = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile", "reduce")}
-    is_changed = settings != Settings.from_preset(settings.preset, **kept)
+    is_changed = settings != with_installed_models(Settings(settings.preset, **kept))
     return {
         card.changed: templates.chip("changed", call.text("changed")) if is_changed else "",
         card.reset: gr.Button(visible=is_changed),

@@ -17,6 +17,7 @@ import cv2
 from enhance import Enhancer, Settings, models
 from enhance.images import Picture
 from enhance.output.result import ResultRows, Scene
+from enhance.presets import with_installed_models
 from enhance.scenes.dehaze import find_haze
 
 from .photos import Pixels
@@ -81,7 +82,7 @@ def finished(case: Case, settings: Settings, networks: Networks) -> Made:
     """The result of a case with these settings, as the program makes it; faces are not restored."""
     picture, seen = case.picture, case.picture.reduced(settings.reduce)
     scene = Scene(find_haze(seen.rgb) if settings.scene == "dehaze" else None)
-    photo = scene.photo(seen, settings, seen.flaws)
+    photo, settings = scene.photo(seen, settings, seen.flaws), with_installed_models(settings)
     network = networks.output(photo.rows(0, seen.height), settings)
     result = ResultRows(picture, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), result.meter()

@@ -99,7 +99,7 @@ def values_table() -> str:
     """What the presets set, as they ship."""
     names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
     lines = [_row("preset", "network", *names), _rule(2, len(names))]
-    for preset in PRESETS.values():
+    for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
         values = (f"{getattr(settings, name):g}" if _counts(settings, name) else "" for name in names)
         lines.append(_row(preset.name, preset.model, *values))

@@ -68,12 +68,12 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
 
 def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(enhancer, sources, tmp_path):
     seen = []
-    settings = RAW.changed(long_side=460)  # 2.png has 120 rows, which become 480 at most
+    settings = RAW.changed(long_side=1840)  # 2.png has 120 rows, which become 1,920 at most
 
     batch = BatchRun(enhancer, settings, planned(sources, tmp_path / "out"), on_change=seen.append).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
-    assert "Use 224 or less" in str(batch.items[0].error)
+    assert "Use 896 or less" in str(batch.items[0].error)
     begun = next(one for one in seen if one.count("running"))
     assert begun.count("failed") == 3
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["2.png"]
