@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import terminal_language, version
 from .errors import Cancelled, EnhanceError, SettingsError
-from .i18n import describe_choice, translate
+from .i18n import describe_choice, format_duration, translate
 from .settings import DEFAULT_PRESET, PRESETS, RANGES, SIZES, USUAL, WHOLE, Settings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .batch import Batch, BatchRun, Item
-    from .images import Shard
+    from .enhancer import Enhancer
+    from .images import Picture, Shard
     from .output.formats import Encoding
 
 log = logging.getLogger("enhance")
@@ -128,7 +129,7 @@ def _add_run(run: ArgumentParser) -> None:
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
     add("--no-tuning", action="store_true", help="write the output of the network without adjustments")
-    add("--scale", type=float, help="scale, 1 to the scale of the network (default)")
+    add("--scale", type=float, help="scale, 1 to 16 (default: that of the network, usually 4)")
     add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
     add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
     add("--dpi", type=int, metavar="DPI", help="resolution stated in the file (default: that of the photo)")
@@ -381,7 +382,9 @@ class _Reporter:
             self._print_json(item.info or {"status": "failed", "input": _input_of(item), "error": error})
         elif item.info:
             time = "already done" if item.info["cached"] else f"{item.info['seconds']['total']:.1f} s"
-            print(f"{item.result}  {output['width']} x {output['height']} px, {time}", file=self._out, flush=True)
+            auto = item.info.get("auto")
+            why = f", {auto['preset']} ({translate('en', 'auto_' + auto['reason']).lower()})" if auto else ""
+            print(f"{item.result}  {output['width']} x {output['height']} px, {time}{why}", file=self._out, flush=True)
 
     def _print_json(self, facts: Mapping[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
@@ -412,7 +415,19 @@ def _analyse(options: Namespace) -> int:
         else:
             print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
             print(f"  {describe_choice('en', auto, seconds)}", flush=True)
+            _print_faster(enhancer, picture, settings, chosen, seconds)
     return 1 if has_failed else 0
+
+
+def _print_faster(enhancer: Enhancer, picture: Picture, settings: Settings, chosen: Settings, seconds: float) -> None:
+    """Print the faster preset for an image, if the chosen one takes long."""
+    from .analysis.auto import LONG_SECONDS, faster_preset
+    from .presets import available_presets
+
+    name = faster_preset(chosen.preset, enhancer.analyse(picture)) if seconds > LONG_SECONDS else None
+    if name in available_presets():
+        faster = enhancer.estimate(picture.width, picture.height, settings.resolved(name), picture.bits)
+        print(f"  --preset {name} takes about {format_duration('en', faster)}", flush=True)
 
 
 def _analysis_table(analysis: Mapping[str, Any]) -> str:

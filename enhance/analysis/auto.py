@@ -24,6 +24,9 @@ SOFT = 3
 REDUCE = 2
 """The largest reduction that measured better, also for softer photos (docs/fidelity.md)."""
 
+LONG_SECONDS = 120
+"""From this duration of a run on, a faster preset is suggested."""
+
 FALLBACKS = {"fast": "gentle", "precise": "gentle", "anime": "gentle"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..analysis.auto import faster_preset
+from ..analysis.auto import LONG_SECONDS, faster_preset
 from ..errors import EnhanceError, SettingsError
 from ..i18n import describe_choice, format_duration
 from ..images import inspect
@@ -24,9 +24,6 @@ from .params import page_message, paper_from, settings_from, settings_of_preset,
 from .preview import REGION_SIDE
 from .session import MAX_PINS, Upload
 from .views import Call, Updates, clear, control_updates, photo_html, show_bar, show_photo, show_size, upload_facts
-
-LONG_SECONDS = 120
-"""From this duration of a run on, a faster preset is suggested."""
 
 
 def choose_file(call: Call, path: str | None) -> Updates:
