@@ -18,6 +18,7 @@ from pathlib import Path
 from enhance import Enhancer, models
 from tests.fast_network import STEMS, fast_states, standing_in
 
+from . import automatic
 from .cases import Networks
 from .costs import costs_table
 from .spoiling import DEGRADATIONS, SHARP
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one photo and two degradations")
     parser.add_argument("--tuning", action="store_true", help="the photos that the values were chosen on")
-    parser.add_argument("--only", metavar="TRIAL", help="presets, fast, precise, haze, drawings or soft")
+    parser.add_argument("--only", metavar="TRIAL", help="auto, presets, fast, precise, haze, drawings or soft")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/fidelity.md and README.md")
     parser.add_argument("--costs", action="store_true", help="only what the networks and the sliders cost here")
     options = parser.parse_args(arguments)
@@ -57,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ExitStack() as stack:
         if any(models.locate(name) is None for name in STEMS):
             _fast_weights(stack)
+        if options.only in (None, "auto") and not options.quick:
+            text = automatic.table(networks.enhancer, networks)
+            sys.stdout.write(f"\nauto\n\n{text}\n")
+            if options.docs:
+                for path in (ROOT / "docs" / "choosing.md", ROOT / "README.md"):
+                    put_between_marks(path, "auto", text)
         for trial in trials(tuning=options.tuning):
             if options.only not in (None, trial.name) or (options.quick and trial.name != "presets"):
                 continue

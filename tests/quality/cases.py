@@ -31,10 +31,12 @@ class Case:
 
     truth: Pixels
     given: Pixels
+    jpeg_table: tuple[int, ...] = ()
 
     @cached_property
     def picture(self) -> Picture:
-        return Picture("photo", "0" * 64, 0, "PNG", "RGB", self.given, None, False, None)
+        table = self.jpeg_table
+        return Picture("photo", "0" * 64, 0, "PNG", "RGB", self.given, None, False, None, jpeg_table=table)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,96 @@
+"""What Auto chooses for degraded photos, compared with each preset and with the best preset of each case."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from enhance import Enhancer, Settings
+from enhance.analysis import analyse
+from enhance.analysis.auto import choose
+
+from .cases import Case, Networks, bicubic, finished
+from .measures import HAARPSI
+from .photos import GREY, REPORTED, TUNING, Pixels, truth_of
+
+_PRESETS = ("original", "gentle", "fast", "precise")
+_SEED = 5
+
+Degrade = Callable[[Pixels], bytes]
+"""Returns the file of a degraded photo."""
+
+
+def _as_png(pixels: Pixels) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _as_jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _phone(pixels: Pixels) -> bytes:
+    """Blur, shot noise, colour noise and JPEG 75."""
+    noise, light = np.random.default_rng(_SEED), cv2.GaussianBlur(pixels, (0, 0), 0.5).astype(np.float32)
+    shot = noise.normal(size=light.shape) * 0.25 * np.sqrt(light + 1)
+    colour = 3 * cv2.GaussianBlur(noise.normal(size=light.shape), (0, 0), 1)
+    return _as_jpeg(light + shot + colour + noise.normal(0, 1.5, light.shape), 75)
+
+
+def _web(pixels: Pixels) -> bytes:
+    """Sharpening and JPEG 50."""
+    light = pixels.astype(np.float32)
+    return _as_jpeg(light + 0.6 * (light - cv2.GaussianBlur(light, (0, 0), 1)), 50)
+
+
+def _soft(pixels: Pixels) -> bytes:
+    """Blur and correlated grain."""
+    grain = cv2.GaussianBlur(np.random.default_rng(_SEED).normal(size=pixels.shape[:2]), (0, 0), 0.8)
+    light = cv2.GaussianBlur(pixels, (0, 0), 1.1) + (5 * grain / grain.std())[..., None]
+    return _as_png(np.clip(np.rint(light), 0, 255).astype(np.uint8))
+
+
+DEGRADATIONS: Mapping[str, Degrade] = {"clean": _as_png, "phone": _phone, "web": _web, "soft": _soft}
+
+
+def table(enhancer: Enhancer, networks: Networks) -> str:
+    """Return the mean HaarPSI of each preset, of Auto and of the best preset of each case, in Markdown.
+
+    The work is that of the network, compared with gentle's.
+    """
+    photos = {name: source for name, source in (TUNING | REPORTED).items() if name not in GREY}
+    work = {preset["name"]: preset["relative_time"] for preset in enhancer.presets()}
+    scores: dict[str, dict[str, list[float]]] = {}
+    shares: dict[str, list[float]] = {name: [work[name]] for name in _PRESETS} | {"bicubic": [0.0], "Auto": []}
+    shares["the best of each case"] = []
+    for degradation, degrade in DEGRADATIONS.items():
+        for source in photos.values():
+            case = _case(truth_of(source), degrade)
+            found = {name: HAARPSI.of(case, finished(case, Settings(name), networks)) for name in _PRESETS}
+            auto, best = choose(analyse(case.picture), _PRESETS).preset, max(_PRESETS, key=found.__getitem__)
+            rows = {"bicubic": HAARPSI.of(case, bicubic(case)), **found, "Auto": found[auto]}
+            rows["the best of each case"] = found[best]
+            shares["Auto"].append(work[auto])
+            shares["the best of each case"].append(work[best])
+            for name, score in rows.items():
+                scores.setdefault(name, {}).setdefault(degradation, []).append(score)
+    lines = [f"| HaarPSI | {' | '.join(DEGRADATIONS)} | mean | work |", f"| --- |{' ---: |' * (len(DEGRADATIONS) + 2)}"]
+    for name, columns in scores.items():
+        means = [float(np.mean(column)) for column in columns.values()]
+        figures = " | ".join(f"{mean:.1f}" for mean in [*means, float(np.mean(means))])
+        lines.append(f"| {name} | {figures} | {np.mean(shares[name]):.2f} |")
+    return "\n".join(lines)
+
+
+def _case(truth: Pixels, degrade: Degrade) -> Case:
+    height, width = truth.shape[:2]
+    small = Image.fromarray(truth).resize((width // 4, height // 4), Image.Resampling.LANCZOS)
+    with Image.open(io.BytesIO(degrade(np.asarray(small)))) as image:
+        tables = getattr(image, "quantization", {})
+        given = np.asarray(image.convert("RGB"))
+    return Case(truth, given, tuple(tables.get(0, ())))
