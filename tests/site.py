@@ -23,7 +23,7 @@ from enhance.config import Config
 from enhance.scheduler import SCHEDULER, Ticket
 
 SETTINGS = {
-    "preset": "gentle",
+    "preset": "auto",
     "scale": None,
     "tuning": True,
     "strength": None,
@@ -33,7 +33,7 @@ SETTINGS = {
     "contrast": None,
     "tile": 192,
     "fidelity": None,
-    "reduce": 1,
+    "reduce": None,
     "long_side": None,
     "megapixels": None,
     "format": "png",

@@ -86,6 +86,7 @@ def _set_start(call: Call, query: Mapping[str, str], stored: object, presets: Se
         session.paper = query.get("paper") or paper_from(stored)
     except SettingsError as error:
         session.settings, session.encoding, session.paper = remembered, encoding, paper_from(stored)
+        session.is_auto = is_auto({}, stored, available)
         return error.message(language)
     return "" if "preset" in query else _stored_problem(call, stored, presets)
 

@@ -125,8 +125,8 @@ def test_presets_and_status_describe_the_server(site, client):
     presets = {preset["name"]: preset for preset in client.predict(api_name="/presets")}
     assert list(presets) == list(PRESETS)
     assert presets["gentle"]["available"]
-    assert not presets["fast"]["available"]
-    assert presets["fast"]["reason"]
+    assert not presets["face"]["available"]
+    assert presets["face"]["reason"]
     status = client.predict(api_name="/status")
     assert (status["device"], status["running"]) == ("cpu", 0)
 
@@ -233,3 +233,15 @@ def test_a_2x_preset_has_its_scale_in_results_previews_and_limits(site, client):
     scales = {one["name"]: one["scale"] for one in client.predict(api_name="/presets")}
     assert scales["gentle-2x"] == 2
     expect_error(client, "enhance", "scale .* 1 to 2", image=file, preset="gentle-2x", scale=3)
+
+
+def test_analyse_returns_the_choice_of_auto(site, client):
+    file = handle_file(str(site.photo("analysed.png", 60, 70)))
+    answer = client.predict(image=file, api_name="/analyse")
+    _, info = client.predict(image=file, api_name="/enhance")
+
+    assert answer["auto"]["preset"] == info["preset"] == info["auto"]["preset"]
+    assert (answer["auto"]["analysis"]["width"], answer["auto"]["analysis"]["kind"]) == (70, "photo")
+    assert answer["estimated_seconds"] > 0
+    small = client.predict(image=file, long_side=35, api_name="/analyse")
+    assert (small["settings"]["preset"], small["auto"]["reason"]) == ("resize", "large_enough")

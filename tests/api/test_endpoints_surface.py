@@ -53,7 +53,7 @@ def test_every_parameter_is_described_in_all_documents_of_the_api(site, client):
             if name not in ("image", "images"):  # Gradio describes how to send a file
                 assert shown[name]["description"] == meaning
     assert range_of(endpoints, "contrast") == (0.5, 1.5)
-    assert "Literal['gentle', 'original', " in text
+    assert "Literal['auto', 'gentle', " in text
 
 
 def range_of(endpoints: dict[str, Any], name: str) -> tuple[float, float]:

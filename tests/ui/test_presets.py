@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from enhance.settings import Settings
 
 from ..site import Site, photo, wait_until
-from .journey import expect_chosen, load, number, open_tuning, pick, press, result_is, wait_for_chip
+from .journey import download, enhance, expect_chosen, load, number, open_tuning, pick, press, result_is, wait_for_chip
 
 SLIDERS = ("strength", "fidelity", "sharpen", "saturation", "contrast")
 MOVED_AT_ONCE = """() => new Promise((done) => {
@@ -38,6 +38,8 @@ MOVED_AT_ONCE = """() => new Promise((done) => {
 def test_a_preset_shows_an_example_or_why_it_is_unavailable_and_changes_can_be_reset(site: Site, open_page):
     page = open_page()
     about = page.locator("#about figure:visible")
+    expect(about).to_have_attribute("data-preset", "auto")
+    pick(page, "preset", "gentle")
     expect(about.locator("img")).to_have_attribute("src", "presets/gentle.jpg")
     pick(page, "preset", "dehaze")
     expect(about.locator("img")).to_have_attribute("src", "presets/dehaze.jpg")
@@ -73,33 +75,39 @@ def hazy_photo(site: Site):
     return path
 
 
-def test_hints_fit_the_photo_and_a_click_applies_and_reverts_one(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    tip, why = page.locator("#tips .tip"), page.locator("#why")
+def test_auto_follows_the_photo_and_the_size_and_suggests_dehaze(site: Site, open_page, tmp_path):
+    page = open_page()
+    note, tip, why = page.locator("#tips .note"), page.locator("#tips .tip"), page.locator("#why")
+    expect_chosen(page, preset="auto")
     load(page, site.photo("clear.png", 60, 70))
+    expect(note).to_contain_text("Sharp and clean: Precise")
     expect(tip).to_have_count(0)
+    expect(number(page, "strength")).to_have_value("0.8")
+
+    pick(page, "scale", 1)
+    expect(note).to_contain_text("Resize")
+    expect(number(page, "sharpen")).to_have_value("0.1")
+    wait_for_chip(page, "matches")
+    pick(page, "scale", 8)
+    expect(note).to_contain_text("Precise")
+    expect(why).to_contain_text("560 × 480 px")
+    wait_for_chip(page, "matches")
+    pick(page, "scale", 2)
+    enhance(page)
+    result_is(page, "matches")
+    with Image.open(download(page, tmp_path)) as image:
+        assert image.size == (140, 120)
+
+    Image.fromarray(photo(60, 70)).save(site.files / "compressed.jpg", quality=40)
+    load(page, site.files / "compressed.jpg")
+    expect(note).to_contain_text("Compression artifacts")
     load(page, hazy_photo(site))
     expect(tip).to_have_count(1)
-    expect_chosen(page, preset="anime-fast")
-
-    soft = site.files / "soft.png"
-    Image.fromarray(photo(150, 160)).resize((320, 300), Image.Resampling.BICUBIC).save(soft)
-    load(page, soft)
-    expect(why).to_contain_text("1,280 × 1,200 px")
+    expect_chosen(page, preset="auto")
     tip.locator("button").click()
-    expect(why).to_contain_text("640 × 600 px")
-    expect(page.locator("#scale label")).to_have_count(2)
-    wait_for_chip(page, "matches")
-    page.locator("#enhance").click()
-    expect(page.locator("#progress .finished")).to_have_count(1)
-    result_is(page, "matches")
-    tip.locator("button").click()
-    expect(why).to_contain_text("1,280 × 1,200 px")
-    expect(page.locator("#scale label")).to_have_count(4)
-    tip.locator("button").click()
-    expect(page.locator("#scale label")).to_have_count(2)
-    load(page, site.photo("another.png", 60, 70))
-    expect(page.locator("#scale label")).to_have_count(4)
+    expect_chosen(page, preset="dehaze")
+    expect(tip).to_have_count(0)
+    expect(note).to_have_count(0)
 
 
 @contextmanager
