@@ -10,7 +10,7 @@ from typing import Any
 from . import models
 from .errors import StorageError
 from .i18n import DEFAULT_LANGUAGE, translate
-from .settings import PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
+from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
 
@@ -45,7 +45,8 @@ def available_presets() -> tuple[str, ...]:
 
 
 def missing_models(preset: Preset) -> list[str]:
-    """Return the models of a preset that are not installed."""
+    """Return the models of a preset that are not installed; for `auto` those of the preset that it falls back to."""
+    preset = PRESETS[REFERENCE_PRESET] if preset.name == AUTO else preset
     names = (*with_installed_models(Settings(preset.name)).weights.models, *_SCENE_MODELS.get(preset.scene or "", ()))
     return [name for name in names if not is_installed(name)]
 

@@ -12,7 +12,7 @@ from ..site import SETTINGS, Site
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST_VALUES = [*(SETTINGS | {"preset": "anime-fast"}).values()]
-ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/report", "/presets", "/status"}
+ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
 
 
 def uploaded(site: Site, name: str, side: int = 16) -> dict[str, Any]:
