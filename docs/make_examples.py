@@ -64,6 +64,7 @@ def make_all() -> None:
     coffee, cat, astronaut = photo("coffee", 110, 150), photo("cat", 60, 90), photo("astronaut", 90, 40)
     drawn = drawing()
     pictures = {
+        "auto": photo("coffee", 110, 150),
         "gentle": cat,
         "original": cat,
         "fast": cat,

@@ -105,8 +105,8 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
         return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
     _add_run(command("run", "upscale files and folders"))
-    _add_analyse(command("analyse", "show the properties of images and the preset that Auto selects"))
-    _add_compare(command("compare", "show an area of a photo with every preset, as one image"))
+    _add_analyse(command("analyse", "print the properties of images and the preset that Auto selects"))
+    _add_compare(command("compare", "save an image that shows an area of a photo with every preset"))
     bench = command("bench", "measure the speed of this computer")
     _add_device(bench)
     bench.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -129,17 +129,24 @@ def _add_run(run: ArgumentParser) -> None:
     presets = f"{', '.join(PRESETS)} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}"
     add("--preset", default=DEFAULT_PRESET, help=presets)
     add("--no-tuning", action="store_true", help="write the output of the network without adjustments")
-    add("--scale", type=float, help="scale, 1 to 16 (default: that of the network, usually 4)")
+    add("--scale", type=float, help="enlargement factor, 1 to 16 (default: that of the network, usually 4)")
     add("--long-side", type=int, metavar="PX", help="long side of the result in pixels, instead of --scale")
     add("--megapixels", type=float, metavar="MP", help="size of the result in megapixels, instead of --scale")
-    add("--dpi", type=int, metavar="DPI", help="resolution stated in the file (default: that of the photo)")
-    notes = {
-        "tile": "; limits memory, does not change the result",
-        "reduce": "; downscale a soft photo by this factor first",
+    add("--dpi", type=int, metavar="DPI", help="resolution of the output file (default: that of the photo)")
+    meanings = {
+        "strength": "how much generated detail to use",
+        "fidelity": "how closely the result follows the photo",
+        "denoise": "how much noise to remove, for the preset fast only",
+        "sharpen": "how much to sharpen the result",
+        "saturation": "colour saturation, where 1 means unchanged",
+        "contrast": "contrast, where 1 means unchanged",
+        "tile": "tile size in pixels, which limits memory and does not change the result",
+        "reduce": "factor by which a soft photo is downscaled first",
     }
     for name, (low, high) in RANGES.items():
         usual = f" (default {USUAL[name]:g})" if name in WHOLE else ""
-        add(f"--{name}", type=int if name in WHOLE else float, help=f"{low:g} to {high:g}{usual}{notes.get(name, '')}")
+        text = f"{meanings.get(name, name)}: {low:g} to {high:g}{usual}"
+        add(f"--{name}", type=int if name in WHOLE else float, help=text)
     add("--format", help="png, jpeg, webp or avif (default: the extension of the output file, otherwise png)")
     add("--quality", type=int, default=92, help="1 to 100, for JPEG, WebP and AVIF (default 92)")
     add(
@@ -165,9 +172,9 @@ def _add_run(run: ArgumentParser) -> None:
 
 def _add_analyse(analyse: ArgumentParser) -> None:
     analyse.add_argument("photo", nargs="+", type=Path, metavar="PHOTO", help="image files")
-    analyse.add_argument("--scale", type=float, help="scale of the result (default 4)")
-    analyse.add_argument("--long-side", type=int, metavar="PX", help="long side of the result, instead of --scale")
-    analyse.add_argument("--megapixels", type=float, metavar="MP", help="size of the result, instead of --scale")
+    analyse.add_argument("--scale", type=float, help="enlargement factor (default 4)")
+    analyse.add_argument("--long-side", type=int, metavar="PX", help="long side in pixels, instead of --scale")
+    analyse.add_argument("--megapixels", type=float, metavar="MP", help="size in megapixels, instead of --scale")
     _add_device(analyse)
     analyse.add_argument("--json", action="store_true", help="print one JSON object per file")
 
@@ -175,7 +182,7 @@ def _add_analyse(analyse: ArgumentParser) -> None:
 def _add_compare(compare: ArgumentParser) -> None:
     add = compare.add_argument
     add("photo", type=Path, metavar="PHOTO", help="an image file")
-    add("-o", "--output", type=Path, required=True, help="the image to write, a .png file; replaces an earlier one")
+    add("-o", "--output", type=Path, required=True, help="output file, a .png; replaces an earlier result")
     for name in ("x", "y"):
         add(f"--{name}", type=float, help="centre of the area in pixels (default: the middle of the photo)")
     add("--size", type=int, default=128, help="side of the area in pixels (default 128)")

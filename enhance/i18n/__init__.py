@@ -120,7 +120,7 @@ def format_duration(language: str, seconds: float) -> str:
 
 
 def describe_choice(language: str, choice: Mapping[str, Any], seconds: float) -> str:
-    """Return what `auto` chose, why, and its time: "Sharp and clean: Precise, about 4 s".
+    """Return the preset that `auto` selected, with reason and time: "Sharp and clean. Auto selects Precise, about 4 s."
 
     `choice` is `info["auto"]`.
     """

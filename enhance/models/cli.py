@@ -32,11 +32,11 @@ def main(arguments: Sequence[str] | None = None, store: Store | None = None) -> 
     options = parser.parse_args(arguments)
     unknown = [name for name in getattr(options, "names", []) if name not in store.models]
     if unknown:
-        parser.error(f"unknown model {unknown[0]!r}; the models are {', '.join(store.models)}")
+        parser.error(f"Unknown model {unknown[0]!r}. Choose from {', '.join(store.models)}.")
     if getattr(options, "all", False) and options.names:
-        parser.error("give either names or --all")
+        parser.error("Names and --all cannot be used together. Use one of them.")
     if getattr(options, "name", None) is not None and options.file.is_dir():
-        parser.error("--name requires a single file")
+        parser.error("--name cannot be used with a folder. Use the path of a single file.")
     try:
         records, text, status = options.command(options, store)
     except EnhanceError as error:

@@ -59,11 +59,11 @@ class Endpoints:
     ) -> Outputs:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
-        Set one of `scale`, `long_side` and `megapixels`, or none for the largest size. `output` in `info` describes the
-        returned file. Its `notes` say what the format cannot hold: on_white (transparency), eight_bits, exif_short,
-        xmp_left, iptc_left, texts_left; that XMP or IPTC had a location: location_left; and what no result contains:
-        gain_map_left (HDR), video_left (of a motion photo), xmp_extension_left. Progress counts rows. Cancelling the
-        job stops the engine.
+        Set one of `scale`, `long_side` and `megapixels`, or none for the scale of the model. `output` in `info`
+        describes the returned file. Its `notes` list what was lost. on_white (transparency), eight_bits, exif_short,
+        xmp_left, iptc_left and texts_left: the format cannot hold it. location_left: XMP or IPTC had a location.
+        gain_map_left (HDR), video_left (of a motion photo) and xmp_extension_left: no result contains it. Progress
+        counts rows. Cancelling the job stops the engine.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -126,8 +126,8 @@ class Endpoints:
 
         `info` counts the files that are done, failed and cancelled. For each file it has the name, the state, the error
         and the facts of its run. A file that cannot be read does not stop the others. Cancelling stops the engine. If
-        there is no space for the ZIP file, `error` says so, the ZIP file is null, and each finished file is in `info`
-        as `file`.
+        there is no space for the ZIP file, `error` has the message, the ZIP file is null, and each finished file is in
+        `info` as `file`.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -151,9 +151,9 @@ class Endpoints:
 
     @gradio_changes.name_parameters(SIZES, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> dict[str, Any]:
-        """Return the properties of an image, the settings that the preset auto has for it, and the estimated seconds.
+        """Return the properties of an image, the settings that the preset auto selects, and the estimated seconds.
 
-        Set one of `scale`, `long_side` and `megapixels`, or none for four times the image. `auto` has the preset, the
+        Set one of `scale`, `long_side` and `megapixels`, or none for four times the size. `auto` has the preset, the
         key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, kind, haze, faces and
         transparency.
         """
