@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import socket
 import threading
 import time
@@ -189,14 +190,19 @@ def served(enhancer: Enhancer, *, port: int | None = None, agents: bool = True, 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Iterator[Site]:
-    """The app with its own data and with the weights of the package only, so that the preset `fast` is unavailable."""
+    """The app with its own data and only with weights from Python packages: the preset `fast` is unavailable."""
     from enhance import models
 
     folder, shared = tmp_path_factory.mktemp("site"), tmp_path_factory.getbasetemp()
     (folder / "files").mkdir()
+    weights = shared / "site-weights"
+    if not weights.exists():
+        weights.mkdir()
+        for path in models.folder().glob("span-x4.*"):  # pip would download it again
+            shutil.copy2(path, weights)
     with pytest.MonkeyPatch.context() as changed:
         # One folder for every app of this process, since they read the environment at each request.
-        changed.setenv("ENHANCE_WEIGHTS", str(shared / "site-weights"))
+        changed.setenv("ENHANCE_WEIGHTS", str(weights))
         for name in ("realesrgan-x4plus", "realesr-animevideov3"):
             models.ensure(name)
         config = Config(data=folder / "data", page_folder=shared / "site-page", metrics=True)

@@ -34,8 +34,8 @@ _ENABLE = f"(on) => Array({len(TUNING_CONTROLS)}).fill({{ __type__: 'update', in
 _COPY = "(keep) => keep"
 _PRESET = f"(preset) => window.enhancePreset(preset, {json.dumps(PRESET_CONTROLS)}, {json.dumps(TUNING_CONTROLS)}, %s)"
 """Sets a preset's sliders at once. A response of the server could come after the next change of a slider."""
-_ANSWERED_CONTROLS = ("preset", "size", "reduce", *SIZE_CONTROLS)
-"""The controls whose change the server answers with values for others."""
+_ANSWERED_CONTROLS = ("preset", "size", "scale", "paper", "reduce")
+"""The choices whose change the server answers with values for others."""
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _SHORT: dict[str, Any] = {**_QUIET, "concurrency_limit": 8}
