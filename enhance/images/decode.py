@@ -101,7 +101,8 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         shape, dtype = (*upright, 4 if pixels.has_alpha else 3), "uint16" if pixels.deep else "uint8"
         no_pixels, metadata = np.empty((0, 0, 3), dtype), header.metadata.upright()
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
-        yield shape, dtype, Picture(*about, header.jpeg_table)
+        tables = header.jpeg_table, header.jpeg_chroma_table
+        yield shape, dtype, Picture(*about, *(_upright_table(table, orientation) for table in tables))
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
@@ -192,6 +193,13 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         values = values[:, ::-1]
     return values
+
+
+def _upright_table(table: tuple[int, ...], orientation: int) -> tuple[int, ...]:
+    """Return a quantisation table, 64 steps row by row, for the image with the EXIF orientation applied."""
+    if not table or orientation < 5:
+        return table
+    return tuple(np.reshape(table, (8, 8)).T.ravel().tolist())
 
 
 class _Parent:

@@ -87,6 +87,7 @@ class Header:
     metadata: Metadata
     frames: int = 1
     jpeg_table: tuple[int, ...] = ()
+    jpeg_chroma_table: tuple[int, ...] = ()
 
     @property
     def deep(self) -> bool:
@@ -184,8 +185,16 @@ def _other_header(kind: str, file: BinaryIO) -> Header:
         header = Header(
             kind, image.mode, image.width, image.height, 8, image.has_transparency_data, orientation, icc, metadata
         )
-        tables = getattr(image, "quantization", {})
-        return replace(header, jpeg_table=tuple(tables.get(0, ())))
+        if kind != "JPEG":
+            return header
+        light, colour = _jpeg_tables(image)
+        return replace(header, jpeg_table=light, jpeg_chroma_table=colour)
+
+
+def _jpeg_tables(image: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the quantisation tables of a JPEG's luminance and chrominance, empty where there is none."""
+    tables = [tuple(image.quantization.get(number, ())) for *_, number in image.layer]
+    return tuple([*tables, (), ()][:2])
 
 
 def _frames(image: ImageFile.ImageFile) -> int:

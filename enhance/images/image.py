@@ -109,6 +109,8 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     jpeg_table: tuple[int, ...] = ()
     """The luminance quantisation table of a JPEG, 64 steps row by row; empty for other formats."""
+    jpeg_chroma_table: tuple[int, ...] = ()
+    """The chrominance table; also empty for a JPEG without colour."""
 
     @property
     def width(self) -> int:
@@ -184,7 +186,8 @@ class Picture:
         reduced = self._last_reduced.get(factor)
         if reduced is None:
             alpha = None if self.alpha is None else _averaged(self.alpha, factor)
-            reduced = replace(self, rgb=_averaged(self.rgb, factor), alpha=alpha)
+            rgb = _averaged(self.rgb, factor)
+            reduced = replace(self, rgb=rgb, alpha=alpha, jpeg_table=(), jpeg_chroma_table=())
             self._last_reduced.clear()
             self._last_reduced[factor] = reduced
         return reduced

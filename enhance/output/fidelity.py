@@ -1,10 +1,10 @@
 """Strength and fidelity: how a result keeps to its photo, and how well it does.
 
-With x the photo, N the network's output, up the bicubic upscaling and d = down(y) the averages at the photo's size, all
-in 8-bit levels whatever the photo's type:
+With x the photo without JPEG blocks, N the network's output, up the bicubic upscaling and d = down(y) the averages at
+the photo's size, all in 8-bit levels whatever the photo's type:
 
-    y = strength * N + (1 - strength) * up(G)        G, the photo without its noise and its blur
-    result = y + fidelity * up(C)                    C, the correction: what the photo shows and y does not
+    y = strength * N + (1 - strength) * up(G)        G, x without its noise and its blur
+    result = y + fidelity * up(C)                    C, the correction: what x shows and y does not
 
 This is iterative back-projection (Irani and Peleg 1991) that ignores the photo's noise and its blur. docs/fidelity.md
 explains it.
@@ -48,7 +48,8 @@ _MEASURED_ROWS = 64
 class Photo:
     """The photo that a result is compared with: `rows` of an image [height, width, 3] of 0..`levels`, and its flaws.
 
-    The flaws are those of the whole photo, also if this is a part of it.
+    The flaws are those of the whole photo, also if this is a part of it. `deblocked` returns the same rows without JPEG
+    blocks, for the base layer; None for a photo without blocks.
     """
 
     rows: Rows
@@ -56,10 +57,18 @@ class Photo:
     width: int
     levels: int
     flaws: Measurements = FLAWLESS
+    deblocked: Rows | None = None
 
     def part(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), float32 in 8-bit levels."""
-        return self.rows(first, last).astype(np.float32) * np.float32(255 / self.levels)
+        return self._in_8_bits(self.rows(first, last))
+
+    def ground(self, first: int, last: int) -> np.ndarray:
+        """Return the rows [first, last) without JPEG blocks, float32 in 8-bit levels."""
+        return self._in_8_bits((self.deblocked or self.rows)(first, last))
+
+    def _in_8_bits(self, rows: np.ndarray) -> np.ndarray:
+        return rows.astype(np.float32) * np.float32(255 / self.levels)
 
 
 @dataclass(eq=False)
@@ -94,7 +103,7 @@ class BaseLayer:
         base, averages = self._enlarged(low, high, rest) if rest else (np.float32(0), np.float32(0))
         if self.fidelity:
             averages = averages + self.strength * self._averages(low, high)
-            missing = difference(self.photo.part(low, high), averages)
+            missing = difference(self.photo.ground(low, high), averages)
             base = base + self.fidelity * _correction(missing, averages, self.photo.flaws.noise)
         return np.asarray(base)[first - low : last - low]
 
@@ -102,7 +111,7 @@ class BaseLayer:
         """Return rows of G times `share`, and of the averages of its upscaling."""
         halo = _CLEANED_HALO + _ENLARGED_HALO
         low, high = max(first - halo, 0), min(last + halo, self.photo.height)
-        cleaned = share * _cleaned(self.photo.part(low, high), self.photo.flaws)
+        cleaned = share * _cleaned(self.photo.ground(low, high), self.photo.flaws)
         taps = _up_and_down(self.factor)
         averaged = cv2.sepFilter2D(cleaned, -1, taps, taps, borderType=cv2.BORDER_REPLICATE)
         return cleaned[first - low : last - low], averaged[first - low : last - low]

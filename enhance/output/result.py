@@ -18,6 +18,7 @@ from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, remove_haze
 from ..scenes.faces import FacePatch, Faces, blend_faces
 from ..settings import Settings
+from .deblocking import Deblocked, has_blocks
 from .fidelity import FidelityMeter, Photo, Rows
 from .png import PngFormat, create_png
 from .provenance import Origin
@@ -50,12 +51,12 @@ class Scene:
         """Return the network's input; `box` is the region of the image that `picture` is, if it is a part."""
         top, left = (box.top, box.left) if box else (0, 0)
 
-        def rows(first: int, last: int) -> np.ndarray:
-            if self.haze is None:
-                return picture.rgb[first:last]
-            return remove_haze(picture.rgb[first:last], self.haze, settings.strength, top=top + first, left=left)
+        def without_haze(rows: Rows) -> Rows:
+            return _without_haze(rows, self.haze, settings.strength, top, left) if self.haze else rows
 
-        return Photo(rows, picture.height, picture.width, picture.levels, flaws)
+        rows = without_haze(lambda first, last: picture.rgb[first:last])
+        deblocked = without_haze(Deblocked(picture, top, left).rows) if has_blocks(picture) else None
+        return Photo(rows, picture.height, picture.width, picture.levels, flaws, deblocked)
 
     def network_pixels(
         self, picture: Picture, settings: Settings, box: Box | None = None, folder: Path | None = None
@@ -69,6 +70,10 @@ class Scene:
             last = min(first + _STRIP, picture.height)
             pixels[first:last] = photo.rows(first, last)
         return pixels
+
+
+def _without_haze(rows: Rows, haze: Haze, strength: float, top: int, left: int) -> Rows:
+    return lambda first, last: remove_haze(rows(first, last), haze, strength, top=top + first, left=left)
 
 
 @dataclass(frozen=True)

@@ -93,4 +93,4 @@ def _case(truth: Pixels, degrade: Degrade) -> Case:
     with Image.open(io.BytesIO(degrade(np.asarray(small)))) as image:
         tables = getattr(image, "quantization", {})
         given = np.asarray(image.convert("RGB"))
-    return Case(truth, given, tuple(tables.get(0, ())))
+    return Case(truth, given, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))

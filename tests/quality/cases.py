@@ -6,13 +6,17 @@ What a network made is kept on the disk, so that other values take seconds.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+from PIL import Image
 
 from enhance import Enhancer, Settings, models
 from enhance.images import Picture
@@ -31,12 +35,22 @@ class Case:
 
     truth: Pixels
     given: Pixels
-    jpeg_table: tuple[int, ...] = ()
+    tables: tuple[tuple[int, ...], ...] = ((), ())
+    """The quantisation tables of luminance and chrominance, if what is given was saved as JPEG."""
 
     @cached_property
     def picture(self) -> Picture:
-        table = self.jpeg_table
-        return Picture("photo", "0" * 64, 0, "PNG", "RGB", self.given, None, False, None, jpeg_table=table)
+        light, colour = self.tables
+        file = "photo", "0" * 64, 0, "JPEG" if light else "PNG", "RGB"
+        return Picture(*file, self.given, None, False, None, jpeg_table=light, jpeg_chroma_table=colour)
+
+
+def jpeg_case(truth: Pixels, given: Pixels, quality: int) -> Case:
+    """The case in which what is given was saved as JPEG."""
+    code = io.BytesIO()
+    Image.fromarray(given).save(code, "JPEG", quality=quality)
+    image: Any = Image.open(code)
+    return Case(truth, np.asarray(image), tuple(tuple(image.quantization[number]) for number in (0, 1)))
 
 
 @dataclass(frozen=True)

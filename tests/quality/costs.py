@@ -12,7 +12,10 @@ from skimage import data
 
 from enhance import PRESETS, Enhancer, Settings, models
 from enhance.images import Picture
+from enhance.output.deblocking import Deblocked
 from enhance.output.result import ResultRows, Scene
+
+from .cases import jpeg_case
 
 _TIMES = 7
 _ROWS = 64
@@ -23,6 +26,7 @@ def of_sliders() -> dict[str, float]:
     photo = np.ascontiguousarray(np.tile(data.astronaut(), (2, 2, 1)))
     network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     picture = Picture("photo", "0" * 64, 0, "PNG", "RGB", photo, None, False, None)
+    compressed = jpeg_case(photo, photo, 75).picture
     plain = Settings.from_preset("gentle", strength=1.0, fidelity=0.0)
 
     def result(settings: Settings) -> ResultRows:
@@ -39,6 +43,7 @@ def of_sliders() -> dict[str, float]:
         "tuning with fidelity": tuned(plain.changed(fidelity=1)),
         "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
         "measuring `fidelity_db`": lambda: _measure(result(plain), rows),
+        "removing JPEG blocks": lambda: Deblocked(compressed).rows(0, len(photo)),
         "the photo's noise and softness, once": lambda: replace(picture).flaws,
     }
     rounds = [

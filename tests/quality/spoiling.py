@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from .photos import Pixels
 
@@ -22,6 +20,8 @@ class Degradation:
 
     name: str
     strengths: tuple[Spoil, ...]
+    qualities: tuple[int | None, ...] = (None, None)
+    """The quality at which each is saved as JPEG, or None."""
 
 
 def blurred(pixels: Pixels, sigma: float) -> Pixels:
@@ -33,19 +33,17 @@ def noisy(pixels: Pixels, sigma: float) -> Pixels:
     return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
 
 
-def as_jpeg(pixels: Pixels, quality: int) -> Pixels:
-    code = io.BytesIO()
-    Image.fromarray(pixels).save(code, "JPEG", quality=quality)
-    return np.asarray(Image.open(code))
-
-
 def hazed(pixels: Pixels, near: float, far: float) -> Pixels:
     """Under a haze that thickens from the bottom to the top: the scene, with a veil of light grey mixed in."""
     veil = np.linspace(far, near, pixels.shape[0])[:, None, None]
     return np.rint(pixels * (1 - veil) + 228 * veil).astype(np.uint8)
 
 
-SHARP = Degradation("sharp", (lambda x: x,))
+def unchanged(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+SHARP = Degradation("sharp", (unchanged,))
 DEGRADATIONS = (
     SHARP,
     Degradation(
@@ -53,11 +51,12 @@ DEGRADATIONS = (
     ),
     Degradation("noise 6 / 10", (lambda x: noisy(x, 6), lambda x: noisy(x, 10))),
     Degradation("soft: blur 1.0 / 1.5", (lambda x: blurred(x, 1.0), lambda x: blurred(x, 1.5))),
-    Degradation("JPEG 60 / 40", (lambda x: as_jpeg(x, 60), lambda x: as_jpeg(x, 40))),
-    Degradation("JPEG 85 / 75", (lambda x: as_jpeg(x, 85), lambda x: as_jpeg(x, 75))),
+    Degradation("JPEG 60 / 40", (unchanged, unchanged), (60, 40)),
+    Degradation("JPEG 85 / 75", (unchanged, unchanged), (85, 75)),
     Degradation(
         "phone, good / poor",
-        (lambda x: as_jpeg(noisy(blurred(x, 0.6), 4), 80), lambda x: as_jpeg(noisy(blurred(x, 1.0), 6), 70)),
+        (lambda x: noisy(blurred(x, 0.6), 4), lambda x: noisy(blurred(x, 1.0), 6)),
+        (80, 70),
     ),
 )
 """What people's photos have; phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
@@ -65,7 +64,7 @@ HAZE = (Degradation("haze, light / thick", (lambda x: hazed(x, 0.2, 0.5), lambda
 OF_DRAWINGS = (
     SHARP,
     Degradation("soft: blur 0.6 / 1.0", (lambda x: blurred(x, 0.6), lambda x: blurred(x, 1.0))),
-    Degradation("JPEG 60 / 40", (lambda x: as_jpeg(x, 60), lambda x: as_jpeg(x, 40))),
+    Degradation("JPEG 60 / 40", (unchanged, unchanged), (60, 40)),
 )
 
 

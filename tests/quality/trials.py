@@ -10,9 +10,9 @@ import numpy as np
 
 from enhance import Settings
 
-from .cases import Case, Networks, bicubic, finished
+from .cases import Case, Networks, bicubic, finished, jpeg_case
 from .measures import ALL, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, PSNR, QUICK, SSIM, Measure
-from .photos import DRAWN, GREY, REPORTED, TUNING, Source, made_small, middle, truth_of
+from .photos import DRAWN, GREY, REPORTED, TUNING, Pixels, Source, made_small, middle, truth_of
 from .spoiling import DEGRADATIONS, HAZE, OF_DRAWINGS, SOFT, Degradation
 
 
@@ -46,13 +46,18 @@ def examine(trial: Trial, networks: Networks) -> Table:
     table: Table = {}
     for degradation in trial.degradations:
         strengths = [
-            [Case(truth, spoil(made_small(truth, trial.factor))) for truth in truths] for spoil in degradation.strengths
+            [_case(truth, spoil(made_small(truth, trial.factor)), quality) for truth in truths]
+            for spoil, quality in zip(degradation.strengths, degradation.qualities, strict=False)
         ]
         for way in ("bicubic", *trial.ways):
             settings = trial.ways.get(way)
             means = [_means(cases, settings, trial.measures, networks) for cases in strengths]
             table[degradation.name, way] = {name: tuple(one[name] for one in means) for name in means[0]}
     return table
+
+
+def _case(truth: Pixels, given: Pixels, quality: int | None) -> Case:
+    return Case(truth, given) if quality is None else jpeg_case(truth, given, quality)
 
 
 def _means(

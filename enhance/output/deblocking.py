@@ -1,0 +1,105 @@
+"""A photo without the blocks of its JPEG compression.
+
+The photo is compressed again with its own quantisation tables, on 16 grids that are shifted against each other, and the
+results are averaged (Nosratinia, "Enhancement of JPEG-compressed images by re-application of JPEG", 2001). The borders
+of blocks lie elsewhere on each grid, while real edges are on all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from ..analysis.jpeg import quality_of_table
+from ..analysis.samples import cosines
+from ..images import Picture
+
+_FIRST_CLEAN_QUALITY = 92
+_SIDE = 8
+_SHIFTS = [(down, (3 * down + half) % _SIDE) for down in range(_SIDE) for half in (0, _SIDE // 2)]
+"""Rows and columns of the shifts. Each row and each column occurs twice, which leaves no trace of any grid."""
+_ROWS, _COLUMNS = 64, 504
+"""The size of a tile. Its products are so small that OpenBLAS uses one thread: several threads cost more than they save
+as soon as other work is running."""
+_COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
+"""The DCT of a block as one matrix [frequency, pixel]."""
+_CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
+
+
+def has_blocks(picture: Picture) -> bool:
+    """Return whether an image is a JPEG, grey or of three colours, at a quality that leaves visible blocks."""
+    table = picture.jpeg_table
+    return bool(table) and picture.mode != "CMYK" and quality_of_table(table) < _FIRST_CLEAN_QUALITY
+
+
+@dataclass(eq=False)
+class Deblocked:
+    """The colour of a JPEG without its blocks, as rows on demand.
+
+    If `picture` is a part, `top` and `left` are its position in the image. The rows are computed in strips that do not
+    depend on the request. Those of the last request are cached.
+    """
+
+    picture: Picture
+    top: int = 0
+    left: int = 0
+    _strips: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Return the rows [first, last), uint8 [last - first, W, 3]."""
+        offset = self.top % _SIDE
+        numbers = range((first + offset) // _ROWS, -(-(last + offset) // _ROWS))
+        cached = self._strips
+        strips = {number: cached[number] if number in cached else self._strip(number) for number in numbers}
+        self._strips = strips
+        start = numbers.start * _ROWS - offset
+        return np.concatenate([*strips.values()])[first - start : last - start]
+
+    def _strip(self, number: int) -> np.ndarray:
+        """Return a strip, [64, W, 3] also where it reaches beyond the image."""
+        first, height, width = number * _ROWS - self.top % _SIDE, self.picture.height, self.picture.width
+        low, high, left = first - _SIDE, first + _ROWS + _SIDE, self.left % _SIDE
+        rows = self.picture.rgb[max(low, 0) : min(high, height)]
+        above, below, right = max(low, 0) - low, high - min(high, height), -(left + width) % _SIDE
+        rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)
+        strip = np.empty((_ROWS, left + width + right, 3), np.uint8)
+        for start in range(0, strip.shape[1], _COLUMNS):
+            strip[:, start : start + _COLUMNS] = self._tile(rows[:, start : start + _COLUMNS + 2 * _SIDE])
+        return strip[:, left : left + width]
+
+    def _tile(self, rgb: np.ndarray) -> np.ndarray:
+        """Return uint8 [8n + 16, 8m + 16, 3] without blocks and without its border of 8 px."""
+        planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
+        clean = [
+            _recompressed(plane - centre, *matrices) + centre if matrices else plane
+            for plane, centre, matrices in zip(planes, _CENTRES, self._matrices, strict=True)
+        ]
+        colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)[_SIDE:-_SIDE, _SIDE:-_SIDE]
+        return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+
+    @cached_property
+    def _matrices(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
+        """For each plane the matrices [64, 64] from pixels to quantisation steps and back; None for one to keep."""
+        light, colour = self.picture.jpeg_table, self.picture.jpeg_chroma_table
+        return [_matrices_of(table) if table else None for table in (light, colour, colour)]
+
+
+def _matrices_of(table: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    steps = np.maximum(np.array(table, np.float32), 1)  # A crafted file can have zeros.
+    return _COSINES.T / steps, steps[:, None] * _COSINES / len(_SHIFTS)
+
+
+def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
+    """Return the mean of a plane after compression on each grid; a border of 8 px is undefined."""
+    height, width = (side - _SIDE for side in plane.shape)
+    mean = np.zeros_like(plane)
+    for down, across in _SHIFTS:
+        part = np.s_[down : down + height, across : across + width]
+        cells = plane[part].reshape(height // _SIDE, _SIDE, width // _SIDE, _SIDE).swapaxes(1, 2)
+        blocks = cells.reshape(*cells.shape[:2], _SIDE * _SIDE)
+        restored = np.rint(blocks @ to_steps) @ to_pixels
+        mean[part] += restored.reshape(cells.shape).swapaxes(1, 2).reshape(height, width)
+    return mean
