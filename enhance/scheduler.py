@@ -153,7 +153,7 @@ class Scheduler:
                     return
                 step = self._next_step()
             step.run()
-            del step  # Its rows would stay in memory until the next step.
+            del step  # A reference would keep its rows in memory until the next step.
 
     def _next_step(self) -> Step:
         normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)

@@ -44,7 +44,7 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None], is_jpeg: 
 
 
 def _is_flat(samples: np.ndarray, is_jpeg: bool) -> bool:
-    """Return whether areas of few, constant colours meet at hard edges, with little between flat and edge."""
+    """Return whether areas of few, constant colours meet at hard edges, with few soft transitions."""
     blocks = blocks_of(samples[:, _OFFSET:, _OFFSET:], _BLOCK).reshape(-1, _BLOCK**2, 3)
     spread = (blocks.max(1) - blocks.min(1)).max(1)
     flat = spread <= _FLAT

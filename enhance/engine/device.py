@@ -176,7 +176,7 @@ def _pinned_like(like: torch.Tensor) -> torch.Tensor:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the bytes that a stream can use on a GPU; infinite on other devices, where only trying shows it."""
+    """Return the bytes that a stream can use on a GPU; infinite on other devices, which do not report it."""
     if device.type != "cuda":
         return math.inf
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for later tensors
@@ -184,7 +184,7 @@ def free_memory(device: torch.device) -> float:
 
 
 def wait_for_device(device: torch.device) -> None:
-    """Wait until a GPU has done all that it was asked to do."""
+    """Wait until a GPU has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -93,7 +93,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
 class RunClock:
     """Turns the share of the work that is done into rows and seconds left.
 
-    The estimate counts like some seconds of work, so that slow or fast first steps do not decide the rest.
+    The estimate has the weight of some seconds of work, so that slow or fast first steps do not decide the rest.
     """
 
     def __init__(self, rows: int, expected: float):

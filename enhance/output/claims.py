@@ -23,7 +23,7 @@ class Claims:
     """The claims of this process, as files in a folder that all processes see.
 
     A claim is a file that only one process can create. It names the process, which touches it regularly, and it appears
-    with this name in it, because nobody could tell whether the owner of an empty claim is alive. The claim of a dead
+    with this name in it, because an empty claim does not show whether its owner is alive. The claim of a dead
     process is not removed, because that could remove the claim of the next process in the same instant: the next
     process creates a claim with the next number, and removes both when it is done.
     """

@@ -36,7 +36,7 @@ def choose_example(call: Call, index: int) -> Updates:
 
 
 def start_over(call: Call) -> Updates:
-    """Remove the photo and everything that was made of it."""
+    """Remove the photo with its previews and results."""
     session = call.session
     call.services.previews.forget(session.upload)
     is_print = session.size_control == "paper"
@@ -75,7 +75,7 @@ def estimate(call: Call) -> Updates:
     session.last_estimate = marker = object()
     updates = _estimate(call, upload)
     if session.last_estimate is not marker or session.upload is not upload:
-        return {card.tips: gr.skip()}  # A newer estimate is on its way.
+        return {card.tips: gr.skip()}  # A newer request computes the estimate.
     return updates
 
 
