@@ -1,1 +1,1 @@
-"""How near to the truth the presets come: photos made small, spoilt, enlarged again, compared with what they were."""
+"""The quality of the presets: degraded photos are upscaled and compared with the originals."""

@@ -1,4 +1,4 @@
-"""What networks and sliders cost: processor seconds for a megapixel of the photo."""
+"""The costs of networks and sliders, in CPU seconds for each megapixel of the photo."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TIMES = 7
 _ROWS = 64
 
 
-def of_sliders() -> dict[str, float]:
-    """Processor seconds a megapixel, by what is done; the least of a few times."""
+def slider_costs() -> dict[str, float]:
+    """Return the CPU seconds per megapixel of each kind of tuning, the best of a few runs."""
     photo = np.ascontiguousarray(np.tile(data.astronaut(), (2, 2, 1)))
     network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     picture = Picture("photo", "0" * 64, 0, "PNG", "RGB", photo, None, False, None)
@@ -42,28 +42,28 @@ def of_sliders() -> dict[str, float]:
         "the photo's noise and softness, once": lambda: replace(picture).flaws,
     }
     rounds = [
-        [_spent(work) for work in works.values()] for _ in range(_TIMES)
-    ]  # one after the other: a machine's pace varies
+        [_cpu_seconds(work) for work in works.values()] for _ in range(_TIMES)
+    ]  # alternately, because the speed of a computer varies
     megapixels = photo.shape[0] * photo.shape[1] / 1e6
     return {what: min(spent) / megapixels for what, spent in zip(works, zip(*rounds, strict=True), strict=True)}
 
 
-def of_networks(enhancer: Enhancer) -> dict[str, float]:
-    """The same of each preset's network whose weights are here, at the precision that it runs at."""
+def network_costs(enhancer: Enhancer) -> dict[str, float]:
+    """Return the CPU seconds per megapixel of each installed network at its usual precision."""
     photo, spent = np.ascontiguousarray(data.astronaut()[:128, :192]), {}
     for model in dict.fromkeys(preset.model for preset in PRESETS.values()):
         if models.locate(model) is not None:
             enhancer.upscale(photo[:16, :16], model)
-            seconds = min(_spent(lambda model=model: enhancer.upscale(photo, model)) for _ in range(3))
+            seconds = min(_cpu_seconds(lambda model=model: enhancer.upscale(photo, model)) for _ in range(3))
             spent[f"network, {model} at {enhancer.engine.precision(8, model)}"] = seconds
     return {what: 1e6 * seconds / (photo.shape[0] * photo.shape[1]) for what, seconds in spent.items()}
 
 
 def costs_table(enhancer: Enhancer) -> str:
-    """Networks and sliders in Markdown."""
+    """Return the costs of networks and sliders in Markdown."""
     lines = ["| | seconds |", "| --- | ---: |"]
-    told = of_networks(enhancer) | of_sliders()
-    return "\n".join([*lines, *(f"| {what} | {float(f'{spent:.2g}'):g} |" for what, spent in told.items())])
+    costs = network_costs(enhancer) | slider_costs()
+    return "\n".join([*lines, *(f"| {what} | {float(f'{spent:.2g}'):g} |" for what, spent in costs.items())])
 
 
 def _measure(result: ResultRows, rows: np.ndarray) -> None:
@@ -77,7 +77,7 @@ def _strips(height: int) -> list[tuple[int, int]]:
     return [(first, min(first + _ROWS, height)) for first in range(0, height, _ROWS)]
 
 
-def _spent(work: Callable[[], object]) -> float:
+def _cpu_seconds(work: Callable[[], object]) -> float:
     began = time.process_time()
     work()
     return time.process_time() - began

@@ -1,4 +1,4 @@
-"""The photos that presets are chosen on, the others that are reported, and drawings; all come with Python packages."""
+"""Photos for tuning, other photos for the tables, and drawings, all of which are part of Python packages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _GRADIO = Path(gradio.__file__).parent / "media_assets" / "images"
 _MATPLOTLIB = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data"
 
 
-def _of_file(path: Path, share: float = 0.75) -> Pixels:
-    """A photo that a package carries as JPEG, made smaller so that its own compression does not show."""
+def _downscaled_file(path: Path, share: float = 0.75) -> Pixels:
+    """Return a photo that is stored as JPEG, downscaled to hide its compression artifacts."""
     pixels = np.asarray(Image.open(path).convert("RGB"))
     return cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
@@ -37,19 +37,19 @@ TUNING: dict[str, Source] = {
     "rocket": lambda: data.rocket()[60:348, 180:468],  # a smooth sky
     "page": lambda: _grey(data.page())[:184, :288],  # print
     "grass": lambda: _grey(data.grass())[100:388, 100:388],
-    "lion": lambda: _of_file(_GRADIO / "lion.jpg"),
+    "lion": lambda: _downscaled_file(_GRADIO / "lion.jpg"),
 }
 """Photos that the presets' values were chosen on."""
 REPORTED: dict[str, Source] = {
     "cat": lambda: data.chelsea()[0:288, 80:368],
     "motorcycle": lambda: data.stereo_motorcycle()[0][120:408, 260:548],
-    "tower": lambda: _of_file(_GRADIO / "tower.jpg")[100:388, :280],  # a smooth sky, twigs
-    "cheetah": lambda: _of_file(_GRADIO / "cheetah.jpg")[:256, 60:348],
-    "hopper": lambda: _of_file(_MATPLOTLIB / "grace_hopper.jpg")[0:288, 60:348],  # a face
+    "tower": lambda: _downscaled_file(_GRADIO / "tower.jpg")[100:388, :280],  # a smooth sky, twigs
+    "cheetah": lambda: _downscaled_file(_GRADIO / "cheetah.jpg")[:256, 60:348],
+    "hopper": lambda: _downscaled_file(_MATPLOTLIB / "grace_hopper.jpg")[0:288, 60:348],  # a face
     "text": lambda: _grey(data.text())[:, 80:368],  # handwriting
     "camera": lambda: _grey(data.camera())[150:438, 60:348],  # a lawn, a sky
 }
-"""Photos that the tables are of."""
+"""Photos of the tables."""
 
 
 GREY = ("page", "grass", "text", "camera")
@@ -60,26 +60,26 @@ def _on_white(image: Image.Image) -> Pixels:
     return np.asarray(Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB"))
 
 
-DRAWN: dict[str, Source] = {
+DRAWINGS: dict[str, Source] = {
     "snake": lambda: _on_white(Image.fromarray(data.logo()))[100:388, 100:388],
     "hug": lambda: _on_white(Image.open(_GRADIO / "hf-logo_transpng.png").resize((288, 288), Image.Resampling.LANCZOS)),
 }
 """Drawings: clean lines and flat colours."""
 
 
-def truth_of(source: Source) -> Pixels:
-    """A photo, cut to whole blocks of four pixels."""
+def reference_photo(source: Source) -> Pixels:
+    """Return a photo, cropped to multiples of 4 px."""
     pixels = source()
     return np.ascontiguousarray(pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4])
 
 
-def made_small(truth: Pixels, factor: int = 4) -> Pixels:
-    """The averages of blocks of `factor` x `factor` pixels."""
-    return cv2.resize(truth, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+def downscale(reference: Pixels, factor: int = 4) -> Pixels:
+    """Return the means of blocks of `factor` x `factor` pixels."""
+    return cv2.resize(reference, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
 
 
 def middle(source: Source, side: int = 160) -> Source:
-    """The middle of a photo."""
+    """Return a source of the middle of a photo."""
 
     def cut() -> Pixels:
         pixels = source()

@@ -1,4 +1,4 @@
-"""The tables, in Markdown, and what is said of them."""
+"""The tables in Markdown, and their summary."""
 
 from __future__ import annotations
 
@@ -16,74 +16,74 @@ COMPARED = (HAARPSI, FSIM, GMSD, MDSI)
 
 
 def full_table(table: Table, measures: tuple[Measure, ...]) -> str:
-    """A row for every degradation and what made the result, a column for every measure."""
+    """Return a table with a row for each degradation and method, and a column for each measure."""
     lines = [_row("photo was", "by", *(measure.name for measure in measures)), _rule(2, len(measures))]
     before = None
-    for (degradation, way), means in table.items():
+    for (degradation, method), means in table.items():
         figures = (_figures(means[measure.name], measure) for measure in measures)
-        lines.append(_row(degradation if degradation != before else "", way, *figures))
+        lines.append(_row(degradation if degradation != before else "", method, *figures))
         before = degradation
     return "\n".join(lines)
 
 
 def wide_table(table: Table, measure: Measure, others: tuple[Measure, ...]) -> str:
-    """One measure with a column for every degradation, and the means over all of them of some `others`."""
-    degradations, ways = (list(dict.fromkeys(key[place] for key in table)) for place in (0, 1))
-    others_told = (f"mean {other.name}" for other in others)
-    lines = [_row(measure.name, *degradations, *others_told), _rule(1, len(degradations) + len(others))]
-    for way in ways:
-        figures = (_figures(table[degradation, way][measure.name], measure) for degradation in degradations)
-        means = (format(_mean(table, way, other), other.form) for other in others)
-        lines.append(_row(way, *figures, *means))
+    """Return a table of one measure with a column for each degradation, and the means of some `others`."""
+    degradations, methods = (list(dict.fromkeys(key[place] for key in table)) for place in (0, 1))
+    other_names = (f"mean {other.name}" for other in others)
+    lines = [_row(measure.name, *degradations, *other_names), _rule(1, len(degradations) + len(others))]
+    for method in methods:
+        figures = (_figures(table[degradation, method][measure.name], measure) for degradation in degradations)
+        means = (format(_mean(table, method, other), other.form) for other in others)
+        lines.append(_row(method, *figures, *means))
     return "\n".join(lines)
 
 
 def short_table(table: Table, of: str = "mean of all") -> str:
-    """The means over all degradations and strengths."""
+    """Return a table of the means over all degradations and strengths."""
     arrows = {1: " ↑", -1: " ↓"}
     shown = (*COMPARED, KEEP)
     names = (f"{one.name}{', dB ↑' if one is KEEP else arrows[one.better]}" for one in shown)
     lines = [_row(of, *names), _rule(1, len(shown))]
-    for way in dict.fromkeys(way for _, way in table):
-        lines.append(_row(way, *(format(_mean(table, way, one), one.form) for one in shown)))
+    for method in dict.fromkeys(method for _, method in table):
+        lines.append(_row(method, *(format(_mean(table, method, one), one.form) for one in shown)))
     return "\n".join(lines)
 
 
-def verdict(table: Table, way: str = "gentle") -> str:
-    """In how many comparisons `way` is nearer to the truth than bicubic and the network alone, and where it is not."""
+def verdict(table: Table, method: str = "gentle") -> str:
+    """Return how often `method` is better than bicubic and the network alone, and where it is not."""
     lines = []
     for strength, word in enumerate(("first", "second")):
         lost, count = [], 0
         for (degradation, other), means in table.items():
-            if other == way or len(means[KEEP.name]) <= strength:
+            if other == method or len(means[KEEP.name]) <= strength:
                 continue
             for measure in COMPARED:
                 ahead = measure.better * (
-                    table[degradation, way][measure.name][strength] - means[measure.name][strength]
+                    table[degradation, method][measure.name][strength] - means[measure.name][strength]
                 )
                 count += 1
                 if ahead <= 0:
                     lost.append(f"{degradation}: {other} by {measure.name} ({-ahead:.2f})")
-        lines.append(f"{way}, {word} strength: nearer in {count - len(lost)} of {count}. " + "; ".join(lost))
-    lines.append(_bounds(table, way))
+        lines.append(f"{method}, {word} strength: nearer in {count - len(lost)} of {count}. " + "; ".join(lost))
+    lines.append(_bounds(table, method))
     return "\n".join(lines)
 
 
-def _bounds(table: Table, way: str) -> str:
-    """The least of what must not be less, and the most of what must not be more."""
+def _bounds(table: Table, method: str) -> str:
+    """Return the worst values of the measures that have no direction: keep, flat and clipped."""
     above = min(
         own - alone
         for (degradation, other), means in table.items()
         if other == "original"
-        for own, alone in zip(table[degradation, way][KEEP.name], means[KEEP.name], strict=True)
+        for own, alone in zip(table[degradation, method][KEEP.name], means[KEEP.name], strict=True)
     )
-    rough = max(max(means[FLAT.name]) for (_, other), means in table.items() if other == way)
-    four = [table[degradation, way][KEEP.name][0] for degradation, _ in table if _kept_well(degradation)]
+    rough = max(max(means[FLAT.name]) for (_, other), means in table.items() if other == method)
+    four = [table[degradation, method][KEEP.name][0] for degradation, _ in table if _counts_for_keep(degradation)]
     more = max(
         own - alone
         for (degradation, other), means in table.items()
         if other == "original"
-        for own, alone in zip(table[degradation, way]["clipped"], means["clipped"], strict=True)
+        for own, alone in zip(table[degradation, method]["clipped"], means["clipped"], strict=True)
     )
     return (
         f"keep: {np.mean(four):.1f} dB over sharp, blur with noise and both JPEGs; at least {above:+.1f} dB more than "
@@ -91,41 +91,44 @@ def _bounds(table: Table, way: str) -> str:
     )
 
 
-def _kept_well(degradation: str) -> bool:
+def _counts_for_keep(degradation: str) -> bool:
     return degradation.startswith(("sharp", "blur", "JPEG"))
 
 
 def values_table() -> str:
-    """What the presets set, as they ship."""
+    """Return a table of the presets' settings."""
     names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
     lines = [_row("preset", "network", *names), _rule(2, len(names))]
     for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
-        values = (f"{getattr(settings, name):g}" if _counts(settings, name) else "" for name in names)
+        values = (f"{getattr(settings, name):g}" if _is_used(settings, name) else "" for name in names)
         lines.append(_row(preset.name, preset.model, *values))
     return "\n".join(lines)
 
 
-def _counts(settings: Settings, name: str) -> bool:
+def _is_used(settings: Settings, name: str) -> bool:
     return settings.denoises if name == "denoise" else settings.tuning
 
 
-def put_between_marks(path: Path, name: str, text: str) -> None:
+def replace_section(path: Path, name: str, text: str) -> None:
+    """Replace the text between the markers of a section in a file."""
     start, end = f"<!-- quality {name} -->", f"<!-- /quality {name} -->"
     before, _, rest = path.read_text("utf-8").partition(start)
     _, _, after = rest.partition(end)
     path.write_text(f"{before}{start}\n{text}\n{end}{after}", "utf-8")
 
 
-def table_of(trial: Trial, table: Table) -> str:
-    """The form that suits a trial: many ways need a wide table."""
+def format_table(trial: Trial, table: Table) -> str:
+    """Return the table of a trial, a wide one if it has many methods."""
     if trial.name == "fast":
         return wide_table(table, HAARPSI, (GMSD, MDSI, KEEP, FLAT))
     return full_table(table, trial.measures)
 
 
-def _mean(table: Table, way: str, measure: Measure) -> float:
-    return float(np.mean([one for (_, other), means in table.items() if other == way for one in means[measure.name]]))
+def _mean(table: Table, method: str, measure: Measure) -> float:
+    return float(
+        np.mean([one for (_, other), means in table.items() if other == method for one in means[measure.name]])
+    )
 
 
 def _figures(means: Means, measure: Measure) -> str:

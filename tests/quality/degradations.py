@@ -1,4 +1,4 @@
-"""What spoils photos, in two strengths each."""
+"""Degradations of photos, most of them in two strengths."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from PIL import Image
 
 from .photos import Pixels
 
-Spoil = Callable[[Pixels], Pixels]
+Degrade = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way to spoil a small photo, in one or more strengths, whose figures stand beside each other in the tables."""
+    """A degradation of a small photo in one or more strengths, which share a cell of the tables."""
 
     name: str
-    strengths: tuple[Spoil, ...]
+    strengths: tuple[Degrade, ...]
 
 
 def blurred(pixels: Pixels, sigma: float) -> Pixels:
@@ -40,7 +40,7 @@ def as_jpeg(pixels: Pixels, quality: int) -> Pixels:
 
 
 def hazed(pixels: Pixels, near: float, far: float) -> Pixels:
-    """Under a haze that thickens from the bottom to the top: the scene, with a veil of light grey mixed in."""
+    """Add light grey haze that becomes denser from the bottom (`near`) to the top (`far`)."""
     veil = np.linspace(far, near, pixels.shape[0])[:, None, None]
     return np.rint(pixels * (1 - veil) + 228 * veil).astype(np.uint8)
 
@@ -60,30 +60,30 @@ DEGRADATIONS = (
         (lambda x: as_jpeg(noisy(blurred(x, 0.6), 4), 80), lambda x: as_jpeg(noisy(blurred(x, 1.0), 6), 70)),
     ),
 )
-"""What people's photos have; phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
+"""Typical degradations; phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
 HAZE = (Degradation("haze, light / thick", (lambda x: hazed(x, 0.2, 0.5), lambda x: hazed(x, 0.45, 0.75))),)
-OF_DRAWINGS = (
+DRAWING_DEGRADATIONS = (
     SHARP,
     Degradation("soft: blur 0.6 / 1.0", (lambda x: blurred(x, 0.6), lambda x: blurred(x, 1.0))),
     Degradation("JPEG 60 / 40", (lambda x: as_jpeg(x, 60), lambda x: as_jpeg(x, 40))),
 )
 
 
-def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
-    """Made smaller by averaging and enlarged again; where it is `moved`, on another grid than the picture's."""
-    height, width = (-(-(side + moved) // factor) * factor for side in pixels.shape[:2])
-    around = (moved, height - moved - pixels.shape[0], moved, width - moved - pixels.shape[1])
+def softened(pixels: Pixels, factor: int, shift: int = 0) -> Pixels:
+    """Downscale by averaging and upscale again; the averages begin `shift` pixels before the image."""
+    height, width = (-(-(side + shift) // factor) * factor for side in pixels.shape[:2])
+    around = (shift, height - shift - pixels.shape[0], shift, width - shift - pixels.shape[1])
     padded = cv2.copyMakeBorder(pixels, *around, cv2.BORDER_REFLECT)
     small = cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
     soft = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(soft[moved : moved + pixels.shape[0], moved : moved + pixels.shape[1]])
+    return np.ascontiguousarray(soft[shift : shift + pixels.shape[0], shift : shift + pixels.shape[1]])
 
 
 SOFT = (
     *(
-        Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, moved=1)))
+        Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, shift=1)))
         for factor in (2, 4)
     ),
     Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
 )
-"""Made smaller and enlarged on the picture's own grid, and on another one; and blurred."""
+"""Downscaled and upscaled on the grid of the image or on a shifted one, and blurred."""
