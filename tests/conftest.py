@@ -140,5 +140,5 @@ def fast_states(model_files) -> States:
 @pytest.fixture
 def with_fast_weights(fast_states) -> Iterator[None]:
     """Provide the preset `fast` with its real weights."""
-    with fast_network.standing_in(fast_states):
+    with fast_network.use_fast_states(fast_states):
         yield
