@@ -47,13 +47,13 @@ def _asked(lock: Path, seconds: float) -> dict[str, Any] | str:
     options = ("--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), *options]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:g} s"
     try:
-        answer = json.loads(asked.stdout)
+        answer = json.loads(process.stdout)
     except ValueError:
-        errors = asked.stderr.strip().splitlines() or ["pip-audit printed nothing"]
+        errors = process.stderr.strip().splitlines() or ["pip-audit printed nothing"]
         return shorten(errors[-1], 160)
     known = [one for one in answer["dependencies"] if "skip_reason" not in one]
     return answer if known else "the list of vulnerabilities is not available"

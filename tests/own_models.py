@@ -96,6 +96,6 @@ def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:
     fold = getattr(model.model, "shuffle_factor", None) or 1
     _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
     with torch.inference_mode():
-        made = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
-    made = made[: rgb.shape[0] * model.scale, : rgb.shape[1] * model.scale]
-    return np.broadcast_to(made.numpy(), (*made.shape[:2], 3))
+        output = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
+    output = output[: rgb.shape[0] * model.scale, : rgb.shape[1] * model.scale]
+    return np.broadcast_to(output.numpy(), (*output.shape[:2], 3))

@@ -241,7 +241,7 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
     outcome.broken += [f"failed: {one}" for one in tally.failed + counted.failed]
     unexpected = translate("en", "unexpected")
     outcome.broken += [f"unexpected: {one}" for one in outcome.refused if unexpected in one or len(one) < 20]
-    outcome.broken += [f"refused while nothing else went on: {one}" for one in counted.refused]
+    outcome.broken += [f"rejected although the server was not busy: {one}" for one in counted.refused]
     outcome.broken += exceeded_limits("all of it", outcome.uses["start"], outcome.uses["after a rest"])
     if (left := outcome.uses["after a rest"].connections) > outcome.uses["start"].connections + MOST_CONNECTIONS_MORE:
         outcome.broken.append(f"{left} connections were left open")

@@ -70,8 +70,8 @@ def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True
         path = folder / f"known-{number}.png"
         path.write_bytes(one.file())
         for changes in ({}, *TUNED, *([GENTLE] if gentle and number == 0 else [])):
-            asked = {name: value for name, value in (USUAL | changes).items() if name not in OUTPUT_SETTINGS}
-            settings = settings_from_call(**asked)
+            values = {name: value for name, value in (USUAL | changes).items() if name not in OUTPUT_SETTINGS}
+            settings = settings_from_call(**values)
             one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
             one.squares[json.dumps(changes)] = enhancer.preview(path, settings, size=SQUARE).after
         known.append(one)
@@ -200,13 +200,13 @@ class Client:
         load = next(one for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
-            asked = {
+            event = {
                 "data": [session, secrets.token_hex(16), "", None],
                 "fn_index": load["id"],
                 "session_hash": session,
                 "trigger_id": None,
             }
-            self._checked(await self._http.post("gradio_api/queue/join", json=asked))
+            self._checked(await self._http.post("gradio_api/queue/join", json=event))
             async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
                 async for line in lines:
                     if line.startswith("data: ") and json.loads(line[6:])["msg"] == "process_completed":

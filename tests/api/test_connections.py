@@ -143,9 +143,9 @@ def test_one_address_has_a_share_of_the_connections_unless_it_is_a_trusted_proxy
             return connections_open.enter_context(connected(port, sent, source)).recv(4096)
 
         assert all(answer(events, "127.0.0.2").startswith(b"HTTP/1.1 200") for _ in range(4))
-        refused = answer(plain, "127.0.0.2")
-        assert refused.startswith(b"HTTP/1.1 503")
-        assert b"Too many connections are open from this address. The limit is 4." in refused
+        response = answer(plain, "127.0.0.2")
+        assert response.startswith(b"HTTP/1.1 503")
+        assert b"Too many connections are open from this address. The limit is 4." in response
         assert answer(plain, "127.0.0.3").startswith(b"HTTP/1.1 200")
         assert all(answer(events, "127.0.0.1").startswith(b"HTTP/1.1 200") for _ in range(6))
 

@@ -29,7 +29,7 @@ def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Pa
     network = NETWORKS[kind]()
     file = tmp_path / "model.pth"
     torch.save(random_state(network), file)
-    made = add(file, kind, own_folder)
+    model = add(file, kind, own_folder)
     engine = Engine("cpu", "fp32")
 
     result, height = np.empty(0), 1
@@ -39,7 +39,7 @@ def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Pa
         result = engine.enlarge(rgb, kind, tile=64)
         assert result.shape == expected.shape
         assert np.abs(result - expected).max() <= 1, (height, width)
-    assert made.scale == len(result) / height
+    assert model.scale == len(result) / height
     assert result.std() > 5, "a flat result proves nothing"
 
 
@@ -88,15 +88,15 @@ NAMES = {
 
 
 def renamed(state: dict[str, torch.Tensor], block: str) -> dict[str, torch.Tensor]:
-    made = {}
+    tensors = {}
     for key, tensor in state.items():
         for old, new in NAMES[block]:
             key = new + key.removeprefix(old) if key.startswith(old) else key
         if key.startswith("model.1.sub."):
             _, _, _, number, dense, conv, _, kind = key.split(".")
             key = f"{block.format(number, dense.removeprefix('RDB'), conv.removeprefix('conv'))}.{kind}"
-        made[key] = tensor
-    return made
+        tensors[key] = tensor
+    return tensors
 
 
 @pytest.mark.parametrize(

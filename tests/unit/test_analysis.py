@@ -1,4 +1,4 @@
-"""What an image is, measured: a table of the truth and the bounds for each estimate, and what Auto makes of it."""
+"""The analysis of images: each estimate is compared with known values, and Auto chooses from it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def interface() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_a_clean_photo_made_small_is_clean(name):
+def test_a_downscaled_photo_is_clean(name):
     analysis = measured(photo(name))
 
     assert analysis.noise < CLEAN_NOISE
@@ -102,7 +102,7 @@ def test_a_clean_photo_made_small_is_clean(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sigma", [3, 6])
-def test_noise_is_measured_and_never_clean(name, sigma):
+def test_noise_is_measured(name, sigma):
     analysis = measured(noisy(photo(name), sigma))
 
     assert analysis.noise == pytest.approx(sigma, abs=max(1.6, 0.15 * sigma))
@@ -143,13 +143,13 @@ def test_the_quality_of_a_file_comes_from_its_tables(tmp_path: Path):
     assert measured(cut).jpeg_quality == pytest.approx(60, abs=5)
 
 
-def test_images_that_were_no_jpeg_have_no_quality():
+def test_images_without_compression_have_no_jpeg_quality():
     for rgb in (page(), page((30, 30, 34)), interface(), drawing(1), photo("camera"), noisy(photo("coffee"), 6)):
         assert measured(rgb).jpeg_quality is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_drawings_are_drawings_also_as_jpeg(seed):
+def test_drawings_are_recognised_also_as_jpeg(seed):
     clean = measured(drawing(seed))
 
     assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("drawing", "precise")
@@ -170,7 +170,7 @@ def test_pages_and_interfaces_are_text(rgb):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_photos_are_photos_in_every_condition(name):
+def test_degraded_photos_are_recognised(name):
     whole = photo(name, 1)
     for rgb in (photo(name), as_jpeg(whole, 50), cv2.GaussianBlur(whole, (0, 0), 2)):
         assert measured(rgb).kind == "photo"
@@ -203,7 +203,7 @@ def test_any_size_can_be_analysed(size):
     assert (analysis.height, analysis.width, analysis.noise, analysis.jpeg_quality) == (*size, 0, None)
 
 
-def test_a_large_image_takes_no_more_than_seconds():
+def test_a_large_image_is_analysed_quickly():
     rgb = np.tile(photo("astronaut", 1), (20, 20, 1))
     start = time.perf_counter()
     assert measured(rgb).kind == "photo"

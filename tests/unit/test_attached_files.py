@@ -139,11 +139,11 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
     result = enhancer.run(source, "anime-fast")
 
     for ending in ENDINGS:
-        taken = result.save(tmp_path / f"taken.{ending}")
-        assert claims_in(taken.path) == set(), ending
-        assert TRACES.search(taken.path.read_bytes()) is None, ending
-        assert [note for note in taken.info["output"]["notes"] if note in LOST] == notes
-    again = enhancer.run(tmp_path / "taken.jpg", "anime-fast")
+        exported = result.save(tmp_path / f"exported.{ending}")
+        assert claims_in(exported.path) == set(), ending
+        assert TRACES.search(exported.path.read_bytes()) is None, ending
+        assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
+    again = enhancer.run(tmp_path / "exported.jpg", "anime-fast")
     assert "notes" not in again.info["output"], "a result has nothing to lose"
 
 
@@ -180,8 +180,8 @@ def test_cached_result_keeps_the_note(photo, tmp_path, enhancer):
     (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
     for output in (None, tmp_path / "out.png", tmp_path / "out.webp"):
         for cached in (False, True):
-            made = enhancer.run(tmp_path / "ultra.jpg", "anime-fast", output=output)
-            assert made.info["output"]["notes"] == ["gain_map_left"]
-            assert made.info["cached"] is cached or output is not None
+            result = enhancer.run(tmp_path / "ultra.jpg", "anime-fast", output=output)
+            assert result.info["output"]["notes"] == ["gain_map_left"]
+            assert result.info["cached"] is cached or output is not None
     task = enhancer.run(tmp_path / "ultra.jpg", "anime-fast")
     assert enhancer.export(task, Encoding("jpeg")).info["output"]["notes"] == ["gain_map_left"]

@@ -148,15 +148,15 @@ def kill_one_writer(folder: Path) -> Iterator[None]:
     """Kill the first process that writes a result to the folder. Fails if none did before the block ends."""
     over = threading.Event()
 
-    def look() -> bool:
+    def kill() -> bool:
         while not over.wait(0.002):
             for writer in writers_in(folder):
                 os.kill(writer, signal.SIGKILL)
                 return True
         return False
 
-    with ThreadPoolExecutor(1) as beside:
-        killed = beside.submit(look)
+    with ThreadPoolExecutor(1) as executor:
+        killed = executor.submit(kill)
         yield
         over.set()
         assert killed.result(), "the run was over before a process was killed"

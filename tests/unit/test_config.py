@@ -19,11 +19,9 @@ def test_numbers_can_have_exponents_and_underscores(text):
 @pytest.mark.parametrize("name", ["ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_QUEUE"])
 @pytest.mark.parametrize("text", ["-1", "0", "0.5", "many", "nan", "inf", "-inf", "1e400", "1,000", "0x10"])
 def test_an_unusable_limit_is_an_error(name, text):
-    with pytest.raises(
-        SettingsError, match=f"^{name} cannot be “{text}”. Use a whole number greater than 0"
-    ) as refused:
+    with pytest.raises(SettingsError, match=f"^{name} cannot be “{text}”. Use a whole number greater than 0") as error:
         read_config({name: text})
-    assert refused.value.message("zh-CN").startswith(f"{name} 不能为“{text}”")
+    assert error.value.message("zh-CN").startswith(f"{name} 不能为“{text}”")
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "soon", "nan", "inf"])

@@ -26,7 +26,7 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
 RUN = ("from enhance import", "from gradio_client import")
-"""What the blocks begin with that tests/api/test_snippets.py runs as they stand."""
+"""The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOK = ROOT / "docs" / "api.md"
 """Its blocks follow from each other; tests/api/test_cookbook.py runs them."""
 NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ")
@@ -179,9 +179,9 @@ def test_both_readmes_have_the_same_commands():
 
 def test_the_drawing_is_up_to_date():
     code = "import make_drawing; print(make_drawing.drawing(), end='')"
-    made = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "docs", text=True)
-    assert made == (ROOT / "docs" / "streaming.svg").read_text("utf-8")
-    assert "prefers-color-scheme: dark" in made
+    drawing = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "docs", text=True)
+    assert drawing == (ROOT / "docs" / "streaming.svg").read_text("utf-8")
+    assert "prefers-color-scheme: dark" in drawing
 
 
 def test_every_variable_is_documented():

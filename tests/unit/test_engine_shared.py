@@ -230,10 +230,10 @@ def test_a_queued_run_can_be_cancelled(engine, photo):
 def test_the_time_in_the_queue_is_recorded(engine, photo):
     first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
     next(first)
-    ticket, asked = Ticket(), threading.Event()
-    second = threading.Thread(target=lambda: (asked.set(), enlarge(engine, photo[:8, :8], ticket=ticket)))
+    ticket, started = Ticket(), threading.Event()
+    second = threading.Thread(target=lambda: (started.set(), enlarge(engine, photo[:8, :8], ticket=ticket)))
     second.start()
-    asked.wait(10)
+    started.wait(10)
     threading.Event().wait(0.3)
     first.close()
     second.join()

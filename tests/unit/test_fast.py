@@ -63,7 +63,7 @@ def test_the_result_is_close_to_the_original(original, fast):
 
 
 def test_denoise_removes_more_noise_at_higher_values(original, fast):
-    kept, between, off = (roughness(fast(downscaled(original, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
+    low, middle, high = (roughness(fast(downscaled(original, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
 
-    assert kept > between > off
-    assert kept > 1.2 * off
+    assert low > middle > high
+    assert low > 1.2 * high

@@ -111,15 +111,15 @@ def test_names_are_unique_on_every_file_system_and_not_too_long(tmp_path):
     long = "长" * 83 + "ab"  # 251 bytes and .png
     names = ["a.png", "A.png", f"{composed}.png", f"{decomposed}.png", f"{long}.png", f"{long}.bmp"]
     sources = [picture(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
-    given = ResultNames(tmp_path / "out")
+    result_names = ResultNames(tmp_path / "out")
 
-    with given:
-        made = [given.assign(source, Path(source.name)) for source in sources]
-        assert [path and path.name for path in made] == [
+    with result_names:
+        paths = [result_names.assign(source, Path(source.name)) for source in sources]
+        assert [path and path.name for path in paths] == [
             *("a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"),
             *(f"{long}.png", f"{'长' * 83}-2.png"),
         ]
-        assert all(path and len(os.fsencode(path.name)) <= 255 for path in made)
+        assert all(path and len(os.fsencode(path.name)) <= 255 for path in paths)
 
 
 def test_a_long_name_with_a_number_is_recognised(tmp_path):
@@ -250,11 +250,11 @@ def test_shards_started_twice_write_each_file_once(tmp_path):
         picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
 
     runs = started(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
-    told = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
+    printed = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
 
     assert [run.returncode for run in runs] == [0, 0, 0]
-    made = Counter(one["output"]["path"] for one in told if one["status"] == "done" and not one["cached"])
-    assert made == Counter(str(path) for path in output.rglob("*") if path.is_file())
+    computed = Counter(one["output"]["path"] for one in printed if one["status"] == "done" and not one["cached"])
+    assert computed == Counter(str(path) for path in output.rglob("*") if path.is_file())
     assert results(output) == sorted(f"{stem}{number}.png" for stem in range(4) for number in ("", "-2"))
     assert len(results(folder)) == 8
 

@@ -37,7 +37,7 @@ from tests.unit.picture_files import png, rgb_profile, saved
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
-TELLING = {
+KINDS_WITH = {
     "exif": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
     "xmp": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
     "iptc": ("JPEG", "PNG", "TIFF"),
@@ -87,7 +87,7 @@ def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_di
     before, after = without_storage(tags(tmp_path / "photo")), without_storage(tags(result))
 
     assert len(before) > 20
-    if kind == "TIFF":  # its directory tells of its pixels, which are the PNG's own matter now
+    if kind == "TIFF":  # The directory describes pixels that are stored as PNG now.
         before = {name: value for name, value in before.items() if name not in ("IFD0:ImageWidth", "IFD0:ImageHeight")}
         after.pop("IFD0:Orientation")
     assert sorted(before.keys() - after.keys()) == []
@@ -104,10 +104,10 @@ def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kin
     result = result_of(tmp_path, photo_with_metadata(kind))
     with Image.open(result) as image:
         info, exif = image.info, image.getexif()
-        assert ("exif" in info, "xmp" in info) == (kind in TELLING["exif"], kind in TELLING["xmp"])
-        assert ("Raw profile type iptc" in info) == (kind in TELLING["iptc"])
-        assert ("Comment" in info) == (kind in TELLING["texts"])
-        assert ("dpi" in info) == (kind in TELLING["dpi"])
+        assert ("exif" in info, "xmp" in info) == (kind in KINDS_WITH["exif"], kind in KINDS_WITH["xmp"])
+        assert ("Raw profile type iptc" in info) == (kind in KINDS_WITH["iptc"])
+        assert ("Comment" in info) == (kind in KINDS_WITH["texts"])
+        assert ("dpi" in info) == (kind in KINDS_WITH["dpi"])
         assert info.get("dpi", (DPI, DPI)) == pytest.approx((DPI, DPI), abs=0.01)
         assert exif.get(0x010F, "Lantern") == "Lantern"
     assert accepted_by_pngcheck(result)

@@ -49,10 +49,10 @@ def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, pi
     result = enhancer.run(picture, name)
 
     assert Settings.from_preset(name).factor == scale
-    given, made = (np.asarray(Image.open(path)) for path in (picture, result.path))
-    assert made.shape == (20 * scale, 28 * scale, 4)
-    assert np.array_equal(made[..., :3], enhancer.upscale(given[..., :3], name))
-    alpha = np.asarray(Image.fromarray(made[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
+    given, result_pixels = (np.asarray(Image.open(path)) for path in (picture, result.path))
+    assert result_pixels.shape == (20 * scale, 28 * scale, 4)
+    assert np.array_equal(result_pixels[..., :3], enhancer.upscale(given[..., :3], name))
+    alpha = np.asarray(Image.fromarray(result_pixels[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
     assert np.abs(alpha - given[..., 3]).max() <= 2
     assert (result.info["model"]["name"], result.info["model"]["source"]) == (name, "model.pth")
 

@@ -75,7 +75,7 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
     for rows in (1, 7):
         monkeypatch.setattr(decode, "_STRIP_PIXELS", rows * whole.shape[1])
         monkeypatch.setattr(decode, "BLOCK", rows)  # of pictures with alpha,
-        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # which looks beyond its strip
+        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # reads beyond the strip
         strips = strips_of(path)
         assert {len(strip) for strip in strips[:-1]} == {rows}
         seen = whole[..., -1:] > 0 if whole.shape[2] == 4 else True
@@ -111,7 +111,7 @@ def test_large_image_is_in_an_unnamed_file(tmp_path: Path, monkeypatch):
     assert list(folder.iterdir()) == []
     if sys.platform == "linux":
         assert mapped_from(folder) == 2
-        picture.rgb[0] = 1  # is nobody else's: not written to the disk
+        picture.rgb[0] = 1  # is private and not written to the disk
         del picture
         gc.collect()
         assert mapped_from(folder) == 0
@@ -176,7 +176,7 @@ print(1024 * (peak_after(sys.argv[2]) - before))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux provides the peak")
 @pytest.mark.parametrize(("name", "bytes_of_a_pixel"), [("large.png", 0), ("large.jpg", 4)])
 def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, name: str, bytes_of_a_pixel: int):
     small, large = tmp_path / f"small{Path(name).suffix}", tmp_path / name
@@ -188,7 +188,7 @@ def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, na
     assert int(done.stdout) < 24_000_000 * bytes_of_a_pixel + 48_000_000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what is mapped")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists mapped files")
 @pytest.mark.parametrize("kind", ["png with alpha", "deep png"])
 def test_mapped_input_is_released_at_once(tmp_path: Path, kind: str):
     path = tmp_path / "photo.png"

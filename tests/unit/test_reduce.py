@@ -134,12 +134,12 @@ def test_every_kind_of_image_can_be_reduced(enhancer, tmp_path, mode):
     at_its_size = enhancer.run(tmp_path / "kind.png", FAST.changed(reduce=4))
     plain = enhancer.run(tmp_path / "kind.png", FAST.changed(scale=1))
 
-    made, usual = Image.open(at_its_size.path), Image.open(plain.path)
-    assert made.size == image.size
-    assert made.mode == usual.mode
+    actual, expected = Image.open(at_its_size.path), Image.open(plain.path)
+    assert actual.size == image.size
+    assert actual.mode == expected.mode
     assert at_its_size.info["input"]["width"] == 43
     if mode == "RGBA":  # Alpha comes from the input, not from its averages.
-        assert np.array_equal(np.asarray(made)[..., 3], np.asarray(usual)[..., 3])
+        assert np.array_equal(np.asarray(actual)[..., 3], np.asarray(expected)[..., 3])
 
 
 @pytest.mark.parametrize("reduce", [2, 3, 4])
@@ -212,10 +212,10 @@ def test_reduce_is_part_of_the_signature_and_the_network_key():
 
 
 def test_the_estimate_falls_with_the_pixels(enhancer):
-    usual, quarter = (
+    expected, quarter = (
         enhancer.estimate(4032, 3024, Settings("gentle", scale=1, reduce=reduce)) - 0.04 * 12.2 for reduce in (1, 2)
     )
-    assert usual / quarter == pytest.approx(4, rel=0.01)
+    assert expected / quarter == pytest.approx(4, rel=0.01)
 
 
 def test_noise_is_measured_on_the_averages(enhancer, tmp_path):

