@@ -26,7 +26,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 _TYPES = ("cpu", "cuda", "mps")
 _LEAST_BF16_SPEEDUP = 1.2
-"""The least speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles (AMX) 6."""
+"""The minimum speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles (AMX) 6."""
 _TRIAL_BATCH, _TRIAL_WEIGHT, _TRIAL_TIMES = (1, 66, 130, 64), (32, 3, 3, 64), 25
 _USABLE_SHARE = 0.8
 """The share of the free GPU memory that a stream can use: CUDA's libraries need more than is counted."""

@@ -80,10 +80,10 @@ class _Request:
 
 
 _STREAM_BYTES = 1_800_000_000
-"""The memory that a stream can use, except on a GPU: with all else that a run needs, less than 3 GB."""
+"""The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
 _CPU_STRIPS = 2
 _ALWAYS_FITS = 1024
-"""An image with no longer side is never cut. No memory is counted for previews."""
+"""An image whose longer side has at most so many pixels is not cut, so that previews need no check."""
 
 Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 

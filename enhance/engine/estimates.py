@@ -24,9 +24,9 @@ _TRIAL_TIMES = 3
 _TRIAL_SECONDS = 0.5
 """A trial that takes longer is not repeated."""
 _REMEMBERED_SECONDS = 60.0
-"""How much earlier work counts: a busy machine changes the estimates within a minute of work."""
+"""The weight of earlier work: a busy machine changes the estimates within a minute of work."""
 _EXPECTED_SECONDS = 3.0
-"""How many seconds of work the estimate of a run counts for, while the run goes on."""
+"""The weight of the estimate during a run, in seconds of work."""
 
 
 class Estimator:

@@ -23,9 +23,9 @@ from .stream import Check, Stream, Window
 log = logging.getLogger(__name__)
 
 SMALLEST_STRIP = 8
-"""The least height of a strip in rows while there is enough memory."""
+"""The minimum height of a strip in rows while there is enough memory."""
 _HIGHEST_STRIP = 32
-"""On a CPU: a small image should have a strip for each thread too."""
+"""The maximum height of a strip on a CPU, so that a small image has one for each thread."""
 _PIXELS_PER_CORE = 6_144
 """Pixels of a strip on a CPU: more would leave the cache, with fewer the cost of each call dominates."""
 _AMX_FACTOR = 3

@@ -34,7 +34,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _WHITE = 65535
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 BLOCK = 256
-"""Rows in which colour for transparent pixels is looked for; no network sees farther."""
+"""Rows in which the nearest visible pixel is searched. No network has a larger receptive radius."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ MAX_SESSIONS_OF_ADDRESS = 50
 """The number of sessions of one user or address. New ones replace those that were idle for longest."""
 IDLE_SECONDS = 2 * 3600
 CLOSED_SECONDS = 600
-"""How long the session of a closed page is kept: a phone that was asleep finds its photo again."""
+"""How long the session of a closed page is kept, for example while a phone is locked."""
 GRACE_SECONDS = 120
 """How long jobs of a closed page continue, so that a page that is reloaded finds them."""
 _MAX_FILES = 6
