@@ -104,7 +104,7 @@ def photo_file(photo, tmp_path) -> Path:
 
 
 def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
-    """Peak signal-to-noise ratio in dB."""
+    """Return the peak signal-to-noise ratio in dB."""
     error = np.mean((first.astype(np.float64) - second) ** 2)
     return float(10 * np.log10(levels**2 / max(error, 1e-12)))
 

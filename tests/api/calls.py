@@ -23,7 +23,7 @@ def uploaded(site: Site, name: str, side: int = 16) -> dict[str, Any]:
 
 
 def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str) -> str:
-    """Call an endpoint; return the id of the event that brings its answer."""
+    """Call an endpoint; return the id of the event with its response."""
     url = f"{site.url}gradio_api/call/{endpoint}"
     answer = httpx.post(url, json={"data": data, **more}, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text

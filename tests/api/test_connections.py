@@ -126,7 +126,7 @@ def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
     port = serve()
     assert httpx.get(f"http://127.0.0.1:{port}/slow", timeout=30).text == "done"
     with connected(port, UPLOAD) as connection:
-        for _ in range(20):  # for two seconds, twice what an incomplete request has
+        for _ in range(20):  # for two seconds, twice the limit of an incomplete request
             connection.sendall(b"0" * 5000)
             time.sleep(0.1)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")

@@ -106,7 +106,7 @@ def test_an_upload_of_unknown_size_is_rejected_as_soon_as_it_is_too_large(limite
     try:
         answer = httpx.post(f"{limited.url}gradio_api/upload", content=body(), headers=headers, timeout=60)
         assert answer.status_code == 507
-    except httpx.WriteError:  # the server closed the connection while the rest was on its way
+    except httpx.WriteError:  # The server closed the connection during the upload.
         pass
     assert sent < 60_000_000
     wait_until(lambda: limited.used() < LIMIT and not list(limited.page.glob("tmp*")))

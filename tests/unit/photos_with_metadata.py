@@ -56,7 +56,7 @@ def iptc() -> bytes:
 
 
 def exif() -> bytes:
-    """An EXIF block with a photo directory, a GPS directory and maker notes."""
+    """Return an EXIF block with a photo directory, a GPS directory and maker notes."""
     text, short, long, ratio, raw = 2, 3, 4, 5, 7
     density = struct.pack("<II", DPI, 1)
     photo = [
@@ -110,7 +110,7 @@ def _directory(entries: list[tuple[int, int, bytes]], start: int) -> bytes:
 
 
 def extended_jpeg() -> bytes:
-    """A JPEG with extended XMP in three segments, of which the last one comes first."""
+    """Return a JPEG with extended XMP in three segments, the last of which comes first."""
     more = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:map="http://ns.google.com/photos/1.0/depthmap/">'
         b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" map:Near="2">'
@@ -137,7 +137,7 @@ def photo() -> Image.Image:
 
 
 def photo_with_metadata(kind: str) -> bytes:
-    """A photo of this format with all metadata that the format can hold."""
+    """Return a photo of this format with all metadata that the format can hold."""
     blocks = {"exif": b"Exif\0\0" + exif(), "xmp": XMP, "icc_profile": rgb_profile()}
     if kind == "JPEG":
         resources = b"Photoshop 3.0\0" + resource_of(iptc())
@@ -184,7 +184,7 @@ def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
 
 @cache
 def _exiftool() -> subprocess.Popen[str]:
-    """The exiftool process for all files, because starting it takes longer than reading them."""
+    """Return the exiftool process for all files, because starting it takes longer than reading them."""
     piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     reader = subprocess.Popen(["exiftool", "-stay_open", "True", "-@", "-"], **piped)
     atexit.register(reader.kill)

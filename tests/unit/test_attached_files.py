@@ -43,7 +43,7 @@ APPLE = (
 
 
 def directory(*items: tuple[bytes, bytes, int]) -> bytes:
-    """A container directory of the primary image and the files after it: semantic, type and length of each."""
+    """Return a container directory of the primary image and `items`, each with semantic, type and length."""
     listed = b"".join(
         b'<rdf:li rdf:parseType="Resource">'
         b'<Container:Item Item:Semantic="%s" Item:Mime="%s" Item:Length="%d"/></rdf:li>' % item
@@ -56,7 +56,7 @@ def directory(*items: tuple[bytes, bytes, int]) -> bytes:
 
 
 def packet(attributes: bytes, properties: bytes = b"") -> bytes:
-    """An XMP packet with a title, and with these attributes and properties in one more description."""
+    """Return an XMP packet with a title and a description with these attributes and properties."""
     more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (attributes, properties)
     return photos_with_metadata.XMP.replace(b"</rdf:RDF>", more)
 
@@ -66,7 +66,7 @@ def segment(content: bytes, marker: int = 0xE2) -> bytes:
 
 
 def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, claims: bool = True) -> bytes:
-    """An Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, and a gain map behind it."""
+    """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then a gain map."""
     about_map = b'hdrgm:GainMapMax="2.5" hdrgm:HDRCapacityMax="2.5" hdrgm:OffsetSDR="0.015625"'
     grey = Image.fromarray(photo[::2, ::2, 1])
     gain_map = saved(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")

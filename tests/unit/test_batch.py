@@ -256,7 +256,7 @@ def test_another_photo_with_the_same_name_keeps_the_earlier_result(tree):
     tree.add("a.png", 8)
     tree.run()
     before = tree.result("a.png")
-    tree.add("a.png", 24)  # as a memory card does when it counts from one again
+    tree.add("a.png", 24)  # A camera can use the same file name again.
 
     assert tree.run() == {"a-2.png": False}
     assert np.array_equal(tree.result("a.png"), before)
@@ -276,7 +276,7 @@ def test_other_settings_replace_the_results(tree):
 def test_results_in_another_format_are_reused_unless_the_quality_changes(tree, format):
     tree.add("a.jpg", 0)
     tree.add("a.png", 8)
-    tree.results = tree.source  # among the originals, which stay
+    tree.results = tree.source  # in the folder of the originals
     before = {path: path.read_bytes() for path in tree.source.iterdir()}
     fine, coarse = Encoding(format), Encoding(format, 60)
 

@@ -125,7 +125,7 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
     assert SCHEDULER.count() == 0
 
 
-def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
+def test_a_preview_runs_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
     order, do, go_on, held = [], Scheduler.call, threading.Event(), threading.Event()
 
     def recording(device, work, ticket=None):

@@ -163,13 +163,13 @@ def test_a_shard_without_files_succeeds(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-class Elsewhere:
+class OtherClaims:
     """Claims of other processes."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def leave(self, process: str, what: str = "x", age: float = 0) -> None:
+    def create(self, process: str, what: str = "x", age: float = 0) -> None:
         """Create a claim of `process` that is `age` seconds old."""
         claims = Claims(self.folder)
         assert claims.take(what)
@@ -181,11 +181,11 @@ class Elsewhere:
 
 def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
     here, there = this_process().split("-")[0], "elsewhere-1-1"
-    others, mine = Elsewhere(tmp_path / CLAIMS), Claims(tmp_path / CLAIMS)
+    others, mine = OtherClaims(tmp_path / CLAIMS), Claims(tmp_path / CLAIMS)
 
-    others.leave(f"{here}-999999999-1", "of a dead process")
-    others.leave(there, "of another machine", age=100)
-    others.leave(there, "of a machine that is silent", age=400)
+    others.create(f"{here}-999999999-1", "of a dead process")
+    others.create(there, "of another machine", age=100)
+    others.create(there, "of a machine that is silent", age=400)
 
     assert mine.take("of a dead process")
     assert not mine.take("of another machine")
@@ -193,7 +193,7 @@ def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
     assert not Claims(tmp_path / CLAIMS).take("of a dead process")
 
 
-def test_a_process_killed_while_it_claims_blocks_nobody(tmp_path):
+def test_a_process_killed_while_claiming_blocks_no_file(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from enhance.output import claims\n"
         "claims.this_process = lambda: os._exit(9)\n"
@@ -208,7 +208,7 @@ def test_a_process_killed_while_it_claims_blocks_nobody(tmp_path):
 
 def test_close_removes_claims_of_dead_processes_only(tmp_path):
     here, folder = this_process().split("-")[0], tmp_path / CLAIMS
-    Elsewhere(folder).leave(f"{here}-999999999-1")
+    OtherClaims(folder).create(f"{here}-999999999-1")
     Claims(folder).close()
     assert not folder.exists()
 
@@ -228,7 +228,7 @@ program(sys.argv[1:])
 """
 
 
-def started(*runs: list[str]) -> list[subprocess.Popen[str]]:
+def start_runs(*runs: list[str]) -> list[subprocess.Popen[str]]:
     """Start runs of the command line at the same moment, each in a process."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -249,7 +249,7 @@ def test_shards_started_twice_write_each_file_once(tmp_path):
     for shade in range(8):  # Two of each stem, in different shards.
         picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
 
-    runs = started(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
+    runs = start_runs(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
     printed = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
 
     assert [run.returncode for run in runs] == [0, 0, 0]
@@ -264,7 +264,7 @@ def test_a_killed_shard_is_resumed_at_once(tmp_path, capsys, number, status):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 96)
-    [run] = started([str(folder), "-o", str(output), "--shard", "1/1"])
+    [run] = start_runs([str(folder), "-o", str(output), "--shard", "1/1"])
     wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
     run.send_signal(number)
     run.communicate(timeout=60)

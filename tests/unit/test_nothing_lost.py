@@ -206,7 +206,7 @@ def iccp_and(*chunks: bytes) -> bytes:
 
 @cache
 def hostile() -> Mapping[str, bytes]:
-    """Texts and blocks that expand to many times their size, are damaged, or keep a reader busy."""
+    """Return texts and blocks that expand to many times their size, are damaged, or slow down a reader."""
     flat = zlib.compress(bytes(40_000_000), 1)
     bomb = "".join(f'<!ENTITY x{n} "{f"&x{n - 1};" * 10}">' for n in range(1, 12))
     doctype = f'<!DOCTYPE x [<!ENTITY x0 "ha">{bomb}]><x>&x11;</x>'.encode()

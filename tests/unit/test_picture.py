@@ -246,7 +246,7 @@ def test_float_from_0_to_1_becomes_16_bits(read):
     assert read(tiff(values[..., 0].astype(np.float32), 1)).grey
 
 
-def test_cmyk_goes_through_its_profile(read):
+def test_cmyk_is_converted_by_its_profile(read):
     image = Image.new("CMYK", (3, 1))
     image.putdata([(0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)])
     srgb = ImageCms.createProfile("sRGB")
@@ -264,7 +264,7 @@ def test_cmyk_goes_through_its_profile(read):
         )
         assert picture.icc is None
         assert np.abs(picture.rgb - np.asarray(expected).astype(int)).max() <= 3
-        assert picture.rgb[8, 24, 0] > 100  # the plain formula would give 0: full cyan has no red
+        assert picture.rgb[8, 24, 0] > 100  # The formula without a profile would give 0.
 
 
 def test_cmyk_without_profile_is_converted_by_formula(read):
@@ -278,7 +278,7 @@ def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
     length = int.from_bytes(adobe[marker + 2 : marker + 4], "big")
     no_adobe = adobe[:marker] + adobe[marker + 2 + length :]
     assert read(adobe).rgb[0, 0].tolist() == [0, 255, 255]
-    # the file's numbers are now C 0, M Y K 255: black
+    # The stored values are now C 0 and M, Y, K 255: black.
     assert read(no_adobe).rgb[0, 0].tolist() == [0, 0, 0]
 
 
@@ -293,7 +293,7 @@ def test_lab_becomes_srgb(read):
     assert np.abs(picture.rgb - PHOTO.astype(int)).mean() < 2
 
 
-def test_an_animation_gives_its_first_frame(read, tmp_path: Path):
+def test_only_the_first_frame_of_an_animation_is_read(read, tmp_path: Path):
     frames = [Image.fromarray(PHOTO), Image.fromarray(255 - PHOTO)]
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
         data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)

@@ -88,7 +88,7 @@ def test_the_exif_block_is_kept_with_orientation_1(tmp_path: Path, kind: str):
     exif = Image.Exif()
     exif.load(picture.metadata.exif or b"")
     assert (exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make]) == (1, "Lantern")
-    if kind != "AVIF":  # its container keeps the orientation apart from the block
+    if kind != "AVIF":  # The container stores the orientation outside the block.
         assert picture.metadata.exif == exif_block(1)
 
 

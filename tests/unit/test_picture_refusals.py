@@ -139,7 +139,7 @@ def test_byte_limit(tmp_path: Path):
 def test_huge_file_is_not_read(tmp_path: Path):
     path = tmp_path / "huge.png"
     with path.open("wb") as file:
-        file.truncate(10_000_000_000)  # sparse, takes no room
+        file.truncate(10_000_000_000)  # a sparse file, which needs no disk space
     assert "The limit is" in error_message(path)
 
 

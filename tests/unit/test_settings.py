@@ -97,7 +97,7 @@ def test_settings_that_change_pixels_change_the_signature(values):
     assert sign(Settings("gentle")) != sign(Settings("gentle").changed(**values))
 
 
-def test_picture_model_and_precision_change_the_signature():
+def test_image_model_and_precision_change_the_signature():
     signs = {
         sign(Settings("gentle")),
         sign(Settings("gentle"), picture="c" * 64),

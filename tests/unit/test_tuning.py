@@ -55,7 +55,7 @@ def test_contrast_keeps_middle_grey(photo, network):
 
 
 @pytest.mark.parametrize("loud", [{"contrast": 1.5}, {"saturation": 2.0}, {"contrast": 1.2, "saturation": 1.3}])
-def test_contrast_and_saturation_clip_nothing_that_the_network_did_not_clip(network, loud):
+def test_contrast_and_saturation_clip_no_further_values(network, loud):
     """Test colours of the whole cube in steps of 9 levels, and those next to its faces."""
     levels = np.unique(np.r_[0:256:9, 1, 2, 253, 254]).astype(np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
