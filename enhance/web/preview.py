@@ -179,7 +179,7 @@ class Previews:
                 settings = session.settings
                 wanted = fitting(settings, session.shape)
                 if not is_current(session, preview.info, wanted):
-                    preview = self._adjusted(preview, wanted)
+                    preview = self._adjust(preview, wanted)
             files = _save(session, preview)
             with session.lock:
                 if session.preview_request is not request:
@@ -190,7 +190,7 @@ class Previews:
                 session.preview, session.preview_files = preview, files
                 return PreviewState(state_of(session), files, preview.region.box)
 
-    def _adjusted(self, preview: Preview, settings: Settings) -> Preview:
+    def _adjust(self, preview: Preview, settings: Settings) -> Preview:
         try:
             return self._enhancer.retune(preview, settings)
         except SettingsError:

@@ -126,11 +126,11 @@ class BatchFiles:
         if paper is not None:
             self.paper = paper
             self.items = tuple(for_print(item, settings, paper) for item in self.items)
-        self.items = tuple(self._prepared(item, item.settings or settings, same_encoding) for item in self.items)
+        self.items = tuple(self._prepare(item, item.settings or settings, same_encoding) for item in self.items)
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
 
-    def _prepared(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
+    def _prepare(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
         has_result = item.result is not None and item.result.exists()
         is_same = bool(has_result and item.info and settings_in(item.info) == settings)
         if (is_same and same_encoding) or (item.error and not item.pixels):
