@@ -23,7 +23,7 @@ from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
-from tests.unit.picture_files import exif_block, flat_png, png, rgb_profile, saved, tiff
+from tests.unit.picture_files import encode, exif_block, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
 """The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""
@@ -48,24 +48,24 @@ def originals() -> Mapping[str, bytes]:
     heic = io.BytesIO()
     pillow_heif.from_pillow(photo.resize((64, 48))).save(heic)
     return {
-        "jpeg": saved(photo, "JPEG"),
-        "progressive-jpeg": saved(photo, "JPEG", progressive=True, **about),
-        "png": saved(clear, "PNG", **about),
+        "jpeg": encode(photo, "JPEG"),
+        "progressive-jpeg": encode(photo, "JPEG", progressive=True, **about),
+        "png": encode(clear, "PNG", **about),
         "deep-png": png(deep, 2),
-        "palette-png": saved(photo.quantize(40), "PNG", transparency=3),
-        "interlaced-png": _interlaced(np.asarray(photo)),
-        "webp": saved(clear, "WEBP", **about),
-        "lossless-webp": saved(photo, "WEBP", lossless=True),
-        "lzw-tiff": saved(photo, "TIFF", compression="tiff_lzw"),
-        "deflate-tiff": saved(clear, "TIFF", compression="tiff_adobe_deflate"),
+        "palette-png": encode(photo.quantize(40), "PNG", transparency=3),
+        "interlaced-png": _interlace(np.asarray(photo)),
+        "webp": encode(clear, "WEBP", **about),
+        "lossless-webp": encode(photo, "WEBP", lossless=True),
+        "lzw-tiff": encode(photo, "TIFF", compression="tiff_lzw"),
+        "deflate-tiff": encode(clear, "TIFF", compression="tiff_adobe_deflate"),
         "wide-png": flat_png(MAX_SIDE, 1),
         "tall-png": flat_png(2, MAX_SIDE),
         "tiled-tiff": tiff(tile, 2, more_tags={322: 32, 323: 16, 324: 8, 325: tile.nbytes}),
         "deep-tiff": tiff(deep, 2),
-        "bmp": saved(photo, "BMP"),
-        "gif": saved(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
+        "bmp": encode(photo, "BMP"),
+        "gif": encode(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
         "heic": heic.getvalue(),
-        "avif": saved(photo, "AVIF", **about),
+        "avif": encode(photo, "AVIF", **about),
         "extended-xmp": photos_with_metadata.extended_jpeg(),
         **{
             f"metadata-{kind.lower()}": photos_with_metadata.photo_with_metadata(kind)
@@ -74,7 +74,7 @@ def originals() -> Mapping[str, bytes]:
     }
 
 
-def damaged(kind: str, random: Generator) -> bytes:
+def damage(kind: str, random: Generator) -> bytes:
     """Return the original of this kind with one to three damages. The checksums of a PNG are often corrected."""
     data = bytearray(originals()[kind])
     for place in random.integers(0, len(_DAMAGES), random.integers(1, 4)):
@@ -154,7 +154,7 @@ def _correct_checksums(data: bytearray) -> None:
         place = end + 4
 
 
-def _interlaced(values: np.ndarray) -> bytes:
+def _interlace(values: np.ndarray) -> bytes:
     """Return an RGB PNG in the seven passes of Adam7 (PNG specification, 8.2), unfiltered."""
     passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     rows = b"".join(

@@ -136,67 +136,67 @@ class Client:
             self._tally.seconds[name].append(time.monotonic() - begun)
 
     async def run(self) -> None:
-        await self._enhanced(self._random.choice(self._known), {}, secrets.token_hex(4))
+        await self._enhance(self._random.choice(self._known), {}, secrets.token_hex(4))
 
     async def gentle(self) -> None:
-        await self._enhanced(self._known[0], GENTLE, secrets.token_hex(4))
+        await self._enhance(self._known[0], GENTLE, secrets.token_hex(4))
 
     async def retune(self) -> None:
-        await self._enhanced(self._random.choice(self._known), self._random.choice(TUNED))
+        await self._enhance(self._random.choice(self._known), self._random.choice(TUNED))
 
     async def preview(self) -> None:
         known, changes = self._random.choice(self._known), self._random.choice(({}, *TUNED))
-        file = await self._uploaded(known.file())
-        _, after, _ = await self._asked("preview", [file, None, None, SQUARE, *(USUAL | changes).values()])
-        self._compare("preview", await self._fetched(after), known.squares[json.dumps(changes)])
+        file = await self._upload(known.file())
+        _, after, _ = await self._call("preview", [file, None, None, SQUARE, *(USUAL | changes).values()])
+        self._compare("preview", await self._download(after), known.squares[json.dumps(changes)])
 
     async def batch(self) -> None:
         chosen = self._random.sample(range(len(self._known)), 2)
         files = [
-            await self._uploaded(self._known[number].file(secrets.token_hex(4)), f"batch-{number}.png")
+            await self._upload(self._known[number].file(secrets.token_hex(4)), f"batch-{number}.png")
             for number in chosen
         ]
-        files.append(await self._uploaded(BROKEN[0], "broken.png"))
-        archive, info = await self._asked("batch", [files, *USUAL.values()])
+        files.append(await self._upload(BROKEN[0], "broken.png"))
+        archive, info = await self._call("batch", [files, *USUAL.values()])
         if (info["done"], info["failed"]) != (2, 1):
             self._tally.wrong.append(f"batch: {info['done']} done, {info['failed']} failed")
             return
-        with zipfile.ZipFile(io.BytesIO(await self._fetched(archive))) as packed:
+        with zipfile.ZipFile(io.BytesIO(await self._download(archive))) as packed:
             for number in chosen:
                 file = packed.read(f"batch-{number}.png")
                 self._compare("batch", file, self._known[number].wholes["{}"])
 
     async def report(self) -> None:
         session = secrets.token_hex(8)
-        info = await self._enhanced(self._random.choice(self._known), {}, session=session)
-        (pdf,) = await self._asked("report", [info["task_id"]], session)
-        if not (await self._fetched(pdf)).startswith(b"%PDF"):
+        info = await self._enhance(self._random.choice(self._known), {}, session=session)
+        (pdf,) = await self._call("report", [info["task_id"]], session)
+        if not (await self._download(pdf)).startswith(b"%PDF"):
             self._tally.wrong.append("report: no PDF")
 
     async def light(self) -> None:
-        (answer,) = await self._asked(self._random.choice(("status", "presets")), [])
+        (answer,) = await self._call(self._random.choice(("status", "presets")), [])
         if not answer:
             self._tally.wrong.append("light: an empty answer")
 
     async def broken(self) -> None:
-        await self._enhanced(self._known[0], {}, file=self._random.choice(BROKEN))
+        await self._enhance(self._known[0], {}, file=self._random.choice(BROKEN))
         self._tally.wrong.append("broken: the file was accepted as an image")
 
     async def leave(self) -> None:
         """Start a run, read one event, and disconnect."""
-        event = await self._posted("enhance", [await self._fresh(), *USUAL.values()])
+        event = await self._post("enhance", [await self._fresh(), *USUAL.values()])
         async with self._stream(f"gradio_api/call/enhance/{event}") as lines:
             await anext(lines, None)
 
     async def unread(self) -> None:
         """Start a run and never read its events."""
-        await self._posted("enhance", [await self._fresh(), *USUAL.values()])
+        await self._post("enhance", [await self._fresh(), *USUAL.values()])
 
     async def page(self) -> None:
         """Open the page as a browser does, wait for its first event, and close it."""
         session = secrets.token_hex(6)
-        self._checked(await self._http.get("/"))
-        config = self._checked(await self._http.get("config")).json()
+        self._check(await self._http.get("/"))
+        config = self._check(await self._http.get("config")).json()
         load = next(one for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
@@ -206,13 +206,13 @@ class Client:
                 "session_hash": session,
                 "trigger_id": None,
             }
-            self._checked(await self._http.post("gradio_api/queue/join", json=event))
+            self._check(await self._http.post("gradio_api/queue/join", json=event))
             async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
                 async for line in lines:
                     if line.startswith("data: ") and json.loads(line[6:])["msg"] == "process_completed":
                         break
 
-    async def _enhanced(
+    async def _enhance(
         self,
         known: Known,
         changes: dict[str, Any],
@@ -220,26 +220,26 @@ class Client:
         file: bytes | None = None,
         session: str | None = None,
     ) -> dict[str, Any]:
-        given = await self._uploaded(known.file(mark) if file is None else file)
-        result, info = await self._asked("enhance", [given, *(USUAL | changes).values()], session)
-        self._compare("run", await self._fetched(result), known.wholes[json.dumps(changes)])
+        given = await self._upload(known.file(mark) if file is None else file)
+        result, info = await self._call("enhance", [given, *(USUAL | changes).values()], session)
+        self._compare("run", await self._download(result), known.wholes[json.dumps(changes)])
         return info
 
     async def _fresh(self) -> dict[str, Any]:
-        return await self._uploaded(self._random.choice(self._known).file(secrets.token_hex(4)))
+        return await self._upload(self._random.choice(self._known).file(secrets.token_hex(4)))
 
-    async def _uploaded(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
-        answer = self._checked(await self._http.post("gradio_api/upload", files={"files": (name, file)}))
+    async def _upload(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
+        answer = self._check(await self._http.post("gradio_api/upload", files={"files": (name, file)}))
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
-    async def _posted(self, name: str, given: list[Any], session: str | None = None) -> str:
+    async def _post(self, name: str, given: list[Any], session: str | None = None) -> str:
         more = {"session_hash": session} if session else {}
         answer = await self._http.post(f"gradio_api/call/{name}", json={"data": given, **more})
-        return self._checked(answer).json()["event_id"]
+        return self._check(answer).json()["event_id"]
 
-    async def _asked(self, name: str, given: list[Any], session: str | None = None) -> list[Any]:
+    async def _call(self, name: str, given: list[Any], session: str | None = None) -> list[Any]:
         """Call an endpoint and return its result. Raises Rejection."""
-        event, kind = await self._posted(name, given, session), ""
+        event, kind = await self._post(name, given, session), ""
         async with self._stream(f"gradio_api/call/{name}/{event}") as lines:
             async for line in lines:
                 if line.startswith("event: "):
@@ -251,16 +251,16 @@ class Client:
                     raise Rejection(error["error"] if isinstance(error, dict) else error)
         raise ConnectionError(f"{name}: the answer ended early")
 
-    async def _fetched(self, file: dict[str, Any]) -> bytes:
-        return self._checked(await self._http.get(f"gradio_api/file={file['path']}")).content
+    async def _download(self, file: dict[str, Any]) -> bytes:
+        return self._check(await self._http.get(f"gradio_api/file={file['path']}")).content
 
     @asynccontextmanager
     async def _stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
         async with self._http.stream("GET", path) as answer:
-            self._checked(answer)
+            self._check(answer)
             yield answer.aiter_lines()
 
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
+    def _check(self, answer: httpx.Response) -> httpx.Response:
         """Return the response. Raises Rejection for an error message, httpx.HTTPStatusError for other errors."""
         if 400 <= answer.status_code < 500 and (message := answer.json().get("detail")):
             raise Rejection(message)

@@ -9,7 +9,7 @@ import numpy as np
 from gradio_client import handle_file
 from PIL import Image
 
-from ..own_models import added
+from ..own_models import add_models
 from ..site import wait_until
 from .test_metrics import counts
 
@@ -52,7 +52,7 @@ def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(sit
 
 
 def test_user_models_are_listed_compared_and_counted_together(site, client):
-    with added("compact-2x", "esrgan-8x"):
+    with add_models("compact-2x", "esrgan-8x"):
         listed = {one["name"]: (one["scale"], one["network"]) for one in client.predict(api_name="/presets")}
         assert (listed["compact-2x"], listed["esrgan-8x"]) == ((2, "Compact"), (8, "ESRGAN"))
         before, file = counts(site), handle_file(site.photo("own.png", 24, 24))

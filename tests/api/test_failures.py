@@ -18,7 +18,7 @@ from enhance.errors import Cancelled
 
 from ..site import Site, wait_until
 from ..unit.hub_server import HubServer
-from .calls import FAST_VALUES, answer_to, status, uploaded
+from .calls import FAST_VALUES, answer_to, status, upload
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from .calls import FAST_VALUES, answer_to, status, uploaded
     ],
 )
 def test_a_failed_call_leaves_the_queue(site: Site, endpoint, method, error):
-    photo: Any = uploaded(site, "fails.png")
+    photo: Any = upload(site, "fails.png")
     area = [None, None, 16] if endpoint in ("preview", "compare") else []
     values = [[photo] if endpoint == "batch" else photo, *area, *([] if endpoint == "compare" else FAST_VALUES)]
 

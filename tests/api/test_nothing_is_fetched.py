@@ -13,7 +13,7 @@ import pytest
 from gradio_client import handle_file
 
 from ..site import served
-from .calls import META, VALUES, filled
+from .calls import META, VALUES, fill_in
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ FILES = [
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("shape", ["one", "list", "nested"])
 def test_an_address_instead_of_a_file_is_rejected(site, elsewhere, file, shape):
-    file = filled(file, url=elsewhere)
+    file = fill_in(file, url=elsewhere)
     image = {"one": file, "list": [file], "nested": {"a": [{"b": file}]}}[shape]
     name = "enhance" if shape == "one" else "batch"
     data = [image, *VALUES]
@@ -131,7 +131,7 @@ def test_file_routes_fetch_nothing_without_the_middleware(unguarded, elsewhere, 
 @pytest.mark.parametrize("file", FILES)
 def test_no_address_instead_of_a_file_is_fetched_without_the_middleware(unguarded, elsewhere, file):
     for endpoint in ("enhance", "batch"):
-        image = filled(file, url=elsewhere)
+        image = fill_in(file, url=elsewhere)
         data = [image if endpoint == "enhance" else [image], *VALUES]
         event = httpx.post(f"{unguarded}gradio_api/call/{endpoint}", json={"data": data}).json()["event_id"]
         assert "event: error" in httpx.get(f"{unguarded}gradio_api/call/{endpoint}/{event}", timeout=20).text

@@ -24,11 +24,11 @@ class Degradation:
     strengths: tuple[Degrade, ...]
 
 
-def blurred(pixels: Pixels, sigma: float) -> Pixels:
+def blur(pixels: Pixels, sigma: float) -> Pixels:
     return cv2.GaussianBlur(pixels, (0, 0), sigma)
 
 
-def noisy(pixels: Pixels, sigma: float) -> Pixels:
+def add_noise(pixels: Pixels, sigma: float) -> Pixels:
     grain = np.random.default_rng(1).normal(0, sigma, pixels.shape)
     return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
 
@@ -39,7 +39,7 @@ def as_jpeg(pixels: Pixels, quality: int) -> Pixels:
     return np.asarray(Image.open(code))
 
 
-def hazed(pixels: Pixels, near: float, far: float) -> Pixels:
+def add_haze(pixels: Pixels, near: float, far: float) -> Pixels:
     """Add light grey haze that becomes denser from the bottom (`near`) to the top (`far`)."""
     veil = np.linspace(far, near, pixels.shape[0])[:, None, None]
     return np.rint(pixels * (1 - veil) + 228 * veil).astype(np.uint8)
@@ -49,27 +49,27 @@ SHARP = Degradation("sharp", (lambda x: x,))
 DEGRADATIONS = (
     SHARP,
     Degradation(
-        "blur 0.6 / 1.0, noise 3 / 6", (lambda x: noisy(blurred(x, 0.6), 3), lambda x: noisy(blurred(x, 1.0), 6))
+        "blur 0.6 / 1.0, noise 3 / 6", (lambda x: add_noise(blur(x, 0.6), 3), lambda x: add_noise(blur(x, 1.0), 6))
     ),
-    Degradation("noise 6 / 10", (lambda x: noisy(x, 6), lambda x: noisy(x, 10))),
-    Degradation("soft: blur 1.0 / 1.5", (lambda x: blurred(x, 1.0), lambda x: blurred(x, 1.5))),
+    Degradation("noise 6 / 10", (lambda x: add_noise(x, 6), lambda x: add_noise(x, 10))),
+    Degradation("soft: blur 1.0 / 1.5", (lambda x: blur(x, 1.0), lambda x: blur(x, 1.5))),
     Degradation("JPEG 60 / 40", (lambda x: as_jpeg(x, 60), lambda x: as_jpeg(x, 40))),
     Degradation("JPEG 85 / 75", (lambda x: as_jpeg(x, 85), lambda x: as_jpeg(x, 75))),
     Degradation(
         "phone, good / poor",
-        (lambda x: as_jpeg(noisy(blurred(x, 0.6), 4), 80), lambda x: as_jpeg(noisy(blurred(x, 1.0), 6), 70)),
+        (lambda x: as_jpeg(add_noise(blur(x, 0.6), 4), 80), lambda x: as_jpeg(add_noise(blur(x, 1.0), 6), 70)),
     ),
 )
 """Typical degradations; phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
-HAZE = (Degradation("haze, light / thick", (lambda x: hazed(x, 0.2, 0.5), lambda x: hazed(x, 0.45, 0.75))),)
+HAZE = (Degradation("haze, light / thick", (lambda x: add_haze(x, 0.2, 0.5), lambda x: add_haze(x, 0.45, 0.75))),)
 DRAWING_DEGRADATIONS = (
     SHARP,
-    Degradation("soft: blur 0.6 / 1.0", (lambda x: blurred(x, 0.6), lambda x: blurred(x, 1.0))),
+    Degradation("soft: blur 0.6 / 1.0", (lambda x: blur(x, 0.6), lambda x: blur(x, 1.0))),
     Degradation("JPEG 60 / 40", (lambda x: as_jpeg(x, 60), lambda x: as_jpeg(x, 40))),
 )
 
 
-def softened(pixels: Pixels, factor: int, shift: int = 0) -> Pixels:
+def soften(pixels: Pixels, factor: int, shift: int = 0) -> Pixels:
     """Downscale by averaging and upscale again; the averages begin `shift` pixels before the image."""
     height, width = (-(-(side + shift) // factor) * factor for side in pixels.shape[:2])
     around = (shift, height - shift - pixels.shape[0], shift, width - shift - pixels.shape[1])
@@ -81,9 +81,9 @@ def softened(pixels: Pixels, factor: int, shift: int = 0) -> Pixels:
 
 SOFT = (
     *(
-        Degradation(f"soft by {factor}", (partial(softened, factor=factor), partial(softened, factor=factor, shift=1)))
+        Degradation(f"soft by {factor}", (partial(soften, factor=factor), partial(soften, factor=factor, shift=1)))
         for factor in (2, 4)
     ),
-    Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
+    Degradation("blur 1.5 / 2.0", (partial(blur, sigma=1.5), partial(blur, sigma=2.0))),
 )
 """Downscaled and upscaled on the grid of the image or on a shifted one, and blurred."""

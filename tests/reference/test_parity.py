@@ -37,7 +37,7 @@ def reference_network(name: str) -> torch.nn.Module:
     return network.eval()
 
 
-def untiled(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
+def run_untiled(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
     batch = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         result = network(batch)[0].clamp(0, 1)
@@ -66,7 +66,7 @@ def at_full_precision(exact) -> Callable[[str, int], np.ndarray]:
 
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_fp32_equals_the_untiled_reference_for_every_tile(x4plus, at_full_precision, photo):
-    expected = untiled(x4plus, PHOTOS[photo]()).astype(int)
+    expected = run_untiled(x4plus, PHOTOS[photo]()).astype(int)
 
     for tile in TILES:
         assert np.abs(at_full_precision(photo, tile) - expected).max() <= 1
@@ -76,7 +76,7 @@ def test_fp32_equals_the_untiled_reference_for_every_tile(x4plus, at_full_precis
 def test_tiny_images_equal_the_reference(x4plus, exact, size):
     rgb = np.ascontiguousarray(data.astronaut()[100 : 100 + size[0], 200 : 200 + size[1]])
 
-    assert np.abs(exact.upscale(rgb).astype(int) - untiled(x4plus, rgb)).max() <= 1
+    assert np.abs(exact.upscale(rgb).astype(int) - run_untiled(x4plus, rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["realesrgan-x4plus-anime", "realesr-animevideov3"])
@@ -85,7 +85,7 @@ def test_the_other_networks_equal_their_reference(exact, name, photo):
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
     ours = exact.engine.enlarge(rgb, name, tile=TILES[0]).astype(int)
-    assert np.abs(ours - untiled(reference_network(name), rgb)).max() <= 1
+    assert np.abs(ours - run_untiled(reference_network(name), rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("photo", ["chelsea", "coffee"])
@@ -107,7 +107,7 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
 
     reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
     ours = np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
-    assert np.abs(ours.astype(int) - untiled(reference.model, rgb)).max() <= 1
+    assert np.abs(ours.astype(int) - run_untiled(reference.model, rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("photo", PHOTOS)

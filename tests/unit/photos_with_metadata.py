@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from enhance.images.containers import make_chunk, profile_text
 from enhance.images.metadata import resource_of
-from tests.unit.picture_files import png, rgb_profile, saved
+from tests.unit.picture_files import encode, png, rgb_profile
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
 NOTES = b"LANTERN\0II*\0" + bytes(range(40))
@@ -128,7 +128,7 @@ def extended_jpeg() -> bytes:
         head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(more), first)
         part = head + more[first : first + 40_000]
         segments += b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part
-    return saved(photo(), "JPEG", xmp=packet, extra=segments)
+    return encode(photo(), "JPEG", xmp=packet, extra=segments)
 
 
 def photo() -> Image.Image:
@@ -142,7 +142,7 @@ def photo_with_metadata(kind: str) -> bytes:
     if kind == "JPEG":
         resources = b"Photoshop 3.0\0" + resource_of(iptc())
         extra = b"\xff\xed" + struct.pack(">H", 2 + len(resources)) + resources
-        return saved(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
+        return encode(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
     if kind == "PNG":
         chunks = [
             make_chunk(b"pHYs", struct.pack(">IIB", 9449, 9449, 1)),
@@ -159,15 +159,15 @@ def photo_with_metadata(kind: str) -> bytes:
         about = TiffImagePlugin.ImageFileDirectory_v2()
         about[700], about[33723], about[0x010F], about[0x8298] = XMP, iptc(), "Lantern", "(c) A. B."
         about.tagtype[700], about.tagtype[33723] = 1, 7
-        return saved(photo(), "TIFF", dpi=(DPI, DPI), tiffinfo=about, icc_profile=rgb_profile())
+        return encode(photo(), "TIFF", dpi=(DPI, DPI), tiffinfo=about, icc_profile=rgb_profile())
     if kind == "HEIF":
         sink = io.BytesIO()
         image = pillow_heif.from_pillow(photo().resize((64, 48)))
         image.save(sink, quality=90, exif=blocks["exif"], xmp=XMP)
         return sink.getvalue()
     if kind in ("BMP", "GIF"):
-        return saved(photo(), kind, **({"dpi": (DPI, DPI)} if kind == "BMP" else {"comment": b"by lamplight"}))
-    return saved(photo(), kind, **blocks)
+        return encode(photo(), kind, **({"dpi": (DPI, DPI)} if kind == "BMP" else {"comment": b"by lamplight"}))
+    return encode(photo(), kind, **blocks)
 
 
 def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:

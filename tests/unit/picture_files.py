@@ -153,7 +153,7 @@ def _profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, b
     return head.ljust(128, b"\0") + index + body
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     """Return the image as a file of this format, written by Pillow."""
     sink = io.BytesIO()
     image.save(sink, kind, **options)  # pyright: ignore[reportArgumentType]

@@ -21,7 +21,7 @@ from enhance.images.metadata import LOST
 from enhance.output.formats import Encoding
 from tests.unit import photos_with_metadata
 from tests.unit.photos_with_metadata import read_by_exiftool
-from tests.unit.picture_files import png, saved
+from tests.unit.picture_files import encode, png
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 ENDINGS = ("png", "jpg", "webp", "avif")
@@ -69,7 +69,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
     """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then a gain map."""
     about_map = b'hdrgm:GainMapMax="2.5" hdrgm:HDRCapacityMax="2.5" hdrgm:OffsetSDR="0.015625"'
     grey = Image.fromarray(photo[::2, ::2, 1])
-    gain_map = saved(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")
+    gain_map = encode(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")
     claim = HDRGM, directory((b"GainMap", b"image/jpeg", len(gain_map)))
     more = segment(ISO) if iso else b""
     xmp = packet(*claim) if claims else photos_with_metadata.XMP
@@ -82,7 +82,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
         xmp = packet(b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"' % name)
         head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), 0)
         more += segment(head + extension, 0xE1)
-    plain = saved(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + photos_with_metadata.exif(), extra=more)
+    plain = encode(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + photos_with_metadata.exif(), extra=more)
 
     def index(size: int, start: int) -> bytes:
         entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, len(gain_map), start, 0, 0)
@@ -96,7 +96,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
 
 
 def motion_photo(photo: np.ndarray, attributes: bytes, properties: bytes = b"") -> bytes:
-    return saved(Image.fromarray(photo), "JPEG", xmp=packet(attributes, properties)) + VIDEO
+    return encode(Image.fromarray(photo), "JPEG", xmp=packet(attributes, properties)) + VIDEO
 
 
 def heic(photo: np.ndarray) -> bytes:

@@ -44,7 +44,7 @@ def depth_map(kind: str, height: int, width: int) -> np.ndarray:
     return 0.2 + (hills - hills.min()) / (hills.max() - hills.min())
 
 
-def hazed(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = MEDIUM) -> np.ndarray:
+def add_haze(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = MEDIUM) -> np.ndarray:
     """Return the photo with haze, by the model that dehazing inverts."""
     transmission = np.exp(-density * depth)[..., None]
     levels = np.iinfo(rgb.dtype).max
@@ -60,7 +60,7 @@ def dehaze(rgb: np.ndarray, strength: float = 1.0) -> np.ndarray:
 def view() -> np.ndarray:
     """A real photo under medium haze."""
     photo = data.coffee()
-    return hazed(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
+    return add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
 
 
 @pytest.mark.parametrize("name", CLEAR)
@@ -78,7 +78,7 @@ def test_dehazing_gains_10_db_on_average():
         for kind in ("far above", "far aside", "even", "hills"):
             depth = depth_map(kind, *photo.shape[:2])
             for airlight in AIRLIGHTS:
-                view = hazed(photo, depth, AIRLIGHTS[airlight])
+                view = add_haze(photo, depth, AIRLIGHTS[airlight])
                 gains[name, kind, airlight] = psnr(dehaze(view), photo) - psnr(view, photo)
 
     assert np.mean(list(gains.values())) > 10
@@ -89,7 +89,7 @@ def test_haze_with_depth_edges_is_removed():
     photo, _, disparity = data.stereo_motorcycle()
     near = np.nan_to_num(disparity, posinf=0)
     depth = cv2.medianBlur((20 / np.maximum(near, 15)).astype(np.float32), 5)
-    view = hazed(photo, depth, AIRLIGHTS["light"])
+    view = add_haze(photo, depth, AIRLIGHTS["light"])
 
     assert psnr(dehaze(view), photo) > psnr(view, photo) + 6
 
@@ -99,7 +99,7 @@ def test_the_amount_grows_with_the_haze():
     depth = depth_map("hills", *photo.shape[:2])
 
     amounts = [
-        find_haze(hazed(photo, depth, AIRLIGHTS["light"], density)).amount for density in (0, 0.4, 0.8, 1.6, 3.2)
+        find_haze(add_haze(photo, depth, AIRLIGHTS["light"], density)).amount for density in (0, 0.4, 0.8, 1.6, 3.2)
     ]
 
     assert amounts == sorted(amounts)
@@ -118,7 +118,7 @@ def test_strength_is_the_removed_share(view):
 @pytest.mark.parametrize("radius", [3, 20, 45])
 def test_a_lamp_or_a_white_wall_does_not_change_the_airlight(radius):
     photo = data.coffee()
-    view = hazed(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["grey"])
+    view = add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["grey"])
     before = find_haze(view).airlight
     cv2.circle(view, (180, 320), radius, (255, 255, 255), -1)
 
@@ -131,7 +131,7 @@ def test_a_bright_sky_stays_bright():
     depth = depth_map("far above", *photo.shape[:2])
     depth[:130] = 4
     sky = np.linspace(225, 240, 130)[:, None, None] + np.array([-8, 0, 8])
-    view = hazed(photo, depth, (0.92, 0.93, 0.95))
+    view = add_haze(photo, depth, (0.92, 0.93, 0.95))
     view[:130] = np.rint(sky + np.zeros((130, photo.shape[1], 3)))
 
     result = dehaze(view)

@@ -221,14 +221,14 @@ def test_the_kernels_of_one_direction_are_not_used_for_the_other(photo):
     assert np.array_equal(enlarge(engine, landscape), enlarge(other, landscape))
 
 
-def repeated(rows: np.ndarray) -> np.ndarray:
+def repeat(rows: np.ndarray) -> np.ndarray:
     """Return a portrait image that repeats these rows."""
     return np.ascontiguousarray(np.tile(rows, (160 // len(rows), 1, 1)))
 
 
-FLAT = repeated(np.full((1, 24, 3), (90, 140, 200), np.uint8))
-GRADIENT = repeated(np.linspace((20, 90, 200), (250, 100, 10), 24).astype(np.uint8)[None])
-TEXTURE = repeated(np.random.default_rng(3).integers(60, 190, (8, 24, 3), dtype=np.uint8))
+FLAT = repeat(np.full((1, 24, 3), (90, 140, 200), np.uint8))
+GRADIENT = repeat(np.linspace((20, 90, 200), (250, 100, 10), 24).astype(np.uint8)[None])
+TEXTURE = repeat(np.random.default_rng(3).integers(60, 190, (8, 24, 3), dtype=np.uint8))
 
 
 def seams(strips: list[np.ndarray], period: int) -> np.ndarray:

@@ -24,7 +24,7 @@ def woman() -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[:200, 110:330])
 
 
-def rotated(rgb: np.ndarray, degrees: float) -> np.ndarray:
+def rotate(rgb: np.ndarray, degrees: float) -> np.ndarray:
     height, width = rgb.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     return cv2.warpAffine(rgb, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
@@ -54,13 +54,13 @@ def test_refined_landmarks_are_more_accurate(detector):
 
 @pytest.mark.parametrize("degrees", [30, -50, 90, 140, 180])
 def test_a_rotated_face_is_found_and_aligned(detector, woman, degrees):
-    faces = find_faces(rotated(woman, degrees), detector)
+    faces = find_faces(rotate(woman, degrees), detector)
 
     assert len(faces) == 1
     downwards = faces[0].landmarks[3:].mean(axis=0) - faces[0].landmarks[:2].mean(axis=0)
     tilt = np.degrees(np.arctan2(downwards[0], downwards[1]))
     assert abs((tilt - degrees + 180) % 360 - 180) < 6  # The head is a little tilted in the original.
-    upright, _ = align(rotated(woman, degrees), faces[0].landmarks)
+    upright, _ = align(rotate(woman, degrees), faces[0].landmarks)
     straight, _ = align(woman, find_faces(woman, detector)[0].landmarks)
     middle = np.s_[180:400, 150:360]
     assert np.corrcoef(upright[middle].ravel(), straight[middle].ravel())[0, 1] > 0.9

@@ -27,7 +27,7 @@ def original() -> np.ndarray:
     return np.ascontiguousarray(data.chelsea()[:288, 30:414])
 
 
-def downscaled(original: np.ndarray, noise: float = 0) -> np.ndarray:
+def downscale(original: np.ndarray, noise: float = 0) -> np.ndarray:
     """Return the photo at a quarter of its size, with noise."""
     reduced = cv2.resize(original, SIZE[::-1], interpolation=cv2.INTER_AREA)
     grain = np.random.default_rng(4).normal(0, noise, reduced.shape) if noise else 0
@@ -54,16 +54,16 @@ def roughness(picture: np.ndarray) -> float:
 
 
 def test_the_result_is_close_to_the_original(original, fast):
-    result = fast(downscaled(original), 0.5)
+    result = fast(downscale(original), 0.5)
 
     assert result.shape == original.shape
     assert psnr(result, original) > 25
     averaged = cv2.resize(result, SIZE[::-1], interpolation=cv2.INTER_AREA)
-    assert psnr(averaged, downscaled(original)) > 30
+    assert psnr(averaged, downscale(original)) > 30
 
 
 def test_denoise_removes_more_noise_at_higher_values(original, fast):
-    low, middle, high = (roughness(fast(downscaled(original, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
+    low, middle, high = (roughness(fast(downscale(original, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
 
     assert low > middle > high
     assert low > 1.2 * high

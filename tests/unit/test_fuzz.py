@@ -14,7 +14,7 @@ import pytest
 
 from enhance.images import worker
 from enhance.images.worker import Workers
-from tests.fuzz import ReaderFault, damaged, originals, read_file
+from tests.fuzz import ReaderFault, damage, originals, read_file
 
 pytestmark = pytest.mark.long
 SECONDS = float(os.environ.get("ENHANCE_FUZZ", "5"))
@@ -63,7 +63,7 @@ def test_damaged_file_is_an_image_or_one_error(tmp_path, workers):
     while time.monotonic() < end and len(failures) < MOST_FAILURES:
         for kind in originals():
             number += 1
-            path.write_bytes(damaged(kind, np.random.default_rng([SEED, number])))
+            path.write_bytes(damage(kind, np.random.default_rng([SEED, number])))
             try:
                 ends[read_file(path)] += 1
             except ReaderFault as failure:

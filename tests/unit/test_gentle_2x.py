@@ -13,7 +13,7 @@ from enhance import Enhancer, Settings, SettingsError, WeightsError
 from enhance.cli import main
 from enhance.output.resample import result_size
 from enhance.settings import scales
-from tests.own_models import spandrels
+from tests.own_models import spandrel_output
 
 NAME, MODEL = "gentle-2x", "realesrgan-x2plus"
 
@@ -47,7 +47,7 @@ def test_larger_sizes_than_2x_are_rejected():
 
 def test_the_network_matches_the_reference(photo: np.ndarray, odd_photo: Path, with_x2plus: Path, enhancer: Enhancer):
     result = enhancer.upscale(photo[:21, :27], model=MODEL)
-    expected = spandrels(with_x2plus, photo[:21, :27])
+    expected = spandrel_output(with_x2plus, photo[:21, :27])
     assert result.shape == (42, 54, 3)
     assert np.abs(result - expected).max() <= 1
     assert result.std() > 5, "a flat image proves nothing"

@@ -68,7 +68,7 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY):
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
         done(info)
-    return listed(store, entry.whose)[0], task_id
+    return entries_of(store, entry.whose)[0], task_id
 
 
 def in_another_process(store: TaskStore, file: Path, what: str) -> subprocess.Popen[str]:
@@ -81,7 +81,7 @@ store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
 
 
-def listed(store: TaskStore, whose: str) -> list[Entry]:
+def entries_of(store: TaskStore, whose: str) -> list[Entry]:
     return [entry for run in store.runs(whose) for entry in run]
 
 
@@ -94,9 +94,9 @@ def stored_files(store: TaskStore) -> list[str]:
 def test_a_list_is_found_only_by_its_key_which_is_not_stored(store, photo_file):
     entry = start_entry(store, photo_file)
 
-    assert [one.id for one in listed(store, history_name(request(), KEY))] == [entry.id]
+    assert [one.id for one in entries_of(store, history_name(request(), KEY))] == [entry.id]
     for forged in (OTHER_KEY, entry.whose, entry.whose[:32], "", "*" * 32, "../" + KEY, None, 7, [KEY]):
-        assert listed(store, history_name(request(), forged)) == []
+        assert entries_of(store, history_name(request(), forged)) == []
     assert all(KEY not in path.name + path.read_text() for path in store.lists.iterdir())
 
 
@@ -110,7 +110,7 @@ def test_an_entry_under_the_name_of_another_user_is_ignored(store, photo_file):
     theirs = history_name(request(), OTHER_KEY)
     entry.path(store).rename(store.lists / f"{theirs}.{entry.id}.json")
 
-    assert listed(store, theirs) == listed(store, entry.whose) == []
+    assert entries_of(store, theirs) == entries_of(store, entry.whose) == []
 
 
 def test_a_user_has_one_list_in_every_browser():
@@ -128,7 +128,7 @@ def test_a_user_has_one_list_in_every_browser():
 def test_the_newest_are_listed(store, photo_file):
     entries = [start_entry(store, photo_file) for _ in range(MAX_RESULTS + 2)]
 
-    assert len(listed(store, entries[0].whose)) == MAX_RESULTS
+    assert len(entries_of(store, entries[0].whose)) == MAX_RESULTS
 
 
 def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(store, photo_file):
@@ -140,7 +140,7 @@ write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), o
     both = [in_another_process(store, photo_file, code) for code in (write, write + kill)]
 
     assert [process.wait(60) for process in both] == [0, -signal.SIGKILL]
-    entries = listed(store, history_name(request(), KEY))
+    entries = entries_of(store, history_name(request(), KEY))
     assert sorted(entry.current_state(store) for entry in entries) == ["cut", *["done"] * 16]
     (interrupted,) = [entry for entry in entries if entry.current_state(store) == "cut"]
     assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
@@ -171,7 +171,7 @@ def test_a_damaged_entry_is_ignored(store, photo_file, content):
     entry = start_entry(store, photo_file)
     entry.path(store).write_text(content)
 
-    assert listed(store, entry.whose) == []
+    assert entries_of(store, entry.whose) == []
 
 
 def test_an_entry_without_its_result_has_the_state_gone(store, photo_file):
@@ -189,7 +189,7 @@ def test_expired_entries_are_deleted_with_all_files(store, photo_file):
 
     store.clean()
 
-    assert listed(store, entry.whose) == []
+    assert entries_of(store, entry.whose) == []
     assert stored_files(store) == []
 
 
@@ -208,7 +208,7 @@ def test_removing_an_entry_keeps_files_of_other_users(store, photo_file):
     store.remove([mine])
 
     assert theirs.input(store).exists()
-    assert [one.id for one in listed(store, theirs.whose)] == [theirs.id]
+    assert [one.id for one in entries_of(store, theirs.whose)] == [theirs.id]
     store.remove([theirs])
     assert stored_files(store) == []
 
@@ -275,7 +275,7 @@ def test_the_number_of_files_is_limited_except_in_the_newest_batch(store, photo_
 
     start_entry(store, photo_file)
 
-    assert {entry.id for entry in listed(store, newest[0].whose)} == {entry.id for entry in newest}
+    assert {entry.id for entry in entries_of(store, newest[0].whose)} == {entry.id for entry in newest}
 
 
 def test_an_entry_of_an_earlier_version_is_read(store, photo_file):
@@ -285,7 +285,7 @@ def test_an_entry_of_an_earlier_version_is_read(store, photo_file):
         json.dumps({name: known[name] for name in known.keys() - {"bytes", "batch", "number"}})
     )
 
-    assert [one.id for one in listed(store, entry.whose)] == [entry.id]
+    assert [one.id for one in entries_of(store, entry.whose)] == [entry.id]
 
 
 def test_an_input_with_two_names_is_deleted_with_the_last_entry(store, photo_file, tmp_path):
@@ -293,7 +293,7 @@ def test_an_input_with_two_names_is_deleted_with_the_last_entry(store, photo_fil
     twin.write_bytes(photo_file.read_bytes())
     for file in (photo_file, twin):
         finish_entry(store, file)
-    mine, other = sorted(listed(store, history_name(request(), KEY)), key=lambda entry: entry.name)
+    mine, other = sorted(entries_of(store, history_name(request(), KEY)), key=lambda entry: entry.name)
 
     store.remove([mine])
     assert other.input(store).exists()

@@ -26,7 +26,7 @@ from enhance.models.memory import cut, cut_to_fit, stream_bytes, tallest
 from enhance.models.networks import rrdbnet, srvgg
 from enhance.scheduler import SCHEDULER, Ticket
 from enhance.settings import Settings
-from tests.own_models import added
+from tests.own_models import add_models
 
 FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
 
@@ -220,7 +220,7 @@ def test_parts_join_for_every_grid_and_scale(own_models, kind, size, monkeypatch
 
 @pytest.fixture(scope="module")
 def own_models():
-    with added("esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"):
+    with add_models("esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"):
         yield
 
 

@@ -33,7 +33,7 @@ from tests.unit.photos_with_metadata import (
     photo_with_metadata,
     read_by_exiftool,
 )
-from tests.unit.picture_files import png, rgb_profile, saved
+from tests.unit.picture_files import encode, png, rgb_profile
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
@@ -152,12 +152,12 @@ def test_none_keeps_only_profile_and_resolution(tmp_path: Path, kind: str):
 
 def test_a_photo_without_a_position_has_no_location(tmp_path: Path):
     (tmp_path / "photo").write_bytes(
-        saved(photos_with_metadata.photo(), "JPEG", exif=b"Exif\0\0" + photos_with_metadata.exif())
+        encode(photos_with_metadata.photo(), "JPEG", exif=b"Exif\0\0" + photos_with_metadata.exif())
     )
     assert inspect(tmp_path / "photo").has_location
     for number, metadata in enumerate((Metadata(), Metadata(photos_with_metadata.exif()).select("no-location"))):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(saved(photos_with_metadata.photo(), "PNG", exif=metadata.exif or b""))
+        path.write_bytes(encode(photos_with_metadata.photo(), "PNG", exif=metadata.exif or b""))
         assert not inspect(path).has_location
 
 
@@ -183,7 +183,7 @@ def test_only_sizes_and_orientation_change_in_xmp():
 def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, dpi):
     unit, across, down = content
     if kind == "JPEG":
-        data = bytearray(saved(photos_with_metadata.photo(), "JPEG"))
+        data = bytearray(encode(photos_with_metadata.photo(), "JPEG"))
         struct.pack_into(">BHH", data, 13, unit, across, down)
     else:
         density = make_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
@@ -195,7 +195,7 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
 
 @pytest.mark.parametrize(("unit", "dpi"), [(2, 300.0), (3, 762.0), (1, None)])
 def test_a_tiffs_resolution_is_kept_in_any_unit(tmp_path: Path, unit: int, dpi: float | None):
-    content = saved(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
+    content = encode(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
     assert picture_of(tmp_path, content).metadata.dpi == (dpi and (dpi, dpi))
 
 

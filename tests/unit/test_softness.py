@@ -25,14 +25,14 @@ def picture_of(rgb: np.ndarray) -> Picture:
     return Picture("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), None, False, None)
 
 
-def softened(rgb: np.ndarray, factor: int) -> np.ndarray:
+def soften(rgb: np.ndarray, factor: int) -> np.ndarray:
     """Downscale by averaging, upscale again, and crop so that the pixels are not aligned to the averages."""
     size = rgb.shape[1] // factor, rgb.shape[0] // factor
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
 
 
-def noisy(rgb: np.ndarray, sigma: float) -> np.ndarray:
+def add_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
     grain = np.random.default_rng(5).normal(0, sigma, rgb.shape)
     return np.clip(np.rint(rgb + grain), 0, 255).astype(np.uint8)
 
@@ -47,11 +47,11 @@ def as_jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
 def test_softness_is_the_factor_without_loss_of_detail(name):
     sharp = photo(name)
 
-    for degraded in (sharp, noisy(sharp, 3), noisy(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
+    for degraded in (sharp, add_noise(sharp, 3), add_noise(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
         assert analyse(picture_of(degraded)).softness == 1
     for factor in (2, 3, 4):
-        assert analyse(picture_of(softened(sharp, factor))).softness == factor
-    for degraded in (noisy(softened(sharp, 2), 2), as_jpeg(softened(sharp, 2), 85)):
+        assert analyse(picture_of(soften(sharp, factor))).softness == factor
+    for degraded in (add_noise(soften(sharp, 2), 2), as_jpeg(soften(sharp, 2), 85)):
         assert analyse(picture_of(degraded)).softness == 2
 
 
@@ -71,7 +71,7 @@ def test_tiny_and_uniform_images_are_not_soft(size):
 
 
 def test_16_bits_match_8_bits():
-    rgb = softened(photo("camera"), 2)
+    rgb = soften(photo("camera"), 2)
     known, deep = (analyse(picture_of(pixels)) for pixels in (rgb, rgb.astype(np.uint16) * 257))
 
     assert known.softness == deep.softness == 2
