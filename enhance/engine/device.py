@@ -192,5 +192,5 @@ def wait_for_device(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of a device says that its memory is full."""
+    """Return whether an error of a device means that its memory is full."""
     return isinstance(error, torch.OutOfMemoryError) or is_memory_short(error)

@@ -1,4 +1,4 @@
-"""The PNG writer: it takes any number of rows at a time and needs constant memory.
+"""The PNG writer, which accepts any number of rows at a time and needs constant memory.
 
 Upscaled images are smooth. The difference to the row above and the fast deflate of ISA-L make files smaller than zlib's
 level 1 in a fraction of its time.

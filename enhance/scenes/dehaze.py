@@ -75,10 +75,10 @@ class Haze:
 def find_haze(rgb: np.ndarray) -> Haze:
     """Estimate the haze of an image, uint8 or uint16 [H, W, 3] RGB, from a copy of at most 400 px a side.
 
-    The veil is the morphological opening of the dark channel: objects brighter than their surroundings are no haze, and
-    gradients stay. The level of clear images is subtracted. The median of the rest is the amount; the effect fades in
-    above a small amount. A flat bright sky or backdrop does not count and hardly changes. A flat image, or one with
-    nothing as bright as haze, has none.
+    The veil is the morphological opening of the dark channel, so that objects brighter than their surroundings do not
+    count, and gradients stay. The level of clear images is subtracted. The median of the rest is the amount. The effect
+    fades in above a small amount. A flat bright sky or backdrop does not count and hardly changes. A flat image, or one
+    without bright areas, has no haze.
     """
     light = _downscale(rgb)
     side = min(light.shape[:2])

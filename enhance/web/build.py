@@ -323,7 +323,7 @@ def _separate_values(
 
 
 def _visible_progress(component: Component, limit: int) -> dict[str, Any]:
-    """Return the options of an event that takes a while and shows so in `component`."""
+    """Return the options of a slow event, whose progress is shown in `component`."""
     return {
         "api_visibility": "private",
         "concurrency_limit": limit,

@@ -1,7 +1,7 @@
 """Previews of a region: their requests, their adjustment to the controls, and their state.
 
-A page requests previews faster than they are made. A later request stops the earlier one, whose result is dropped. A
-finished preview is adjusted to the controls as they are by then.
+A page requests previews faster than they are computed. A later request cancels the earlier one. A finished preview is
+adjusted to the current values of the controls.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def show_closely(call: Call) -> Updates:
 
 
 def export(call: Call) -> Updates:
-    """Make the file of the selected format and give it to the browser. The stored PNG is there already."""
+    """Create the file of the selected format and let the browser download it. The stored PNG exists already."""
 
     def make(result: PageResult) -> Path | None:
         services = call.services
@@ -184,7 +184,7 @@ def export(call: Call) -> Updates:
 
 
 def report(call: Call) -> Updates:
-    """Write the PDF report and give it to the browser."""
+    """Write the PDF report and let the browser download it."""
 
     def make(result: PageResult) -> Path:
         pdf = call.services.enhancer.report(result.info["task_id"], call.language, _decode_photo(call, result))

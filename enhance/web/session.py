@@ -452,7 +452,7 @@ class Sessions:
         idle = [(name, session) for name, session in idle if name not in removed]
         counts = Counter(session.address for session in self._sessions.values())
         surplus = len(self._sessions) - len(removed) - MAX_SESSIONS
-        # Sessions of the address with most of them go first, so that nobody can evict others by opening many pages.
+        # Sessions of the address with most of them go first, so that no user can evict others by opening many pages.
         for name, session in sorted(idle, key=lambda one: -counts[one[1].address]):
             if counts[session.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
                 counts[session.address] -= 1

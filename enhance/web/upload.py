@@ -182,7 +182,7 @@ def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
 
 
 def _faster_preset(call: Call, upload: Upload, settings: Settings, seconds: float, available: Collection[str]) -> str:
-    """Return the suggestion of a preset that takes less than half the time, if a run takes long."""
+    """Return the suggestion of a preset that needs less than half the time, if a run is slow."""
     analysis, facts = call.session.analysis, upload.facts
     name = faster_preset(settings.preset, analysis) if analysis and seconds > LONG_SECONDS else None
     if name is None or name not in available:

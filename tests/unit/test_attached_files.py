@@ -28,7 +28,7 @@ ENDINGS = ("png", "jpg", "webp", "avif")
 ISO = b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(64)
 CLAIMS = re.compile(r"hdrgm|gain ?map|container|motion ?photo|micro ?video|MPF|MPImage|21496", re.IGNORECASE)
-"""Names that exiftool gives to properties of an attached file."""
+"""The names of exiftool for properties of an attached file."""
 TRACES = re.compile(rb"GainMap[:\"]|hdrgm:|MotionPhoto\W|MicroVideo\W|21496|MPF\0|Container:|Item:")
 
 HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'

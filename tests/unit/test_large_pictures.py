@@ -25,7 +25,7 @@ from .report_runs import info_of
 
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
-"""The least that a copy of the large picture, or of one plane of it, takes."""
+"""The minimum bytes of a copy of the large image, or of one plane of it."""
 every_kind = pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
 
 

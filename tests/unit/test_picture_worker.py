@@ -67,7 +67,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def faulty(monkeypatch) -> Iterator[Workers]:
-    """One worker that hangs, crashes or uses too much memory for images of such a name, with a short time limit."""
+    """A worker with a short time limit, which hangs, crashes or uses too much memory for images of that name."""
     monkeypatch.setattr(worker, "_HEADER_SECONDS", 2)
     workers = Workers(1, FAULTY_WORKER)
     monkeypatch.setattr(worker, "WORKERS", workers)
