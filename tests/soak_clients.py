@@ -341,7 +341,7 @@ class SlowClient:
             await asyncio.sleep(1)
 
     async def _slow_download(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Ask for the page and read it at one kB a second."""
+        """Request the page and read it at one kB a second."""
         writer.write(b"GET /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         while await reader.read(1024):
             await asyncio.sleep(1)

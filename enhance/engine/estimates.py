@@ -40,7 +40,7 @@ class Estimator:
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
-        """Take a run of `pixels` pixels into account. Every second of work counts, up to the last minute."""
+        """Record a run of `pixels` pixels. Earlier work has the weight of a minute at most."""
         if seconds <= 0 or pixels <= 0:
             return
         with self._lock:

@@ -169,8 +169,8 @@ class Steps:
 def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
     """Return whether a step with this state and output was finite in every layer.
 
-    Values that are not finite spread to everything computed from them (except by a sigmoid, whose limit is right), and
-    those that nothing was computed from are still in the windows.
+    Values that are not finite spread to everything that is computed from them, except through a sigmoid, whose limit is
+    correct. Values that nothing was computed from yet are still in the windows.
     """
     tensors = [one for one in (*(chunk for window in windows for chunk in window.chunks), rows) if len(one)]
     with torch.inference_mode():

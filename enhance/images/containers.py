@@ -129,7 +129,7 @@ def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
 
 
 def _inflate(packed: bytes, limit: int) -> bytes:
-    """Raises ValueError or zlib.error if the data is damaged, cut off, or longer than `limit` bytes."""
+    """Return inflated data. Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes."""
     inflater = zlib.decompressobj()
     content = inflater.decompress(packed, limit)
     if not inflater.eof:
@@ -244,9 +244,9 @@ def _inflate_pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
 class PngStrips:
     """A PNG cut into small PNGs of a few rows each, from top to bottom, so that decoding needs little memory.
 
-    A filter can refer to the row above, so each small PNG except the first starts with the last row before it, which
-    the caller provides in `set_row_above`. `possible` states whether the PNG can be cut: it is not interlaced, has no
-    palette, and has at least 8 bits per channel. Raises what `PackedRows` and `pixel_chunks` raise.
+    A filter can refer to the row above. Each small PNG except the first therefore starts with the last row before it,
+    which the caller provides in `set_row_above`. `possible` states whether the PNG can be cut: it is not interlaced,
+    has no palette, and has at least 8 bits per channel. Raises what `PackedRows` and `pixel_chunks` raise.
     """
 
     def __init__(self, file: BinaryIO, chunks: Sequence[Chunk]):

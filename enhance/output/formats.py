@@ -1,8 +1,8 @@
 """The output formats: a finished PNG becomes a JPEG, a WebP, an AVIF or a PNG with less metadata.
 
-The PNG is read in strips. A JPEG is written in strips too, in constant memory: each strip is encoded separately, and
-restart markers join them (ITU-T T.81, E.1.4), which gives the pixels of a JPEG encoded in one piece. WebP and AVIF are
-encoded in one piece: the memory for that is checked before, and only one image is encoded at a time.
+The PNG is read in strips. A JPEG is written in strips too, in constant memory. Each strip is encoded separately, and
+restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. WebP and AVIF are
+encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
 """
 
 from __future__ import annotations

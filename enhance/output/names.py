@@ -50,7 +50,7 @@ class ResultNames:
         return self._earlier_result(source, folder, sha256) or self._free_name(source, folder, sha256)
 
     def release(self, source: Path) -> None:
-        """Give up the claims for a source: its result is finished or is not needed."""
+        """Release the claims for a source, whose result is finished or not needed."""
         self._claims.release(source)
 
     def _earlier_result(self, source: Path, folder: Path, sha256: str) -> Path | None:

@@ -199,7 +199,7 @@ class Grid:
         return self._resample(source, first, last, self.reduce)
 
     def rows_of_input(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
-        """Like `rows`, from a source of `factor` times the size of the image itself, not of its averages."""
+        """Return the same as `rows` from a source of `factor` times the size of the image, not of its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
         return self._resample(source, first, last, 1)

@@ -4,8 +4,8 @@ The model of haze (Koschmieder 1924): the camera sees the scene times the transm
 Here 1 - t is called the veil: 0 is clear, 1 nothing but haze.
 
 The dark channel prior (He, Sun, Tang: Single image haze removal using dark channel prior, 2009) estimates the veil as
-the darkest value around each pixel, so that bright objects become haze. Here the window is two fifths of the image.
-In a clear image, nearly every window of that size contains something dark, while haze covers all of it.
+the darkest value around each pixel, and thus mistakes bright objects for haze. Here the window is two fifths of the
+image. In a clear image, nearly every window of that size contains something dark, while haze covers all of it.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Face:
     """A face in an image, in x, y of its pixels.
 
     `box` is left, top, width, height and can reach beyond the image. `landmarks` [5, 2] are the eyes, the tip of the
-    nose and the corners of the mouth; of each pair the left one in the image of an upright face comes first. `score`
+    nose and the corners of the mouth. Of each pair, the left one in the image of an upright face comes first. `score`
     is 0 to 1.
     """
 

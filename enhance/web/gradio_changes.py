@@ -86,7 +86,7 @@ def _template_with_language(name: str) -> str:
 
 @contextmanager
 def delete_files_of_request() -> Iterator[None]:
-    """At the end of the block, call what was added by `after_request`."""
+    """Call the functions that were added by `after_request` when the block ends."""
     with ExitStack() as stack:
         token = _REQUEST_FILES.set(stack)
         try:

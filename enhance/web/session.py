@@ -338,7 +338,7 @@ class Session:
         return [self.folder, *self.folder.rglob("*"), *filter(None, paths)]
 
     def end_batch(self) -> None:
-        """Take the files of the last batch over, so that they can be processed again and others can be added."""
+        """Copy the files of the last batch back, so that they can be processed again and others can be added."""
         if self.batch is not None and self.batch.is_over:
             with suppress(Exception):  # A failed batch has no ZIP file.
                 self.files.archives.append(self.batch.result().archive)
@@ -359,7 +359,7 @@ class Session:
             return self.choice
 
     def reset(self) -> int:
-        """Forget the photo with its preview and result, and return the number of a new choice."""
+        """Remove the photo with its preview and result, and return the number of a new choice."""
         with self.lock:
             choice = self.begin_choice()
             self.cancel_previews()
@@ -410,7 +410,7 @@ class Sessions:
         return session
 
     def close(self, request: gr.Request) -> None:
-        """Note that the page was closed. Its jobs are cancelled and its files deleted later."""
+        """Record that the page was closed. Its jobs are cancelled and its files deleted later."""
         with self._lock:
             session = self._sessions.get(request.session_hash or "")
             if session is None:

@@ -35,7 +35,7 @@ def _as_jpeg(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _phone(pixels: Pixels) -> bytes:
-    """Blur, shot noise, colour noise and JPEG 75."""
+    """Return the photo with blur, shot noise, colour noise and JPEG 75."""
     noise, light = np.random.default_rng(_SEED), cv2.GaussianBlur(pixels, (0, 0), 0.5).astype(np.float32)
     shot = noise.normal(size=light.shape) * 0.25 * np.sqrt(light + 1)
     colour = 3 * cv2.GaussianBlur(noise.normal(size=light.shape), (0, 0), 1)
@@ -43,13 +43,13 @@ def _phone(pixels: Pixels) -> bytes:
 
 
 def _web(pixels: Pixels) -> bytes:
-    """Sharpening and JPEG 50."""
+    """Return the photo with sharpening and JPEG 50."""
     light = pixels.astype(np.float32)
     return _as_jpeg(light + 0.6 * (light - cv2.GaussianBlur(light, (0, 0), 1)), 50)
 
 
 def _soft(pixels: Pixels) -> bytes:
-    """Blur and correlated grain."""
+    """Return the photo with blur and correlated grain."""
     grain = cv2.GaussianBlur(np.random.default_rng(_SEED).normal(size=pixels.shape[:2]), (0, 0), 0.8)
     light = cv2.GaussianBlur(pixels, (0, 0), 1.1) + (5 * grain / grain.std())[..., None]
     return _as_png(np.clip(np.rint(light), 0, 255).astype(np.uint8))

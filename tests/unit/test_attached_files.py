@@ -112,7 +112,7 @@ def claims_in(path: Path) -> set[str]:
 
 
 def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
-    """Photos with an attached file, and the notes on each."""
+    """Return photos with an attached file, and the notes on each."""
     video = directory((b"MotionPhoto", b"video/mp4", len(VIDEO)))
     return {
         "ultra.jpg": (ultra_hdr(photo), ["gain_map_left"]),

@@ -154,7 +154,7 @@ def test_an_unexpected_error_fails_only_its_file(enhancer, folder, monkeypatch, 
 
 
 def damage(path: Path) -> None:
-    """Change a pixel, and leave the size."""
+    """Change a pixel without changing the size of the file."""
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 20] ^= 0xFF
     path.write_bytes(content)

@@ -36,7 +36,7 @@ def picture_of(pixels: np.ndarray) -> Picture:
 
 
 def mapped(channels: int, dtype: type, height: int = HEIGHT, width: int = WIDTH) -> Picture:
-    """An image whose pixels are not in counted memory."""
+    """Return an image whose pixels are not in counted memory."""
     planes = []
     for shape in ((height, width, 3), (height, width))[: channels - 2]:
         bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)

@@ -26,7 +26,7 @@ NAME = "span-x4"
 
 
 def layers() -> tuple[str, bytes]:
-    """A .param and a .bin of SPAN with the layers that have weights, which are random."""
+    """Return a .param and a .bin of SPAN with random weights for the layers that have weights."""
     random, data = np.random.default_rng(3), np.array(SPAN_MEAN, "<f4").tobytes()
     lines = ["Input input 0 1 data", "MemoryData mean 0 1 mean 0=1 1=1 2=3"]
     for name, shape in span().shapes().items():
