@@ -19,7 +19,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance import EnhanceError, Enhancer, Settings
-from tests.fast_network import fast_states, standing_in
+from tests.fast_network import fast_states, use_fast_states
 
 EXAMPLES = Path(__file__).parents[1] / "enhance" / "web" / "examples"
 HEIGHT, WIDTH = 72, 160
@@ -56,7 +56,7 @@ def drawing() -> np.ndarray:
 
 def main(folder: Path | None = None) -> None:
     states = fast_states(folder.joinpath) if folder else {}
-    with standing_in(states):
+    with use_fast_states(states):
         make_all()
 
 

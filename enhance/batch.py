@@ -213,7 +213,7 @@ class BatchRun:
             except MemoryShortError:  # more memory can be free later
                 pass
             except Exception as error:
-                return _failed(item, error)
+                return _as_failed(item, error)
         return item
 
     def _process_all(self) -> None:
@@ -242,7 +242,7 @@ class BatchRun:
         try:
             output = names.assign(item.source, item.relative_path) if names and not item.output else item.output
         except Exception as error:
-            self._end(_failed(item, error))
+            self._end(_as_failed(item, error))
             return None
         state = "elsewhere" if names and output is None else "running"
         item = replace(item, state=state, output=output)
@@ -274,7 +274,7 @@ class BatchRun:
         except Cancelled:
             return replace(item, state="cancelled")
         except Exception as error:
-            return _failed(item, error)
+            return _as_failed(item, error)
         return replace(item, state="done", info=result.info, error=error, png=result.png)
 
     def _write_report(self, item: Item, result: Result, picture: Picture) -> EnhanceError | None:
@@ -285,7 +285,7 @@ class BatchRun:
             path = _report_path(item.output or result.png, picture)
             self.enhancer.write_report(result, picture, path, self.report)
         except Exception as error:
-            return _expected(error)
+            return _as_expected_error(error)
         return None
 
     def _end(self, item: Item) -> None:
@@ -345,12 +345,12 @@ class BatchRun:
             self.on_change(self.batch)
 
 
-def _expected(error: Exception) -> EnhanceError:
+def _as_expected_error(error: Exception) -> EnhanceError:
     return expected_error(error, "A file of a batch failed")
 
 
-def _failed(item: Item, error: Exception) -> Item:
-    return replace(item, state="failed", error=_expected(error))
+def _as_failed(item: Item, error: Exception) -> Item:
+    return replace(item, state="failed", error=_as_expected_error(error))
 
 
 def measured(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:

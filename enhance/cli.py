@@ -427,7 +427,7 @@ def _analyse(options: Namespace) -> int:
 
 
 def _print_faster(enhancer: Enhancer, picture: Picture, settings: Settings, chosen: Settings, seconds: float) -> None:
-    """Print the faster preset for an image, if the chosen one takes long."""
+    """Print a faster preset for an image, if the chosen one is slow."""
     from .analysis.auto import LONG_SECONDS, faster_preset
     from .presets import available_presets
 

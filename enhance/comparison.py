@@ -90,7 +90,7 @@ def compare(
                 rows, share = total * networks, 1 - (later + seconds * (1 - done / total)) / total_seconds
                 progress(min(rows, round(share * rows)), rows, None if left is None else left + later)
 
-        error = missing.get(one.weights)  # Looking for the file again can take minutes.
+        error = missing.get(one.weights)  # Another search for the file can take minutes.
         cells[index] = cell = Cell(one, error=error) if error else _create_cell(one, create, previews, report)
         if isinstance(cell.error, WeightsError):
             missing[one.weights] = cell.error

@@ -109,7 +109,7 @@ class Target:
 
 @contextmanager
 def wait_in_queue(settings: Settings, ticket: Ticket) -> Iterator[None]:
-    """Before step 1 of a long run: download missing models, then wait until the run is next.
+    """Download missing models, then wait until the run is next, before step 1 of a long run.
 
     Downloads come first, because they can take minutes. Raises WeightsError, Cancelled.
     """

@@ -1,7 +1,7 @@
 """Previews: a region of the image by the same engine and the same tuning as the whole run.
 
-The region has a margin around it, because the network needs the surroundings: with 48 px the preview agrees with the
-whole result to 57 dB and more at fp32.
+The region has a margin around it, because the network needs the surroundings. With a margin of 48 px, the preview
+agrees with the whole result to 57 dB and more at fp32.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class OwnFolders:
         with storage_errors(marker):
             for name in self.names:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            new = {name: sorted(path.name for path in self._named(name)) for name in self.names.keys() - known.keys()}
+            new = {name: sorted(path.name for path in self._matches(name)) for name in self.names.keys() - known.keys()}
         if new:
             text = json.dumps({"kept by": "enhance", "not its own": new | known})
             write_atomically(marker, lambda temporary: temporary.write_text(text, "utf-8"))
@@ -50,10 +50,11 @@ class OwnFolders:
         if foreign is None:
             return []
         with suppress(OSError):
-            return [path for path in self._named(name) if path.name not in foreign and not path.is_symlink()]
+            return [path for path in self._matches(name) if path.name not in foreign and not path.is_symlink()]
         return []
 
-    def _named(self, name: str) -> Iterator[Path]:
+    def _matches(self, name: str) -> Iterator[Path]:
+        """Yield the files in one of the folders that have a name of the program."""
         yield from (path for path in (self.root / name).iterdir() if self.names[name].fullmatch(path.name))
 
     def _foreign(self) -> dict[str, list[str]]:

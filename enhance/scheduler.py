@@ -153,7 +153,7 @@ class Scheduler:
                     return
                 step = self._next_step()
             step.run()
-            del step  # Its rows would stay in memory until the next step.
+            del step  # A reference would keep its rows in memory until the next step.
 
     def _next_step(self) -> Step:
         normal = self._normal and (not self._urgent or self._urgent_in_a_row >= _URGENT_IN_A_ROW)
@@ -333,7 +333,7 @@ class FairQueue(Generic[T]):
     def take(self) -> T:
         """Remove and return the next item, which is that of the caller who was served the longest time ago."""
         for part in _prefixes(self._last):
-            if part in self._served:  # behind all callers that came meanwhile
+            if part in self._served:  # behind all callers that arrived in the meantime
                 self._served[part] = next(self._events)
         self._last, item = min(self._items, key=lambda one: [self._served[part] for part in _prefixes(one[0])])
         self.remove(item)

@@ -175,13 +175,13 @@ class Settings:
         if not isinstance(self.tuning, bool) and not (self.is_auto and self.tuning is None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         if self.reduce is not None:
-            object.__setattr__(self, "reduce", _checked("reduce", self.reduce, _RANGES["reduce"]))
+            object.__setattr__(self, "reduce", _check_value("reduce", self.reduce, _RANGES["reduce"]))
         largest = largest_scale(self)
         if self.reduce not in (None, 1) and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
         for name, allowed in ({"scale": Range(min(1, largest), largest)} | _RANGES).items():
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _checked(name, value, allowed))
+                object.__setattr__(self, name, _check_value(name, value, allowed))
 
     @cached_property
     def _preset(self) -> Preset:
@@ -419,7 +419,7 @@ def _check_names(changes: Mapping[str, Any]) -> None:
             raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
 
 
-def _checked(name: str, value: object, allowed: Range) -> float | int:
+def _check_value(name: str, value: object, allowed: Range) -> float | int:
     """Return the number as int or float. Raises SettingsError."""
     values = {"setting": name, "low": f"{allowed.low:g}", "high": f"{allowed.high:g}", "value": repr(value)}
     if isinstance(value, bool) or not isinstance(value, int | float) or not allowed.low <= value <= allowed.high:

@@ -173,7 +173,7 @@ class TaskStore:
         """Return the path of an input. The name is sanitised to one path component of limited length."""
         plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", Path(name).name).strip(". ") or "picture"
         stem, suffix = Path(plain).stem, Path(plain).suffix
-        return self.uploads / sha256 / (_shortened(stem, _LONGEST_NAME) + _shortened(suffix, 12))
+        return self.uploads / sha256 / (_shorten(stem, _LONGEST_NAME) + _shorten(suffix, 12))
 
     def keep_upload(self, source: Path, picture: Original) -> Path:
         """Copy an input into the store. Raises StorageError, or PictureError if the file has changed."""
@@ -422,6 +422,6 @@ def count_as_used(path: Path) -> None:
         os.utime(path)
 
 
-def _shortened(text: str, most: int) -> str:
+def _shorten(text: str, most: int) -> str:
     """Return `text` cut to `most` bytes of UTF-8."""
     return text.encode("utf-8")[:most].decode("utf-8", "ignore")

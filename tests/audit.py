@@ -26,7 +26,7 @@ LOCK = ROOT / "requirements.lock"
 _SECONDS = 20
 
 
-def excused() -> dict[str, str]:
+def read_excuses() -> dict[str, str]:
     """Return the vulnerabilities in `[tool.audit.excused]` of pyproject.toml, each with its reason."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["audit"]["excused"]
 
@@ -39,21 +39,21 @@ def ask(lock: Path = LOCK, seconds: float = _SECONDS) -> dict[str, Any] | str:
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "first.txt"
         first.write_text(re.findall(r"^\w.*?\n(?=\w)", lock.read_text("utf-8"), re.DOTALL | re.MULTILINE)[0])
-        answer = _asked(first, seconds)
-    return answer if isinstance(answer, str) else _asked(lock, seconds)
+        answer = _run_audit(first, seconds)
+    return answer if isinstance(answer, str) else _run_audit(lock, seconds)
 
 
-def _asked(lock: Path, seconds: float) -> dict[str, Any] | str:
+def _run_audit(lock: Path, seconds: float) -> dict[str, Any] | str:
     options = ("--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), *options]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:g} s"
     try:
-        answer = json.loads(asked.stdout)
+        answer = json.loads(process.stdout)
     except ValueError:
-        errors = asked.stderr.strip().splitlines() or ["pip-audit printed nothing"]
+        errors = process.stderr.strip().splitlines() or ["pip-audit printed nothing"]
         return shorten(errors[-1], 160)
     known = [one for one in answer["dependencies"] if "skip_reason" not in one]
     return answer if known else "the list of vulnerabilities is not available"
@@ -74,7 +74,7 @@ def main() -> int:
     if isinstance(answer, str):
         print(f"{LOCK.name} was not audited: {answer}.")
         return 0
-    lines = fixable(answer, excused())
+    lines = fixable(answer, read_excuses())
     print(*lines, sep="\n", end="\n" if lines else "")
     skipped = sum("skip_reason" in one for one in answer["dependencies"])
     print(f"{LOCK.name}: {len(answer['dependencies']) - skipped} releases audited, {skipped} unknown to the list.")

@@ -104,7 +104,7 @@ def photo_file(photo, tmp_path) -> Path:
 
 
 def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
-    """Peak signal-to-noise ratio in dB."""
+    """Return the peak signal-to-noise ratio in dB."""
     error = np.mean((first.astype(np.float64) - second) ** 2)
     return float(10 * np.log10(levels**2 / max(error, 1e-12)))
 
@@ -140,5 +140,5 @@ def fast_states(model_files) -> States:
 @pytest.fixture
 def with_fast_weights(fast_states) -> Iterator[None]:
     """Provide the preset `fast` with its real weights."""
-    with fast_network.standing_in(fast_states):
+    with fast_network.use_fast_states(fast_states):
         yield

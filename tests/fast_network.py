@@ -1,4 +1,4 @@
-"""The fast photo network's two ends from the authors' files in ncnn's form, where the manifest's files are not here."""
+"""The two networks of the preset `fast` from the authors' ncnn files, if the official files are not installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ States = Mapping[str, Mapping[str, torch.Tensor]]
 
 
 def fast_states(find: Callable[[str], Path]) -> States:
-    """The tensors of both ends by model and official name; `find` gives a file's path by its name."""
+    """Return the tensors of both networks by model and official name. `find` returns the path of a file."""
     states = {}
     for name, stem in STEMS.items():
         param, data = find(f"{stem}.param").read_text("ascii"), find(f"{stem}.bin").read_bytes()
@@ -32,11 +32,11 @@ def fast_states(find: Callable[[str], Path]) -> States:
 
 
 @contextmanager
-def standing_in(states: States) -> Iterator[None]:
-    """The preset `fast` runs on these tensors, although their files are not those of the manifest."""
+def use_fast_states(states: States) -> Iterator[None]:
+    """Run the preset `fast` with these tensors, although their files are not in the manifest."""
     ensure, locate, read = models.ensure, models.locate, models.read_state_dict
 
-    def or_else(real: Callable) -> Callable:
+    def with_fast(real: Callable) -> Callable:
         def located(name: str, *rest: object, **named: object) -> models.Located | None:
             if name not in states:
                 return real(name, *rest, **named)
@@ -45,8 +45,8 @@ def standing_in(states: States) -> Iterator[None]:
         return located
 
     with (
-        mock.patch.object(models, "ensure", or_else(ensure)),
-        mock.patch.object(models, "locate", or_else(locate)),
+        mock.patch.object(models, "ensure", with_fast(ensure)),
+        mock.patch.object(models, "locate", with_fast(locate)),
         mock.patch.object(models, "read_state_dict", lambda one: states.get(one.name) or read(one)),
     ):
         yield

@@ -1,4 +1,4 @@
-"""Damaged picture files of every format, and what becomes of one at the door: `python -m tests.fuzz FILE...`"""
+"""Damaged image files of every format, and how the reader handles them: `python -m tests.fuzz FILE...`"""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
-from tests.unit.picture_files import exif_block, flat_png, png, rgb_profile, saved, tiff
+from tests.unit.picture_files import encode, exif_block, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
-"""What reading one of these may take: ten seconds for the header, ten and a half for so few pixels, and some."""
+"""The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""
 
 _MOST_PIXELS = 1_000_000
 _NUMBERS = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
-class Unsound(AssertionError):
-    """A file at which the reader did something else than give a picture or say one sentence."""
+class ReaderFault(AssertionError):
+    """The reader returned neither an image nor an error message of one sentence, or took too long."""
 
 
 @cache
 def originals() -> Mapping[str, bytes]:
-    """One small sound file of each format."""
+    """Return a small undamaged file of each format."""
     photo = Image.fromarray(skimage.data.astronaut()[100:164, 180:276]).resize((24, 18))
     clear = photo.copy()
     clear.putalpha(photo.convert("L"))
@@ -48,24 +48,24 @@ def originals() -> Mapping[str, bytes]:
     heic = io.BytesIO()
     pillow_heif.from_pillow(photo.resize((64, 48))).save(heic)
     return {
-        "jpeg": saved(photo, "JPEG"),
-        "progressive-jpeg": saved(photo, "JPEG", progressive=True, **about),
-        "png": saved(clear, "PNG", **about),
+        "jpeg": encode(photo, "JPEG"),
+        "progressive-jpeg": encode(photo, "JPEG", progressive=True, **about),
+        "png": encode(clear, "PNG", **about),
         "deep-png": png(deep, 2),
-        "palette-png": saved(photo.quantize(40), "PNG", transparency=3),
-        "interlaced-png": _interlaced(np.asarray(photo)),
-        "webp": saved(clear, "WEBP", **about),
-        "lossless-webp": saved(photo, "WEBP", lossless=True),
-        "lzw-tiff": saved(photo, "TIFF", compression="tiff_lzw"),
-        "deflate-tiff": saved(clear, "TIFF", compression="tiff_adobe_deflate"),
+        "palette-png": encode(photo.quantize(40), "PNG", transparency=3),
+        "interlaced-png": _interlace(np.asarray(photo)),
+        "webp": encode(clear, "WEBP", **about),
+        "lossless-webp": encode(photo, "WEBP", lossless=True),
+        "lzw-tiff": encode(photo, "TIFF", compression="tiff_lzw"),
+        "deflate-tiff": encode(clear, "TIFF", compression="tiff_adobe_deflate"),
         "wide-png": flat_png(MAX_SIDE, 1),
         "tall-png": flat_png(2, MAX_SIDE),
         "tiled-tiff": tiff(tile, 2, more_tags={322: 32, 323: 16, 324: 8, 325: tile.nbytes}),
         "deep-tiff": tiff(deep, 2),
-        "bmp": saved(photo, "BMP"),
-        "gif": saved(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
+        "bmp": encode(photo, "BMP"),
+        "gif": encode(photo, "GIF", save_all=True, append_images=[photo.rotate(90)]),
         "heic": heic.getvalue(),
-        "avif": saved(photo, "AVIF", **about),
+        "avif": encode(photo, "AVIF", **about),
         "extended-xmp": photos_with_metadata.extended_jpeg(),
         **{
             f"metadata-{kind.lower()}": photos_with_metadata.photo_with_metadata(kind)
@@ -74,18 +74,18 @@ def originals() -> Mapping[str, bytes]:
     }
 
 
-def damaged(kind: str, random: Generator) -> bytes:
-    """The original of this kind after one to three damages; a PNG's checksums are often made to agree with them."""
+def damage(kind: str, random: Generator) -> bytes:
+    """Return the original of this kind with one to three damages. The checksums of a PNG are often corrected."""
     data = bytearray(originals()[kind])
     for place in random.integers(0, len(_DAMAGES), random.integers(1, 4)):
         _DAMAGES[place](data, random)
     if kind.endswith("png") and random.random() < 0.5:
-        _agree(data)
+        _correct_checksums(data)
     return bytes(data)
 
 
-def what_becomes_of(path: Path) -> str:
-    """`picture`, or the key of the sentence that refuses the file. Raises Unsound where it is neither or takes long."""
+def read_file(path: Path) -> str:
+    """Read a file and return "picture" or the key of the error. Raises ReaderFault."""
     begun = time.perf_counter()
     try:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
@@ -97,19 +97,19 @@ def what_becomes_of(path: Path) -> str:
         end = error.key
         english, chinese = error.message("en"), error.message("zh-CN")
         if not (path.name in english and english.endswith(".") and "\n" not in english + chinese):
-            raise Unsound(f"refused with {english!r}") from error
+            raise ReaderFault(f"rejected with {english!r}") from error
     except Exception as error:
-        raise Unsound(f"raised {error!r}") from error
+        raise ReaderFault(f"raised {error!r}") from error
     else:
         end = "picture"
         shape = (facts.height, facts.width, 3)
         if picture.rgb.shape != shape or picture.rgb.dtype.name != f"uint{facts.bits}":
-            raise Unsound(f"announced as {shape}, {facts.bits} bits, read as {picture.rgb.shape}, {picture.rgb.dtype}")
+            raise ReaderFault(f"header {shape}, {facts.bits} bits, pixels {picture.rgb.shape}, {picture.rgb.dtype}")
         if metadata.select("no-location").has_location or len(packed[2]) > 21:
-            raise Unsound("its metadata contains what was removed")
+            raise ReaderFault("its metadata contains what was removed")
     seconds = time.perf_counter() - begun
     if seconds > MOST_SECONDS:
-        raise Unsound(f"took {seconds:.1f} s")
+        raise ReaderFault(f"took {seconds:.1f} s")
     return end
 
 
@@ -123,7 +123,7 @@ def _flip(data: bytearray, random: Generator) -> None:
 
 
 def _swap(data: bytearray, random: Generator) -> None:
-    """Two blocks change places, or one is doubled."""
+    """Swap two blocks, or copy one over the other."""
     size = int(random.integers(1, 65))
     first, second = (int(place) for place in random.integers(0, len(data), 2))
     one, other = data[first : first + size], data[second : second + size]
@@ -132,21 +132,21 @@ def _swap(data: bytearray, random: Generator) -> None:
         data[second : second + size] = one
 
 
-def _lie(data: bytearray, random: Generator) -> None:
-    """Another number where a length may stand: of two or four bytes, more often near the beginning."""
+def _forge_number(data: bytearray, random: Generator) -> None:
+    """Write a number of two or four bytes where a length could be, more often near the beginning."""
     form = str(random.choice(["<H", ">H", "<I", ">I"]))
     end = len(data) if random.random() < 0.5 else min(len(data), 400)
     place = int(random.integers(0, end))
     number = int(random.choice(_NUMBERS)) if random.random() < 0.7 else int(random.integers(2 * len(data) + 1))
-    lie = struct.pack(form, number & (0xFFFF if form.endswith("H") else 0xFFFFFFFF))
-    data[place : place + len(lie)] = lie
+    forged = struct.pack(form, number & (0xFFFF if form.endswith("H") else 0xFFFFFFFF))
+    data[place : place + len(forged)] = forged
 
 
-_DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _swap, _lie)
+_DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _swap, _forge_number)
 
 
-def _agree(data: bytearray) -> None:
-    """Write the checksum that each chunk of a PNG should have, so that more than the checksums are tested."""
+def _correct_checksums(data: bytearray) -> None:
+    """Correct the checksum of each chunk of a PNG, so that damage is not only detected by checksums."""
     place = len(SIGNATURE)
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
@@ -154,8 +154,8 @@ def _agree(data: bytearray) -> None:
         place = end + 4
 
 
-def _interlaced(values: np.ndarray) -> bytes:
-    """An RGB PNG in the seven passes of Adam7 (PNG specification, 8.2), unfiltered."""
+def _interlace(values: np.ndarray) -> bytes:
+    """Return an RGB PNG in the seven passes of Adam7 (PNG specification, 8.2), unfiltered."""
     passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     rows = b"".join(
         b"\0" + row.tobytes() for top, left, down, across in passes for row in values[top::down, left::across]
@@ -167,4 +167,4 @@ def _interlaced(values: np.ndarray) -> bytes:
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        sys.stdout.write(f"{name}: {what_becomes_of(Path(name))}\n")
+        sys.stdout.write(f"{name}: {read_file(Path(name))}\n")

@@ -74,7 +74,7 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> Stat
 
 
 @contextmanager
-def added(*kinds: str) -> Iterator[None]:
+def add_models(*kinds: str) -> Iterator[None]:
     """Add user models of these kinds, named after the kind, to the weights folder of the program."""
     with TemporaryDirectory() as place:
         for kind in kinds:
@@ -86,7 +86,7 @@ def added(*kinds: str) -> Iterator[None]:
             remove(kind, models.folder())
 
 
-def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:
+def spandrel_output(file: Path, rgb: np.ndarray) -> np.ndarray:
     """Return spandrel's result for uint8 [H, W, 3] with the model in a file, [s * H, s * W, 3] in levels."""
     model = ModelLoader("cpu").load_from_file(file)
     batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
@@ -96,6 +96,6 @@ def spandrels(file: Path, rgb: np.ndarray) -> np.ndarray:
     fold = getattr(model.model, "shuffle_factor", None) or 1
     _, padded = pad_tensor(batch, SizeRequirements(multiple_of=fold))
     with torch.inference_mode():
-        made = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
-    made = made[: rgb.shape[0] * model.scale, : rgb.shape[1] * model.scale]
-    return np.broadcast_to(made.numpy(), (*made.shape[:2], 3))
+        output = model.model.eval()(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
+    output = output[: rgb.shape[0] * model.scale, : rgb.shape[1] * model.scale]
+    return np.broadcast_to(output.numpy(), (*output.shape[:2], 3))

@@ -1,6 +1,6 @@
 """Load test of the served app: `make soak`, or `python -m tests.soak --help`.
 
-Prints one table and exits with 1 if a promise is broken.
+Prints one table and exits with 1 if a limit is exceeded or a result is wrong.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ import psutil
 
 from enhance.i18n import translate
 
-from .soak_clients import Known, SlowClient, Tally, Visitor, known_pictures
+from .soak_clients import Client, Known, SlowClient, Tally, known_pictures
 
 ROOT = Path(__file__).parents[1]
 MOST_MB_MORE, MOST_THREADS_MORE, MOST_CONNECTIONS_MORE = 250, 20, 5
-"""What sessions, previews and runs can leave when they are over."""
+"""The additional memory, threads and connections that finished sessions, previews and runs can leave."""
 AT_ONCE = 8
 WAITED = {
     "runs": ("run", "retune", "gentle"),
@@ -45,9 +45,9 @@ WAITED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, with how many clients and `slow` connections, and how many sessions, previews and runs before that.
+    """The seconds, clients and `slow` connections of a test, and the sessions, previews and runs before it.
 
-    `rest` is in seconds. `warm` is how often everything is done once before anything is measured.
+    `rest` is in seconds. `warm` is the number of requests of each kind before the measurement.
     """
 
     seconds: float
@@ -71,7 +71,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Use:
-    """What the server and its workers use: MB of memory, and threads and connections of the server."""
+    """The memory of the server and its workers in MB, and the threads and connections of the server."""
 
     server_mb: float
     workers_mb: float
@@ -81,7 +81,7 @@ class Use:
 
 @dataclass
 class Outcome:
-    """What was seen, by phase; `broken` has a sentence for every promise that was not kept."""
+    """The measurements by phase. `broken` has a sentence for each failure."""
 
     plan: Plan
     uses: dict[str, Use] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Outcome:
 
 
 class Server:
-    """The app in a process of its own, with a data folder of its own; looked at every half second."""
+    """The app in a process and with a data folder of its own, measured every half second."""
 
     def __init__(self, folder: Path, host: str):
         with socket.socket() as free:
@@ -121,7 +121,7 @@ class Server:
         return self
 
     def wait_until_ready(self) -> None:
-        """Raises RuntimeError, with what the app said, where it does not come up."""
+        """Wait until the app serves requests. Raises RuntimeError with its log if it does not."""
         end = time.monotonic() + 120
         while not self._is_ready():
             if self._started.poll() is not None or time.monotonic() > end:
@@ -144,7 +144,7 @@ class Server:
         return Use(own / 1e6, sum(workers) / 1e6, self._process.num_threads(), connections)
 
     def files(self) -> dict[str, int]:
-        """How many files lie in each folder of the data folder, and how many of them are unfinished."""
+        """Return the number of files in each folder of the data folder, and of partial files in all of them."""
         found = [path for path in self.data.rglob("*") if path.is_file()]
         folders = sorted({path.relative_to(self.data).parts[0] for path in found})
         counts = {name: sum(path.relative_to(self.data).parts[0] == name for path in found) for name in folders}
@@ -168,7 +168,7 @@ class Server:
 
 
 def soak(plan: Plan, folder: Path, host: str = "127.0.0.1") -> Outcome:
-    """Do all of the plan against an app of its own in `folder`. Raises ValueError for a host elsewhere."""
+    """Run the plan against an app of its own in `folder`. Raises ValueError for a host that is not this computer."""
     if not _is_loopback(host):
         raise ValueError(f"{host} is not this machine: the soak aims at loopback addresses only")
     with Server(folder, host) as server:
@@ -186,45 +186,43 @@ def _is_loopback(host: str) -> bool:
 
 async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     outcome, counted, tally = Outcome(plan), Tally(), Tally()
-    await _one_after_the_other(
-        server, known, counted, ["page", "run", "preview", "report", "batch", "light"] * plan.warm
-    )
+    await _send_all(server, known, counted, ["page", "run", "preview", "report", "batch", "light"] * plan.warm)
     outcome.uses["start"] = before = server.use()
-    things = [*["page"] * plan.sessions, *["preview"] * plan.previews, *["run"] * plan.runs]
-    await _one_after_the_other(server, known, counted, things)
+    requests = [*["page"] * plan.sessions, *["preview"] * plan.previews, *["run"] * plan.runs]
+    await _send_all(server, known, counted, requests)
     await asyncio.sleep(min(plan.rest, 15))
-    await _one_after_the_other(server, known, counted, ["light"] * AT_ONCE)
+    await _send_all(server, known, counted, ["light"] * AT_ONCE)
     outcome.uses["after the sessions"] = after = server.use()
-    outcome.broken += kept_to_bounds("the sessions", before, after)
+    outcome.broken += exceeded_limits("the sessions", before, after)
 
-    visitors = [Visitor(server.url, number, known, tally) for number in range(plan.clients)]
+    clients = [Client(server.url, number, known, tally) for number in range(plan.clients)]
     slow = [SlowClient(server.url, number, tally) for number in range(plan.slow)]
     until = time.monotonic() + plan.seconds
-    await asyncio.gather(*(client.visit(until) for client in (*visitors, *slow)))
-    await asyncio.gather(*(visitor.close() for visitor in visitors))
+    await asyncio.gather(*(client.send_until(until) for client in (*clients, *slow)))
+    await asyncio.gather(*(client.close() for client in clients))
     outcome.uses["peak"] = server.peak
     await asyncio.sleep(plan.rest)
-    await _one_after_the_other(server, known, counted, ["light"] * AT_ONCE)
+    await _send_all(server, known, counted, ["light"] * AT_ONCE)
     outcome.uses["after a rest"] = server.use()
     outcome.files = server.files()
     _judge(outcome, tally, counted, server)
     return outcome
 
 
-async def _one_after_the_other(server: Server, known: list[Known], tally: Tally, things: list[str]) -> None:
-    """Do these things, a few at a time, each by a visitor that comes for it alone."""
-    left = iter(enumerate(things, 1000))
+async def _send_all(server: Server, known: list[Known], tally: Tally, requests: list[str]) -> None:
+    """Send these requests, a few at a time, each by a client of its own."""
+    left = iter(enumerate(requests, 1000))
 
     async def some() -> None:
-        for number, thing in left:
-            visitor = Visitor(server.url, number, known, tally)
-            await visitor.do(thing)
-            await visitor.close()
+        for number, request in left:
+            client = Client(server.url, number, known, tally)
+            await client.send(request)
+            await client.close()
 
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
 
 
-def kept_to_bounds(what: str, before: Use, after: Use) -> Iterator[str]:
+def exceeded_limits(what: str, before: Use, after: Use) -> Iterator[str]:
     mb = after.server_mb + after.workers_mb - before.server_mb - before.workers_mb
     if mb > MOST_MB_MORE:
         yield f"{what} left {mb:.0f} MB, more than {MOST_MB_MORE}"
@@ -243,8 +241,8 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
     outcome.broken += [f"failed: {one}" for one in tally.failed + counted.failed]
     unexpected = translate("en", "unexpected")
     outcome.broken += [f"unexpected: {one}" for one in outcome.refused if unexpected in one or len(one) < 20]
-    outcome.broken += [f"refused while nothing else went on: {one}" for one in counted.refused]
-    outcome.broken += kept_to_bounds("all of it", outcome.uses["start"], outcome.uses["after a rest"])
+    outcome.broken += [f"rejected although the server was not busy: {one}" for one in counted.refused]
+    outcome.broken += exceeded_limits("all of it", outcome.uses["start"], outcome.uses["after a rest"])
     if (left := outcome.uses["after a rest"].connections) > outcome.uses["start"].connections + MOST_CONNECTIONS_MORE:
         outcome.broken.append(f"{left} connections were left open")
     if outcome.files["unfinished"]:
@@ -254,7 +252,7 @@ def _judge(outcome: Outcome, tally: Tally, counted: Tally, server: Server) -> No
 
 
 def table(outcome: Outcome) -> str:
-    """The outcome as Markdown."""
+    """Return the outcome in Markdown."""
     plan, lines = outcome.plan, ["| what | seen |", "| --- | --- |"]
     who = f"{plan.clients} clients and {plan.slow} slow connections for {plan.seconds:g} s"
     before = f"{plan.sessions} page sessions, {plan.previews} previews, {plan.runs} runs"
@@ -306,8 +304,8 @@ def main() -> int:
         parser.error(f"{host} is not this machine: the soak aims at loopback addresses only")
     with _folder(named) as folder:
         outcome = soak(Plan.lasting(**options), folder, host)
-    told = json.dumps(asdict(outcome) | {"machine": _machine()}, indent=1) if as_json else table(outcome)
-    print(told if as_json else f"{_machine()}\n\n{told}")
+    text = json.dumps(asdict(outcome) | {"machine": _machine()}, indent=1) if as_json else table(outcome)
+    print(text if as_json else f"{_machine()}\n\n{text}")
     return 1 if outcome.broken else 0
 
 

@@ -1,4 +1,4 @@
-"""The clients of the soak: what each does to a served app, and whether what it got is what it asked for."""
+"""The clients of the load test: their requests, and checks of the responses."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from .site import SETTINGS
 SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
 SQUARE = 24
 USUAL: dict[str, Any] = {**SETTINGS, "preset": "anime-fast"}
-OUTWARD = ("format", "quality", "metadata")
-"""What says how a result is handed out, and changes none of its pixels."""
+OUTPUT_SETTINGS = ("format", "quality", "metadata")
+"""Settings of the output file, which change no pixel."""
 TUNED: tuple[dict[str, Any], ...] = (
     {"contrast": 1.3},
     {"saturation": 0.4, "sharpen": 0.6},
@@ -47,22 +47,22 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A picture, and what an `Enhancer` of our own made of it before: by settings, the whole and its middle square."""
+    """An image and its expected results by settings, computed in this process: the whole and the central square."""
 
     pixels: np.ndarray
     wholes: dict[str, np.ndarray]
     squares: dict[str, np.ndarray]
 
     def file(self, mark: str = "") -> bytes:
-        """The picture as PNG; with another `mark` it is another file of the same pixels, so it is computed again."""
-        written, said = io.BytesIO(), PngImagePlugin.PngInfo()
-        said.add_text("Comment", mark)
-        Image.fromarray(self.pixels).save(written, "PNG", pnginfo=said)
+        """Return the image as a PNG. With another `mark` it is another file, so that no result is cached."""
+        written, info = io.BytesIO(), PngImagePlugin.PngInfo()
+        info.add_text("Comment", mark)
+        Image.fromarray(self.pixels).save(written, "PNG", pnginfo=info)
         return written.getvalue()
 
 
 def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True) -> list[Known]:
-    """Pieces of a photo, and all that the clients will ask for, done in this process."""
+    """Return parts of a photo with all results that the clients request, computed in this process."""
     enhancer, photo, known = Enhancer(data=folder / "known"), data.astronaut(), []
     folder.mkdir(parents=True, exist_ok=True)
     for number, (height, width) in enumerate(SIZES[:count]):
@@ -70,8 +70,8 @@ def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True
         path = folder / f"known-{number}.png"
         path.write_bytes(one.file())
         for changes in ({}, *TUNED, *([GENTLE] if gentle and number == 0 else [])):
-            asked = {name: value for name, value in (USUAL | changes).items() if name not in OUTWARD}
-            settings = settings_from_call(**asked)
+            values = {name: value for name, value in (USUAL | changes).items() if name not in OUTPUT_SETTINGS}
+            settings = settings_from_call(**values)
             one.wholes[json.dumps(changes)] = _pixels(enhancer.run(path, settings).path.read_bytes())
             one.squares[json.dumps(changes)] = enhancer.preview(path, settings, size=SQUARE).after
         known.append(one)
@@ -86,7 +86,7 @@ def _pixels(file: bytes) -> np.ndarray:
 
 @dataclass
 class Tally:
-    """What all clients saw: seconds by kind of request, refusals by sentence, and what must not be."""
+    """The observations of all clients: seconds by kind of request, rejections by message, and failures."""
 
     seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     done: Counter[str] = field(default_factory=Counter)
@@ -95,12 +95,12 @@ class Tally:
     failed: list[str] = field(default_factory=list)
 
 
-class Refusal(Exception):
-    """The server said a sentence instead of giving an answer."""
+class Rejection(Exception):
+    """The server responded with an error message."""
 
 
-class Visitor:
-    """One client: it does one thing after the other, each as somebody who came for that alone."""
+class Client:
+    """A client that sends one request after the other, each in a session of its own."""
 
     def __init__(self, url: str, number: int, known: list[Known], tally: Tally):
         address = f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"
@@ -113,22 +113,22 @@ class Visitor:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def visit(self, until: float) -> None:
-        """Do what comes to mind until the time, a `time.monotonic`, is over."""
+    async def send_until(self, until: float) -> None:
+        """Send random requests until this time of `time.monotonic`."""
         names, weights = zip(*MIX.items(), strict=True)
         await asyncio.sleep(self._random.random())
         while time.monotonic() < until:
             (name,) = self._random.choices(names, weights)
-            await self.do(name)
+            await self.send(name)
             await asyncio.sleep(self._random.uniform(0, 0.5))
 
-    async def do(self, name: str) -> None:
-        """One thing of the mix; whatever comes of it is told to the tally."""
+    async def send(self, name: str) -> None:
+        """Send a request of the mix and record its outcome in the tally."""
         begun = time.monotonic()
         try:
             await getattr(self, name)()
-        except Refusal as refusal:
-            self._tally.refused[re.sub(r"\d+([.,]\d+)*", "N", str(refusal))] += 1
+        except Rejection as rejection:
+            self._tally.refused[re.sub(r"\d+([.,]\d+)*", "N", str(rejection))] += 1
         except Exception as error:
             self._tally.failed.append(f"{name}: {type(error).__name__}: {error}"[:300])
         else:
@@ -136,83 +136,83 @@ class Visitor:
             self._tally.seconds[name].append(time.monotonic() - begun)
 
     async def run(self) -> None:
-        await self._enhanced(self._random.choice(self._known), {}, secrets.token_hex(4))
+        await self._enhance(self._random.choice(self._known), {}, secrets.token_hex(4))
 
     async def gentle(self) -> None:
-        await self._enhanced(self._known[0], GENTLE, secrets.token_hex(4))
+        await self._enhance(self._known[0], GENTLE, secrets.token_hex(4))
 
     async def retune(self) -> None:
-        await self._enhanced(self._random.choice(self._known), self._random.choice(TUNED))
+        await self._enhance(self._random.choice(self._known), self._random.choice(TUNED))
 
     async def preview(self) -> None:
         known, changes = self._random.choice(self._known), self._random.choice(({}, *TUNED))
-        file = await self._uploaded(known.file())
-        _, after, _ = await self._asked("preview", [file, None, None, SQUARE, *(USUAL | changes).values()])
-        self._compare("preview", await self._fetched(after), known.squares[json.dumps(changes)])
+        file = await self._upload(known.file())
+        _, after, _ = await self._call("preview", [file, None, None, SQUARE, *(USUAL | changes).values()])
+        self._compare("preview", await self._download(after), known.squares[json.dumps(changes)])
 
     async def batch(self) -> None:
         chosen = self._random.sample(range(len(self._known)), 2)
         files = [
-            await self._uploaded(self._known[number].file(secrets.token_hex(4)), f"batch-{number}.png")
+            await self._upload(self._known[number].file(secrets.token_hex(4)), f"batch-{number}.png")
             for number in chosen
         ]
-        files.append(await self._uploaded(BROKEN[0], "broken.png"))
-        archive, info = await self._asked("batch", [files, *USUAL.values()])
+        files.append(await self._upload(BROKEN[0], "broken.png"))
+        archive, info = await self._call("batch", [files, *USUAL.values()])
         if (info["done"], info["failed"]) != (2, 1):
             self._tally.wrong.append(f"batch: {info['done']} done, {info['failed']} failed")
             return
-        with zipfile.ZipFile(io.BytesIO(await self._fetched(archive))) as packed:
+        with zipfile.ZipFile(io.BytesIO(await self._download(archive))) as packed:
             for number in chosen:
                 file = packed.read(f"batch-{number}.png")
                 self._compare("batch", file, self._known[number].wholes["{}"])
 
     async def report(self) -> None:
         session = secrets.token_hex(8)
-        info = await self._enhanced(self._random.choice(self._known), {}, session=session)
-        (pdf,) = await self._asked("report", [info["task_id"]], session)
-        if not (await self._fetched(pdf)).startswith(b"%PDF"):
+        info = await self._enhance(self._random.choice(self._known), {}, session=session)
+        (pdf,) = await self._call("report", [info["task_id"]], session)
+        if not (await self._download(pdf)).startswith(b"%PDF"):
             self._tally.wrong.append("report: no PDF")
 
     async def light(self) -> None:
-        (answer,) = await self._asked(self._random.choice(("status", "presets")), [])
+        (answer,) = await self._call(self._random.choice(("status", "presets")), [])
         if not answer:
             self._tally.wrong.append("light: an empty answer")
 
     async def broken(self) -> None:
-        await self._enhanced(self._known[0], {}, file=self._random.choice(BROKEN))
+        await self._enhance(self._known[0], {}, file=self._random.choice(BROKEN))
         self._tally.wrong.append("broken: the file was accepted as an image")
 
     async def leave(self) -> None:
-        """Ask, listen for a moment, and go."""
-        event = await self._posted("enhance", [await self._fresh(), *USUAL.values()])
+        """Start a run, read one event, and disconnect."""
+        event = await self._post("enhance", [await self._fresh(), *USUAL.values()])
         async with self._stream(f"gradio_api/call/enhance/{event}") as lines:
             await anext(lines, None)
 
-    async def unheard(self) -> None:
-        """Ask, and never listen."""
-        await self._posted("enhance", [await self._fresh(), *USUAL.values()])
+    async def unread(self) -> None:
+        """Start a run and never read its events."""
+        await self._post("enhance", [await self._fresh(), *USUAL.values()])
 
     async def page(self) -> None:
         """Open the page as a browser does, wait for its first event, and close it."""
         session = secrets.token_hex(6)
-        self._checked(await self._http.get("/"))
-        config = self._checked(await self._http.get("config")).json()
+        self._check(await self._http.get("/"))
+        config = self._check(await self._http.get("config")).json()
         load = next(one for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
         async with self._stream(f"gradio_api/heartbeat/{session}") as alive:
             await anext(alive)
-            asked = {
+            event = {
                 "data": [session, secrets.token_hex(16), "", None],
                 "fn_index": load["id"],
                 "session_hash": session,
                 "trigger_id": None,
             }
-            self._checked(await self._http.post("gradio_api/queue/join", json=asked))
+            self._check(await self._http.post("gradio_api/queue/join", json=event))
             async with self._stream(f"gradio_api/queue/data?session_hash={session}") as lines:
                 async for line in lines:
                     if line.startswith("data: ") and json.loads(line[6:])["msg"] == "process_completed":
                         break
 
-    async def _enhanced(
+    async def _enhance(
         self,
         known: Known,
         changes: dict[str, Any],
@@ -220,26 +220,26 @@ class Visitor:
         file: bytes | None = None,
         session: str | None = None,
     ) -> dict[str, Any]:
-        given = await self._uploaded(known.file(mark) if file is None else file)
-        result, info = await self._asked("enhance", [given, *(USUAL | changes).values()], session)
-        self._compare("run", await self._fetched(result), known.wholes[json.dumps(changes)])
+        given = await self._upload(known.file(mark) if file is None else file)
+        result, info = await self._call("enhance", [given, *(USUAL | changes).values()], session)
+        self._compare("run", await self._download(result), known.wholes[json.dumps(changes)])
         return info
 
     async def _fresh(self) -> dict[str, Any]:
-        return await self._uploaded(self._random.choice(self._known).file(secrets.token_hex(4)))
+        return await self._upload(self._random.choice(self._known).file(secrets.token_hex(4)))
 
-    async def _uploaded(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
-        answer = self._checked(await self._http.post("gradio_api/upload", files={"files": (name, file)}))
+    async def _upload(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
+        answer = self._check(await self._http.post("gradio_api/upload", files={"files": (name, file)}))
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
-    async def _posted(self, name: str, given: list[Any], session: str | None = None) -> str:
+    async def _post(self, name: str, given: list[Any], session: str | None = None) -> str:
         more = {"session_hash": session} if session else {}
         answer = await self._http.post(f"gradio_api/call/{name}", json={"data": given, **more})
-        return self._checked(answer).json()["event_id"]
+        return self._check(answer).json()["event_id"]
 
-    async def _asked(self, name: str, given: list[Any], session: str | None = None) -> list[Any]:
-        """The endpoint's answer. Raises Refusal."""
-        event, kind = await self._posted(name, given, session), ""
+    async def _call(self, name: str, given: list[Any], session: str | None = None) -> list[Any]:
+        """Call an endpoint and return its result. Raises Rejection."""
+        event, kind = await self._post(name, given, session), ""
         async with self._stream(f"gradio_api/call/{name}/{event}") as lines:
             async for line in lines:
                 if line.startswith("event: "):
@@ -247,31 +247,31 @@ class Visitor:
                 elif line.startswith("data: ") and kind == "complete":
                     return json.loads(line[6:])
                 elif line.startswith("data: ") and kind == "error":
-                    said = json.loads(line[6:])
-                    raise Refusal(said["error"] if isinstance(said, dict) else said)
+                    error = json.loads(line[6:])
+                    raise Rejection(error["error"] if isinstance(error, dict) else error)
         raise ConnectionError(f"{name}: the answer ended early")
 
-    async def _fetched(self, file: dict[str, Any]) -> bytes:
-        return self._checked(await self._http.get(f"gradio_api/file={file['path']}")).content
+    async def _download(self, file: dict[str, Any]) -> bytes:
+        return self._check(await self._http.get(f"gradio_api/file={file['path']}")).content
 
     @asynccontextmanager
     async def _stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
         async with self._http.stream("GET", path) as answer:
-            self._checked(answer)
+            self._check(answer)
             yield answer.aiter_lines()
 
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
-        """The answer, if it is none of a failing server. Raises Refusal where it is a sentence."""
-        if 400 <= answer.status_code < 500 and (said := answer.json().get("detail")):
-            raise Refusal(said)
+    def _check(self, answer: httpx.Response) -> httpx.Response:
+        """Return the response. Raises Rejection for an error message, httpx.HTTPStatusError for other errors."""
+        if 400 <= answer.status_code < 500 and (message := answer.json().get("detail")):
+            raise Rejection(message)
         return answer.raise_for_status()
 
     def _compare(self, what: str, got: np.ndarray | bytes, wanted: np.ndarray) -> None:
-        """Whether the pixels are those that were computed before, bit for bit; else, whose they are."""
+        """Compare pixels with the expected ones. Record a difference, and whether they belong to another request."""
         pixels = _pixels(got) if isinstance(got, bytes) else got
         if np.array_equal(pixels, wanted):
             return
-        others = [array for one in self._known for kept in (one.wholes, one.squares) for array in kept.values()]
+        others = [array for one in self._known for results in (one.wholes, one.squares) for array in results.values()]
         crossed = any(np.array_equal(pixels, other) for other in others)
         self._tally.wrong.append(f"{what}: {'the picture of another request' if crossed else 'other pixels'}")
 
@@ -286,14 +286,14 @@ MIX = {
     "report": 4,
     "broken": 6,
     "leave": 4,
-    "unheard": 3,
+    "unread": 3,
     "gentle": 1,
 }
-"""What clients do, and how often: the names of `Visitor`'s methods."""
+"""The weights of the requests, by the names of the methods of `Client`."""
 
 
 class SlowClient:
-    """A connection that holds the server up: it sends or reads slowly, or stops in the middle."""
+    """A connection that occupies the server: it sends or reads slowly, or stops in the middle."""
 
     def __init__(self, url: str, number: int, tally: Tally):
         parts = urlsplit(url)
@@ -302,12 +302,12 @@ class SlowClient:
         # Another loopback address, since the server trusts 127.0.0.1 as a proxy and allows it more connections.
         self._address = f"127.0.0.{2 + number % 200}" if sys.platform == "linux" and "." in self._host else None
 
-    async def visit(self, until: float) -> None:
+    async def send_until(self, until: float) -> None:
         """Connect again and again until this time, a `time.monotonic`."""
         while (left := until - time.monotonic()) > 0:
             local = (self._address, 0) if self._address else None
             try:
-                # The small limit keeps the client's own buffer from reading what it does not want to read.
+                # A small limit, because the client's own buffer would read ahead otherwise.
                 reader, writer = await asyncio.open_connection(self._host, self._port, local_addr=local, limit=1024)
             except OSError as error:
                 self._tally.failed.append(f"slow connection: {error}")
@@ -341,7 +341,7 @@ class SlowClient:
             await asyncio.sleep(1)
 
     async def _slow_download(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Ask for the page and read it at one kB a second."""
+        """Request the page and read it at one kB a second."""
         writer.write(b"GET /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         while await reader.read(1024):
             await asyncio.sleep(1)
@@ -354,4 +354,4 @@ class SlowClient:
 
 
 SLOW = ("idle", "half_request", "slow_upload", "slow_download", "unread_stream")
-"""What slow connections do, in turn: the names of `SlowClient`'s methods."""
+"""The kinds of slow connections, which take turns: the names of the methods of `SlowClient`."""

@@ -89,7 +89,7 @@ def _stride(picture: Picture) -> int:
 
 
 def _can_be_hazy(samples: np.ndarray) -> bool:
-    """Return whether squares show a colour photo that is not mostly white: haze is told from neither."""
+    """Return whether squares show a colour photo that is not mostly white, so that haze can be measured."""
     chroma = samples.max(-1) - samples.min(-1)
     return float(np.quantile(chroma, 0.98)) > _GREY_CHROMA and float((samples.min(-1) > _WHITE).mean()) < _MOST_WHITE
 

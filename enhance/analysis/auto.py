@@ -1,4 +1,4 @@
-"""The preset that measures best for an image, from its analysis. The table of rules is `RULES`."""
+"""The choice of a preset for an image from its analysis, by the rules in `RULES`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CLEAN_NOISE = 2.4
 """Of 22 photos at a quarter of their size, 19 have less; the rest is fine texture. None with white noise of 3 does."""
 CLEAN_QUALITY = 88
 CLEAN_BLUR = 0.26
-"""The blur from which `fast` is nearer to the truth than `precise`: a Gaussian blur of about half a pixel."""
+"""The blur from which `fast` is better than `precise`: a Gaussian blur of about half a pixel."""
 BLURRED_NOISE = 0.8
 """Noise of a blurred photo that only correlated grain explains: the blur removes white noise."""
 GRAIN_NOISE = 3.0
 STRONG_NOISE = 7.0
-"""The noise from which `gentle` is chosen instead of `fast`; at 6 `fast` is nearer to the truth, at 10 `gentle` is."""
+"""The noise from which `gentle` is chosen instead of `fast`, which is better at 6 and worse at 10."""
 SOFT = 3
 """Downscaling a photo that is soft by 2 measured worse than bicubic upscaling."""
 REDUCE = 2

@@ -55,7 +55,7 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool = False) -> int | No
     """
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     quality = _quality_on_grid(samples, light)
-    if quality is None and (corner := _grid_of(light)) != (0, 0):  # of a part that was cut out
+    if quality is None and (corner := _grid_of(light)) != (0, 0):  # a crop does not begin at the grid
         down, across = corner
         quality = _quality_on_grid(samples[:, down:, across:], light[:, down:, across:])
     return _UNKNOWN_QUALITY if quality is None and not is_jpeg and _is_blocky(samples) else quality
@@ -84,7 +84,7 @@ def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
 
 
 def _quality_of_blocks(blocks: np.ndarray) -> int | None:
-    # Repeated blocks, as of a pattern, prove nothing.
+    # Identical blocks, as in a pattern, are no evidence.
     blocks = np.unique(blocks.reshape(-1, 64), axis=0).reshape(-1, 8, 8)
     if len(blocks) < _FEWEST_BLOCKS:
         return None

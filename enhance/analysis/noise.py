@@ -2,7 +2,7 @@
 
 Texture is mistaken for noise unless only the smoothest tenth of the blocks counts (after Olsen, "Estimation of noise
 in images: an evaluation", 1993). Two scales are measured. White noise shows in the crossed Laplacians (Immerkaer, "Fast
-Noise Variance Estimation", 1996). Grain is correlated over 1 to 2 px, so that these hardly respond. Its spectrum is
+Noise Variance Estimation", 1996). Grain is correlated over 1 to 2 px, so the Laplacians hardly respond. Its spectrum is
 flat up to a cutoff and falls above. The spectrum of a photo falls from the lowest frequencies on (Field 1987).
 """
 

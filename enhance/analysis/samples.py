@@ -22,7 +22,7 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     if side is None:
         return None
     reach = side * scale
-    rows, columns = -(-height // reach), -(-width // reach)  # Those of a small image overlap.
+    rows, columns = -(-height // reach), -(-width // reach)  # The squares of a small image overlap.
     # An extremely long image has more squares along one side than in total.
     fewer = max(1.0, (rows * columns / _MOST) ** 0.5)
     down = max(1, min(int(rows / fewer), _MOST))

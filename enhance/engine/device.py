@@ -26,7 +26,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 _TYPES = ("cpu", "cuda", "mps")
 _LEAST_BF16_SPEEDUP = 1.2
-"""The least speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles (AMX) 6."""
+"""The minimum speed-up of bf16 over fp32. CPUs with native bf16 reach 2, those with matrix tiles (AMX) 6."""
 _TRIAL_BATCH, _TRIAL_WEIGHT, _TRIAL_TIMES = (1, 66, 130, 64), (32, 3, 3, 64), 25
 _USABLE_SHARE = 0.8
 """The share of the free GPU memory that a stream can use: CUDA's libraries need more than is counted."""
@@ -176,7 +176,7 @@ def _pinned_like(like: torch.Tensor) -> torch.Tensor:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the bytes that a stream can use on a GPU; infinite on other devices, where only trying shows it."""
+    """Return the bytes that a stream can use on a GPU; infinite on other devices, which do not report it."""
     if device.type != "cuda":
         return math.inf
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for later tensors
@@ -184,7 +184,7 @@ def free_memory(device: torch.device) -> float:
 
 
 def wait_for_device(device: torch.device) -> None:
-    """Wait until a GPU has done all that it was asked to do."""
+    """Wait until a GPU has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -192,5 +192,5 @@ def wait_for_device(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of a device says that its memory is full."""
+    """Return whether an error of a device means that its memory is full."""
     return isinstance(error, torch.OutOfMemoryError) or is_memory_short(error)

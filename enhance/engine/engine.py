@@ -80,10 +80,10 @@ class _Request:
 
 
 _STREAM_BYTES = 1_800_000_000
-"""The memory that a stream can use, except on a GPU: with all else that a run needs, less than 3 GB."""
+"""The memory that a stream can use, except on a GPU. With everything else, a run needs less than 3 GB."""
 _CPU_STRIPS = 2
 _ALWAYS_FITS = 1024
-"""An image with no longer side is never cut. No memory is counted for previews."""
+"""An image whose longer side has at most so many pixels is not cut, so that previews need no check."""
 
 Lend = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
 
@@ -325,7 +325,7 @@ class Engine:
         self._estimates.record(*timed, pixels, busy)
 
     def _timed_precision(self, precision: str) -> torch.dtype:
-        """Return the precision at which estimates are timed: a CPU is no measure for the fast types of a lent GPU."""
+        """Return the precision at which estimates are timed: a CPU cannot time the reduced precisions of a lent GPU."""
         return PRECISIONS[precision if self._lend is None else "fp32"]
 
     def _load(self, recipe: WeightInterpolation, transposed: bool) -> RowNetwork:
@@ -352,7 +352,7 @@ def _with_own_errors(lent: Generator[LentStep | EnhanceError, None, None]) -> Ge
                 yield step
         except EnhanceError:
             raise
-        except Exception as error:  # the lender's: no GPU is free, or the user's quota is used up
+        except Exception as error:  # raised by the lender: no GPU is free, or the user's quota is used up
             raise EnhanceError("device_not_lent", reason=str(error)) from error
 
 

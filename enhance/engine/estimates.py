@@ -24,9 +24,9 @@ _TRIAL_TIMES = 3
 _TRIAL_SECONDS = 0.5
 """A trial that takes longer is not repeated."""
 _REMEMBERED_SECONDS = 60.0
-"""How much earlier work counts: a busy machine changes the estimates within a minute of work."""
+"""The weight of earlier work: a busy machine changes the estimates within a minute of work."""
 _EXPECTED_SECONDS = 3.0
-"""How many seconds of work the estimate of a run counts for, while the run goes on."""
+"""The weight of the estimate during a run, in seconds of work."""
 
 
 class Estimator:
@@ -40,7 +40,7 @@ class Estimator:
         self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
-        """Take a run of `pixels` pixels into account. Every second of work counts, up to the last minute."""
+        """Record a run of `pixels` pixels. Earlier work has the weight of a minute at most."""
         if seconds <= 0 or pixels <= 0:
             return
         with self._lock:
@@ -93,7 +93,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
 class RunClock:
     """Turns the share of the work that is done into rows and seconds left.
 
-    The estimate counts like some seconds of work, so that slow or fast first steps do not decide the rest.
+    The estimate has the weight of some seconds of work, so that slow or fast first steps do not decide the rest.
     """
 
     def __init__(self, rows: int, expected: float):

@@ -247,26 +247,26 @@ class ImageRows:
     def rows(self, first: int, last: int) -> torch.Tensor:
         """Return the rows [first, last) of the network's grid, float32 [n, W, C]."""
         if self._fold == 1:
-            return self._converted(self._read(first, last))
+            return self._convert(self._read(first, last))
         fold = self._fold
-        rows = self._converted(self._extended(first * fold, last * fold))  # [n * f, W * f, C]
+        rows = self._convert(self._extend(first * fold, last * fold))  # [n * f, W * f, C]
         rows = rows.unflatten(0, (-1, fold)).unflatten(2, (-1, fold))  # [n, row, W, column, C]
         row, column = (3, 1) if self._transposed else (1, 3)
         return rows.permute(0, 2, 4, row, column).flatten(2)  # [n, W, C * f * f]
 
-    def _converted(self, rows: torch.Tensor) -> torch.Tensor:
+    def _convert(self, rows: torch.Tensor) -> torch.Tensor:
         return rows @ rows.new_tensor(_GREY).unsqueeze(1) if self._grey else rows
 
-    def _extended(self, first: int, last: int) -> torch.Tensor:
+    def _extend(self, first: int, last: int) -> torch.Tensor:
         parts = [self._read(first, min(last, self._height))] if first < self._height else []
         for row in range(max(first, self._height), last):
-            source = _reflected(row, self._height)
+            source = _reflect(row, self._height)
             parts.append(self._read(source, source + 1))
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # [n, W, 3]
-        beyond = [_reflected(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
+        beyond = [_reflect(column, self._width) for column in range(self._width, self.grid[1] * self._fold)]
         return torch.cat([rows, rows[:, beyond]], 1) if beyond else rows
 
 
-def _reflected(position: int, length: int) -> int:
+def _reflect(position: int, length: int) -> int:
     """Return the pixel that stands for one beyond the last; the first pixel if the image is too short."""
     return max(0, 2 * (length - 1) - position)

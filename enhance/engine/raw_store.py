@@ -224,7 +224,7 @@ def strips_of_parts(
 
     `run(part, columns, report)` yields the strips of a part. Raises StorageError, at first if the folder has no room.
     """
-    image, total, done = _swapped(rgb, columns), rows_seen(cuts), 0
+    image, total, done = _swap_axes(rgb, columns), rows_seen(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
     for first, last, top, bottom in cuts:
         shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)
@@ -236,15 +236,15 @@ def strips_of_parts(
         with NetworkOutput.create(shape, folder=folder) as part:
             if folder is not None and (len(image) - first) * row_bytes > IN_MEMORY:
                 check_disk_space(folder, (len(image) - first) * row_bytes + shape.bytes)
-            with closing(run(_swapped(image[top:bottom], columns), not columns, report_part)) as strips:
+            with closing(run(_swap_axes(image[top:bottom], columns), not columns, report_part)) as strips:
                 for strip in strips:
-                    part.add(_swapped(strip, columns)[own_rows])
+                    part.add(_swap_axes(strip, columns)[own_rows])
             done += bottom - top
             for low, high in _blocks(shape):
-                yield _swapped(part.rows(low, high), columns)
+                yield _swap_axes(part.rows(low, high), columns)
 
 
-def _swapped(rows: np.ndarray, columns: bool) -> np.ndarray:
+def _swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
     return rows.swapaxes(0, 1) if columns else rows
 
 

@@ -23,9 +23,9 @@ from .stream import Check, Stream, Window
 log = logging.getLogger(__name__)
 
 SMALLEST_STRIP = 8
-"""The least height of a strip in rows while there is enough memory."""
+"""The minimum height of a strip in rows while there is enough memory."""
 _HIGHEST_STRIP = 32
-"""On a CPU: a small image should have a strip for each thread too."""
+"""The maximum height of a strip on a CPU, so that a small image has one for each thread."""
 _PIXELS_PER_CORE = 6_144
 """Pixels of a strip on a CPU: more would leave the cache, with fewer the cost of each call dominates."""
 _AMX_FACTOR = 3
@@ -169,8 +169,8 @@ class Steps:
 def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
     """Return whether a step with this state and output was finite in every layer.
 
-    Values that are not finite spread to everything computed from them (except by a sigmoid, whose limit is right), and
-    those that nothing was computed from are still in the windows.
+    Values that are not finite spread to everything that is computed from them, except through a sigmoid, whose limit is
+    correct. Values that nothing was computed from yet are still in the windows.
     """
     tensors = [one for one in (*(chunk for window in windows for chunk in window.chunks), rows) if len(one)]
     with torch.inference_mode():

@@ -92,7 +92,7 @@ class Strip:
 
 @dataclass(eq=False)
 class _Step:
-    """A step that threads share: `remaining` strips are to pass the last layer, and later ones move on meanwhile."""
+    """A step that threads share: `remaining` strips have to pass the last layer, while later ones advance."""
 
     kernels: Mapping[int, Kernel]
     rows: int

@@ -41,7 +41,7 @@ def translate(language: str, key: str, **values: object) -> str:
     Errors among the values are translated to the same language; those in a list are joined by spaces. Raises KeyError
     for an unknown key.
     """
-    return catalogue(language)[key].format(**{name: _translated(language, value) for name, value in values.items()})
+    return catalogue(language)[key].format(**{name: _localise(language, value) for name, value in values.items()})
 
 
 def name_of(language: str, kind: str, name: str) -> str:
@@ -174,9 +174,9 @@ def _file(language: str) -> Mapping[str, Mapping[str, Any]]:
     return tomllib.loads(Path(__file__).with_name(f"{language}.toml").read_text(encoding="utf-8"))
 
 
-def _translated(language: str, value: object) -> object:
+def _localise(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
-        return sentence_space(language).join(str(_translated(language, one)) for one in value)
+        return sentence_space(language).join(str(_localise(language, one)) for one in value)
     message = getattr(value, "message", None)
     return message(language) if callable(message) else value
 

@@ -34,7 +34,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _WHITE = 65535
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 BLOCK = 256
-"""Rows in which colour for transparent pixels is looked for; no network sees farther."""
+"""Rows in which the nearest visible pixel is searched. No network has a larger receptive radius."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Pixels:
 
 def profile_name(icc: bytes | None) -> str | None:
     """Return the name in the profile; None if there is no profile or it is damaged."""
-    profile = _opened(icc)
+    profile = _open_profile(icc)
     if profile is None:
         return None
     try:
@@ -68,7 +68,7 @@ def profile_name(icc: bytes | None) -> str | None:
 
 def profile_space(icc: bytes | None) -> str | None:
     """Return the colour space of a profile: "RGB", "GRAY", "CMYK", "Lab" or another; None if it does not work."""
-    profile = _opened(icc)
+    profile = _open_profile(icc)
     if profile is None:
         return None
     space = cast(Any, profile.profile).xcolor_space.strip()
@@ -114,7 +114,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
         to_srgb = _to_srgb(image.mode, header.icc if space == "CMYK" else None)
 
         def converted_part(box: Box) -> np.ndarray:
-            part = _cropped(image, box)
+            part = _crop(image, box)
             return to_srgb(ImageChops.invert(part) if inverted else part)
 
         return Pixels(height, width, False, False, False, None, converted_part)
@@ -124,7 +124,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     tones = _tones_in_srgb(header.icc) if grey and space == "RGB" else None
 
     def part(box: Box) -> np.ndarray:
-        values = np.asarray(_cropped(image, box).convert(mode)).reshape(box.height, box.width, -1)
+        values = np.asarray(_crop(image, box).convert(mode)).reshape(box.height, box.width, -1)
         return values if tones is None else _with_tones(values, tones)
 
     return Pixels(height, width, grey, has_alpha, False, fitting_profile(header.icc, grey), part)
@@ -140,11 +140,11 @@ def _png_pixels(header: Header, file: BinaryIO) -> Pixels:
     chunks = [chunk for chunk in chunks if chunk.kind != b"tRNS"]
     grey, has_alpha = colour_type in (0, 4), colour_type in (4, 6) or bool(keys)
     strips = PngStrips(file, chunks)
-    stored = None if strips.possible and header.orientation <= 2 else _decoded(pixel_chunks(file, chunks))
+    stored = None if strips.possible and header.orientation <= 2 else _decode_array(pixel_chunks(file, chunks))
     tones = _tones_in_srgb(header.icc) if grey and not header.deep and profile_space(header.icc) == "RGB" else None
 
     def part(box: Box) -> np.ndarray:
-        values = _ordered(_cut(stored, box) if stored is not None else _decoded(strips.take(box.height)))
+        values = _in_rgb_order(_cut(stored, box) if stored is not None else _decode_array(strips.take(box.height)))
         if colour_type == 4:  # OpenCV returns grey with alpha as RGBA.
             values = values[..., [0, 3]]
         if stored is None:
@@ -162,7 +162,7 @@ def _png_pixels(header: Header, file: BinaryIO) -> Pixels:
 def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode a TIFF of 16-bit numbers, or of floats in 0..1, to uint16. OpenCV applies its orientation."""
     tags = tiff_tags(file)
-    stored = _decoded(content_of(file))
+    stored = _decode_array(content_of(file))
     is_float = stored.dtype == np.float32
     if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
         raise PictureError("picture_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
@@ -171,10 +171,10 @@ def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
 
     def part(box: Box) -> np.ndarray:
         values = _cut(stored, box)
-        values = _ordered(np.rint(values * np.float32(_WHITE)).astype(np.uint16) if is_float else values)
+        values = _in_rgb_order(np.rint(values * np.float32(_WHITE)).astype(np.uint16) if is_float else values)
         values = values if values.shape[2] == 1 or header.has_alpha else values[..., :3]
         if premultiplied:
-            return np.dstack([_divided(values[..., :3], values[..., 3]), values[..., 3]])
+            return np.dstack([_unpremultiply(values[..., :3], values[..., 3]), values[..., 3]])
         return _WHITE - values if white_is_zero else values
 
     grey, has_alpha = stored.ndim == 2, stored.ndim == 3 and header.has_alpha
@@ -221,7 +221,7 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     pixels[targets, :-1] = pixels[place_of_label[labels[targets]], :-1]
 
 
-def _opened(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
+def _open_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
     if not icc:
         return None
     try:
@@ -239,13 +239,13 @@ def _has_grey_palette(image: Image.Image) -> bool:
     return bool((entries == entries[:, :1]).all())
 
 
-def _cropped(image: Image.Image, box: Box) -> Image.Image:
+def _crop(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 
 def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray]:
     """Return a converter of CMYK through its profile, without one by Pillow's formula, or of Lab with white D50."""
-    source = _opened(icc) if mode == "CMYK" else ImageCms.createProfile("LAB")
+    source = _open_profile(icc) if mode == "CMYK" else ImageCms.createProfile("LAB")
     if source is None:
         return lambda part: np.asarray(part.convert("RGB"))
     transform = ImageCms.buildTransform(
@@ -261,7 +261,7 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
 
 def _tones_in_srgb(icc: bytes | None) -> np.ndarray:
     """Return the sRGB tones, uint8 [256], of grey pixels with an RGB profile, which a grey PNG cannot carry."""
-    profile = _opened(icc)
+    profile = _open_profile(icc)
     assert profile is not None
     ramp = Image.merge("RGB", [Image.frombytes("L", (256, 1), bytes(range(256)))] * 3)
     tones = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"))
@@ -273,14 +273,14 @@ def _with_tones(values: np.ndarray, tones: np.ndarray) -> np.ndarray:
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
 
 
-def _decoded(data: bytes | mmap.mmap) -> np.ndarray:
+def _decode_array(data: bytes | mmap.mmap) -> np.ndarray:
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("OpenCV cannot decode it")
     return values
 
 
-def _ordered(values: np.ndarray) -> np.ndarray:
+def _in_rgb_order(values: np.ndarray) -> np.ndarray:
     """Return OpenCV's pixels as [h, w, C] in the order R, G, B, alpha."""
     if values.ndim == 2:
         return values[..., None]
@@ -291,7 +291,7 @@ def _cut(values: np.ndarray, box: Box) -> np.ndarray:
     return values[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-def _divided(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def _unpremultiply(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Divide premultiplied colour by its alpha, rounded. Exact, because 65535 squared fits in uint32."""
     divisor = np.maximum(alpha, 1).astype(np.uint32)[..., None]
     whole = (colour.astype(np.uint32) * _WHITE + divisor // 2) // divisor

@@ -122,14 +122,14 @@ def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
     try:
         if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
             raise ValueError("its header is wrong")
-        return _inflated(rest[1:], LARGEST_BLOCK)
+        return _inflate(rest[1:], LARGEST_BLOCK)
     except (ValueError, zlib.error) as error:
         logger.info("The colour profile is damaged and was left out: %s", error)
         return None
 
 
-def _inflated(packed: bytes, limit: int) -> bytes:
-    """Raises ValueError or zlib.error if the data is damaged, cut off, or longer than `limit` bytes."""
+def _inflate(packed: bytes, limit: int) -> bytes:
+    """Return inflated data. Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes."""
     inflater = zlib.decompressobj()
     content = inflater.decompress(packed, limit)
     if not inflater.eof:
@@ -170,7 +170,7 @@ def _text_in(kind: bytes, content: bytes, limit: int) -> tuple[str, str]:
         value = value[1:]
     elif kind == b"iTXt":
         value = value[2:].split(b"\0", 2)[-1]
-    value = _inflated(value, limit) if packed else value
+    value = _inflate(value, limit) if packed else value
     if len(value) > limit or not 1 <= len(keyword) <= 79:
         raise ValueError("the length of its keyword or value is out of bounds")
     return keyword.decode("latin-1"), value.decode("utf-8" if kind == b"iTXt" else "latin-1").replace("\0", "")
@@ -195,10 +195,10 @@ def profile_text(name: str, content: bytes) -> str:
 def pixel_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> bytes:
     """Return the PNG with only the chunks a decoder needs. Raises ValueError if a checksum does not match."""
     view = memoryview(content_of(file))
-    return b"".join([SIGNATURE, *(_verified(view, chunk) for chunk in chunks if chunk.kind in _PIXEL_CHUNKS)])
+    return b"".join([SIGNATURE, *(_verify(view, chunk) for chunk in chunks if chunk.kind in _PIXEL_CHUNKS)])
 
 
-def _verified(view: memoryview, chunk: Chunk) -> memoryview:
+def _verify(view: memoryview, chunk: Chunk) -> memoryview:
     """Return all bytes of a chunk. Raises ValueError if its checksum does not match."""
     end = chunk.start + chunk.length
     if zlib.crc32(view[chunk.start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
@@ -213,7 +213,7 @@ class PackedRows:
     """
 
     def __init__(self, parts: Iterable[bytes | memoryview], stride: int):
-        self._pieces, self._rest, self._stride = _inflated_pieces(parts), b"", stride
+        self._pieces, self._rest, self._stride = _inflate_pieces(parts), b"", stride
 
     def take(self, count: int) -> bytes:
         """Return the next `count` rows."""
@@ -230,7 +230,7 @@ class PackedRows:
         return joined[:wanted]
 
 
-def _inflated_pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def _inflate_pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     inflater = isal_zlib.decompressobj()
     for part in parts:
         for start in range(0, len(part), _INPUT_PIECE):
@@ -244,9 +244,9 @@ def _inflated_pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
 class PngStrips:
     """A PNG cut into small PNGs of a few rows each, from top to bottom, so that decoding needs little memory.
 
-    A filter can refer to the row above, so each small PNG except the first starts with the last row before it, which
-    the caller provides in `set_row_above`. `possible` states whether the PNG can be cut: it is not interlaced, has no
-    palette, and has at least 8 bits per channel. Raises what `PackedRows` and `pixel_chunks` raise.
+    A filter can refer to the row above. Each small PNG except the first therefore starts with the last row before it,
+    which the caller provides in `set_row_above`. `possible` states whether the PNG can be cut: it is not interlaced,
+    has no palette, and has at least 8 bits per channel. Raises what `PackedRows` and `pixel_chunks` raise.
     """
 
     def __init__(self, file: BinaryIO, chunks: Sequence[Chunk]):
@@ -257,7 +257,7 @@ class PngStrips:
         self._stride = 1 + self._width * channels * bits // 8
         self.possible = bits >= 8 and channels > 0 and not interlaced and self._stride < _LONGEST_ROW
         # The generator must not reference self: a cycle would keep the file mapped until the next garbage collection.
-        pixels = (_verified(view, chunk)[8:-4] for chunk in chunks if chunk.kind == b"IDAT")
+        pixels = (_verify(view, chunk)[8:-4] for chunk in chunks if chunk.kind == b"IDAT")
         self._rows, self._above = PackedRows(pixels, self._stride), b""
 
     def take(self, count: int) -> bytes:

@@ -80,14 +80,14 @@ class Metadata:
         claims = claims_in(self.xmp or b"")
         notes = tuple(note for note in LOST if note in claims or note in self.notes)
         xmp = None if {"gain_map_left", "video_left"} & set(claims) else self.xmp
-        patched = replace(self, xmp=xmp, notes=notes)._patched({ORIENTATION: 1}, {"tiff:Orientation": "1"})
+        patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
         return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: ""}))
 
     def sized(self, width: int, height: int) -> Metadata:
         """Return the metadata for an image of this size."""
         tags = {0x0100: width, 0x0101: height, 0xA002: width, 0xA003: height}
         names = {"exif:PixelXDimension": f"{width}", "exif:PixelYDimension": f"{height}"}
-        return self._patched(tags, names | {"tiff:ImageWidth": f"{width}", "tiff:ImageLength": f"{height}"})
+        return self._with_values(tags, names | {"tiff:ImageWidth": f"{width}", "tiff:ImageLength": f"{height}"})
 
     def printed(self, dpi: float) -> Metadata:
         """Return the metadata with this resolution, also in EXIF and, if it states one, in XMP."""
@@ -120,7 +120,7 @@ class Metadata:
         rest = self.select("no-location")
         return has_position(self.exif) or (rest.xmp, rest.iptc, rest.texts) != (self.xmp, self.iptc, self.texts)
 
-    def _patched(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
+    def _with_values(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
         exif = _attempt(lambda block: with_numbers(block, tags), self.exif)
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names))
 

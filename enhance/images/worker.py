@@ -1,8 +1,9 @@
 """Warm worker processes that decode images, with a budget of time and memory.
 
-Parent and worker exchange pickles over the worker's standard input and output: the request; what decoding needs;
-permission to start, once that much memory is free; the facts of the image; and strip by strip its pixels as raw bytes.
-A pipe is as fast as shared memory here (36 MB in 20 ms), and leaves nothing behind when a process is killed.
+Parent and worker exchange pickles over the worker's standard input and output. The parent sends a request, and the
+worker answers with the memory and time that decoding needs. Once that much memory is free, the parent sends the
+permission to start. The worker then sends the facts of the image and its pixels, strip by strip as raw bytes. A pipe is
+as fast as shared memory for this (36 MB in 20 ms), and nothing remains when a process is killed.
 
 The worker imports only what decoding needs. It is not a `multiprocessing` worker, because that would run the caller's
 script a second time.

@@ -65,7 +65,7 @@ def detect(state: State, file: str) -> Detected:
 
 
 def _convert_esrgan(network: Any) -> tuple[Graph, State]:
-    """Convert the names of the oldest ESRGAN, which spandrel gives to all its variants, to those of Real-ESRGAN."""
+    """Convert the names of the oldest ESRGAN, which spandrel uses for all variants, to those of Real-ESRGAN."""
     options = network.hyperparameters
     blocks, unshuffle, ups = options["num_blocks"], options["shuffle_factor"] or 1, int(math.log2(options["scale"]))
     graph = rrdbnet(

@@ -198,7 +198,7 @@ class Graph:
         return self
 
     def _make_precise(self, index: int) -> bool:
-        """Mark a convolution. Return whether the node is one."""
+        """Mark the node as precise if it is a convolution, and return whether it is one."""
         node = self.nodes[index]
         if isinstance(node, Conv):
             self.nodes[index] = replace(node, precise=True)

@@ -286,14 +286,14 @@ class _GraphReader:
     def _with_value(self, layer: _Layer, source: int, operation: str, value: float | np.ndarray) -> Indices | None:
         """Combine a node with a number, or with an array of one value for each channel."""
         if operation == _MULTIPLY:
-            return (self.graph.affine(source, self._named(layer, source, value)),)
+            return (self.graph.affine(source, self._store_array(layer, source, value)),)
         signs = {_ADD: (1.0, 1), _SUBTRACT: (1.0, -1), _REVERSE_SUBTRACT: (-1.0, 1)}
         if operation not in signs:
             return None
         gain, sign = signs[operation]
-        return (self.graph.affine(source, gain, self._named(layer, source, sign * value)),)
+        return (self.graph.affine(source, gain, self._store_array(layer, source, sign * value)),)
 
-    def _named(self, layer: _Layer, source: int, value: float | np.ndarray) -> float | str:
+    def _store_array(self, layer: _Layer, source: int, value: float | np.ndarray) -> float | str:
         """Return a number as it is. Store an array and return its name."""
         if not isinstance(value, np.ndarray):
             return value

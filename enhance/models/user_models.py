@@ -50,7 +50,7 @@ PRESETS = (
 """Names of presets, which a user model cannot have."""
 
 LARGEST = 1 << 30
-"""The most bytes of a file and of its tensors. The largest models in use have a quarter of that."""
+"""The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
 _LARGEST_SCALE = 16
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

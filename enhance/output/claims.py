@@ -22,10 +22,10 @@ _LONGEST_PROCESS_ID = 255
 class Claims:
     """The claims of this process, as files in a folder that all processes see.
 
-    A claim is a file that only one process can create. It names the process, which touches it regularly, and it appears
-    with this name in it, because nobody could tell whether the owner of an empty claim is alive. The claim of a dead
-    process is not removed, because that could remove the claim of the next process in the same instant: the next
-    process creates a claim with the next number, and removes both when it is done.
+    A claim is a file that only one process can create. From the start it contains the name of the process, because an
+    empty claim would not show whether its owner is alive. The process touches it regularly. The claim of a dead process
+    is not removed at once, because that could remove the claim of another process in the same instant. Instead, the
+    next process creates a claim with the next number, and removes both when it is done.
     """
 
     def __init__(self, folder: Path):
@@ -40,7 +40,7 @@ class Claims:
         return self._take(hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32], purpose)
 
     def release(self, purpose: Hashable = None) -> None:
-        """Give up all claims, or those for one purpose."""
+        """Release all claims, or those for one purpose."""
         with self._lock:
             held = {key: number for key, (number, own) in self._held.items() if purpose in (None, own)}
             self._held = {key: claim for key, claim in self._held.items() if key not in held}
@@ -50,7 +50,7 @@ class Claims:
                     self._path(key, number).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give up all claims and remove those of dead processes; the folder is removed with the last claim."""
+        """Release all claims and remove those of dead processes; the folder is removed with the last claim."""
         self._closed.set()
         self.release()
         remove_leftovers(self._folder)
@@ -69,7 +69,7 @@ class Claims:
         while not self._create(path := self._path(key, number)):
             if self._is_alive(path):
                 return False
-            number += os.path.lexists(path)  # A claim that was given up in this instant is free under its own number.
+            number += os.path.lexists(path)  # A claim that was released in this instant is free under its own number.
         with self._lock:
             self._held[key] = number, purpose
         if self._heartbeat is None and not self._closed.is_set():

@@ -34,7 +34,7 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarr
     `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that. A missing image is a
     grey area.
     """
-    cells = [replace(cell, pixels=None if cell.pixels is None else _bounded(cell.pixels)) for cell in cells]
+    cells = [replace(cell, pixels=None if cell.pixels is None else _limit_size(cell.pixels)) for cell in cells]
     sizes = [cell.pixels.shape[:2] for cell in cells if cell.pixels is not None]
     high, wide = max(size[0] for size in sizes), max(_MIN_WIDTH, *(size[1] for size in sizes))
     large, small = _font(wide // 16), _font(wide // 22)
@@ -54,7 +54,7 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None = None) -> np.ndarr
     return np.asarray(sheet)
 
 
-def _bounded(pixels: np.ndarray) -> np.ndarray:
+def _limit_size(pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape[:2]
     if max(height, width) <= _MAX_SIDE:
         return pixels

@@ -1,8 +1,8 @@
 """The output formats: a finished PNG becomes a JPEG, a WebP, an AVIF or a PNG with less metadata.
 
-The PNG is read in strips. A JPEG is written in strips too, in constant memory: each strip is encoded separately, and
-restart markers join them (ITU-T T.81, E.1.4), which gives the pixels of a JPEG encoded in one piece. WebP and AVIF are
-encoded in one piece: the memory for that is checked before, and only one image is encoded at a time.
+The PNG is read in strips. A JPEG is written in strips too, in constant memory. Each strip is encoded separately, and
+restart markers join them (ITU-T T.81, E.1.4). The pixels are those of a JPEG encoded in one piece. WebP and AVIF are
+encoded in one piece. The memory for that is checked before, and only one image is encoded at a time.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
     metadata = _jpeg_metadata(source)
     for number, strip in enumerate(source.strips(step)):
         coded = io.BytesIO()
-        Image.fromarray(_squeezed(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
+        Image.fromarray(_squeeze(strip)).save(coded, "JPEG", **options, **({} if number else metadata))
         head, scan = _split_jpeg(coded.getvalue(), height, interval)
         file.write(bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else head)
         file.write(scan)
@@ -289,7 +289,7 @@ def _write_in_one_piece(file: BinaryIO, source: _Source) -> None:
         mode = "L" if grey else ("RGB" if image.channels in (1, 3) else "RGBA")
         whole, top = Image.new(mode, (width, height)), 0
         for strip in source.strips(max(1, _STRIP_BYTES // image.row_bytes), tones):
-            whole.paste(Image.fromarray(_squeezed(strip)), (0, top))
+            whole.paste(Image.fromarray(_squeeze(strip)), (0, top))
             top += len(strip)
         options: dict[str, Any] = {"quality": encoding.quality, "icc_profile": icc if tones is None else None}
         options |= {"exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
@@ -335,7 +335,7 @@ def _one_at_a_time(stop: threading.Event | None) -> Iterator[None]:
         _ONE_PIECE.release()
 
 
-def _squeezed(values: np.ndarray) -> np.ndarray:
+def _squeeze(values: np.ndarray) -> np.ndarray:
     return values[..., 0] if values.shape[2] == 1 else values
 
 

@@ -27,13 +27,13 @@ class WholePicture:
 
     @classmethod
     def empty(cls, picture: Picture, size: tuple[int, int], channels: int) -> WholePicture:
-        """Return one for a result of `size` (height, width) whose rows are still to come."""
+        """Return the whole image for a result of `size` (height, width) whose rows are still to come."""
         after = Thumbnail(*size, channels=channels)
         return cls(whole_picture(picture, after.size), after, icc_for_screen(picture))
 
     @classmethod
     def of_file(cls, picture: Picture, png: PngReader) -> WholePicture:
-        """Return that of a finished result. Raises PictureError."""
+        """Return the whole image of a finished result. Raises PictureError."""
         whole = cls.empty(picture, png.size, png.channels)
         whole.after.add_all(png)
         return whole

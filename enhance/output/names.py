@@ -44,13 +44,13 @@ class ResultNames:
         Returns None if another process works on this source. Raises StorageError if no claim can be written.
         """
         sha256 = _sha256(source)
-        if not self._claims.take(f"{_folded(relative_path.as_posix())} {sha256}", source):
+        if not self._claims.take(f"{_fold(relative_path.as_posix())} {sha256}", source):
             return None
         folder = self.folder / relative_path.parent
         return self._earlier_result(source, folder, sha256) or self._free_name(source, folder, sha256)
 
     def release(self, source: Path) -> None:
-        """Give up the claims for a source: its result is finished or is not needed."""
+        """Release the claims for a source, whose result is finished or not needed."""
         self._claims.release(source)
 
     def _earlier_result(self, source: Path, folder: Path, sha256: str) -> Path | None:
@@ -60,7 +60,7 @@ class ResultNames:
         return next((path for path in plain_first if self._claim(path, source)), None)
 
     def _free_name(self, source: Path, folder: Path, sha256: str) -> Path:
-        first = folder / _folded(self._name(source, 1))
+        first = folder / _fold(self._name(source, 1))
         for number in itertools.count(self._numbers.get(first, 1)):
             path = folder / self._name(source, number)
             # Checked again after the claim, because another process can have finished a file meanwhile.
@@ -70,8 +70,8 @@ class ResultNames:
         raise AssertionError("unreachable")
 
     def _claim(self, path: Path, source: Path) -> bool:
-        key = _folded(str(path.absolute()))
-        if key in self._assigned or not self._claims.take(_folded(path.relative_to(self.folder).as_posix()), source):
+        key = _fold(str(path.absolute()))
+        if key in self._assigned or not self._claims.take(_fold(path.relative_to(self.folder).as_posix()), source):
             return False
         self._assigned.add(key)
         return True
@@ -94,7 +94,7 @@ class ResultNames:
     def _is_named_after(self, path: Path, source: Path) -> bool:
         number = re.search(r"-(\d{1,9})$", path.stem)
         names = {self._name(source, 1), self._name(source, int(number[1]) if number else 1)}
-        return _folded(path.name) in map(_folded, names)
+        return _fold(path.name) in map(_fold, names)
 
 
 class UniqueNames:
@@ -115,7 +115,7 @@ class UniqueNames:
         return candidate
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     """Return the same text for names that are one file on some system: they differ in case or in composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 

@@ -1,4 +1,4 @@
-"""The PNG writer: it takes any number of rows at a time and needs constant memory.
+"""The PNG writer, which accepts any number of rows at a time and needs constant memory.
 
 Upscaled images are smooth. The difference to the row above and the fast deflate of ISA-L make files smaller than zlib's
 level 1 in a fraction of its time.
@@ -99,12 +99,12 @@ class PngWriter:
         if self._dtype.itemsize == 2:
             rows = rows.astype(">u2")
         values = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
-        self._pack(self._deflate.compress(self._filtered(values)))
+        self._pack(self._deflate.compress(self._filter(values)))
         self._row_above = values[-1].copy()
         if self._packed_bytes >= _IDAT_BYTES:
             self._push_packed()
 
-    def _filtered(self, values: np.ndarray) -> np.ndarray:
+    def _filter(self, values: np.ndarray) -> np.ndarray:
         """Return rows of bytes [n, B] with the filter Up (PNG specification, section 9), uint8 [n, 1 + B]."""
         out = np.empty((len(values), 1 + values.shape[1]), np.uint8)
         out[:, 0] = _UP

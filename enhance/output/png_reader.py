@@ -121,9 +121,9 @@ class PngReader:
             raise self._error("png_damaged") from error
         self._position += count
         values = np.frombuffer(packed, np.uint8).reshape(count, self._stride)
-        return self._unfiltered(values).view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
+        return self._unfilter(values).view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
 
-    def _unfiltered(self, values: np.ndarray) -> np.ndarray:
+    def _unfilter(self, values: np.ndarray) -> np.ndarray:
         """Undo the filters of rows [n, 1 + bytes] (PNG specification, section 9); return [n, width, pixel bytes]."""
         kinds, values = values[:, 0], values[:, 1:]
         plain = np.empty(values.shape, np.uint8)

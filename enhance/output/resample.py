@@ -38,27 +38,27 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     if settings.long_side is not None:
         limits = math.ceil(longest / _MAX_REDUCTION), round(longest * largest)
         _check_size("long_side", settings.long_side, limits, height, width)
-        return _scaled(height, width, settings.long_side / longest)
+        return _scale_size(height, width, settings.long_side / longest)
     if settings.megapixels is not None:
         area = height * width / 1e6
         most = math.prod(largest_size(settings, height, width)) / 1e6
         _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
-        return _scaled(height, width, min(math.sqrt(settings.megapixels / area), largest))
-    return _scaled(height, width, settings.scale or network_scale(settings))
+        return _scale_size(height, width, min(math.sqrt(settings.megapixels / area), largest))
+    return _scale_size(height, width, settings.scale or network_scale(settings))
 
 
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
     """Return whether a result of an image of this size is larger than the network's, so that it needs a second one."""
-    largest = _scaled(height, width, network_scale(settings))
+    largest = _scale_size(height, width, network_scale(settings))
     return any(side > limit for side, limit in zip(result_size(settings, height, width), largest, strict=True))
 
 
 def largest_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     """Return height and width of the largest result for an image with the settings' network."""
-    return _scaled(height, width, largest_scale(settings))
+    return _scale_size(height, width, largest_scale(settings))
 
 
-def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:
+def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -162,7 +162,7 @@ class Grid:
     @property
     def resizes(self) -> bool:
         """Whether the result has another size than the network's output."""
-        return self.whole != _scaled(self.cut.height, self.cut.width, self.factor / self.reduce)
+        return self.whole != _scale_size(self.cut.height, self.cut.width, self.factor / self.reduce)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -185,8 +185,8 @@ class Grid:
     def window(self, box: Box) -> tuple[slice, slice]:
         """Return the rows and columns of the result that show a region of the image."""
         (top, _), (left, _) = self._spans
-        down = _scaled_span(box.top, box.height, self.cut.height, self.whole[0])
-        across = _scaled_span(box.left, box.width, self.cut.width, self.whole[1])
+        down = _scale_span(box.top, box.height, self.cut.height, self.whole[0])
+        across = _scale_span(box.left, box.width, self.cut.width, self.whole[1])
         return slice(down[0] - top, down[1] - top), slice(across[0] - left, across[1] - left)
 
     def rows(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
@@ -196,15 +196,15 @@ class Grid:
         """
         if not self.resizes:
             return source(first, last)[:, : self.size[1]]
-        return self._resampled(source, first, last, self.reduce)
+        return self._resample(source, first, last, self.reduce)
 
     def rows_of_input(self, source: Callable[[int, int], np.ndarray], first: int, last: int) -> np.ndarray:
-        """Like `rows`, from a source of `factor` times the size of the image itself, not of its averages."""
+        """Return the same as `rows` from a source of `factor` times the size of the image, not of its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
-        return self._resampled(source, first, last, 1)
+        return self._resample(source, first, last, 1)
 
-    def _resampled(self, source: Callable[[int, int], np.ndarray], first: int, last: int, reduce: int) -> np.ndarray:
+    def _resample(self, source: Callable[[int, int], np.ndarray], first: int, last: int, reduce: int) -> np.ndarray:
         (top, _), _ = self._spans
         down = self._taps(0, (top + first, top + last), reduce)
         across = self._taps(1, self._spans[1], reduce)
@@ -231,7 +231,7 @@ def _around(first: float, last: float, most: int) -> Span:
     return max(0, math.floor(first + _ROUNDING)), min(most, math.ceil(last - _ROUNDING))
 
 
-def _scaled_span(start: int, length: int, whole: int, new_whole: int) -> Span:
+def _scale_span(start: int, length: int, whole: int, new_whole: int) -> Span:
     """Return where a span of an image of `whole` pixels is in a result of `new_whole`."""
     size = min(max(1, round(length * new_whole / whole)), new_whole)
     first = max(0, min(round(start * new_whole / whole), new_whole - size))

@@ -58,7 +58,7 @@ class Thumbnail:
         high = round(self._added / self._ratio)
         if high > low:
             size = (high - low, self._across) if self._columns else (self._across, high - low)
-            reduced = to_screen(cv2.resize(_halved(strip, size), size, interpolation=cv2.INTER_AREA))
+            reduced = to_screen(cv2.resize(_halve(strip, size), size, interpolation=cv2.INTER_AREA))
             self.pixels[(slice(None), slice(low, high)) if self._columns else slice(low, high)] = reduced
 
     def add_all(self, png: PngReader) -> None:
@@ -68,7 +68,7 @@ class Thumbnail:
             self.add(png.rows(first, min(first + _STRIP, height)))
 
 
-def _halved(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _halve(strip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the strip at half its size unless `size` (width, height) is larger: this makes the reduction much faster.
 
     An odd row or column at the end is left out.
@@ -92,10 +92,10 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
 
 def resize_for_screen(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize an image to `size` (height, width) and convert it to uint8 RGB or RGBA."""
-    return to_screen(_resized(pixels, size))
+    return to_screen(_resize(pixels, size))
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     is_smaller = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
     return cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation)
@@ -111,7 +111,7 @@ def whole_picture(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     """Return the image at `size` (height, width), uint8 RGB or RGBA, without a copy at its own size."""
     if picture.alpha is None:
         return resize_for_screen(picture.rgb, size)
-    return to_screen(np.dstack([_resized(plane, size) for plane in (picture.rgb, picture.alpha)]))
+    return to_screen(np.dstack([_resize(plane, size) for plane in (picture.rgb, picture.alpha)]))
 
 
 def icc_for_screen(picture: Picture) -> bytes | None:

@@ -36,7 +36,7 @@ _MIN_IMAGE_SIDE = 240
 class ReportDocument(FPDF):
     """An A4 document in one language; `output` returns it. Positions are millimetres, font sizes points.
 
-    `keywords` goes into the metadata and `footer_text` below every page, beside the page number.
+    `keywords` goes into the metadata and `footer_text` below every page, next to the page number.
     """
 
     def __init__(

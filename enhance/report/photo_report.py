@@ -138,7 +138,7 @@ def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRow
     size = f"{crop.shape[1]} × {crop.shape[0]}"
     captions = document.translate("report_detail_before"), document.translate("report_detail_after", size=size)
     detail_width = min((document.epw - GAP) / 2, _DETAIL_HEIGHT * crop.shape[1] / crop.shape[0])
-    upscaled = _upscaled(picture, result.size, region)
+    upscaled = _upscale(picture, result.size, region)
     _draw_pair(document, (upscaled, crop), captions, icc_for_screen(picture), detail_width, False)
 
 
@@ -164,7 +164,7 @@ def _read(result: FinishedRows, small: tuple[int, int], region: Region) -> tuple
     return thumbnail.pixels, np.concatenate(crops)
 
 
-def _upscaled(picture: Picture, size: tuple[int, int], region: Region) -> np.ndarray:
+def _upscale(picture: Picture, size: tuple[int, int], region: Region) -> np.ndarray:
     """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA [h, w, C]."""
     (top, bottom), rows = _source(region[0], picture.height / size[0], picture.height)
     (left, right), columns = _source(region[1], picture.width / size[1], picture.width)

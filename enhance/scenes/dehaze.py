@@ -4,8 +4,8 @@ The model of haze (Koschmieder 1924): the camera sees the scene times the transm
 Here 1 - t is called the veil: 0 is clear, 1 nothing but haze.
 
 The dark channel prior (He, Sun, Tang: Single image haze removal using dark channel prior, 2009) estimates the veil as
-the darkest value around each pixel, so that bright objects become haze. Here the window is two fifths of the image.
-In a clear image, nearly every window of that size contains something dark, while haze covers all of it.
+the darkest value around each pixel, and thus mistakes bright objects for haze. Here the window is two fifths of the
+image. In a clear image, nearly every window of that size contains something dark, while haze covers all of it.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class Haze:
 def find_haze(rgb: np.ndarray) -> Haze:
     """Estimate the haze of an image, uint8 or uint16 [H, W, 3] RGB, from a copy of at most 400 px a side.
 
-    The veil is the morphological opening of the dark channel: objects brighter than their surroundings are no haze, and
-    gradients stay. The level of clear images is subtracted. The median of the rest is the amount; the effect fades in
-    above a small amount. A flat bright sky or backdrop does not count and hardly changes. A flat image, or one with
-    nothing as bright as haze, has none.
+    The veil is the morphological opening of the dark channel, so that objects brighter than their surroundings do not
+    count, and gradients stay. The level of clear images is subtracted. The median of the rest is the amount. The effect
+    fades in above a small amount. A flat bright sky or backdrop does not count and hardly changes. A flat image, or one
+    without bright areas, has no haze.
     """
-    light = _reduced(rgb)
+    light = _downscale(rgb)
     side = min(light.shape[:2])
     guide = light.mean(axis=2)
     airlight = _airlight(light, side)
@@ -88,12 +88,12 @@ def find_haze(rgb: np.ndarray) -> Haze:
     texture = _texture(guide, side)
     sky = _sky(dark, texture, side)
     floor, none, full = _threshold(light)
-    opened = np.clip((_opened(_eroded(dark, 3), side) - floor) / (1 - floor), 0, 1)
+    opened = np.clip((_opening(_erode(dark, 3), side) - floor) / (1 - floor), 0, 1)
     ground = sky < 0.5
     has_texture = (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED
     amount = float(np.median(opened[ground])) if has_texture else 0.0
     share = _fade(amount, none, full) * _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
-    veil = _blurred(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
+    veil = _blur(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     slope, offset = _guided_coefficients(guide, veil, max(1, int(_GUIDE_RADIUS * side)), _GUIDE_SMOOTHNESS)
     return Haze(np.clip(airlight, _LEAST_AIRLIGHT, 1), share * amount, share * slope, share * offset, *rgb.shape[:2])
 
@@ -110,7 +110,7 @@ def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int 
     rows, columns = slice(top, top + rgb.shape[0]), slice(left, left + rgb.shape[1])
     light = rgb.astype(np.float32)
     guide = cv2.transform(light, np.full((1, 3), 1 / (3 * levels), np.float32)).reshape(rgb.shape[:2])
-    veil = _enlarged(haze.slope, haze, rows, columns) * guide + _enlarged(haze.offset, haze, rows, columns)
+    veil = _upscale(haze.slope, haze, rows, columns) * guide + _upscale(haze.offset, haze, rows, columns)
     transmission = np.maximum(1 - strength * np.clip(veil, 0, 1), _LEAST_TRANSMISSION)
     airlight = haze.airlight * np.float32(levels)
     light -= airlight
@@ -119,7 +119,7 @@ def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int 
     return np.rint(np.clip(light, 0, levels, out=light), out=light).astype(rgb.dtype)
 
 
-def _enlarged(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:
+def _upscale(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:
     """Return rows and columns of a map that is upscaled to the size of the image, bilinearly."""
     positions = (np.arange(rows.start, rows.stop) + 0.5) * (reduced.shape[0] / haze.height) - 0.5
     positions = np.clip(positions, 0, reduced.shape[0] - 1)
@@ -130,17 +130,17 @@ def _enlarged(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> n
     return cv2.resize(enlarged, (haze.width, len(enlarged)), interpolation=cv2.INTER_LINEAR)[:, columns]
 
 
-def _reduced(rgb: np.ndarray) -> np.ndarray:
+def _downscale(rgb: np.ndarray) -> np.ndarray:
     """Return a copy of at most `_REDUCED_SIDE` a side, float32 in 0..1.
 
     A very large image is downscaled in its own type at first, to save memory. The second step averages the rounding
     away, which would hide the texture of a sky.
     """
     levels = np.float32(np.iinfo(rgb.dtype).max)
-    return _shrunk(_shrunk(rgb, 4 * _REDUCED_SIDE).astype(np.float32) / levels, _REDUCED_SIDE)
+    return _shrink(_shrink(rgb, 4 * _REDUCED_SIDE).astype(np.float32) / levels, _REDUCED_SIDE)
 
 
-def _shrunk(pixels: np.ndarray, longest: int) -> np.ndarray:
+def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
     height, width = pixels.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:
@@ -156,9 +156,9 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
     window of the dark channel is larger.
     """
     dark = light.min(axis=2)
-    veil = _blurred(_opened(_eroded(dark, 3), side), _VEIL_BLUR * side)
+    veil = _blur(_opening(_erode(dark, 3), side), _VEIL_BLUR * side)
     haziest = veil >= np.quantile(veil, _AIR_QUANTILE)
-    patches = _eroded(dark, _odd(_AIR_PATCH * side))
+    patches = _erode(dark, _odd(_AIR_PATCH * side))
     brightest = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
     return np.median(light[brightest], axis=0)
 
@@ -214,7 +214,7 @@ def _mean(plane: np.ndarray, radius: int) -> np.ndarray:
     return cv2.blur(plane, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
 
 
-def _opened(plane: np.ndarray, side: int) -> np.ndarray:
+def _opening(plane: np.ndarray, side: int) -> np.ndarray:
     """Return the morphological opening, with reflection at the border."""
     window = _odd(_WINDOW * side)
     border = (window,) * 4
@@ -223,11 +223,11 @@ def _opened(plane: np.ndarray, side: int) -> np.ndarray:
     return opened[window:-window, window:-window]
 
 
-def _eroded(plane: np.ndarray, window: int) -> np.ndarray:
+def _erode(plane: np.ndarray, window: int) -> np.ndarray:
     return cv2.erode(plane, np.ones((window, window), np.uint8))
 
 
-def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
+def _blur(plane: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(plane, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT)
 
 

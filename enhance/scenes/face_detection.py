@@ -61,7 +61,7 @@ class Face:
     """A face in an image, in x, y of its pixels.
 
     `box` is left, top, width, height and can reach beyond the image. `landmarks` [5, 2] are the eyes, the tip of the
-    nose and the corners of the mouth; of each pair the left one in the image of an upright face comes first. `score`
+    nose and the corners of the mouth. Of each pair, the left one in the image of an upright face comes first. `score`
     is 0 to 1.
     """
 
@@ -101,9 +101,9 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
     if max(height, width) < SMALLEST_FACE:
         return ()
     eight_bit = rgb if rgb.dtype == np.uint8 else _high_bytes(rgb)
-    found = [face for matrix, view in _views(eight_bit) for face in _detected(network, view, matrix)]
-    faces = sorted(_distinct(found), key=lambda face: face.size, reverse=True)[:MOST_FACES]
-    return tuple(_refined(face, eight_bit, network) if precise and face.restorable else face for face in faces)
+    found = [face for matrix, view in _views(eight_bit) for face in _detect(network, view, matrix)]
+    faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)[:MOST_FACES]
+    return tuple(_refine(face, eight_bit, network) if precise and face.restorable else face for face in faces)
 
 
 def _high_bytes(rgb: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[
     return np.column_stack([rotation, shift]), (max(1, round(canvas[0])), max(1, round(canvas[1])))
 
 
-def _detected(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -> Iterator[Face]:
+def _detect(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -> Iterator[Face]:
     """Yield the faces in a view of the image, in the pixels of the image."""
     network.setInputSize((view.shape[1], view.shape[0]))
     _, rows = network.detect(np.ascontiguousarray(view[..., ::-1]))
@@ -164,7 +164,7 @@ def _detected(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray)
         yield Face(tuple(map(float, box)), transform(back, row[4:14].reshape(5, 2)), float(row[14]))  # type: ignore[arg-type]
 
 
-def _distinct(faces: Sequence[Face]) -> list[Face]:
+def _remove_duplicates(faces: Sequence[Face]) -> list[Face]:
     """Return the detection with the highest score of each face."""
     distinct: list[Face] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
@@ -181,7 +181,7 @@ def _overlap(one: Face, other: Face) -> float:
     return max(across, 0.0) * max(down, 0.0) / min(width * height, wide * high)
 
 
-def _refined(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
+def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
     """Return the face with averaged landmarks of many detections: a single one is off by about 9 px of 512.
 
     Rough rounds align the face first, because the detector is most accurate there.
@@ -226,7 +226,7 @@ def _landmarks_in_view(
     view = np.column_stack([rotation, np.full(2, room / 2) - rotation @ np.full(2, CROP / 2)])
     pixels = np.clip(np.rint(sample(rgb, compose(aligned, view), room)), 0, 255).astype(np.uint8)
     order = [1, 0, 2, 4, 3] if mirrored else slice(None)
-    found = [face.landmarks[order] for face in _detected(network, pixels, view)]
+    found = [face.landmarks[order] for face in _detect(network, pixels, view)]
 
     def distance(landmarks: np.ndarray) -> float:
         return float(np.linalg.norm(landmarks.mean(axis=0) - TEMPLATE.mean(axis=0)))
@@ -292,7 +292,7 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
         height, width = part.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        matrix = compose(_resized(size[0] / width, size[1] / height), matrix)
+        matrix = compose(_resize_matrix(size[0] / width, size[1] / height), matrix)
     return cv2.warpAffine(
         part.astype(np.float32), matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
@@ -315,6 +315,6 @@ def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
     return transform(invert(matrix), np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64))
 
 
-def _resized(across: float, down: float) -> np.ndarray:
+def _resize_matrix(across: float, down: float) -> np.ndarray:
     """Return the matrix from a resized image to the original; the centre of a pixel has integer coordinates."""
     return np.array([[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]])

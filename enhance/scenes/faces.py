@@ -202,7 +202,7 @@ def blend_faces(
     share = np.zeros_like(total)
     for patch in touching:
         area = max(first, patch.top), min(bottom, patch.bottom), max(start, patch.left), min(end, patch.right)
-        restored, mask = _warped(patch, *area)
+        restored, mask = _warp(patch, *area)
         inside = slice(area[0] - first, area[1] - first), slice(area[2] - start, area[3] - start)
         # Squared weights make the transition between overlapping faces smooth.
         mixed[inside] += mask * mask * restored
@@ -257,7 +257,7 @@ def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int
     return max(int(top), 0), min(int(bottom), height), max(int(left), 0), min(int(right), width)
 
 
-def _warped(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+def _warp(patch: FacePatch, top: int, bottom: int, left: int, right: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a patch and its mask for rows and columns of the upscaled image: [n, w, 3] levels, [n, w, 1] 0..1."""
     x, y = np.arange(left, right, dtype=np.float64), np.arange(top, bottom, dtype=np.float64)[:, None]
     (a, b, c), (d, e, f) = patch.to_crop

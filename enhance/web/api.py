@@ -68,7 +68,7 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
-            source = _uploaded(image)
+            source = _path_of_upload(image)
             with ExitStack() as hold:
 
                 def work(job: Job[Result]) -> Result:
@@ -88,7 +88,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, region, (settings, _) = _uploaded(image), call_region(given), call_settings(given)
+            source, region, (settings, _) = _path_of_upload(image), call_region(given), call_settings(given)
             with services.enter(asker_of(request).caller, "preview") as ticket:
                 preview = services.previews.run(services.previews.image(source), settings, **region, ticket=ticket)
             icc, stem = icc_for_screen(preview.region.picture), strip_direction_marks(source.stem)
@@ -109,7 +109,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            source, region = _uploaded(image), call_region(given)
+            source, region = _path_of_upload(image), call_region(given)
 
             def work(job: Job[Comparison]) -> Comparison:
                 return compare(services, source, job, **region)
@@ -159,7 +159,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            picture = services.previews.image(_uploaded(image))
+            picture = services.previews.image(_path_of_upload(image))
             settings, auto = services.enhancer.resolve(picture, Settings(AUTO, **given))
             seconds = services.enhancer.estimate(picture.width, picture.height, settings, picture.bits)
             return {"auto": auto, "settings": settings.as_dict(), "estimated_seconds": round(seconds, 2)}
@@ -231,7 +231,7 @@ def _input(name: str) -> Component:
     return component
 
 
-def _uploaded(image: str | None) -> Path:
+def _path_of_upload(image: str | None) -> Path:
     if image:
         return Path(image)
     raise PictureError("api_no_picture")

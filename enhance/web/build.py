@@ -242,13 +242,13 @@ class _Events:
         self._on(resumed.success, batch.make_thumbnails, [], self._batch, **_THUMBNAILS)
 
     def _show_loaded(self, event: Any) -> None:
-        """After a photo is shown with its settings: its preview, its estimate and its result at 1:1."""
+        """Update the preview, the estimate and the result at 1:1 after a photo is shown with its settings."""
         self._on(event.then, controls.update_preview, self._values, self._preview, **_PREVIEW)
         self._on(event.then, upload.estimate, self._values, self._estimate, **_SHORT)
         self._on(event.then, run.show_closely, [], self._bar, **_SHORT)
 
     def _update_preview(self, event: Any, preview: Callable[..., Any] = controls.preview) -> None:
-        """After a new photo or preset: its preview and its estimate."""
+        """Update the preview and the estimate after a new photo or preset."""
         self._remember(event.then)
         self._on(event.then, upload.estimate, self._values, self._estimate, **_EACH)
         self._on(event.then, preview, self._values, self._preview, **_PREVIEW)
@@ -323,7 +323,7 @@ def _separate_values(
 
 
 def _visible_progress(component: Component, limit: int) -> dict[str, Any]:
-    """Return the options of an event that takes a while and shows so in `component`."""
+    """Return the options of a slow event, whose progress is shown in `component`."""
     return {
         "api_visibility": "private",
         "concurrency_limit": limit,

@@ -59,7 +59,7 @@ class Calls:
         """Check the event of a GET request to `path`. Raises UnknownEndpointError if it does not exist."""
         route, _, event = path.removeprefix(f"{API}/").rpartition("/")
         if route.startswith("call/") and not gradio_changes.has_event(self._blocks, event):
-            raise UnknownEndpointError("api_unknown_event", event=_quoted(event))
+            raise UnknownEndpointError("api_unknown_event", event=_quote(event))
 
     def _function(self, route: str, name: str, given: Mapping[str, Any]) -> Any:
         """Return the function that Gradio would run. `fn_index` has priority over the name, except at /call/."""
@@ -68,14 +68,14 @@ class Calls:
         if index is None and route != "queue":
             return next(one for one in functions.values() if one.api_name == name)
         if not isinstance(index, int) or index not in functions:
-            raise UnknownEndpointError("api_unknown_function", index=_quoted(index))
+            raise UnknownEndpointError("api_unknown_function", index=_quote(index))
         return functions[index]
 
 
 def check_endpoint(name: str, known: Collection[str]) -> None:
     """Raise UnknownEndpointError if `name` is not one of the `known` endpoints."""
     if name not in known:
-        raise UnknownEndpointError("api_unknown_endpoint", name=_quoted(name), known=", ".join(known))
+        raise UnknownEndpointError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
 
 
 def check_parameters(name: str, parameters: Collection[Mapping[str, Any]], given: Collection[str]) -> None:
@@ -83,7 +83,7 @@ def check_parameters(name: str, parameters: Collection[Mapping[str, Any]], given
     known = [one["parameter_name"] for one in parameters]
     if unknown := [one for one in given if one not in known]:
         key = "api_unknown_parameter" if known else "api_no_parameters"
-        raise EnhanceError(key, name=name, parameter=_quoted(unknown[0]), known=", ".join(known))
+        raise EnhanceError(key, name=name, parameter=_quote(unknown[0]), known=", ".join(known))
     required = [one["parameter_name"] for one in parameters if not one["parameter_has_default"]]
     if missing := [one for one in required if one not in given]:
         raise EnhanceError("api_missing_parameter", name=name, parameter=missing[0])
@@ -119,5 +119,5 @@ def _check_files(values: Any) -> None:
             raise EnhanceError("api_not_uploaded")
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     return text if len(text := str(value)) <= _MAX_QUOTE else f"{text[:_MAX_QUOTE]}…"

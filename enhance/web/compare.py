@@ -170,7 +170,7 @@ def _progress(call: Call, comparison: PageComparison) -> str:
 
 
 def cells_html(call: Call, comparison: PageComparison) -> str:
-    """Return the original and the cells of all presets, with the news that a screen reader announces."""
+    """Return the original and the cells of all presets, with the change that a screen reader announces."""
     cells, news = comparison.cells, ""
     last: Cell | None = next(reversed(cells.values()), None)
     if len(cells) == len(comparison.presets):

@@ -96,7 +96,7 @@ class LimitedProtocol(_Protocol):
         if len(connections) <= limit or self not in connections:
             return
         incomplete = [one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete]
-        if len(incomplete) > 1:  # This connection is one of them, and its request is on its way.
+        if len(incomplete) > 1:  # This connection is one of them, and its request has not arrived yet.
             incomplete.remove(self)
             min(incomplete, key=lambda one: (one._has_head, one._opened)).transport.abort()
         else:

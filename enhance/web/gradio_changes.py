@@ -1,4 +1,4 @@
-"""Every private part of Gradio 6.31 that this app changes or reads. Each one says what breaks without it.
+"""Every private part of Gradio 6.31 that this app changes or reads. Each docstring states what breaks without it.
 
 `gradio_changes.js` has the changes to Gradio's front end. tests/api/test_gradio_changes.py has a test for each.
 """
@@ -86,7 +86,7 @@ def _template_with_language(name: str) -> str:
 
 @contextmanager
 def delete_files_of_request() -> Iterator[None]:
-    """At the end of the block, call what was added by `after_request`."""
+    """Call the functions that were added by `after_request` when the block ends."""
     with ExitStack() as stack:
         token = _REQUEST_FILES.set(stack)
         try:
@@ -104,7 +104,7 @@ def after_request(function: Callable[..., object], *given: Any, **options: Any) 
 class UploadParser(route_utils.GradioMultiPartParser):
     """Gradio's parser of uploads, which accepts `max_upload_files` complete files and nothing else.
 
-    Without it, Gradio accepts 1000 files, keeps other fields in memory, takes an upload without an end for complete,
+    Without it, Gradio accepts 1000 files, keeps other fields in memory, accepts an incomplete upload as complete,
     and keeps the temporary files if the client disconnects or the disk is full.
     """
 
@@ -156,7 +156,7 @@ def show_hidden_progress_on(demo: gr.Blocks, component: Any) -> None:
 
 
 def component_id(component: Any) -> int:
-    """Return the id of a component. Without it, the page's script cannot tell the answers of events apart."""
+    """Return the id of a component. Without it, the page's script cannot distinguish the responses of events."""
     return component._id
 
 
@@ -174,7 +174,7 @@ def has_event(blocks: gr.Blocks, event: str) -> bool:
 
 
 def current_event() -> str | None:
-    """Return the id of the queue event that runs in this context. Without it, jobs of curl clients look abandoned."""
+    """Return the id of the queue event that runs in this context. Without it, jobs of curl clients seem abandoned."""
     return LocalContext.event_id.get(None)
 
 
@@ -190,7 +190,7 @@ def uploaded_files(blocks: gr.Blocks) -> list[str]:
 
 
 def blocks_of(scope: Scope) -> gr.Blocks | None:
-    """Return the app of a request. Without it, the middleware cannot know the functions of the app."""
+    """Return the app of a request. Without it, the middleware cannot find the functions of the app."""
     return getattr(scope.get("app"), "blocks", None)
 
 
@@ -200,7 +200,7 @@ def share_url(scope: Scope) -> str:
 
 
 def is_ready(scope: Scope) -> bool:
-    """Return whether the page can be served. Without it, /healthz says so too early."""
+    """Return whether the page can be served. Without it, /healthz reports this too early."""
     return bool(getattr(blocks_of(scope), "is_running", False))
 
 

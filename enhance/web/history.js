@@ -54,7 +54,7 @@
     }
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  // A restarted server does not know this page. An empty page is reloaded, any other shows a message.
+// A restarted server has no session of this page. An empty page is reloaded, any other shows a message.
   const [CHECK_MS, PAUSE_MS] = [15000, 2000];
   let [checked, later] = [0, null];
   const check = async () => {

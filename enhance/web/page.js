@@ -65,8 +65,8 @@
     if (event.target.closest?.("#replace")) one("#upload input[type=file]")?.click();
     const removed = event.target.closest?.(".file .remove");
     if (removed) window.enhanceCards("select", { index: removed.dataset.file, value: null });
-    const taken = event.target.closest?.("[data-take]");
-    if (taken) window.enhanceTips("select", { index: taken.dataset.take, value: null });
+    const suggestion = event.target.closest?.("[data-take]");
+    if (suggestion) window.enhanceTips("select", { index: suggestion.dataset.take, value: null });
   });
 
   // A link has only the selected control of the output size.
@@ -93,7 +93,7 @@
 
   window.enhanceLogout = () => fetch("logout", { method: "POST" }).finally(() => location.reload());
 
-  // A report or a file of another format is made first, then its hidden download button is clicked.
+  // A report or a file of another format is created first, then its hidden download button is clicked.
   window.enhanceFetch = (problems) => { if (!one(`${problems} .problem`)) one("#report-file")?.click(); };
 
   // On phones, tuning is a sheet over the page, below the stage. Escape or a tap outside closes it.
@@ -121,46 +121,48 @@
     const idle = () => document.activeElement === document.body || document.activeElement?.closest("#bar, #choose, #history");
     if (tab) one(`#tab-${tab}-button`)?.click();
     let tries = 100;
-    const look = () => {
+    const scrollWhenReady = () => {
       const [place, control] = next[what]();
-      const [seen, reached] = [one(place), one(control)];
-      const ready = seen && reached?.checkVisibility({ visibilityProperty: true }) && !reached.disabled;
-      if (!ready && --tries) return void setTimeout(look, 50);
+      const [target, focusTarget] = [one(place), one(control)];
+      const ready = target && focusTarget?.checkVisibility({ visibilityProperty: true }) && !focusTarget.disabled;
+      if (!ready && --tries) return void setTimeout(scrollWhenReady, 50);
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       if (what !== "end" || one("#progress .finished")) {
-        seen?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
+        target?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
       }
-      if (idle()) reached?.focus({ preventScroll: true });
+      if (idle()) focusTarget?.focus({ preventScroll: true });
     };
-    look();
+    scrollWhenReady();
   };
 
   // A response can arrive after the user has changed a control that it sets. The control keeps the user's value.
-  const [touched, asked, asking] = [new Map(), new Map(), new Map()];
-  let [touches, unanswered] = [0, 0];
+  // Changes are numbered: the last of each control, the last before each response's request, and the last that was sent.
+  const [lastChange, changeAtRequest, sentChange] = [new Map(), new Map(), new Map()];
+  let [changeCount, unanswered] = [0, 0];
   for (const type of ["input", "change"]) {
     document.addEventListener(type, ({ target }) => {
       const control = target.closest?.("#rail .block[id]")?.id;
-      if (control) touched.set(control, ++touches);
+      if (control) lastChange.set(control, ++changeCount);
     }, true);
   }
   window.enhanceAsks = (answer, control) => {
-    asked.set(answer, touched.get(control) ?? touches);
-    asking.set(control, touched.get(control));
+    changeAtRequest.set(answer, lastChange.get(control) ?? changeCount);
+    sentChange.set(control, lastChange.get(control));
     unanswered++;
   };
   window.enhanceAnswered = () => unanswered--;
   window.enhanceFailed = () => {
     unanswered--;
-    for (const [control, touch] of touched) asking.set(control, touch); // Gradio drops events that waited for this response.
+    // Gradio drops events that waited for this response.
+    for (const [control, number] of lastChange) sentChange.set(control, number);
   };
   // Wait for the responses to all changes, so that the next request has their values.
   window.enhanceSettled = async (asks) => {
-    const settled = () => !unanswered && asks.every((control) => touched.get(control) === asking.get(control));
+    const settled = () => !unanswered && asks.every((control) => lastChange.get(control) === sentChange.get(control));
     while (!settled()) await new Promise((done) => setTimeout(done, 20));
   };
   window.enhanceTakes = (answer, controls, values) => controls.map((control) => {
-    const late = touched.get(control) > asked.get(answer);
+    const late = lastChange.get(control) > changeAtRequest.get(answer);
     return late || !(control in (values ?? {})) ? { __type__: "update" } : values[control];
   });
   // Set a preset's sliders at once. They count as changed with the preset, so that earlier responses do not set them.
@@ -168,10 +170,10 @@
   window.enhancePreset = (preset, controls, tuned, isReset) => {
     const own = JSON.parse(one(`#about figure[data-preset="${CSS.escape(preset)}"]`)?.dataset.sliders ?? "null");
     if (!own) return controls.map(() => ({ __type__: "update" }));
-    const chosen = isReset ? touches : touched.get("preset") ?? touches;
+    const chosen = isReset ? changeCount : lastChange.get("preset") ?? changeCount;
     return controls.map((name) => {
-      if (touched.get(name) > chosen) return { __type__: "update" };
-      touched.set(name, chosen);
+      if (lastChange.get(name) > chosen) return { __type__: "update" };
+      lastChange.set(name, chosen);
       return { __type__: "update", value: own[name], ...(tuned.includes(name) ? { interactive: own.tuning } : {}) };
     });
   };

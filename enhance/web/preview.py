@@ -1,7 +1,7 @@
 """Previews of a region: their requests, their adjustment to the controls, and their state.
 
-A page requests previews faster than they are made. A later request stops the earlier one, whose result is dropped. A
-finished preview is adjusted to the controls as they are by then.
+A page requests previews faster than they are computed. A later request cancels the earlier one. A finished preview is
+adjusted to the current values of the controls.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Previews:
                 settings = session.settings
                 wanted = fitting(settings, session.shape)
                 if not is_current(session, preview.info, wanted):
-                    preview = self._adjusted(preview, wanted)
+                    preview = self._adjust(preview, wanted)
             files = _save(session, preview)
             with session.lock:
                 if session.preview_request is not request:
@@ -190,7 +190,7 @@ class Previews:
                 session.preview, session.preview_files = preview, files
                 return PreviewState(state_of(session), files, preview.region.box)
 
-    def _adjusted(self, preview: Preview, settings: Settings) -> Preview:
+    def _adjust(self, preview: Preview, settings: Settings) -> Preview:
         try:
             return self._enhancer.retune(preview, settings)
         except SettingsError:

@@ -159,7 +159,7 @@ def show_closely(call: Call) -> Updates:
     if result is None or region is None or result.upload is not call.session.upload:
         return {card.problem: ""}
     try:
-        with call.services.enhancer.result_rows(result.info["task_id"], _decoded(call, result)) as rows:
+        with call.services.enhancer.result_rows(result.info["task_id"], _decode_photo(call, result)) as rows:
             pair = call.session.save_pair("closely", result_region(rows, region), icc_for_screen(rows.picture))
     except Exception as error:
         return {card.problem: call.problem(error, "A region of a result could not be shown")}
@@ -167,7 +167,7 @@ def show_closely(call: Call) -> Updates:
 
 
 def export(call: Call) -> Updates:
-    """Make the file of the selected format and give it to the browser. The stored PNG is there already."""
+    """Create the file of the selected format and let the browser download it. The stored PNG exists already."""
 
     def make(result: PageResult) -> Path | None:
         services = call.services
@@ -184,10 +184,10 @@ def export(call: Call) -> Updates:
 
 
 def report(call: Call) -> Updates:
-    """Write the PDF report and give it to the browser."""
+    """Write the PDF report and let the browser download it."""
 
     def make(result: PageResult) -> Path:
-        pdf = call.services.enhancer.report(result.info["task_id"], call.language, _decoded(call, result))
+        pdf = call.services.enhancer.report(result.info["task_id"], call.language, _decode_photo(call, result))
         return call.services.downloads.link(pdf, report_name(result.info))
 
     return _offer_file(call, make, call.page.result.report_problem, "A report could not be written")
@@ -206,7 +206,7 @@ def _offer_file(call: Call, make: Callable[[PageResult], Path | None], place: gr
     return {**updates, place: problem} if problem else updates
 
 
-def _decoded(call: Call, result: PageResult) -> Picture | None:
+def _decode_photo(call: Call, result: PageResult) -> Picture | None:
     """Return the decoded photo of a result; None if its upload was deleted, so that the stored input is read."""
     with suppress(PictureError):
         return call.services.previews.image(result.upload.path)

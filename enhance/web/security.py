@@ -212,7 +212,7 @@ class Login(_Middleware):
         await self._app(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one login attempt on. Raises RejectedRequest after too many failures."""
+        """Forward one login attempt. Raises RejectedRequest after too many failures."""
         address, now = str((scope.get("client") or [""])[0]), time.monotonic()
         for name, times in list(self._failures.items()):
             times[:] = [one for one in times if now - one < self._seconds]
@@ -338,7 +338,7 @@ class RequestChecks(_Middleware):
                 raise RejectedRequest(404 if isinstance(error, UnknownEndpointError) else 400, error) from error
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
-        """Pass an upload on while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
+        """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is full."""
         no_space, limit = RejectedRequest(507, EnhanceError("upload_no_room")), self._limits.batch_bytes
         size = _content_length(Headers(scope=scope))
         received = 0
@@ -411,7 +411,7 @@ async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body that was read already, then what follows."""
+    """Return a `receive` that returns the body that was read already, then the following messages."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

@@ -50,7 +50,7 @@ MAX_SESSIONS_OF_ADDRESS = 50
 """The number of sessions of one user or address. New ones replace those that were idle for longest."""
 IDLE_SECONDS = 2 * 3600
 CLOSED_SECONDS = 600
-"""How long the session of a closed page is kept: a phone that was asleep finds its photo again."""
+"""How long the session of a closed page is kept, for example while a phone is locked."""
 GRACE_SECONDS = 120
 """How long jobs of a closed page continue, so that a page that is reloaded finds them."""
 _MAX_FILES = 6
@@ -126,11 +126,11 @@ class BatchFiles:
         if paper is not None:
             self.paper = paper
             self.items = tuple(for_print(item, settings, paper) for item in self.items)
-        self.items = tuple(self._prepared(item, item.settings or settings, same_encoding) for item in self.items)
+        self.items = tuple(self._prepare(item, item.settings or settings, same_encoding) for item in self.items)
         if not any(item.info for item in self.items):
             self.id = secrets.token_hex(16)
 
-    def _prepared(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
+    def _prepare(self, item: Item, settings: Settings, same_encoding: bool) -> Item:
         has_result = item.result is not None and item.result.exists()
         is_same = bool(has_result and item.info and settings_in(item.info) == settings)
         if (is_same and same_encoding) or (item.error and not item.pixels):
@@ -338,7 +338,7 @@ class Session:
         return [self.folder, *self.folder.rglob("*"), *filter(None, paths)]
 
     def end_batch(self) -> None:
-        """Take the files of the last batch over, so that they can be processed again and others can be added."""
+        """Copy the files of the last batch back, so that they can be processed again and others can be added."""
         if self.batch is not None and self.batch.is_over:
             with suppress(Exception):  # A failed batch has no ZIP file.
                 self.files.archives.append(self.batch.result().archive)
@@ -359,7 +359,7 @@ class Session:
             return self.choice
 
     def reset(self) -> int:
-        """Forget the photo with its preview and result, and return the number of a new choice."""
+        """Remove the photo with its preview and result, and return the number of a new choice."""
         with self.lock:
             choice = self.begin_choice()
             self.cancel_previews()
@@ -410,7 +410,7 @@ class Sessions:
         return session
 
     def close(self, request: gr.Request) -> None:
-        """Note that the page was closed. Its jobs are cancelled and its files deleted later."""
+        """Record that the page was closed. Its jobs are cancelled and its files deleted later."""
         with self._lock:
             session = self._sessions.get(request.session_hash or "")
             if session is None:
@@ -452,7 +452,7 @@ class Sessions:
         idle = [(name, session) for name, session in idle if name not in removed]
         counts = Counter(session.address for session in self._sessions.values())
         surplus = len(self._sessions) - len(removed) - MAX_SESSIONS
-        # Sessions of the address with most of them go first, so that nobody can push out others by opening many pages.
+        # Sessions of the address with most of them go first, so that no user can evict others by opening many pages.
         for name, session in sorted(idle, key=lambda one: -counts[one[1].address]):
             if counts[session.address] > MAX_SESSIONS_OF_ADDRESS or surplus > 0:
                 counts[session.address] -= 1

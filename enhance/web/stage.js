@@ -37,8 +37,8 @@
     }
     tools.style.visibility = slider?.querySelector("img") ? "visible" : "hidden";
     tools.setAttribute("aria-label", window.enhanceSay("zoom"));
-    const said = `${Math.round(100 * Number(slider?.dataset.zoom ?? 1))}%`;
-    if (tools.querySelector("output").textContent !== said) tools.querySelector("output").textContent = said;
+    const percent = `${Math.round(100 * Number(slider?.dataset.zoom ?? 1))}%`;
+    if (tools.querySelector("output").textContent !== percent) tools.querySelector("output").textContent = percent;
     for (const button of tools.querySelectorAll("button")) {
       const words = window.enhanceSay(`zoom_${button.dataset.zoom}`);
       if (button.dataset.zoom === "fit" && button.textContent !== words) button.textContent = words;

@@ -36,7 +36,7 @@ def choose_example(call: Call, index: int) -> Updates:
 
 
 def start_over(call: Call) -> Updates:
-    """Remove the photo and everything that was made of it."""
+    """Remove the photo with its previews and results."""
     session = call.session
     call.services.previews.forget(session.upload)
     is_print = session.size_control == "paper"
@@ -75,7 +75,7 @@ def estimate(call: Call) -> Updates:
     session.last_estimate = marker = object()
     updates = _estimate(call, upload)
     if session.last_estimate is not marker or session.upload is not upload:
-        return {card.tips: gr.skip()}  # A newer estimate is on its way.
+        return {card.tips: gr.skip()}  # A newer request computes the estimate.
     return updates
 
 
@@ -182,7 +182,7 @@ def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
 
 
 def _faster_preset(call: Call, upload: Upload, settings: Settings, seconds: float, available: Collection[str]) -> str:
-    """Return the suggestion of a preset that takes less than half the time, if a run takes long."""
+    """Return the suggestion of a preset that needs less than half the time, if a run is slow."""
     analysis, facts = call.session.analysis, upload.facts
     name = faster_preset(settings.preset, analysis) if analysis and seconds > LONG_SECONDS else None
     if name is None or name not in available:

@@ -15,7 +15,7 @@ FAST_VALUES = [*(SETTINGS | {"preset": "anime-fast"}).values()]
 ENDPOINTS = {"/enhance", "/preview", "/compare", "/batch", "/analyse", "/report", "/presets", "/status"}
 
 
-def uploaded(site: Site, name: str, side: int = 16) -> dict[str, Any]:
+def upload(site: Site, name: str, side: int = 16) -> dict[str, Any]:
     """Upload a small photo; return it as an input of an endpoint."""
     with site.photo(name, side, side).open("rb") as file:
         path = httpx.post(f"{site.url}gradio_api/upload", files={"files": (name, file)}).json()[0]
@@ -23,7 +23,7 @@ def uploaded(site: Site, name: str, side: int = 16) -> dict[str, Any]:
 
 
 def begin(site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str) -> str:
-    """Call an endpoint; return the id of the event that brings its answer."""
+    """Call an endpoint; return the id of the event with its response."""
     url = f"{site.url}gradio_api/call/{endpoint}"
     answer = httpx.post(url, json={"data": data, **more}, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text
@@ -45,7 +45,7 @@ def status(site: Site) -> dict[str, Any]:
     return json.loads(answer_to(site, "status", []).partition("data: ")[2].splitlines()[0])[0]
 
 
-def filled(value: Any, **words: str) -> Any:
+def fill_in(value: Any, **words: str) -> Any:
     """Replace `{name}` in all strings of a JSON value."""
     text = json.dumps(value)
     for name, word in words.items():

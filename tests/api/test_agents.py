@@ -117,10 +117,10 @@ def test_an_upload_is_enhanced_and_has_a_report(site, server):
     for given in (upload, f"{server}gradio_api/file={upload.replace(' ', '%20')}"):
         shown, address, info = call(server, "enhance", image=given, scale=None, **FAST)
         assert address.endswith("by%20agent-4x.png")
-        made = site.files / "taken.png"
-        made.write_bytes(httpx.get(address).content)
-        assert np.array_equal(np.asarray(Image.open(made)), expected)
-        assert shown == made.read_bytes()
+        result_file = site.files / "taken.png"
+        result_file.write_bytes(httpx.get(address).content)
+        assert np.array_equal(np.asarray(Image.open(result_file)), expected)
+        assert shown == result_file.read_bytes()
         assert (info["status"], info["output"]["path"], info["output"]["width"]) == ("done", None, 96)
     (report,) = call(server, "report", task_id=info["task_id"])
     assert report.endswith("by%20agent-4x-report.pdf")
@@ -184,8 +184,8 @@ def test_data_urls_are_limited_and_leave_no_files(site, server):
 @pytest.mark.parametrize("given", [{"preset": "sharper"}, {"image": "no address"}], ids=["preset", "picture"])
 def test_errors_are_in_the_language_of_the_client(site, server, given):
     arguments = {"image": as_data(site.photo("bad.png", 8, 8)), **given}
-    asked = {"accept-language": "zh-CN"}
-    (answer,) = in_session(server, lambda session: session.call_tool("enhance", arguments), **asked)
+    headers = {"accept-language": "zh-CN"}
+    (answer,) = in_session(server, lambda session: session.call_tool("enhance", arguments), **headers)
     assert answer.isError
     assert re.search("[一-鿿]", answer.content[0].text), answer.content
 
@@ -210,7 +210,7 @@ def test_no_address_is_fetched(server, elsewhere, image):
     assert answer.status_code == 403
     disguised = f"{elsewhere}?/gradio_api/file={elsewhere}"
     assert error_of(server, "enhance", image=disguised)
-    assert Elsewhere.asked == []
+    assert Elsewhere.requests == []
 
 
 def test_a_report_is_available_only_to_the_client_of_the_run(site, server):

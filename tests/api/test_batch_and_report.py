@@ -20,7 +20,7 @@ from PIL import Image
 from enhance.files import storage_error
 
 from ..site import wait_until
-from .calls import FAST_VALUES, answer_to, uploaded
+from .calls import FAST_VALUES, answer_to, upload
 
 FAST = {"preset": "anime-fast"}
 
@@ -60,11 +60,11 @@ def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one
 
 
 def test_a_batch_larger_than_the_disk_limit_is_complete(site, monkeypatch):
-    files = [uploaded(site, f"{name}.png", side) for side, name in enumerate(("left", "middle", "right"), 16)]
+    files = [upload(site, f"{name}.png", side) for side, name in enumerate(("left", "middle", "right"), 16)]
     monkeypatch.setattr(site.enhancer.tasks, "_max_disk", 1)
-    made, info = json.loads(answer_to(site, "batch", [files, *FAST_VALUES]).rpartition("data: ")[2])
+    archive_file, info = json.loads(answer_to(site, "batch", [files, *FAST_VALUES]).rpartition("data: ")[2])
     assert (info["done"], info["error"]) == (3, None)
-    with zipfile.ZipFile(made["path"]) as archive:
+    with zipfile.ZipFile(archive_file["path"]) as archive:
         assert {"left.png", "middle.png", "right.png"} < set(archive.namelist())
 
 

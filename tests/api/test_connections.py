@@ -126,7 +126,7 @@ def test_slow_responses_and_steady_uploads_are_not_closed(serve, app):
     port = serve()
     assert httpx.get(f"http://127.0.0.1:{port}/slow", timeout=30).text == "done"
     with connected(port, UPLOAD) as connection:
-        for _ in range(20):  # for two seconds, twice what an incomplete request has
+        for _ in range(20):  # for two seconds, twice the limit of an incomplete request
             connection.sendall(b"0" * 5000)
             time.sleep(0.1)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
@@ -143,9 +143,9 @@ def test_one_address_has_a_share_of_the_connections_unless_it_is_a_trusted_proxy
             return connections_open.enter_context(connected(port, sent, source)).recv(4096)
 
         assert all(answer(events, "127.0.0.2").startswith(b"HTTP/1.1 200") for _ in range(4))
-        refused = answer(plain, "127.0.0.2")
-        assert refused.startswith(b"HTTP/1.1 503")
-        assert b"Too many connections are open from this address. The limit is 4." in refused
+        response = answer(plain, "127.0.0.2")
+        assert response.startswith(b"HTTP/1.1 503")
+        assert b"Too many connections are open from this address. The limit is 4." in response
         assert answer(plain, "127.0.0.3").startswith(b"HTTP/1.1 200")
         assert all(answer(events, "127.0.0.1").startswith(b"HTTP/1.1 200") for _ in range(6))
 

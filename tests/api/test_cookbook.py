@@ -82,7 +82,7 @@ def test_the_javascript_runs_in_node(site, folder):
 def test_the_agent_connects_to_the_documented_server(server, capsys):
     (settings,), agent = snippets("json", server), snippets("python", server)[-1]
     assert json.loads(settings)["mcpServers"]["enhance"]["url"] in agent
-    with ThreadPoolExecutor(1) as apart:  # a browser's tests before these leave a loop in this thread
+    with ThreadPoolExecutor(1) as apart:  # Earlier browser tests leave an event loop in this thread.
         apart.submit(exec, compile(agent, "docs/api.md", "exec"), {}).result()
     address, width = capsys.readouterr().out.split()
     assert address.endswith("photo-2x.png")

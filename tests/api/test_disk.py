@@ -106,7 +106,7 @@ def test_an_upload_of_unknown_size_is_rejected_as_soon_as_it_is_too_large(limite
     try:
         answer = httpx.post(f"{limited.url}gradio_api/upload", content=body(), headers=headers, timeout=60)
         assert answer.status_code == 507
-    except httpx.WriteError:  # the server closed the connection while the rest was on its way
+    except httpx.WriteError:  # The server closed the connection during the upload.
         pass
     assert sent < 60_000_000
     wait_until(lambda: limited.used() < LIMIT and not list(limited.page.glob("tmp*")))
@@ -158,8 +158,8 @@ def test_the_files_of_an_open_page_stay(limited, tmp_path):
     parts = {one["id"]: one["props"].get("value") for one in config["components"]}
     values[1:] = [parts[part] for part in event["inputs"][1:]]
     values[0] = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    asked = {"data": values, "fn_index": event["id"], "session_hash": "somebody", "trigger_id": None}
-    httpx.post(f"{limited.url}gradio_api/queue/join", json=asked).raise_for_status()
+    event_data = {"data": values, "fn_index": event["id"], "session_hash": "somebody", "trigger_id": None}
+    httpx.post(f"{limited.url}gradio_api/queue/join", json=event_data).raise_for_status()
     wait_until(lambda: list(limited.page.glob("visitors/*/*")))
     limited.age()
 

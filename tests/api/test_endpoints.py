@@ -113,11 +113,11 @@ def test_the_location_is_removed_on_request(site, client, format):
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 24.0)})
     Image.fromarray(np.full((12, 16, 3), 99, np.uint8)).save(path, exif=exif, dpi=(240, 240))
     for choice, maker, located in (("no-location", "Lantern", False), ("none", None, False), ("keep", "Lantern", True)):
-        made, info = client.predict(image=handle_file(path), format=format, metadata=choice, **ENHANCE)
-        with Image.open(made) as image:
+        result_file, info = client.predict(image=handle_file(path), format=format, metadata=choice, **ENHANCE)
+        with Image.open(result_file) as image:
             tags, dpi = image.getexif(), tuple(map(round, image.info["dpi"]))
             assert (tags.get(0x010F), bool(tags.get_ifd(0x8825)), dpi) == (maker, located, (240, 240))
-        assert info["output"]["sha256"] == hashlib.sha256(Path(made).read_bytes()).hexdigest()
+        assert info["output"]["sha256"] == hashlib.sha256(Path(result_file).read_bytes()).hexdigest()
         assert "gps" not in str(info).lower()
 
 

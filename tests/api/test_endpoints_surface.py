@@ -14,9 +14,9 @@ from gradio_client import Client, handle_file
 from app import build_demo
 from enhance import PRESETS
 
-from ..own_models import added
+from ..own_models import add_models
 from ..site import SETTINGS
-from .calls import ENDPOINTS, VALUES, answer_to, filled
+from .calls import ENDPOINTS, VALUES, answer_to, fill_in
 
 
 def test_only_the_documented_endpoints_are_public(client):
@@ -62,7 +62,7 @@ def range_of(endpoints: dict[str, Any], name: str) -> tuple[float, float]:
 
 
 def test_a_user_model_is_one_of_the_presets(site):
-    with added("compact-2x"):
+    with add_models("compact-2x"):
         parameters = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"]["parameters"]
     assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
@@ -79,7 +79,7 @@ def test_a_user_model_is_one_of_the_presets(site):
 )
 def test_a_path_of_the_server_is_rejected(site, tmp_path, endpoint, image):
     secret = site.photo("../secret.png", 16, 16)
-    body = filled(image, secret=str(secret))
+    body = fill_in(image, secret=str(secret))
     square = [None, None, 16] if endpoint in ("preview", "compare") else []
     body = [body] if endpoint == "batch" else body
     values = [] if endpoint == "compare" else VALUES
@@ -142,7 +142,7 @@ def test_files_of_the_data_folder_are_not_served(site, stored, kind, way):
 def test_files_of_the_data_folder_are_not_accepted_as_input(site, stored, kind, image):
     runs = site.enhancer.calls.copy()
 
-    answer = answer_to(site, "enhance", [filled(image, path=str(stored[kind]), site=site.url), *VALUES])
+    answer = answer_to(site, "enhance", [fill_in(image, path=str(stored[kind]), site=site.url), *VALUES])
 
     assert "event: complete" not in answer
     assert site.enhancer.calls == runs

@@ -18,7 +18,7 @@ from enhance.errors import Cancelled
 
 from ..site import Site, wait_until
 from ..unit.hub_server import HubServer
-from .calls import FAST_VALUES, answer_to, status, uploaded
+from .calls import FAST_VALUES, answer_to, status, upload
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ from .calls import FAST_VALUES, answer_to, status, uploaded
         ("batch", "run", MemoryError()),
     ],
 )
-def test_a_call_that_fails_releases_its_place_in_the_queue(site: Site, endpoint, method, error):
-    photo: Any = uploaded(site, "fails.png")
+def test_a_failed_call_leaves_the_queue(site: Site, endpoint, method, error):
+    photo: Any = upload(site, "fails.png")
     area = [None, None, 16] if endpoint in ("preview", "compare") else []
     values = [[photo] if endpoint == "batch" else photo, *area, *([] if endpoint == "compare" else FAST_VALUES)]
 
@@ -74,7 +74,7 @@ def test_a_preset_whose_download_is_interrupted_works_on_the_next_call(site, cli
     job = client.submit(**call)
     wait_until(hub.question.is_set)
 
-    assert status(site)["device"]  # not by `client`: a job that fails at this moment can end its event stream
+    assert status(site)["device"]  # without `client`, whose event stream can end when a job fails at this time
     with pytest.raises(AppError, match="realesr-animevideov3"):
         job.result(timeout=30)
 

@@ -137,7 +137,7 @@ def test_only_events_of_the_queue_exist(app, client):
     assert not changes.has_event(demo, "another")
 
 
-def test_a_value_that_is_no_file_becomes_none_and_a_function_knows_its_event(client):
+def test_a_value_that_is_no_file_becomes_none_and_a_function_gets_its_event(client):
     event = client.post("/gradio_api/call/describe", json={"data": ["no file"]}).json()["event_id"]
     assert '["None"]' in client.get(f"/gradio_api/call/describe/{event}").text
     assert EVENTS[-1] == event

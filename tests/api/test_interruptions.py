@@ -92,7 +92,7 @@ def test_a_batch_continues_when_its_output_is_closed(start, tmp_path):
 
 
 def make_read_only(folder: Path) -> list[str]:
-    """Make a folder read-only; return the command that must run a program for which it is, also as root."""
+    """Make a folder read-only. Return a command prefix that makes it so even for programs of root."""
     if os.geteuid() != 0:
         folder.chmod(0o555)
         return []

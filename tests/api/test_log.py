@@ -88,7 +88,7 @@ def test_an_exception_is_logged_with_its_locations_but_without_its_message(logge
 
 
 def test_a_server_logs_no_file_name_and_ctrl_c_ends_it(start, tmp_path):
-    """Neither of calls that fail before a run, nor of files that cannot be decoded."""
+    """Calls that fail before a run, and files that cannot be decoded, leave no name in the log."""
     files = [tmp_path / f"private-{name}" for name in ("text.png", "cut.jpg", "cut.tif", "cut.heic")]
     for file in files[1:]:
         Image.effect_noise((64, 64), 50).convert("RGB").save(file)

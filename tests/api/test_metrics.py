@@ -18,7 +18,7 @@ from enhance.web.launch import launch_options
 from enhance.web.metrics import METRICS, Metrics
 
 from ..site import wait_until
-from .calls import FAST_VALUES, begin, uploaded
+from .calls import FAST_VALUES, begin, upload
 
 
 def counts(site) -> Counter[tuple[str, ...]]:
@@ -76,7 +76,7 @@ def test_rejected_requests_are_counted_by_reason(site, client):
 
 
 def test_waiting_jobs_are_counted(site):
-    picture = uploaded(site, "waits.png")
+    picture = upload(site, "waits.png")
     with site.enhancer.paused("run"):
         for _ in range(2):
             begin(site, "enhance", [picture, *FAST_VALUES])

@@ -13,14 +13,14 @@ import pytest
 from gradio_client import handle_file
 
 from ..site import served
-from .calls import META, VALUES, filled
+from .calls import META, VALUES, fill_in
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    asked: list[str] = []  # noqa: RUF012
+    requests: list[str] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         self.send_response(200)
         self.end_headers()
 
@@ -37,7 +37,7 @@ def elsewhere(monkeypatch) -> Iterator[str]:
         monkeypatch.setattr(f"{module}.is_public_ip", lambda _: True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    Elsewhere.asked.clear()
+    Elsewhere.requests.clear()
     yield f"http://127.0.0.1:{server.server_port}/picture.png"
     server.shutdown()
     server.server_close()
@@ -64,7 +64,7 @@ FILES = [
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("shape", ["one", "list", "nested"])
 def test_an_address_instead_of_a_file_is_rejected(site, elsewhere, file, shape):
-    file = filled(file, url=elsewhere)
+    file = fill_in(file, url=elsewhere)
     image = {"one": file, "list": [file], "nested": {"a": [{"b": file}]}}[shape]
     name = "enhance" if shape == "one" else "batch"
     data = [image, *VALUES]
@@ -80,7 +80,7 @@ def test_an_address_instead_of_a_file_is_rejected(site, elsewhere, file, shape):
         answer = httpx.post(f"{site.url}gradio_api/{route}", json=body)
         assert answer.status_code == 403, route
         assert answer.json()["detail"]
-    assert Elsewhere.asked == []
+    assert Elsewhere.requests == []
 
 
 SPELLINGS = {
@@ -101,7 +101,7 @@ def test_an_address_is_rejected_in_every_encoding_of_json(site, elsewhere, spell
         headers = {"content-type": content_type}
         answer = httpx.post(f"{site.url}gradio_api/call/enhance", content=body, headers=headers)
         assert answer.status_code == 403
-    assert Elsewhere.asked == []
+    assert Elsewhere.requests == []
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe{", b"\x00", b"[" * 100_000, b"{'data': []}"])
@@ -118,24 +118,24 @@ def test_file_routes_fetch_nothing(site, elsewhere, route, name):
     address = name.replace("{url}", elsewhere).replace("{rest}", elsewhere.removeprefix("http"))
     answer = httpx.get(f"{site.url}gradio_api/{route}{address}")
     assert answer.status_code == 403
-    assert Elsewhere.asked == []
+    assert Elsewhere.requests == []
 
 
 @pytest.mark.parametrize("route", ["file=", "file/", "proxy="])
 def test_file_routes_fetch_nothing_without_the_middleware(unguarded, elsewhere, route):
     for method in ("GET", "HEAD"):
         assert httpx.request(method, f"{unguarded}gradio_api/{route}{elsewhere}").status_code >= 400
-    assert Elsewhere.asked == []
+    assert Elsewhere.requests == []
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_no_address_instead_of_a_file_is_fetched_without_the_middleware(unguarded, elsewhere, file):
     for endpoint in ("enhance", "batch"):
-        image = filled(file, url=elsewhere)
+        image = fill_in(file, url=elsewhere)
         data = [image if endpoint == "enhance" else [image], *VALUES]
         event = httpx.post(f"{unguarded}gradio_api/call/{endpoint}", json={"data": data}).json()["event_id"]
         assert "event: error" in httpx.get(f"{unguarded}gradio_api/call/{endpoint}/{event}", timeout=20).text
-    assert Elsewhere.asked == []
+    assert Elsewhere.requests == []
 
 
 def test_an_upload_is_accepted_with_the_address_that_the_server_returns(site, client):

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from enhance.web.metrics import Metrics
 from enhance.web.security import OriginCheck
 
-from .calls import META, VALUES, answer_to, uploaded
+from .calls import META, VALUES, answer_to, upload
 
 
 @pytest.mark.parametrize("path", ["", "config", "gradio_api/info", "theme.css", "healthz", "nothing"])
@@ -32,7 +32,7 @@ def test_every_response_has_security_headers(site, path):
 
 
 def test_an_uploaded_file_cannot_run_scripts(site):
-    file = uploaded(site, "shown.png")["path"]
+    file = upload(site, "shown.png")["path"]
     policy = httpx.get(f"{site.url}gradio_api/file={file}").headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "sandbox" in policy

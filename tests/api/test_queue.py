@@ -17,7 +17,7 @@ from enhance import enhancer
 from enhance.web.jobs import _streams
 
 from ..site import busy_device, wait_until
-from .calls import FAST_VALUES, answer_to, begin, listen, status, uploaded
+from .calls import FAST_VALUES, answer_to, begin, listen, status, upload
 
 
 def waiting(site) -> int:
@@ -25,7 +25,7 @@ def waiting(site) -> int:
 
 
 def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
-    picture = uploaded(site, "flood.png", 31)
+    picture = upload(site, "flood.png", 31)
     with busy_device():
         events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
@@ -39,7 +39,7 @@ def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site)
         assert time.monotonic() - begun < 10
         assert waiting(site) == 15
         assert "event: complete" in answer_to(site, "presets", [])
-        other = uploaded(site, "light.png")
+        other = upload(site, "light.png")
         assert "event: complete" in answer_to(site, "preview", [other, None, None, 16, *FAST_VALUES])
         page = Client(site.url, verbose=False, analytics_enabled=False)
         assert page.predict(api_name="/presets")
@@ -50,7 +50,7 @@ def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site)
 
 
 def test_a_job_whose_client_disconnects_is_cancelled(site):
-    picture = uploaded(site, "left.png", 32)
+    picture = upload(site, "left.png", 32)
     with busy_device():
         events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(2)]
         wait_until(lambda: waiting(site) == 2)
@@ -61,7 +61,7 @@ def test_a_job_whose_client_disconnects_is_cancelled(site):
 
 
 def test_a_job_whose_events_no_client_reads_is_removed(site, monkeypatch):
-    picture, answers = uploaded(site, "unheard.png", 33), {}
+    picture, answers = upload(site, "unheard.png", 33), {}
     with busy_device():
         data = [picture, *FAST_VALUES]
         unread, read_job = (begin(site, "enhance", data) for _ in range(2))
@@ -88,7 +88,7 @@ def test_a_cancelled_job_leaves_the_queue(site, connect):
 
 
 def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeypatch):
-    flood, small, events = uploaded(site, "many.png", 34), uploaded(site, "small.png", 35), []
+    flood, small, events = upload(site, "many.png", 34), upload(site, "small.png", 35), []
     decoded, read = [], enhancer.read_picture
 
     def record(path: Path, **limits: Any) -> Any:

@@ -44,7 +44,7 @@ def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
         assert sessions.get(request(part, f"w{number}")) is session
 
 
-def test_only_the_user_who_made_a_result_learns_that_it_was_cached(site, connect):
+def test_only_the_owner_of_a_result_sees_that_it_was_cached(site, connect):
     owner, stranger = connect(), connect()
     picture = handle_file(site.photo("secret.png", 20, 26))
     given = {"image": picture, "preset": "anime-fast", "api_name": "/enhance"}

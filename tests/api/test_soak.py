@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..soak import Plan, Use, kept_to_bounds, soak, table
+from ..soak import Plan, Use, exceeded_limits, soak, table
 
 pytestmark = pytest.mark.long
 SMALL = Plan.lasting(5, 8, slow=5, sessions=16, previews=8, runs=4, rest=0.5, pictures=3, gentle=False, warm=1)
@@ -28,6 +28,6 @@ def test_a_load_test_accepts_only_this_computer(tmp_path, address):
 
 def test_memory_and_threads_that_remain_are_limited():
     before = Use(500, 100, 20)
-    assert list(kept_to_bounds("it", before, Use(700, 120, 40))) == []
-    assert len(list(kept_to_bounds("it", before, Use(740, 130, 20)))) == 1
-    assert len(list(kept_to_bounds("it", before, Use(500, 100, 41)))) == 1
+    assert list(exceeded_limits("it", before, Use(700, 120, 40))) == []
+    assert len(list(exceeded_limits("it", before, Use(740, 130, 20)))) == 1
+    assert len(list(exceeded_limits("it", before, Use(500, 100, 41)))) == 1

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from enhance import Enhancer, models
-from tests.fast_network import STEMS, fast_states, standing_in
+from tests.fast_network import STEMS, fast_states, use_fast_states
 
 from . import automatic
 from .cases import Networks
@@ -34,7 +34,7 @@ def _fast_weights(stack: ExitStack) -> None:
     folders = [Path(named)] if named else [models.folder(), *ROOT.glob("../*/models")]
     for folder in folders:
         if all((folder / f"{stem}.{kind}").is_file() for stem in STEMS.values() for kind in ("param", "bin")):
-            stack.enter_context(standing_in(fast_states(folder.joinpath)))
+            stack.enter_context(use_fast_states(fast_states(folder.joinpath)))
             return
 
 

@@ -1,4 +1,4 @@
-"""The face network is the authors': exact against spandrel's model, with random weights of the true architecture."""
+"""The face network gives the same result as spandrel's model with random weights."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from enhance.errors import WeightsError
 from enhance.scenes.face_detection import Face
 from enhance.scenes.faces import FaceRestorer, blend_faces, restore_faces
 from tests.conftest import psnr
-from tests.unit.test_faces_put_back import ASTRONAUT, enlarged
+from tests.unit.test_faces_put_back import ASTRONAUT, bicubic
 
 
 @pytest.fixture(scope="module")
 def official():
-    """spandrel's GFPGAN with seeded random weights whose pictures are neither flat nor clipped all over."""
-    made = pytest.importorskip("spandrel.architectures.GFPGAN").GFPGAN
+    """spandrel's GFPGAN with seeded random weights, whose output is neither flat nor fully clipped."""
+    network_class = pytest.importorskip("spandrel.architectures.GFPGAN").GFPGAN
     torch.manual_seed(20)
-    network = made(out_size=512, channel_multiplier=2, input_is_latent=True, different_w=True, sft_half=True).eval()
+    network = network_class(
+        out_size=512, channel_multiplier=2, input_is_latent=True, different_w=True, sft_half=True
+    ).eval()
     for name, tensor in network.state_dict().items():
         if tensor.shape == (1,):
-            tensor.fill_(0.1)  # how much noise: none in a fresh network, which would hide that it is random
+            tensor.fill_(0.1)  # The strength of the random noise is 0 in a new network.
         if "to_rgb" in name and name.endswith("modulated_conv.weight"):
             tensor.mul_(0.25)
     yield network
@@ -39,13 +41,13 @@ def restorer(official) -> FaceRestorer:
 
 @pytest.fixture(scope="module")
 def restored(restorer):
-    """A crop, and what our restorer makes of it."""
+    """A crop and its restored version."""
     crop = np.ascontiguousarray(data.astronaut()).astype(np.float32) / 255
     return crop, restorer(crop)
 
 
-def test_it_is_exact_against_spandrels_model_on_the_same_crop(official, restored):
-    """Whatever the state of torch's random numbers: the noise inside is that of the weights."""
+def test_a_restored_face_matches_spandrel(official, restored):
+    """The noise is that of the weights and does not depend on the state of torch's random numbers."""
     crop, ours = restored
     torch.manual_seed(1)
     batch = (torch.from_numpy(crop).permute(2, 0, 1)[None] - 0.5) / 0.5
@@ -58,10 +60,10 @@ def test_it_is_exact_against_spandrels_model_on_the_same_crop(official, restored
 
 
 @pytest.mark.long
-def test_a_picture_goes_the_whole_way(restorer):
+def test_an_image_is_restored_and_blended(restorer):
     portrait = np.ascontiguousarray(data.astronaut()[:256, 80:368])
     face = Face((99, 63, 91, 112), ASTRONAUT - [80, 0], 0.9)
-    picture = enlarged(portrait)
+    picture = bicubic(portrait)
     patches = restore_faces(portrait, [face], lambda crops, stop: [restorer(crop) for crop in crops])
 
     result = blend_faces(picture, 0, patches)
@@ -70,7 +72,7 @@ def test_a_picture_goes_the_whole_way(restorer):
     assert 10 < psnr(result, picture) < 40
 
 
-def test_it_tells_how_much_memory_it_takes(restorer):
+def test_the_memory_of_the_network_is_reported(restorer):
     assert 300e6 < restorer.bytes < 400e6
 
 
@@ -79,6 +81,6 @@ def test_it_tells_how_much_memory_it_takes(restorer):
     [{}, {"conv_first.weight": torch.zeros(64, 3, 3, 3)}, {"toRGB.0.weight": torch.zeros(3, 9, 1, 1)}],
     ids=["empty", "an enlarging network", "a smaller one"],
 )
-def test_the_weights_of_another_network_get_one_clear_sentence(state):
+def test_the_weights_of_another_network_are_rejected(state):
     with pytest.raises(WeightsError, match=r"different network.*`enhance weights fetch gfpgan-v1.4`"):
         FaceRestorer(state)

@@ -22,24 +22,26 @@ from enhance.models.user_models import add
 ncnn = pytest.importorskip("ncnn")
 
 
-class Written:
-    """Layers and their random weights, written as ncnn's converter writes them."""
+class NcnnModel:
+    """Layers with random weights, in the files that ncnn's converter writes."""
 
     def __init__(self) -> None:
         self.lines, self.weights, self._random = ["Input in 0 1 data"], b"", np.random.default_rng(4)
 
-    def layer(self, kind: str, inputs: str, output: str, settings: str = "") -> Written:
+    def layer(self, kind: str, inputs: str, output: str, settings: str = "") -> NcnnModel:
         counts = f"{len(inputs.split())} {len(output.split())}"
         self.lines.append(f"{kind} {kind.lower()}{len(self.lines)} {counts} {inputs} {output} {settings}")
         return self
 
-    def conv(self, source: str, output: str, taken: int, made: int, size: int = 3, more: str = "") -> Written:
-        values = self._random.normal(0, 1 / np.sqrt(taken * size**2), made * taken * size**2)
+    def conv(self, source: str, output: str, inputs: int, outputs: int, size: int = 3, more: str = "") -> NcnnModel:
+        values = self._random.normal(0, 1 / np.sqrt(inputs * size**2), outputs * inputs * size**2)
         self.weights += bytes(4) + values.astype("<f4").tobytes()
-        self.floats(made, 0.5 if output == "output" else 0.0)
-        return self.layer("Convolution", source, output, f"0={made} 1={size} 4={size // 2} 5=1 6={values.size} {more}")
+        self.floats(outputs, 0.5 if output == "output" else 0.0)
+        return self.layer(
+            "Convolution", source, output, f"0={outputs} 1={size} 4={size // 2} 5=1 6={values.size} {more}"
+        )
 
-    def floats(self, count: int, middle: float) -> Written:
+    def floats(self, count: int, middle: float) -> NcnnModel:
         self.weights += self._random.normal(middle, 0.05, count).astype("<f4").tobytes()
         return self
 
@@ -50,59 +52,59 @@ class Written:
         return path
 
 
-def rrdb_3x() -> Written:
+def rrdb_3x() -> NcnnModel:
     leaky = "9=2 -23310=1,2.000000e-01"
-    made = Written().conv("data", "first", 3, 8).layer("Split", "first", "a b c d")
-    made.conv("a", "one", 8, 4, more=leaky).layer("Concat", "b one", "both").conv("both", "two", 12, 8)
-    made.layer("Eltwise", "two c", "sum", "0=1 -23301=2,2.000000e-01,1.000000e+00").layer("BinaryOp", "sum d", "up")
-    made.layer("Interp", "up", "wide", "0=1 1=3.000000e+00 2=3.000000e+00")
-    return made.conv("wide", "fine", 8, 4, more=leaky).conv("fine", "output", 4, 3)
+    model = NcnnModel().conv("data", "first", 3, 8).layer("Split", "first", "a b c d")
+    model.conv("a", "one", 8, 4, more=leaky).layer("Concat", "b one", "both").conv("both", "two", 12, 8)
+    model.layer("Eltwise", "two c", "sum", "0=1 -23301=2,2.000000e-01,1.000000e+00").layer("BinaryOp", "sum d", "up")
+    model.layer("Interp", "up", "wide", "0=1 1=3.000000e+00 2=3.000000e+00")
+    return model.conv("wide", "fine", 8, 4, more=leaky).conv("fine", "output", 4, 3)
 
 
-def doubled_twice() -> Written:
-    made = Written().conv("data", "first", 3, 8).layer("Interp", "first", "wide", "0=1 1=2.0 2=2.0")
-    made.conv("wide", "one", 8, 8).floats(8, 0.2).layer("PReLU", "one", "bent", "0=8")
-    made.layer("Interp", "bent", "wider", "0=1 1=2.0 2=2.0").layer("Split", "wider", "x y")
-    return made.conv("x", "two", 8, 8, more="9=1").layer("BinaryOp", "two y", "sum").conv("sum", "output", 8, 3)
+def doubled_twice() -> NcnnModel:
+    model = NcnnModel().conv("data", "first", 3, 8).layer("Interp", "first", "wide", "0=1 1=2.0 2=2.0")
+    model.conv("wide", "one", 8, 8).floats(8, 0.2).layer("PReLU", "one", "bent", "0=8")
+    model.layer("Interp", "bent", "wider", "0=1 1=2.0 2=2.0").layer("Split", "wider", "x y")
+    return model.conv("x", "two", 8, 8, more="9=1").layer("BinaryOp", "two y", "sum").conv("sum", "output", 8, 3)
 
 
-def compact_3x() -> Written:
-    made = Written().layer("Split", "data", "x y").conv("x", "one", 3, 8)
-    made.floats(8, 0.2).layer("PReLU", "one", "bent", "0=8").conv("bent", "last", 8, 27)
-    made.layer("PixelShuffle", "last", "fine", "0=3").layer("Interp", "y", "near", "0=1 1=3.0 2=3.0")
-    return made.layer("BinaryOp", "fine near", "output")
+def compact_3x() -> NcnnModel:
+    model = NcnnModel().layer("Split", "data", "x y").conv("x", "one", 3, 8)
+    model.floats(8, 0.2).layer("PReLU", "one", "bent", "0=8").conv("bent", "last", 8, 27)
+    model.layer("PixelShuffle", "last", "fine", "0=3").layer("Interp", "y", "near", "0=1 1=3.0 2=3.0")
+    return model.layer("BinaryOp", "fine near", "output")
 
 
-def span_2x() -> Written:
-    made = Written().floats(3, 0.4).layer("MemoryData", "", "mean", "0=1 1=1 2=3")
-    made.layer("BinaryOp", "data mean", "less", "0=1").layer("BinaryOp", "less", "more", "0=2 1=1 2=2.5")
-    made.conv("more", "first", 3, 8).layer("Split", "first", "a b c").conv("c", "one", 8, 8)
-    made.layer("Swish", "one", "bent").layer("Split", "bent", "inner rest").conv("rest", "three", 8, 8)
-    made.layer("Split", "three", "s t").layer("Sigmoid", "t", "gate").layer("BinaryOp", "gate", "low", "0=1 1=1 2=0.5")
-    made.layer("BinaryOp", "s b", "sum").layer("BinaryOp", "sum low", "out", "0=2")
-    made.layer("Concat", "a out inner", "all").conv("all", "thin", 24, 8, size=1).conv("thin", "last", 8, 12)
-    return made.layer("PixelShuffle", "last", "output", "0=2")
+def span_2x() -> NcnnModel:
+    model = NcnnModel().floats(3, 0.4).layer("MemoryData", "", "mean", "0=1 1=1 2=3")
+    model.layer("BinaryOp", "data mean", "less", "0=1").layer("BinaryOp", "less", "more", "0=2 1=1 2=2.5")
+    model.conv("more", "first", 3, 8).layer("Split", "first", "a b c").conv("c", "one", 8, 8)
+    model.layer("Swish", "one", "bent").layer("Split", "bent", "inner rest").conv("rest", "three", 8, 8)
+    model.layer("Split", "three", "s t").layer("Sigmoid", "t", "gate").layer("BinaryOp", "gate", "low", "0=1 1=1 2=0.5")
+    model.layer("BinaryOp", "s b", "sum").layer("BinaryOp", "sum low", "out", "0=2")
+    model.layer("Concat", "a out inner", "all").conv("all", "thin", 24, 8, size=1).conv("thin", "last", 8, 12)
+    return model.layer("PixelShuffle", "last", "output", "0=2")
 
 
-def everything_by_itself() -> Written:
-    made = Written().conv("data", "first", 3, 6, more="9=4").layer("Split", "first", "a b c d e")
-    made.layer("BinaryOp", "a", "turned", "0=7 1=1 2=1.0").layer("ReLU", "turned", "bent", "0=0.1")
-    made.floats(1, 0.3).layer("PReLU", "b", "soft", "0=1").layer("BinaryOp", "bent soft", "less", "0=1")
-    made.layer("Eltwise", "c less", "product", "0=0").layer("Sigmoid", "product", "gate").layer("Split", "gate", "g h")
-    made.layer("BinaryOp", "g d", "one", "0=2").layer("BinaryOp", "h e", "two", "0=2").layer("Swish", "two", "three")
-    made.layer("Eltwise", "one three", "sum", "0=1 -23301=2,5.000000e-01,2.000000e+00")
-    made.floats(6, 1.0).layer("MemoryData", "", "gain", "0=1 1=1 2=6").layer("BinaryOp", "sum gain", "more", "0=2")
-    return made.layer("ReLU", "more", "kept").conv("kept", "output", 6, 3, size=1)
+def all_separate_layers() -> NcnnModel:
+    model = NcnnModel().conv("data", "first", 3, 6, more="9=4").layer("Split", "first", "a b c d e")
+    model.layer("BinaryOp", "a", "turned", "0=7 1=1 2=1.0").layer("ReLU", "turned", "bent", "0=0.1")
+    model.floats(1, 0.3).layer("PReLU", "b", "soft", "0=1").layer("BinaryOp", "bent soft", "less", "0=1")
+    model.layer("Eltwise", "c less", "product", "0=0").layer("Sigmoid", "product", "gate").layer("Split", "gate", "g h")
+    model.layer("BinaryOp", "g d", "one", "0=2").layer("BinaryOp", "h e", "two", "0=2").layer("Swish", "two", "three")
+    model.layer("Eltwise", "one three", "sum", "0=1 -23301=2,5.000000e-01,2.000000e+00")
+    model.floats(6, 1.0).layer("MemoryData", "", "gain", "0=1 1=1 2=6").layer("BinaryOp", "sum gain", "more", "0=2")
+    return model.layer("ReLU", "more", "kept").conv("kept", "output", 6, 3, size=1)
 
 
-NETWORKS = {made.__name__: made for made in (rrdb_3x, doubled_twice, compact_3x, span_2x, everything_by_itself)}
+NETWORKS = {create.__name__: create for create in (rrdb_3x, doubled_twice, compact_3x, span_2x, all_separate_layers)}
 
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-def ncnns(param: Path, rgb: np.ndarray) -> np.ndarray:
-    """What ncnn makes of uint8 [H, W, 3], at full precision, in levels."""
+def ncnn_output(param: Path, rgb: np.ndarray) -> np.ndarray:
+    """Return ncnn's output for uint8 [H, W, 3] in full precision, in levels."""
     network = ncnn.Net()
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "winograd_convolution", "sgemm_convolution"):
         setattr(network.opt, f"use_{option}", False)
@@ -112,20 +114,20 @@ def ncnns(param: Path, rgb: np.ndarray) -> np.ndarray:
     np.array(given, copy=False)[:] = rgb.transpose(2, 0, 1) / 255
     extractor = network.create_extractor()
     extractor.input("data", given)
-    _, made = extractor.extract("output")
-    return np.array(made).transpose(1, 2, 0).clip(0, 1) * 255
+    _, result = extractor.extract("output")
+    return np.array(result).transpose(1, 2, 0).clip(0, 1) * 255
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_each_graph_matches_ncnn(network: str, tmp_path: Path, own_folder: Path):
     param = NETWORKS[network]().save(tmp_path)
-    made = add(param, None, own_folder)
+    model = add(param, None, own_folder)
     engine = Engine("cpu", "fp32")
 
     for height, width in [(1, 1), (7, 3), (9, 14), (21, 6)]:
         rgb = np.ascontiguousarray(data.astronaut()[100 : 100 + height, 190 : 190 + width])
-        expected = ncnns(param, rgb)
-        result = engine.enlarge(rgb, made.name, tile=64)
+        expected = ncnn_output(param, rgb)
+        result = engine.enlarge(rgb, model.name, tile=64)
         assert np.abs(result - expected).max() <= 1, (height, width)
     assert expected.std() > 5, "a flat result proves nothing"
 
@@ -138,7 +140,7 @@ def test_nodes_are_fused(tmp_path: Path, own_folder: Path):
 
     assert kinds["span_2x"].count(Gate) == 1
     assert Activate not in kinds["span_2x"]
-    assert kinds["doubled_twice"].count(Nearest) == 1  # the other is read twice
+    assert kinds["doubled_twice"].count(Nearest) == 1  # The other one is read twice.
     assert kinds["compact_3x"].count(Conv) == 2
     assert Activate not in kinds["compact_3x"]
 
@@ -167,13 +169,13 @@ def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path,
 
 
 def test_a_packaged_network_read_as_a_graph_matches_the_official_one(own_folder: Path, photo: np.ndarray):
-    """The same network twice: by its official names, and by nothing but its layers."""
+    """The network is loaded by its official names, and from its layers only."""
     (package,) = models.manifest()["realesr-animevideov3"].packages
     param = Path(str(metadata.distribution(package.package).locate_file(package.param)))
-    made = add(param, "twin", own_folder)
+    model = add(param, "twin", own_folder)
     engine = Engine("cpu", "fp32")
 
-    assert made.scale == 4
+    assert model.scale == 4
     official = engine.enlarge(photo[:20, :24], "realesr-animevideov3")
     assert np.array_equal(engine.enlarge(photo[:20, :24], "twin"), official)
 
@@ -192,14 +194,14 @@ def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Pat
     rgb = np.ascontiguousarray(data.astronaut()[80:147, 180:247])
 
     for photo in (rgb, np.ascontiguousarray(rgb[:40].transpose(1, 0, 2)), rgb[:1, :1]):
-        assert np.abs(Engine("cpu", "fp32").enlarge(photo, "span-x4", tile=64) - ncnns(param, photo)).max() <= 1
-    assert np.abs(Engine("cpu", "bf16").enlarge(rgb, "span-x4") - ncnns(param, rgb)).mean() <= 1
+        assert np.abs(Engine("cpu", "fp32").enlarge(photo, "span-x4", tile=64) - ncnn_output(param, photo)).max() <= 1
+    assert np.abs(Engine("cpu", "bf16").enlarge(rgb, "span-x4") - ncnn_output(param, rgb)).mean() <= 1
 
 
 def test_a_community_model_matches_ncnn(model_files, own_folder: Path, photo: np.ndarray):
     param = model_files("RealESRGAN_General_x4_v3.param")
-    made = add(param, "general", own_folder)
+    model = add(param, "general", own_folder)
 
-    result = Engine("cpu", "fp32").enlarge(photo[:16, :16], made.name)
+    result = Engine("cpu", "fp32").enlarge(photo[:16, :16], model.name)
 
-    assert np.abs(result - ncnns(param, photo[:16, :16])).max() <= 1
+    assert np.abs(result - ncnn_output(param, photo[:16, :16])).max() <= 1

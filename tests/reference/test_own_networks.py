@@ -12,7 +12,7 @@ from skimage import data
 
 from enhance.engine.engine import Engine
 from enhance.models.user_models import add
-from tests.own_models import NETWORKS, random_state, spandrels
+from tests.own_models import NETWORKS, random_state, spandrel_output
 
 SIZES = [(1, 9), (7, 2), (13, 10)]
 
@@ -29,17 +29,17 @@ def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Pa
     network = NETWORKS[kind]()
     file = tmp_path / "model.pth"
     torch.save(random_state(network), file)
-    made = add(file, kind, own_folder)
+    model = add(file, kind, own_folder)
     engine = Engine("cpu", "fp32")
 
     result, height = np.empty(0), 1
     for height, width in SIZES:
         rgb = picture(height, width)
-        expected = spandrels(file, rgb)
+        expected = spandrel_output(file, rgb)
         result = engine.enlarge(rgb, kind, tile=64)
         assert result.shape == expected.shape
         assert np.abs(result - expected).max() <= 1, (height, width)
-    assert made.scale == len(result) / height
+    assert model.scale == len(result) / height
     assert result.std() > 5, "a flat result proves nothing"
 
 
@@ -51,7 +51,7 @@ def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path,
     add(file, kind, own_folder)
     rgb = picture(20, 31)
 
-    assert np.abs(Engine("cpu", precision).enlarge(rgb, kind) - spandrels(file, rgb)).mean() <= 1.5
+    assert np.abs(Engine("cpu", precision).enlarge(rgb, kind) - spandrel_output(file, rgb)).mean() <= 1.5
 
 
 def test_a_16_bit_image_keeps_its_levels(tmp_path: Path, own_folder: Path):
@@ -63,7 +63,7 @@ def test_a_16_bit_image_keeps_its_levels(tmp_path: Path, own_folder: Path):
     fine = Engine("cpu", "auto").enlarge(rgb.astype(np.uint16) * 257, "own")
 
     assert fine.dtype == np.uint16
-    assert np.abs(fine / 257 - spandrels(file, rgb)).max() <= 0.01
+    assert np.abs(fine / 257 - spandrel_output(file, rgb)).max() <= 0.01
 
 
 REAL_ESRGAN, BSRGAN = "body.{}.rdb{}.conv{}", "RRDB_trunk.{}.RDB{}.conv{}"
@@ -87,16 +87,16 @@ NAMES = {
 }
 
 
-def renamed(state: dict[str, torch.Tensor], block: str) -> dict[str, torch.Tensor]:
-    made = {}
+def rename_tensors(state: dict[str, torch.Tensor], block: str) -> dict[str, torch.Tensor]:
+    tensors = {}
     for key, tensor in state.items():
         for old, new in NAMES[block]:
             key = new + key.removeprefix(old) if key.startswith(old) else key
         if key.startswith("model.1.sub."):
             _, _, _, number, dense, conv, _, kind = key.split(".")
             key = f"{block.format(number, dense.removeprefix('RDB'), conv.removeprefix('conv'))}.{kind}"
-        made[key] = tensor
-    return made
+        tensors[key] = tensor
+    return tensors
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_all_names_and_wrappers_give_the_same_network(block, wrapper, prefix, tm
     state = random_state(NETWORKS["esrgan-4x"]())
     plain, named = tmp_path / "plain.pth", tmp_path / "named.pth"
     torch.save(state, plain)
-    other = {prefix + key: tensor for key, tensor in renamed(state, block).items()}
+    other = {prefix + key: tensor for key, tensor in rename_tensors(state, block).items()}
     torch.save({wrapper: other, "iter": 5} if wrapper else other, named)
 
     first, second = (add(file, None, own_folder) for file in (plain, named))
@@ -129,7 +129,7 @@ def test_a_larger_image_matches_across_strips(tmp_path: Path, own_folder: Path):
     add(file, "own", own_folder)
     rgb = picture(96, 64)
 
-    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "own", tile=64) - spandrels(file, rgb)).max() <= 1
+    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "own", tile=64) - spandrel_output(file, rgb)).max() <= 1
 
 
 def test_a_half_precision_safetensors_file_matches(tmp_path, own_folder):
@@ -138,4 +138,4 @@ def test_a_half_precision_safetensors_file_matches(tmp_path, own_folder):
     add(file, None, own_folder)
     rgb = picture(9, 14)
 
-    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "half") - spandrels(file, rgb)).max() <= 1
+    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "half") - spandrel_output(file, rgb)).max() <= 1

@@ -1,4 +1,4 @@
-"""The streamed engine against the reference networks on the whole picture at once, with the same real weights."""
+"""The streamed engine gives the output of the untiled reference networks with the same real weights."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from enhance.engine.engine import Engine
 from tests.conftest import psnr
 
 PHOTOS = {
-    "astronaut": lambda: data.astronaut()[80:121, 180:221],  # square, divides by nothing
+    "astronaut": lambda: data.astronaut()[80:121, 180:221],  # square, of a prime size
     "chelsea": lambda: data.chelsea()[100:137, 110:153],  # landscape
     "coffee": lambda: data.coffee()[60:107, 250:287],  # portrait
 }
 TILES = (32, 192, 512)
-"""The first makes lower strips of these photos than the others do, on any machine; callers' own begin at 64."""
+"""The first one, which is smaller than settings allow, makes the strips of these photos lower on any computer."""
 
 
 def reference_network(name: str) -> torch.nn.Module:
-    """The authors' own class with the weights that we run."""
+    """Return the authors' network with the weights of the engine."""
     rrdbnet = pytest.importorskip("basicsr.archs.rrdbnet_arch").RRDBNet
     srvgg = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact
-    made = {
+    network = {
         "realesrgan-x4plus": lambda: rrdbnet(3, 3, num_block=23),
         "realesrgan-x4plus-anime": lambda: rrdbnet(3, 3, num_block=6),
         "realesr-animevideov3": lambda: srvgg(num_conv=16),
     }[name]()
-    made.load_state_dict(models.read_state_dict(models.ensure(name)), strict=True)
-    return made.eval()
+    network.load_state_dict(models.read_state_dict(models.ensure(name)), strict=True)
+    return network.eval()
 
 
-def untiled(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
+def run_untiled(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
     batch = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         result = network(batch)[0].clamp(0, 1)
@@ -56,7 +56,7 @@ def exact() -> Enhancer:
 
 @pytest.fixture(scope="module")
 def at_full_precision(exact) -> Callable[[str, int], np.ndarray]:
-    """What is made of a photo in fp32, once for each of them and each tile."""
+    """A function that returns the output for a photo in fp32, computed once for each photo and tile."""
 
     def enlarge(photo: str, tile: int) -> np.ndarray:
         return exact.engine.enlarge(np.ascontiguousarray(PHOTOS[photo]()), "realesrgan-x4plus", tile=tile)
@@ -66,17 +66,17 @@ def at_full_precision(exact) -> Callable[[str, int], np.ndarray]:
 
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_fp32_equals_the_untiled_reference_for_every_tile(x4plus, at_full_precision, photo):
-    expected = untiled(x4plus, PHOTOS[photo]()).astype(int)
+    expected = run_untiled(x4plus, PHOTOS[photo]()).astype(int)
 
     for tile in TILES:
         assert np.abs(at_full_precision(photo, tile) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 37), (3, 5), (41, 2)])
-def test_the_smallest_pictures_equal_the_reference(x4plus, exact, size):
+def test_tiny_images_equal_the_reference(x4plus, exact, size):
     rgb = np.ascontiguousarray(data.astronaut()[100 : 100 + size[0], 200 : 200 + size[1]])
 
-    assert np.abs(exact.upscale(rgb).astype(int) - untiled(x4plus, rgb)).max() <= 1
+    assert np.abs(exact.upscale(rgb).astype(int) - run_untiled(x4plus, rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["realesrgan-x4plus-anime", "realesr-animevideov3"])
@@ -85,12 +85,12 @@ def test_the_other_networks_equal_their_reference(exact, name, photo):
     rgb = np.ascontiguousarray(PHOTOS[photo]())
 
     ours = exact.engine.enlarge(rgb, name, tile=TILES[0]).astype(int)
-    assert np.abs(ours - untiled(reference_network(name), rgb)).max() <= 1
+    assert np.abs(ours - run_untiled(reference_network(name), rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("photo", ["chelsea", "coffee"])
 def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path, monkeypatch):
-    """Its weights are Hugging Face's alone, so random ones in the official file format stand in for them."""
+    """The weights are random but in the official file format, because only Hugging Face has the real ones."""
     srvgg = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact
     upscaler = pytest.importorskip("realesrgan").RealESRGANer
     names = ["realesr-general-x4v3", "realesr-general-wdn-x4v3"]
@@ -107,7 +107,7 @@ def test_the_fast_network_and_its_denoise_equal_their_reference(photo, tmp_path,
 
     reference = upscaler(4, [str(file) for file in files], dni_weight=[0.3, 0.7], model=srvgg(num_conv=32))
     ours = np.concatenate(strips, axis=1 if rgb.shape[1] > rgb.shape[0] else 0)
-    assert np.abs(ours.astype(int) - untiled(reference.model, rgb)).max() <= 1
+    assert np.abs(ours.astype(int) - run_untiled(reference.model, rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
@@ -121,7 +121,7 @@ def test_bf16_is_visually_lossless(at_full_precision, photo):
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 55), pytest.param("bf16", 48, marks=pytest.mark.long)])
-def test_a_preview_agrees_with_the_final_picture(precision, least, tmp_path):
+def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(data.coffee()[110:228, 260:378]).save(path)
     enhancer = Enhancer("cpu", precision)
@@ -135,7 +135,7 @@ def test_a_preview_agrees_with_the_final_picture(precision, least, tmp_path):
 
 @pytest.mark.usefixtures("with_fast_weights")
 @pytest.mark.parametrize(("name", "denoise"), [("realesr-general-x4v3", 1.0), ("realesr-general-wdn-x4v3", 0.0)])
-def test_both_ends_of_the_fast_network_are_the_authors(photo, fast_states, name, denoise):
+def test_both_fast_networks_equal_the_authors(photo, fast_states, name, denoise):
     compact = pytest.importorskip("realesrgan.archs.srvgg_arch").SRVGGNetCompact(num_conv=32)
     compact.load_state_dict(fast_states[name])
     batch = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255

@@ -44,7 +44,7 @@ NAMES = re.compile(
     r"|\b(PNG|ZIP|PDF|JPEG|WebP|TIFF|HEIC|BMP|GIF|AVIF|EXIF|sRGB|API|MCP|NASA|CC0|EN|Enhance)\b"
     r"|\b(px|GB|MB|kB|B|dB|dpi|cpu|bf16|fp32|fp16)\b"
 )
-"""Words that are the same in every language: files, formats, units, models, people."""
+"""Words that are the same in every language: names of files, formats, units, models and people."""
 
 
 def start_axe(page: Page) -> None:
@@ -78,7 +78,7 @@ def overflow(page: Page, width: int, height: int) -> Iterator[str]:
     desk = width > 900 and page.locator("#tab-one").is_visible()
     parts = ["#bar"] if page.locator("#bar").is_visible() else []
     if desk:
-        tuning = page.locator("#tuning-sheet > .open").count()  # the rail scrolls by itself then
+        tuning = page.locator("#tuning-sheet > .open").count()  # The rail has a scroll bar of its own then.
         parts += ["#rail", *([] if tuning else ["#preset"])]
         parts += ["#stage", "#panes", "#strip"] if page.locator("#stage").is_visible() else []
     for part in parts:

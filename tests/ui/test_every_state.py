@@ -32,7 +32,7 @@ pytestmark = pytest.mark.long
 
 
 def states(page: Page, site: Site) -> Iterator[str]:
-    """Bring the page into one state after the other; yield their names."""
+    """Set the page to one state after the other; yield their names."""
     yield "empty"
     choose(page, site.text("letter.png"))
     expect(page.locator("#upload-problem .problem")).to_be_in_viewport()

@@ -154,7 +154,7 @@ def test_results_survive_a_restart_and_removing_one_leaves_no_file(site: Site, o
 
 
 @contextmanager
-def killed_at_the_end(folder: Path, port: int) -> Iterator[str]:
+def serve_until_killed(folder: Path, port: int) -> Iterator[str]:
     """Serve the app in its own process, and kill it at the end."""
     own = {"ENHANCE_DATA": str(folder), "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": "", "ENHANCE_DEVICE": "cpu"}
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=os.environ | own, stderr=subprocess.DEVNULL)
@@ -180,7 +180,7 @@ def batch_entry(page: Page) -> Locator:
 
 def test_a_batch_resumes_after_the_server_was_killed(site: Site, open_page, tmp_path):
     port, data = free_port(), tmp_path / "data"
-    with killed_at_the_end(data, port) as url:
+    with serve_until_killed(data, port) as url:
         page = open_page("?preset=anime-fast", url=url)
         open_batch(page, *(site.photo(f"{name}.png", *size) for name, size in SIZES.items()))
         enhance_all(page)
@@ -191,7 +191,7 @@ def test_a_batch_resumes_after_the_server_was_killed(site: Site, open_page, tmp_
     for path in data.glob("uploads/*/last.png"):
         path.unlink()
         path.parent.rmdir()
-    with killed_at_the_end(data, port) as url:
+    with serve_until_killed(data, port) as url:
         page.goto(url)
         batch = batch_entry(page)
         expect(batch).to_have_attribute("data-state", "cut")

@@ -85,10 +85,10 @@ def test_a_link_overrides_the_settings_that_the_browser_stores(site: Site, open_
     change_setting(page, lambda: pick(page, "scale", 2))
     page.locator("#link").click()
     page.wait_for_function("navigator.clipboard.readText().then((text) => text.includes('preset='))")
-    asked = dict(parse_qsl(urlsplit(page.evaluate("navigator.clipboard.readText()")).query))
+    parameters = dict(parse_qsl(urlsplit(page.evaluate("navigator.clipboard.readText()")).query))
     wanted = {"preset": "gentle", "scale": "2", "strength": "0.65", "format": "png", "lang": "zh-CN"}
-    assert {name: asked.get(name) for name in wanted} == wanted
-    assert "long_side" not in asked
+    assert {name: parameters.get(name) for name in wanted} == wanted
+    assert "long_side" not in parameters
 
     again = page.context.new_page()
     again.goto(site.url)

@@ -155,7 +155,7 @@ def test_quick_choices_on_a_slow_connection_run_as_the_page_shows_them(site: Sit
     load(page, site.photo("quick.png", 12, 12))
     with latency(page, 400):
         pick(page, "preset", "original")
-        page.wait_for_timeout(150)  # the time that a person needs for a second click
+        page.wait_for_timeout(150)  # the time between two clicks of a user
         pick(page, "preset", "gentle")
         page.locator("#enhance").click()
         assert shown(page) == defaults("gentle")

@@ -51,9 +51,9 @@ def test_a_photo_is_pasted_dropped_picked_replaced_or_an_example(site: Site, ope
     for number, target in enumerate(["#panes", ""]):
         assert page.evaluate(UPLOAD, ["drop", target, f"dropped-{number}.png", 50 + number])
         expect(facts).to_contain_text(f"{50 + number} × 40 px")
-    with page.expect_file_chooser() as asked:
+    with page.expect_file_chooser() as chooser:
         page.locator("#replace").click()
-    asked.value.set_files(site.photo("replaced.png", 40, 80))
+    chooser.value.set_files(site.photo("replaced.png", 40, 80))
     expect(facts).to_contain_text("80 × 40 px")
     assert page.url == f"{site.url}?preset=anime-fast"
 

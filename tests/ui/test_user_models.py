@@ -12,13 +12,13 @@ from playwright.sync_api import expect
 from enhance import models
 from enhance.models.user_models import remove
 
-from ..own_models import added
+from ..own_models import add_models
 from ..site import Site
 from .journey import download, expect_chosen, load, pick, result_is, wait_for_chip
 
 
 def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, open_page, tmp_path):
-    with added("compact-2x", "esrgan-8x"):
+    with add_models("compact-2x", "esrgan-8x"):
         page = open_page("?preset=anime-fast")
         own = page.locator("#preset label.own")
         expect(own).to_have_count(2)

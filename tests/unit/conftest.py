@@ -1,4 +1,4 @@
-"""What several files of unit tests work with: the engine and the enhancer at full precision on the processor."""
+"""Fixtures for the unit tests: an engine and an enhancer with fp32 on the CPU."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def enhancer() -> Enhancer:
 
 @pytest.fixture
 def fresh_store(enhancer, tmp_path) -> None:
-    """A store of its own for each test, for the one enhancer of a file."""
+    """Give the enhancer, which the tests of a file share, an empty store."""
     enhancer.tasks = type(enhancer.tasks)(tmp_path / "data")

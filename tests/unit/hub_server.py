@@ -29,8 +29,8 @@ def made_up_model(content: bytes, name: str = "tiny", file: str = "tiny.pth") ->
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request."""
+class Request:
+    """A request that the server received."""
 
     path: str
     range: str | None
@@ -39,18 +39,18 @@ class Asked:
 
 @dataclass
 class HubServer:
-    """Use as `with HubServer() as hub:`. Every attribute can be changed between requests."""
+    """A server whose attributes can be changed between requests. Use it as `with HubServer() as hub:`."""
 
     files: dict[str, bytes] = field(default_factory=dict)
-    redirect_to: str | None = None  # another server's address: every question is sent there
-    signed: str = ""  # what a redirection puts behind the path, as in ?signature=…
+    redirect_to: str | None = None  # the address of another server, to which every request is redirected
+    signed: str = ""  # what a redirect appends to the path, for example ?signature=…
     ranges: bool = True
-    cuts: list[int] = field(default_factory=list)  # the next answers break off after so many bytes
-    lengths: list[int] = field(default_factory=list)  # the next answers say that they are so many bytes long
-    stalls: list[int] = field(default_factory=list)  # the next answers fall silent after so many bytes
-    statuses: list[int] = field(default_factory=list)  # the next answers are these errors
-    release: threading.Event = field(default_factory=threading.Event)  # no answer until it is set
-    asked: list[Asked] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)  # the next responses end after so many bytes
+    lengths: list[int] = field(default_factory=list)  # the next responses have this Content-Length
+    stalls: list[int] = field(default_factory=list)  # the next responses stall after so many bytes
+    statuses: list[int] = field(default_factory=list)  # the next responses have these error statuses
+    release: threading.Event = field(default_factory=threading.Event)  # no response until it is set
+    requests: list[Request] = field(default_factory=list)
     question: threading.Event = field(default_factory=threading.Event)  # set by the first request
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -93,8 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         hub = cast(_Http, self.server).hub
-        asked = Asked(self.path, self.headers.get("Range"), self.headers.get("Authorization"))
-        hub.asked.append(asked)
+        request = Request(self.path, self.headers.get("Range"), self.headers.get("Authorization"))
+        hub.requests.append(request)
         hub.question.set()
         hub.release.wait()
         content = hub.files.get(self.path.partition("?")[0])
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif hub.statuses or content is None:
             self._head(hub.statuses.pop(0) if hub.statuses else 404, 0)
         else:
-            self._send(hub, content, asked.range)
+            self._send(hub, content, request.range)
 
     def _send(self, hub: HubServer, content: bytes, wanted: str | None) -> None:
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and hub.ranges else 0
@@ -137,4 +137,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing: the tests read `asked`."""
+        """Print nothing, because the tests read `requests`."""

@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from enhance.images.containers import make_chunk, profile_text
 from enhance.images.metadata import resource_of
-from tests.unit.picture_files import png, rgb_profile, saved
+from tests.unit.picture_files import encode, png, rgb_profile
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
 NOTES = b"LANTERN\0II*\0" + bytes(range(40))
@@ -56,7 +56,7 @@ def iptc() -> bytes:
 
 
 def exif() -> bytes:
-    """An EXIF block with a photo directory, a GPS directory and maker notes."""
+    """Return an EXIF block with a photo directory, a GPS directory and maker notes."""
     text, short, long, ratio, raw = 2, 3, 4, 5, 7
     density = struct.pack("<II", DPI, 1)
     photo = [
@@ -110,7 +110,7 @@ def _directory(entries: list[tuple[int, int, bytes]], start: int) -> bytes:
 
 
 def extended_jpeg() -> bytes:
-    """A JPEG with extended XMP in three segments, of which the last one comes first."""
+    """Return a JPEG with extended XMP in three segments, the last of which comes first."""
     more = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:map="http://ns.google.com/photos/1.0/depthmap/">'
         b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" map:Near="2">'
@@ -128,7 +128,7 @@ def extended_jpeg() -> bytes:
         head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(more), first)
         part = head + more[first : first + 40_000]
         segments += b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part
-    return saved(photo(), "JPEG", xmp=packet, extra=segments)
+    return encode(photo(), "JPEG", xmp=packet, extra=segments)
 
 
 def photo() -> Image.Image:
@@ -137,12 +137,12 @@ def photo() -> Image.Image:
 
 
 def photo_with_metadata(kind: str) -> bytes:
-    """A photo of this format with all metadata that the format can hold."""
+    """Return a photo of this format with all metadata that the format can hold."""
     blocks = {"exif": b"Exif\0\0" + exif(), "xmp": XMP, "icc_profile": rgb_profile()}
     if kind == "JPEG":
         resources = b"Photoshop 3.0\0" + resource_of(iptc())
         extra = b"\xff\xed" + struct.pack(">H", 2 + len(resources)) + resources
-        return saved(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
+        return encode(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
     if kind == "PNG":
         chunks = [
             make_chunk(b"pHYs", struct.pack(">IIB", 9449, 9449, 1)),
@@ -159,15 +159,15 @@ def photo_with_metadata(kind: str) -> bytes:
         about = TiffImagePlugin.ImageFileDirectory_v2()
         about[700], about[33723], about[0x010F], about[0x8298] = XMP, iptc(), "Lantern", "(c) A. B."
         about.tagtype[700], about.tagtype[33723] = 1, 7
-        return saved(photo(), "TIFF", dpi=(DPI, DPI), tiffinfo=about, icc_profile=rgb_profile())
+        return encode(photo(), "TIFF", dpi=(DPI, DPI), tiffinfo=about, icc_profile=rgb_profile())
     if kind == "HEIF":
         sink = io.BytesIO()
         image = pillow_heif.from_pillow(photo().resize((64, 48)))
         image.save(sink, quality=90, exif=blocks["exif"], xmp=XMP)
         return sink.getvalue()
     if kind in ("BMP", "GIF"):
-        return saved(photo(), kind, **({"dpi": (DPI, DPI)} if kind == "BMP" else {"comment": b"by lamplight"}))
-    return saved(photo(), kind, **blocks)
+        return encode(photo(), kind, **({"dpi": (DPI, DPI)} if kind == "BMP" else {"comment": b"by lamplight"}))
+    return encode(photo(), kind, **blocks)
 
 
 def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
 
 @cache
 def _exiftool() -> subprocess.Popen[str]:
-    """The exiftool process for all files, because starting it takes longer than reading them."""
+    """Return the exiftool process for all files, because starting it takes longer than reading them."""
     piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     reader = subprocess.Popen(["exiftool", "-stay_open", "True", "-@", "-"], **piped)
     atexit.register(reader.kill)

@@ -16,7 +16,7 @@ from enhance.images.containers import SIGNATURE, make_chunk
 def png(
     values: np.ndarray, colour_type: int, before_pixels: bytes = b"", after_pixels: bytes = b"", bits: int | None = None
 ) -> bytes:
-    """An unfiltered PNG of uint8 or uint16 values [H, W, ...] with extra chunks around its pixels."""
+    """Return an unfiltered PNG of uint8 or uint16 values [H, W, ...] with extra chunks around its pixels."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in values)
     header = struct.pack(">IIBBBBB", width, height, bits or values.dtype.itemsize * 8, colour_type, 0, 0, 0)
@@ -39,7 +39,7 @@ def tiff(
     big_endian: bool = False,
     more_tags: dict[int, int] | None = None,
 ) -> bytes:
-    """An uncompressed TIFF of any number type, [H, W] or [H, W, C]."""
+    """Return an uncompressed TIFF of any number type, [H, W] or [H, W, C]."""
     order = ">" if big_endian else "<"
     values = values if values.ndim == 3 else values[..., None]
     height, width, channels = values.shape
@@ -79,7 +79,7 @@ def tiff(
 
 
 def exif_block(orientation: int, *, thumbnail: bytes = b"", make: str = "Lantern", order: str = "<") -> bytes:
-    """A bare EXIF block as a camera writes it, with a JPEG thumbnail at its end if one is given."""
+    """Return a bare EXIF block like that of a camera, with a JPEG thumbnail at its end if one is given."""
     text = make.encode() + b"\0"
     text_at = 8 + 2 + 2 * 12 + 4
     second = text_at + len(text)
@@ -112,14 +112,14 @@ def rgb_profile() -> bytes:
 
 @cache
 def grey_profile(gamma: float = 2.2) -> bytes:
-    """A grey display profile: one tone curve (ICC specification, section 8.4)."""
+    """Return a grey display profile with one tone curve (ICC specification, section 8.4)."""
     curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
     return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": curve})
 
 
 @cache
 def cmyk_profile() -> bytes:
-    """A CMYK profile with a table of Lab values for the 16 corners. Inks only darken, and yellow is neutral grey."""
+    """Return a CMYK profile with Lab values for the 16 corners. All inks only darken, even yellow is neutral grey."""
     corners = []
     for cyan, magenta, yellow, black in np.ndindex(2, 2, 2, 2):
         lightness = 0 if black else 255 - 60 * (cyan + magenta + yellow)
@@ -153,7 +153,7 @@ def _profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, b
     return head.ljust(128, b"\0") + index + body
 
 
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     """Return the image as a file of this format, written by Pillow."""
     sink = io.BytesIO()
     image.save(sink, kind, **options)  # pyright: ignore[reportArgumentType]
@@ -161,7 +161,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def flat_png(width: int, height: int) -> bytes:
-    """A valid PNG of one grey, of any size, written piece by piece."""
+    """Return a valid PNG of one grey and of any size, which is written in pieces to save memory."""
     packer, content = zlib.compressobj(9), []
     row = b"\0" + b"\x80" * width
     block = row * max(1, 1_000_000 // len(row))

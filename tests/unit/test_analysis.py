@@ -1,4 +1,4 @@
-"""What an image is, measured: a table of the truth and the bounds for each estimate, and what Auto makes of it."""
+"""The analysis of images: each estimate is compared with known values, and Auto chooses from it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def photo(name: str, factor: float = 2) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
 
 
-def measured(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
+def measure(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
     return analyse(Picture("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None))
 
 
-def noisy(rgb: np.ndarray, sigma: float) -> np.ndarray:
+def add_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
     return np.clip(np.rint(rgb + np.random.default_rng(5).normal(0, sigma, rgb.shape)), 0, 255).astype(np.uint8)
 
 
-def grainy(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
+def add_grain(rgb: np.ndarray, sigma: float, blur: float) -> np.ndarray:
     grain = np.random.default_rng(6).normal(0, 1, rgb.shape[:2]).astype(np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), blur)
     return np.clip(np.rint(rgb + (sigma / grain.std() * grain)[..., None]), 0, 255).astype(np.uint8)
@@ -50,7 +50,7 @@ def as_jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(code).convert("RGB"))
 
 
-def hazy(rgb: np.ndarray, near: float, far: float) -> np.ndarray:
+def add_haze(rgb: np.ndarray, near: float, far: float) -> np.ndarray:
     veil = np.linspace(far, near, rgb.shape[0])[:, None, None]
     return np.rint(rgb * (1 - veil) + 228 * veil).astype(np.uint8)
 
@@ -91,8 +91,8 @@ def interface() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_a_clean_photo_made_small_is_clean(name):
-    analysis = measured(photo(name))
+def test_a_downscaled_photo_is_clean(name):
+    analysis = measure(photo(name))
 
     assert analysis.noise < CLEAN_NOISE
     assert (analysis.jpeg_quality or 100) >= CLEAN_QUALITY
@@ -102,8 +102,8 @@ def test_a_clean_photo_made_small_is_clean(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sigma", [3, 6])
-def test_noise_is_measured_and_never_clean(name, sigma):
-    analysis = measured(noisy(photo(name), sigma))
+def test_noise_is_measured(name, sigma):
+    analysis = measure(add_noise(photo(name), sigma))
 
     assert analysis.noise == pytest.approx(sigma, abs=max(1.6, 0.15 * sigma))
     assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
@@ -112,18 +112,18 @@ def test_noise_is_measured_and_never_clean(name, sigma):
 @pytest.mark.parametrize("name", ["camera", "rocket", "moon"])
 @pytest.mark.parametrize("blur", [0.8, 1.0])
 def test_film_grain_is_measured_at_a_second_scale(name, blur):
-    analysis = measured(grainy(photo(name), 5, blur))
+    analysis = measure(add_grain(photo(name), 5, blur))
 
     assert analysis.noise == pytest.approx(5, abs=1)
     assert analysis.grain == pytest.approx(2 * blur, abs=0.5)
     assert choose(analysis, ALL_PRESETS).preset == "gentle"
-    assert measured(noisy(photo(name), 5)).grain == 0
+    assert measure(add_noise(photo(name), 5)).grain == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("quality", [85, 50])
 def test_the_quality_of_a_jpeg_shows_in_the_pixels(name, quality):
-    analysis = measured(as_jpeg(photo(name), quality))
+    analysis = measure(as_jpeg(photo(name), quality))
 
     assert analysis.jpeg_quality is not None
     assert analysis.jpeg_quality <= quality + 2
@@ -140,28 +140,28 @@ def test_the_quality_of_a_file_comes_from_its_tables(tmp_path: Path):
     Image.fromarray(as_jpeg(photo("astronaut"), 50)).save(tmp_path / "again.jpg", quality=95)
     assert analyse(read_picture(tmp_path / "again.jpg")).jpeg_quality == pytest.approx(50, abs=6)
     cut = as_jpeg(photo("astronaut", 1), 60)[3:, 5:]
-    assert measured(cut).jpeg_quality == pytest.approx(60, abs=5)
+    assert measure(cut).jpeg_quality == pytest.approx(60, abs=5)
 
 
-def test_images_that_were_no_jpeg_have_no_quality():
-    for rgb in (page(), page((30, 30, 34)), interface(), drawing(1), photo("camera"), noisy(photo("coffee"), 6)):
-        assert measured(rgb).jpeg_quality is None
+def test_images_without_compression_have_no_jpeg_quality():
+    for rgb in (page(), page((30, 30, 34)), interface(), drawing(1), photo("camera"), add_noise(photo("coffee"), 6)):
+        assert measure(rgb).jpeg_quality is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_drawings_are_drawings_also_as_jpeg(seed):
-    clean = measured(drawing(seed))
+def test_drawings_are_recognised_also_as_jpeg(seed):
+    clean = measure(drawing(seed))
 
     assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("drawing", "precise")
     for quality in (85, 50):
-        compressed = measured(as_jpeg(drawing(seed), quality))
+        compressed = measure(as_jpeg(drawing(seed), quality))
         assert (compressed.kind, compressed.softness, compressed.haze) == ("drawing", 1, 0)
         assert choose(compressed, ALL_PRESETS).preset == "anime"
 
 
 @pytest.mark.parametrize("rgb", [page(), page((250, 245, 230)), page((25, 25, 30)), page(size=30), interface()])
 def test_pages_and_interfaces_are_text(rgb):
-    clean, compressed = measured(rgb), measured(as_jpeg(rgb, 60))
+    clean, compressed = measure(rgb), measure(as_jpeg(rgb, 60))
 
     assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("text", "precise")
     assert (compressed.kind, choose(compressed, ALL_PRESETS).preset) == ("text", "gentle")
@@ -170,17 +170,17 @@ def test_pages_and_interfaces_are_text(rgb):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_photos_are_photos_in_every_condition(name):
+def test_degraded_photos_are_recognised(name):
     whole = photo(name, 1)
     for rgb in (photo(name), as_jpeg(whole, 50), cv2.GaussianBlur(whole, (0, 0), 2)):
-        assert measured(rgb).kind == "photo"
+        assert measure(rgb).kind == "photo"
 
 
 @pytest.mark.parametrize("name", COLOUR)
 def test_haze_is_found_in_photos_only(name):
-    assert measured(photo(name)).haze < 0.1
-    assert measured(hazy(photo(name), 0.3, 0.5)).haze >= 0.1
-    assert measured(hazy(np.repeat(photo(name)[..., :1], 3, 2), 0.3, 0.5)).haze == 0
+    assert measure(photo(name)).haze < 0.1
+    assert measure(add_haze(photo(name), 0.3, 0.5)).haze >= 0.1
+    assert measure(add_haze(np.repeat(photo(name)[..., :1], 3, 2), 0.3, 0.5)).haze == 0
 
 
 @pytest.mark.parametrize("name", ["astronaut", "camera", "coffee"])
@@ -190,7 +190,7 @@ def test_only_a_photo_that_is_soft_by_three_is_downscaled(name):
     for factor, reduce in ((2, 1), (3, 2)):
         small = cv2.resize(whole, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
         soft = cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
-        analysis = measured(soft)
+        analysis = measure(soft)
         assert analysis.softness == factor
         double = 2 * analysis.height, 2 * analysis.width
         assert choose(analysis, ALL_PRESETS, double).reduce == reduce
@@ -199,26 +199,26 @@ def test_only_a_photo_that_is_soft_by_three_is_downscaled(name):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500_000), (500_000, 1), (15, 900), (20, 40_000), (64, 64), (63, 70)])
 def test_any_size_can_be_analysed(size):
-    analysis = measured(np.full((*size, 3), 128, np.uint8))
+    analysis = measure(np.full((*size, 3), 128, np.uint8))
     assert (analysis.height, analysis.width, analysis.noise, analysis.jpeg_quality) == (*size, 0, None)
 
 
-def test_a_large_image_takes_no_more_than_seconds():
+def test_a_large_image_is_analysed_quickly():
     rgb = np.tile(photo("astronaut", 1), (20, 20, 1))
     start = time.perf_counter()
-    assert measured(rgb).kind == "photo"
+    assert measure(rgb).kind == "photo"
     assert time.perf_counter() - start < 4  # a second on an idle computer
 
 
 def test_16_bits_and_transparency():
-    rgb = noisy(photo("camera"), 4)
-    deep, usual = measured(rgb.astype(np.uint16) * 257), measured(rgb)
+    rgb = add_noise(photo("camera"), 4)
+    deep, usual = measure(rgb.astype(np.uint16) * 257), measure(rgb)
     assert (deep.bits, usual.bits) == (16, 8)
     assert deep.noise == pytest.approx(usual.noise, abs=0.05)
     alpha = np.full(rgb.shape[:2], 255, np.uint8)
-    assert not measured(rgb, alpha).transparency
+    assert not measure(rgb, alpha).transparency
     alpha[-1, 7] = 0
-    assert measured(rgb, alpha).transparency
+    assert measure(rgb, alpha).transparency
 
 
 def test_presets_that_are_not_installed_have_a_substitute():

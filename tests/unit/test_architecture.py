@@ -25,7 +25,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PAT
 
 
 def imported(name: str) -> Iterator[str]:
-    """What a module imports, at its top, inside functions and for types alone; a name of a package is its module's."""
+    """Return the imports of a module, including those in functions and for types. Names of packages are resolved."""
     package = name if PATHS[name].name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):

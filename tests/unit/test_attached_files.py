@@ -21,14 +21,14 @@ from enhance.images.metadata import LOST
 from enhance.output.formats import Encoding
 from tests.unit import photos_with_metadata
 from tests.unit.photos_with_metadata import read_by_exiftool
-from tests.unit.picture_files import png, saved
+from tests.unit.picture_files import encode, png
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 ENDINGS = ("png", "jpg", "webp", "avif")
 ISO = b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(64)
 CLAIMS = re.compile(r"hdrgm|gain ?map|container|motion ?photo|micro ?video|MPF|MPImage|21496", re.IGNORECASE)
-"""Names that exiftool gives to properties of an attached file."""
+"""The names of exiftool for properties of an attached file."""
 TRACES = re.compile(rb"GainMap[:\"]|hdrgm:|MotionPhoto\W|MicroVideo\W|21496|MPF\0|Container:|Item:")
 
 HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
@@ -43,7 +43,7 @@ APPLE = (
 
 
 def directory(*items: tuple[bytes, bytes, int]) -> bytes:
-    """A container directory of the primary image and the files after it: semantic, type and length of each."""
+    """Return a container directory of the primary image and `items`, each with semantic, type and length."""
     listed = b"".join(
         b'<rdf:li rdf:parseType="Resource">'
         b'<Container:Item Item:Semantic="%s" Item:Mime="%s" Item:Length="%d"/></rdf:li>' % item
@@ -56,7 +56,7 @@ def directory(*items: tuple[bytes, bytes, int]) -> bytes:
 
 
 def packet(attributes: bytes, properties: bytes = b"") -> bytes:
-    """An XMP packet with a title, and with these attributes and properties in one more description."""
+    """Return an XMP packet with a title and a description with these attributes and properties."""
     more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (attributes, properties)
     return photos_with_metadata.XMP.replace(b"</rdf:RDF>", more)
 
@@ -66,10 +66,10 @@ def segment(content: bytes, marker: int = 0xE2) -> bytes:
 
 
 def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, claims: bool = True) -> bytes:
-    """An Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, and a gain map behind it."""
+    """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then a gain map."""
     about_map = b'hdrgm:GainMapMax="2.5" hdrgm:HDRCapacityMax="2.5" hdrgm:OffsetSDR="0.015625"'
     grey = Image.fromarray(photo[::2, ::2, 1])
-    gain_map = saved(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")
+    gain_map = encode(grey, "JPEG", xmp=packet(HDRGM + b" " + about_map), extra=segment(ISO) if iso else b"")
     claim = HDRGM, directory((b"GainMap", b"image/jpeg", len(gain_map)))
     more = segment(ISO) if iso else b""
     xmp = packet(*claim) if claims else photos_with_metadata.XMP
@@ -82,7 +82,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
         xmp = packet(b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"' % name)
         head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(extension), 0)
         more += segment(head + extension, 0xE1)
-    plain = saved(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + photos_with_metadata.exif(), extra=more)
+    plain = encode(Image.fromarray(photo), "JPEG", xmp=xmp, exif=b"Exif\0\0" + photos_with_metadata.exif(), extra=more)
 
     def index(size: int, start: int) -> bytes:
         entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, len(gain_map), start, 0, 0)
@@ -96,7 +96,7 @@ def ultra_hdr(photo: np.ndarray, *, extended: bool = False, iso: bool = True, cl
 
 
 def motion_photo(photo: np.ndarray, attributes: bytes, properties: bytes = b"") -> bytes:
-    return saved(Image.fromarray(photo), "JPEG", xmp=packet(attributes, properties)) + VIDEO
+    return encode(Image.fromarray(photo), "JPEG", xmp=packet(attributes, properties)) + VIDEO
 
 
 def heic(photo: np.ndarray) -> bytes:
@@ -112,7 +112,7 @@ def claims_in(path: Path) -> set[str]:
 
 
 def photos(photo: np.ndarray) -> dict[str, tuple[bytes, list[str]]]:
-    """Photos with an attached file, and the notes on each."""
+    """Return photos with an attached file, and the notes on each."""
     video = directory((b"MotionPhoto", b"video/mp4", len(VIDEO)))
     return {
         "ultra.jpg": (ultra_hdr(photo), ["gain_map_left"]),
@@ -139,11 +139,11 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
     result = enhancer.run(source, "anime-fast")
 
     for ending in ENDINGS:
-        taken = result.save(tmp_path / f"taken.{ending}")
-        assert claims_in(taken.path) == set(), ending
-        assert TRACES.search(taken.path.read_bytes()) is None, ending
-        assert [note for note in taken.info["output"]["notes"] if note in LOST] == notes
-    again = enhancer.run(tmp_path / "taken.jpg", "anime-fast")
+        exported = result.save(tmp_path / f"exported.{ending}")
+        assert claims_in(exported.path) == set(), ending
+        assert TRACES.search(exported.path.read_bytes()) is None, ending
+        assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
+    again = enhancer.run(tmp_path / "exported.jpg", "anime-fast")
     assert "notes" not in again.info["output"], "a result has nothing to lose"
 
 
@@ -180,8 +180,8 @@ def test_cached_result_keeps_the_note(photo, tmp_path, enhancer):
     (tmp_path / "ultra.jpg").write_bytes(ultra_hdr(photo))
     for output in (None, tmp_path / "out.png", tmp_path / "out.webp"):
         for cached in (False, True):
-            made = enhancer.run(tmp_path / "ultra.jpg", "anime-fast", output=output)
-            assert made.info["output"]["notes"] == ["gain_map_left"]
-            assert made.info["cached"] is cached or output is not None
+            result = enhancer.run(tmp_path / "ultra.jpg", "anime-fast", output=output)
+            assert result.info["output"]["notes"] == ["gain_map_left"]
+            assert result.info["cached"] is cached or output is not None
     task = enhancer.run(tmp_path / "ultra.jpg", "anime-fast")
     assert enhancer.export(task, Encoding("jpeg")).info["output"]["notes"] == ["gain_map_left"]

@@ -72,7 +72,7 @@ def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tm
     assert enhancer.status()["model"] == before
     with Image.open(photos / "jpeg.jpg") as photo, Image.open(same.path) as result, Image.open(half.path) as small:
         assert (result.size, small.size) == (SIZE, (48, 32))
-        assert np.abs(np.asarray(photo, float) - np.asarray(result)).mean() < 4  # sharpened slightly
+        assert np.abs(np.asarray(photo, float) - np.asarray(result)).mean() < 4  # slightly sharpened
     again = enhancer.run(photos / "jpeg.jpg", Settings(long_side=48))
     assert again.info["cached"]
     assert enhancer.report(again.info["task_id"]).read_bytes().startswith(b"%PDF")

@@ -1,4 +1,4 @@
-"""Many files: a table of what happened, a ZIP to take home."""
+"""Batches: the state of each file, the summary table, the ZIP file, and folders that are processed again."""
 
 import csv
 import io
@@ -30,8 +30,8 @@ def enhancer() -> Enhancer:
     return Enhancer("cpu", "fp32")
 
 
-def planned(sources, folder=None, names=None):
-    """A batch of files, which people may call by other names."""
+def batch_for(sources, folder=None, names=None):
+    """Return a batch of files, with other names if given."""
     named = zip(sources, names or [path.name for path in sources], strict=True)
     return plan((Item(path, Path(name)) for path, name in named), folder)
 
@@ -51,10 +51,10 @@ def rows_of(batch) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table(lines_of(batch, "en")).lstrip("\ufeff"))))
 
 
-def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
+def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     seen = []
 
-    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), on_change=seen.append).run()
+    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out"), on_change=seen.append).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "done", "done"]
     assert "bad.png has an unsupported format" in str(batch.items[1].error)
@@ -66,11 +66,11 @@ def test_a_bad_file_is_named_with_its_reason_and_the_others_are_done(enhancer, s
     assert rows[1]["reason"] == str(batch.items[1].error)
 
 
-def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(enhancer, sources, tmp_path):
+def test_an_impossible_size_is_rejected_by_the_header_of_the_file(enhancer, sources, tmp_path):
     seen = []
     settings = RAW.changed(long_side=1840)  # 2.png has 120 rows, which become 1,920 at most
 
-    batch = BatchRun(enhancer, settings, planned(sources, tmp_path / "out"), on_change=seen.append).run()
+    batch = BatchRun(enhancer, settings, batch_for(sources, tmp_path / "out"), on_change=seen.append).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "failed", "done"]
     assert "Use 896 or less" in str(batch.items[0].error)
@@ -79,15 +79,15 @@ def test_what_one_file_cannot_have_is_refused_from_its_header_before_any_work(en
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["2.png"]
 
 
-def test_what_a_format_cannot_hold_is_refused_from_the_header_too(enhancer, tmp_path):
+def test_an_impossible_format_is_rejected_by_the_header_of_the_file(enhancer, tmp_path):
     Image.new("L", (4200, 1)).save(tmp_path / "long.png")
-    batch = planned([tmp_path / "long.png"], tmp_path / "out", ["long.png"])
+    batch = batch_for([tmp_path / "long.png"], tmp_path / "out", ["long.png"])
     done = BatchRun(enhancer, RAW, batch, encoding=Encoding("webp")).run()
     assert done.items[0].state == "failed"
     assert "The limit is 16,383 px" in str(done.items[0].error)
 
 
-def test_a_print_fills_its_paper_whatever_the_shape_of_each_file(tmp_path):
+def test_each_print_fills_the_paper(tmp_path):
     shapes = {"wide": (400, 600), "high": (600, 400), "square": (500, 500), "long": (200, 800)}
     for name, size in shapes.items():
         item = for_print(Item(tmp_path, Path(name), size=size), RAW, "10x15")
@@ -99,7 +99,7 @@ def test_a_print_fills_its_paper_whatever_the_shape_of_each_file(tmp_path):
         assert for_print(item, RAW, "").settings is None
 
 
-def test_a_file_with_settings_of_its_own_gets_those(enhancer, sources, tmp_path):
+def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     items = [Item(path, Path(path.name)) for path in (sources[0], sources[2])]
     items[1] = replace(items[1], settings=RAW.changed(long_side=90))
 
@@ -108,7 +108,7 @@ def test_a_file_with_settings_of_its_own_gets_those(enhancer, sources, tmp_path)
     assert [Image.open(item.result or item.source).size for item in batch.items] == [(60, 43), (63, 90)]
 
 
-def test_a_failure_that_nobody_foresaw_stops_nothing(enhancer, sources, tmp_path, monkeypatch, caplog):
+def test_an_unexpected_error_fails_only_its_file(enhancer, sources, tmp_path, monkeypatch, caplog):
     write = write_png
 
     def broken_once(rows, path, **options):
@@ -118,28 +118,28 @@ def test_a_failure_that_nobody_foresaw_stops_nothing(enhancer, sources, tmp_path
 
     monkeypatch.setattr("enhance.pipeline.write_png", broken_once)
 
-    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
 
     assert [item.state for item in batch.items] == ["failed", "failed", "done", "done"]
     assert "unexpected error" in str(batch.items[0].error)
     assert "a broken filter" in caplog.text
 
 
-def test_stop_keeps_what_is_done(enhancer, sources, tmp_path):
+def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
     stop = threading.Event()
 
     def after_the_first(batch):
         if batch.count("done") == 1:
             stop.set()
 
-    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out"), stop=stop, on_change=after_the_first).run()
+    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out"), stop=stop, on_change=after_the_first).run()
 
     assert [item.state for item in batch.items] == ["done", "failed", "cancelled", "cancelled"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
 
 
-def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(enhancer, sources, tmp_path):
-    planned_first = planned(sources[:1], tmp_path / "out")
+def test_files_are_added_and_removed_until_the_batch_ends(enhancer, sources, tmp_path):
+    first_batch = batch_for(sources[:1], tmp_path / "out")
     late, unwanted = (Item(path, Path(path.name)) for path in sources[2:])
 
     def while_the_first_runs(batch):
@@ -148,7 +148,7 @@ def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(e
             running.remove(unwanted.key)
             running.remove(batch.items[0].key)
 
-    running = BatchRun(enhancer, RAW, planned_first, on_change=while_the_first_runs)
+    running = BatchRun(enhancer, RAW, first_batch, on_change=while_the_first_runs)
     batch = running.run()
 
     assert [(item.name, item.state) for item in batch.items] == [("0.png", "done"), ("1.png", "done")]
@@ -157,10 +157,10 @@ def test_files_join_and_leave_a_batch_that_runs_and_none_joins_when_it_is_over(e
 
 
 def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tmp_path, monkeypatch):
-    BatchRun(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+    BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
-    batch = BatchRun(enhancer, RAW, planned(sources, tmp_path / "out")).run()
+    batch = BatchRun(enhancer, RAW, batch_for(sources, tmp_path / "out")).run()
 
     assert batch.count("done") == 3
     assert all(item.info["cached"] for item in batch.items if item.info)
@@ -168,7 +168,7 @@ def test_files_done_earlier_are_skipped_by_their_signature(enhancer, sources, tm
 
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     twins = [*sources, sources[0]]
-    batch = BatchRun(enhancer, RAW, planned(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
+    batch = BatchRun(enhancer, RAW, batch_for(twins, names=["a.jpg", "b.jpg", "a.png", "照片.png", "a.gif"])).run()
 
     archive = zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW))
 
@@ -181,34 +181,34 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
 
 
 def test_no_name_becomes_a_formula_in_a_spreadsheet(enhancer, sources):
-    batch = planned(sources[:1], names=["=cmd()|calc.png"])
+    batch = batch_for(sources[:1], names=["=cmd()|calc.png"])
 
     assert rows_of(batch)[0]["file"] == "'=cmd()|calc.png"
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])
-def test_a_reason_that_begins_with_a_name_becomes_no_formula_either(enhancer, tmp_path, first):
+def test_no_error_message_becomes_a_formula_in_a_spreadsheet(enhancer, tmp_path, first):
     bad = tmp_path / f"{first}1+1.png"
     bad.write_bytes(b"no picture")
 
-    batch = BatchRun(enhancer, RAW, planned([bad])).run()
+    batch = BatchRun(enhancer, RAW, batch_for([bad])).run()
 
     assert rows_of(batch)[0]["reason"].startswith(f"'{first}1+1.png has an unsupported format")
 
 
 class Tree:
-    """A folder of pictures, enhanced into another one as the command line does it."""
+    """A folder of images and a folder of their results, processed like the command line does."""
 
     def __init__(self, enhancer, photo, root):
         self.enhancer, self.photo, self.source, self.results = enhancer, photo, root / "tree", root / "out"
 
     def add(self, name: str, left: int) -> None:
-        """A picture whose content depends on `left`."""
+        """Add an image whose content depends on `left`."""
         (self.source / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(self.photo[:8, left : left + 8]).save(self.source / name, format="PNG")
 
     def run(self, settings=RAW, encoding=Encoding()) -> dict[str, bool]:  # noqa: B008 - it never changes
-        """Enhance the tree; says of each result whether it was there already."""
+        """Process the folder. Return for each result whether it was cached."""
         batch = find_images([self.source], self.results, ending=encoding.form.ending)
         done = BatchRun(self.enhancer, settings, batch, encoding=encoding).run()
         assert done.count("done") == len(done.items)
@@ -218,7 +218,7 @@ class Tree:
             if item.info and item.output
         }
 
-    def made_from(self, name: str) -> np.ndarray:
+    def expected(self, name: str) -> np.ndarray:
         return self.enhancer.upscale(np.asarray(Image.open(self.source / name)), RAW.model)
 
     def result(self, name: str) -> np.ndarray:
@@ -230,15 +230,15 @@ def tree(enhancer, photo, tmp_path) -> Tree:
     return Tree(enhancer, photo, tmp_path)
 
 
-def test_a_folder_keeps_its_sub_folders(tree):
+def test_results_keep_the_subfolders(tree):
     for left, name in enumerate(("x.png", "a/x.png", "a/b/x.png")):
         tree.add(name, 8 * left)
 
     assert set(tree.run()) == {"x.png", "a/x.png", "a/b/x.png"}
-    assert np.array_equal(tree.result("a/b/x.png"), tree.made_from("a/b/x.png"))
+    assert np.array_equal(tree.result("a/b/x.png"), tree.expected("a/b/x.png"))
 
 
-def test_a_file_that_is_added_takes_no_other_files_place_and_nothing_is_computed_again(tree):
+def test_an_added_file_changes_no_other_result(tree):
     tree.add("b.png", 0)
     tree.add("b.webp", 8)
     before = tree.run()
@@ -249,21 +249,21 @@ def test_a_file_that_is_added_takes_no_other_files_place_and_nothing_is_computed
     assert before == {"b.png": False, "b-2.png": False}
     assert after == {"b.png": True, "b-2.png": True, "b-3.png": False}
     for result, source in (("b.png", "b.png"), ("b-2.png", "b.webp"), ("b-3.png", "b.jpg")):
-        assert np.array_equal(tree.result(result), tree.made_from(source))
+        assert np.array_equal(tree.result(result), tree.expected(source))
 
 
-def test_another_photo_under_the_same_name_leaves_the_earlier_result(tree):
+def test_another_photo_with_the_same_name_keeps_the_earlier_result(tree):
     tree.add("a.png", 8)
     tree.run()
     before = tree.result("a.png")
-    tree.add("a.png", 24)  # as a memory card does when it counts from one again
+    tree.add("a.png", 24)  # A camera can use the same file name again.
 
     assert tree.run() == {"a-2.png": False}
     assert np.array_equal(tree.result("a.png"), before)
-    assert np.array_equal(tree.result("a-2.png"), tree.made_from("a.png"))
+    assert np.array_equal(tree.result("a-2.png"), tree.expected("a.png"))
 
 
-def test_other_settings_replace_the_results_in_their_places(tree):
+def test_other_settings_replace_the_results(tree):
     tree.add("a.jpg", 0)
     tree.add("a.png", 8)
     tree.run()
@@ -273,10 +273,10 @@ def test_other_settings_replace_the_results_in_their_places(tree):
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
-def test_results_of_another_format_are_found_again_and_another_quality_replaces_them(tree, format):
+def test_results_in_another_format_are_reused_unless_the_quality_changes(tree, format):
     tree.add("a.jpg", 0)
     tree.add("a.png", 8)
-    tree.results = tree.source  # among the originals, which stay
+    tree.results = tree.source  # in the folder of the originals
     before = {path: path.read_bytes() for path in tree.source.iterdir()}
     fine, coarse = Encoding(format), Encoding(format, 60)
 
@@ -289,7 +289,7 @@ def test_results_of_another_format_are_found_again_and_another_quality_replaces_
     assert {path.name for path in tree.source.iterdir()} == {path.name for path in before} | set(first)
 
 
-def test_a_photo_of_somebody_elses_is_never_replaced_by_a_jpeg(tree, photo):
+def test_a_jpeg_replaces_no_foreign_photo(tree, photo):
     tree.add("a.png", 0)
     tree.results.mkdir()
     Image.fromarray(photo).save(tree.results / "a.jpg", comment="Enhance your life")
@@ -299,27 +299,27 @@ def test_a_photo_of_somebody_elses_is_never_replaced_by_a_jpeg(tree, photo):
     assert (tree.results / "a.jpg").read_bytes() == foreign
 
 
-def test_a_file_that_is_named_twice_is_taken_once(tree):
+def test_a_file_that_is_given_twice_is_processed_once(tree):
     tree.add("a.png", 0)
     again = tree.source.parent / "tree" / ".." / "tree" / "a.png"
 
     assert len(find_images([tree.source, tree.source / "a.png", again]).items) == 1
 
 
-def test_a_report_that_cannot_be_written_takes_nothing_from_the_result(enhancer, sources, tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_written_does_not_affect_the_result(enhancer, sources, tmp_path, monkeypatch):
     def full(*_, **__):
         raise StorageError("disk_full", name="0.pdf")
 
     monkeypatch.setattr(enhancer, "write_report", full)
 
-    batch = BatchRun(enhancer, RAW, planned(sources[:1], tmp_path / "out"), report="en").run()
+    batch = BatchRun(enhancer, RAW, batch_for(sources[:1], tmp_path / "out"), report="en").run()
 
     assert batch.items[0].state == "done"
     assert "0.pdf" in str(batch.items[0].error)
     assert batch.items[0].result == tmp_path / "out" / "0.png"
 
 
-def test_what_somebody_else_put_there_is_never_replaced(tree):
+def test_foreign_files_are_not_replaced(tree):
     tree.add("a.png", 0)
     tree.results.mkdir()
     (tree.results / "a.png").write_bytes(b"somebody's")
@@ -328,7 +328,7 @@ def test_what_somebody_else_put_there_is_never_replaced(tree):
     assert (tree.results / "a.png").read_bytes() == b"somebody's"
 
 
-def test_a_tree_that_was_moved_is_known_by_its_content(tree):
+def test_results_of_a_moved_folder_are_reused(tree):
     tree.add("a/x.png", 0)
     tree.run()
     moved = tree.source.with_name("elsewhere") / "deeper"
@@ -339,7 +339,7 @@ def test_a_tree_that_was_moved_is_known_by_its_content(tree):
     assert tree.run() == {"a/x.png": True}
 
 
-def test_a_removed_file_leaves_the_others_where_they_are(tree):
+def test_a_removed_file_does_not_rename_other_results(tree):
     for left, name in enumerate(("a.gif", "a.jpg", "a.png")):
         tree.add(name, 8 * left)
     tree.run()
@@ -349,22 +349,22 @@ def test_a_removed_file_leaves_the_others_where_they_are(tree):
     assert tree.run() == {"a-2.png": True, "a-3.png": True}
 
 
-def test_a_forged_name_is_told_in_the_order_of_its_letters(enhancer, sources, tmp_path):
-    batch = BatchRun(enhancer, RAW, planned(sources[:2], names=["trip\u202egpj.exe.png", "bad\u202egnp.png"])).run()
+def test_direction_marks_are_removed_from_names(enhancer, sources, tmp_path):
+    batch = BatchRun(enhancer, RAW, batch_for(sources[:2], names=["trip\u202egpj.exe.png", "bad\u202egnp.png"])).run()
 
     with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
         assert archive.namelist()[0] == "tripgpj.exe.png"
         assert "\u202e" not in archive.read("report.csv").decode()
 
 
-def test_equal_names_are_kept_apart_also_by_their_case():
+def test_names_that_differ_in_case_are_made_unique():
     assert [*map(UniqueNames().add, ["a.png", "A.png", "b.png", "a.png"])] == ["a.png", "A-2.png", "b.png", "a-3.png"]
 
 
-def test_a_batch_that_waits_holds_no_picture_and_says_its_place(enhancer, sources, tmp_path, monkeypatch):
+def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sources, tmp_path, monkeypatch):
     decoded, seen, read = [], [], read_picture
     monkeypatch.setattr("enhance.enhancer.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
-    batch = BatchRun(enhancer, RAW, planned(sources[2:], tmp_path / "out"), on_change=seen.append, caller="c")
+    batch = BatchRun(enhancer, RAW, batch_for(sources[2:], tmp_path / "out"), on_change=seen.append, caller="c")
 
     with busy_device(2):
         waiting = threading.Thread(target=batch.run)

@@ -1,4 +1,4 @@
-"""A folder over the workers of a Ray cluster: the same results as by one process, whatever becomes of a worker."""
+"""A folder processed by a Ray cluster: the results equal those of one process, even if a worker dies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def with_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def cluster(with_ray) -> Iterator[str]:
-    """The address of a cluster with room for two programs at once, each with two workers of one core."""
+    """The address of a cluster for two programs at once, each with two workers of one core."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,7 +59,7 @@ def cluster(with_ray) -> Iterator[str]:
     start += ["--include-dashboard=false", "--disable-usage-stats", f"--object-store-memory={80 << 20}"]
     head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: answers(port) or head.poll() is not None)
+        wait_until(lambda: is_open(port) or head.poll() is not None)
         assert head.poll() is None
         yield f"127.0.0.1:{port}"
     finally:
@@ -67,12 +67,12 @@ def cluster(with_ray) -> Iterator[str]:
         head.wait(60)
 
 
-def answers(port: int) -> bool:
+def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def spread(address: str) -> list[str]:
+def cluster_options(address: str) -> list[str]:
     return [f"--ray={address}", "--ray-workers=2", "--ray-cores=1", "--json", *FAST]
 
 
@@ -84,8 +84,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in results(folder)}
 
 
-def makers_in(folder: Path) -> set[int]:
-    """The processes that are writing a result there now, by the names of what they write."""
+def writers_in(folder: Path) -> set[int]:
+    """Return the processes that are writing results to the folder, according to their partial files."""
     here = {int(path.name.split("-")[2]) for path in folder.glob(".enhance-*.part")}
     return here - {os.getpid()}
 
@@ -98,10 +98,10 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(clus
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), "--json", *FAST]) == 1
     plain = lines(capsys.readouterr().out)
 
-    with one_killed(output / "sub"):
-        status = main(["run", str(folder), "-o", str(output), *spread(cluster)])
+    with kill_one_writer(output / "sub"):
+        status = main(["run", str(folder), "-o", str(output), *cluster_options(cluster)])
     first = lines(capsys.readouterr().out)
-    again = main(["run", str(folder), "-o", str(output), *spread(cluster), "--ray-workers=1"])
+    again = main(["run", str(folder), "-o", str(output), *cluster_options(cluster), "--ray-workers=1"])
     second = lines(capsys.readouterr().out)
 
     assert (status, again, len(contents(output))) == (1, 1, 4)
@@ -144,19 +144,19 @@ def test_a_thread_of_ray_can_print_until_the_shutdown_has_ended_it(monkeypatch, 
 
 
 @contextmanager
-def one_killed(folder: Path) -> Iterator[None]:
-    """The first process that is seen to write a result there is killed; there has to be one before this is left."""
+def kill_one_writer(folder: Path) -> Iterator[None]:
+    """Kill the first process that writes a result to the folder. Fails if none did before the block ends."""
     over = threading.Event()
 
-    def look() -> bool:
+    def kill() -> bool:
         while not over.wait(0.002):
-            for maker in makers_in(folder):
-                os.kill(maker, signal.SIGKILL)
+            for writer in writers_in(folder):
+                os.kill(writer, signal.SIGKILL)
                 return True
         return False
 
-    with ThreadPoolExecutor(1) as beside:
-        killed = beside.submit(look)
+    with ThreadPoolExecutor(1) as executor:
+        killed = executor.submit(kill)
         yield
         over.set()
         assert killed.result(), "the run was over before a process was killed"
@@ -167,34 +167,34 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 480)
-    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *spread(cluster)]
+    program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *cluster_options(cluster)]
 
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        makers = stopped_while_it_writes(run, output)
-        said = run.communicate(timeout=60)[1].splitlines()[-1]
+        writers = terminate_during_writing(run, output)
+        message = run.communicate(timeout=60)[1].splitlines()[-1]
 
     assert run.returncode == 143
-    assert said.startswith("enhance: Cancelled")
+    assert message.startswith("enhance: Cancelled")
     assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
-    wait_until(lambda: not any(maker.is_running() for maker in makers))
+    wait_until(lambda: not any(writer.is_running() for writer in writers))
 
 
-def stopped_while_it_writes(run: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
-    """The workers that were writing a result there when the run was told to stop."""
-    wait_until(lambda: makers_in(output) - {run.pid})
-    makers = [psutil.Process(pid) for pid in makers_in(output) - {run.pid}]
-    run.send_signal(signal.SIGTERM)  # which Ray would take for itself
-    return makers
+def terminate_during_writing(run: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
+    """Send SIGTERM while workers write results to the folder, and return them."""
+    wait_until(lambda: writers_in(output) - {run.pid})
+    writers = [psutil.Process(pid) for pid in writers_in(output) - {run.pid}]
+    run.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
+    return writers
 
 
 @pytest.mark.long
 def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_path, capsys):
     file = picture(tmp_path / "a.png", 1, 16)
 
-    assert main(["run", str(file), *spread(cluster)]) == 0
+    assert main(["run", str(file), *cluster_options(cluster)]) == 0
 
-    [told] = lines(capsys.readouterr().out)
-    assert Path(told["output"]["path"]).parent == tmp_path / "data/processed"
+    [info] = lines(capsys.readouterr().out)
+    assert Path(info["output"]["path"]).parent == tmp_path / "data/processed"
 
 
 @pytest.mark.parametrize(
@@ -238,13 +238,13 @@ def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_p
         ("127.0.0.1:1", 1, "Cannot connect to a Ray cluster at 127.0.0.1:1 ("),
     ],
 )
-def test_an_address_where_no_cluster_is_ends_with_a_sentence(with_ray, tmp_path, capsys, address, status, sentence):
+def test_an_address_without_a_cluster_is_an_error(with_ray, tmp_path, capsys, address, status, sentence):
     assert main(["run", str(picture(tmp_path / "a.png")), f"--ray={address}", *FAST]) == status
 
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"enhance: {sentence}")
 
 
-def test_without_ray_there_is_a_sentence(tmp_path, capsys, monkeypatch):
+def test_a_missing_ray_is_an_error(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
 
     assert main(["run", str(picture(tmp_path / "a.png")), "--ray=local", *FAST]) == 2
@@ -253,11 +253,11 @@ def test_without_ray_there_is_a_sentence(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("option", ["--ray-workers", "--ray-cores"])
-def test_what_is_said_of_a_cluster_alone_is_refused(tmp_path, capsys, option):
+def test_cluster_options_need_a_cluster(tmp_path, capsys, option):
     assert main(["run", str(picture(tmp_path / "a.png")), option, "2", *FAST]) == 2
     assert f"{option} requires --ray." in capsys.readouterr().err
 
 
-def test_ray_is_not_imported_unless_it_is_asked_for():
+def test_ray_is_imported_only_for_a_cluster():
     code = "import sys, enhance.__main__, enhance.batch, enhance.cluster; print('ray' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"

@@ -1,4 +1,4 @@
-"""`python -m enhance` as a person meets it."""
+"""The command line: arguments, output files, messages, exit status and interruptions."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_help_is_there_at_once_and_without_torch():
+def test_help_imports_no_heavy_package():
     code = (
         "import atexit, runpy, sys; sys.argv = ['enhance', '--help'];"
         "atexit.register(lambda: print([name for name in ('torch', 'cv2', 'PIL') if name in sys.modules]));"
@@ -47,22 +47,22 @@ def test_one_file_to_one_file(photo_file, tmp_path, capsys):
     assert "224 x 160" in capsys.readouterr().out
 
 
-def test_the_ending_of_the_output_or_the_format_named_decides_what_is_written(photo, photo_file, tmp_path, capsys):
+def test_the_extension_or_the_format_option_sets_the_format(photo, photo_file, tmp_path, capsys):
     output, clear = tmp_path / "out.jpg", tmp_path / "clear.png"
     Image.fromarray(np.dstack([photo, np.full(photo.shape[:2], 128, np.uint8)])).save(clear)
 
     assert main(["run", str(photo_file), "-o", str(output), "--quality", "80", *FAST]) == 0
     assert main(["run", str(clear), "--format", "jpeg", "--json", *FAST]) == 0
 
-    said = capsys.readouterr()
-    info = json.loads(said.out.splitlines()[-1])
+    printed = capsys.readouterr()
+    info = json.loads(printed.out.splitlines()[-1])
     assert [Image.open(path).format for path in (output, info["output"]["path"])] == ["JPEG", "JPEG"]
     assert Path(info["output"]["path"]).stat().st_size == info["output"]["bytes"]
-    assert "clear.png: JPEG does not support transparency" in said.err
+    assert "clear.png: JPEG does not support transparency" in printed.err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("out", ".enhance-"))] == ["out.jpg"]
 
 
-def test_a_report_goes_beside_a_jpeg_too_and_once_there_it_needs_no_second_run(photo_file, tmp_path, capsys):
+def test_a_report_of_a_jpeg_is_written_once(photo_file, tmp_path, capsys):
     arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.jpg"), "--report", *FAST]
 
     assert main(arguments) == 0
@@ -74,7 +74,7 @@ def test_a_report_goes_beside_a_jpeg_too_and_once_there_it_needs_no_second_run(p
     assert (tmp_path / "out.pdf").exists()
 
 
-def test_without_output_the_result_lies_under_processed(photo_file, tmp_path, capsys):
+def test_without_an_output_path_the_result_is_a_task(photo_file, tmp_path, capsys):
     assert main(["run", str(photo_file), "--json", *FAST]) == 0
 
     info = json.loads(capsys.readouterr().out)
@@ -103,10 +103,10 @@ def test_sliders_reach_the_settings(photo_file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("asked", "size"), [(["--long-side", "100"], (71, 100)), (["--megapixels", "0.01"], (85, 118)), ([], (160, 224))]
+    ("options", "size"), [(["--long-side", "100"], (71, 100)), (["--megapixels", "0.01"], (85, 118)), ([], (160, 224))]
 )
-def test_the_result_has_the_size_that_was_asked_for(photo_file, tmp_path, asked, size):
-    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *asked, *FAST]) == 0
+def test_the_result_has_the_requested_size(photo_file, tmp_path, options, size):
+    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *options, *FAST]) == 0
     assert pixels(tmp_path / "out.png").shape == (*size, 3)
 
 
@@ -119,7 +119,7 @@ def test_no_tuning_is_the_networks_output(photo_file, tmp_path):
     assert np.array_equal(pixels(raw), pixels(tuned))
 
 
-def test_one_bad_file_stops_nothing_and_is_named(photo_file, tmp_path, capsys):
+def test_a_bad_file_is_reported_and_the_others_are_done(photo_file, tmp_path, capsys):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
 
     status = main(["run", str(tmp_path / "bad.jpg"), str(photo_file), "-o", str(tmp_path / "out"), *FAST])
@@ -129,7 +129,7 @@ def test_one_bad_file_stops_nothing_and_is_named(photo_file, tmp_path, capsys):
     assert "bad.jpg has an unsupported format" in capsys.readouterr().err
 
 
-def test_a_folder_is_taken_with_its_pictures_and_sub_folders_and_equal_names_are_kept_apart(photo, tmp_path):
+def test_a_folder_is_processed_with_its_subfolders_and_unique_names(photo, tmp_path):
     folder = tmp_path / "in"
     (folder / "more").mkdir(parents=True)
     for name in ("a.png", "a.bmp", "more/a.png", "notes.txt"):
@@ -141,7 +141,7 @@ def test_a_folder_is_taken_with_its_pictures_and_sub_folders_and_equal_names_are
     assert results == ["a-2.png", "a.png", "more/a.png"]
 
 
-def test_originals_are_safe_when_the_results_go_into_their_folder(photo, tmp_path):
+def test_results_in_the_input_folder_replace_no_originals(photo, tmp_path):
     Image.fromarray(photo[:8, :8]).save(tmp_path / "a.png")
     Image.fromarray(photo[8:16, :8]).save(tmp_path / "a.bmp")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -153,7 +153,7 @@ def test_originals_are_safe_when_the_results_go_into_their_folder(photo, tmp_pat
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["a-2.png", "a-3.png", "a.bmp", "a.png"]
 
 
-def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
+def test_finished_files_are_skipped(photo_file, tmp_path, capsys):
     arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST]
 
     main(arguments)
@@ -188,7 +188,7 @@ def test_what_was_done_before_is_not_done_again(photo_file, tmp_path, capsys):
         (["run", "PHOTO", "PHOTO", "-o", "PHOTO"], "Choose a folder"),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_status_2(arguments, sentence, photo_file, capsys):
+def test_wrong_usage_prints_one_sentence_and_exits_with_2(arguments, sentence, photo_file, capsys):
     arguments = [str(photo_file) if argument == "PHOTO" else argument for argument in arguments]
 
     assert main(arguments) == 2
@@ -204,7 +204,7 @@ def test_argparse_usage_errors_have_status_2(arguments):
     assert ended.value.code == 2
 
 
-def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file, tmp_path, capsys):
+def test_an_unusable_path_prints_one_sentence_and_exits_with_1(photo_file, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     cases = [
         ([str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")], "gone.png does not exist"),
@@ -220,7 +220,7 @@ def test_what_cannot_be_read_or_written_is_one_sentence_and_status_1(photo_file,
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_failure_that_nobody_foresaw_is_one_sentence_and_status_1(photo_file, tmp_path, capsys, monkeypatch):
+def test_an_unexpected_error_prints_one_sentence_and_exits_with_1(photo_file, tmp_path, capsys, monkeypatch):
     def wrap(kernel, rows):
         raise RuntimeError("illegal instruction\nat 0x0")
 
@@ -235,26 +235,26 @@ def test_a_failure_that_nobody_foresaw_is_one_sentence_and_status_1(photo_file, 
     assert list(tmp_path.glob("*x.png")) == list(tmp_path.rglob("*.part")) == []
 
 
-def test_a_terminal_that_speaks_chinese_is_told_in_chinese(tmp_path, capsys, monkeypatch):
+def test_messages_are_in_the_language_of_the_terminal(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
 
     assert main(["run", str(tmp_path / "gone.png"), "-o", str(tmp_path / "x.png")]) == 1
     assert "gone.png 不存在" in capsys.readouterr().err
 
 
-def test_fp16_on_the_processor_runs(photo_file, tmp_path):
+def test_fp16_runs_on_the_cpu(photo_file, tmp_path):
     arguments = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp16"]
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *arguments]) == 0
     assert pixels(tmp_path / "x.png").shape == (160, 224, 3)
 
 
-def test_an_empty_folder_is_said(tmp_path, capsys):
+def test_an_empty_folder_is_an_error(tmp_path, capsys):
     assert main(["run", str(tmp_path)]) == 1
     assert "no supported images" in capsys.readouterr().err
 
 
-def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_path, monkeypatch):
+def test_a_corrupt_weight_file_is_renamed_and_replaced(photo_file, tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "realesr-animevideov3.safetensors").write_bytes(b"\x00" * 1000)
@@ -263,7 +263,7 @@ def test_a_corrupt_weight_file_is_set_aside_and_the_run_goes_on(photo_file, tmp_
     assert list((tmp_path / "weights").glob("*.corrupt*"))
 
 
-AGAIN_AND_AGAIN = """
+KILLED_REPEATEDLY = """
 import os, signal, sys, threading, time
 import enhance.enhancer, enhance.batch, enhance.engine.engine
 from enhance.cli import main
@@ -307,14 +307,14 @@ def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_b
         Image.fromarray(np.tile(photo[:20, :16], (1 + number, 1, 1))).save(folder / f"{number}.png")
 
     def runs(output: Path) -> subprocess.Popen[str]:
-        program = [sys.executable, "-c", AGAIN_AND_AGAIN, "run", str(folder), *FAST, "-o", str(output)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # the same pixels, whatever else the machine does
+        program = [sys.executable, "-c", KILLED_REPEATEDLY, "run", str(folder), *FAST, "-o", str(output)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # so that the load of the computer changes no pixel
         return subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
         )
 
     def run(batch: subprocess.Popen[str], moment: object = 600) -> int:
-        """Let the batch run until then at the latest; how it ended, 0 if by itself and well."""
+        """Run the batch, kill it after `moment` seconds, and return its wait status, 0 for success."""
         assert batch.stdin is not None
         assert batch.stdout is not None
         batch.stdin.write(f"{moment}\n")
@@ -334,7 +334,7 @@ def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_b
             done = list(killed.glob("[0-9]*.png"))
             for path in done:
                 assert path.read_bytes() == (whole / path.name).read_bytes()
-            if len(done) == 6:  # so that there is something to do at the next moment too
+            if len(done) == 6:  # so that the next run has work to do
                 shutil.rmtree(killed)
         assert run(batch) == 0
     assert set(ends) <= {0, signal.SIGKILL}
@@ -345,7 +345,7 @@ def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_b
     }
 
 
-def test_report_puts_a_pdf_beside_the_result(photo_file, tmp_path, monkeypatch):
+def test_the_report_is_a_pdf_next_to_the_result(photo_file, tmp_path, monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--report", *FAST]) == 0
@@ -354,7 +354,7 @@ def test_report_puts_a_pdf_beside_the_result(photo_file, tmp_path, monkeypatch):
     assert b"zh-CN" in (tmp_path / "out.pdf").read_bytes()
 
 
-def test_a_report_takes_no_other_documents_place(photo_file, tmp_path):
+def test_a_report_replaces_no_foreign_document(photo_file, tmp_path):
     (tmp_path / "out.pdf").write_bytes(b"%PDF somebody's thesis")
     arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--report", *FAST]
 
@@ -365,7 +365,7 @@ def test_a_report_takes_no_other_documents_place(photo_file, tmp_path):
     assert [path.name for path in tmp_path.glob("out-*")] == ["out-report.pdf"]
 
 
-def test_a_report_takes_no_other_pictures_reports_place(photo, tmp_path):
+def test_a_report_replaces_no_report_of_another_image(photo, tmp_path):
     for left, name in enumerate(("a", "b")):
         Image.fromarray(photo[:8, 8 * left : 8 * left + 8]).save(tmp_path / f"{name}.png")
     assert main(["run", str(tmp_path / "a.png"), "-o", str(tmp_path / "x.png"), "--report", *FAST]) == 0
@@ -377,23 +377,23 @@ def test_a_report_takes_no_other_pictures_reports_place(photo, tmp_path):
     assert (tmp_path / "x-report.pdf").exists()
 
 
-def test_a_bar_that_nobody_reads_any_more_holds_nobody_up(monkeypatch):
+def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Closed())
     bar = _progress_bar()
-    movers = [threading.Thread(target=_update, args=(bar, share, None), daemon=True) for share in (0.4, 0.8)]
-    for mover in movers:
-        mover.start()
-        mover.join(10)
-    assert not any(mover.is_alive() for mover in movers)
+    threads = [threading.Thread(target=_update, args=(bar, share, None), daemon=True) for share in (0.4, 0.8)]
+    for thread in threads:
+        thread.start()
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
     assert bar.n == 80
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])
-def test_a_file_of_somebody_elses_is_never_replaced_and_a_result_is(photo_file, photo, tmp_path, capsys, name):
+def test_a_result_is_replaced_but_no_foreign_file(photo_file, photo, tmp_path, capsys, name):
     mine = tmp_path / name
     Image.fromarray(photo[:8]).save(mine)
     before, run = mine.read_bytes(), ["run", str(photo_file), "-o", str(mine), *FAST]
@@ -402,7 +402,7 @@ def test_a_file_of_somebody_elses_is_never_replaced_and_a_result_is(photo_file, 
     assert mine.read_bytes() == before
     assert f"{mine} already exists and was not created by this program" in capsys.readouterr().err
 
-    mine.write_bytes(b"")  # as for a name that was only reserved
+    mine.write_bytes(b"")  # An empty file only reserves the name.
     for more in ([], ["--no-tuning"], ["--no-tuning", "--metadata=none"], []):
         assert main([*run, *more]) == 0
         with Image.open(mine) as result:

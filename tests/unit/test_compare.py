@@ -50,11 +50,15 @@ def passes(monkeypatch, enhancer) -> list[str]:
 def test_each_installed_preset_model_and_network_once(enhancer, photo_file, loads, passes):
     arrived = []
 
-    made = enhancer.compare(photo_file, size=8, on_cell=arrived.append)
+    comparison = enhancer.compare(photo_file, size=8, on_cell=arrived.append)
 
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
-    assert [cell.settings.preset for cell in made.cells] == [one["name"] for one in made.info["presets"]] == here
-    assert sorted(map(id, arrived)) == sorted(map(id, made.cells))
+    assert (
+        [cell.settings.preset for cell in comparison.cells]
+        == [one["name"] for one in comparison.info["presets"]]
+        == here
+    )
+    assert sorted(map(id, arrived)) == sorted(map(id, comparison.cells))
     assert {"gentle", "original", "anime", "anime-fast", "dehaze"} <= set(here)
     assert len(loads) == len(set(loads))
     # The network runs again for dehaze, which changes its input.
@@ -63,9 +67,9 @@ def test_each_installed_preset_model_and_network_once(enhancer, photo_file, load
 
 
 def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, photo_file):
-    made = enhancer.compare(photo_file, settings=LIGHT)
+    comparison = enhancer.compare(photo_file, settings=LIGHT)
 
-    for cell in made.cells:
+    for cell in comparison.cells:
         assert np.array_equal(cell.preview.after, enhancer.preview(photo_file, cell.settings).after)
         assert cell.preview.info["fidelity_db"] == cell.fidelity_db
         assert cell.fidelity_db == pytest.approx(enhancer.run(photo_file, cell.settings).info["fidelity_db"], abs=0.01)
@@ -73,13 +77,13 @@ def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, pho
 
 
 def test_a_shared_network_counts_in_each_cell_and_once_in_total(enhancer, photo_file):
-    first, second = (made := enhancer.compare(photo_file, settings=LIGHT)).cells
+    first, second = (comparison := enhancer.compare(photo_file, settings=LIGHT)).cells
 
     spent = first.preview.info["seconds"]["network"]
     assert first.seconds > spent > 0
     assert second.seconds > spent
-    assert made.info["seconds"]["network"] == pytest.approx(spent, abs=0.002)
-    assert made.info["seconds"]["total"] < 2 * spent + sum(cell.seconds - spent for cell in made.cells) + 1
+    assert comparison.info["seconds"]["network"] == pytest.approx(spent, abs=0.002)
+    assert comparison.info["seconds"]["total"] < 2 * spent + sum(cell.seconds - spent for cell in comparison.cells) + 1
 
 
 def test_only_the_region_counts_for_the_fidelity(enhancer, photo, tmp_path):
@@ -94,11 +98,11 @@ def test_only_the_region_counts_for_the_fidelity(enhancer, photo, tmp_path):
 
 
 def test_progress_covers_all_networks(enhancer, photo_file):
-    told = []
+    reports = []
 
-    enhancer.compare(photo_file, settings=[FAST, ANIME], progress=lambda *one: told.append(one))
+    enhancer.compare(photo_file, settings=[FAST, ANIME], progress=lambda *one: reports.append(one))
 
-    shares = [done / total for done, total, _ in told]
+    shares = [done / total for done, total, _ in reports]
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert 0 < shares[0] < 0.5, "the quick one's strip is less than its half of the rows"
@@ -121,23 +125,23 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_pat
     assert SCHEDULER.count() == 0
 
 
-def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
+def test_a_preview_runs_before_the_steps_of_a_comparison(enhancer, photo_file, monkeypatch):
     order, do, go_on, held = [], Scheduler.call, threading.Event(), threading.Event()
 
-    def telling(device, work, turn=None):
+    def recording(device, work, ticket=None):
         def step():
-            order.append(getattr(turn, "caller", None))
+            order.append(getattr(ticket, "caller", None))
             return work()
 
-        return do(device, step, turn)
+        return do(device, step, ticket)
 
     def hold():
         held.set()
         go_on.wait(60)
 
     comparison, preview = Ticket("comparison", "ada"), Ticket("preview", "bob")
-    enhancer.compare(photo_file, size=8, settings=[FAST])  # all that is loaded at first is there
-    monkeypatch.setattr(Scheduler, "call", telling)
+    enhancer.compare(photo_file, size=8, settings=[FAST])  # loads everything that is loaded only once
+    monkeypatch.setattr(Scheduler, "call", recording)
     asking = [
         threading.Thread(target=lambda: do(SCHEDULER, hold)),
         threading.Thread(target=lambda: enhancer.compare(photo_file, settings=[FAST], ticket=comparison)),
@@ -152,8 +156,8 @@ def test_a_preview_goes_before_the_steps_of_a_comparison(enhancer, photo_file, m
         thread.join(60)
 
     steps = [caller for caller in order if caller]
-    assert steps[0] == "bob", "though it was asked for later"
-    assert steps.index("ada") <= 2, "and a preview has no more than two steps in a row"
+    assert steps[0] == "bob", "the preview runs first, although it was requested later"
+    assert steps.index("ada") <= 2, "previews have at most two steps in a row"
 
 
 def test_a_comparison_does_not_wait_for_a_run(enhancer, photo_file):
@@ -176,20 +180,20 @@ def fail_to_load(monkeypatch, error: Exception, *models: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (MemoryError(), "Not enough memory"),
         (WeightsError("weights_missing", names="x"), "weights"),
         (RuntimeError("odd"), "unexpected error"),
     ],
 )
-def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_path, monkeypatch, error, said):
+def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_path, monkeypatch, error, message):
     fail_to_load(monkeypatch, error, ANIME.model)
 
-    made = enhancer.compare(photo_file, size=12, settings=[FAST, ANIME])
-    info = made.save(tmp_path / "sheet.png")
+    comparison = enhancer.compare(photo_file, size=12, settings=[FAST, ANIME])
+    info = comparison.save(tmp_path / "sheet.png")
 
-    assert said in info["presets"][1]["error"]
+    assert message in info["presets"][1]["error"]
     assert [one["status"] for one in info["presets"]] == ["done", "failed"]
     assert info["presets"][1]["seconds"] is None
     assert Image.open(tmp_path / "sheet.png").size == (info["output"]["width"], info["output"]["height"])
@@ -205,13 +209,13 @@ def test_broken_weights_are_loaded_once_and_the_last_error_is_raised(enhancer, p
 
 
 def test_the_sheet_shows_the_photo_first_and_all_pixels_1_to_1(enhancer, photo_file, tmp_path):
-    made = enhancer.compare(photo_file, size=32, settings=LIGHT)
-    info = made.save(tmp_path / "sheet.png", "zh-CN")
+    comparison = enhancer.compare(photo_file, size=32, settings=LIGHT)
+    info = comparison.save(tmp_path / "sheet.png", "zh-CN")
 
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert np.array_equal(sheet[24 : 24 + 128, 24 : 24 + 128], made.first.before)
-    assert np.array_equal(sheet[24 : 24 + 128, 308 : 308 + 128], made.cells[0].preview.after)
-    assert not np.array_equal(sheet, made.sheet("en"))
+    assert np.array_equal(sheet[24 : 24 + 128, 24 : 24 + 128], comparison.first.before)
+    assert np.array_equal(sheet[24 : 24 + 128, 308 : 308 + 128], comparison.cells[0].preview.after)
+    assert not np.array_equal(sheet, comparison.sheet("en"))
     assert info["output"]["bytes"] == (tmp_path / "sheet.png").stat().st_size
     assert info["square"] == {"left": 12, "top": 4, "width": 32, "height": 32}
 

@@ -6,21 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Settings, enhancer
+from enhance import Settings
 from enhance.cli import main
 
 FAST = ["--device", "cpu", "--precision", "fp32"]
 
 
 @pytest.fixture(autouse=True)
-def two_quick_presets(monkeypatch):
-    """Let only a fast preset and one without weights exist."""
-    real = enhancer.Enhancer.presets
-
-    def here(self, *language):
-        return [one for one in real(self, *language) if one["name"] in ("anime-fast", "fast")]
-
-    monkeypatch.setattr(enhancer.Enhancer, "presets", here)
+def one_fast_preset(monkeypatch):
+    """Let only one fast preset be available."""
+    monkeypatch.setattr("enhance.presets.available_presets", lambda: ("auto", "anime-fast"))
 
 
 def test_compare_writes_a_sheet_and_prints_its_figures(photo_file, tmp_path, capsys):
@@ -28,11 +23,11 @@ def test_compare_writes_a_sheet_and_prints_its_figures(photo_file, tmp_path, cap
 
     assert main(["compare", str(photo_file), "-o", str(sheet), "--size", "16", *FAST]) == 0
 
-    told = capsys.readouterr()
-    assert "anime-fast  0." in told.out
-    assert " dB, " in told.out
-    assert told.out.strip().endswith(str(sheet))
-    assert "100%" in told.err
+    printed = capsys.readouterr()
+    assert "anime-fast  0." in printed.out
+    assert " dB, " in printed.out
+    assert printed.out.strip().endswith(str(sheet))
+    assert "100%" in printed.err
     assert np.asarray(Image.open(sheet)).shape[2] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png", "sheet.png"]
 
@@ -76,12 +71,12 @@ def test_an_error_is_one_line_and_leaves_nothing(photo_file, tmp_path, capsys, a
 
 def test_only_an_earlier_sheet_is_replaced(photo_file, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
-    asked = ["compare", str(photo_file), "-o", str(sheet), "--size", "8", *FAST]
+    arguments = ["compare", str(photo_file), "-o", str(sheet), "--size", "8", *FAST]
     sheet.write_text("somebody's notes")
 
-    assert main(asked) == 1
+    assert main(arguments) == 1
     assert "was not created by this program" in capsys.readouterr().err
     assert sheet.read_text() == "somebody's notes"
 
     sheet.unlink()
-    assert [main(asked), main(asked)] == [0, 0]
+    assert [main(arguments), main(arguments)] == [0, 0]

@@ -1,4 +1,4 @@
-"""The environment is read and checked in one place, with one sentence for a bad value."""
+"""The environment variables: their defaults, their validation and their effect."""
 
 import pytest
 
@@ -12,48 +12,46 @@ def test_an_empty_environment_gives_the_defaults():
 
 
 @pytest.mark.parametrize("text", ["100000000", "1e8", "100_000_000", " 1e8 "])
-def test_a_number_may_be_written_as_people_write_it(text):
+def test_numbers_can_have_exponents_and_underscores(text):
     assert read_config({"ENHANCE_MAX_PIXELS": text}).max_pixels == 100_000_000
 
 
 @pytest.mark.parametrize("name", ["ENHANCE_MAX_PIXELS", "ENHANCE_MAX_BYTES", "ENHANCE_MAX_DISK", "ENHANCE_QUEUE"])
 @pytest.mark.parametrize("text", ["-1", "0", "0.5", "many", "nan", "inf", "-inf", "1e400", "1,000", "0x10"])
-def test_a_senseless_limit_is_refused_in_one_sentence(name, text):
-    with pytest.raises(
-        SettingsError, match=f"^{name} cannot be “{text}”. Use a whole number greater than 0"
-    ) as refused:
+def test_an_unusable_limit_is_an_error(name, text):
+    with pytest.raises(SettingsError, match=f"^{name} cannot be “{text}”. Use a whole number greater than 0") as error:
         read_config({name: text})
-    assert refused.value.message("zh-CN").startswith(f"{name} 不能为“{text}”")
+    assert error.value.message("zh-CN").startswith(f"{name} 不能为“{text}”")
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "soon", "nan", "inf"])
-def test_a_senseless_retention_is_refused(text):
+def test_an_unusable_retention_period_is_an_error(text):
     with pytest.raises(SettingsError, match="ENHANCE_RETENTION_HOURS cannot be “"):
         read_config({"ENHANCE_RETENTION_HOURS": text})
     assert read_config({"ENHANCE_RETENTION_HOURS": "0.5"}).hours == 0.5
 
 
 @pytest.mark.parametrize("text", ["70000", "-1", "http"])
-def test_a_port_is_a_port(text):
+def test_a_port_out_of_range_is_an_error(text):
     with pytest.raises(SettingsError, match="port from 1 to 65535"):
         read_config({"GRADIO_SERVER_PORT": text})
 
 
-def test_a_login_is_a_user_and_a_password():
+def test_a_login_has_a_user_and_a_password():
     assert read_config({"ENHANCE_AUTH": "ada:love:lace"}).auth == ("ada", "love:lace")
     for text in ("ada", ":secret", "ada:"):
         with pytest.raises(SettingsError, match="user:password"):
             read_config({"ENHANCE_AUTH": text})
 
 
-def test_counting_is_switched_on_by_a_1():
+def test_metrics_are_enabled_by_1():
     assert [read_config({"ENHANCE_METRICS": text}).metrics for text in ("1", "0", "")] == [True, False, False]
     with pytest.raises(SettingsError, match=r"ENHANCE_METRICS cannot be “yes”. Use 1 or 0"):
         read_config({"ENHANCE_METRICS": "yes"})
 
 
 @pytest.mark.parametrize(
-    ("spoken", "language"),
+    ("locale", "language"),
     [
         ({"LANG": "zh_CN.UTF-8"}, "zh-CN"),
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_GB"}, "en"),
@@ -61,25 +59,25 @@ def test_counting_is_switched_on_by_a_1():
         ({}, "en"),
     ],
 )
-def test_the_terminal_says_its_language(spoken, language):
-    assert terminal_language(spoken) == language
+def test_the_language_is_that_of_the_terminal(locale, language):
+    assert terminal_language(locale) == language
 
 
 @pytest.mark.parametrize("name", ["tpu", "gpu", "cuda:", "CPU"])
-def test_a_device_that_nobody_knows_is_refused(name):
+def test_an_unknown_device_is_an_error(name):
     with pytest.raises(SettingsError, match=f"ENHANCE_DEVICE cannot be “{name}”. Use auto, cpu"):
         read_config({"ENHANCE_DEVICE": name})
     assert read_config({"ENHANCE_DEVICE": "cuda:1"}).device == "cuda:1"
 
 
 @pytest.mark.parametrize("name", ["ENHANCE_DATA", "GRADIO_TEMP_DIR"])
-def test_a_file_is_no_folder(name, tmp_path):
+def test_a_file_in_place_of_a_folder_is_an_error(name, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=f"^{name} cannot be “.*file”, which is not a folder"):
         read_config({name: str(tmp_path / "file")})
 
 
-def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
+def test_the_device_applies_to_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ENHANCE_DEVICE", "cuda:7")
 
     with pytest.raises(SettingsError, match="“cuda:7” is not available"):
@@ -89,7 +87,7 @@ def test_the_device_of_the_environment_holds_for_library_and_command_line(photo_
     assert "“cuda:7” is not available" in capsys.readouterr().err
 
 
-def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
+def test_the_limits_apply_to_library_and_command_line(photo_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ENHANCE_MAX_PIXELS", "100")
 
     assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png")]) == 1
@@ -99,7 +97,7 @@ def test_the_limits_of_the_environment_hold_for_library_and_command_line(photo_f
 @pytest.mark.parametrize(
     ("variable", "value"), [("ENHANCE_MAX_DISK", "-1"), ("ENHANCE_QUEUE", "0.5"), ("ENHANCE_MAX_PIXELS", "many")]
 )
-def test_a_bad_value_ends_the_command_line_with_its_sentence(photo_file, monkeypatch, capsys, variable, value):
+def test_an_unusable_value_ends_the_command_line_with_a_message(photo_file, monkeypatch, capsys, variable, value):
     monkeypatch.setenv(variable, value)
 
     assert main(["run", str(photo_file)]) == 2

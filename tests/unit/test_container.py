@@ -1,6 +1,6 @@
 """The container without Docker: `make container` runs its steps one by one in a clean folder.
 
-Not run are the base image, `useradd`, and pip's downloads: a script records the calls of pip.
+The base image, `useradd` and pip's downloads are not run. A script records the calls of pip.
 """
 
 from __future__ import annotations

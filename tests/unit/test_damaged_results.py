@@ -38,7 +38,7 @@ def folder(photo, tmp_path) -> Path:
     return tmp_path / "in"
 
 
-def enhanced(enhancer: Enhancer, folder: Path, format: str = "png"):
+def process(enhancer: Enhancer, folder: Path, format: str = "png"):
     output = folder.parent / "out"
     batch = find_images([folder], output, ending=FORMATS[format])
     return BatchRun(enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)).run()
@@ -46,7 +46,7 @@ def enhanced(enhancer: Enhancer, folder: Path, format: str = "png"):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, format):
-    whole = enhanced(enhancer, folder, format).items[0].result
+    whole = process(enhancer, folder, format).items[0].result
     assert whole
     content = whole.read_bytes()
     assert origin_of(whole).signature
@@ -54,7 +54,7 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
         whole.write_bytes(content[:length])
         assert origin_of(whole) == Origin(), length
 
-    again = enhanced(enhancer, folder, format)
+    again = process(enhancer, folder, format)
 
     assert [item.state for item in again.items] == ["done"] * 3
     assert [item.info["cached"] for item in again.items if item.info] == [False, True, True]
@@ -63,7 +63,7 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_changed_and_random_files_stop_no_batch(enhancer, folder, format):
-    path, random_ = enhanced(enhancer, folder, format).items[0].result, random.Random(format)
+    path, random_ = process(enhancer, folder, format).items[0].result, random.Random(format)
     assert path
     content = path.read_bytes()
     for _ in range(100):
@@ -75,7 +75,7 @@ def test_changed_and_random_files_stop_no_batch(enhancer, folder, format):
         path.write_bytes(random_.choice(HEADS) + random_.randbytes(random_.randint(0, 60)))
         assert origin_of(path) == Origin()
 
-    again = enhanced(enhancer, folder, format)
+    again = process(enhancer, folder, format)
 
     assert [item.state for item in again.items] == ["done"] * 3
 
@@ -91,7 +91,7 @@ def test_foreign_files_are_kept_and_all_photos_are_enhanced(enhancer, folder, fo
     (output / f"nowhere{ending}").symlink_to("nothing")
     os.mkfifo(output / f"pipe{ending}")
 
-    batch = enhanced(enhancer, folder, format)
+    batch = process(enhancer, folder, format)
 
     assert [item.state for item in batch.items] == ["done"] * 3
     assert {name: (output / name).read_bytes() for name in foreign} == foreign
@@ -107,7 +107,7 @@ def test_a_damaged_claim_counts_as_one_of_another_computer(enhancer, folder, kin
         path.write_bytes(CLAIMS[kind])
         os.utime(path, None if fresh else (1, 1))
 
-    batch = enhanced(enhancer, folder)
+    batch = process(enhancer, folder)
 
     assert [item.state for item in batch.items] == ["done", "elsewhere" if fresh else "done", "done"]
 
@@ -145,7 +145,7 @@ def test_an_unexpected_error_fails_only_its_file(enhancer, folder, monkeypatch, 
 
     monkeypatch.setattr(ResultNames, "assign", broken_once)
 
-    batch = enhanced(enhancer, folder)
+    batch = process(enhancer, folder)
 
     assert [item.state for item in batch.items] == ["done", "failed", "done"]
     assert "unexpected error" in str(batch.items[1].error)
@@ -154,7 +154,7 @@ def test_an_unexpected_error_fails_only_its_file(enhancer, folder, monkeypatch, 
 
 
 def damage(path: Path) -> None:
-    """Change a pixel, and leave the size."""
+    """Change a pixel without changing the size of the file."""
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 20] ^= 0xFF
     path.write_bytes(content)
@@ -198,13 +198,13 @@ def test_a_damaged_output_file_is_computed_again(enhancer, folder, tmp_path):
 
 
 def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, folder):
-    first = enhanced(enhancer, folder)
+    first = process(enhancer, folder)
     damaged = first.items[1].result
     assert damaged
     content = damaged.read_bytes()
     damage(damaged)
 
-    again = enhanced(enhancer, folder)
+    again = process(enhancer, folder)
 
     assert [item.info["cached"] for item in again.items if item.info] == [True, False, True]
     assert damaged.read_bytes() == content

@@ -1,4 +1,4 @@
-"""Haze comes off by as much as is there; what is clear stays as it is."""
+"""Haze removal: hazy photos become clear, and clear ones do not change."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ MEDIUM = 1.0
 
 
 def depth_map(kind: str, height: int, width: int) -> np.ndarray:
-    """Smooth depths, most of them from 0 (at hand) to about 1."""
+    """Return a smooth depth map, most of it from 0 (near) to about 1."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     if kind == "far above":
         return 1 - y
@@ -44,8 +44,8 @@ def depth_map(kind: str, height: int, width: int) -> np.ndarray:
     return 0.2 + (hills - hills.min()) / (hills.max() - hills.min())
 
 
-def hazed(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = MEDIUM) -> np.ndarray:
-    """What the camera would see through haze, by the model that dehazing inverts."""
+def add_haze(rgb: np.ndarray, depth: np.ndarray, airlight, density: float = MEDIUM) -> np.ndarray:
+    """Return the photo with haze, by the model that dehazing inverts."""
     transmission = np.exp(-density * depth)[..., None]
     levels = np.iinfo(rgb.dtype).max
     light = rgb / levels * transmission + np.array(airlight) * (1 - transmission)
@@ -60,46 +60,46 @@ def dehaze(rgb: np.ndarray, strength: float = 1.0) -> np.ndarray:
 def view() -> np.ndarray:
     """A real photo under medium haze."""
     photo = data.coffee()
-    return hazed(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
+    return add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["light"])
 
 
 @pytest.mark.parametrize("name", CLEAR)
-def test_a_clear_picture_stays_as_it_is(name):
+def test_a_clear_image_does_not_change(name):
     photo = CLEAR[name]()
 
-    assert psnr(dehaze(photo), photo) > 40  # 30 is asked for
+    assert psnr(dehaze(photo), photo) > 40
     assert find_haze(photo).amount < HAZY
 
 
-def test_medium_haze_on_real_photos_comes_off_by_more_than_8_db_on_average():
+def test_dehazing_gains_10_db_on_average():
     gains = {}
     for name in ("coffee", "astronaut", "chelsea"):
         photo = CLEAR[name]()
         for kind in ("far above", "far aside", "even", "hills"):
             depth = depth_map(kind, *photo.shape[:2])
             for airlight in AIRLIGHTS:
-                view = hazed(photo, depth, AIRLIGHTS[airlight])
+                view = add_haze(photo, depth, AIRLIGHTS[airlight])
                 gains[name, kind, airlight] = psnr(dehaze(view), photo) - psnr(view, photo)
 
-    assert np.mean(list(gains.values())) > 10  # 8 is asked for
+    assert np.mean(list(gains.values())) > 10
     assert min(gains.values()) > 5, min(gains, key=lambda key: gains[key])
 
 
-def test_haze_behind_real_edges_comes_off_too():
+def test_haze_with_depth_edges_is_removed():
     photo, _, disparity = data.stereo_motorcycle()
     near = np.nan_to_num(disparity, posinf=0)
     depth = cv2.medianBlur((20 / np.maximum(near, 15)).astype(np.float32), 5)
-    view = hazed(photo, depth, AIRLIGHTS["light"])
+    view = add_haze(photo, depth, AIRLIGHTS["light"])
 
     assert psnr(dehaze(view), photo) > psnr(view, photo) + 6
 
 
-def test_the_amount_grows_with_the_haze_and_from_light_haze_on_it_is_told():
+def test_the_amount_grows_with_the_haze():
     photo = data.chelsea()
     depth = depth_map("hills", *photo.shape[:2])
 
     amounts = [
-        find_haze(hazed(photo, depth, AIRLIGHTS["light"], density)).amount for density in (0, 0.4, 0.8, 1.6, 3.2)
+        find_haze(add_haze(photo, depth, AIRLIGHTS["light"], density)).amount for density in (0, 0.4, 0.8, 1.6, 3.2)
     ]
 
     assert amounts == sorted(amounts)
@@ -107,7 +107,7 @@ def test_the_amount_grows_with_the_haze_and_from_light_haze_on_it_is_told():
     assert amounts[-1] < 1
 
 
-def test_strength_is_the_share_that_comes_off(view):
+def test_strength_is_the_removed_share(view):
     photo = data.coffee()
 
     assert np.array_equal(dehaze(view, 0), view)
@@ -116,9 +116,9 @@ def test_strength_is_the_share_that_comes_off(view):
 
 
 @pytest.mark.parametrize("radius", [3, 20, 45])
-def test_a_lamp_or_a_white_wall_is_not_taken_for_the_airlight(radius):
+def test_a_lamp_or_a_white_wall_does_not_change_the_airlight(radius):
     photo = data.coffee()
-    view = hazed(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["grey"])
+    view = add_haze(photo, depth_map("far above", *photo.shape[:2]), AIRLIGHTS["grey"])
     before = find_haze(view).airlight
     cv2.circle(view, (180, 320), radius, (255, 255, 255), -1)
 
@@ -126,12 +126,12 @@ def test_a_lamp_or_a_white_wall_is_not_taken_for_the_airlight(radius):
     assert np.abs(find_haze(view).airlight - before).max() < 0.01
 
 
-def test_a_bright_sky_keeps_its_light():
+def test_a_bright_sky_stays_bright():
     photo = data.coffee()
     depth = depth_map("far above", *photo.shape[:2])
     depth[:130] = 4
     sky = np.linspace(225, 240, 130)[:, None, None] + np.array([-8, 0, 8])
-    view = hazed(photo, depth, (0.92, 0.93, 0.95))
+    view = add_haze(photo, depth, (0.92, 0.93, 0.95))
     view[:130] = np.rint(sky + np.zeros((130, photo.shape[1], 3)))
 
     result = dehaze(view)
@@ -142,7 +142,7 @@ def test_a_bright_sky_keeps_its_light():
 
 @pytest.mark.parametrize("backdrop", [220, 255])
 @pytest.mark.parametrize("radius", [48, 100])
-def test_a_thing_on_a_white_backdrop_is_not_hazy(backdrop, radius):
+def test_an_object_on_a_white_backdrop_is_not_hazy(backdrop, radius):
     photo = data.coffee()
     mask = np.zeros(photo.shape[:2], np.float32)
     cv2.circle(mask, (300, 200), radius, 1.0, -1)
@@ -153,20 +153,20 @@ def test_a_thing_on_a_white_backdrop_is_not_hazy(backdrop, radius):
 
 
 @pytest.mark.parametrize("level", [0, 128, 250])
-def test_a_flat_picture_is_not_hazy(level):
+def test_a_flat_image_is_not_hazy(level):
     flat = np.full((40, 60, 3), level, np.uint8)
 
     assert np.array_equal(dehaze(flat), flat)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (2, 3), (3, 20_000), (16, 16)])
-def test_the_smallest_and_the_oddest_sizes_work(size):
+def test_unusual_sizes_work(size):
     picture = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
 
     assert dehaze(picture).shape == picture.shape
 
 
-def test_16_bit_pictures_come_out_like_8_bit_ones_but_finer(view):
+def test_16_bits_match_8_bits(view):
     deep = dehaze(view.astype(np.uint16) * 257)
 
     assert deep.dtype == np.uint16
@@ -174,14 +174,14 @@ def test_16_bit_pictures_come_out_like_8_bit_ones_but_finer(view):
     assert len(np.unique(deep)) > 1000
 
 
-def test_a_part_gives_the_pixels_of_the_whole(view):
+def test_a_part_has_the_pixels_of_the_whole(view):
     part = remove_haze(view[123:260, 77:310], find_haze(view), 0.7, top=123, left=77)
 
     assert np.array_equal(part, dehaze(view, 0.7)[123:260, 77:310])
 
 
 @pytest.mark.parametrize(("module", "unwanted"), [("dehaze", {"torch", "enhance.engine"}), ("faces", {"torch"})])
-def test_a_scene_needs_no_more_than_its_own(module, unwanted):
+def test_scenes_import_no_heavy_packages(module, unwanted):
     code = f"import sys, enhance.scenes.{module}; sys.exit(not {unwanted}.isdisjoint(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""README and docs/: every command is one that there is, every snippet is Python, every link leads somewhere."""
+"""README and docs/: the commands, links, variables and generated parts are correct."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
 RUN = ("from enhance import", "from gradio_client import")
-"""What the blocks begin with that tests/api/test_snippets.py runs as they stand."""
+"""The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
 COOKBOOK = ROOT / "docs" / "api.md"
 """Its blocks follow from each other; tests/api/test_cookbook.py runs them."""
 NO_COMMANDS = (*RUN, "x86_64, ", "app.py  ", "upstream ", "location ")
@@ -46,7 +46,7 @@ class Command:
 
 
 def blocks(document: Path) -> list[str]:
-    """The fenced blocks of a document, none of the cookbook."""
+    """Return the fenced blocks of a document; none of the cookbook, which has its own tests."""
     if document == COOKBOOK:
         return []
     text = document.read_text("utf-8")
@@ -54,7 +54,7 @@ def blocks(document: Path) -> list[str]:
 
 
 def commands(document: Path) -> Iterator[Command]:
-    """What a document tells to type, in blocks and between backticks."""
+    """Yield the commands of a document, in blocks and between backticks."""
     lines = [line for block in blocks(document) if not block.startswith(NO_COMMANDS) for line in block.splitlines()]
     text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     lines += [
@@ -97,7 +97,7 @@ def check_enhance(words: tuple[str, ...]) -> None:
 
 
 def check_pip(words: tuple[str, ...]) -> None:
-    """pip itself is not run: it would change what the tests run in."""
+    """Check the arguments without running pip, which would change the environment of the tests."""
     assert words[0] == "install"
     for name, after in pairwise(words):
         if name == "-r":
@@ -107,7 +107,7 @@ def check_pip(words: tuple[str, ...]) -> None:
 
 
 def check_docker(words: tuple[str, ...]) -> None:
-    """Docker itself is not run: it needs an engine, which a test machine need not have."""
+    """Check the arguments without running Docker, which is not installed on every computer."""
     if words[0] == "compose":
         assert words[1:3] == ("up", "-d")
         assert set(words[3:]) <= set(SERVICES)
@@ -116,17 +116,17 @@ def check_docker(words: tuple[str, ...]) -> None:
 
 
 def check_curl(words: tuple[str, ...]) -> None:
-    """The address is that of the page; tests/api asks it."""
+    """Check that the address is that of the page. tests/api requests it."""
     assert re.fullmatch(r"http://127\.0\.0\.1:7860/(metrics|healthz)", words[-1])
 
 
 def check_debian(words: tuple[str, ...]) -> None:
-    """Debian's packages are not installed: that needs root, and changes the machine."""
+    """Check the arguments without installing packages, which requires root."""
     assert words[0] == "install"
 
 
 def check_ray(words: tuple[str, ...]) -> None:
-    """Ray is started and stopped by tests/unit/test_cluster.py, on this machine alone."""
+    """Check the arguments. tests/unit/test_cluster.py starts and stops Ray."""
     assert words[0] in ("start", "stop")
 
 
@@ -143,25 +143,25 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_is_one_that_there_is(document):
-    told = list(commands(document))
-    for command in told:
+def test_every_command_exists(document):
+    found = list(commands(document))
+    for command in found:
         try:
             CHECKS[command.words[0]](command.words[1:])
         except (AssertionError, SystemExit, KeyError) as error:
             pytest.fail(f"{command.line}: {error!r}")
     if document.name in (*READMES, "files.md", "operating.md"):
-        assert len(told) > 5
+        assert len(found) > 5
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document):
+def test_every_link_has_a_target(document):
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
         if not target.startswith(("https://", "#")):
             assert (document.parent / target.partition("#")[0]).is_file(), target
 
 
-def test_every_document_is_reached_from_the_readme():
+def test_every_document_is_linked_from_the_readme():
     seen, to_read = set[Path](), [ROOT / "README.md"]
     while to_read:
         document = to_read.pop()
@@ -172,19 +172,19 @@ def test_every_document_is_reached_from_the_readme():
     assert set(DOCUMENTS) - seen == set()
 
 
-def test_the_chinese_readme_tells_the_same_commands_and_figures():
+def test_both_readmes_have_the_same_commands():
     english, chinese = ([re.sub(r" *#.*", "", block) for block in blocks(ROOT / name)] for name in READMES)
     assert chinese == english
 
 
-def test_the_drawing_is_the_one_that_its_script_makes():
+def test_the_drawing_is_up_to_date():
     code = "import make_drawing; print(make_drawing.drawing(), end='')"
-    made = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "docs", text=True)
-    assert made == (ROOT / "docs" / "streaming.svg").read_text("utf-8")
-    assert "prefers-color-scheme: dark" in made
+    drawing = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "docs", text=True)
+    assert drawing == (ROOT / "docs" / "streaming.svg").read_text("utf-8")
+    assert "prefers-color-scheme: dark" in drawing
 
 
-def test_every_variable_that_is_read_is_described():
+def test_every_variable_is_documented():
     sources = [path.read_text("utf-8") for path in ROOT.glob("enhance/**/*.py")]
     read = {name for source in sources for name in re.findall(r'"(ENHANCE_[A-Z_]+)"', source)}
     described = set(
@@ -193,5 +193,5 @@ def test_every_variable_that_is_read_is_described():
     assert described == read
 
 
-def test_the_memory_that_a_card_needs_is_what_the_graphs_say_now():
+def test_the_table_of_gpu_memory_is_up_to_date():
     assert count_memory.table() in (ROOT / "docs" / "streaming.md").read_text("utf-8")

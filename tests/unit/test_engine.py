@@ -1,4 +1,4 @@
-"""The engine: pixels that no tile changes, strips that fit, precisions, stop and progress."""
+"""The engine: tiles, strips, precisions, a lack of memory, cancelling and progress."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ def test_the_tile_changes_no_pixel(engine, photo, turned):
     assert np.abs(large.astype(int) - usual).max() <= 1
 
 
-def test_16_bits_in_give_16_bits_out_that_agree_with_8(engine, photo):
+def test_16_bits_match_8_bits(engine, photo):
     deep = enlarge(engine, photo.astype(np.uint16) * 257)
 
     assert deep.dtype == np.uint16
@@ -45,7 +45,7 @@ def test_16_bits_in_give_16_bits_out_that_agree_with_8(engine, photo):
     assert len(np.unique(deep)) > 256
 
 
-def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
+def test_a_lack_of_memory_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
     expected = enlarge(engine, photo)
     heights = []
     convolve = Convolution.__call__
@@ -63,7 +63,7 @@ def test_memory_that_is_short_halves_the_strip_and_changes_no_pixel(engine, phot
     assert np.abs(result.astype(int) - expected).max() <= 1
 
 
-def test_memory_too_short_for_a_single_row_is_said_in_words(engine, photo, monkeypatch):
+def test_a_lack_of_memory_for_the_smallest_strip_is_an_error(engine, photo, monkeypatch):
     tried = []
 
     def out_of_memory(kernel, rows):
@@ -77,7 +77,7 @@ def test_memory_too_short_for_a_single_row_is_said_in_words(engine, photo, monke
     assert tried[-1] == 1 + 2
 
 
-def test_other_errors_of_the_device_are_not_taken_for_a_lack_of_memory(engine, photo, monkeypatch):
+def test_other_errors_of_the_device_are_raised(engine, photo, monkeypatch):
     def wrap(kernel, rows):
         raise RuntimeError("illegal instruction")
 
@@ -86,7 +86,7 @@ def test_other_errors_of_the_device_are_not_taken_for_a_lack_of_memory(engine, p
         enlarge(engine, photo)
 
 
-def test_what_overflows_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
+def test_an_overflow_in_fp16_is_repeated_in_fp32(photo, monkeypatch):
     expected = enlarge(Engine("cpu", "fp32"), photo)
     convolve = Convolution.__call__
     overflowed = []
@@ -115,7 +115,7 @@ def test_bf16_is_close_to_fp32(photo):
     assert np.square(difference).mean() < 255**2 / 10**4.8
 
 
-def test_stop_is_honoured_between_steps_and_frees_the_engine(engine, photo):
+def test_cancel_works_between_steps_and_frees_the_engine(engine, photo):
     stop = threading.Event()
     seen = []
 
@@ -129,7 +129,7 @@ def test_stop_is_honoured_between_steps_and_frees_the_engine(engine, photo):
     enlarge(engine, photo)
 
 
-def test_progress_counts_rows_up_to_all_of_them(engine, photo):
+def test_progress_ends_with_all_rows(engine, photo):
     seen = []
 
     enlarge(engine, np.tile(photo, (12, 1, 1)), progress=lambda *report: seen.append(report))
@@ -142,14 +142,14 @@ def test_progress_counts_rows_up_to_all_of_them(engine, photo):
     assert left[-1] == pytest.approx(0, abs=0.01)
 
 
-def test_an_estimate_is_proportional_to_the_pixels_and_knows_the_networks_apart(engine, photo):
+def test_estimates_depend_on_pixels_and_network(engine, photo):
     enlarge(engine, np.tile(photo, (4, 4, 1)))
 
     assert engine.estimate(FAST, 200, 100) == pytest.approx(2 * engine.estimate(FAST, 100, 100))
     assert engine.estimate("realesrgan-x4plus", 100, 100) > 5 * engine.estimate(FAST, 100, 100)
 
 
-def test_devices_and_precisions_that_are_not_here_are_refused_in_words():
+def test_unavailable_devices_and_precisions_are_errors():
     with pytest.raises(SettingsError, match="is not available"):
         pick_device("warp drive")
     with pytest.raises(SettingsError, match="Choose from auto"):
@@ -159,12 +159,12 @@ def test_devices_and_precisions_that_are_not_here_are_refused_in_words():
 
 
 @pytest.mark.parametrize(
-    ("has_it", "seconds", "chosen"),
+    ("is_supported", "seconds", "chosen"),
     [(True, [2.0, 1.0], "bf16"), (True, [1.0, 2.0], "fp32"), (True, [1.0, 0.95], "fp32"), (False, [2.0, 1.0], "fp32")],
-    ids=["made for it", "takes twice as long", "hardly quicker", "has no instruction"],
+    ids=["faster", "slower", "hardly faster", "not supported"],
 )
-def test_a_processor_runs_bf16_only_where_that_is_much_quicker(monkeypatch, has_it, seconds, chosen):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it)
+def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, seconds, chosen):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_supported)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
     monkeypatch.setattr(device, "_convolution_seconds", lambda *dtypes: seconds)
     device._is_bf16_faster.cache_clear()
@@ -174,12 +174,12 @@ def test_a_processor_runs_bf16_only_where_that_is_much_quicker(monkeypatch, has_
         device._is_bf16_faster.cache_clear()
 
 
-def test_what_a_convolution_takes_is_the_quickest_of_many_in_each_precision(monkeypatch):
+def test_the_fastest_of_many_convolutions_counts(monkeypatch):
     convolve, seen = device.F.conv2d, list[torch.dtype]()
 
     def slow_at_bf16(batch, weight):
         seen.append(batch.dtype)
-        if batch.dtype == torch.bfloat16 or len(seen) == 1:  # and the first one, which a busy machine held up
+        if batch.dtype == torch.bfloat16 or len(seen) == 1:  # The first one can be slow on a busy computer.
             time.sleep(0.02)
         return convolve(batch, weight)
 
@@ -191,7 +191,7 @@ def test_what_a_convolution_takes_is_the_quickest_of_many_in_each_precision(monk
     assert single < 0.02 < short
 
 
-def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):
+def test_a_network_runs_only_in_its_declared_precisions(monkeypatch):
     assert pick_precision("auto", torch.device("cuda"), supported=("fp32", "bf16")) == "fp32"
     assert pick_precision("bf16", torch.device("cpu"), supported=("fp32",)) == "fp32"
     known = replace(graph_of(FAST), precisions=("fp32",))
@@ -203,7 +203,7 @@ def test_a_network_runs_only_at_the_precisions_that_it_declares(monkeypatch):
 
 
 @pytest.mark.parametrize("model", [FAST, ANIME])
-def test_fp16_runs_on_the_processor_too(photo, model):
+def test_fp16_runs_on_the_cpu(photo, model):
     exact = enlarge(Engine("cpu", "fp32"), photo[:16, :16], model)
 
     rounded = enlarge(Engine("cpu", "fp16"), photo[:16, :16], model)
@@ -221,34 +221,34 @@ def test_the_kernels_of_one_direction_are_not_used_for_the_other(photo):
     assert np.array_equal(enlarge(engine, landscape), enlarge(other, landscape))
 
 
-def made_of(rows: np.ndarray) -> np.ndarray:
-    """A portrait that is these rows over and over."""
+def repeat(rows: np.ndarray) -> np.ndarray:
+    """Return a portrait image that repeats these rows."""
     return np.ascontiguousarray(np.tile(rows, (160 // len(rows), 1, 1)))
 
 
-FLAT = made_of(np.full((1, 24, 3), (90, 140, 200), np.uint8))
-GRADIENT = made_of(np.linspace((20, 90, 200), (250, 100, 10), 24).astype(np.uint8)[None])
-TEXTURE = made_of(np.random.default_rng(3).integers(60, 190, (8, 24, 3), dtype=np.uint8))
+FLAT = repeat(np.full((1, 24, 3), (90, 140, 200), np.uint8))
+GRADIENT = repeat(np.linspace((20, 90, 200), (250, 100, 10), 24).astype(np.uint8)[None])
+TEXTURE = repeat(np.random.default_rng(3).integers(60, 190, (8, 24, 3), dtype=np.uint8))
 
 
-def steps(strips: list[np.ndarray], period: int) -> np.ndarray:
-    """How much each output row differs from the one that shows the same rows above it; not near the picture's ends."""
+def seams(strips: list[np.ndarray], period: int) -> np.ndarray:
+    """Return how much each output row differs from the same row one period earlier, except near the ends."""
     whole = np.concatenate(strips).astype(int)
     return np.abs(whole[4 * period :] - whole[: -4 * period]).max((1, 2))[100:-100]
 
 
 @pytest.mark.parametrize("rows", [8, 13, 40])
 @pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
-def test_no_step_is_seen_where_strips_meet(engine, monkeypatch, picture, period, rows):
+def test_no_seam_is_visible_between_strips(engine, monkeypatch, picture, period, rows):
     monkeypatch.setattr("enhance.engine.steps.strip_rows", lambda *_: rows)
 
     strips = list(engine.stream(picture, FAST))
 
-    assert steps(strips, period).max() <= 1  # of rounding, as everywhere
+    assert seams(strips, period).max() <= 1  # the rounding error
 
 
 @pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
-def test_a_step_would_be_seen_if_strips_did_not_know_their_neighbours(engine, picture, period):
+def test_separate_strips_would_have_visible_seams(engine, picture, period):
     alone = [enlarge(engine, picture[first : first + 40]) for first in range(0, 160, 40)]
 
-    assert steps(alone, period).max() > 3
+    assert seams(alone, period).max() > 3

@@ -1,4 +1,4 @@
-"""One engine for all: models, callers and faces take turns on it, and PyTorch works on one thread."""
+"""One engine for several models and callers, and one thread for PyTorch."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_one_model_is_in_memory_at_a_time(engine, photo):
     assert engine.loaded() is None
 
 
-def test_a_cards_memory_is_given_back_when_the_model_changes_and_when_it_is_released(photo, monkeypatch):
+def test_gpu_memory_is_freed_when_the_model_is_replaced_or_released(photo, monkeypatch):
     trimmed = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
     engine = Engine("cpu", "fp32")
@@ -50,21 +50,21 @@ def test_a_cards_memory_is_given_back_when_the_model_changes_and_when_it_is_rele
 
     engine.release()
     assert len(trimmed) == before + 2
-    assert not any(trimmed), "the model was gone by then"
+    assert not any(trimmed), "the model was released before"
 
 
-def test_a_model_that_nobody_uses_any_more_is_released(photo):
+def test_an_idle_model_is_released(photo):
     engine = Engine("cpu", "fp32")
     enlarge(engine, photo[:8, :8])
     engine.release_if_idle()
-    assert engine.loaded(), "it was needed a moment ago"
+    assert engine.loaded(), "a model that was just used is kept"
 
     engine._used -= 300
     run = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
     next(run)
     engine._used -= 300
     engine.release_if_idle()
-    assert engine.loaded(), "a run goes on"
+    assert engine.loaded(), "the model of a run is kept"
 
     run.close()
     engine.release_if_idle()
@@ -72,7 +72,7 @@ def test_a_model_that_nobody_uses_any_more_is_released(photo):
     assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
 
 
-def test_a_card_does_the_next_step_while_the_last_ones_pixels_are_written(photo, monkeypatch):
+def test_a_gpu_runs_one_step_ahead(photo, monkeypatch):
     picture = np.tile(photo, (30, 1, 1))
     engine, done, step = Engine("cpu", "fp32"), threading.Semaphore(0), steps.Steps.step
     expected = enlarge(engine, picture)
@@ -88,14 +88,14 @@ def test_a_card_does_the_next_step_while_the_last_ones_pixels_are_written(photo,
     for strip in engine.stream(picture, FAST):
         assert done.acquire(timeout=60), "its own step"
         if sum(map(len, strips)) + len(strip) < len(expected):
-            assert done.acquire(timeout=60), "the next one, which nobody has asked for yet"
+            assert done.acquire(timeout=60), "the next step, which was not requested yet"
             done.release()
         strips.append(strip)
 
     assert np.array_equal(np.concatenate(strips), expected)
 
 
-def test_a_run_that_is_left_takes_back_the_step_that_it_was_ahead(photo):
+def test_an_abandoned_run_withdraws_its_next_step(photo):
     engine = Engine("cpu", "fp32")
     engine._runs_ahead = True
     stop = threading.Event()
@@ -112,7 +112,7 @@ def test_a_run_that_is_left_takes_back_the_step_that_it_was_ahead(photo):
     assert enlarge(engine, photo[:8, :8]).shape == (32, 32, 3)
 
 
-def test_an_urgent_caller_is_served_between_the_steps_of_a_long_run(engine, photo):
+def test_a_preview_runs_between_the_steps_of_a_run(engine, photo):
     urgent_is_done = threading.Event()
     finished_first = []
 
@@ -130,14 +130,14 @@ def test_an_urgent_caller_is_served_between_the_steps_of_a_long_run(engine, phot
     enlarge(engine, np.tile(photo, (60, 1, 1)), progress=progress)
     urgent.join()
 
-    assert finished_first[-1], "the preview had to wait for the whole run"
+    assert finished_first[-1], "the preview waited for the whole run"
 
 
 FACES = list(np.random.default_rng(5).random((2, 512, 512, 3), np.float32))
 
 
 class StandIn(FaceRestorer):
-    """Does `better` in the place of the face network."""
+    """A stand-in for the face network that calls `better`."""
 
     def __init__(self, better):
         self._better, self._network = better, torch.nn.Identity()
@@ -146,9 +146,9 @@ class StandIn(FaceRestorer):
         return self._better(face)
 
 
-def restore_faces(engine, better, stop=None, *, afresh=True) -> tuple[list[np.ndarray], int]:
-    """FACES made better by the function, as the face network is used; and how often that was loaded."""
-    if afresh:
+def restore_faces(engine, better, stop=None, *, release=True) -> tuple[list[np.ndarray], int]:
+    """Restore FACES with `better` in place of the face network. Return them and how often that was loaded."""
+    if release:
         engine.release()
     loaded = []
 
@@ -160,12 +160,12 @@ def restore_faces(engine, better, stop=None, *, afresh=True) -> tuple[list[np.nd
     return restored, len(loaded)
 
 
-def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_wanted(engine, photo):
+def test_all_faces_of_an_image_load_the_face_network_once(engine, photo):
     begun, ended, in_memory = threading.Event(), [], []
 
     def mirrored(face):
         begun.set()
-        threading.Event().wait(0.2)  # long enough for the run to ask for its turn
+        threading.Event().wait(0.2)  # long enough for the run to queue its next step
         in_memory.append(engine.loaded()[0])
         return face[:, ::-1]
 
@@ -185,15 +185,15 @@ def test_all_faces_of_a_picture_need_the_face_network_once_whatever_else_is_want
     assert all(np.array_equal(face, crop[:, ::-1]) for face, crop in zip(restored, FACES, strict=True))
 
 
-def test_the_face_network_stays_for_the_next_picture_and_gives_way_to_another(engine, photo):
+def test_the_face_network_stays_in_memory_until_another_model_is_loaded(engine, photo):
     assert restore_faces(engine, lambda face: face)[1] == 1
     assert engine.loaded()[0] == "gfpgan-v1.4"
-    assert restore_faces(engine, lambda face: face, afresh=False)[1] == 0
+    assert restore_faces(engine, lambda face: face, release=False)[1] == 0
     enlarge(engine, photo[:8, :8])
     assert engine.loaded()[0] == FAST
 
 
-def test_too_little_memory_for_the_faces_is_said_in_words(engine):
+def test_a_lack_of_memory_for_faces_is_an_error(engine):
     def hungry(face):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -202,7 +202,7 @@ def test_too_little_memory_for_the_faces_is_said_in_words(engine):
     assert engine.loaded() is None
 
 
-def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo):
+def test_cancel_works_between_faces_and_frees_the_engine(engine, photo):
     stop, seen = threading.Event(), []
 
     def stopping(face):
@@ -216,7 +216,7 @@ def test_stop_is_honoured_between_faces_and_frees_the_engine(engine, photo):
     enlarge(engine, photo)
 
 
-def test_a_second_long_run_waits_and_can_be_stopped_while_it_does(engine, photo):
+def test_a_queued_run_can_be_cancelled(engine, photo):
     first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
     next(first)
     stop = threading.Event()
@@ -227,13 +227,13 @@ def test_a_second_long_run_waits_and_can_be_stopped_while_it_does(engine, photo)
     first.close()
 
 
-def test_waiting_for_a_turn_is_counted_apart_from_work(engine, photo):
+def test_the_time_in_the_queue_is_recorded(engine, photo):
     first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
     next(first)
-    ticket, asked = Ticket(), threading.Event()
-    second = threading.Thread(target=lambda: (asked.set(), enlarge(engine, photo[:8, :8], ticket=ticket)))
+    ticket, started = Ticket(), threading.Event()
+    second = threading.Thread(target=lambda: (started.set(), enlarge(engine, photo[:8, :8], ticket=ticket)))
     second.start()
-    asked.wait(10)
+    started.wait(10)
     threading.Event().wait(0.3)
     first.close()
     second.join()
@@ -241,10 +241,10 @@ def test_waiting_for_a_turn_is_counted_apart_from_work(engine, photo):
     assert ticket.wait_seconds >= 0.25
 
 
-def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with_it(photo, photo_file, monkeypatch):
+def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_file, monkeypatch):
     seen: dict[str, set[str]] = {}
 
-    def told(owner, name):
+    def record(owner, name):
         whole = getattr(owner, name)
 
         def recorded(*given, **named):
@@ -268,7 +268,7 @@ def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with
         (models, "read_state_dict"),
         (FaceRestorer, "restore"),
     ):
-        told(owner, name)
+        record(owner, name)
     kernels._fused_convolution.cache_clear()
     device._is_bf16_faster.cache_clear()
 
@@ -292,7 +292,7 @@ def test_all_of_pytorch_works_on_one_thread_and_those_that_carry_its_strips_with
     assert set(seen) > {"from_numpy", "zeros", "__call__", "load", "read_state_dict", "restore"}
 
 
-def test_importing_the_engine_does_no_work_of_pytorch():
+def test_importing_the_engine_runs_no_operation():
     code = """
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -305,7 +305,7 @@ with Recorder():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
-def test_two_callers_who_stream_at_once_get_their_own_pixels(engine, photo):
+def test_concurrent_callers_get_their_own_pixels(engine, photo):
     pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
     expected = [enlarge(engine, picture) for picture in pictures]
     begun, results = threading.Barrier(2), {}

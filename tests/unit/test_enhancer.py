@@ -1,4 +1,4 @@
-"""From a picture file to a PNG, a task, a preview."""
+"""Runs of the enhancer: tasks, output files, cached results, cancelling and reports."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def test_a_run_without_output_becomes_a_task(enhancer, photo_file):
     assert (info["output"]["width"], info["output"]["height"]) == (224, 160)
 
 
-def test_info_has_every_promised_key(enhancer, photo_file):
+def test_info_has_every_documented_key(enhancer, photo_file):
     info = enhancer.run(photo_file, RAW).info
 
     assert set(info) >= {
@@ -52,13 +52,13 @@ def test_info_has_every_promised_key(enhancer, photo_file):
     assert (info["status"], info["cached"], info["tile"], info["device"]) == ("done", False, 192, "cpu")
 
 
-def test_the_untuned_picture_is_bit_for_bit_the_networks_output(enhancer, photo, photo_file):
+def test_without_tuning_the_result_is_the_networks_output(enhancer, photo, photo_file):
     result = enhancer.run(photo_file, RAW)
 
     assert np.array_equal(pixels(result.path), enhancer.upscale(photo, "realesr-animevideov3"))
 
 
-def test_the_input_is_never_touched_not_even_when_it_is_named_as_output(enhancer, photo_file):
+def test_the_input_is_never_overwritten(enhancer, photo_file):
     before = photo_file.read_bytes()
 
     with pytest.raises(EnhanceError, match="never overwritten"):
@@ -68,21 +68,21 @@ def test_the_input_is_never_touched_not_even_when_it_is_named_as_output(enhancer
     assert photo_file.read_bytes() == before
 
 
-def test_the_same_request_is_not_computed_again(enhancer, photo_file, monkeypatch):
+def test_a_repeated_request_uses_the_cached_result(enhancer, photo_file, monkeypatch):
     first = enhancer.run(photo_file, RAW)
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
     again = enhancer.run(photo_file, RAW)
 
     assert again.info["cached"]
-    for made in ("seconds", "megapixels_per_second", "peak_memory_mb"):
-        assert again.info[made] == first.info[made], "these are the run's that made it"
+    for name in ("seconds", "megapixels_per_second", "peak_memory_mb"):
+        assert again.info[name] == first.info[name], "a cached result has the measurements of its run"
     assert again.info["task_id"] != first.info["task_id"]
     assert again.info["signature"] == first.info["signature"]
     assert again.path.read_bytes() == first.path.read_bytes()
 
 
-def test_a_finished_picture_is_tuned_again_without_the_network(enhancer, photo_file, monkeypatch):
+def test_other_sliders_use_the_stored_output_of_the_network(enhancer, photo_file, monkeypatch):
     enhancer.run(photo_file, RAW)
     monkeypatch.setattr(enhancer.engine, "stream", None)
 
@@ -90,10 +90,10 @@ def test_a_finished_picture_is_tuned_again_without_the_network(enhancer, photo_f
 
     assert np.ptp(pixels(grey.path), axis=2).max() <= 1
     assert not grey.info["cached"]
-    assert grey.info["megapixels_per_second"] is None, "a kept output has no speed"
+    assert grey.info["megapixels_per_second"] is None, "a stored output has no speed"
 
 
-def test_an_output_that_is_there_already_is_recognised_by_its_signature(enhancer, photo_file, tmp_path, monkeypatch):
+def test_an_existing_output_file_is_recognised_by_its_signature(enhancer, photo_file, tmp_path, monkeypatch):
     output = tmp_path / "out.png"
     first = enhancer.run(photo_file, RAW, output=output)
     written = output.stat().st_mtime_ns
@@ -105,7 +105,7 @@ def test_an_output_that_is_there_already_is_recognised_by_its_signature(enhancer
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
 
 
-def test_a_large_output_lies_beside_the_result_while_it_is_tuned(enhancer, photo_file, tmp_path, monkeypatch):
+def test_a_large_network_output_is_stored_in_the_folder_of_the_result(enhancer, photo_file, tmp_path, monkeypatch):
     folders = []
     temporary = tempfile.TemporaryFile
 
@@ -121,7 +121,7 @@ def test_a_large_output_lies_beside_the_result_while_it_is_tuned(enhancer, photo
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["large.png"]
 
 
-def test_stop_leaves_nothing_behind(enhancer, photo_file):
+def test_a_cancelled_run_leaves_no_file(enhancer, photo_file):
     stop = threading.Event()
 
     with pytest.raises(Cancelled):
@@ -129,26 +129,26 @@ def test_stop_leaves_nothing_behind(enhancer, photo_file):
     assert list(enhancer.tasks.processed.glob("*")) == list(enhancer.tasks.folder.rglob("*.part")) == []
 
 
-def test_a_run_that_is_stopped_in_the_middle_leaves_no_half_of_a_file(enhancer, photo, tmp_path):
+def test_a_run_that_is_cancelled_while_it_writes_leaves_no_partial_file(enhancer, photo, tmp_path):
     Image.fromarray(np.tile(photo, (40, 1, 1))).save(tmp_path / "tall.png")
-    stop, halves, steps = threading.Event(), [], []
+    stop, sizes, steps = threading.Event(), [], []
 
     def progress(done, total, left):
         steps.append(done / total)
-        halves.extend(path.stat().st_size for path in enhancer.tasks.folder.rglob("*.part"))
-        if any(halves):
+        sizes.extend(path.stat().st_size for path in enhancer.tasks.folder.rglob("*.part"))
+        if any(sizes):
             stop.set()
 
     with pytest.raises(Cancelled):
         enhancer.run(tmp_path / "tall.png", RAW, progress=progress, stop=stop)
 
     assert 0 < steps[-1] < 1
-    assert any(halves), "nothing was half-written when it was stopped"
+    assert any(sizes), "no partial file had content when the run was cancelled"
     assert list(enhancer.tasks.folder.rglob("*.part")) == []
     assert list(enhancer.tasks.network.glob("*")) == list(enhancer.tasks.processed.glob("*")) == []
 
 
-def test_a_run_keeps_its_files_while_others_clean_up(enhancer, photo_file):
+def test_cleaning_deletes_no_files_of_a_run(enhancer, photo_file):
     enhancer.tasks = type(enhancer.tasks)(enhancer.tasks.folder, hours=1e-9, max_disk=1)
 
     result = enhancer.run(photo_file, RAW.changed(sharpen=0.5), progress=lambda *_: enhancer.tasks.clean())
@@ -159,7 +159,7 @@ def test_a_run_keeps_its_files_while_others_clean_up(enhancer, photo_file):
     assert (upload.exists(), result.path.exists()) == (False, False)
 
 
-def test_a_result_that_is_held_is_not_cleaned_away(enhancer, photo_file):
+def test_a_held_result_is_not_deleted(enhancer, photo_file):
     enhancer.tasks = type(enhancer.tasks)(enhancer.tasks.folder, max_disk=1)
 
     with ExitStack() as hold:
@@ -170,7 +170,7 @@ def test_a_result_that_is_held_is_not_cleaned_away(enhancer, photo_file):
     assert not result.path.exists()
 
 
-def test_the_seconds_of_the_network_are_without_those_of_waiting(enhancer, photo, photo_file, tmp_path):
+def test_the_time_of_the_network_excludes_the_queue(enhancer, photo, photo_file, tmp_path):
     first = enhancer.engine.stream(np.tile(photo, (30, 1, 1)), RAW.model)
     next(first)
     results = []
@@ -191,7 +191,7 @@ def test_the_seconds_of_the_network_are_without_those_of_waiting(enhancer, photo
     assert seconds["network"] < seconds["total"] - seconds["wait"] + 0.01
 
 
-def test_alpha_is_enlarged_beside_the_colour(enhancer, photo, tmp_path):
+def test_alpha_is_upscaled_smoothly(enhancer, photo, tmp_path):
     path = tmp_path / "soft.png"
     alpha = np.tile(np.linspace(0, 255, 56).round().astype(np.uint8), (40, 1))
     Image.fromarray(np.dstack([photo, alpha])).save(path)
@@ -222,7 +222,7 @@ def test_scale_resizes_from_the_networks_output(enhancer, photo_file):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 2)])
-def test_the_smallest_pictures_work(enhancer, tmp_path, size):
+def test_tiny_images_work(enhancer, tmp_path, size):
     path = tmp_path / "tiny.png"
     Image.new("RGB", size, (200, 30, 90)).save(path)
 
@@ -233,12 +233,12 @@ def test_the_smallest_pictures_work(enhancer, tmp_path, size):
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_upscale_takes_only_rgb_arrays(enhancer, array):
+def test_upscale_accepts_only_rgb_arrays(enhancer, array):
     with pytest.raises(PictureError, match="upscale does not accept"):
         enhancer.upscale(array)
 
 
-def test_two_callers_at_once_get_their_own_pictures(enhancer, photo, tmp_path):
+def test_concurrent_callers_get_their_own_images(enhancer, photo, tmp_path):
     paths = [tmp_path / "one.png", tmp_path / "two.png"]
     pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
     for path, picture in zip(paths, pictures, strict=True):
@@ -277,7 +277,7 @@ def test_a_finished_task_has_a_report_in_both_languages(enhancer, photo_file):
         enhancer.report("0" * 32)
 
 
-def test_a_presets_name_stands_for_its_settings(enhancer, photo_file, tmp_path):
+def test_a_preset_name_is_accepted_as_settings(enhancer, photo_file, tmp_path):
     named, meant = tmp_path / "named.png", tmp_path / "meant.png"
 
     assert (
@@ -290,7 +290,7 @@ def test_a_presets_name_stands_for_its_settings(enhancer, photo_file, tmp_path):
         enhancer.run(photo_file, "vivid")
 
 
-def test_a_result_is_not_called_by_another_formats_name(enhancer, photo_file, tmp_path):
+def test_the_extension_must_match_the_format(enhancer, photo_file, tmp_path):
     with pytest.raises(SettingsError, match=r"out\.gif has an unsupported extension"):
         enhancer.run(photo_file, RAW, output=tmp_path / "out.gif")
     with pytest.raises(SettingsError, match=r"The extension of out\.jpg does not match the format avif"):
@@ -307,7 +307,7 @@ def test_a_result_is_not_called_by_another_formats_name(enhancer, photo_file, tm
     ],
     ids=["numpy", "OpenCV", "PyTorch"],
 )
-def test_memory_that_is_short_after_the_network_is_said(enhancer, photo_file, monkeypatch, take_far_too_much):
+def test_a_lack_of_memory_after_the_network_is_an_error(enhancer, photo_file, monkeypatch, take_far_too_much):
     monkeypatch.setattr("enhance.output.tuning.Tuning.rows", lambda *_: take_far_too_much())
 
     with pytest.raises(MemoryShortError, match="Not enough memory"):
@@ -315,7 +315,7 @@ def test_memory_that_is_short_after_the_network_is_said(enhancer, photo_file, mo
     assert [*enhancer.tasks.folder.rglob("*.part")] == []
 
 
-def test_weights_that_are_removed_between_runs_are_repaired(photo, photo_file, tmp_path, monkeypatch):
+def test_weights_that_are_removed_between_runs_are_restored(photo, photo_file, tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32", data=tmp_path / "data")
     model = tmp_path / "weights" / "realesr-animevideov3.safetensors"

@@ -1,4 +1,4 @@
-"""The preview of a square, and a place of the finished picture: what a person looks at closely."""
+"""Previews of a region, and the same region of a finished result."""
 
 import os
 import tempfile
@@ -41,15 +41,15 @@ def test_a_preview_does_not_reset_the_memory_peak_of_a_run(enhancer, photo_file,
     record.watch_memory("cuda", reset=True)
     assert resets == ["reset"]
 
-    asked = []
-    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, device, *, reset: asked.append(reset))
+    values = []
+    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, device, *, reset: values.append(reset))
     enhancer.preview(photo_file, RAW, size=16)
     enhancer.run(photo_file, RAW)
-    assert asked == [False, True]
+    assert values == [False, True]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not told here")
-def test_looking_at_a_result_leaves_no_file_open(enhancer, photo_file):
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_reading_a_result_leaves_no_file_open(enhancer, photo_file):
     task_id = enhancer.run(photo_file, RAW).info["task_id"]
 
     def open_files() -> int:
@@ -61,7 +61,7 @@ def test_looking_at_a_result_leaves_no_file_open(enhancer, photo_file):
     assert open_files() == 0
 
 
-def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enhancer, photo_file, monkeypatch):
+def test_an_image_is_decoded_once_for_all_calls(enhancer, photo_file, monkeypatch):
     decoded = []
 
     def counting(path, **limits):
@@ -81,10 +81,10 @@ def test_a_picture_is_decoded_once_for_a_run_and_not_again_for_what_follows(enha
     assert len(decoded) == 1
 
 
-def test_the_pixels_of_a_large_picture_lie_where_its_result_is_to_lie(enhancer, photo_file, tmp_path, monkeypatch):
-    folders, of_python = [], tempfile.TemporaryFile
+def test_pixels_of_a_large_image_are_stored_in_the_folder_of_the_result(enhancer, photo_file, tmp_path, monkeypatch):
+    folders, create = [], tempfile.TemporaryFile
     monkeypatch.setattr("enhance.images.worker.IN_MEMORY", 0)
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **told: folders.append(told["dir"]) or of_python(**told))
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: folders.append(options["dir"]) or create(**options))
 
     enhancer.preview(photo_file, RAW, size=16)
     enhancer.compare(photo_file, settings=[RAW], size=16)
@@ -96,9 +96,9 @@ def test_the_pixels_of_a_large_picture_lie_where_its_result_is_to_lie(enhancer, 
     assert folders == [data, data, data, tmp_path / "out", tmp_path / "reports"]
 
 
-def test_a_faithful_preview_takes_the_flaws_of_the_whole_picture_and_agrees_with_the_run(enhancer, photo, tmp_path):
+def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo, tmp_path):
     path = tmp_path / "large.png"
-    large = np.tile(photo, (6, 5, 1)).astype(float)  # clean where the square lies, noisy elsewhere
+    large = np.tile(photo, (6, 5, 1)).astype(float)  # clean in the region of the preview, noisy elsewhere
     large[:, 140:] += np.random.default_rng(3).normal(0, 12, large[:, 140:].shape)
     Image.fromarray(np.clip(large, 0, 255).astype(np.uint8)).save(path)
     settings = RAW.changed(strength=0.65, fidelity=1)
@@ -114,7 +114,7 @@ def test_a_faithful_preview_takes_the_flaws_of_the_whole_picture_and_agrees_with
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
 @pytest.mark.parametrize("scale", [4, 2])
-def test_every_kind_of_picture_can_be_faithful(enhancer, photo, tmp_path, mode, scale):
+def test_fidelity_works_for_every_kind_of_image(enhancer, photo, tmp_path, mode, scale):
     image = Image.fromarray(photo)
     if mode == "I;16":
         image = Image.fromarray(photo[..., 1].astype(np.uint16) * 257)
@@ -128,7 +128,7 @@ def test_every_kind_of_picture_can_be_faithful(enhancer, photo, tmp_path, mode, 
     assert faithful > free + 1
 
 
-def test_the_fidelity_of_a_result_that_was_there_is_told_again(enhancer, photo_file):
+def test_a_cached_result_has_the_fidelity_of_its_run(enhancer, photo_file):
     first, again = (enhancer.run(photo_file, RAW).info for _ in range(2))
 
     assert again["cached"]
@@ -137,7 +137,7 @@ def test_the_fidelity_of_a_result_that_was_there_is_told_again(enhancer, photo_f
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
 @pytest.mark.parametrize("metadata", ["keep", "none"])
-def test_a_file_tells_its_fidelity_when_it_is_found_again(enhancer, photo_file, tmp_path, ending, metadata):
+def test_an_existing_output_file_has_the_fidelity_of_its_run(enhancer, photo_file, tmp_path, ending, metadata):
     place = tmp_path / f"result.{ending}"
     encoding = Encoding.of_file(place, metadata=metadata)
 
@@ -147,7 +147,7 @@ def test_a_file_tells_its_fidelity_when_it_is_found_again(enhancer, photo_file, 
     assert again["fidelity_db"] == first["fidelity_db"] > 20
 
 
-def test_a_preview_has_the_fidelity_of_its_square_and_the_sliders_change_it(enhancer, photo_file):
+def test_a_preview_has_the_fidelity_of_its_region(enhancer, photo_file):
     run = enhancer.run(photo_file, RAW).info["fidelity_db"]
 
     whole = enhancer.preview(photo_file, RAW)
@@ -160,7 +160,7 @@ def test_a_preview_has_the_fidelity_of_its_square_and_the_sliders_change_it(enha
     assert smaller.info["fidelity_db"] is None
 
 
-def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp_path):
+def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, tmp_path):
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (6, 5, 1))).save(path)
     settings = RAW.changed(sharpen=0.3)
@@ -178,13 +178,13 @@ def test_preview_and_run_agree_and_carry_the_same_signature(enhancer, photo, tmp
 
 
 @pytest.mark.parametrize("place", [(0, 0), (1e9, 1e9), (-5, 20)])
-def test_a_preview_near_the_edge_stays_in_the_picture(enhancer, photo_file, place):
+def test_a_preview_near_the_border_stays_inside_the_image(enhancer, photo_file, place):
     preview = enhancer.preview(photo_file, RAW, x=place[0], y=place[1], size=32)
 
     assert preview.after.shape == (128, 128, 3)
 
 
-def test_a_preview_larger_than_the_picture_is_the_picture(enhancer, photo, photo_file):
+def test_a_preview_larger_than_the_image_is_the_whole_image(enhancer, photo, photo_file):
     preview = enhancer.preview(photo_file, RAW, size=512)
 
     assert np.array_equal(preview.after, enhancer.upscale(photo, "realesr-animevideov3"))
@@ -192,7 +192,7 @@ def test_a_preview_larger_than_the_picture_is_the_picture(enhancer, photo, photo
         enhancer.preview(photo_file, RAW, size=0)
 
 
-def test_sliders_retune_a_preview_without_the_network(enhancer, photo_file, monkeypatch):
+def test_sliders_adjust_a_preview_without_the_network(enhancer, photo_file, monkeypatch):
     preview = enhancer.preview(photo_file, RAW, size=24)
     monkeypatch.setattr(enhancer.engine, "stream", None)
     settings = RAW.changed(saturation=0, sharpen=1)
@@ -206,7 +206,7 @@ def test_sliders_retune_a_preview_without_the_network(enhancer, photo_file, monk
         enhancer.retune(preview, Settings.from_preset("gentle"))
 
 
-def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
+def test_a_region_of_a_finished_task_can_be_read(enhancer, photo_file):
     preview = enhancer.preview(photo_file, RAW, size=20)
     result = enhancer.run(photo_file, RAW)
 
@@ -222,7 +222,7 @@ def test_a_finished_tasks_pixels_can_be_looked_at(enhancer, photo_file):
         pass
 
 
-def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhancer, photo, tmp_path):
+def test_dehaze_removes_haze_before_the_network(enhancer, photo, tmp_path):
     hazy = np.tile(photo, (6, 4, 1))
     veil = np.linspace(0.3, 0.7, hazy.shape[0])[:, None, None]
     hazy = np.rint(hazy * (1 - veil) + 235 * veil).astype(np.uint8)
@@ -240,7 +240,7 @@ def test_dehaze_takes_haze_off_before_the_network_and_the_preview_shows_it(enhan
         enhancer.retune(preview, settings.changed(strength=0.5))
 
 
-def test_the_preview_shows_the_very_pixels_of_the_result_at_every_size(enhancer, photo, tmp_path):
+def test_a_preview_matches_the_result_at_every_size(enhancer, photo, tmp_path):
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (5, 3, 1))).save(path)  # 168 x 200
 
@@ -258,7 +258,7 @@ def test_the_preview_shows_the_very_pixels_of_the_result_at_every_size(enhancer,
         assert (result.info["fidelity_db"] is None) == (size == {"long_side": 150})
 
 
-def test_a_size_beyond_the_network_is_refused_before_anything_is_computed(enhancer, photo_file):
+def test_an_impossible_size_is_rejected_early(enhancer, photo_file):
     with pytest.raises(SettingsError, match=r"long_side 897 is too large .* 56 × 40 px. Use 896 or less"):
         enhancer.run(photo_file, RAW.changed(long_side=897))
     with pytest.raises(SettingsError, match="897 is too large"):

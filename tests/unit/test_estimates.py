@@ -1,4 +1,4 @@
-"""How long a run will take, said before it and while it goes on: steady, and believing what is seen."""
+"""Estimates of the time and memory of a run, before it and while it is running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def estimator() -> Estimator:
     return Estimator(CPU)
 
 
-def test_a_model_that_never_ran_is_timed_once(estimator, monkeypatch):
+def test_a_model_without_runs_is_timed_once(estimator, monkeypatch):
     timed = []
     monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda graph, *_: timed.append(graph) or 4e-5)
     assert estimator.seconds(MODEL, DTYPE, 1e6) == pytest.approx(40)
@@ -48,7 +48,7 @@ def test_a_timed_strip_agrees_with_a_run(photo):
     image = np.tile(photo, (4, 4, 1))
     engine.enlarge(image[:16, :16], model)  # loads the model
     ratios = []
-    for _ in range(3):  # other programs may disturb one of them
+    for _ in range(3):  # Other programs can slow one of them down.
         started = time.perf_counter()
         engine.enlarge(image, model)
         seconds = time.perf_counter() - started
@@ -59,17 +59,17 @@ def test_a_timed_strip_agrees_with_a_run(photo):
 
 @pytest.mark.parametrize(("model", "width"), [("realesrgan-x4plus-anime", 256), ("realesr-animevideov3", 700)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-def test_a_stream_holds_as_many_bytes_as_its_graph_says(model, width, dtype):
+def test_the_memory_of_a_stream_matches_the_estimate(model, width, dtype):
     graph = graph_of(model)
     for strips in (1, 2):
         rows = strip_rows(width, 192, torch.device("cpu"), Threads(strips))
-        held = _held(graph, width, rows, dtype, strips)
+        held = _peak_bytes(graph, width, rows, dtype, strips)
         assert stream_bytes(graph, width, rows, dtype.itemsize, strips) == pytest.approx(held, rel=0.25)
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """A kernel that gives rows of the right shape and computes nothing."""
+class ShapeKernel:
+    """A kernel that returns rows of the right shape without computing them."""
 
     node: Conv
     dtype: torch.dtype
@@ -81,8 +81,8 @@ class Shapes:
         return torch.empty(height, width, self.node.channels, dtype=self.dtype, device="meta")
 
 
-class Counted(Stream):
-    """A stream that counts the most bytes that lie in its feature maps and buffers."""
+class MeasuredStream(Stream):
+    """A stream that measures the peak memory of its feature maps and buffers."""
 
     most = 0
 
@@ -96,10 +96,10 @@ class Counted(Stream):
             self.most = max(self.most, sum(storages.values()))
 
 
-def _held(graph: Graph, width: int, rows: int, dtype: torch.dtype, strips: int) -> int:
-    stream = Counted(graph, 4000, width, lambda first, last: torch.empty(last - first, width, 3, device="meta"))
+def _peak_bytes(graph: Graph, width: int, rows: int, dtype: torch.dtype, strips: int) -> int:
+    stream = MeasuredStream(graph, 4000, width, lambda first, last: torch.empty(last - first, width, 3, device="meta"))
     kernels = {
-        place: Shapes(node, torch.float32 if node.precise else dtype)
+        place: ShapeKernel(node, torch.float32 if node.precise else dtype)
         for place, node in enumerate(graph.nodes)
         if isinstance(node, Conv)
     }
@@ -108,19 +108,19 @@ def _held(graph: Graph, width: int, rows: int, dtype: torch.dtype, strips: int) 
     return stream.most
 
 
-def test_the_first_run_replaces_the_guess(estimator):
+def test_the_first_run_replaces_the_timed_strip(estimator):
     estimator.seconds(MODEL, DTYPE, 1e6)
     estimator.record(MODEL, DTYPE, 1e6, 40.0)
     assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(80.0)
 
 
-def test_a_short_preview_hardly_changes_what_a_long_run_taught(estimator):
+def test_a_short_preview_hardly_changes_the_estimate(estimator):
     estimator.record(MODEL, DTYPE, 1e6, 40.0)
-    estimator.record(MODEL, DTYPE, 0.05e6, 6.0)  # three times as slow, for a moment
+    estimator.record(MODEL, DTYPE, 0.05e6, 6.0)  # three times as slow, for a short time
     assert estimator.seconds(MODEL, DTYPE, 1e6) == pytest.approx(40.0, rel=0.12)
 
 
-def test_a_machine_that_gets_busy_is_believed_within_two_long_runs(estimator):
+def test_two_long_runs_on_a_busy_computer_change_the_estimate(estimator):
     for _ in range(10):
         estimator.record(MODEL, DTYPE, 1e6, 40.0)
     for _ in range(2):
@@ -132,30 +132,30 @@ def test_a_machine_that_gets_busy_is_believed_within_two_long_runs(estimator):
 def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    clock, said = RunClock(1000, expected=40.0), []
+    clock, remaining = RunClock(1000, expected=40.0), []
     share = 0.0
     for step in range(40):
         now[0] += 1.0
         share += (pace if step < 2 else (40 - 2 * pace) / 38) / 40
-        said.append(clock.read(min(share, 1.0))[2])
-    assert all(12 <= left <= 60 for left in said[:4])
-    assert max(abs(after - before) for before, after in pairwise(said)) < 8
-    assert said[-1] == pytest.approx(0, abs=0.2)
+        remaining.append(clock.read(min(share, 1.0))[2])
+    assert all(12 <= left <= 60 for left in remaining[:4])
+    assert max(abs(after - before) for before, after in pairwise(remaining)) < 8
+    assert remaining[-1] == pytest.approx(0, abs=0.2)
 
 
-def test_the_memory_of_a_run_counts_its_network_its_strips_and_its_pictures():
+def test_the_memory_of_a_run_includes_network_strips_and_images():
     enhancer, fast = Enhancer("cpu", precision="fp32"), Settings.from_preset("anime-fast")
     small, large = (enhancer.estimate_memory(side, side, fast) for side in (100, 400))
-    assert 49 * 300**2 / 1e6 * 0.9 < large - small < 60  # 3 bytes a pixel, once and sixteen times, and wider strips
+    assert 49 * 300**2 / 1e6 * 0.9 < large - small < 60  # 3 bytes for each input and output pixel, and wider strips
     assert enhancer.estimate_memory(400, 400, fast.changed(reduce=2, scale=1)) < large
     assert enhancer.estimate_memory(400, 400, Settings.from_preset("anime")) > large + 2 * 17.9
 
 
-def test_a_slider_that_changes_no_memory_builds_no_network_again(monkeypatch):
+def test_sliders_without_influence_on_memory_build_no_graph(monkeypatch):
     enhancer, fast = Enhancer("cpu", precision="fp32"), Settings.from_preset("anime-fast")
     first = enhancer.estimate_memory(400, 300, fast)
     built = []
-    monkeypatch.setattr(enhancer.engine, "memory", lambda *asked: built.append(asked) or 0)
+    monkeypatch.setattr(enhancer.engine, "memory", lambda *given: built.append(given) or 0)
     assert enhancer.estimate_memory(400, 300, fast.changed(strength=0.1, sharpen=0.5)) == first
     assert built == []
     enhancer.estimate_memory(400, 300, fast.changed(tile=64))

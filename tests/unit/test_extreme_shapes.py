@@ -28,7 +28,7 @@ def process(path):
     print("processing", path.name, file=sys.stderr)
     inspect(path, max_pixels=100_000_000)
     picture = read_picture(path, max_pixels=100_000_000, folder=folder)
-    enhancer.hints(picture)
+    enhancer.analyse(picture)
     picture.noise, picture.softness
     for preset in ("anime-fast", "dehaze"):
         settings = Settings.from_preset(preset, scale=1)

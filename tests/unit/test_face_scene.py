@@ -1,4 +1,4 @@
-"""The face preset from the picture to the PNG; the detector's own weights are needed, GFPGAN's are stood in for."""
+"""The preset `face`, with the real detector and a stand-in for GFPGAN."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from enhance.scenes.faces import FaceCache
 PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 
-def with_the_default_model(folder: Path) -> Path:
-    """The folder, which now holds the default model alone."""
+def copy_gentle_model(folder: Path) -> Path:
+    """Copy the model of `gentle` to the folder and return the folder."""
     for path in models.folder().glob("realesrgan-x4plus.*"):
         if path.suffix in (".safetensors", ".json"):
             shutil.copy(path, folder)
@@ -31,8 +31,8 @@ def with_the_default_model(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
-    """One that finds the default model and the detector, and in whose place of GFPGAN faces become negatives."""
-    folder = with_the_default_model(tmp_path_factory.mktemp("weights"))
+    """An enhancer with the model of `gentle` and the detector, which inverts faces instead of running GFPGAN."""
+    folder = copy_gentle_model(tmp_path_factory.mktemp("weights"))
     shutil.copy(detector_file, folder)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ENHANCE_WEIGHTS", str(folder))
@@ -50,11 +50,11 @@ def portrait(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def restored(enhancer, portrait) -> Result:
-    """The portrait with its face restored as strongly as can be."""
+    """The result of the portrait at full strength."""
     return enhancer.run(portrait, Settings.from_preset("face", **PLAIN))
 
 
-def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, photo_file):
+def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, photo_file):
     seen = replace(read_picture(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
     monkeypatch.setattr("enhance.scenes.faces.find_faces", lambda *_: two)
@@ -65,34 +65,34 @@ def test_each_face_is_restored_once_and_those_of_a_call_together(monkeypatch, ph
         return crops
 
     portraits = FaceCache(Path, restore)
-    here, both, none = (portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200)))
+    left, both, none = (portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200)))
 
-    assert [shown.describe() for shown in (here, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
+    assert [shown.describe() for shown in (left, both, none)] == [{"found": 2, "treated": n} for n in (1, 2, 0)]
     assert calls == [1, 1]
-    assert both.patches[0] is here.patches[0]
+    assert both.patches[0] is left.patches[0]
     FaceCache(Path, restore).faces(seen)
     assert calls == [1, 1, 2]
 
 
-def test_without_the_detector_the_preset_says_what_to_fetch(tmp_path, portrait, monkeypatch):
+def test_a_missing_detector_is_an_error_with_its_command(tmp_path, portrait, monkeypatch):
     (tmp_path / "weights").mkdir()
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(with_the_default_model(tmp_path / "weights")))
+    monkeypatch.setenv("ENHANCE_WEIGHTS", str(copy_gentle_model(tmp_path / "weights")))
     with pytest.raises(WeightsError, match="enhance weights fetch yunet"):
         Enhancer("cpu", "fp32").preview(portrait, Settings.from_preset("face"))
 
 
-def test_a_face_is_restored_in_its_place_as_strongly_as_asked(enhancer, portrait, restored):
+def test_only_the_face_changes_and_only_with_strength(enhancer, portrait, restored):
     none = enhancer.run(portrait, Settings.from_preset("face", strength=0, **PLAIN))
     plain = enhancer.run(portrait, Settings.from_preset("gentle", **PLAIN))
 
     assert restored.info["faces"] == {"found": 1, "treated": 1}
     changed = np.abs(pixels(restored).astype(int) - pixels(plain)).max(axis=2)
     assert changed.max() > 60
-    assert (changed == 0).mean() > 0.2, "what is not the face stays"
+    assert (changed == 0).mean() > 0.2, "pixels outside the face do not change"
     assert np.array_equal(pixels(none), pixels(plain))
 
 
-def test_a_preview_shows_the_restored_face_and_its_strength_needs_no_network(enhancer, portrait, restored, monkeypatch):
+def test_a_preview_shows_the_restored_face_and_strength_needs_no_network(enhancer, portrait, restored, monkeypatch):
     settings = Settings.from_preset("face", **PLAIN)
     preview = enhancer.preview(portrait, settings, size=512)
     monkeypatch.setattr(enhancer.engine, "stream", None)
@@ -103,7 +103,7 @@ def test_a_preview_shows_the_restored_face_and_its_strength_needs_no_network(enh
     assert not np.array_equal(weaker.after, preview.after)
 
 
-def test_a_picture_without_a_face_comes_out_as_with_gentle(enhancer, tmp_path):
+def test_an_image_without_a_face_has_the_result_of_gentle(enhancer, tmp_path):
     path = tmp_path / "coffee.png"
     Image.fromarray(data.coffee()[100:124, 200:230]).save(path)
 

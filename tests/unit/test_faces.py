@@ -1,4 +1,4 @@
-"""Faces are found, whatever their size and tilt. Needs the detector's file, which not every machine can fetch."""
+"""Face detection at any size and rotation. The tests need the file of the detector."""
 
 from pathlib import Path
 
@@ -24,49 +24,49 @@ def woman() -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[:200, 110:330])
 
 
-def turned(rgb: np.ndarray, degrees: float) -> np.ndarray:
+def rotate(rgb: np.ndarray, degrees: float) -> np.ndarray:
     height, width = rgb.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     return cv2.warpAffine(rgb, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
 def distances(face: Face) -> np.ndarray:
-    """From each landmark in the aligned crop to its place in the template, in pixels of 512."""
+    """Return the distance of each landmark to the template in the aligned crop, in pixels of 512."""
     matrix = similarity(face.landmarks, TEMPLATE)
     return np.linalg.norm(transform(matrix, face.landmarks) - TEMPLATE, axis=1)
 
 
-def test_the_astronaut_has_one_face_and_it_fits_the_template(detector):
+def test_the_landmarks_of_a_face_fit_the_template(detector):
     faces = find_faces(data.astronaut(), detector)
 
     assert len(faces) == 1
     assert faces[0].restorable
     assert distances(faces[0]).mean() < 3
     matrix = similarity(faces[0].landmarks, TEMPLATE)
-    assert distances(faces[0]).max() / scale_of(matrix) < 1.5  # in pixels of the picture
+    assert distances(faces[0]).max() / scale_of(matrix) < 1.5  # in pixels of the image
 
 
-def test_looking_again_places_the_landmarks_better(detector):
+def test_refined_landmarks_are_more_accurate(detector):
     first, precise = (find_faces(data.astronaut(), detector, precise=precise)[0] for precise in (False, True))
 
     assert distances(precise).mean() < distances(first).mean()
 
 
 @pytest.mark.parametrize("degrees", [30, -50, 90, 140, 180])
-def test_a_tilted_face_is_found_and_set_upright(detector, woman, degrees):
-    faces = find_faces(turned(woman, degrees), detector)
+def test_a_rotated_face_is_found_and_aligned(detector, woman, degrees):
+    faces = find_faces(rotate(woman, degrees), detector)
 
     assert len(faces) == 1
     downwards = faces[0].landmarks[3:].mean(axis=0) - faces[0].landmarks[:2].mean(axis=0)
     tilt = np.degrees(np.arctan2(downwards[0], downwards[1]))
-    assert abs((tilt - degrees + 180) % 360 - 180) < 6  # she holds her head a little tilted herself
-    upright, _ = align(turned(woman, degrees), faces[0].landmarks)
+    assert abs((tilt - degrees + 180) % 360 - 180) < 6  # The head is a little tilted in the original.
+    upright, _ = align(rotate(woman, degrees), faces[0].landmarks)
     straight, _ = align(woman, find_faces(woman, detector)[0].landmarks)
     middle = np.s_[180:400, 150:360]
     assert np.corrcoef(upright[middle].ravel(), straight[middle].ravel())[0, 1] > 0.9
 
 
-def test_a_face_cut_off_by_the_border_is_found(detector):
+def test_a_face_at_the_border_is_found(detector):
     faces = find_faces(np.ascontiguousarray(data.astronaut()[70:, 190:]), detector)
 
     assert len(faces) == 1
@@ -85,7 +85,7 @@ def test_small_and_large_faces_are_found(detector, woman, enlarged):
     assert faces[0].size == pytest.approx(110 * enlarged, rel=0.2)
 
 
-def test_16_bit_and_grey_pictures_give_the_same_faces(detector, woman):
+def test_16_bit_and_grey_images_have_the_same_faces(detector, woman):
     eight = find_faces(woman, detector)[0]
     sixteen = find_faces(woman.astype(np.uint16) * 257, detector)[0]
     grey = np.repeat(cv2.cvtColor(woman, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
@@ -94,7 +94,7 @@ def test_16_bit_and_grey_pictures_give_the_same_faces(detector, woman):
     assert np.abs(find_faces(grey, detector)[0].landmarks - eight.landmarks).max() < 3
 
 
-def test_of_a_crowd_fifty_faces_are_found_once_each(detector, woman):
+def test_50_faces_of_a_crowd_are_found_once_each(detector, woman):
     head = cv2.resize(woman, (110, 100), interpolation=cv2.INTER_AREA)
     crowd = np.tile(head, (6, 9, 1))
 
@@ -105,7 +105,7 @@ def test_of_a_crowd_fifty_faces_are_found_once_each(detector, woman):
     assert len(cells) == MOST_FACES
 
 
-def test_a_tiny_face_is_found_but_left_alone(detector, woman):
+def test_a_tiny_face_is_found_but_not_restored(detector, woman):
     picture = np.full((90, 120, 3), 90, np.uint8)
     head = cv2.resize(woman, (26, 24), interpolation=cv2.INTER_AREA)
     picture[30:54, 40:66] = head
@@ -118,21 +118,21 @@ def test_a_tiny_face_is_found_but_left_alone(detector, woman):
 
 
 @pytest.mark.parametrize("photo", [data.coffee, data.chelsea, data.rocket, lambda: data.stereo_motorcycle()[0]])
-def test_things_and_cats_are_no_faces(detector, photo):
+def test_objects_and_cats_are_not_faces(detector, photo):
     assert find_faces(photo(), detector, precise=False) == ()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 9), (16, 40), (3, 500)])
-def test_a_picture_smaller_than_a_face_has_none(detector, size):
+def test_an_image_smaller_than_a_face_has_none(detector, size):
     assert find_faces(np.full((*size, 3), 128, np.uint8), detector) == ()
 
 
-def test_a_missing_detector_gets_one_clear_sentence(tmp_path):
+def test_a_missing_detector_is_an_error(tmp_path):
     with pytest.raises(WeightsError, match=r"not installed.*`enhance weights fetch yunet`"):
         find_faces(data.astronaut(), tmp_path / "yunet.onnx")
 
 
-def test_a_file_that_is_no_detector_gets_one_clear_sentence(tmp_path):
+def test_a_file_that_is_not_a_detector_is_an_error(tmp_path):
     path = tmp_path / "yunet.onnx"
     path.write_bytes(b"no network at all" * 20)
 

@@ -1,4 +1,4 @@
-"""Faces are aligned, restored, and put back so that nobody sees where."""
+"""Face restoration: alignment, and blending into the image without visible edges."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from enhance.scenes.faces import Restore, blend_faces, restore_faces
 from tests.conftest import psnr
 
 ASTRONAUT = np.array([[203.2, 104.3], [245.6, 103.4], [222.5, 127.4], [204.0, 146.3], [240.5, 145.6]])
-"""Her eyes, nose and corners of the mouth in skimage's picture."""
+"""Eyes, nose and corners of the mouth in skimage's photo."""
 
 
 def face_at(landmarks: np.ndarray, size: float = 110) -> Face:
@@ -24,38 +24,38 @@ def face_at(landmarks: np.ndarray, size: float = 110) -> Face:
     return Face((left, top, size, size), landmarks, 0.9)
 
 
-def tilted(degrees: float, scale: float, middle: tuple[float, float]) -> np.ndarray:
-    """Landmarks of a face of `scale` times the template's size."""
+def rotated_landmarks(degrees: float, scale: float, middle: tuple[float, float]) -> np.ndarray:
+    """Return the landmarks of a rotated face of `scale` times the size of the template."""
     cosine, sine = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
     centred = TEMPLATE - TEMPLATE.mean(axis=0)
     return centred @ np.array([[cosine, -sine], [sine, cosine]]).T + middle
 
 
-def enlarged(rgb: np.ndarray) -> np.ndarray:
+def bicubic(rgb: np.ndarray) -> np.ndarray:
     height, levels = rgb.shape[0], np.iinfo(rgb.dtype).max
     rows = enlarge_rows(lambda a, b: rgb[a:b], height, 4, 0, 4 * height)
     return np.rint(np.clip(rows, 0, levels)).astype(rgb.dtype)
 
 
-def each(better: Callable[[np.ndarray], np.ndarray]) -> Restore:
-    """For all faces of a picture what `better` does for one."""
+def for_each_face(better: Callable[[np.ndarray], np.ndarray]) -> Restore:
+    """Return a function that applies `better` to each face of an image."""
     return lambda crops, stop: [better(crop) for crop in crops]
 
 
-@each
+@for_each_face
 def unchanged(crop: np.ndarray) -> np.ndarray:
     return crop
 
 
-@each
+@for_each_face
 def striped(crop: np.ndarray) -> np.ndarray:
-    """A face with loud fine stripes, to see where it ends up."""
+    """Draw strong, fine stripes, which show where the face is blended."""
     return np.clip(crop + 0.3 * (np.arange(512) // 4 % 2 - 0.5)[:, None, None], 0, 1).astype(np.float32)
 
 
-@each
+@for_each_face
 def tinted(crop: np.ndarray) -> np.ndarray:
-    """A face in the wrong colour and light."""
+    """Change colour and brightness."""
     return np.clip(crop * np.array([0.7, 0.9, 1], np.float32) + 0.06, 0, 1)
 
 
@@ -71,8 +71,8 @@ def faces() -> list[Face]:
 
 @pytest.mark.parametrize("degrees", [0, 33, -120, 180])
 @pytest.mark.parametrize("scale", [0.04, 0.5, 2])
-def test_the_similarity_undoes_turn_size_and_place(degrees, scale):
-    landmarks = tilted(degrees, scale, (300, 200))
+def test_the_similarity_inverts_rotation_scale_and_position(degrees, scale):
+    landmarks = rotated_landmarks(degrees, scale, (300, 200))
 
     matrix = similarity(landmarks, TEMPLATE)
 
@@ -80,15 +80,15 @@ def test_the_similarity_undoes_turn_size_and_place(degrees, scale):
     assert scale_of(matrix) == pytest.approx(1 / scale)
 
 
-def test_the_similarity_never_mirrors():
+def test_the_similarity_has_no_reflection():
     mirrored = TEMPLATE * [-1, 1] + [512, 0]
 
     assert np.linalg.det(similarity(mirrored, TEMPLATE)[:, :2]) > 0
 
 
 @pytest.mark.parametrize("size", [0.15, 1.0, 1.9])
-def test_the_crop_shows_what_lies_under_the_template(size):
-    landmarks = tilted(20, size, (560, 560))
+def test_landmarks_are_aligned_to_the_template(size):
+    landmarks = rotated_landmarks(20, size, (560, 560))
     scene = np.full((1120, 1120, 3), 60, np.uint8)
     for x, y in landmarks:
         cv2.circle(scene, (round(16 * x), round(16 * y)), round(16 * max(2, 9 * size)), (220,) * 3, -1, cv2.LINE_AA, 4)
@@ -102,7 +102,7 @@ def test_the_crop_shows_what_lies_under_the_template(size):
         assert np.hypot(across, down) < 3
 
 
-def test_a_face_in_a_very_wide_picture_is_aligned(portrait):
+def test_a_face_in_a_very_wide_image_is_aligned(portrait):
     wide = np.zeros((256, 40_000, 3), np.uint8)
     wide[:, 39_000:39_288] = portrait
     here, there = ASTRONAUT - [80, 0], ASTRONAUT - [80, 0] + [39_000, 0]
@@ -113,18 +113,18 @@ def test_a_face_in_a_very_wide_picture_is_aligned(portrait):
 
 @pytest.mark.parametrize("degrees", [0, 30, -75])
 @pytest.mark.parametrize("scale", [0.05, 0.3, 1.2])
-def test_an_unchanged_face_put_back_leaves_the_picture_as_it_was(degrees, scale):
+def test_blending_an_unchanged_face_changes_nothing(degrees, scale):
     rgb = cv2.resize(data.astronaut(), (700, 700), interpolation=cv2.INTER_CUBIC)
-    picture = enlarged(rgb)
-    patches = restore_faces(rgb, [face_at(tilted(degrees, scale, (310, 170)), 400 * scale)], unchanged)
+    picture = bicubic(rgb)
+    patches = restore_faces(rgb, [face_at(rotated_landmarks(degrees, scale, (310, 170)), 400 * scale)], unchanged)
     patch = patches[0]
     there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
 
     assert psnr(blend_faces(picture, 0, patches)[there], picture[there]) > 40
 
 
-def test_rows_come_out_the_same_however_they_are_split(portrait, faces):
-    picture = enlarged(portrait)
+def test_strips_of_any_height_are_bit_identical(portrait, faces):
+    picture = bicubic(portrait)
     patches = restore_faces(portrait, faces, striped)
     whole = blend_faces(picture, 0, patches, 0.8)
 
@@ -136,8 +136,8 @@ def test_rows_come_out_the_same_however_they_are_split(portrait, faces):
     assert not np.array_equal(whole, picture)
 
 
-def test_the_face_fades_out_with_no_edge_and_nothing_changes_around_it(portrait, faces):
-    picture = enlarged(portrait)
+def test_the_face_fades_out_without_an_edge(portrait, faces):
+    picture = bicubic(portrait)
     patches = restore_faces(portrait, faces, striped)
     change = np.abs(blend_faces(picture, 0, patches).astype(int) - picture).max(axis=2)
     patch = patches[0]
@@ -149,8 +149,8 @@ def test_the_face_fades_out_with_no_edge_and_nothing_changes_around_it(portrait,
     assert change.max() == 0
 
 
-def test_strength_blends(portrait, faces):
-    picture = enlarged(portrait)
+def test_strength_interpolates_linearly(portrait, faces):
+    picture = bicubic(portrait)
     patches = restore_faces(portrait, faces, striped)
 
     none, half, full = (blend_faces(picture, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
@@ -160,8 +160,8 @@ def test_strength_blends(portrait, faces):
     assert np.abs((half - picture) * 2 - (full - picture))[unclipped].max() <= 2
 
 
-def test_colour_and_light_stay_those_of_the_picture(portrait, faces):
-    picture = enlarged(portrait)
+def test_the_colour_and_light_of_the_image_are_kept(portrait, faces):
+    picture = bicubic(portrait)
     patches = restore_faces(portrait, faces, tinted)
     patch = patches[0]
     there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
@@ -173,42 +173,42 @@ def test_colour_and_light_stay_those_of_the_picture(portrait, faces):
 def test_a_grey_face_stays_grey(portrait, faces):
     grey = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
-    result = blend_faces(enlarged(grey), 0, restore_faces(grey, faces, tinted))
+    result = blend_faces(bicubic(grey), 0, restore_faces(grey, faces, tinted))
 
     assert np.array_equal(result[..., 0], result[..., 1])
     assert np.array_equal(result[..., 0], result[..., 2])
 
 
-def test_16_bit_faces_come_out_like_8_bit_ones_but_finer(portrait, faces):
+def test_16_bits_match_8_bits(portrait, faces):
     deep = portrait.astype(np.uint16) * 257
 
-    eight = blend_faces(enlarged(portrait), 0, restore_faces(portrait, faces, striped))
-    sixteen = blend_faces(enlarged(deep), 0, restore_faces(deep, faces, striped))
+    eight = blend_faces(bicubic(portrait), 0, restore_faces(portrait, faces, striped))
+    sixteen = blend_faces(bicubic(deep), 0, restore_faces(deep, faces, striped))
 
     assert sixteen.dtype == np.uint16
     assert np.abs(sixteen / 257 - eight).max() < 2
     assert len(np.unique(sixteen)) > 1000
 
 
-def test_overlapping_faces_mix_whatever_their_order(portrait):
+def test_overlapping_faces_blend_in_any_order(portrait):
     two = [face_at(ASTRONAUT - [110, 0]), face_at(ASTRONAUT - [60, 5])]
     patches = restore_faces(portrait, two, striped)
-    picture = enlarged(portrait)
+    picture = bicubic(portrait)
 
     assert np.array_equal(blend_faces(picture, 0, patches), blend_faces(picture, 0, patches[::-1]))
     assert psnr(blend_faces(picture, 0, restore_faces(portrait, two, unchanged)), picture) > 45
 
 
-def test_a_face_beyond_the_border_changes_only_what_is_in_the_picture(portrait):
-    picture = enlarged(portrait)
+def test_a_face_beyond_the_border_is_blended(portrait):
+    picture = bicubic(portrait)
     patches = restore_faces(portrait, [face_at(ASTRONAUT - [200, 60])], unchanged)
 
     assert patches[0].left == 0
     assert psnr(blend_faces(picture, 0, patches), picture) > 45
 
 
-def test_tiny_faces_and_those_finer_than_a_restored_one_are_left_alone(portrait):
-    tiny, usual, huge = (face_at(tilted(0, size, (140, 130)), 320 * size) for size in (0.04, 0.3, 2.5))
+def test_tiny_and_very_large_faces_are_not_restored(portrait):
+    tiny, usual, huge = (face_at(rotated_landmarks(0, size, (140, 130)), 320 * size) for size in (0.04, 0.3, 2.5))
 
     assert [face.restorable for face in (tiny, usual, huge)] == [False, True, False]
     assert len(restore_faces(portrait, [tiny, usual, huge], unchanged)) == 1
@@ -224,20 +224,20 @@ def test_a_face_is_visible_wherever_it_changes_pixels(portrait, faces):
 
 
 def test_no_face_changes_nothing(portrait):
-    picture = enlarged(portrait)
+    picture = bicubic(portrait)
 
     assert restore_faces(portrait, (), striped) == ()
     assert blend_faces(picture, 0, ()) is picture
 
 
-def test_all_faces_are_restored_in_one_call_and_none_in_no_call(portrait, faces):
+def test_all_faces_are_restored_in_one_call(portrait, faces):
     stop, calls = threading.Event(), []
 
     def restore(crops, stop):
         calls.append((len(crops), stop))
         return crops
 
-    tiny = face_at(tilted(0, 0.04, (140, 130)), 13)
+    tiny = face_at(rotated_landmarks(0, 0.04, (140, 130)), 13)
     assert len(restore_faces(portrait, [*faces, tiny, *faces], restore, stop)) == 2
     assert calls == [(2, stop)]
     assert restore_faces(portrait, [tiny], restore) == ()
@@ -245,6 +245,6 @@ def test_all_faces_are_restored_in_one_call_and_none_in_no_call(portrait, faces)
 
 
 @pytest.mark.parametrize("wrong", [np.full((512, 512, 3), np.nan), np.zeros((256, 256, 3))])
-def test_a_network_that_gives_no_picture_gets_one_clear_sentence(portrait, faces, wrong):
+def test_a_network_that_returns_no_image_is_an_error(portrait, faces, wrong):
     with pytest.raises(EnhanceError, match="returned no image"):
-        restore_faces(portrait, faces, each(lambda crop: wrong))
+        restore_faces(portrait, faces, for_each_face(lambda crop: wrong))

@@ -1,4 +1,4 @@
-"""The preset fast with its real weights: two ends of one network, and what lies between them."""
+"""The preset `fast` with its real weights, at several values of `denoise`."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def enhancer(tmp_path_factory) -> Enhancer:
 
 
 @pytest.fixture
-def truth() -> np.ndarray:
+def original() -> np.ndarray:
     """A real photo, uint8 [288, 384, 3]."""
     return np.ascontiguousarray(data.chelsea()[:288, 30:414])
 
 
-def small(truth: np.ndarray, noise: float = 0) -> np.ndarray:
-    """The photo at a quarter of its size, with grain."""
-    reduced = cv2.resize(truth, SIZE[::-1], interpolation=cv2.INTER_AREA)
+def downscale(original: np.ndarray, noise: float = 0) -> np.ndarray:
+    """Return the photo at a quarter of its size, with noise."""
+    reduced = cv2.resize(original, SIZE[::-1], interpolation=cv2.INTER_AREA)
     grain = np.random.default_rng(4).normal(0, noise, reduced.shape) if noise else 0
     return np.rint(np.clip(reduced + grain, 0, 255)).astype(np.uint8)
 
 
 @pytest.fixture
 def fast(enhancer, tmp_path):
-    """Enhances an array by the preset, at a strength of its denoising."""
+    """A function that runs the preset for an array with a value of `denoise`."""
 
     def run(rgb: np.ndarray, denoise: float) -> np.ndarray:
-        Image.fromarray(rgb).save(tmp_path / "small.png")
+        Image.fromarray(rgb).save(tmp_path / "downscaled.png")
         settings = Settings.from_preset("fast", denoise=denoise)
-        result = enhancer.run(tmp_path / "small.png", settings, output=tmp_path / "large.png")
+        result = enhancer.run(tmp_path / "downscaled.png", settings, output=tmp_path / "large.png")
         assert result.info["model"]["name"] == "realesr-general-x4v3"
         return np.asarray(Image.open(result.path))
 
@@ -49,21 +49,21 @@ def fast(enhancer, tmp_path):
 
 
 def roughness(picture: np.ndarray) -> float:
-    """How much neighbouring pixels differ."""
+    """Return the mean difference of neighbouring pixels."""
     return float(np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
 
 
-def test_the_enlarged_photo_is_the_photo(truth, fast):
-    result = fast(small(truth), 0.5)
+def test_the_result_is_close_to_the_original(original, fast):
+    result = fast(downscale(original), 0.5)
 
-    assert result.shape == truth.shape
-    assert psnr(result, truth) > 25
+    assert result.shape == original.shape
+    assert psnr(result, original) > 25
     averaged = cv2.resize(result, SIZE[::-1], interpolation=cv2.INTER_AREA)
-    assert psnr(averaged, small(truth)) > 30
+    assert psnr(averaged, downscale(original)) > 30
 
 
-def test_the_slider_goes_from_keeping_the_grain_to_taking_it_off(truth, fast):
-    kept, between, off = (roughness(fast(small(truth, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
+def test_denoise_removes_more_noise_at_higher_values(original, fast):
+    low, middle, high = (roughness(fast(downscale(original, noise=14), denoise)) for denoise in (0.0, 0.5, 1.0))
 
-    assert kept > between > off
-    assert kept > 1.2 * off
+    assert low > middle > high
+    assert low > 1.2 * high

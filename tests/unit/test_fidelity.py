@@ -41,12 +41,12 @@ def tuning_of(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws:
     return Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
 
 
-def tuned(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> np.ndarray:
+def tune(photo: np.ndarray, network: np.ndarray, settings: Settings, flaws: Measurements = NOISY) -> np.ndarray:
     tuning = tuning_of(photo, network, settings, flaws)
     return tuning.rows(0, tuning.grid.size[0])
 
 
-def averaged(large: np.ndarray) -> np.ndarray:
+def average(large: np.ndarray) -> np.ndarray:
     return large.astype(np.float64).reshape(large.shape[0] // 4, 4, -1, 4, 3).mean((1, 3))
 
 
@@ -83,7 +83,7 @@ def by_the_formula(
     detail = clean - ndimage.gaussian_filter(clean, (0.8, 0.8, 0), mode="mirror", radius=3)
     clean = np.clip(clean + 2 * flaws.softness * detail, 0, 255) if flaws.softness else clean
     y = strength * network + (1 - strength) * up(clean)
-    d = averaged(y)
+    d = average(y)
     differences = [
         x - (ndimage.gaussian_filter(d, (b, b, 0), mode="mirror", radius=5) if b else d) for b in (0, 0.6, 1.2)
     ]
@@ -105,7 +105,7 @@ def test_the_result_matches_the_documented_formula(strength, fidelity, flaws):
 
     expected = by_the_formula(photo, network, strength, fidelity, flaws)
 
-    assert np.abs(tuned(photo, network, settings, flaws) - np.clip(expected, 0, 255)).max() <= 0.51
+    assert np.abs(tune(photo, network, settings, flaws) - np.clip(expected, 0, 255)).max() <= 0.51
 
 
 @pytest.mark.parametrize("scale", [4, 2, 1.7])
@@ -147,7 +147,7 @@ def test_an_image_smaller_than_the_filters(size):
     photo = np.full((*size, 3), 77, np.uint8)
     network = np.full((4 * size[0], 4 * size[1], 3), 90, np.uint8)
 
-    assert np.abs(tuned(photo, network, FAITHFUL).astype(int) - 77).max() <= 1
+    assert np.abs(tune(photo, network, FAITHFUL).astype(int) - 77).max() <= 1
 
 
 def test_16_bits_match_8_bits():
@@ -155,19 +155,19 @@ def test_16_bits_match_8_bits():
     network = network_of(photo)
     fine = [pixels.astype(np.uint16) * 257 for pixels in (photo, network)]
 
-    result = tuned(fine[0], fine[1], FAITHFUL)
+    result = tune(fine[0], fine[1], FAITHFUL)
 
     assert result.dtype == np.uint16
-    assert np.abs(result / 257 - tuned(photo, network, FAITHFUL)).max() <= 0.51
+    assert np.abs(result / 257 - tune(photo, network, FAITHFUL)).max() <= 0.51
 
 
 def test_a_rotated_image_gives_a_rotated_result():
     photo = piece(40, 72)
     network = network_of(photo)
 
-    turned = tuned(np.swapaxes(photo, 0, 1).copy(), np.swapaxes(network, 0, 1).copy(), FAITHFUL)
+    turned = tune(np.swapaxes(photo, 0, 1).copy(), np.swapaxes(network, 0, 1).copy(), FAITHFUL)
 
-    assert np.abs(np.swapaxes(turned, 0, 1).astype(int) - tuned(photo, network, FAITHFUL)).max() <= 1
+    assert np.abs(np.swapaxes(turned, 0, 1).astype(int) - tune(photo, network, FAITHFUL)).max() <= 1
 
 
 def test_strength_1_and_fidelity_0_do_not_read_the_photo():
@@ -184,9 +184,9 @@ def test_fidelity_restores_the_photos_tone():
     photo = piece(96, 96)
     network = network_of(photo)
 
-    alone, faithful = (tuned(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 1))
+    alone, faithful = (tune(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 1))
 
-    assert psnr(averaged(faithful), photo) > psnr(averaged(alone), photo) + 3
+    assert psnr(average(faithful), photo) > psnr(average(alone), photo) + 3
 
 
 def test_fidelity_does_not_add_noise():
@@ -195,7 +195,7 @@ def test_fidelity_does_not_add_noise():
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     flaws = picture_of(noisy).flaws
 
-    result = tuned(noisy, network, FAITHFUL, flaws)
+    result = tune(noisy, network, FAITHFUL, flaws)
 
     rest = result.astype(float) - network
     assert rest[16:-16, 16:-16].std() < 8 / 4
@@ -208,13 +208,13 @@ def test_a_soft_photo_does_not_blur_the_result():
     soft = cv2.GaussianBlur(sharp, (0, 0), 1.2)
     settings = FAITHFUL.changed(strength=1)
 
-    result = tuned(soft, network, settings)
+    result = tune(soft, network, settings)
 
     def edges(pixels):
-        return cv2.Laplacian(averaged(pixels), cv2.CV_64F)[8:-8, 8:-8].std()
+        return cv2.Laplacian(average(pixels), cv2.CV_64F)[8:-8, 8:-8].std()
 
     assert edges(result) > 0.9 * edges(network)
-    assert np.sqrt((difference(soft.astype(np.float32), averaged(network).astype(np.float32)) ** 2).mean()) < 1.5
+    assert np.sqrt((difference(soft.astype(np.float32), average(network).astype(np.float32)) ** 2).mean()) < 1.5
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -230,7 +230,7 @@ def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
     np.testing.assert_allclose(rows, expected.reshape(rows.shape), atol=0.01)
 
 
-def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
+def measure(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
     picture = picture_of(photo)
     result = ResultRows(picture, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
     meter = result.meter()
@@ -243,11 +243,11 @@ def measured(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: 
 def test_the_measured_fidelity_is_the_psnr_of_the_difference(strip):
     photo = RNG.integers(0, 256, (250, 2, 3), dtype=np.uint8)
     network = RNG.integers(0, 256, (1000, 8, 3), dtype=np.uint8)
-    missing = difference(photo.astype(np.float32), averaged(network).astype(np.float32))
+    missing = difference(photo.astype(np.float32), average(network).astype(np.float32))
 
     expected = 10 * np.log10(255**2 / (missing.astype(float) ** 2).mean())
 
-    assert measured(photo, network, Settings.from_preset("original"), strip) == pytest.approx(expected, abs=0.0051)
+    assert measure(photo, network, Settings.from_preset("original"), strip) == pytest.approx(expected, abs=0.0051)
 
 
 def test_a_matching_result_has_high_fidelity_at_every_size():
@@ -255,16 +255,16 @@ def test_a_matching_result_has_high_fidelity_at_every_size():
     network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
 
     for scale in (1, 1.7, 2, 3, 4):
-        assert measured(photo, network, Settings.from_preset("original", scale=scale)) > 38
-    assert measured(photo, np.roll(network, 40, axis=0), Settings.from_preset("original")) < 25
-    assert measured(photo[:1, :1], network[:4, :4], Settings.from_preset("original")) > 30
+        assert measure(photo, network, Settings.from_preset("original", scale=scale)) > 38
+    assert measure(photo, np.roll(network, 40, axis=0), Settings.from_preset("original")) < 25
+    assert measure(photo[:1, :1], network[:4, :4], Settings.from_preset("original")) > 30
 
 
 def test_the_fidelity_setting_raises_the_measured_fidelity():
     photo = piece(120, 90)
     network = network_of(photo)
 
-    free, half, faithful = (measured(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 0.5, 1))
+    free, half, faithful = (measure(photo, network, FAITHFUL.changed(strength=1, fidelity=f)) for f in (0, 0.5, 1))
 
     assert free + 2 < half < faithful - 2
 
@@ -279,7 +279,7 @@ def test_noise_is_measured(sigma, factor):
     assert picture_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
 
 
-def degraded(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
+def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
     soft = cv2.GaussianBlur(photo, (0, 0), blur) if blur else photo
     return np.clip(soft + RNG.normal(0, noise, photo.shape), 0, 255).astype(np.uint8)
 
@@ -289,8 +289,8 @@ def degraded(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
 def test_soft_and_sharp_images_are_distinguished(photo, noise):
     small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
 
-    assert picture_of(degraded(small, 0, noise)).softness < 0.2
-    assert picture_of(degraded(small, 1.2, noise)).softness > 0.5
+    assert picture_of(degrade(small, 0, noise)).softness < 0.2
+    assert picture_of(degrade(small, 1.2, noise)).softness > 0.5
 
 
 def test_a_sharp_subject_on_a_blurred_background_is_sharp():
@@ -303,7 +303,7 @@ def test_a_sharp_subject_on_a_blurred_background_is_sharp():
 
 def test_an_image_without_edges_is_not_soft():
     assert picture_of(np.full((40, 50, 3), 200, np.uint8)).softness == 0
-    assert picture_of(degraded(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
+    assert picture_of(degrade(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
 
 
 def test_softness_does_not_depend_on_the_bit_depth():
@@ -320,7 +320,7 @@ def test_a_soft_photo_is_sharpened_at_low_strength():
     settings = FAITHFUL.changed(strength=0.2)
 
     def contrast(pixels):
-        return cv2.Laplacian(averaged(pixels), cv2.CV_64F).std()
+        return cv2.Laplacian(average(pixels), cv2.CV_64F).std()
 
-    plain, sharpened = (contrast(tuned(soft, network, settings, Measurements(softness=one))) for one in (0, 1))
+    plain, sharpened = (contrast(tune(soft, network, settings, Measurements(softness=one))) for one in (0, 1))
     assert sharpened > 1.2 * plain

@@ -111,15 +111,15 @@ def test_names_are_unique_on_every_file_system_and_not_too_long(tmp_path):
     long = "长" * 83 + "ab"  # 251 bytes and .png
     names = ["a.png", "A.png", f"{composed}.png", f"{decomposed}.png", f"{long}.png", f"{long}.bmp"]
     sources = [picture(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
-    given = ResultNames(tmp_path / "out")
+    result_names = ResultNames(tmp_path / "out")
 
-    with given:
-        made = [given.assign(source, Path(source.name)) for source in sources]
-        assert [path and path.name for path in made] == [
+    with result_names:
+        paths = [result_names.assign(source, Path(source.name)) for source in sources]
+        assert [path and path.name for path in paths] == [
             *("a.png", "A-2.png", f"{composed}.png", f"{decomposed}-2.png"),
             *(f"{long}.png", f"{'长' * 83}-2.png"),
         ]
-        assert all(path and len(os.fsencode(path.name)) <= 255 for path in made)
+        assert all(path and len(os.fsencode(path.name)) <= 255 for path in paths)
 
 
 def test_a_long_name_with_a_number_is_recognised(tmp_path):
@@ -163,13 +163,13 @@ def test_a_shard_without_files_succeeds(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-class Elsewhere:
+class OtherClaims:
     """Claims of other processes."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def leave(self, process: str, what: str = "x", age: float = 0) -> None:
+    def create(self, process: str, what: str = "x", age: float = 0) -> None:
         """Create a claim of `process` that is `age` seconds old."""
         claims = Claims(self.folder)
         assert claims.take(what)
@@ -181,11 +181,11 @@ class Elsewhere:
 
 def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
     here, there = this_process().split("-")[0], "elsewhere-1-1"
-    others, mine = Elsewhere(tmp_path / CLAIMS), Claims(tmp_path / CLAIMS)
+    others, mine = OtherClaims(tmp_path / CLAIMS), Claims(tmp_path / CLAIMS)
 
-    others.leave(f"{here}-999999999-1", "of a dead process")
-    others.leave(there, "of another machine", age=100)
-    others.leave(there, "of a machine that is silent", age=400)
+    others.create(f"{here}-999999999-1", "of a dead process")
+    others.create(there, "of another machine", age=100)
+    others.create(there, "of a machine that is silent", age=400)
 
     assert mine.take("of a dead process")
     assert not mine.take("of another machine")
@@ -193,7 +193,7 @@ def test_a_claim_is_valid_until_its_process_is_dead(tmp_path):
     assert not Claims(tmp_path / CLAIMS).take("of a dead process")
 
 
-def test_a_process_killed_while_it_claims_blocks_nobody(tmp_path):
+def test_a_process_killed_while_claiming_blocks_no_file(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from enhance.output import claims\n"
         "claims.this_process = lambda: os._exit(9)\n"
@@ -208,7 +208,7 @@ def test_a_process_killed_while_it_claims_blocks_nobody(tmp_path):
 
 def test_close_removes_claims_of_dead_processes_only(tmp_path):
     here, folder = this_process().split("-")[0], tmp_path / CLAIMS
-    Elsewhere(folder).leave(f"{here}-999999999-1")
+    OtherClaims(folder).create(f"{here}-999999999-1")
     Claims(folder).close()
     assert not folder.exists()
 
@@ -228,7 +228,7 @@ program(sys.argv[1:])
 """
 
 
-def started(*runs: list[str]) -> list[subprocess.Popen[str]]:
+def start_runs(*runs: list[str]) -> list[subprocess.Popen[str]]:
     """Start runs of the command line at the same moment, each in a process."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -249,12 +249,12 @@ def test_shards_started_twice_write_each_file_once(tmp_path):
     for shade in range(8):  # Two of each stem, in different shards.
         picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
 
-    runs = started(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
-    told = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
+    runs = start_runs(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
+    printed = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
 
     assert [run.returncode for run in runs] == [0, 0, 0]
-    made = Counter(one["output"]["path"] for one in told if one["status"] == "done" and not one["cached"])
-    assert made == Counter(str(path) for path in output.rglob("*") if path.is_file())
+    computed = Counter(one["output"]["path"] for one in printed if one["status"] == "done" and not one["cached"])
+    assert computed == Counter(str(path) for path in output.rglob("*") if path.is_file())
     assert results(output) == sorted(f"{stem}{number}.png" for stem in range(4) for number in ("", "-2"))
     assert len(results(folder)) == 8
 
@@ -264,7 +264,7 @@ def test_a_killed_shard_is_resumed_at_once(tmp_path, capsys, number, status):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         picture(folder / f"{shade}.png", shade, 96)
-    [run] = started([str(folder), "-o", str(output), "--shard", "1/1"])
+    [run] = start_runs([str(folder), "-o", str(output), "--shard", "1/1"])
     wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
     run.send_signal(number)
     run.communicate(timeout=60)

@@ -79,7 +79,7 @@ def test_the_disk_limit_deletes_only_results(project, photo_file, monkeypatch):
 
     assert foreign_files(project) == list(FOREIGN)
     store = TaskStore(project / "data")
-    assert len(list(store.processed.glob("*.png"))) == 3, "figure.png, the one that only looks like a result, the last"
+    assert len(list(store.processed.glob("*.png"))) == 3, "the two foreign files and the last result"
 
 
 def test_the_page_deletes_only_its_own_files(project):

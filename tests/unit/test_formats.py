@@ -1,4 +1,4 @@
-"""Output formats: what other programs read in a JPEG, WebP or AVIF made from a finished PNG."""
+"""Output formats: what other programs read in a JPEG, WebP or AVIF result from a finished PNG."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..conftest import psnr
 RAW = Settings.from_preset("anime-fast")
 LOSSY = ("jpg", "webp", "avif")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-MADE = Origin("a" * 64, "b" * 64)
+ORIGIN = Origin("a" * 64, "b" * 64)
 
 
 def grey_profile() -> bytes:
@@ -59,13 +59,13 @@ def finished(tmp_path):
         form = PngFormat(width, height, channels, values.dtype.itemsize * 8, icc, Metadata(**metadata))
         with create_png(path, form) as writer:
             writer.write(values)
-            writer.mark = MADE.mark()
+            writer.mark = ORIGIN.mark()
         return path
 
     return write
 
 
-def exported(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
+def export_png(png: Path, ending: str, quality: int = 92, metadata: str = "keep") -> Path:
     """Export the PNG to another format next to it."""
     place = png.with_name(f"{png.stem}-exported.{ending}")
     export(png, place, Encoding.of_file(place, quality, metadata))
@@ -87,32 +87,32 @@ def sampling(path: Path) -> set[int]:
 @pytest.mark.parametrize("ending", LOSSY)
 def test_higher_quality_is_closer_to_the_png_and_larger(finished, photo, ending):
     png = finished(photo)
-    made = [
-        (psnr(pixels(path), photo), path.stat().st_size) for path in (exported(png, ending, q) for q in (30, 75, 98))
+    result = [
+        (psnr(pixels(path), photo), path.stat().st_size) for path in (export_png(png, ending, q) for q in (30, 75, 98))
     ]
 
-    assert made == sorted(made)
-    assert made[0][0] < made[1][0] - 2 < made[2][0] - 4
-    assert made[2][0] > 38
+    assert result == sorted(result)
+    assert result[0][0] < result[1][0] - 2 < result[2][0] - 4
+    assert result[2][0] > 38
 
 
 def test_a_jpeg_keeps_full_colour_from_90_up(finished, photo):
     png = finished(photo)
 
-    assert [sampling(exported(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
+    assert [sampling(export_png(png, "jpg", quality)) for quality in (89, 90)] == [{0x22, 0x11}, {0x11}]
 
 
 def test_a_jpeg_of_noise_is_larger_than_pillows_buffer(finished):
     noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
-    made = exported(finished(noise), "jpg", 100)
-    assert made.stat().st_size > 300 * 400
-    assert psnr(pixels(made), noise) > 25
+    result = export_png(finished(noise), "jpg", 100)
+    assert result.stat().st_size > 300 * 400
+    assert psnr(pixels(result), noise) > 25
 
 
 def test_a_webp_of_100_is_lossless_with_its_transparency(finished, photo):
     values = np.dstack([photo, np.tile(np.arange(56, dtype=np.uint8) * 4, (40, 1))])
 
-    assert np.array_equal(pixels(exported(finished(values), "webp", 100)), values)
+    assert np.array_equal(pixels(export_png(finished(values), "webp", 100)), values)
 
 
 @pytest.mark.parametrize(("quality", "channels"), [(95, 3), (80, 3), (80, 1)])
@@ -122,10 +122,10 @@ def test_a_jpeg_in_strips_has_the_pixels_of_one_in_one_piece(finished, photo, mo
     Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
     monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # More than seven strips.
 
-    made = exported(finished(values), "jpg", quality)
+    result = export_png(finished(values), "jpg", quality)
 
-    assert b"\xff\xd6" in made.read_bytes()
-    assert np.array_equal(pixels(made), np.asarray(Image.open(whole)))
+    assert b"\xff\xd6" in result.read_bytes()
+    assert np.array_equal(pixels(result), np.asarray(Image.open(whole)))
 
 
 def exif_with_location() -> bytes:
@@ -147,63 +147,63 @@ METADATA = {"exif": exif_with_location(), "xmp": XMP, "iptc": IPTC, "dpi": (300.
 @pytest.mark.parametrize("ending", LOSSY)
 def test_profile_and_metadata_are_kept(finished, photo, ending):
     png = finished(photo, SRGB, **METADATA)
-    made = Image.open(exported(png, ending))
-    exif = made.getexif()
+    result = Image.open(export_png(png, ending))
+    exif = result.getexif()
 
-    assert made.info["icc_profile"] == SRGB
-    assert made.info["xmp"] == XMP
+    assert result.info["icc_profile"] == SRGB
+    assert result.info["xmp"] == XMP
     assert (exif[0x010F], exif.get_ifd(0x8769)[0x829A]) == ("Camera of mine", 0.25)
     notes = METADATA["exif"].index(b"notes of")
-    assert made.info["exif"].removeprefix(b"Exif\0\0")[notes : notes + 18] == b"notes of the maker"
+    assert result.info["exif"].removeprefix(b"Exif\0\0")[notes : notes + 18] == b"notes of the maker"
     if ending == "jpg":
-        assert IptcImagePlugin.getiptcinfo(made) == {(2, 120): b"words"}
+        assert IptcImagePlugin.getiptcinfo(result) == {(2, 120): b"words"}
 
 
 @pytest.mark.parametrize("metadata", [{}, {"exif": exif_with_location()}])
 @pytest.mark.parametrize("ending", LOSSY)
 def test_the_resolution_is_kept_with_and_without_exif(finished, photo, ending, metadata):
-    made = Image.open(exported(finished(photo, dpi=(300.0, 240.0), **metadata), ending, metadata="keep"))
+    result = Image.open(export_png(finished(photo, dpi=(300.0, 240.0), **metadata), ending, metadata="keep"))
 
     if ending == "jpg":
-        assert made.info["dpi"] == (300, 240)
+        assert result.info["dpi"] == (300, 240)
     else:
-        exif = made.getexif()
+        exif = result.getexif()
         assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (300, 240, 2)
         assert exif.get(0x010F) == ("Camera of mine" if metadata else None)
 
 
 @pytest.mark.parametrize("ending", [*LOSSY, "png"])
 def test_no_location_removes_the_location_only(finished, photo, ending):
-    made = exported(finished(photo, SRGB, **METADATA), ending, metadata="no-location")
-    image = Image.open(made)
+    result = export_png(finished(photo, SRGB, **METADATA), ending, metadata="no-location")
+    image = Image.open(result)
 
     assert image.getexif()[0x010F] == "Camera of mine"
     assert not image.getexif().get_ifd(0x8825)
-    assert b"47,22" not in made.read_bytes()
-    assert origin_of(made).encoding == str(Encoding.of_file(made, metadata="no-location"))
+    assert b"47,22" not in result.read_bytes()
+    assert origin_of(result).encoding == str(Encoding.of_file(result, metadata="no-location"))
 
 
 @pytest.mark.parametrize("ending", [*LOSSY, "png"])
 def test_none_keeps_only_profile_and_resolution(finished, photo, ending):
-    made = exported(finished(photo, SRGB, **METADATA), ending, metadata="none")
-    image = Image.open(made)
+    result = export_png(finished(photo, SRGB, **METADATA), ending, metadata="none")
+    image = Image.open(result)
 
     assert image.info["icc_profile"] == SRGB
     assert set(image.getexif()) <= {0x011A, 0x011B, 0x0128}
     assert {"xmp", "comment", "photoshop", "XML:com.adobe.xmp"} & set(image.info) == set()
-    assert origin_of(made) == Origin()
+    assert origin_of(result) == Origin()
     assert (image.getexif().get(0x011A) or image.info["dpi"][0]) == pytest.approx(300, abs=0.01)
     assert image.size == (56, 40)
 
 
 @pytest.mark.parametrize("ending", LOSSY)
 def test_opencv_reads_a_file_that_carries_only_its_origin(finished, photo, ending):
-    made = exported(finished(photo), ending)
+    result = export_png(finished(photo), ending)
 
-    seen = cv2.imread(str(made))
+    seen = cv2.imread(str(result))
     assert seen is not None
     assert psnr(seen[..., ::-1], photo) > 32
-    assert origin_of(made) == Origin(MADE.signature, MADE.input_sha256, f"{Encoding.of_file(made)}")
+    assert origin_of(result) == Origin(ORIGIN.signature, ORIGIN.input_sha256, f"{Encoding.of_file(result)}")
 
 
 def test_transparency_becomes_white_in_a_jpeg_and_is_kept_elsewhere(finished):
@@ -211,11 +211,11 @@ def test_transparency_becomes_white_in_a_jpeg_and_is_kept_elsewhere(finished):
     values[:, 16:32, 3], values[:, 32:] = 128, (200, 10, 10, 255)
     png = finished(values)
 
-    jpeg = pixels(exported(png, "jpg", 100))
+    jpeg = pixels(export_png(png, "jpg", 100))
     assert [jpeg[8, x].tolist() for x in (4, 24)] == [[255] * 3, [127] * 3]
     assert np.abs(jpeg[8, 40].astype(int) - (200, 10, 10)).max() <= 2
     for ending in ("webp", "avif"):
-        assert np.abs(pixels(exported(png, ending), "RGBA")[8, [4, 24, 40], 3].astype(int) - (0, 128, 255)).max() <= 2
+        assert np.abs(pixels(export_png(png, ending), "RGBA")[8, [4, 24, 40], 3].astype(int) - (0, 128, 255)).max() <= 2
     assert formats.notes_of(png, Encoding("jpeg")) == ["on_white"]
     assert formats.notes_of(png, Encoding("webp")) == []
 
@@ -224,26 +224,26 @@ def test_transparency_becomes_white_in_a_jpeg_and_is_kept_elsewhere(finished):
 def test_16_bits_are_rounded_to_8(finished, ending):
     png = finished(np.full((16, 16, 3), 200 * 257 - 100, np.uint16))
 
-    assert np.abs(pixels(exported(png, ending, 100)).astype(int) - 200).max() <= (0 if ending == "webp" else 1)
+    assert np.abs(pixels(export_png(png, ending, 100)).astype(int) - 200).max() <= (0 if ending == "webp" else 1)
     assert formats.notes_of(png, Encoding.of_file(Path(f"x.{ending}"))) == ["eight_bits"]
 
 
 def test_16_bits_over_white_are_rounded_once(finished):
     values = np.tile(np.array([[[257 * 100, 32768]]], np.uint16), (16, 16, 1))  # Grey, half transparent.
 
-    made = pixels(exported(finished(values), "jpg", 100))
+    result = pixels(export_png(finished(values), "jpg", 100))
 
-    assert made.ndim == 2
-    assert set(made.ravel()) == {177}  # 100 / 2 + 255 / 2 = 177.5, and 32768 is more than half.
+    assert result.ndim == 2
+    assert set(result.ravel()) == {177}  # 100 / 2 + 255 / 2 = 177.5, and 32768 is more than half.
 
 
 def test_grey_keeps_its_profile_or_becomes_srgb(finished):
     png = finished(np.full((16, 16), 55, np.uint8), icc=grey_profile())
 
     for ending in ("jpg", "avif"):
-        made = Image.open(exported(png, ending, 100))
-        assert (made.mode, made.info["icc_profile"]) == ("L", grey_profile())
-    webp = Image.open(exported(png, "webp", 100))
+        result = Image.open(export_png(png, ending, 100))
+        assert (result.mode, result.info["icc_profile"]) == ("L", grey_profile())
+    webp = Image.open(export_png(png, "webp", 100))
     assert webp.info.get("icc_profile") is None
     assert webp.getpixel((8, 8)) == (128, 128, 128)  # A linear 55 in sRGB.
 
@@ -263,16 +263,16 @@ def test_grey_keeps_its_profile_or_becomes_srgb(finished):
     ],
 )
 def test_a_result_too_large_for_a_format_is_rejected(format, width, height, sentence):
-    with pytest.raises(PictureError) as refused:
+    with pytest.raises(PictureError) as error:
         Encoding(format).check(width, height)
 
-    assert sentence in str(refused.value)
-    assert "PNG" in refused.value.message("zh-CN")
+    assert sentence in str(error.value)
+    assert "PNG" in error.value.message("zh-CN")
 
 
 @pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])
 def test_the_largest_side_of_a_format_is_written_and_read(finished, ending, width):
-    assert pixels(exported(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)
+    assert pixels(export_png(finished(np.full((8, width), 90, np.uint8)), ending)).shape[:2] == (8, width)
 
 
 def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, monkeypatch):
@@ -281,8 +281,8 @@ def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, m
 
     for ending in ("webp", "avif"):
         with pytest.raises(MemoryShortError, match="Choose PNG"):
-            exported(png, ending)
-    exported(png, "jpg")
+            export_png(png, ending)
+    export_png(png, "jpg")
 
 
 @pytest.mark.parametrize("quality", [0, 101, 92.5, "92", True, None])
@@ -306,7 +306,7 @@ def test_a_full_disk_and_a_cancel_leave_the_old_file(finished, photo, ending, mo
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(StorageError, match="Not enough disk space"):
-        exported(png, ending)
+        export_png(png, ending)
 
     assert place.read_bytes() == b"earlier"
     assert sorted(path.name for path in png.parent.iterdir()) == sorted((png.name, place.name))
@@ -342,7 +342,7 @@ def test_a_full_disk_is_reported_with_the_name_of_the_output_file(enhancer, phot
     assert [path.name for path in tmp_path.glob("*.*")] == [photo_file.name]
 
 
-def listed(result) -> Entry:
+def entry_of(result) -> Entry:
     """Return the entry of a result in the list of recent results."""
     source = result.info["input"]
     about = (source["name"], source["sha256"], source["width"], source["height"], result.info["settings"], "", "")
@@ -355,9 +355,9 @@ def test_the_same_run_is_encoded_once_and_deleted_with_its_last_task(enhancer, p
     assert (first.path, again.info["cached"]) == (again.path, True)
     assert first.path.stat().st_size == first.info["output"]["bytes"]
     assert enhancer.tasks.info(first.info["task_id"])["output"]["path"].endswith(".png")
-    enhancer.tasks.remove([listed(first)])
+    enhancer.tasks.remove([entry_of(first)])
     assert first.path.exists()
-    enhancer.tasks.remove([listed(again)])
+    enhancer.tasks.remove([entry_of(again)])
     assert not first.path.exists()
 
 

@@ -1,4 +1,4 @@
-"""A search for files that do more than be refused. `make fuzz` searches longer, each time elsewhere."""
+"""A search for files that are not handled correctly. `make fuzz` searches longer, with a new seed each time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from enhance.images import worker
 from enhance.images.worker import Workers
-from tests.fuzz import Unsound, damaged, originals, what_becomes_of
+from tests.fuzz import ReaderFault, damage, originals, read_file
 
 pytestmark = pytest.mark.long
 SECONDS = float(os.environ.get("ENHANCE_FUZZ", "5"))
@@ -22,12 +22,12 @@ SEED = int(os.environ.get("ENHANCE_FUZZ_SEED") or (time.time() if "ENHANCE_FUZZ"
 FAILURES = Path(__file__).parents[2] / "fuzz-failures"
 MOST_FAILURES = 20
 MOST_MEMORY = 700e6
-"""Bytes in memory that a worker may ever have had: what it starts with, and the room that it may take beside."""
+"""The limit of a worker's peak memory in bytes: what it starts with, and its budget for decoding."""
 
 
 @pytest.fixture
 def workers(tmp_path, monkeypatch) -> Iterator[Workers]:
-    """Workers of this test's own, whose temporary folder is `left`."""
+    """Workers for this test only, whose temporary folder is `left`."""
     (tmp_path / "left").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "left"))
     own = Workers(1)
@@ -41,7 +41,7 @@ def open_files() -> int:
 
 
 def peak_of_workers() -> int:
-    """The most bytes of memory that any living worker has had; 0 where the system does not tell."""
+    """Return the peak memory of the workers in bytes; 0 if the system does not provide it."""
     about = [Path(f"/proc/{one.pid}/status") for one in psutil.Process().children()]
     lines = [line for one in about if one.exists() for line in one.read_text().splitlines() if "VmHWM" in line]
     return max((1024 * int(line.split()[1]) for line in lines), default=0)
@@ -49,36 +49,36 @@ def peak_of_workers() -> int:
 
 @pytest.mark.parametrize("kind", originals())
 def test_undamaged_originals_are_read(tmp_path, kind):
-    path = tmp_path / "sound"
+    path = tmp_path / "original"
     path.write_bytes(originals()[kind])
-    assert what_becomes_of(path) == "picture"
+    assert read_file(path) == "picture"
 
 
 def test_damaged_file_is_an_image_or_one_error(tmp_path, workers):
     good, path = tmp_path / "good", tmp_path / "damaged"
     good.write_bytes(originals()["jpeg"])
-    assert what_becomes_of(good) == "picture"
+    assert read_file(good) == "picture"
     files, ends, failures, number = open_files(), Counter(), [], 0
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and len(failures) < MOST_FAILURES:
         for kind in originals():
             number += 1
-            path.write_bytes(damaged(kind, np.random.default_rng([SEED, number])))
+            path.write_bytes(damage(kind, np.random.default_rng([SEED, number])))
             try:
-                ends[what_becomes_of(path)] += 1
-            except Unsound as failure:
-                failures.append(kept(path, f"{kind}-{SEED}-{number}", failure))
+                ends[read_file(path)] += 1
+            except ReaderFault as failure:
+                failures.append(keep_failure(path, f"{kind}-{SEED}-{number}", failure))
         assert peak_of_workers() < MOST_MEMORY, f"after {number} files from ENHANCE_FUZZ_SEED={SEED}"
     print(f"seed {SEED}: {number} files, {dict(ends.most_common())}")  # noqa: T201
     assert failures == [], f"ENHANCE_FUZZ_SEED={SEED} finds the same again"
-    assert what_becomes_of(good) == "picture"
+    assert read_file(good) == "picture"
     assert len(ends) > 5, "the damages reach several of the reader's sentences"
     assert [one.name for one in (tmp_path / "left").iterdir()] == []
     assert open_files() <= files
 
 
-def kept(path: Path, name: str, failure: Unsound) -> str:
-    """Keep the file that failed; what went wrong and the command that tries it again."""
+def keep_failure(path: Path, name: str, failure: ReaderFault) -> str:
+    """Keep the file that failed. Return the failure and the command that repeats it."""
     FAILURES.mkdir(exist_ok=True)
     copy = FAILURES / name
     copy.write_bytes(path.read_bytes())

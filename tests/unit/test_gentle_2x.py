@@ -13,7 +13,7 @@ from enhance import Enhancer, Settings, SettingsError, WeightsError
 from enhance.cli import main
 from enhance.output.resample import result_size
 from enhance.settings import scales
-from tests.own_models import spandrels
+from tests.own_models import spandrel_output
 
 NAME, MODEL = "gentle-2x", "realesrgan-x2plus"
 
@@ -46,11 +46,11 @@ def test_larger_sizes_than_2x_are_rejected():
 
 
 def test_the_network_matches_the_reference(photo: np.ndarray, odd_photo: Path, with_x2plus: Path, enhancer: Enhancer):
-    made = enhancer.upscale(photo[:21, :27], model=MODEL)
-    expected = spandrels(with_x2plus, photo[:21, :27])
-    assert made.shape == (42, 54, 3)
-    assert np.abs(made - expected).max() <= 1
-    assert made.std() > 5, "a flat image proves nothing"
+    result = enhancer.upscale(photo[:21, :27], model=MODEL)
+    expected = spandrel_output(with_x2plus, photo[:21, :27])
+    assert result.shape == (42, 54, 3)
+    assert np.abs(result - expected).max() <= 1
+    assert result.std() > 5, "a flat image proves nothing"
 
 
 def test_run_and_preview_upscale_by_2(odd_photo: Path, enhancer: Enhancer):
@@ -68,8 +68,10 @@ def test_run_and_preview_upscale_by_2(odd_photo: Path, enhancer: Enhancer):
 
 
 def test_it_can_be_compared_with_4x_presets(odd_photo: Path, enhancer: Enhancer):
-    made = enhancer.compare(odd_photo, size=12, settings=[Settings.from_preset(name) for name in ("anime-fast", NAME)])
-    assert [cell.preview.after.shape for cell in made.cells if cell.preview] == [(48, 48, 3), (24, 24, 3)]
+    comparison = enhancer.compare(
+        odd_photo, size=12, settings=[Settings.from_preset(name) for name in ("anime-fast", NAME)]
+    )
+    assert [cell.preview.after.shape for cell in comparison.cells if cell.preview] == [(48, 48, 3), (24, 24, 3)]
 
 
 def test_the_list_of_presets_has_its_scale_and_time(enhancer: Enhancer):

@@ -1,4 +1,4 @@
-"""The lists of what visitors made: whole, nobody else's, and gone on with after any end."""
+"""Lists of recent results: consistent, private, and resumed after interruptions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from enhance.web.storage import history_name
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
 
-def asks(user: str | None = None) -> gr.Request:
+def request(user: str | None = None) -> gr.Request:
     return cast(gr.Request, SimpleNamespace(username=user))
 
 
@@ -39,10 +39,10 @@ def store(tmp_path) -> TaskStore:
     return store
 
 
-def begun(store: TaskStore, file: Path, key: str = KEY):
-    """A run that has just begun for the browser with this key."""
+def start_entry(store: TaskStore, file: Path, key: str = KEY):
+    """Return the entry of a run that has just started for the browser with this key."""
     session = Session(file.parent)
-    session.history = history_name(asks(), key)
+    session.history = history_name(request(), key)
     upload = Upload(file, hashlib.sha256(file.read_bytes()).hexdigest(), inspect(file), file)
     store.keep_upload(file, upload)
     entry = record_run(store, session, upload, Settings("gentle"))
@@ -50,13 +50,13 @@ def begun(store: TaskStore, file: Path, key: str = KEY):
     return entry
 
 
-def finished(store: TaskStore, file: Path, key: str = KEY):
-    """A run that has ended well; gives its entry and its task's id."""
-    entry, task_id = begun(store, file, key), store.new_id()
+def finish_entry(store: TaskStore, file: Path, key: str = KEY):
+    """Return the entry of a finished run and its task id."""
+    entry, task_id = start_entry(store, file, key), store.new_id()
     source = {"name": entry.name, "sha256": entry.sha256}
     settings = {name: value for name, value in entry.settings.items() if name not in ("preset", "tile")}
-    made: Any = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
-    info = made | {
+    model: Any = {"preset": "gentle", "tile": 192, "precision": "fp32", "model": {"sha256": "m"}}
+    info = model | {
         "status": "done",
         "task_id": task_id,
         "signature": "5" * 64,
@@ -68,7 +68,7 @@ def finished(store: TaskStore, file: Path, key: str = KEY):
     with recorded(store, entry, cast(Any, SimpleNamespace())) as done:
         store.finish(task_id, info)
         done(info)
-    return listed(store, entry.whose)[0], task_id
+    return entries_of(store, entry.whose)[0], task_id
 
 
 def in_another_process(store: TaskStore, file: Path, what: str) -> subprocess.Popen[str]:
@@ -81,59 +81,66 @@ store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
     return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
 
 
-def listed(store: TaskStore, whose: str) -> list[Entry]:
+def entries_of(store: TaskStore, whose: str) -> list[Entry]:
     return [entry for run in store.runs(whose) for entry in run]
 
 
-def kept_below(store: TaskStore) -> list[str]:
+def stored_files(store: TaskStore) -> list[str]:
     return sorted(
         path.parent.name for path in store.folder.rglob("*") if path.is_file() and path.parent != store.folder
     )
 
 
-def test_a_list_is_found_by_its_key_alone_and_tells_nobody_the_key(store, photo_file):
-    entry = begun(store, photo_file)
+def test_a_list_is_found_only_by_its_key_which_is_not_stored(store, photo_file):
+    entry = start_entry(store, photo_file)
 
-    assert [one.id for one in listed(store, history_name(asks(), KEY))] == [entry.id]
+    assert [one.id for one in entries_of(store, history_name(request(), KEY))] == [entry.id]
     for forged in (OTHER_KEY, entry.whose, entry.whose[:32], "", "*" * 32, "../" + KEY, None, 7, [KEY]):
-        assert listed(store, history_name(asks(), forged)) == []
+        assert entries_of(store, history_name(request(), forged)) == []
     assert all(KEY not in path.name + path.read_text() for path in store.lists.iterdir())
 
 
 @pytest.mark.parametrize("key", ["", "a1", KEY.upper(), KEY + "a1", "*" * 32, None, 7, [KEY]])
-def test_what_is_no_key_has_no_list_to_share(key):
-    assert history_name(asks(), key) == ""
+def test_an_unusable_key_has_no_list(key):
+    assert history_name(request(), key) == ""
 
 
-def test_an_entry_under_anothers_name_is_not_theirs(store, photo_file):
-    entry = begun(store, photo_file)
-    theirs = history_name(asks(), OTHER_KEY)
+def test_an_entry_under_the_name_of_another_user_is_ignored(store, photo_file):
+    entry = start_entry(store, photo_file)
+    theirs = history_name(request(), OTHER_KEY)
     entry.path(store).rename(store.lists / f"{theirs}.{entry.id}.json")
 
-    assert listed(store, theirs) == listed(store, entry.whose) == []
+    assert entries_of(store, theirs) == entries_of(store, entry.whose) == []
 
 
-def test_a_user_has_one_list_whatever_the_browser_and_no_key_opens_it():
-    assert history_name(asks("ada"), KEY) == history_name(asks("ada"), OTHER_KEY) != history_name(asks("eve"), KEY)
-    assert history_name(asks("ada"), KEY) not in {history_name(asks(), KEY), history_name(asks(f"key {KEY}"), "")}
+def test_a_user_has_one_list_in_every_browser():
+    assert (
+        history_name(request("ada"), KEY)
+        == history_name(request("ada"), OTHER_KEY)
+        != history_name(request("eve"), KEY)
+    )
+    assert history_name(request("ada"), KEY) not in {
+        history_name(request(), KEY),
+        history_name(request(f"key {KEY}"), ""),
+    }
 
 
 def test_the_newest_are_listed(store, photo_file):
-    entries = [begun(store, photo_file) for _ in range(MAX_RESULTS + 2)]
+    entries = [start_entry(store, photo_file) for _ in range(MAX_RESULTS + 2)]
 
-    assert len(listed(store, entries[0].whose)) == MAX_RESULTS
+    assert len(entries_of(store, entries[0].whose)) == MAX_RESULTS
 
 
-def test_two_servers_write_one_list_at_once_and_one_that_is_killed_leaves_an_interrupted_run(store, photo_file):
-    write = "for _ in range(8): finished(store, file)"
+def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(store, photo_file):
+    write = "for _ in range(8): finish_entry(store, file)"
     kill = """
-entry = begun(store, file)
+entry = start_entry(store, file)
 write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
 """
     both = [in_another_process(store, photo_file, code) for code in (write, write + kill)]
 
     assert [process.wait(60) for process in both] == [0, -signal.SIGKILL]
-    entries = listed(store, history_name(asks(), KEY))
+    entries = entries_of(store, history_name(request(), KEY))
     assert sorted(entry.current_state(store) for entry in entries) == ["cut", *["done"] * 16]
     (interrupted,) = [entry for entry in entries if entry.current_state(store) == "cut"]
     assert interrupted.input(store).read_bytes() == photo_file.read_bytes()
@@ -142,8 +149,8 @@ write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), o
     assert {path.name for path in store.lists.iterdir()} == {entry.path(store).name for entry in entries}
 
 
-def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, photo_file, monkeypatch):
-    entry = begun(store, photo_file)
+def test_a_full_disk_leaves_no_entry(store, photo_file, monkeypatch):
+    entry = start_entry(store, photo_file)
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -160,55 +167,55 @@ def test_a_full_disk_leaves_no_half_entry_and_no_run_that_seems_to_go_on(store, 
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"whose": 1}', "\0"])
-def test_a_broken_entry_is_no_entry(store, photo_file, content):
-    entry = begun(store, photo_file)
+def test_a_damaged_entry_is_ignored(store, photo_file, content):
+    entry = start_entry(store, photo_file)
     entry.path(store).write_text(content)
 
-    assert listed(store, entry.whose) == []
+    assert entries_of(store, entry.whose) == []
 
 
-def test_what_retention_removed_says_so(store, photo_file):
-    entry, task_id = finished(store, photo_file)
+def test_an_entry_without_its_result_has_the_state_gone(store, photo_file):
+    entry, task_id = finish_entry(store, photo_file)
     assert entry.current_state(store) == "done"
     store.result_path(task_id).unlink()
     assert entry.current_state(store) == "gone"
 
 
-def test_old_entries_go_with_everything_else_that_is_old(store, photo_file):
-    entry, _ = finished(store, photo_file)
+def test_expired_entries_are_deleted_with_all_files(store, photo_file):
+    entry, _ = finish_entry(store, photo_file)
     for path in store.folder.rglob("*"):
         if path.name != ".enhance-folder":
             os.utime(path, (0, 0))
 
     store.clean()
 
-    assert listed(store, entry.whose) == []
-    assert kept_below(store) == []
+    assert entries_of(store, entry.whose) == []
+    assert stored_files(store) == []
 
 
-def test_what_is_removed_is_gone_from_the_disk(store, photo_file):
-    entry, _ = finished(store, photo_file)
+def test_removing_an_entry_deletes_its_files(store, photo_file):
+    entry, _ = finish_entry(store, photo_file)
 
     store.remove([entry])
 
-    assert kept_below(store) == []
+    assert stored_files(store) == []
 
 
-def test_what_another_needs_stays_when_one_removes_theirs(store, photo_file):
-    mine, _ = finished(store, photo_file)
-    theirs = begun(store, photo_file, OTHER_KEY)
+def test_removing_an_entry_keeps_files_of_other_users(store, photo_file):
+    mine, _ = finish_entry(store, photo_file)
+    theirs = start_entry(store, photo_file, OTHER_KEY)
 
     store.remove([mine])
 
     assert theirs.input(store).exists()
-    assert [one.id for one in listed(store, theirs.whose)] == [theirs.id]
+    assert [one.id for one in entries_of(store, theirs.whose)] == [theirs.id]
     store.remove([theirs])
-    assert kept_below(store) == []
+    assert stored_files(store) == []
 
 
-def test_a_task_on_no_list_keeps_what_it_was_made_of(store, photo_file):
-    mine, _ = finished(store, photo_file)
-    unlisted, task_id = finished(store, photo_file, OTHER_KEY)
+def test_a_task_without_an_entry_keeps_its_input(store, photo_file):
+    mine, _ = finish_entry(store, photo_file)
+    unlisted, task_id = finish_entry(store, photo_file, OTHER_KEY)
     unlisted.path(store).unlink()
 
     store.remove([mine])
@@ -217,27 +224,27 @@ def test_a_task_on_no_list_keeps_what_it_was_made_of(store, photo_file):
     assert store.info(task_id) is not None
 
 
-def test_a_file_of_someone_else_in_the_folder_is_never_removed(tmp_path, photo_file):
-    before = tmp_path / "data" / "lists" / f"{history_name(asks(), KEY)}.{'ab' * 16}.json"
+def test_foreign_files_in_the_folder_are_not_removed(tmp_path, photo_file):
+    before = tmp_path / "data" / "lists" / f"{history_name(request(), KEY)}.{'ab' * 16}.json"
     before.parent.mkdir(parents=True)
     before.write_text("there before the program")
     store = TaskStore(tmp_path / "data", hours=1, max_disk=1)
     store.prepare()
-    beside = store.lists / "wishes.json"
-    beside.write_text("named otherwise")
-    for path in (before, beside):
+    other = store.lists / "wishes.json"
+    other.write_text("named otherwise")
+    for path in (before, other):
         os.utime(path, (0, 0))
 
-    entry, _ = finished(store, photo_file)
+    entry, _ = finish_entry(store, photo_file)
     store.remove([entry])
     store.clean()
 
-    assert sorted(store.lists.iterdir()) == sorted([before, beside])
+    assert sorted(store.lists.iterdir()) == sorted([before, other])
 
 
 def batch_of(store: TaskStore, file: Path, files: int) -> list[Entry]:
-    """A batch on the list, none of its files done."""
-    first, batch = begun(store, file), os.urandom(16).hex()
+    """Return the entries of a batch, none of whose files is done."""
+    first, batch = start_entry(store, file), os.urandom(16).hex()
     entries = [replace(first, id=os.urandom(16).hex(), batch=batch, number=number) for number in range(files)]
     for entry in entries:
         store.save_entry(entry)
@@ -245,58 +252,58 @@ def batch_of(store: TaskStore, file: Path, files: int) -> list[Entry]:
     return entries
 
 
-def test_a_large_batch_pushes_no_single_result_out(store, photo_file):
-    single, batch = begun(store, photo_file), batch_of(store, photo_file, 50)
+def test_a_large_batch_counts_as_one_result(store, photo_file):
+    single, batch = start_entry(store, photo_file), batch_of(store, photo_file, 50)
 
-    another = begun(store, photo_file)
+    another = start_entry(store, photo_file)
 
     runs = {frozenset(entry.id for entry in run) for run in store.runs(single.whose)}
     assert runs == {frozenset({single.id}), frozenset({another.id}), frozenset(entry.id for entry in batch)}
 
 
-def test_the_files_of_a_batch_stand_in_their_order(store, photo_file):
+def test_the_files_of_a_batch_keep_their_order(store, photo_file):
     batch = batch_of(store, photo_file, 12)
     assert [entry.id for run in store.runs(batch[0].whose) for entry in run] == [entry.id for entry in batch]
 
 
-def test_a_list_of_many_large_batches_is_bounded_and_the_newest_stays_whole(store, photo_file, monkeypatch):
+def test_the_number_of_files_is_limited_except_in_the_newest_batch(store, photo_file, monkeypatch):
     monkeypatch.setattr("enhance.web.history.MAX_FILES", 10)
     batch_of(store, photo_file, 5)
     newest = [replace(entry, began="2999") for entry in batch_of(store, photo_file, 12)]
     for entry in newest:
         store.save_entry(entry)
 
-    begun(store, photo_file)
+    start_entry(store, photo_file)
 
-    assert {entry.id for entry in listed(store, newest[0].whose)} == {entry.id for entry in newest}
+    assert {entry.id for entry in entries_of(store, newest[0].whose)} == {entry.id for entry in newest}
 
 
 def test_an_entry_of_an_earlier_version_is_read(store, photo_file):
-    entry = begun(store, photo_file)
+    entry = start_entry(store, photo_file)
     known = json.loads(entry.path(store).read_text())
     entry.path(store).write_text(
         json.dumps({name: known[name] for name in known.keys() - {"bytes", "batch", "number"}})
     )
 
-    assert [one.id for one in listed(store, entry.whose)] == [entry.id]
+    assert [one.id for one in entries_of(store, entry.whose)] == [entry.id]
 
 
-def test_an_input_under_two_names_is_gone_with_the_last_of_them(store, photo_file, tmp_path):
+def test_an_input_with_two_names_is_deleted_with_the_last_entry(store, photo_file, tmp_path):
     twin = tmp_path / "twin.png"
     twin.write_bytes(photo_file.read_bytes())
     for file in (photo_file, twin):
-        finished(store, file)
-    mine, other = sorted(listed(store, history_name(asks(), KEY)), key=lambda entry: entry.name)
+        finish_entry(store, file)
+    mine, other = sorted(entries_of(store, history_name(request(), KEY)), key=lambda entry: entry.name)
 
     store.remove([mine])
     assert other.input(store).exists()
     store.remove([other])
 
-    assert kept_below(store) == []
+    assert stored_files(store) == []
 
 
-def test_prints_of_a_listed_batch_keep_each_the_size_that_its_paper_gave_it(store, photo_file):
-    (entry, _), (other, _) = finished(store, photo_file), finished(store, photo_file)
+def test_each_print_of_a_recorded_batch_keeps_its_size(store, photo_file):
+    (entry, _), (other, _) = finish_entry(store, photo_file), finish_entry(store, photo_file)
     sides = [Settings("gentle", long_side=side).as_dict() for side in (1795, 1205, 1795)]
     prints = [replace(one, settings=own) for one, own in zip((entry, other, entry), sides, strict=True)]
 

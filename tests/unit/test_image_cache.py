@@ -38,11 +38,11 @@ def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
 
     cache = ImageCache(max_bytes=1)
     with ThreadPoolExecutor(4) as threads:
-        asked = [threads.submit(cache.picture, "photo", read) for _ in range(4)]
+        futures = [threads.submit(cache.picture, "photo", read) for _ in range(4)]
         assert begun.wait(30)
-        time.sleep(0.1)  # time for the others to begin a second call
+        time.sleep(0.1)  # time in which the other threads could decode again
         proceed.set()
-        assert [one.result() for one in asked] == [image] * 4
+        assert [one.result() for one in futures] == [image] * 4
     assert reads == ["once"]
 
 

@@ -1,4 +1,4 @@
-"""What a picture brings along survives: orientation, EXIF, colour profile, 16 bits, soft alpha, print colours."""
+"""Properties of the input that a result keeps: orientation, EXIF, colour profile, bit depth and transparency."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ from PIL import Image
 from enhance import Enhancer, Settings
 from enhance.images.containers import scan_chunks
 from tests.conftest import psnr
-from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved
+from tests.unit.picture_files import cmyk_profile, encode, exif_block, png, rgb_profile
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -20,14 +20,14 @@ def enhancer() -> Enhancer:
     return Enhancer("cpu", "fp32")
 
 
-def enhanced(enhancer, tmp_path, content: bytes, name: str) -> Image.Image:
+def enhance(enhancer, tmp_path, content: bytes, name: str) -> Image.Image:
     path = tmp_path / name
     path.write_bytes(content)
     return Image.open(io.BytesIO(enhancer.run(path, RAW, output=tmp_path / "out.png").path.read_bytes()))
 
 
 def display_p3() -> bytes:
-    """Display P3 as phones write it: sRGB's curves, with the primaries of SMPTE EG 432-1 (adapted to D50)."""
+    """Return a Display P3 profile like that of phones: the sRGB curve with the primaries of SMPTE EG 432-1 for D50."""
     profile = bytearray(rgb_profile())
     primaries = {
         b"rXYZ": (0.5151, 0.2412, -0.0011),
@@ -41,9 +41,9 @@ def display_p3() -> bytes:
     return bytes(profile)
 
 
-def test_a_phones_jpeg_comes_out_upright_with_its_profile_and_exif(enhancer, photo, tmp_path):
+def test_a_jpeg_of_a_phone_is_rotated_and_keeps_profile_and_exif(enhancer, photo, tmp_path):
     profile = display_p3()
-    content = saved(
+    content = encode(
         Image.fromarray(photo),
         "JPEG",
         quality=100,
@@ -52,7 +52,7 @@ def test_a_phones_jpeg_comes_out_upright_with_its_profile_and_exif(enhancer, pho
         exif=b"Exif\0\0" + exif_block(6),
     )
 
-    result = enhanced(enhancer, tmp_path, content, "phone.jpg")
+    result = enhance(enhancer, tmp_path, content, "phone.jpg")
 
     assert result.size == (160, 224)
     upright = np.ascontiguousarray(np.rot90(photo, -1))
@@ -74,30 +74,30 @@ def test_16_bit_rgb_stays_16_bit_rgb(enhancer, photo, tmp_path):
     assert result.info["precision"] == "fp32"
 
 
-def test_soft_alpha_stays_soft_and_gets_no_fringe(enhancer, photo, tmp_path):
+def test_partial_transparency_is_kept_without_fringes(enhancer, photo, tmp_path):
     rows, columns = np.mgrid[0:40, 0:56]
     alpha = np.clip(255 - 12 * np.hypot(rows - 20, columns - 28), 0, 255).astype(np.uint8)
     colour = np.where(alpha[..., None] > 0, np.array([230, 40, 40]), np.array([0, 255, 0])).astype(np.uint8)
 
-    result = np.asarray(enhanced(enhancer, tmp_path, png(np.dstack([colour, alpha]), 6), "soft.png"))
+    result = np.asarray(enhance(enhancer, tmp_path, png(np.dstack([colour, alpha]), 6), "soft.png"))
 
     assert result.shape == (160, 224, 4)
     visible = result[result[..., 3] > 0]
-    assert visible[:, 1].max() < 90, "the green behind the transparent pixels shines through"
+    assert visible[:, 1].max() < 90, "the green of the transparent pixels is visible"
     assert len(np.unique(result[..., 3])) > 100
 
 
-def test_a_cmyk_jpeg_becomes_rgb_through_its_profile(enhancer, photo, tmp_path):
+def test_a_cmyk_jpeg_is_converted_by_its_profile(enhancer, photo, tmp_path):
     cmyk = Image.fromarray(photo).convert("CMYK")
 
-    result = enhanced(enhancer, tmp_path, saved(cmyk, "JPEG", quality=95, icc_profile=cmyk_profile()), "print.jpg")
+    result = enhance(enhancer, tmp_path, encode(cmyk, "JPEG", quality=95, icc_profile=cmyk_profile()), "print.jpg")
 
     assert (result.mode, result.size) == ("RGB", (224, 160))
     assert "icc_profile" not in result.info
 
 
-def test_the_result_is_a_clean_png(enhancer, photo, tmp_path):
-    enhanced(enhancer, tmp_path, saved(Image.fromarray(photo), "JPEG", icc_profile=rgb_profile()), "a.jpg")
+def test_the_result_has_its_profile_before_its_pixels(enhancer, photo, tmp_path):
+    enhance(enhancer, tmp_path, encode(Image.fromarray(photo), "JPEG", icc_profile=rgb_profile()), "a.jpg")
 
     kinds = [chunk.kind for chunk in scan_chunks(io.BytesIO((tmp_path / "out.png").read_bytes()))]
     assert kinds[0] == b"IHDR"

@@ -25,7 +25,7 @@ from .report_runs import info_of
 
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
-"""The least that a copy of the large picture, or of one plane of it, takes."""
+"""The minimum bytes of a copy of the large image, or of one plane of it."""
 every_kind = pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"])
 
 
@@ -36,7 +36,7 @@ def picture_of(pixels: np.ndarray) -> Picture:
 
 
 def mapped(channels: int, dtype: type, height: int = HEIGHT, width: int = WIDTH) -> Picture:
-    """An image whose pixels are not in counted memory."""
+    """Return an image whose pixels are not in counted memory."""
     planes = []
     for shape in ((height, width, 3), (height, width))[: channels - 2]:
         bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
@@ -66,7 +66,7 @@ def peak_of(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-class Even:
+class UniformRows:
     """A result of any size without pixels in memory."""
 
     def __init__(self, height: int, width: int, channels: int, dtype: type):
@@ -79,7 +79,7 @@ class Even:
 
 @every_kind
 def test_report_does_not_copy_the_image(channels, dtype):
-    result = Even(1000, 750, channels, dtype)
+    result = UniformRows(1000, 750, channels, dtype)
 
     small_peak, large_peak = (
         peak_of(lambda: make_report(info_of(picture), result, picture))  # noqa: B023 - called at once
@@ -90,7 +90,7 @@ def test_report_does_not_copy_the_image(channels, dtype):
 
 
 @every_kind
-def test_thumbnail_is_made_without_a_copy(channels, dtype):
+def test_thumbnail_needs_no_copy(channels, dtype):
     large, picture = mapped(channels, dtype), small(channels, dtype)
 
     assert peak_of(lambda: whole_picture(large, (400, 300))) < BYTE_A_PIXEL / 4

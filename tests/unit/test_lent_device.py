@@ -1,4 +1,4 @@
-"""A device that is lent for one call, in another process: the same pixels, stopped by leaving, failures in words."""
+"""A GPU that is lent for one call in another process: results, cancelling and errors."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from enhance.web import lent_seconds, lent_steps, serve
 
 PRESET = "anime-fast"
 Task = Callable[[Loan], Generator[LentStep | EnhanceError, None, None]]
-# Forked by a server of its own, which has no other threads: what they hold would stay locked in the new process.
+# A fork server has no other threads, whose locks would stay locked in the new process.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["enhance.engine.engine", "enhance.web"])
 
 
 class ProcessLender:
-    """Lends as ZeroGPU does: a forked process for each call; arguments and steps are pickled; leaving it ends it."""
+    """Lend a device like ZeroGPU: each call forks a process, which ends when the generator is closed."""
 
     def __init__(self, task: Task):
         self._task, self.calls, self.processes = task, 0, list[Any]()
@@ -70,36 +70,36 @@ def lent(tmp_path, lend) -> Enhancer:
     return enhancer
 
 
-def test_a_run_and_a_preview_are_one_call_each_and_give_the_same_pixels(picture, tmp_path):
+def test_a_run_and_a_preview_are_one_call_each_with_the_same_pixels(picture, tmp_path):
     own, lender = Enhancer("cpu", "fp32", data=tmp_path / "own"), ProcessLender(lent_steps)
-    borrowing, told = lent(tmp_path, lender), list[Any]()
+    borrowing, reports = lent(tmp_path, lender), list[Any]()
 
     preview = borrowing.preview(picture, PRESET, size=32)
-    result = borrowing.run(picture, PRESET, preview=preview, progress=lambda *now: told.append(now))
+    result = borrowing.run(picture, PRESET, preview=preview, progress=lambda *report: reports.append(report))
 
     assert lender.calls == 2
     assert np.array_equal(preview.after, own.preview(picture, PRESET, size=32).after)
     assert result.path.read_bytes() == own.run(picture, PRESET).path.read_bytes()
-    assert told[-1][0] == told[-1][1] > 0
-    assert borrowing.status()["model"] is None, "no network is in this process"
+    assert reports[-1][0] == reports[-1][1] > 0
+    assert borrowing.status()["model"] is None, "this process has no model in memory"
     assert borrowing.retune(preview, PRESET).info["signature"] == result.info["signature"]
-    assert lender.calls == 2, "sliders and files need no card"
+    assert lender.calls == 2, "sliders and output files need no GPU"
 
 
-def test_a_run_that_is_stopped_gives_the_card_back(picture, tmp_path):
+def test_a_cancelled_run_returns_the_gpu(picture, tmp_path):
     lender, stop = ProcessLender(lent_steps), threading.Event()
     with pytest.raises(Cancelled):
         lent(tmp_path, lender).run(picture, PRESET, stop=stop, progress=lambda *_: stop.set())
     assert [process.is_alive() for process in lender.processes] == [False]
 
 
-def test_what_goes_wrong_there_is_said_here(picture, tmp_path):
+def test_an_error_of_the_other_process_is_raised(picture, tmp_path):
     with pytest.raises(EnhanceError) as failed:
         lent(tmp_path, ProcessLender(_fails)).run(picture, PRESET)
     assert failed.value.key == "memory_short"
 
 
-def test_a_card_that_is_not_lent_is_said_with_the_lenders_words(picture, tmp_path):
+def test_an_error_of_the_lender_has_its_message(picture, tmp_path):
     def lend(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
         raise RuntimeError("No GPU was available after 60s.")
         yield
@@ -110,14 +110,14 @@ def test_a_card_that_is_not_lent_is_said_with_the_lenders_words(picture, tmp_pat
     assert "No GPU was available after 60s." in failed.value.message("zh-CN")
 
 
-def test_the_card_is_asked_for_as_long_as_it_is_expected_to_take(picture, tmp_path):
+def test_the_gpu_is_requested_for_the_expected_time(picture, tmp_path):
     loans = list[Loan]()
 
     def lend(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
         loans.append(loan)
         for step in lent_steps(loan):
             assert isinstance(step, LentStep)
-            yield LentStep(step.strip, step.progress, 1e-6)  # a card far beyond this processor
+            yield LentStep(step.strip, step.progress, 1e-6)  # a GPU that is much faster than this CPU
 
     borrowing = lent(tmp_path, lend)
     before = borrowing.estimate(90, 70, PRESET)
@@ -126,23 +126,23 @@ def test_the_card_is_asked_for_as_long_as_it_is_expected_to_take(picture, tmp_pa
     assert borrowing.estimate(90, 70, PRESET) < before
     first, second = loans
     assert second.seconds < first.seconds
-    asked = [lent_seconds(replace(first, seconds=seconds)) for seconds in (0.1, 20, 1e6)]
-    assert asked == [11, 40, 120]
+    requested = [lent_seconds(replace(first, seconds=seconds)) for seconds in (0.1, 20, 1e6)]
+    assert requested == [11, 40, 120]
 
 
-def test_only_on_a_space_that_lends_a_card_it_is_asked_for_one(monkeypatch):
-    lent_by = SimpleNamespace(GPU=lambda duration: lambda steps: (duration, steps))
-    monkeypatch.setitem(sys.modules, "spaces", lent_by)
-    monkeypatch.setitem(sys.modules, "enhance.web.build", None)  # no page is built: that would come after
-    for said, lend in (("true", (lent_seconds, lent_steps)), ("", None)):
-        monkeypatch.setenv("SPACES_ZERO_GPU", said)
+def test_a_gpu_is_requested_only_on_a_zero_gpu_space(monkeypatch):
+    package = SimpleNamespace(GPU=lambda duration: lambda steps: (duration, steps))
+    monkeypatch.setitem(sys.modules, "spaces", package)
+    monkeypatch.setitem(sys.modules, "enhance.web.build", None)  # The test ends before the page is built.
+    for value, lend in (("true", (lent_seconds, lent_steps)), ("", None)):
+        monkeypatch.setenv("SPACES_ZERO_GPU", value)
         enhancer = Enhancer("cpu")
         with pytest.raises(ImportError):
             serve(enhancer)
         assert enhancer.lend == lend
 
 
-def test_where_nothing_is_lent_the_package_of_spaces_changes_nothing(picture, tmp_path):
+def test_the_package_spaces_has_no_effect_elsewhere(picture, tmp_path):
     spaces = pytest.importorskip("spaces")
     same = spaces.GPU(duration=lent_seconds)(lent_steps)
     own = Enhancer("cpu", "fp32", data=tmp_path / "own")

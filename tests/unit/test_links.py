@@ -1,4 +1,4 @@
-"""Settings from a link, and from what the browser remembers."""
+"""Settings from a link and from the storage of the browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enhance.web.params import encoding_from_link, encoding_from_storage, settin
 
 
 @pytest.mark.parametrize("kept", [None, {}, [], "gentle", {**Settings("gentle", scale=4).as_dict(), "preset": "gone"}])
-def test_what_another_version_stored_is_ignored(kept):
+def test_unknown_stored_settings_are_ignored(kept):
     assert settings_from_storage(kept, PRESETS) == Settings("gentle")
 
 
@@ -27,7 +27,7 @@ def test_a_removed_location_stays_removed_after_an_update():
     assert encoding_from_storage(kept | {"metadata": "none"}).metadata == "none"
 
 
-def test_a_link_changes_what_is_remembered_and_names_what_it_cannot_set():
+def test_a_link_overrides_stored_settings_and_reports_unusable_values():
     before = Settings.from_preset("original", scale=2)
     assert settings_from_link({"lang": "en", "tuning": "true", "sharpen": "0.2"}, before) == before.changed(
         tuning=True, sharpen=0.2

@@ -28,13 +28,13 @@ from enhance.store import TaskStore
 GENTLE = Settings.from_preset("gentle")
 
 
-class Nothing:
+class FakeEnhancer:
     """A stand-in for `Enhancer` that reports each file as done."""
 
     max_pixels, max_bytes = 1_000_000, 1_000_000
 
-    def __init__(self, begun: Callable[[Path], object] = lambda source: None):
-        self._begun = begun
+    def __init__(self, started: Callable[[Path], object] = lambda source: None):
+        self._begun = started
 
     def run(self, source: Path, *_: Any, output: Path, progress: Callable[..., object], **__: Any) -> Result:
         self._begun(source)
@@ -46,7 +46,7 @@ class Nothing:
 
 
 @contextmanager
-def counting() -> Iterator[list[int]]:
+def count_calls() -> Iterator[list[int]]:
     """Count the function calls of the block, each step of a generator included."""
     count = [0]
 
@@ -65,7 +65,7 @@ def assert_linear(work: Callable[[int], Callable[[], object]], files: int = 100)
     calls = []
     for number in (files, 3 * files):
         prepared = work(number)
-        with counting() as count:
+        with count_calls() as count:
             prepared()
         calls.append(count[0])
     assert calls[1] < 3.5 * calls[0]
@@ -81,43 +81,43 @@ def photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def visited_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def count_items_as_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `Batch.items` count one call for each file."""
     monkeypatch.setattr(Batch, "items", property(lambda batch: tuple(item for item in batch.files.values())))
 
 
-def test_a_folder_by_the_command_line(tmp_path, monkeypatch, capsys):
-    visited_one_by_one(monkeypatch)
+def test_a_folder_on_the_command_line(tmp_path, monkeypatch, capsys):
+    count_items_as_calls(monkeypatch)
 
     def work(count: int) -> Callable[[], object]:
         batch = find_images([photos(tmp_path, count)], tmp_path / f"out-{count}")
         reporter = _Reporter(batch, as_json=True)
-        return BatchRun(cast(Enhancer, Nothing()), GENTLE, batch, on_change=reporter.update).run
+        return BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, batch, on_change=reporter.update).run
 
     assert_linear(work)
     assert len(capsys.readouterr().out.splitlines()) == 400
 
 
-def test_files_that_join_and_leave_one_by_one(tmp_path, monkeypatch):
-    visited_one_by_one(monkeypatch)
+def test_files_that_are_added_and_removed_one_by_one(tmp_path, monkeypatch):
+    count_items_as_calls(monkeypatch)
 
     def work(count: int) -> Callable[[], object]:
         items = [Item(Path("a.png"), Path("a.png"), size=(8, 8)) for _ in range(count)]
-        running = BatchRun(cast(Enhancer, Nothing()), GENTLE, plan([]))
+        running = BatchRun(cast(Enhancer, FakeEnhancer()), GENTLE, plan([]))
 
-        def joined() -> None:
+        def add_and_remove() -> None:
             for item in items:
                 assert running.add([item])
             for item in items[::2]:
                 running.remove(item.key)
             assert running.batch.count("waiting") == len(items[1::2])
 
-        return joined
+        return add_and_remove
 
     assert_linear(work)
 
 
-def test_names_beside_earlier_results_and_of_files_that_are_called_alike(tmp_path):
+def test_equal_names_next_to_earlier_results(tmp_path):
     def work(count: int) -> Callable[[], object]:
         folder, output = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
         folder.mkdir()
@@ -128,12 +128,12 @@ def test_names_beside_earlier_results_and_of_files_that_are_called_alike(tmp_pat
             (output / f"{number}.png").write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8), mark=mark))
         names = ResultNames(output)
 
-        def given() -> None:
+        def assign_names() -> None:
             with names:
                 for source in folder.iterdir():
                     assert names.assign(source, Path("alike.jpg"))
 
-        return given
+        return assign_names
 
     assert_linear(work, 60)
 
@@ -151,7 +151,7 @@ def test_names_and_summary_of_a_zip(tmp_path):
     assert_linear(lambda count: lambda: [*map(UniqueNames().add, ["a.png"] * count)])
 
 
-def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
+def test_stored_results_of_other_processes_are_read_once(tmp_path, monkeypatch):
     read: list[Path] = []
     signature_in = TaskStore.find.__globals__["_signature_in"]
     monkeypatch.setattr("enhance.store._signature_in", lambda path: read.append(path) or signature_in(path))
@@ -170,14 +170,14 @@ def test_a_stored_result_is_read_once_and_ones_own_never(tmp_path, monkeypatch):
     assert len(read) == 50
 
 
-def test_the_first_file_begins_before_the_others_are_read_whole(tmp_path, monkeypatch):
-    hashed, begun = [], []
+def test_the_first_file_starts_before_the_others_are_read(tmp_path, monkeypatch):
+    hashed, started = [], []
     monkeypatch.setattr("enhance.output.names._sha256", lambda path: hashed.append(path.name) or path.name)
-    enhancer = Nothing(lambda source: begun.append((source.name, list(hashed))))
+    enhancer = FakeEnhancer(lambda source: started.append((source.name, list(hashed))))
 
     BatchRun(cast(Enhancer, enhancer), GENTLE, find_images([photos(tmp_path, 3)], tmp_path / "out")).run()
 
-    assert begun == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
+    assert started == [("0.jpg", ["0.jpg"]), ("1.jpg", ["0.jpg", "1.jpg"]), ("2.jpg", ["0.jpg", "1.jpg", "2.jpg"])]
 
 
 def test_inspecting_a_jpeg_reads_only_its_header(tmp_path):

@@ -18,7 +18,7 @@ from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
 from tests.unit import photos_with_metadata
 from tests.unit.photos_with_metadata import PLACE, XMP, read_by_exiftool
-from tests.unit.picture_files import saved
+from tests.unit.picture_files import encode
 
 LOSSY = ("jpg", "webp", "avif")
 PACKET = XMP.replace(b"'6'", b"'1'")
@@ -37,7 +37,7 @@ def result_of(folder: Path, metadata: Metadata, name: str = "result.png") -> Pat
     return folder / name
 
 
-def exported(png: Path, ending: str, metadata: str = "keep") -> tuple[Path, list[str]]:
+def export_png(png: Path, ending: str, metadata: str = "keep") -> tuple[Path, list[str]]:
     """Export the PNG; return the file and the notes on what it lost."""
     place = png.with_name(f"{png.stem}-{metadata}.{ending}")
     encoding = Encoding.of_file(place, metadata=metadata)
@@ -55,7 +55,7 @@ def tags(path: Path, *more: str) -> dict[str, Any]:
 @pytest.mark.parametrize("ending", ["png", *LOSSY])
 def test_every_tag_is_kept(tmp_path: Path, ending: str):
     png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc()))
-    path, notes = exported(png, ending)
+    path, notes = export_png(png, ending)
     before, after = tags(png), tags(path)
     if ending in ("webp", "avif"):
         assert notes == ["iptc_left"]
@@ -73,7 +73,7 @@ def test_every_tag_is_kept(tmp_path: Path, ending: str):
 def test_no_trace_of_the_location_is_left(tmp_path: Path, ending: str):
     texts = (("Comment", "at 48.20833, 16.37306"), ("Title", "Lantern"))
     png = result_of(tmp_path, Metadata(photos_with_metadata.exif(), PACKET, photos_with_metadata.iptc(), texts))
-    path, notes = exported(png, ending, "no-location")
+    path, notes = export_png(png, ending, "no-location")
     content = path.read_bytes()
     for trace in (b"GPS", PLACE.encode(), photos_with_metadata.COORDINATES, photos_with_metadata.NOTES, b"48.2"):
         assert trace not in content
@@ -87,7 +87,7 @@ def test_no_trace_of_the_location_is_left(tmp_path: Path, ending: str):
 
 @pytest.mark.parametrize("ending", ["png", *LOSSY])
 def test_blocks_without_a_location_are_kept_whole(tmp_path: Path, ending: str):
-    path, notes = exported(
+    path, notes = export_png(
         result_of(tmp_path, Metadata(xmp=PLACELESS, texts=(("Comment", "dusk"),))), ending, "no-location"
     )
     assert PLACELESS in path.read_bytes()
@@ -97,7 +97,7 @@ def test_blocks_without_a_location_are_kept_whole(tmp_path: Path, ending: str):
 def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):
     packet = PACKET.replace(b"</rdf:RDF>", b'<rdf:Description xmlns:t="t:" t:a="%s"/></rdf:RDF>' % LONG.encode())
     for ending in LOSSY:
-        path, notes = exported(result_of(tmp_path, Metadata(xmp=packet)), ending)
+        path, notes = export_png(result_of(tmp_path, Metadata(xmp=packet)), ending)
         assert notes == (["xmp_left"] if ending == "jpg" else [])
         assert (packet in path.read_bytes()) == (ending != "jpg")
 
@@ -109,8 +109,8 @@ def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with
     photo = exif.get_ifd(0x8769)
     photo[0x9286], photo[0x927C] = b"ASCII\0\0\0" + LONG[:length].encode(), b"LANTERN\0" + bytes(60_000)
     png = result_of(tmp_path, Metadata(exif.tobytes()[6:]))
-    before, after = tags(png), tags(exported(png, "jpg")[0])
-    assert exported(png, "jpg")[1] == ["exif_short"]
+    before, after = tags(png), tags(export_png(png, "jpg")[0])
+    assert export_png(png, "jpg")[1] == ["exif_short"]
     gone = {name for name in before.keys() - after.keys() if "Maker" not in name and not name.startswith("IFD0:Image")}
     assert gone - {"ExifIFD:ExifImageWidth"} == ({"ExifIFD:UserComment"} if length > 32_000 else set())
     assert {name for name in after if after[name] != before.get(name)} <= {"IFD0:Orientation"}
@@ -120,7 +120,7 @@ def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with
 def test_iptc_that_is_longer_than_a_segment_continues_in_the_next(tmp_path: Path):
     words = [f"keyword {number} ".ljust(60, "x") for number in range(3000)]
     iptc = b"".join(struct.pack(">BBBH", 0x1C, 2, 25, 60) + word.encode() for word in words)
-    path, notes = exported(result_of(tmp_path, Metadata(iptc=iptc)), "jpg")
+    path, notes = export_png(result_of(tmp_path, Metadata(iptc=iptc)), "jpg")
     assert notes == []
     assert tags(path)["IPTC:Keywords"] == words
     assert read_picture(path).metadata.iptc == iptc
@@ -129,16 +129,16 @@ def test_iptc_that_is_longer_than_a_segment_continues_in_the_next(tmp_path: Path
 def test_texts_become_comments_of_a_jpeg_and_are_noted_elsewhere(tmp_path: Path):
     texts = (("parameters", "a lantern, 雨\nSteps: 20"), ("Comment", "at dusk – quiet"))
     for ending in LOSSY:
-        path, notes = exported(result_of(tmp_path, Metadata(texts=texts)), ending)
+        path, notes = export_png(result_of(tmp_path, Metadata(texts=texts)), ending)
         assert notes == ([] if ending == "jpg" else ["texts_left"])
         expected = (("Comment", "parameters: a lantern, 雨\nSteps: 20"), texts[1]) if ending == "jpg" else ()
         assert read_picture(path).metadata.texts == expected
-    assert exported(result_of(tmp_path, Metadata(texts=(("parameters", LONG),))), "jpg")[1] == ["texts_left"]
+    assert export_png(result_of(tmp_path, Metadata(texts=(("parameters", LONG),))), "jpg")[1] == ["texts_left"]
 
 
 def test_every_comment_of_a_jpeg_is_read(tmp_path: Path):
     more = b"\xff\xfe" + struct.pack(">H", 2 + 6) + b"second"
-    (tmp_path / "photo").write_bytes(saved(photos_with_metadata.photo(), "JPEG", comment=b"first", extra=more))
+    (tmp_path / "photo").write_bytes(encode(photos_with_metadata.photo(), "JPEG", comment=b"first", extra=more))
     texts = read_picture(tmp_path / "photo").metadata.texts
     assert sorted(texts) == [("Comment", "first"), ("Comment", "second")]
 
@@ -147,7 +147,7 @@ def test_hostile_exif_is_left_out_of_a_jpeg(tmp_path: Path):
     count, length = 30_000, 4_000_000
     entries = b"".join(struct.pack("<HHII", 1 + number, 7, length, 8) for number in range(count))
     exif = b"II*\0" + struct.pack("<I", length) + bytes(length - 8) + struct.pack("<H", count) + entries + bytes(4)
-    path, notes = exported(result_of(tmp_path, Metadata(exif)), "jpg")
+    path, notes = export_png(result_of(tmp_path, Metadata(exif)), "jpg")
     assert Image.open(path).size == (8, 6)
     assert notes == ["exif_short"]
     assert read_picture(path).metadata.exif in (None, EMPTY)

@@ -26,16 +26,16 @@ from enhance.models.memory import cut, cut_to_fit, stream_bytes, tallest
 from enhance.models.networks import rrdbnet, srvgg
 from enhance.scheduler import SCHEDULER, Ticket
 from enhance.settings import Settings
-from tests.own_models import added
+from tests.own_models import add_models
 
 FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
 
 
-def made(dtype, columns: bool, path: Path | None = None) -> NetworkOutput:
+def create_output(dtype, columns: bool, path: Path | None = None) -> NetworkOutput:
     return NetworkOutput.create(OutputShape(17, 23, np.dtype(dtype).name, columns), path=path)
 
 
-def filled(output: NetworkOutput, picture: np.ndarray) -> NetworkOutput:
+def fill_output(output: NetworkOutput, picture: np.ndarray) -> NetworkOutput:
     length = picture.shape[1 if output.shape.columns else 0]
     for first in range(0, length, 5):
         last = min(first + 5, length)
@@ -50,38 +50,38 @@ def picture(request) -> np.ndarray:
 
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
 @pytest.mark.parametrize("place", ["memory", "file", "kept"])
-def test_rows_come_back_as_the_strips_went_in(picture, columns, place, tmp_path, monkeypatch):
+def test_rows_have_the_pixels_of_the_strips(picture, columns, place, tmp_path, monkeypatch):
     if place == "file":
         monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     path = tmp_path / "output.raw" if place == "kept" else None
 
-    with filled(made(picture.dtype, columns, path), picture) as output:
+    with fill_output(create_output(picture.dtype, columns, path), picture) as output:
         assert np.array_equal(output.rows(0, 17), picture)
         assert np.array_equal(output.rows(4, 12), picture[4:12])
         assert np.array_equal(output.rows(16, 17), picture[16:])
 
 
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
-def test_a_kept_output_is_opened_again(picture, columns, tmp_path):
+def test_a_stored_output_can_be_opened(picture, columns, tmp_path):
     path = tmp_path / "output.raw"
-    with filled(made(picture.dtype, columns, path), picture) as output:
+    with fill_output(create_output(picture.dtype, columns, path), picture) as output:
         output.keep()
 
     with NetworkOutput.open(path) as again:
         assert np.array_equal(again.rows(3, 15), picture[3:15])
 
 
-def test_a_output_that_was_not_kept_leaves_nothing(picture, tmp_path):
-    with filled(made(picture.dtype, False, tmp_path / "output.raw"), picture):
+def test_an_output_that_is_not_stored_leaves_no_file(picture, tmp_path):
+    with fill_output(create_output(picture.dtype, False, tmp_path / "output.raw"), picture):
         assert not (tmp_path / "output.raw").exists()
 
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
-def test_a_file_with_a_missing_piece_is_refused_in_words(picture, tmp_path, piece):
+def test_an_incomplete_file_is_an_error(picture, tmp_path, piece):
     path = tmp_path / "output.raw"
-    with filled(made(picture.dtype, False, path), picture) as output:
+    with fill_output(create_output(picture.dtype, False, path), picture) as output:
         output.keep()
     path.write_bytes(path.read_bytes()[piece])
 
@@ -89,8 +89,8 @@ def test_a_file_with_a_missing_piece_is_refused_in_words(picture, tmp_path, piec
         NetworkOutput.open(path)
 
 
-def test_a_full_disk_is_said_in_words():
-    with made(np.uint8, False) as output, Path("/dev/full").open("wb", buffering=0) as full:
+def test_a_full_disk_is_an_error():
+    with create_output(np.uint8, False) as output, Path("/dev/full").open("wb", buffering=0) as full:
         output._file = full
         with pytest.raises(StorageError, match="Not enough disk space"):
             output.add(np.zeros((5, 23, 3), np.uint8))
@@ -98,7 +98,7 @@ def test_a_full_disk_is_said_in_words():
 
 @pytest.fixture
 def no_temporary_files(monkeypatch):
-    """The system's temporary folder has no room for anything."""
+    """Let the disk of the system's temporary folder be full."""
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -107,9 +107,9 @@ def no_temporary_files(monkeypatch):
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
 
 
-def test_a_large_kept_output_is_opened_again_without_any_room_of_its_own(picture, tmp_path, no_temporary_files):
+def test_a_stored_output_needs_no_more_disk_space_to_be_opened(picture, tmp_path, no_temporary_files):
     path = tmp_path / "output.raw"
-    with filled(made(picture.dtype, False, path), picture) as output:
+    with fill_output(create_output(picture.dtype, False, path), picture) as output:
         output.keep()
         assert np.array_equal(output.rows(2, 9), picture[2:9])
     before = list(tmp_path.iterdir())
@@ -119,13 +119,13 @@ def test_a_large_kept_output_is_opened_again_without_any_room_of_its_own(picture
         assert list(tmp_path.iterdir()) == before
 
 
-def test_a_large_output_without_room_is_said_in_words(no_temporary_files):
+def test_a_large_output_without_disk_space_is_an_error(no_temporary_files):
     with pytest.raises(StorageError, match="Not enough disk space"):
-        made(np.uint8, False)
+        create_output(np.uint8, False)
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not told here")
-def test_the_file_is_closed_when_it_gets_its_name(picture, tmp_path, monkeypatch):
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_the_file_is_closed_before_it_is_renamed(picture, tmp_path, monkeypatch):
     keep, open_then = AtomicFile.keep, []
 
     def watched(part: AtomicFile) -> None:
@@ -133,14 +133,14 @@ def test_the_file_is_closed_when_it_gets_its_name(picture, tmp_path, monkeypatch
         keep(part)
 
     monkeypatch.setattr(AtomicFile, "keep", watched)
-    with filled(made(picture.dtype, False, tmp_path / "output.raw"), picture) as output:
+    with fill_output(create_output(picture.dtype, False, tmp_path / "output.raw"), picture) as output:
         output.keep()
 
     assert open_then == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_at_the_end_leaves_no_file(picture, tmp_path, monkeypatch):
     opened = AtomicFile.open
 
     def on_a_full_disk(part, mode):
@@ -150,8 +150,8 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkey
     monkeypatch.setattr(AtomicFile, "open", on_a_full_disk)
 
     def fill() -> None:
-        with made(picture.dtype, False, tmp_path / "output.raw") as output:
-            filled(output, picture)
+        with create_output(picture.dtype, False, tmp_path / "output.raw") as output:
+            fill_output(output, picture)
 
     with pytest.raises(StorageError, match="Not enough disk space"):
         fill()
@@ -161,14 +161,14 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing(picture, tmp_path, monkey
 PARTS = {"portrait": (190, 120), "landscape": (120, 190), "square": (130, 130)}
 
 
-def waiting(model: str, dtype: torch.dtype, across: int) -> int:
-    """The bytes that it takes to stream so wide a picture on two cores."""
+def bytes_needed(model: str, dtype: torch.dtype, across: int) -> int:
+    """Return the bytes needed to stream an image of this width on two cores."""
     return stream_bytes(graph_of(model), across, SMALLEST_STRIP, dtype.itemsize, strips=2)
 
 
-def in_parts(engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on there is room for what streams at most `across` pixels wide."""
-    room = waiting(model, PRECISIONS[engine.precision(8, model)], across)
+def limit_memory(engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit the memory to a stream of at most `across` pixels in width."""
+    room = bytes_needed(model, PRECISIONS[engine.precision(8, model)], across)
     monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", room)
     monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", across)
 
@@ -177,22 +177,20 @@ def in_parts(engine: Engine, model: str, across: int, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("model", "dtype", "precision"), [("realesr-animevideov3", np.uint8, "bf16"), ("span-x4", np.uint16, "fp32")]
 )
-def test_a_picture_too_wide_for_memory_is_made_in_parts_that_join_into_the_output_of_one_run(
-    size, model, dtype, precision, tmp_path, monkeypatch
-):
+def test_parts_of_a_wide_image_join_to_the_output_of_one_run(size, model, dtype, precision, tmp_path, monkeypatch):
     height, width = PARTS[size]
     photo = skimage.data.astronaut()[:height, 180 : 180 + width]
     rgb = photo.astype(dtype) * dtype(np.iinfo(dtype).max // 255)
-    engine, told = Engine("cpu", precision), list[tuple[int, int, float | None]]()
+    engine, reports = Engine("cpu", precision), list[tuple[int, int, float | None]]()
     across, plain = width <= height, engine.enlarge(rgb, model)
     with monkeypatch.context() as patch:
         patch.setattr("enhance.engine.engine.streams_columns", lambda *_: across)
         whole = np.concatenate([*engine.stream(rgb, model)], axis=int(across))
     widths = streams(monkeypatch)
-    in_parts(engine, model, 110, monkeypatch)
+    limit_memory(engine, model, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
 
-    joined = engine.enlarge(rgb, model, folder=tmp_path, progress=lambda *all_of_it: told.append(all_of_it))
+    joined = engine.enlarge(rgb, model, folder=tmp_path, progress=lambda *report: reports.append(report))
 
     apart = np.abs(joined.astype(int) - whole)
     assert len(widths) > 1
@@ -200,13 +198,13 @@ def test_a_picture_too_wide_for_memory_is_made_in_parts_that_join_into_the_outpu
     assert apart.max() <= 1  # of 65535 that is 1.5e-5
     assert np.mean(apart > 0) < 0.01
     assert np.abs(joined.astype(int) - plain).max() <= (2 if dtype == np.uint8 else 20)
-    assert [done for done, *_ in told] == sorted(done for done, *_ in told)
-    assert told[-1][:2] == (max(PARTS[size]), max(PARTS[size]))
+    assert [done for done, *_ in reports] == sorted(done for done, *_ in reports)
+    assert reports[-1][:2] == (max(PARTS[size]), max(PARTS[size]))
 
 
 @pytest.mark.parametrize("kind", ["esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"])
 @pytest.mark.parametrize("size", [(301, 240), (241, 300)], ids=["portrait", "landscape"])
-def test_parts_of_a_picture_of_odd_size_join_whatever_the_networks_grid_and_scale(own_models, kind, size, monkeypatch):
+def test_parts_join_for_every_grid_and_scale(own_models, kind, size, monkeypatch):
     rgb, engine = skimage.data.astronaut()[: size[0], : size[1]], Engine("cpu", "fp32")
     plain, widths, graph = engine.enlarge(rgb, kind), streams(monkeypatch), graph_of(kind)
     folded = 239 // graph.unshuffle
@@ -222,13 +220,13 @@ def test_parts_of_a_picture_of_odd_size_join_whatever_the_networks_grid_and_scal
 
 @pytest.fixture(scope="module")
 def own_models():
-    with added("esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"):
+    with add_models("esrgan-unshuffle-2", "esrgan-unshuffle-grey", "compact-3x"):
         yield
 
 
-def test_a_picture_in_parts_is_refused_at_once_where_the_disk_is_short(tmp_path, monkeypatch):
+def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(tmp_path, monkeypatch):
     engine, rgb = Engine("cpu"), skimage.data.astronaut()[:130, :130]
-    in_parts(engine, FAST, 110, monkeypatch)
+    limit_memory(engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     whole, part = 16 * rgb.nbytes, 16 * 65 * 130 * 3
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": whole + part - 1}))
@@ -240,9 +238,9 @@ def test_a_picture_in_parts_is_refused_at_once_where_the_disk_is_short(tmp_path,
     assert widths == []
 
 
-def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch):
+def test_an_image_in_parts_can_be_cancelled_in_each_part(tmp_path, monkeypatch):
     engine, rgb, stop = Engine("cpu"), skimage.data.astronaut()[:130, :130], threading.Event()
-    in_parts(engine, FAST, 110, monkeypatch)
+    limit_memory(engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.steps._STEP_WORK", 1e9)
     widths, strips = streams(monkeypatch), []
 
@@ -257,9 +255,9 @@ def test_a_picture_in_parts_is_stopped_within_any_of_them(tmp_path, monkeypatch)
     assert engine.enlarge(rgb[:40, :40], FAST).shape == (160, 160, 3)
 
 
-def test_a_picture_in_parts_that_nobody_wants_any_more_lets_go_of_its_files(tmp_path, monkeypatch):
+def test_an_abandoned_image_in_parts_closes_its_files(tmp_path, monkeypatch):
     engine, rgb = Engine("cpu"), skimage.data.astronaut()[:130, :130]
-    in_parts(engine, FAST, 110, monkeypatch)
+    limit_memory(engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     monkeypatch.setattr("enhance.engine.raw_store._BLOCK_BYTES", 10_000)
     files, opened = [], tempfile.TemporaryFile
@@ -280,11 +278,11 @@ def test_a_picture_in_parts_that_nobody_wants_any_more_lets_go_of_its_files(tmp_
     assert SCHEDULER.count() == 0
 
 
-def test_the_parts_of_a_run_lie_beside_its_result(tmp_path, monkeypatch):
+def test_the_parts_of_a_run_are_stored_in_the_folder_of_the_result(tmp_path, monkeypatch):
     Image.fromarray(skimage.data.astronaut()[:130, :130]).save(tmp_path / "photo.png")
     enhancer, settings = Enhancer("cpu", data=tmp_path / "data"), Settings.from_preset("anime-fast", tuning=False)
     plain = enhancer.run(tmp_path / "photo.png", settings, output=tmp_path / "plain.png")
-    in_parts(enhancer.engine, FAST, 110, monkeypatch)
+    limit_memory(enhancer.engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     folders, opened = [], tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **where: folders.append(where["dir"]) or opened(**where))
@@ -299,8 +297,8 @@ def test_the_parts_of_a_run_lie_beside_its_result(tmp_path, monkeypatch):
     assert np.abs(first - second).max() <= 2
 
 
-def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
-    engine, rgb, told = Engine("cpu"), skimage.data.astronaut()[:130, :130], list[float]()
+def test_the_time_in_the_queue_does_not_count_as_time_of_the_run(monkeypatch):
+    engine, rgb, reports = Engine("cpu"), skimage.data.astronaut()[:130, :130], list[float]()
     engine.enlarge(rgb, FAST)
     clocks, begin = list[float](), RunClock.__init__
 
@@ -310,54 +308,54 @@ def test_the_time_in_the_line_is_no_time_of_the_run(monkeypatch):
 
     monkeypatch.setattr(RunClock, "__init__", begun)
     with SCHEDULER.queue_job(Ticket()):
-        waits = threading.Thread(target=lambda: told.extend(len(strip) for strip in engine.stream(rgb, FAST)))
+        waits = threading.Thread(target=lambda: reports.extend(len(strip) for strip in engine.stream(rgb, FAST)))
         waits.start()
         while SCHEDULER.count() < 2:
             time.sleep(0.01)
         assert clocks == []
-        let_in = time.perf_counter()
+        admitted = time.perf_counter()
     waits.join()
 
-    assert sum(told) == 4 * 130
-    assert clocks[0] > let_in
+    assert sum(reports) == 4 * 130
+    assert clocks[0] > admitted
 
 
-def test_what_a_card_has_free_decides_whether_a_picture_is_made_in_parts(monkeypatch):
+def test_the_free_memory_of_a_gpu_determines_the_parts(monkeypatch):
     engine = Engine("cpu", "bf16")
     monkeypatch.setattr("enhance.engine.engine.free_memory", lambda device: 600e6)
 
     assert engine._cuts(X4PLUS, torch.bfloat16, 4000, 3000, begins=True) == []
     engine.device = torch.device("cuda")
-    assert engine._cuts(X4PLUS, torch.float16, 4000, 3000) == [], "an estimate asks no card"
+    assert engine._cuts(X4PLUS, torch.float16, 4000, 3000) == [], "an estimate does not query the GPU"
     cuts = engine._cuts(X4PLUS, torch.float16, 4000, 3000, begins=True)
-    assert waiting(X4PLUS, torch.float16, tallest(cuts)) < 600e6 < waiting(X4PLUS, torch.float16, 3000)
+    assert bytes_needed(X4PLUS, torch.float16, tallest(cuts)) < 600e6 < bytes_needed(X4PLUS, torch.float16, 3000)
 
 
 @pytest.mark.parametrize(("height", "width", "bits"), [(10_000, 10_000, 8), (10_000, 10_000, 16), (12_000, 8_000, 8)])
-def test_no_picture_is_so_wide_that_the_largest_network_takes_more_than_three_gigabytes(height, width, bits):
-    with_the_rest = 1e9  # the libraries, the picture, what is read and written meanwhile: measured at 10,000 x 10,000
-    assert Engine("cpu").memory(X4PLUS, height, width, bits) + with_the_rest < 3e9
+def test_the_largest_network_needs_at_most_3_gb(height, width, bits):
+    other_bytes = 1e9  # for libraries, image and buffers, as measured at 10,000 x 10,000
+    assert Engine("cpu").memory(X4PLUS, height, width, bits) + other_bytes < 3e9
 
 
 @pytest.mark.parametrize(
     ("rows", "across", "room", "heights"),
     [
-        (900, 600, 600, []),  # has room as it is
-        (900, 600, 500, [450, 450]),  # each sees 18 rows of the other
+        (900, 600, 600, []),  # fits as a whole
+        (900, 600, 500, [450, 450]),  # Each part depends on 18 rows of the other.
         (900, 600, 467, [300, 300, 300]),
-        (900, 600, 1, [36] * 25),  # where nothing has, the least
+        (900, 600, 1, [36] * 25),  # Nothing fits, so the parts are the smallest.
         (30, 600, 500, [30]),
         (700, 600, 599, [350, 350]),
-        (70, 60, 1, []),  # a part would be as wide
+        (70, 60, 1, []),  # A part would not be narrower.
     ],
 )
-def test_a_picture_is_cut_into_as_few_parts_as_have_room(rows, across, room, heights):
+def test_an_image_is_cut_into_the_fewest_parts_that_fit(rows, across, room, heights):
     cuts = cut_to_fit(srvgg(16), rows, across, lambda width: width, room)
     assert [last - first for first, last, *_ in cuts] == heights
 
 
 def streams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The widths of the streams that begin from now on."""
+    """Record the widths of all streams from now on."""
     widths, begin = list[int](), Stream.__init__
 
     def begun(self, graph, height, width, read, **options):
@@ -365,12 +363,12 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         begin(self, graph, height, width, read, **options)
 
     monkeypatch.setattr(Stream, "__init__", begun)
-    monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # it has a stream of its own
+    monkeypatch.setattr("enhance.engine.estimates.time_strip", lambda *_: 1e-6)  # The timing would add a stream.
     return widths
 
 
 @pytest.mark.parametrize(("fold", "rows"), [(1, 1000), (2, 1000), (2, 1001)])
-def test_parts_are_the_whole_picture_once_and_see_all_that_counts(fold, rows):
+def test_parts_cover_the_image_once_with_the_receptive_radius(fold, rows):
     graph = rrdbnet(1, unshuffle=fold)
 
     parts = cut(rows, 3, graph)

@@ -33,11 +33,11 @@ from tests.unit.photos_with_metadata import (
     photo_with_metadata,
     read_by_exiftool,
 )
-from tests.unit.picture_files import png, rgb_profile, saved
+from tests.unit.picture_files import encode, png, rgb_profile
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")
-TELLING = {
+KINDS_WITH = {
     "exif": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
     "xmp": ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"),
     "iptc": ("JPEG", "PNG", "TIFF"),
@@ -87,7 +87,7 @@ def test_every_tag_of_a_photo_is_in_the_result_and_only_sizes_and_orientation_di
     before, after = without_storage(tags(tmp_path / "photo")), without_storage(tags(result))
 
     assert len(before) > 20
-    if kind == "TIFF":  # its directory tells of its pixels, which are the PNG's own matter now
+    if kind == "TIFF":  # The directory describes pixels that are stored as PNG now.
         before = {name: value for name, value in before.items() if name not in ("IFD0:ImageWidth", "IFD0:ImageHeight")}
         after.pop("IFD0:Orientation")
     assert sorted(before.keys() - after.keys()) == []
@@ -104,10 +104,10 @@ def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kin
     result = result_of(tmp_path, photo_with_metadata(kind))
     with Image.open(result) as image:
         info, exif = image.info, image.getexif()
-        assert ("exif" in info, "xmp" in info) == (kind in TELLING["exif"], kind in TELLING["xmp"])
-        assert ("Raw profile type iptc" in info) == (kind in TELLING["iptc"])
-        assert ("Comment" in info) == (kind in TELLING["texts"])
-        assert ("dpi" in info) == (kind in TELLING["dpi"])
+        assert ("exif" in info, "xmp" in info) == (kind in KINDS_WITH["exif"], kind in KINDS_WITH["xmp"])
+        assert ("Raw profile type iptc" in info) == (kind in KINDS_WITH["iptc"])
+        assert ("Comment" in info) == (kind in KINDS_WITH["texts"])
+        assert ("dpi" in info) == (kind in KINDS_WITH["dpi"])
         assert info.get("dpi", (DPI, DPI)) == pytest.approx((DPI, DPI), abs=0.01)
         assert exif.get(0x010F, "Lantern") == "Lantern"
     assert accepted_by_pngcheck(result)
@@ -152,12 +152,12 @@ def test_none_keeps_only_profile_and_resolution(tmp_path: Path, kind: str):
 
 def test_a_photo_without_a_position_has_no_location(tmp_path: Path):
     (tmp_path / "photo").write_bytes(
-        saved(photos_with_metadata.photo(), "JPEG", exif=b"Exif\0\0" + photos_with_metadata.exif())
+        encode(photos_with_metadata.photo(), "JPEG", exif=b"Exif\0\0" + photos_with_metadata.exif())
     )
     assert inspect(tmp_path / "photo").has_location
     for number, metadata in enumerate((Metadata(), Metadata(photos_with_metadata.exif()).select("no-location"))):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(saved(photos_with_metadata.photo(), "PNG", exif=metadata.exif or b""))
+        path.write_bytes(encode(photos_with_metadata.photo(), "PNG", exif=metadata.exif or b""))
         assert not inspect(path).has_location
 
 
@@ -183,7 +183,7 @@ def test_only_sizes_and_orientation_change_in_xmp():
 def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, dpi):
     unit, across, down = content
     if kind == "JPEG":
-        data = bytearray(saved(photos_with_metadata.photo(), "JPEG"))
+        data = bytearray(encode(photos_with_metadata.photo(), "JPEG"))
         struct.pack_into(">BHH", data, 13, unit, across, down)
     else:
         density = make_chunk(b"pHYs", struct.pack(">IIB", across, down, unit))
@@ -195,7 +195,7 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
 
 @pytest.mark.parametrize(("unit", "dpi"), [(2, 300.0), (3, 762.0), (1, None)])
 def test_a_tiffs_resolution_is_kept_in_any_unit(tmp_path: Path, unit: int, dpi: float | None):
-    content = saved(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
+    content = encode(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
     assert picture_of(tmp_path, content).metadata.dpi == (dpi and (dpi, dpi))
 
 
@@ -206,7 +206,7 @@ def iccp_and(*chunks: bytes) -> bytes:
 
 @cache
 def hostile() -> Mapping[str, bytes]:
-    """Texts and blocks that expand to many times their size, are damaged, or keep a reader busy."""
+    """Return texts and blocks that expand to many times their size, are damaged, or slow down a reader."""
     flat = zlib.compress(bytes(40_000_000), 1)
     bomb = "".join(f'<!ENTITY x{n} "{f"&x{n - 1};" * 10}">' for n in range(1, 12))
     doctype = f'<!DOCTYPE x [<!ENTITY x0 "ha">{bomb}]><x>&x11;</x>'.encode()

@@ -28,7 +28,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_store: Non
     return tmp_path / "weights"
 
 
-def added(kind: str, folder: Path) -> str:
+def add_model(kind: str, folder: Path) -> str:
     file = folder.with_name("model.pth")
     torch.save(random_state(NETWORKS[kind]()), file)
     return add(file, kind, folder).name
@@ -44,15 +44,15 @@ def picture(photo: np.ndarray, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", SCALES)
 def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
-    name, scale = added(kind, own_folder), SCALES[kind]
+    name, scale = add_model(kind, own_folder), SCALES[kind]
 
     result = enhancer.run(picture, name)
 
     assert Settings.from_preset(name).factor == scale
-    given, made = (np.asarray(Image.open(path)) for path in (picture, result.path))
-    assert made.shape == (20 * scale, 28 * scale, 4)
-    assert np.array_equal(made[..., :3], enhancer.upscale(given[..., :3], name))
-    alpha = np.asarray(Image.fromarray(made[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
+    given, result_pixels = (np.asarray(Image.open(path)) for path in (picture, result.path))
+    assert result_pixels.shape == (20 * scale, 28 * scale, 4)
+    assert np.array_equal(result_pixels[..., :3], enhancer.upscale(given[..., :3], name))
+    alpha = np.asarray(Image.fromarray(result_pixels[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
     assert np.abs(alpha - given[..., 3]).max() <= 2
     assert (result.info["model"]["name"], result.info["model"]["source"]) == (name, "model.pth")
 
@@ -60,7 +60,7 @@ def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, pi
 @pytest.mark.parametrize("kind", SCALES)
 def test_tuning_uses_the_scale_of_the_network(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
     """At strength 0 the result is the resized photo. Fidelity 1 brings the result closer to the photo."""
-    name, scale = added(kind, own_folder), SCALES[kind]
+    name, scale = add_model(kind, own_folder), SCALES[kind]
 
     photo_alone = enhancer.run(picture, Settings.from_preset(name, strength=0.0))
     apart = enhancer.run(picture, Settings.from_preset(name))
@@ -75,7 +75,7 @@ def test_tuning_uses_the_scale_of_the_network(kind: str, own_folder: Path, pictu
 
 @pytest.mark.parametrize("kind", SCALES)
 def test_a_preview_matches_the_result(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
-    settings = Settings.from_preset(added(kind, own_folder), strength=0.8, fidelity=0.5)
+    settings = Settings.from_preset(add_model(kind, own_folder), strength=0.8, fidelity=0.5)
 
     preview = enhancer.preview(picture, settings, size=12)
     result = enhancer.run(picture, settings, preview=preview)
@@ -87,7 +87,7 @@ def test_a_preview_matches_the_result(kind: str, own_folder: Path, picture: Path
 
 
 def test_user_models_are_listed_after_the_shipped_presets(own_folder: Path, enhancer: Enhancer):
-    name = added("compact-2x", own_folder)
+    name = add_model("compact-2x", own_folder)
 
     *shipped, mine = enhancer.presets()
 
@@ -108,7 +108,7 @@ def test_user_models_are_listed_after_the_shipped_presets(own_folder: Path, enha
 
 
 def test_a_user_model_without_its_file_is_not_available(own_folder: Path, picture: Path, enhancer: Enhancer):
-    name = added("compact-2x", own_folder)
+    name = add_model("compact-2x", own_folder)
     located = locate(name)
     assert located
     located.path.unlink()
@@ -122,7 +122,7 @@ def test_a_user_model_without_its_file_is_not_available(own_folder: Path, pictur
 
 
 def test_a_removed_model_is_not_a_preset(own_folder: Path):
-    name = added("compact-2x", own_folder)
+    name = add_model("compact-2x", own_folder)
     assert name in all_presets()
 
     user_models.remove(name, own_folder)
@@ -140,7 +140,7 @@ def test_a_damaged_record_does_not_affect_shipped_presets(own_folder: Path):
 
 
 def test_the_scale_of_the_network_is_the_largest(own_folder: Path):
-    double, eightfold = added("compact-2x", own_folder), added("esrgan-8x", own_folder)
+    double, eightfold = add_model("compact-2x", own_folder), add_model("esrgan-8x", own_folder)
 
     with pytest.raises(SettingsError, match="1 to 2"):
         Settings.from_preset(double, scale=4)
@@ -148,13 +148,13 @@ def test_the_scale_of_the_network_is_the_largest(own_folder: Path):
 
 
 def test_two_user_models_have_different_signatures(own_folder: Path):
-    one = Settings.from_preset(added("compact-2x", own_folder))
+    one = Settings.from_preset(add_model("compact-2x", own_folder))
 
     assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, one, "c" * 64, "fp32")
 
 
 def test_the_command_line_runs_a_user_model(own_folder: Path, picture: Path, tmp_path: Path, capsys):
-    name = added("compact-3x", own_folder)
+    name = add_model("compact-3x", own_folder)
 
     out = tmp_path / "out.png"
     assert main(["run", str(picture), "-o", str(out), "--preset", name, "--precision", "fp32", "--json"]) == 0

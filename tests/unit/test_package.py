@@ -1,4 +1,4 @@
-"""What `pip install .` brings: the commands, the two packages with all their data, and no more than they need."""
+"""The packages that `pip install .` builds: their requirements, files and commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-def wanted(file: str) -> set[str]:
+def requirements_in(file: str) -> set[str]:
     lines = (line.partition("#")[0].strip() for line in (ROOT / file).read_text("utf-8").splitlines())
     return {line for line in lines if line}
 
@@ -55,7 +55,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(installed: Path, *arguments: str, **variables: str) -> str:
-    """What an installed command says, run beside no checkout."""
+    """Return the output of an installed command that runs outside the checkout."""
     environment = {**os.environ, "PYTHONPATH": str(installed), **variables}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=installed, env=environment, capture_output=True, text=True, timeout=120
@@ -64,14 +64,18 @@ def run(installed: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_a_plain_install_has_all_requirements_but_those_of_agents():
+def test_the_project_and_the_requirements_files_agree():
     extras = PROJECT["optional-dependencies"]
-    assert {*PROJECT["dependencies"], *extras["mcp"]} == wanted("requirements.txt")
-    assert set(extras["reference"]) <= wanted("tests/requirements.txt")
-    assert set(extras["cluster"]) == wanted("requirements-cluster.txt") <= wanted("tests/requirements.txt")
+    assert {*PROJECT["dependencies"], *extras["mcp"]} == requirements_in("requirements.txt")
+    assert set(extras["reference"]) <= requirements_in("tests/requirements.txt")
+    assert (
+        set(extras["cluster"])
+        == requirements_in("requirements-cluster.txt")
+        <= requirements_in("tests/requirements.txt")
+    )
 
 
-def test_wheel_and_source_have_all_texts_fonts_styles_examples_and_the_manifest(built: Path):
+def test_wheel_and_source_distribution_have_all_files(built: Path):
     (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
     in_wheel = set(zipfile.ZipFile(wheel).namelist())
     with tarfile.open(source) as archive:
@@ -83,7 +87,7 @@ def test_wheel_and_source_have_all_texts_fonts_styles_examples_and_the_manifest(
     assert {name.split("/")[0] for name in in_wheel} == {"enhance", f"enhance-{PROJECT['version']}.dist-info"}
 
 
-def test_the_installed_commands_know_their_version_and_one_another(installed: Path):
+def test_the_installed_commands_work(installed: Path):
     script = str(installed / "bin" / "enhance")
     assert run(installed, script, "--version") == f"enhance {PROJECT['version']}\n"
     assert run(installed, "-m", "enhance", "--version") == f"enhance {PROJECT['version']}\n"
@@ -91,9 +95,7 @@ def test_the_installed_commands_know_their_version_and_one_another(installed: Pa
     assert "realesrgan-x4plus" in run(installed, script, "weights", "list")
 
 
-def test_the_installed_program_enlarges_a_picture_and_keeps_weights_with_the_users_data(
-    installed: Path, tmp_path: Path
-):
+def test_the_installed_program_stores_weights_in_the_users_data_folder(installed: Path, tmp_path: Path):
     photo, large = tmp_path / "photo.png", tmp_path / "large.png"
     Image.new("RGB", (10, 8), "teal").save(photo)
     script, data = str(installed / "bin" / "enhance"), {"XDG_DATA_HOME": str(tmp_path), "ENHANCE_WEIGHTS": ""}

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from enhance.images import Picture, inspect, read_picture
 from enhance.images.containers import make_chunk
-from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
+from tests.unit.picture_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
 RANDOM = np.random.default_rng(7)
@@ -51,7 +51,7 @@ def read(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 def test_lossless_rgb_is_exact(read, kind: str):
-    data = saved(Image.fromarray(PHOTO), kind)
+    data = encode(Image.fromarray(PHOTO), kind)
     picture = read(data)
     assert np.array_equal(picture.rgb, PHOTO)
     assert picture.rgb.dtype == np.uint8
@@ -62,12 +62,12 @@ def test_lossless_rgb_is_exact(read, kind: str):
 
 
 def test_lossless_webp_is_exact(read):
-    assert np.array_equal(read(saved(Image.fromarray(PHOTO), "WEBP", lossless=True)).rgb, PHOTO)
+    assert np.array_equal(read(encode(Image.fromarray(PHOTO), "WEBP", lossless=True)).rgb, PHOTO)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
 def test_lossy_formats_equal_pillow(read, tmp_path: Path, kind: str):
-    data = saved(Image.fromarray(PHOTO), kind, quality=90)
+    data = encode(Image.fromarray(PHOTO), kind, quality=90)
     (tmp_path / "same").write_bytes(data)
     with Image.open(tmp_path / "same") as image:
         assert np.array_equal(read(data).rgb, np.asarray(image.convert("RGB")))
@@ -76,7 +76,7 @@ def test_lossy_formats_equal_pillow(read, tmp_path: Path, kind: str):
 def test_heic_orientation_is_applied_once(read):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()
-    data = saved(Image.fromarray(PHOTO[:60, :90]), "HEIF", quality=95, exif=b"Exif\0\0" + exif_block(6))
+    data = encode(Image.fromarray(PHOTO[:60, :90]), "HEIF", quality=95, exif=b"Exif\0\0" + exif_block(6))
     picture = read(data)
     expected = np.rot90(PHOTO[:60, :90], -1).astype(int)
     assert picture.format == "HEIF"
@@ -90,7 +90,7 @@ def test_each_exif_orientation_is_applied(read, kind: str, orientation: int):
     options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "JPEG": {"quality": 98, "subsampling": 0}}
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = read(saved(Image.fromarray(PHOTO), kind, exif=exif, **options.get(kind, {})))
+    picture = read(encode(Image.fromarray(PHOTO), kind, exif=exif, **options.get(kind, {})))
     expected = UPRIGHT[orientation](PHOTO).astype(int)
     assert picture.rgb.shape == expected.shape
     assert np.abs(picture.rgb - expected).mean() < 4
@@ -108,7 +108,7 @@ def test_orientation_is_applied_once_to_16_bits(read, orientation: int):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
 def test_grey_stays_grey(read, kind: str):
     grey = Image.fromarray(PHOTO).convert("L")
-    picture = read(saved(grey, kind, **({"quality": 100} if kind == "JPEG" else {})))
+    picture = read(encode(grey, kind, **({"quality": 100} if kind == "JPEG" else {})))
     assert picture.grey
     assert picture.mode == "L"
     assert (picture.rgb == picture.rgb[..., :1]).all()
@@ -117,7 +117,7 @@ def test_grey_stays_grey(read, kind: str):
 
 def test_black_and_white_becomes_grey(read):
     bits = Image.fromarray(PHOTO).convert("1")
-    picture = read(saved(bits, "PNG"))
+    picture = read(encode(bits, "PNG"))
     assert picture.grey
     assert np.array_equal(picture.rgb[..., 1], np.where(np.asarray(bits), 255, 0))
 
@@ -125,7 +125,7 @@ def test_black_and_white_becomes_grey(read):
 def test_grey_with_alpha(read):
     image = Image.fromarray(PHOTO).convert("LA")
     image.putalpha(Image.fromarray(PHOTO[..., 2] | 1))
-    picture = read(saved(image, "PNG"))
+    picture = read(encode(image, "PNG"))
     assert picture.grey
     assert picture.alpha is not None
     assert np.array_equal(picture.rgb[..., 0], np.asarray(image)[..., 0])
@@ -135,7 +135,7 @@ def test_grey_with_alpha(read):
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})])
 def test_rgb_with_alpha(read, kind: str, options: dict):
     values = np.dstack([PHOTO, PHOTO[..., 1] | 1])
-    picture = read(saved(Image.fromarray(values), kind, **options))
+    picture = read(encode(Image.fromarray(values), kind, **options))
     assert picture.alpha is not None
     assert np.array_equal(np.dstack([picture.rgb, picture.alpha]), values)
 
@@ -143,14 +143,14 @@ def test_rgb_with_alpha(read, kind: str, options: dict):
 def test_a_palette_is_resolved(read):
     palette = Image.fromarray(PHOTO).quantize(32)
     for kind in ("PNG", "GIF", "BMP"):
-        picture = read(saved(palette, kind))
+        picture = read(encode(palette, kind))
         assert (picture.mode, picture.grey) == ("P", False)
         assert np.array_equal(picture.rgb, np.asarray(palette.convert("RGB")))
 
 
 def test_a_grey_palette_is_grey(read):
     palette = Image.fromarray(PHOTO).convert("L").quantize(16)
-    picture = read(saved(palette, "PNG"))
+    picture = read(encode(palette, "PNG"))
     assert picture.grey
     assert np.array_equal(picture.rgb[..., 0], np.asarray(palette.convert("L")))
 
@@ -158,7 +158,7 @@ def test_a_grey_palette_is_grey(read):
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
 def test_a_transparent_palette_entry_becomes_alpha(read, kind: str):
     palette = Image.fromarray(PHOTO).quantize(32)
-    picture = read(saved(palette, kind, transparency=3))
+    picture = read(encode(palette, kind, transparency=3))
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha == 0, np.asarray(palette) == 3)
 
@@ -166,14 +166,14 @@ def test_a_transparent_palette_entry_becomes_alpha(read, kind: str):
 def test_a_palette_with_an_alpha_for_each_entry(read):
     palette = Image.fromarray(PHOTO).quantize(8)
     alphas = np.array([255, 1, 40, 80, 120, 160, 200, 240], np.uint8)
-    picture = read(saved(palette, "PNG", transparency=alphas.tobytes()))
+    picture = read(encode(palette, "PNG", transparency=alphas.tobytes()))
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha, alphas[np.asarray(palette)])
 
 
 def test_a_transparent_colour_becomes_alpha(read):
     key = tuple(int(v) for v in PHOTO[3, 5])
-    picture = read(saved(Image.fromarray(PHOTO), "PNG", transparency=key))
+    picture = read(encode(Image.fromarray(PHOTO), "PNG", transparency=key))
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha == 0, (PHOTO[3, 5] == PHOTO).all(axis=2))
 
@@ -246,13 +246,13 @@ def test_float_from_0_to_1_becomes_16_bits(read):
     assert read(tiff(values[..., 0].astype(np.float32), 1)).grey
 
 
-def test_cmyk_goes_through_its_profile(read):
+def test_cmyk_is_converted_by_its_profile(read):
     image = Image.new("CMYK", (3, 1))
     image.putdata([(0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)])
     srgb = ImageCms.createProfile("sRGB")
     for kind, options in (("TIFF", {}), ("JPEG", {"quality": 100, "subsampling": 0})):
         wide = image.resize((48, 16), Image.Resampling.NEAREST)
-        picture = read(saved(wide, kind, icc_profile=cmyk_profile(), **options))
+        picture = read(encode(wide, kind, icc_profile=cmyk_profile(), **options))
         profile = ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile()))
         expected = ImageCms.profileToProfile(
             wide,
@@ -264,21 +264,21 @@ def test_cmyk_goes_through_its_profile(read):
         )
         assert picture.icc is None
         assert np.abs(picture.rgb - np.asarray(expected).astype(int)).max() <= 3
-        assert picture.rgb[8, 24, 0] > 100  # the plain formula would give 0: full cyan has no red
+        assert picture.rgb[8, 24, 0] > 100  # The formula without a profile would give 0.
 
 
 def test_cmyk_without_profile_is_converted_by_formula(read):
     image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
-    assert read(saved(image, "TIFF")).rgb[0, 0].tolist() == [0, 255, 255]
+    assert read(encode(image, "TIFF")).rgb[0, 0].tolist() == [0, 255, 255]
 
 
 def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
-    adobe = saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
+    adobe = encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
     marker = adobe.index(b"\xff\xee")
     length = int.from_bytes(adobe[marker + 2 : marker + 4], "big")
     no_adobe = adobe[:marker] + adobe[marker + 2 + length :]
     assert read(adobe).rgb[0, 0].tolist() == [0, 255, 255]
-    # the file's numbers are now C 0, M Y K 255: black
+    # The stored values are now C 0 and M, Y, K 255: black.
     assert read(no_adobe).rgb[0, 0].tolist() == [0, 0, 0]
 
 
@@ -288,29 +288,29 @@ def test_lab_becomes_srgb(read):
         rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
     )
     assert lab is not None
-    picture = read(saved(lab, "TIFF"))
+    picture = read(encode(lab, "TIFF"))
     assert picture.mode == "LAB"
     assert np.abs(picture.rgb - PHOTO.astype(int)).mean() < 2
 
 
-def test_an_animation_gives_its_first_frame(read, tmp_path: Path):
+def test_only_the_first_frame_of_an_animation_is_read(read, tmp_path: Path):
     frames = [Image.fromarray(PHOTO), Image.fromarray(255 - PHOTO)]
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
-        data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
         (tmp_path / "animation").write_bytes(data)
         assert inspect(tmp_path / "animation").frames == 2
         assert np.abs(read(data).rgb - PHOTO.astype(int)).mean() < 8
 
 
 def test_single_pixel(read):
-    assert read(saved(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")).rgb.tolist() == [[[1, 2, 3]]]
+    assert read(encode(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")).rgb.tolist() == [[[1, 2, 3]]]
 
 
 def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(read):
     values = np.zeros((9, 12, 4), np.uint8)  # black and invisible,
     values[:, :3] = (200, 10, 30, 255)  # but for a red strip on the left
     values[:, 10:] = (10, 20, 220, 1)  # and a hardly visible blue one on the right
-    picture = read(saved(Image.fromarray(values), "PNG"))
+    picture = read(encode(Image.fromarray(values), "PNG"))
     assert picture.alpha is not None
     assert (picture.rgb[:, :6] == (200, 10, 30)).all()
     assert (picture.rgb[:, 8:] == (10, 20, 220)).all()
@@ -320,14 +320,14 @@ def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(rea
 def test_transparent_pixels_are_filled_across_blocks(read):
     values = np.zeros((2000, 3, 4), np.uint8)
     values[1100] = (50, 60, 70, 255)
-    rgb = read(saved(Image.fromarray(values), "PNG")).rgb
+    rgb = read(encode(Image.fromarray(values), "PNG")).rgb
     assert (rgb[1100 - 256 : 1100 + 256] == (50, 60, 70)).all()
     assert (rgb[:512] == 0).all()
 
 
 def test_fully_transparent_image_is_unchanged(read):
     values = np.dstack([PHOTO, np.zeros(PHOTO.shape[:2], np.uint8)])
-    assert np.array_equal(read(saved(Image.fromarray(values), "PNG")).rgb, PHOTO)
+    assert np.array_equal(read(encode(Image.fromarray(values), "PNG")).rgb, PHOTO)
 
 
 def test_transparent_pixels_are_filled_in_16_bits(read):
@@ -339,10 +339,10 @@ def test_transparent_pixels_are_filled_in_16_bits(read):
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
     rgb, grey = Image.fromarray(PHOTO), Image.fromarray(PHOTO).convert("L")
-    assert read(saved(rgb, "PNG", icc_profile=rgb_profile())).icc == rgb_profile()
-    assert read(saved(rgb, "PNG", icc_profile=grey_profile())).icc is None
-    assert read(saved(grey, "PNG", icc_profile=grey_profile())).icc == grey_profile()
-    converted = read(saved(grey, "PNG", icc_profile=rgb_profile()))
+    assert read(encode(rgb, "PNG", icc_profile=rgb_profile())).icc == rgb_profile()
+    assert read(encode(rgb, "PNG", icc_profile=grey_profile())).icc is None
+    assert read(encode(grey, "PNG", icc_profile=grey_profile())).icc == grey_profile()
+    converted = read(encode(grey, "PNG", icc_profile=rgb_profile()))
     assert converted.icc is None
     assert converted.grey
     assert np.abs(converted.rgb[..., 0] - np.asarray(grey).astype(int)).max() <= 1  # sRGB seen in sRGB

@@ -14,7 +14,7 @@ from enhance.images import inspect, read_picture
 from enhance.images.containers import make_chunk
 from enhance.images.exif import bare_block, read_orientation
 from enhance.images.metadata import Metadata
-from tests.unit.picture_files import cmyk_profile, exif_block, grey_profile, png, rgb_profile, saved, tiff
+from tests.unit.picture_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
 RGB = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)
@@ -24,7 +24,7 @@ def upright_block(block: bytes | None) -> bytes | None:
     return Metadata(block).upright().exif
 
 
-def written(tmp_path: Path, data: bytes) -> Path:
+def write_file(tmp_path: Path, data: bytes) -> Path:
     path = tmp_path / "picture"
     path.write_bytes(data)
     return path
@@ -32,21 +32,21 @@ def written(tmp_path: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_the_profile_is_kept_byte_for_byte(tmp_path: Path, kind: str):
-    path = written(tmp_path, saved(Image.fromarray(RGB), kind, icc_profile=rgb_profile()))
+    path = write_file(tmp_path, encode(Image.fromarray(RGB), kind, icc_profile=rgb_profile()))
     assert read_picture(path).icc == rgb_profile()
     assert inspect(path).profile == "sRGB built-in"
 
 
 def test_profiles_of_16_bit_files_are_kept(tmp_path: Path):
     chunk = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(grey_profile()))
-    path = written(tmp_path, png(GREY.astype(np.uint16) * 257, 0, before_pixels=chunk))
+    path = write_file(tmp_path, png(GREY.astype(np.uint16) * 257, 0, before_pixels=chunk))
     assert read_picture(path).icc == grey_profile()
     assert inspect(path).profile == "made by hand"
 
 
 def test_a_profile_without_a_readable_name_still_works(tmp_path: Path):
     nameless = rgb_profile().replace("sRGB".encode("utf-16-be"), b"\xd8\0\0\0\xff\xff\0\7")
-    path = written(tmp_path, saved(Image.fromarray(RGB), "PNG", icc_profile=nameless))
+    path = write_file(tmp_path, encode(Image.fromarray(RGB), "PNG", icc_profile=nameless))
     assert inspect(path).profile == "unnamed"
     assert read_picture(path).icc == nameless
 
@@ -54,14 +54,14 @@ def test_a_profile_without_a_readable_name_still_works(tmp_path: Path):
 @pytest.mark.parametrize("profile", [b"", b"nonsense", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile()])
 def test_unusable_profile_is_left_out(tmp_path: Path, profile: bytes):
     chunk = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
-    picture = read_picture(written(tmp_path, png(RGB, 2, before_pixels=chunk)))
+    picture = read_picture(write_file(tmp_path, png(RGB, 2, before_pixels=chunk)))
     assert picture.icc is None
     assert np.array_equal(picture.rgb, RGB)
 
 
 @pytest.mark.parametrize("content", [b"", b"name", b"name\0\1" + zlib.compress(b"x"), b"name\0\0not deflate"])
 def test_damaged_profile_chunk_is_left_out_and_logged(tmp_path: Path, caplog, content: bytes):
-    path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", content)))
+    path = write_file(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", content)))
     with caplog.at_level(logging.INFO, "enhance"):
         assert read_picture(path).icc is None
     assert "profile is damaged" in caplog.text
@@ -70,25 +70,25 @@ def test_damaged_profile_chunk_is_left_out_and_logged(tmp_path: Path, caplog, co
 
 def test_a_profile_bomb_is_left_out(tmp_path: Path):
     bomb = zlib.compress(bytes(100_000_000))
-    path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", b"x\0\0" + bomb)))
+    path = write_file(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", b"x\0\0" + bomb)))
     assert read_picture(path).icc is None
 
 
 def test_text_bomb_is_not_inflated(tmp_path: Path):
     bomb = make_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
-    assert np.array_equal(read_picture(written(tmp_path, png(RGB, 2, before_pixels=bomb))).rgb, RGB)
+    assert np.array_equal(read_picture(write_file(tmp_path, png(RGB, 2, before_pixels=bomb))).rgb, RGB)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_the_exif_block_is_kept_with_orientation_1(tmp_path: Path, kind: str):
     block = exif_block(6)
-    path = written(tmp_path, saved(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + block))
+    path = write_file(tmp_path, encode(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + block))
     assert inspect(path).orientation == 6
     picture = read_picture(path)
     exif = Image.Exif()
     exif.load(picture.metadata.exif or b"")
     assert (exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make]) == (1, "Lantern")
-    if kind != "AVIF":  # its container keeps the orientation apart from the block
+    if kind != "AVIF":  # The container stores the orientation outside the block.
         assert picture.metadata.exif == exif_block(1)
 
 
@@ -138,7 +138,7 @@ def test_truncated_exif_raises_no_exception():
 
 
 def test_a_broken_exif_block_is_left_out(tmp_path: Path):
-    path = written(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"eXIf", b"II*\0garbage")))
+    path = write_file(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"eXIf", b"II*\0garbage")))
     picture = read_picture(path)
     assert picture.metadata.exif is None
     assert np.array_equal(picture.rgb, RGB)
@@ -149,7 +149,7 @@ def test_tiff_tags_become_exif(tmp_path: Path):
     exif[0x0112] = 6
     exif[0x013B] = "A. Painter"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
-    picture = read_picture(written(tmp_path, saved(Image.fromarray(RGB), "TIFF", exif=exif.tobytes())))
+    picture = read_picture(write_file(tmp_path, encode(Image.fromarray(RGB), "TIFF", exif=exif.tobytes())))
     kept = Image.Exif()
     kept.load(picture.metadata.exif or b"")
     assert (kept[0x013B], kept[0x0112]) == ("A. Painter", 1)
@@ -159,4 +159,4 @@ def test_tiff_tags_become_exif(tmp_path: Path):
 
 
 def test_tiff_without_photo_tags_gives_no_exif(tmp_path: Path):
-    assert read_picture(written(tmp_path, tiff(RGB, 2))).metadata.exif is None
+    assert read_picture(write_file(tmp_path, tiff(RGB, 2))).metadata.exif is None

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
 from enhance.images import inspect, read_picture, worker
-from tests.unit.picture_files import png, png_header_only, saved, tiff
+from tests.unit.picture_files import encode, png, png_header_only, tiff
 
 # pytest shows the warnings that the program itself hides
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -36,7 +36,7 @@ def error_message(path: Path, **limits: Any) -> str:
     return message
 
 
-def written(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
+def write_file(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
     path = tmp_path / name
     path.write_bytes(data)
     return path
@@ -45,7 +45,7 @@ def written(tmp_path: Path, data: bytes, name: str = "photo.png") -> Path:
 def test_missing_empty_and_special_files_are_rejected(tmp_path: Path):
     assert "does not exist" in error_message(tmp_path / "nothing.jpg")
     assert "is a folder" in error_message(tmp_path)
-    assert "is empty" in error_message(written(tmp_path, b""))
+    assert "is empty" in error_message(write_file(tmp_path, b""))
     os.mkfifo(tmp_path / "pipe")
     assert "not a regular file" in error_message(tmp_path / "pipe")
     with pytest.raises(PictureError, match="does not exist"):
@@ -61,38 +61,38 @@ def test_missing_empty_and_special_files_are_rejected(tmp_path: Path):
         b"BMW is a car, not a bitmap, whatever its name says." * 2,
         b"\0\0\0\x1cftypisom\0\0\2\0isomiso2mp41" + bytes(100),
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        saved(PHOTO, "PPM"),
-        saved(PHOTO, "ICO"),
+        encode(PHOTO, "PPM"),
+        encode(PHOTO, "ICO"),
         b"x",
     ],
 )
 def test_unknown_formats_are_rejected_whatever_the_name(tmp_path: Path, data: bytes):
-    assert "has an unsupported format" in error_message(written(tmp_path, data))
+    assert "has an unsupported format" in error_message(write_file(tmp_path, data))
 
 
 @pytest.mark.parametrize("name", ["{name} {0} {.png", "100 %s %(name)s.png", "图片 “one”.png"])
 def test_error_contains_the_name_unchanged(tmp_path: Path, name: str):
-    assert error_message(written(tmp_path, b"", name)) == f"{name} is empty (0 bytes). Copy or download it again."
+    assert error_message(write_file(tmp_path, b"", name)) == f"{name} is empty (0 bytes). Copy or download it again."
 
 
 def test_format_is_recognised_by_content(tmp_path: Path):
-    path = written(tmp_path, saved(PHOTO, "PNG"), "really_a_png.jpg")
+    path = write_file(tmp_path, encode(PHOTO, "PNG"), "really_a_png.jpg")
     assert read_picture(path).format == inspect(path).format == "PNG"
 
 
 def test_heic_without_library_names_the_library(tmp_path: Path, monkeypatch):
     without = "import sys; sys.modules['pillow_heif'] = None; " + worker.PROGRAM
     monkeypatch.setattr(worker, "WORKERS", worker.Workers(1, without))
-    path = written(tmp_path, b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100), "IMG_1.HEIC")
+    path = write_file(tmp_path, b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100), "IMG_1.HEIC")
     assert "install pillow-heif" in error_message(path)
     worker.WORKERS.close()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "AVIF", "TIFF", "GIF"])
 def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
-    data = saved(PHOTO, kind)
+    data = encode(PHOTO, kind)
     for keep in (len(data) - 200, len(data) // 2, len(data) // 4, 40):
-        message = error_message(written(tmp_path, data[:keep]))
+        message = error_message(write_file(tmp_path, data[:keep]))
         assert "incomplete" in message
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
@@ -100,25 +100,25 @@ def test_truncated_file_is_rejected(tmp_path: Path, kind: str):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_one_missing_byte_is_detected(tmp_path: Path, kind: str):
     for options in ({}, {"progressive": True} if kind == "JPEG" else {"compress_level": 0}):
-        assert "incomplete" in error_message(written(tmp_path, saved(PHOTO, kind, **options)[:-1]))
+        assert "incomplete" in error_message(write_file(tmp_path, encode(PHOTO, kind, **options)[:-1]))
 
 
 def test_damaged_16_bit_png_is_rejected(tmp_path: Path):
     data = png(np.random.default_rng(1).integers(0, 65536, (20, 20, 3), dtype=np.uint16), 2)
-    assert "incomplete" in error_message(written(tmp_path, data[: len(data) // 2]))
+    assert "incomplete" in error_message(write_file(tmp_path, data[: len(data) // 2]))
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 0xFF
-    assert "damaged" in error_message(written(tmp_path, bytes(flipped)))
+    assert "damaged" in error_message(write_file(tmp_path, bytes(flipped)))
 
 
 def test_flipped_byte_in_png_is_detected(tmp_path: Path):
-    data = bytearray(saved(PHOTO, "PNG"))
+    data = bytearray(encode(PHOTO, "PNG"))
     data[len(data) // 2] ^= 0xFF
-    assert "damaged" in error_message(written(tmp_path, bytes(data)))
+    assert "damaged" in error_message(write_file(tmp_path, bytes(data)))
 
 
 def test_pixel_limit(tmp_path: Path):
-    path = written(tmp_path, saved(PHOTO, "JPEG"))
+    path = write_file(tmp_path, encode(PHOTO, "JPEG"))
     assert "96 × 64 px" in error_message(path, max_pixels=96 * 64 - 1)
     assert read_picture(path, max_pixels=96 * 64).width == 96
     with pytest.raises(PictureError, match="The limit is"):
@@ -128,18 +128,18 @@ def test_pixel_limit(tmp_path: Path):
 
 
 def test_byte_limit(tmp_path: Path):
-    path = written(tmp_path, saved(PHOTO, "BMP"))
+    path = write_file(tmp_path, encode(PHOTO, "BMP"))
     assert "MB. The limit is" in error_message(path, max_bytes=1000)
     assert "ENHANCE_MAX_BYTES" in error_message(path, max_bytes=1000)
     assert "ENHANCE_MAX_BYTES" in error_message(
-        written(tmp_path, saved(PHOTO, "BMP") + bytes(65 << 20)), max_pixels=1000
+        write_file(tmp_path, encode(PHOTO, "BMP") + bytes(65 << 20)), max_pixels=1000
     )
 
 
 def test_huge_file_is_not_read(tmp_path: Path):
     path = tmp_path / "huge.png"
     with path.open("wb") as file:
-        file.truncate(10_000_000_000)  # sparse, takes no room
+        file.truncate(10_000_000_000)  # a sparse file, which needs no disk space
     assert "The limit is" in error_message(path)
 
 
@@ -150,11 +150,11 @@ def webp_header(width: int, height: int) -> bytes:
 
 
 def gif_header(width: int, height: int) -> bytes:
-    return saved(PHOTO, "GIF")[:6] + struct.pack("<HH", width, height) + saved(PHOTO, "GIF")[10:]
+    return encode(PHOTO, "GIF")[:6] + struct.pack("<HH", width, height) + encode(PHOTO, "GIF")[10:]
 
 
 def jpeg_header(width: int, height: int) -> bytes:
-    data = bytearray(saved(PHOTO, "JPEG"))
+    data = bytearray(encode(PHOTO, "JPEG"))
     start = data.index(b"\xff\xc0")
     data[start + 5 : start + 9] = struct.pack(">HH", height, width)
     return bytes(data)
@@ -173,7 +173,7 @@ def jpeg_header(width: int, height: int) -> bytes:
     ids=["PNG", "JPEG", "GIF", "WEBP", "TIFF", "TIFF 16 bit"],
 )
 def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, bomb: bytes):
-    path = written(tmp_path, bomb)
+    path = write_file(tmp_path, bomb)
     tracemalloc.start()
     try:
         assert "60,000 × 60,000 px (3,600 MP)" in error_message(path)
@@ -183,38 +183,38 @@ def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path, bomb: byte
 
 
 def test_png_with_too_little_data_is_rejected(tmp_path: Path):
-    assert "incomplete" in error_message(written(tmp_path, png_header_only(19000, 19000)))
+    assert "incomplete" in error_message(write_file(tmp_path, png_header_only(19000, 19000)))
 
 
 def test_zero_size_is_rejected(tmp_path: Path):
-    assert "no pixels" in error_message(written(tmp_path, png_header_only(0, 10)))
+    assert "no pixels" in error_message(write_file(tmp_path, png_header_only(0, 10)))
 
 
 def test_pillows_own_pixel_limit_neither_matters_nor_changes(tmp_path: Path, monkeypatch):
-    path = written(tmp_path, saved(PHOTO, "PNG"))
+    path = write_file(tmp_path, encode(PHOTO, "PNG"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert read_picture(path).width == 96
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
 def test_numbers_without_a_clear_white_are_rejected(tmp_path: Path):
-    assert "from 0 to 255" in error_message(written(tmp_path, tiff(np.array([[0, 255]], np.float32), 1)))
-    assert "instead of 0 to 1" in error_message(written(tmp_path, tiff(np.array([[0, np.nan]], np.float32), 1)))
+    assert "from 0 to 255" in error_message(write_file(tmp_path, tiff(np.array([[0, 255]], np.float32), 1)))
+    assert "instead of 0 to 1" in error_message(write_file(tmp_path, tiff(np.array([[0, np.nan]], np.float32), 1)))
 
 
 def test_unsupported_tiffs_are_rejected(tmp_path: Path):
     values = np.zeros((3, 4, 3), np.uint16)
-    assert "TIFF with" in error_message(written(tmp_path, tiff(values, 2, planes=True)))
-    assert "TIFF with" in error_message(written(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))
+    assert "TIFF with" in error_message(write_file(tmp_path, tiff(values, 2, planes=True)))
+    assert "TIFF with" in error_message(write_file(tmp_path, tiff(values[..., :2], 1, extra_sample=2)))
     for kind in (np.float16, np.float64, np.int16, np.uint32):
-        assert "TIFF with" in error_message(written(tmp_path, tiff(values.astype(kind), 2)))
-    assert "preview" in error_message(written(tmp_path, tiff(values, 2, more_tags={254: 1})))
+        assert "TIFF with" in error_message(write_file(tmp_path, tiff(values.astype(kind), 2)))
+    assert "preview" in error_message(write_file(tmp_path, tiff(values, 2, more_tags={254: 1})))
 
 
 def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
     odd_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\0\0\0\x20\0\0\0\0\0\0\0"
-    jpeg = written(tmp_path, saved(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
-    deep = written(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
+    jpeg = write_file(tmp_path, encode(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
+    deep = write_file(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
     program = (
         "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_picture\n"
         "for path in sys.argv[1:]:\n    for reader in (inspect, read_picture):\n"

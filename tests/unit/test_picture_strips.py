@@ -17,7 +17,7 @@ from PIL import Image
 from enhance.errors import PictureError, StorageError
 from enhance.images import colour, decode, read_picture, worker
 from enhance.images.containers import make_chunk
-from tests.unit.picture_files import cmyk_profile, exif_block, png, rgb_profile, saved, tiff
+from tests.unit.picture_files import cmyk_profile, encode, exif_block, png, rgb_profile, tiff
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:161, 180:271])
 CLEAR = PHOTO.copy()
@@ -26,27 +26,27 @@ GREY = PHOTO.convert("L")
 DEEP = np.asarray(CLEAR).astype(np.uint16) * 257
 KEY = make_chunk(b"tRNS", np.asarray(DEEP[30, 40, :3], ">u2").tobytes())
 KINDS = {
-    "jpeg": saved(PHOTO, "JPEG"),
-    "grey jpeg": saved(GREY, "JPEG"),
-    "cmyk jpeg": saved(PHOTO.convert("CMYK"), "JPEG", icc_profile=cmyk_profile()),
-    "png": saved(PHOTO, "PNG"),
-    "png with alpha": saved(CLEAR, "PNG"),
-    "grey png": saved(GREY, "PNG"),
-    "grey png with alpha": saved(CLEAR.convert("LA"), "PNG"),
-    "grey png in colour": saved(GREY, "PNG", icc_profile=rgb_profile()),
-    "png with a transparent colour": saved(PHOTO, "PNG", transparency=PHOTO.getpixel((40, 30))),
-    "palette png": saved(PHOTO.quantize(40), "PNG", transparency=3),
-    "bits of a png": saved(PHOTO.convert("1"), "PNG"),
+    "jpeg": encode(PHOTO, "JPEG"),
+    "grey jpeg": encode(GREY, "JPEG"),
+    "cmyk jpeg": encode(PHOTO.convert("CMYK"), "JPEG", icc_profile=cmyk_profile()),
+    "png": encode(PHOTO, "PNG"),
+    "png with alpha": encode(CLEAR, "PNG"),
+    "grey png": encode(GREY, "PNG"),
+    "grey png with alpha": encode(CLEAR.convert("LA"), "PNG"),
+    "grey png in colour": encode(GREY, "PNG", icc_profile=rgb_profile()),
+    "png with a transparent colour": encode(PHOTO, "PNG", transparency=PHOTO.getpixel((40, 30))),
+    "palette png": encode(PHOTO.quantize(40), "PNG", transparency=3),
+    "bits of a png": encode(PHOTO.convert("1"), "PNG"),
     "deep png": png(DEEP[..., :3], 2),
     "deep png with alpha": png(DEEP, 6),
     "deep grey png with alpha": png(DEEP[..., [0, 3]], 4),
     "deep png with a transparent colour": png(DEEP[..., :3], 2, before_pixels=KEY),
-    "webp": saved(CLEAR, "WEBP"),
-    "avif": saved(CLEAR, "AVIF"),
-    "gif": saved(PHOTO, "GIF"),
-    "bmp": saved(PHOTO, "BMP"),
-    "tiff": saved(CLEAR, "TIFF", compression="tiff_lzw"),
-    "cmyk tiff": saved(PHOTO.convert("CMYK"), "TIFF"),
+    "webp": encode(CLEAR, "WEBP"),
+    "avif": encode(CLEAR, "AVIF"),
+    "gif": encode(PHOTO, "GIF"),
+    "bmp": encode(PHOTO, "BMP"),
+    "tiff": encode(CLEAR, "TIFF", compression="tiff_lzw"),
+    "cmyk tiff": encode(PHOTO.convert("CMYK"), "TIFF"),
     "deep tiff": tiff(DEEP, 2, extra_sample=1),
     "tiff of floats": tiff((DEEP[..., :3] / 65535).astype(np.float32), 2),
 }
@@ -54,8 +54,8 @@ TURNED = {
     f"{kind} turned {turn}": data
     for turn in range(2, 9)
     for kind, data in (
-        ("jpeg", saved(PHOTO, "JPEG", exif=b"Exif\0\0" + exif_block(turn))),
-        ("png", saved(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(turn))),
+        ("jpeg", encode(PHOTO, "JPEG", exif=b"Exif\0\0" + exif_block(turn))),
+        ("png", encode(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(turn))),
         ("deep png", png(DEEP, 6, before_pixels=make_chunk(b"eXIf", exif_block(turn)))),
         ("deep tiff", tiff(DEEP, 2, orientation=turn)),
     )
@@ -75,7 +75,7 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
     for rows in (1, 7):
         monkeypatch.setattr(decode, "_STRIP_PIXELS", rows * whole.shape[1])
         monkeypatch.setattr(decode, "BLOCK", rows)  # of pictures with alpha,
-        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # which looks beyond its strip
+        monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # reads beyond the strip
         strips = strips_of(path)
         assert {len(strip) for strip in strips[:-1]} == {rows}
         seen = whole[..., -1:] > 0 if whole.shape[2] == 4 else True
@@ -111,7 +111,7 @@ def test_large_image_is_in_an_unnamed_file(tmp_path: Path, monkeypatch):
     assert list(folder.iterdir()) == []
     if sys.platform == "linux":
         assert mapped_from(folder) == 2
-        picture.rgb[0] = 1  # is nobody else's: not written to the disk
+        picture.rgb[0] = 1  # is private and not written to the disk
         del picture
         gc.collect()
         assert mapped_from(folder) == 0
@@ -176,7 +176,7 @@ print(1024 * (peak_after(sys.argv[2]) - before))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux provides the peak")
 @pytest.mark.parametrize(("name", "bytes_of_a_pixel"), [("large.png", 0), ("large.jpg", 4)])
 def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, name: str, bytes_of_a_pixel: int):
     small, large = tmp_path / f"small{Path(name).suffix}", tmp_path / name
@@ -188,7 +188,7 @@ def test_worker_never_holds_the_whole_image_in_its_final_form(tmp_path: Path, na
     assert int(done.stdout) < 24_000_000 * bytes_of_a_pixel + 48_000_000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what is mapped")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists mapped files")
 @pytest.mark.parametrize("kind", ["png with alpha", "deep png"])
 def test_mapped_input_is_released_at_once(tmp_path: Path, kind: str):
     path = tmp_path / "photo.png"

@@ -21,7 +21,7 @@ from PIL import Image
 from enhance.errors import PictureError
 from enhance.images import inspect, read_picture, worker
 from enhance.images.worker import Workers
-from tests.unit.picture_files import saved, tiff
+from tests.unit.picture_files import encode, tiff
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 SPECK = PHOTO.resize((4, 4))
@@ -67,7 +67,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def faulty(monkeypatch) -> Iterator[Workers]:
-    """One worker that hangs, crashes or uses too much memory for images of such a name, with a short time limit."""
+    """A worker with a short time limit, which hangs, crashes or uses too much memory for images of that name."""
     monkeypatch.setattr(worker, "_HEADER_SECONDS", 2)
     workers = Workers(1, FAULTY_WORKER)
     monkeypatch.setattr(worker, "WORKERS", workers)
@@ -75,7 +75,7 @@ def faulty(monkeypatch) -> Iterator[Workers]:
     workers.close()
 
 
-def written(tmp_path: Path, data: bytes, name: str = "photo.jpg") -> Path:
+def write_file(tmp_path: Path, data: bytes, name: str = "photo.jpg") -> Path:
     path = tmp_path / name
     path.write_bytes(data)
     return path
@@ -94,20 +94,20 @@ def children() -> list[psutil.Process]:
 
 
 def jpeg_of(width: int, height: int) -> bytes:
-    data = bytearray(saved(PHOTO.resize((16, 16)), "JPEG", quality=1))
+    data = bytearray(encode(PHOTO.resize((16, 16)), "JPEG", quality=1))
     start = data.index(b"\xff\xc0")
     data[start + 5 : start + 9] = struct.pack(">HH", height, width)
     return bytes(data)
 
 
 def scans_of(count: int) -> bytes:
-    data = saved(PHOTO, "JPEG", progressive=True)
+    data = encode(PHOTO, "JPEG", progressive=True)
     first = data.rindex(b"\xff\xda")
     return data[:first] + data[first:-2] * count + b"\xff\xd9"
 
 
 def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
-    path = written(tmp_path, jpeg_of(9999, 9999))
+    path = write_file(tmp_path, jpeg_of(9999, 9999))
     assert path.stat().st_size < 1000
     read_picture(small)
     most = []
@@ -134,74 +134,74 @@ def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
 @pytest.mark.parametrize(
     "data",
     [
-        saved(SPECK, "GIF")[:6] + struct.pack("<HH", 9999, 9999) + saved(SPECK, "GIF")[10:],
+        encode(SPECK, "GIF")[:6] + struct.pack("<HH", 9999, 9999) + encode(SPECK, "GIF")[10:],
         tiff(np.zeros((1, 1, 3), np.uint8), 2, more_tags={256: 9999, 257: 9999}),
         tiff(np.zeros((1, 1, 3), np.uint16), 2, more_tags={256: 9999, 257: 9999, 259: 5}),
     ],
     ids=["GIF", "TIFF", "TIFF LZW"],
 )
 def test_too_few_bytes_are_detected_in_the_header(tmp_path: Path, data: bytes):
-    assert error_of(written(tmp_path, data)) == "picture_too_few_bytes"
+    assert error_of(write_file(tmp_path, data)) == "picture_too_few_bytes"
 
 
 @pytest.mark.parametrize("options", [{"quality": 1, "optimize": True}, {"quality": 1, "progressive": True}])
 def test_the_smallest_real_files_are_read(tmp_path: Path, options: dict):
     flat = Image.new("L", (3000, 3000), 128)
-    assert read_picture(written(tmp_path, saved(flat, "JPEG", **options))).width == 3000
+    assert read_picture(write_file(tmp_path, encode(flat, "JPEG", **options))).width == 3000
     for kind, more in (("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {})):
-        assert read_picture(written(tmp_path, saved(flat, kind, **more))).width == 3000
+        assert read_picture(write_file(tmp_path, encode(flat, kind, **more))).width == 3000
 
 
 def test_jpeg_with_many_scans_is_rejected_quickly(tmp_path: Path):
-    path = written(tmp_path, scans_of(10_000))
-    started = time.perf_counter()
+    path = write_file(tmp_path, scans_of(10_000))
+    start_workers = time.perf_counter()
     assert error_of(path) == "picture_many_scans"
-    assert time.perf_counter() - started < 2
-    assert read_picture(written(tmp_path, scans_of(80))).width == 96
+    assert time.perf_counter() - start_workers < 2
+    assert read_picture(write_file(tmp_path, scans_of(80))).width == 96
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\0", b"\xff\xe5\0\2"])
 def test_padded_jpeg_is_rejected_quickly(tmp_path: Path, fill: bytes):
-    data = saved(PHOTO, "JPEG")
+    data = encode(PHOTO, "JPEG")
     after_first = 2 + 2 + int.from_bytes(data[4:6], "big")
     start, rest = data[:after_first], data[after_first:]
-    path = written(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)
-    started = time.perf_counter()
+    path = write_file(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)
+    start_workers = time.perf_counter()
     assert error_of(path) == "picture_padding"
-    assert time.perf_counter() - started < 2
-    assert read_picture(written(tmp_path, start + fill * 1000 + rest)).width == 96
+    assert time.perf_counter() - start_workers < 2
+    assert read_picture(write_file(tmp_path, start + fill * 1000 + rest)).width == 96
 
 
 def test_data_after_a_jpeg_does_not_count_as_scans(tmp_path: Path):
-    data = saved(PHOTO, "JPEG", progressive=True) + b"\xff\xda\0\2" * 500
-    assert read_picture(written(tmp_path, data)).width == 96
+    data = encode(PHOTO, "JPEG", progressive=True) + b"\xff\xda\0\2" * 500
+    assert read_picture(write_file(tmp_path, data)).width == 96
 
 
 def test_gif_frames_are_counted(tmp_path: Path):
     frames = [PHOTO.rotate(10 * turn) for turn in range(12)]
-    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert inspect(written(tmp_path, data)).frames == 12
-    assert inspect(written(tmp_path, data[: len(data) * 3 // 4])).frames in range(8, 11)
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert inspect(write_file(tmp_path, data)).frames == 12
+    assert inspect(write_file(tmp_path, data[: len(data) * 3 // 4])).frames in range(8, 11)
 
 
 @pytest.mark.parametrize("name", ["hangs.png", "stalls.png"])
 def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, faulty: Workers, name: str):
-    hanging = written(tmp_path, small.read_bytes(), name)
-    started = time.perf_counter()
+    hanging = write_file(tmp_path, small.read_bytes(), name)
+    start_workers = time.perf_counter()
     assert error_of(hanging) == "picture_too_slow"
-    assert time.perf_counter() - started < 6
+    assert time.perf_counter() - start_workers < 6
     assert read_picture(small).width == 96
 
 
 def test_crashing_decoder_is_one_error(tmp_path: Path, small: Path, faulty: Workers):
-    assert error_of(written(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
+    assert error_of(write_file(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
     assert read_picture(small).width == 96
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
 @pytest.mark.parametrize("name", ["swells.png", "bloats.png"])
 def test_decoder_memory_is_limited(tmp_path: Path, small: Path, faulty: Workers, name: str):
-    assert error_of(written(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
+    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
     assert read_picture(small).width == 96
 
 
@@ -258,7 +258,9 @@ def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
 
 
 def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
-    paths = [written(tmp_path, saved(Image.new("RGB", (300, 200 + i), (i, i, i)), "PNG"), f"{i}.png") for i in range(8)]
+    paths = [
+        write_file(tmp_path, encode(Image.new("RGB", (300, 200 + i), (i, i, i)), "PNG"), f"{i}.png") for i in range(8)
+    ]
     wrong: list[int] = []
 
     def read_often(shade: int) -> None:
@@ -287,12 +289,12 @@ def test_worker_does_not_import_torch(small: Path):
     assert not any("libtorch" in text for text in texts)
 
 
-def started(program: str, *arguments: Path) -> subprocess.Popen[str]:
+def start_workers(program: str, *arguments: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
 def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
-    hanging = written(tmp_path, small.read_bytes(), "hangs.png")
+    hanging = write_file(tmp_path, small.read_bytes(), "hangs.png")
     program = (
         "import sys, threading, psutil, time\nfrom enhance.images import worker\n"
         f"workers = worker.Workers(2, {FAULTY_WORKER!r})\nfrom pathlib import Path\n"
@@ -301,7 +303,7 @@ def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
         "workers.request('decode', Path(sys.argv[2]), None, None)\n"
         "print(*[one.pid for one in psutil.Process().children()], flush=True)\ntime.sleep(60)\n"
     )
-    parent = started(program, hanging, small)
+    parent = start_workers(program, hanging, small)
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 2

@@ -51,7 +51,7 @@ def resolutions(path: Path) -> dict[str, float]:
     return {name: round(value * (0.0254 if "PixelsPer" in name else 1)) for name, value in found.items()}
 
 
-def stated(path: Path) -> set[float]:
+def resolution_in_png(path: Path) -> set[float]:
     return set(resolutions(path).values())
 
 
@@ -60,7 +60,7 @@ def test_a_print_has_its_resolution_in_every_format(enhancer, source, tmp_path, 
     result = enhancer.run(source, PRINT)
     for ending in ENDINGS:
         path = result.save(tmp_path / f"{metadata}.{ending}", metadata=metadata).path
-        assert stated(path) == {DPI}, ending
+        assert resolution_in_png(path) == {DPI}, ending
     expected = {"png": "PNG-pHYs:PixelsPerUnitX", "jpg": "JFIF:XResolution", "webp": "IFD0:XResolution"}
     for ending, name in (expected | {"avif": "IFD0:XResolution"}).items():
         assert name in resolutions(tmp_path / f"{metadata}.{ending}")
@@ -72,15 +72,15 @@ def test_a_print_has_its_resolution_in_every_format(enhancer, source, tmp_path, 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_print_of_a_photo_without_resolution_has_one(enhancer, photo_file, tmp_path, ending):
     path = enhancer.run(photo_file, PRINT, output=tmp_path / f"a.{ending}").path
-    assert stated(path) == {DPI}
-    assert stated(enhancer.run(photo_file, PIXELS, output=tmp_path / f"b.{ending}").path) <= {0, 1}
+    assert resolution_in_png(path) == {DPI}
+    assert resolution_in_png(enhancer.run(photo_file, PIXELS, output=tmp_path / f"b.{ending}").path) <= {0, 1}
 
 
 def test_other_sizes_keep_the_photos_resolution(enhancer, source, tmp_path):
     for number, settings in enumerate((PIXELS, Settings.from_preset("anime-fast"))):
         result = enhancer.run(source, settings)
         for ending in ENDINGS:
-            assert stated(result.save(tmp_path / f"{number}.{ending}").path) == {OF_THE_PHOTO}
+            assert resolution_in_png(result.save(tmp_path / f"{number}.{ending}").path) == {OF_THE_PHOTO}
 
 
 @pytest.mark.parametrize("output", [None, "a.png", "a.jpg"])
@@ -88,7 +88,7 @@ def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_pat
     place = None if output is None else tmp_path / output
     for settings, dpi in ((PIXELS, OF_THE_PHOTO), (PRINT, DPI), (PRINT, DPI), (PIXELS, OF_THE_PHOTO)):
         result = enhancer.run(source, settings, output=place)
-        assert stated(result.path) == {dpi}
+        assert resolution_in_png(result.path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
 
 
@@ -118,7 +118,7 @@ def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_f
     assert [item.state for item in ended.items] == ["done", "done"]
     for item in ended.items:
         assert item.result is not None
-        assert stated(item.result) == {DPI}
+        assert resolution_in_png(item.result) == {DPI}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -126,7 +126,7 @@ def test_the_command_line_sets_the_resolution(source, tmp_path, capsys, ending):
     output = tmp_path / f"a3.{ending}"
     wanted = ["--long-side", "100", "--dpi", "300", "--json"]
     assert main(["run", str(source), "-o", str(output), *wanted, *FAST]) == 0
-    assert stated(output) == {DPI}
+    assert resolution_in_png(output) == {DPI}
     assert json.loads(capsys.readouterr().out)["settings"]["dpi"] == DPI
     assert main(["run", str(source), "-o", str(output), "--dpi", "0", *FAST]) == 2
     assert "dpi" in capsys.readouterr().err

@@ -30,7 +30,7 @@ def averages(pixels: np.ndarray, factor: int) -> np.ndarray:
     return np.array([[pixels[y : y + factor, x : x + factor].mean((0, 1)) for x in columns] for y in rows])
 
 
-def saved(path, pixels: np.ndarray, mode: str | None = None):
+def save(path, pixels: np.ndarray, mode: str | None = None):
     Image.fromarray(pixels, mode).save(path) if mode else Image.fromarray(pixels).save(path)
     return path
 
@@ -72,9 +72,9 @@ def test_only_the_last_averages_are_cached():
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (2, 1.5), (3, 4 / 3), (4, 1)])
 def test_the_result_equals_that_of_the_averages(enhancer, tmp_path, reduce, scale):
     photo = piece(96, 84)
-    small = saved(tmp_path / "small.png", picture_of(photo).reduced(reduce).rgb)
+    small = save(tmp_path / "small.png", picture_of(photo).reduced(reduce).rgb)
 
-    reduced = enhancer.run(saved(tmp_path / "photo.png", photo), FAST.changed(reduce=reduce, scale=scale))
+    reduced = enhancer.run(save(tmp_path / "photo.png", photo), FAST.changed(reduce=reduce, scale=scale))
     expected = enhancer.run(small, FAST.changed(scale=min(4, scale * reduce)))
 
     assert pixels(reduced).shape[:2] == (round(96 * scale), round(84 * scale))
@@ -88,8 +88,8 @@ def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
     odd = photo[:-1, :-5]
     settings = FAST.changed(reduce=reduce, scale=scale)
 
-    whole = enhancer.run(saved(tmp_path / "whole.png", photo), settings)
-    cut = enhancer.run(saved(tmp_path / "odd.png", odd), settings)
+    whole = enhancer.run(save(tmp_path / "whole.png", photo), settings)
+    cut = enhancer.run(save(tmp_path / "odd.png", odd), settings)
 
     height, width = pixels(cut).shape[:2]
     assert (height, width) == (round(95 * scale), round(79 * scale))
@@ -134,12 +134,12 @@ def test_every_kind_of_image_can_be_reduced(enhancer, tmp_path, mode):
     at_its_size = enhancer.run(tmp_path / "kind.png", FAST.changed(reduce=4))
     plain = enhancer.run(tmp_path / "kind.png", FAST.changed(scale=1))
 
-    made, usual = Image.open(at_its_size.path), Image.open(plain.path)
-    assert made.size == image.size
-    assert made.mode == usual.mode
+    actual, expected = Image.open(at_its_size.path), Image.open(plain.path)
+    assert actual.size == image.size
+    assert actual.mode == expected.mode
     assert at_its_size.info["input"]["width"] == 43
     if mode == "RGBA":  # Alpha comes from the input, not from its averages.
-        assert np.array_equal(np.asarray(made)[..., 3], np.asarray(usual)[..., 3])
+        assert np.array_equal(np.asarray(actual)[..., 3], np.asarray(expected)[..., 3])
 
 
 @pytest.mark.parametrize("reduce", [2, 3, 4])
@@ -149,7 +149,7 @@ def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, re
     height, width = 125 * reduce - 1, 112 * reduce + 1
     rgb = np.tile(data.astronaut()[30:330, 60:390], (2, 2, 1))[:height, :width]
     hazy = rgb * 0.5 + 110 if scene else rgb
-    path = saved(tmp_path / "photo.png", hazy.astype(np.uint8))
+    path = save(tmp_path / "photo.png", hazy.astype(np.uint8))
     settings = FAST.changed(reduce=reduce)
 
     preview = enhancer.preview(path, settings, x=61, y=47, size=50)
@@ -175,7 +175,7 @@ def test_the_margin_is_aligned_to_the_averages(reduce):
 
 
 def test_another_reduction_needs_a_new_preview(enhancer, tmp_path):
-    path = saved(tmp_path / "photo.png", piece(90, 80))
+    path = save(tmp_path / "photo.png", piece(90, 80))
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=32)
 
     again = enhancer.preview(path, FAST.changed(reduce=2, sharpen=0.9), size=32)
@@ -212,15 +212,15 @@ def test_reduce_is_part_of_the_signature_and_the_network_key():
 
 
 def test_the_estimate_falls_with_the_pixels(enhancer):
-    usual, quarter = (
+    expected, quarter = (
         enhancer.estimate(4032, 3024, Settings("gentle", scale=1, reduce=reduce)) - 0.04 * 12.2 for reduce in (1, 2)
     )
-    assert usual / quarter == pytest.approx(4, rel=0.01)
+    assert expected / quarter == pytest.approx(4, rel=0.01)
 
 
 def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
     rgb = piece(200, 180).astype(float) + np.random.default_rng(1).normal(0, 9, (200, 180, 3))
-    path = saved(tmp_path / "noisy.png", np.clip(rgb, 0, 255).astype(np.uint8))
+    path = save(tmp_path / "noisy.png", np.clip(rgb, 0, 255).astype(np.uint8))
 
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
 

@@ -27,7 +27,7 @@ FILE = re.compile(r"[\w-]+\.(?:png|jpg)")
 
 
 def english_in(text: str) -> set[str]:
-    """The ASCII words of a text, without file names, checksums and what is called the same everywhere."""
+    """Return the ASCII words of a text without names, checksums and terms that are not translated."""
     bare = FILE.sub("", HEX.sub("", text))
     return set(re.findall(r"[A-Za-z](?:[A-Za-z-]*[A-Za-z])?", bare)) - ALLOWED
 
@@ -81,9 +81,9 @@ def test_a_long_batch_takes_several_pages(tmp_path):
 
 def test_the_source_of_a_model_is_translated_and_names_stay():
     hub = str(manifest()["yunet"].files[0])
-    said = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNKNOWN_ORIGIN, "my-model.pth"]
-    assert [translate_source("en", source) for source in said] == [hub, f"{hub} (cached)", *said[2:]]
-    assert [translate_source("zh-CN", source) for source in said] == [
+    expected = [hub, f"{hub} (its cache)", "PyPI some-package 1.0 (fp16-rounded)", UNKNOWN_ORIGIN, "my-model.pth"]
+    assert [translate_source("en", source) for source in expected] == [hub, f"{hub} (cached)", *expected[2:]]
+    assert [translate_source("zh-CN", source) for source in expected] == [
         hub,
         f"{hub}（缓存）",
         "PyPI some-package 1.0（半精度）",
@@ -92,6 +92,8 @@ def test_the_source_of_a_model_is_translated_and_names_stay():
     ]
 
 
-@pytest.mark.parametrize(("language", "said"), [("en", "9 March 2025, 08:05"), ("zh-CN", "2025 年 3 月 9 日 08:05")])
-def test_a_date_has_the_format_of_the_language(language, said):
-    assert format_date(language, datetime(2025, 3, 9, 8, 5)) == said
+@pytest.mark.parametrize(
+    ("language", "expected"), [("en", "9 March 2025, 08:05"), ("zh-CN", "2025 年 3 月 9 日 08:05")]
+)
+def test_a_date_has_the_format_of_the_language(language, expected):
+    assert format_date(language, datetime(2025, 3, 9, 8, 5)) == expected

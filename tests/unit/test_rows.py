@@ -1,4 +1,4 @@
-"""Row streaming gives what the whole picture at once gives, whatever the strips and however many threads."""
+"""Row streaming gives the output of the untiled network for all strips and numbers of threads."""
 
 import threading
 
@@ -17,13 +17,13 @@ from enhance.models.networks import rrdbnet, span, srvgg
 
 
 def bytes_held(stream: Stream) -> int:
-    """What the windows of a stream hold now."""
+    """Return the bytes in the windows of a stream."""
     return sum(chunk.numel() * chunk.element_size() for window in stream._windows for chunk in window.chunks)
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads only get into each other's way on pictures as small as these."""
+    """Use one thread of PyTorch, which is fastest for images as small as these."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -48,7 +48,7 @@ def convolve(state, name, picture):
 
 
 def untiled_rrdb(state, picture, blocks=2):
-    """RRDBNet as its paper draws it, on the whole picture at once."""
+    """Return the output of RRDBNet, as in its paper, for the whole image at once."""
     first = trunk = convolve(state, "conv_first", picture)
     for block in range(blocks):
         entry = trunk
@@ -105,7 +105,7 @@ def test_streamed_equals_untiled(network, size, rows, threads):
     torch.testing.assert_close(streamed, expected, atol=2e-5, rtol=1e-5)
 
 
-SEEING = {
+NETWORKS_BY_RADIUS = {
     "rrdb": rrdbnet(1, features=8, growth=4),
     "rrdb of pairs of pixels": rrdbnet(1, features=8, growth=4, unshuffle=2),
     "srvgg": SMALL_SRVGG,
@@ -113,21 +113,21 @@ SEEING = {
 }
 
 
-@pytest.mark.parametrize("name", SEEING)
-def test_a_row_of_the_output_depends_on_the_rows_in_sight_and_on_no_other(name):
-    graph = SEEING[name]
-    state, fold, sight = random_state(graph), graph.unshuffle, graph.receptive_radius
-    row, height = sight + 2 * fold, 2 * sight + 5 * fold
+@pytest.mark.parametrize("name", NETWORKS_BY_RADIUS)
+def test_an_output_row_depends_on_the_rows_within_the_receptive_radius(name):
+    graph = NETWORKS_BY_RADIUS[name]
+    state, fold, radius = random_state(graph), graph.unshuffle, graph.receptive_radius
+    row, height = radius + 2 * fold, 2 * radius + 5 * fold
     picture = torch.rand(height, 3, 3, generator=torch.Generator().manual_seed(1))
 
-    def made(seen: int) -> torch.Tensor:
-        """The output of the row, where all rows but so many above and below it are far too bright to be missed."""
+    def output(near: int) -> torch.Tensor:
+        """Return the output of the row for an image that is changed except for `near` rows above and below it."""
         other = 1e12 * picture
-        other[row - seen : row + fold + seen] = picture[row - seen : row + fold + seen]
+        other[row - near : row + fold + near] = picture[row - near : row + fold + near]
         return stream(graph, state, other, height)[row * graph.scale : (row + fold) * graph.scale]
 
-    assert torch.equal(made(sight), made(sight + fold))
-    assert not torch.equal(made(sight - fold), made(sight))
+    assert torch.equal(output(radius), output(radius + fold))
+    assert not torch.equal(output(radius - fold), output(radius))
 
 
 def test_streaming_across_equals_streaming_down():
@@ -139,7 +139,7 @@ def test_streaming_across_equals_streaming_down():
     torch.testing.assert_close(down, across, atol=2e-5, rtol=1e-5)
 
 
-def test_every_step_moves_each_layer_by_at_most_its_rows_also_while_draining():
+def test_a_step_advances_each_layer_by_at_most_its_rows():
     graph, rows = SMALL_RRDB, 4
     kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
     picture = torch.rand(60, 5, 3)
@@ -159,11 +159,11 @@ def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
     convolve = Convolution.__call__
     held = [0]
 
-    def looking(kernel, rows):
-        held.append(bytes_held(run) + rows.untyped_storage().nbytes())  # within a step, where it is highest
+    def measuring(kernel, rows):
+        held.append(bytes_held(run) + rows.untyped_storage().nbytes())  # The peak is within a step.
         return convolve(kernel, rows)
 
-    monkeypatch.setattr(Convolution, "__call__", looking)
+    monkeypatch.setattr(Convolution, "__call__", measuring)
     kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
 
     def peak(height: int) -> int:
@@ -176,12 +176,12 @@ def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
         return max(held)
 
     run = Stream(graph, 1, 1, lambda first, last: torch.zeros(1, 1, 3))
-    slack = 1.15 if threads == 1 else 1.5  # where several strips are at the moment is left to chance
+    slack = 1.15 if threads == 1 else 1.5  # The positions of several strips are random.
     assert peak(8 * 160) <= slack * peak(160)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_step_that_failed_goes_on_where_it_stopped_with_fewer_rows(threads):
+def test_a_failed_step_continues_with_fewer_rows(threads):
     graph, state = SMALL_RRDB, random_state(SMALL_RRDB)
     kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
     picture = torch.rand(40, 11, 3)
@@ -212,7 +212,7 @@ def test_a_step_that_failed_goes_on_where_it_stopped_with_fewer_rows(threads):
 
 @pytest.mark.parametrize("threads", [2, 3, 9])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_several_threads_give_the_bits_of_one_and_the_same_strips_every_time(network, threads):
+def test_the_number_of_threads_changes_no_bit(network, threads):
     graph, _ = NETWORKS[network]
     state, picture = random_state(graph), torch.rand(61, 13, 3)
     kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
@@ -229,27 +229,27 @@ def test_several_threads_give_the_bits_of_one_and_the_same_strips_every_time(net
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_whoever_is_told_to_stop_stops_all_threads(threads):
+def test_an_exception_of_one_thread_stops_all(threads):
     graph = SMALL_RRDB
     kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
-    run, looks = Stream(graph, 400, 8, lambda first, last: torch.rand(last - first, 8, 3)), [0]
+    run, checks = Stream(graph, 400, 8, lambda first, last: torch.rand(last - first, 8, 3)), [0]
 
-    def look() -> None:
-        looks[0] += 1
-        if looks[0] > 100:
+    def check() -> None:
+        checks[0] += 1
+        if checks[0] > 100:
             raise Cancelled("stopped")
 
     def enlarge() -> None:
         while not run.finished:
-            run.step(kernels, 4, look, threads)
+            run.step(kernels, 4, check, threads)
 
     with pytest.raises(Cancelled):
         enlarge()
-    assert looks[0] <= 100 + threads
+    assert checks[0] <= 100 + threads
     assert not any(thread.name == "enhance-core" for thread in threading.enumerate())
 
 
-def test_threads_have_a_core_each_while_they_work_together_and_all_cores_are_back_afterwards():
+def test_threads_share_the_cores_during_the_work_only():
     torch.set_num_threads(2)
     cores, meeting = [], threading.Barrier(3)
 
@@ -280,21 +280,21 @@ def test_work_done_rises_to_one():
     assert shares[-1] == pytest.approx(1)
 
 
-def test_a_state_dict_of_another_network_is_refused_with_its_name():
+def test_a_state_dict_of_another_network_is_rejected():
     state = random_state(srvgg(32))
 
     with pytest.raises(WeightsError, match="realesr-animevideov3 contains a different network"):
         check_state(state, graph_of("realesr-animevideov3"), "realesr-animevideov3")
 
 
-def test_a_step_looks_up_before_every_piece_of_every_layer_and_ends_where_it_is_told_to():
-    looks = []
+def test_a_step_checks_for_cancelling_before_every_layer():
+    checks = []
     state, graph = random_state(SMALL_RRDB), SMALL_RRDB
     kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
     stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
 
-    stream.step(kernels, 40, lambda: looks.append(1))
-    assert len(looks) >= len(graph.nodes)
+    stream.step(kernels, 40, lambda: checks.append(1))
+    assert len(checks) >= len(graph.nodes)
 
     stream = Stream(graph, 40, 8, lambda a, b: torch.rand(b - a, 8, 3))
     with pytest.raises(Cancelled):
@@ -315,13 +315,13 @@ CPU = torch.device("cpu")
         Threads.for_cores(64),
     ],
 )
-def test_no_strip_has_more_pixels_than_a_tile_unless_it_is_the_smallest(width, threads):
+def test_a_strip_has_no_more_pixels_than_a_tile_unless_it_is_the_smallest(width, threads):
     rows = strip_rows(width, 192, CPU, threads)
     assert rows == SMALLEST_STRIP or rows * width <= 192 * 192
     assert strip_rows(width, 64, CPU, threads) <= rows <= strip_rows(width, 1024, CPU, threads)
 
 
-def test_a_strip_keeps_a_core_busy_within_its_cache_until_the_tile_ends_it():
+def test_a_strip_fits_into_the_cache_and_the_tile():
     assert [strip_rows(width, 192, CPU, Threads(2)) for width in (1, 99, 256, 384, 1500, 8000)] == [
         32,
         32,
@@ -333,7 +333,7 @@ def test_a_strip_keeps_a_core_busy_within_its_cache_until_the_tile_ends_it():
     assert [strip_rows(384, tile, CPU, Threads(2, tiles=True)) for tile in (64, 192)] == [10, 48]
 
 
-def test_many_cores_share_a_few_strips_which_grow_with_them_until_the_tile_ends_it():
+def test_many_cores_share_a_few_strips():
     shared = {cores: Threads.for_cores(cores) for cores in range(1, 65)}
     assert [(shared[n].strips, shared[n].cores) for n in (1, 2, 4, 6, 8, 16, 64)] == [
         (1, 1), (2, 1), (4, 1), (3, 2), (4, 2), (4, 4), (4, 16)
@@ -343,11 +343,11 @@ def test_many_cores_share_a_few_strips_which_grow_with_them_until_the_tile_ends_
     assert [strip_rows(384, 1024, CPU, shared[n]) for n in (16, 64)] == [64, 256]
 
 
-def test_a_graphics_card_takes_whole_tiles():
+def test_a_gpu_uses_whole_tiles():
     assert strip_rows(384, 192, torch.device("cuda"), Threads(2)) == 96
 
 
-def test_a_card_whose_memory_is_short_gives_back_what_it_kept_and_takes_half_of_the_rows(monkeypatch):
+def test_a_lack_of_gpu_memory_frees_caches_and_halves_the_strip(monkeypatch):
     trimmed = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(True))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 8e9))
@@ -364,19 +364,19 @@ def test_a_card_whose_memory_is_short_gives_back_what_it_kept_and_takes_half_of_
     assert (steps.rows, trimmed, stream.scratch) == (rows // 2, [True], [])
 
 
-@pytest.mark.parametrize("kept", [0, 4e8], ids=["fresh", "kept for the next tensors"])
-def test_a_graphics_card_takes_less_than_a_tile_where_its_free_memory_is_less(monkeypatch, kept):
+@pytest.mark.parametrize("cached", [0, 4e8], ids=["unused", "cached by PyTorch"])
+def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch, cached):
     graph, width = rrdbnet(23), 2000
 
-    def rows_where(free: float) -> int:
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - kept, 80e9))
-        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: kept + 3e8)
+    def rows_for(free: float) -> int:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - cached, 80e9))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: cached + 3e8)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3e8)
         stream = Stream(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
         stream.device = torch.device("cuda")
         return Steps(stream, 512, torch.float16, Threads(1)).rows
 
-    assert rows_where(8e9) == 512 * 512 // width
-    assert [rows_where(free) for free in (1.5e9, 1e9, 5e8)] == [65, 16, 1]
+    assert rows_for(8e9) == 512 * 512 // width
+    assert [rows_for(free) for free in (1.5e9, 1e9, 5e8)] == [65, 16, 1]
     for free in (1.5e9, 1e9):
-        assert 0.4 * free < stream_bytes(graph, width, rows_where(free), 2) < 0.8 * free
+        assert 0.4 * free < stream_bytes(graph, width, rows_for(free), 2) < 0.8 * free

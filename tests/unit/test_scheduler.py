@@ -92,7 +92,7 @@ def test_every_step_runs_on_one_thread_that_is_not_the_callers(scheduler):
     assert threading.get_ident() not in seen
 
 
-def test_urgent_steps_go_first_but_let_another_through_after_two_of_them():
+def test_a_normal_step_runs_after_two_urgent_ones():
     with BusyScheduler() as busy:
         for number in range(2):
             busy.ask(f"run {number}", Ticket())
@@ -129,7 +129,7 @@ def test_clients_that_repeat_previews_do_not_starve_a_run(scheduler):
     assert order.count("run") == 50
 
 
-def test_a_cancelled_step_that_waits_is_not_begun():
+def test_a_cancelled_step_is_not_run():
     ticket = Ticket()
 
     with BusyScheduler() as busy:
@@ -146,7 +146,7 @@ def test_a_cancelled_step_that_waits_is_not_begun():
 def test_an_error_reaches_the_caller_and_the_next_step_runs():
     with BusyScheduler() as busy:
         failed = busy.ask("failed", Ticket(), lambda: 1 / 0)
-        busy.submit(lambda: 1 / 0)  # nobody waits for this one
+        busy.submit(lambda: 1 / 0)  # No caller waits for this step.
         busy.ask("next", Ticket())
 
     assert busy.order == ["failed", "next"]
@@ -182,7 +182,7 @@ def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thre
     assert scheduler.call(lambda: 7) == 7, "the thread starts again"
 
 
-def test_one_job_has_the_device_and_the_next_one_may_prepare(scheduler):
+def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler):
     near, ran, queued, calls = [], [], {}, []
     going = threading.Lock()
 
@@ -202,7 +202,7 @@ def test_one_job_has_the_device_and_the_next_one_may_prepare(scheduler):
             wait_until(lambda name=name: name in queued)
         assert near == ["a1"]
         wait_until(lambda: queued == {"a1": 1, "a2": 3, "b1": 2})
-        scheduler.leave_queue(first)  # also before the end of its block
+        scheduler.leave_queue(first)  # A job can leave the queue before the end of its block.
         wait_until(lambda: len(ran) == 3)
     for call in calls:
         call.end()
@@ -238,31 +238,31 @@ def test_a_comparison_waits_for_comparisons_and_for_no_run(scheduler):
     assert [scheduler.count(lane) for lane in ("run", "comparison")] == [0, 0]
 
 
-def enter(scheduler: Scheduler, *callers: Hashable, kind: Kind = "run", most: int = 4) -> ExitStack:
+def enter(scheduler: Scheduler, *callers: Hashable, kind: Kind = "run", limit: int = 4) -> ExitStack:
     stack = ExitStack()
     for caller in callers:
-        stack.enter_context(scheduler.admit(caller, kind, most))
+        stack.enter_context(scheduler.admit(caller, kind, limit))
     return stack
 
 
-def refused(scheduler: Scheduler, caller: Hashable, kind: Kind = "run", most: int = 4) -> str:
-    with pytest.raises(EnhanceError) as error, scheduler.admit(caller, kind, most):
+def rejection_key(scheduler: Scheduler, caller: Hashable, kind: Kind = "run", limit: int = 4) -> str:
+    with pytest.raises(EnhanceError) as error, scheduler.admit(caller, kind, limit):
         pass
     return error.value.key
 
 
-def test_jobs_are_bounded_in_all_by_caller_and_by_address(scheduler):
+def test_jobs_are_limited_in_total_per_caller_and_per_address(scheduler):
     with enter(scheduler, "ada", "ada", "bob", "bob", "cyd"):
-        assert refused(scheduler, "dot") == "queue_full"
+        assert rejection_key(scheduler, "dot") == "queue_full"
     with enter(scheduler, "ada", "ada", "bob"):
-        assert refused(scheduler, "ada") == "queue_share"
-    with enter(scheduler, *(("one address", session) for session in range(6)), most=8):
-        assert refused(scheduler, ("one address", 6), most=8) == "queue_share"
-        with enter(scheduler, ("another", 1), most=8):
+        assert rejection_key(scheduler, "ada") == "queue_share"
+    with enter(scheduler, *(("one address", session) for session in range(6)), limit=8):
+        assert rejection_key(scheduler, ("one address", 6), limit=8) == "queue_share"
+        with enter(scheduler, ("another", 1), limit=8):
             pass
-    with enter(scheduler, *range(8), kind="batch", most=20):
-        assert refused(scheduler, 8, "batch", 20) == "queue_full"
-        with enter(scheduler, 8, most=20), enter(scheduler, 8, kind="preview"):
+    with enter(scheduler, *range(8), kind="batch", limit=20):
+        assert rejection_key(scheduler, 8, "batch", 20) == "queue_full"
+        with enter(scheduler, 8, limit=20), enter(scheduler, 8, kind="preview"):
             pass
     assert scheduler.count() == 0
 
@@ -276,7 +276,7 @@ def test_a_job_is_admitted_until_the_last_hold_ends(scheduler):
     assert scheduler.count() == 0
 
 
-def test_callers_that_come_again_do_not_starve_another():
+def test_repeated_calls_do_not_starve_other_callers():
     queue, served = FairQueue[str](), []
     for name in ("ada", "bob", "cyd", "cyd"):
         queue.add((name, 1), name)
@@ -286,19 +286,19 @@ def test_callers_that_come_again_do_not_starve_another():
     assert served == 2 * ["ada", "bob", "cyd"]
 
 
-def test_the_order_ahead_of_time_is_that_of_serving():
+def test_in_order_yields_the_order_of_take():
     queue = FairQueue[str]()
     for name in ARRIVED:
         queue.add((name[0], name[1]), name)
     assert [*queue.in_order()] == SERVED
     first = queue.take()
     queue.add(("a", "1"), "again")
-    assert [first, *queue.in_order()][:2] == ["a11", "b11"], "not the caller that was served last"
+    assert [first, *queue.in_order()][:2] == ["a11", "b11"], "the caller that was served last is not next"
     assert [queue.take() for _ in range(len(queue))] == [*SERVED[1:], "again"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="an interrupt is sent otherwise there")
-def test_an_interrupt_reaches_a_main_thread_that_waits_and_the_process_ends():
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends interrupts in another way")
+def test_an_interrupt_reaches_a_waiting_main_thread():
     code = """
 import threading
 from enhance.scheduler import SCHEDULER
@@ -321,9 +321,9 @@ except KeyboardInterrupt:
     assert process.returncode == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process forks here")
-def test_a_forked_process_has_a_device_thread_of_its_own_and_leaves_the_parents_steps_to_it():
-    """As on a Space that lends its GPU to a fork; in a process of its own, for a fork takes the tests along."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
+def test_a_forked_process_has_its_own_device_thread():
+    """A ZeroGPU Space forks its process. The test does that in another process, because a fork copies pytest."""
     code = """
 import os, threading
 from enhance.scheduler import SCHEDULER
@@ -338,5 +338,5 @@ status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 end.set()
 print(status, SCHEDULER.call(lambda: done == [os.getpid()]))
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
-    assert told.stdout == "0 True\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert process.stdout == "0 True\n"

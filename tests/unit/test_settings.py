@@ -27,7 +27,7 @@ def test_a_setting_that_is_not_given_has_the_value_of_the_preset(name):
         assert getattr(Settings(name), setting) == value
 
 
-def test_gentle_is_gentle():
+def test_gentle_has_its_documented_values():
     gentle = Settings("gentle")
 
     assert (gentle.strength, gentle.fidelity) == (0.6, 1)  # docs/fidelity.md
@@ -40,7 +40,7 @@ def test_original_bypasses_the_tuning():
     assert Settings.from_preset("original").tuning is False
 
 
-def test_all_presets_make_settings():
+def test_all_presets_have_settings():
     names = ["auto", "gentle", "original", "anime", "anime-fast", "face", "dehaze", "fast", "precise", "gentle-2x"]
     assert list(PRESETS) == names
     for name in PRESETS:
@@ -51,7 +51,7 @@ LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_value_out_of_range_is_refused_with_the_range(name):
+def test_a_value_out_of_range_is_rejected_with_the_range(name):
     low, high = LIMITS[name]
     changed: Callable[..., Settings] = Settings("gentle").changed
     for value in (low - 1, high + 1, float("nan"), float("inf"), "much", True, [1]):
@@ -64,12 +64,12 @@ def test_a_value_out_of_range_is_refused_with_the_range(name):
 @pytest.mark.parametrize(
     "values", [{"preset": "vivid"}, {"preset": None}, {"tuning": "yes"}, {"tile": 100.5}, {"long_side": 99.5}]
 )
-def test_what_is_not_a_setting_is_refused(values):
+def test_a_value_of_the_wrong_type_is_rejected(values):
     with pytest.raises(SettingsError):
         Settings(**values)
 
 
-def test_an_unknown_setting_is_refused_with_the_known_ones():
+def test_an_unknown_setting_is_rejected_with_the_known_ones():
     with pytest.raises(SettingsError, match=r"glow.*sharpen"):
         Settings.from_preset("gentle", glow=1)  # type: ignore[call-arg]
 
@@ -93,11 +93,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("values", CHANGES.values(), ids=CHANGES)
-def test_what_changes_a_pixel_changes_the_signature(values):
+def test_settings_that_change_pixels_change_the_signature(values):
     assert sign(Settings("gentle")) != sign(Settings("gentle").changed(**values))
 
 
-def test_picture_model_and_precision_change_the_signature():
+def test_image_model_and_precision_change_the_signature():
     signs = {
         sign(Settings("gentle")),
         sign(Settings("gentle"), picture="c" * 64),
@@ -109,7 +109,7 @@ def test_picture_model_and_precision_change_the_signature():
     assert len(signs) == 6
 
 
-def test_what_changes_no_pixel_does_not_change_the_signature():
+def test_settings_that_change_no_pixel_keep_the_signature():
     gentle, raw = Settings("gentle"), Settings("gentle", tuning=False)
 
     assert sign(gentle) == sign(gentle.changed(tile=64))
@@ -120,14 +120,14 @@ def test_what_changes_no_pixel_does_not_change_the_signature():
 
 
 @pytest.mark.parametrize("scene", ["face", "dehaze"])
-def test_a_scenes_strength_counts_also_when_the_tuning_is_off(scene):
+def test_the_strength_of_a_scene_counts_without_tuning(scene):
     off = Settings.from_preset(scene, tuning=False)
 
     assert sign(off) != sign(off.changed(strength=0.5))
     assert sign(off) == sign(off.changed(sharpen=0.9, contrast=1.4))
 
 
-def test_denoise_counts_where_the_network_has_it():
+def test_denoise_counts_if_the_network_uses_it():
     assert sign(Settings.from_preset("fast")) != sign(Settings.from_preset("fast", denoise=1.0))
 
 
@@ -154,12 +154,12 @@ def test_the_networks_key_ignores_the_sliders():
     assert key(Settings("gentle")) != key(Settings.from_preset("dehaze"))
 
 
-def test_a_preset_knows_the_scale_of_its_network():
+def test_a_preset_has_the_scale_of_its_network():
     for preset in PRESETS.values():
         assert not preset.model or preset.scale == graph_of(preset.model).scale
 
 
-def test_only_one_setting_says_the_size():
+def test_only_one_setting_can_determine_the_size():
     with pytest.raises(SettingsError, match="scale, long_side cannot be used together"):
         Settings("gentle", scale=2, long_side=400)
 
@@ -169,13 +169,13 @@ def test_only_one_setting_says_the_size():
     assert changed.changed(sharpen=0.5).long_side == 400
 
 
-def test_a_longer_side_has_whole_pixels():
+def test_the_long_side_is_a_whole_number():
     with pytest.raises(SettingsError, match="Use a whole number"):
         Settings("gentle").changed(long_side=99.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("picture", "asked", "size"),
+    ("picture", "size_setting", "size"),
     [
         ((667, 1000), {}, (2668, 4000)),
         ((667, 1000), {"scale": 1.5}, (1000, 1500)),
@@ -188,12 +188,12 @@ def test_a_longer_side_has_whole_pixels():
         ((1, 1), {"long_side": 3}, (3, 3)),
     ],
 )
-def test_every_way_to_say_the_size_gives_exactly_one(picture, asked, size):
-    assert result_size(Settings("gentle").changed(**asked), *picture) == size
+def test_each_size_setting_gives_the_exact_size(picture, size_setting, size):
+    assert result_size(Settings("gentle").changed(**size_setting), *picture) == size
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("size_setting", "words"),
     [
         ({"long_side": 16001}, "long_side 16001 is too large .* 1,000 × 667 px. Use 16000 or less"),
         ({"megapixels": 171}, "megapixels 171 is too large .* 1,000 × 667 px. Use 170 or less"),
@@ -201,16 +201,16 @@ def test_every_way_to_say_the_size_gives_exactly_one(picture, asked, size):
         ({"megapixels": 0.002}, "megapixels 0.002 is too small .* 1,000 × 667 px. Use 0.00261 or more"),
     ],
 )
-def test_a_size_that_a_picture_cannot_have_is_refused_with_the_limit_which_is_allowed(asked, words):
-    with pytest.raises(SettingsError, match=words) as refused:
-        result_size(Settings("gentle").changed(**asked), 667, 1000)
+def test_an_impossible_size_is_rejected_with_the_limit(size_setting, words):
+    with pytest.raises(SettingsError, match=words) as error:
+        result_size(Settings("gentle").changed(**size_setting), 667, 1000)
 
-    limit = refused.value.values.get("largest") or refused.value.values["smallest"]
-    allowed: dict[str, Any] = dict.fromkeys(asked, float(limit))
+    limit = error.value.values.get("largest") or error.value.values["smallest"]
+    allowed: dict[str, Any] = dict.fromkeys(size_setting, float(limit))
     result_size(Settings("gentle").changed(**allowed), 667, 1000)
 
 
 def test_prints_at_300_dpi():
     assert long_side_on("a4", (2480, 3508)) == 3508
     assert long_side_on("a4", (1000, 1000)) == 2480
-    assert long_side_on("a3", (3000, 2000)) == 4961  # a portrait turns the paper
+    assert long_side_on("a3", (3000, 2000)) == 4961  # Portrait images use rotated paper.

@@ -12,7 +12,7 @@ from enhance.analysis import analyse
 from enhance.images import Picture
 
 OTHERS = ["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"]
-"""Photos that the thresholds were not chosen on."""
+"""Photos that were not used to choose the thresholds."""
 
 
 def photo(name: str) -> np.ndarray:
@@ -25,14 +25,14 @@ def picture_of(rgb: np.ndarray) -> Picture:
     return Picture("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), None, False, None)
 
 
-def softened(rgb: np.ndarray, factor: int) -> np.ndarray:
-    """Made smaller by averaging and enlarged again; cut so that it lies on no grid any more."""
+def soften(rgb: np.ndarray, factor: int) -> np.ndarray:
+    """Downscale by averaging, upscale again, and crop so that the pixels are not aligned to the averages."""
     size = rgb.shape[1] // factor, rgb.shape[0] // factor
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
 
 
-def noisy(rgb: np.ndarray, sigma: float) -> np.ndarray:
+def add_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
     grain = np.random.default_rng(5).normal(0, sigma, rgb.shape)
     return np.clip(np.rint(rgb + grain), 0, 255).astype(np.uint8)
 
@@ -44,34 +44,34 @@ def as_jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_soft_photo_holds_the_detail_of_a_smaller_one_and_a_sharp_one_does_not(name):
+def test_softness_is_the_factor_without_loss_of_detail(name):
     sharp = photo(name)
 
-    for spoilt in (sharp, noisy(sharp, 3), noisy(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
-        assert analyse(picture_of(spoilt)).softness == 1
+    for degraded in (sharp, add_noise(sharp, 3), add_noise(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
+        assert analyse(picture_of(degraded)).softness == 1
     for factor in (2, 3, 4):
-        assert analyse(picture_of(softened(sharp, factor))).softness == factor
-    for spoilt in (noisy(softened(sharp, 2), 2), as_jpeg(softened(sharp, 2), 85)):
-        assert analyse(picture_of(spoilt)).softness == 2
+        assert analyse(picture_of(soften(sharp, factor))).softness == factor
+    for degraded in (add_noise(soften(sharp, 2), 2), as_jpeg(soften(sharp, 2), 85)):
+        assert analyse(picture_of(degraded)).softness == 2
 
 
-def test_a_blurred_background_makes_no_photo_soft():
+def test_a_photo_with_a_blurred_background_is_not_soft():
     rgb = photo("astronaut")
     blurred = cv2.GaussianBlur(rgb, (0, 0), 4)
-    blurred[30:230, 130:330] = rgb[30:230, 130:330]  # the face alone is in focus
+    blurred[30:230, 130:330] = rgb[30:230, 130:330]  # Only the face is in focus.
 
     assert analyse(picture_of(blurred)).softness == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 500), (64, 64), (70, 900)])
-def test_what_is_too_small_or_shows_nothing_is_called_nothing(size):
+def test_tiny_and_uniform_images_are_not_soft(size):
     known = analyse(picture_of(np.full((*size, 3), 128, np.uint8)))
 
     assert (known.softness, known.noise, known.jpeg_quality) == (1, 0, None)
 
 
-def test_sixteen_bits_are_judged_as_eight_are():
-    rgb = softened(photo("camera"), 2)
+def test_16_bits_match_8_bits():
+    rgb = soften(photo("camera"), 2)
     known, deep = (analyse(picture_of(pixels)) for pixels in (rgb, rgb.astype(np.uint16) * 257))
 
     assert known.softness == deep.softness == 2

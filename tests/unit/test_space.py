@@ -1,4 +1,4 @@
-"""The folder as a Space: its front matter, and what is sent there."""
+"""The project as a Hugging Face Space: its front matter and the uploaded files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dry_run(repo: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_every_weight_that_hugging_face_has_is_there_before_the_space_starts():
+def test_a_space_preloads_all_weights_from_hugging_face():
     wanted = defaultdict[tuple[str, ...], list[str]](list)
     for model in models.manifest().values():
         for source in model.files:
@@ -33,9 +33,9 @@ def test_every_weight_that_hugging_face_has_is_there_before_the_space_starts():
     assert HEAD["models"] == list(dict.fromkeys(repo for repo, *_ in wanted))
 
 
-def test_a_dry_run_shows_what_is_sent_and_what_stays():
-    told = dry_run("someone/enhance")
-    names = [line.split()[-1] for line in told.stdout.splitlines()[:-2]]
+def test_a_dry_run_lists_the_uploaded_files():
+    printed = dry_run("someone/enhance")
+    names = [line.split()[-1] for line in printed.stdout.splitlines()[:-2]]
     for needed in (
         "app.py",
         "README.md",
@@ -49,11 +49,11 @@ def test_a_dry_run_shows_what_is_sent_and_what_stays():
     assert [
         name for name in names if name.startswith(("tests/", ".ci/", "data/")) or name.endswith(".safetensors")
     ] == []
-    assert "https://huggingface.co/spaces/someone/enhance" in told.stdout.splitlines()[-2]
+    assert "https://huggingface.co/spaces/someone/enhance" in printed.stdout.splitlines()[-2]
 
 
-def test_what_git_does_not_keep_is_not_sent():
-    private = ROOT / "docs" / "private.part"  # ignored or not, it was never added
+def test_untracked_files_are_not_uploaded():
+    private = ROOT / "docs" / "private.part"  # not tracked by git
     private.write_text("a password")
     try:
         assert "private" not in dry_run("someone/enhance").stdout
@@ -61,13 +61,13 @@ def test_what_git_does_not_keep_is_not_sent():
         private.unlink()
 
 
-def test_a_name_that_no_space_has_is_refused_before_anything_is_sent():
-    told = dry_run("enhance")
-    assert told.returncode == 2
-    assert "owner/name" in told.stderr
+def test_a_malformed_name_is_rejected():
+    printed = dry_run("enhance")
+    assert printed.returncode == 2
+    assert "owner/name" in printed.stderr
 
 
-def test_the_readme_that_is_sent_has_the_spaces_own_picture():
+def test_the_uploaded_readme_has_the_thumbnail_of_the_space():
     sys.path.insert(0, str(ROOT / "docs"))
     try:
         from make_space import readme_of  # pyright: ignore[reportMissingImports]

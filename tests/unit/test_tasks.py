@@ -1,4 +1,4 @@
-"""The store: whole files or none, found again by signature, cleaned by age and size."""
+"""The store: complete files, lookup by signature, and deletion by age and size."""
 
 import hashlib
 import os
@@ -21,10 +21,10 @@ from enhance.store import Reservation, TaskStore
 
 @pytest.fixture
 def store(tmp_path) -> TaskStore:
-    return made(tmp_path)
+    return create_store(tmp_path)
 
 
-def made(tmp_path, **limits) -> TaskStore:
+def create_store(tmp_path, **limits) -> TaskStore:
     store = TaskStore(tmp_path / "store", **limits)
     store.prepare()
     return store
@@ -39,48 +39,48 @@ def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"pictu
     return task_id
 
 
-def taken(store: TaskStore) -> int:
-    """The bytes in the folder; hard links are one file."""
+def used_bytes(store: TaskStore) -> int:
+    """Return the bytes in the folder. Hard links count as one file."""
     stats = [path.stat() for path in store.folder.rglob("*") if path.is_file() and path.name != MARKER]
     return sum({stat.st_ino: stat.st_size for stat in stats}.values())
 
 
-def test_a_file_counts_once_and_is_free_with_its_last_link(tmp_path):
-    store = made(tmp_path)
+def test_a_file_counts_once_and_is_freed_with_its_last_link(tmp_path):
+    store = create_store(tmp_path)
     tasks = [finish(store, content=bytes(1000)) for _ in range(3)]
     for age, task_id in enumerate(reversed(tasks)):
         again = store.new_id()
         store.copy_result(task_id, store.result_path(again))
         ago = time.time() - 10 * age
         os.utime(store.result_path(task_id), (ago, ago))
-    limit = taken(store) - 1500
+    limit = used_bytes(store) - 1500
 
     TaskStore(store.folder, max_disk=limit).clean()
 
-    assert taken(store) <= limit
+    assert used_bytes(store) <= limit
     assert store.result_path(tasks[2]).exists()
     assert not store.result_path(tasks[0]).exists()
 
 
-def test_a_file_with_a_link_that_is_in_use_stays_since_nothing_would_be_free(tmp_path):
-    store = made(tmp_path)
-    held, again, other = finish(store, content=bytes(1000)), store.new_id(), finish(store, content=bytes(1000))
-    store.copy_result(held, store.result_path(again))
+def test_a_file_with_a_link_in_use_is_not_deleted(tmp_path):
+    store = create_store(tmp_path)
+    locked, again, other = finish(store, content=bytes(1000)), store.new_id(), finish(store, content=bytes(1000))
+    store.copy_result(locked, store.result_path(again))
     ago = time.time() - 60
-    os.utime(store.result_path(held), (ago, ago))
-    limited = TaskStore(store.folder, max_disk=taken(store) - 500)
+    os.utime(store.result_path(locked), (ago, ago))
+    limited = TaskStore(store.folder, max_disk=used_bytes(store) - 500)
 
     with limited.using(store.result_path(again)):
         limited.clean()
 
-    assert store.result_path(held).exists()
+    assert store.result_path(locked).exists()
     assert not store.result_path(other).exists()
 
 
-def test_space_is_reserved_within_the_limit_and_nothing_is_removed_for_what_cannot_fit(tmp_path):
-    store = made(tmp_path)
+def test_a_reservation_beyond_the_limit_deletes_nothing(tmp_path):
+    store = create_store(tmp_path)
     task_id = finish(store, content=bytes(1000))
-    limited = TaskStore(store.folder, max_disk=taken(store) + 1000)
+    limited = TaskStore(store.folder, max_disk=used_bytes(store) + 1000)
     with Reservation(limited) as first, Reservation(limited) as second:
         assert first.extend(600)
         assert not second.extend(10_000)
@@ -90,7 +90,7 @@ def test_space_is_reserved_within_the_limit_and_nothing_is_removed_for_what_cann
     assert (limited._reserved, first.bytes, second.bytes) == (0, 600, 600)
 
 
-def test_an_upload_is_kept_byte_for_byte_under_its_checksum(store, photo_file):
+def test_an_upload_is_stored_under_its_checksum(store, photo_file):
     picture = read_picture(photo_file)
 
     place = store.keep_upload(photo_file, picture)
@@ -103,7 +103,7 @@ def test_an_upload_is_kept_byte_for_byte_under_its_checksum(store, photo_file):
     "name",
     ["../../etc/passwd", "/etc/passwd", "..", ".", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"],
 )
-def test_a_name_from_a_person_never_leads_elsewhere(store, photo_file, name):
+def test_a_name_never_points_outside_the_folder(store, photo_file, name):
     picture = replace(read_picture(photo_file), name=name)
 
     place = store.keep_upload(photo_file, picture)
@@ -120,7 +120,7 @@ def test_ids_are_random_and_long(store):
     assert all(len(task_id) == 32 for task_id in ids)
 
 
-def test_a_finished_task_is_found_by_its_signature_also_after_a_restart(store):
+def test_a_finished_task_is_found_by_its_signature(store):
     task_id = finish(store)
 
     for same in (store, TaskStore(store.folder)):
@@ -130,7 +130,7 @@ def test_a_finished_task_is_found_by_its_signature_also_after_a_restart(store):
     assert store.find("b" * 64) is None
 
 
-def test_a_result_whose_picture_is_gone_or_cut_off_is_not_found(store):
+def test_a_truncated_result_is_not_found(store):
     task_id = finish(store)
     store.find("a" * 64)
 
@@ -140,7 +140,7 @@ def test_a_result_whose_picture_is_gone_or_cut_off_is_not_found(store):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"status": "done"}', "\x00"])
-def test_a_broken_info_file_counts_as_none(store, content):
+def test_a_damaged_info_file_is_ignored(store, content):
     task_id = finish(store)
     store.result_path(task_id).with_suffix(".json").write_text(content)
 
@@ -150,11 +150,11 @@ def test_a_broken_info_file_counts_as_none(store, content):
 
 
 @pytest.mark.parametrize("task_id", ["", "../secret", "A" * 32, "0" * 31, "0" * 32 + "\n"])
-def test_what_is_no_task_id_finds_nothing(store, task_id):
+def test_a_malformed_task_id_is_not_found(store, task_id):
     assert store.info(task_id) is None
 
 
-def test_a_result_without_room_for_its_facts_is_removed(store, monkeypatch):
+def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
     def full(*_, **__):
         raise StorageError("full")
 
@@ -167,8 +167,8 @@ def test_a_result_without_room_for_its_facts_is_removed(store, monkeypatch):
     assert list(store.processed.iterdir()) == []
 
 
-def test_old_files_go_and_young_ones_stay(tmp_path):
-    store = made(tmp_path, hours=2)
+def test_expired_files_are_deleted(tmp_path):
+    store = create_store(tmp_path, hours=2)
     old, young = finish(store), finish(store)
     ago = time.time() - 3 * 3600
     os.utime(store.result_path(old), (ago, ago))
@@ -178,21 +178,21 @@ def test_old_files_go_and_young_ones_stay(tmp_path):
     assert {path.stem for path in store.processed.iterdir()} == {young}
 
 
-def test_what_is_too_much_goes_oldest_first(tmp_path):
-    store = made(tmp_path)
+def test_the_oldest_files_beyond_the_limit_are_deleted(tmp_path):
+    store = create_store(tmp_path)
     tasks = [finish(store, content=b"0123456789") for _ in range(3)]
     for age, task_id in enumerate(reversed(tasks)):
         ago = time.time() - 10 * age
         os.utime(store.result_path(task_id), (ago, ago))
 
-    made(tmp_path, max_disk=taken(store) - 15).clean()
+    create_store(tmp_path, max_disk=used_bytes(store) - 15).clean()
 
     assert {path.stem for path in store.processed.glob("*.png")} == set(tasks[1:])
 
 
-def test_a_finished_task_makes_room_for_itself(tmp_path):
-    first = finish(made(tmp_path), content=b"0123456789")
-    store = made(tmp_path, max_disk=15 + taken(made(tmp_path)) - 10)
+def test_a_finished_task_replaces_older_ones(tmp_path):
+    first = finish(create_store(tmp_path), content=b"0123456789")
+    store = create_store(tmp_path, max_disk=15 + used_bytes(create_store(tmp_path)) - 10)
     ago = time.time() - 60
     os.utime(store.result_path(first), (ago, ago))
 
@@ -201,8 +201,8 @@ def test_a_finished_task_makes_room_for_itself(tmp_path):
     assert {path.stem for path in store.processed.iterdir()} == {second}
 
 
-def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
-    store = made(tmp_path, max_disk=1)
+def test_files_in_use_are_not_deleted(tmp_path, photo_file):
+    store = create_store(tmp_path, max_disk=1)
     upload = store.keep_upload(photo_file, read_picture(photo_file))
 
     with store.using(upload):
@@ -213,7 +213,7 @@ def test_a_running_tasks_files_stay_whatever_their_age(tmp_path, photo_file):
     assert not upload.parent.exists()
 
 
-IN_USE_UNTIL_TOLD = """
+IN_USE_UNTIL_INPUT = """
 import sys
 from pathlib import Path
 from enhance.store import Reservation, TaskStore
@@ -225,10 +225,10 @@ with store.using(Path(sys.argv[2])):
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_what_another_process_on_the_same_folder_uses_stays_as_long_as_it_lives(tmp_path, photo_file, killed):
-    store = made(tmp_path, max_disk=1)
+def test_files_in_use_by_another_process_are_not_deleted(tmp_path, photo_file, killed):
+    store = create_store(tmp_path, max_disk=1)
     upload = store.keep_upload(photo_file, read_picture(photo_file))
-    arguments = [sys.executable, "-c", IN_USE_UNTIL_TOLD, str(store.folder), str(upload)]
+    arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(upload)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
         assert other.stdout.readline() == "in use\n"
@@ -244,13 +244,13 @@ def test_what_another_process_on_the_same_folder_uses_stays_as_long_as_it_lives(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems store the start time of a process")
-def test_setting_the_clock_makes_no_living_process_count_as_dead(tmp_path, photo_file, monkeypatch):
-    """psutil adds the time of the boot by the system clock to the ticks since then."""
-    store, boot = made(tmp_path, max_disk=1), psutil.boot_time()
+def test_changing_the_clock_does_not_affect_files_in_use(tmp_path, photo_file, monkeypatch):
+    """psutil computes the start of a process from the system clock."""
+    store, boot = create_store(tmp_path, max_disk=1), psutil.boot_time()
     mine = temporary_path(store.processed / "x.png")
     mine.write_bytes(b"half")
     upload = store.keep_upload(photo_file, read_picture(photo_file))
-    arguments = [sys.executable, "-c", IN_USE_UNTIL_TOLD, str(store.folder), str(upload)]
+    arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(upload)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
         assert other.stdout.readline() == "in use\n"
@@ -261,7 +261,7 @@ def test_setting_the_clock_makes_no_living_process_count_as_dead(tmp_path, photo
         other.communicate("no longer\n")
 
 
-def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(store):
+def test_partial_files_of_a_killed_process_are_deleted(store):
     store.check()
     code = (
         "import sys; from pathlib import Path; from enhance.processes import temporary_path;"
@@ -278,7 +278,7 @@ def test_leftovers_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(
     assert {path.name for path in store.processed.iterdir()} == {mine.name, ".other.part"}
 
 
-def test_a_leftover_of_another_machine_is_swept_when_it_is_a_day_old(store):
+def test_a_partial_file_of_another_computer_is_deleted_after_a_day(store):
     young, old = (store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 5}{n:02d}.part" for n in (1, 2))
     for path, hours in ((young, 23), (old, 25)):
         path.write_bytes(b"half")
@@ -290,20 +290,20 @@ def test_a_leftover_of_another_machine_is_swept_when_it_is_a_day_old(store):
     assert (young.exists(), old.exists()) == (True, False)
 
 
-def test_a_leftover_that_cannot_be_removed_fails_nothing(store, monkeypatch):
+def test_a_partial_file_that_cannot_be_deleted_is_skipped(store, monkeypatch):
     leftover = store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 6}.part"
     leftover.write_bytes(b"half")
     os.utime(leftover, (0, 0))
 
-    def held(path, **_):
+    def locked(path, **_):
         raise PermissionError("another program has it open")
 
-    monkeypatch.setattr("pathlib.Path.unlink", held)
+    monkeypatch.setattr("pathlib.Path.unlink", locked)
     store.clean()
     assert leftover.exists()
 
 
-def test_a_part_of_somebody_elses_living_process_stays(store, monkeypatch):
+def test_a_partial_file_of_an_inaccessible_process_is_kept(store, monkeypatch):
     part = temporary_path(store.processed / "x.png")
     part.write_bytes(b"half")
 
@@ -315,8 +315,8 @@ def test_a_part_of_somebody_elses_living_process_stays(store, monkeypatch):
     assert part.exists()
 
 
-def test_a_result_that_is_given_once_more_is_kept_as_long_as_a_new_one(tmp_path):
-    store = made(tmp_path, hours=1)
+def test_a_copied_result_has_a_new_retention_period(tmp_path):
+    store = create_store(tmp_path, hours=1)
     first, again = finish(store), store.new_id()
     ago = time.time() - 59 * 60
     os.utime(store.result_path(first), (ago, ago))
@@ -326,7 +326,7 @@ def test_a_result_that_is_given_once_more_is_kept_as_long_as_a_new_one(tmp_path)
     assert time.time() - store.result_path(again).stat().st_mtime < 60
 
 
-def test_an_input_that_is_changed_after_it_was_read_is_not_kept_under_its_checksum(store, photo_file):
+def test_an_input_that_changed_after_reading_is_not_stored(store, photo_file):
     picture = read_picture(photo_file)
     photo_file.write_bytes(b"another picture")
 
@@ -335,7 +335,7 @@ def test_an_input_that_is_changed_after_it_was_read_is_not_kept_under_its_checks
     assert [path for path in store.uploads.rglob("*") if path.is_file()] == []
 
 
-def test_a_data_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_data_folder_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StorageError, match="Choose another"):

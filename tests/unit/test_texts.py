@@ -47,7 +47,7 @@ def placeholders(text: str) -> set[str]:
 
 
 def calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Every call in the code: where it is, the name of the function, and the call."""
+    """Return each call in the code with its position and the name of the function."""
     for path in (ROOT / "enhance").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):

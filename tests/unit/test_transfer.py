@@ -1,6 +1,6 @@
-"""Pixels reach a device and come back whole; a card's go on a stream of their own, and nobody reads them too early.
+"""The transfer of pixels to a device and back. On a GPU it runs on a stream of its own and is awaited.
 
-No card is needed for it: streams stand in that do what they are asked only when somebody waits for them.
+No GPU is needed: fake streams do their work only when something waits for them.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 class LateStream:
-    """A card's stream: work on it is begun when one waits for it, and never before that of the streams it waits for."""
+    """A fake CUDA stream. Its work starts when something waits for it, after the streams that it waits for."""
 
     def __init__(self, _device: Any = None):
         self.work: list[Callable[[], object]] = []
@@ -37,18 +37,18 @@ class LateEvent:
         self.synchronize = stream.finish
 
 
-class Card:
-    """Its usual stream and the one that is current; `kept` are the streams that a tensor's memory is kept for."""
+class FakeGpu:
+    """A fake GPU with its default and its current stream. `recorded` are the streams that use a tensor's memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.usual = self.current = LateStream()
-        self.kept: list[LateStream] = []
+        self.default = self.current = LateStream()
+        self.recorded: list[LateStream] = []
         monkeypatch.setattr(torch.cuda, "Stream", LateStream)
         monkeypatch.setattr(torch.cuda, "Event", LateEvent)
         monkeypatch.setattr(torch.cuda, "stream", self.on)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self.current)
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
-        monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: self.kept.append(stream))
+        monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: self.recorded.append(stream))
         monkeypatch.setattr(device_module, "_pinned_like", lambda like: torch.full_like(like, 77))
         monkeypatch.setattr(torch.Tensor, "to", self.to(torch.Tensor.to))
         monkeypatch.setattr(torch.Tensor, "copy_", self.copy(torch.Tensor.copy_))
@@ -59,31 +59,31 @@ class Card:
         yield
         self.current = before
 
-    def to(self, really: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """To the card without waiting: what is there is nothing until the stream is finished."""
+    def to(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """Copy to the GPU without waiting. The values are undefined until the stream is finished."""
 
         def to(tensor: torch.Tensor, *wish: Any, non_blocking: bool = False) -> torch.Tensor:
             if not non_blocking:
-                return really(tensor, *wish)
-            there = torch.full_like(tensor, 77)
-            self.current.work.append(lambda: there.data.copy_(tensor))
-            return there
+                return original(tensor, *wish)
+            target = torch.full_like(tensor, 77)
+            self.current.work.append(lambda: target.data.copy_(tensor))
+            return target
 
         return to
 
-    def copy(self, really: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def copy(self, original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         def copy(tensor: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
             if not non_blocking:
-                return really(tensor, source)
-            self.current.work.append(lambda: really(tensor, source))
+                return original(tensor, source)
+            self.current.work.append(lambda: original(tensor, source))
             return tensor
 
         return copy
 
 
 @pytest.fixture
-def card(monkeypatch) -> Card:
-    return Card(monkeypatch)
+def gpu(monkeypatch) -> FakeGpu:
+    return FakeGpu(monkeypatch)
 
 
 def pixels(dtype: type) -> np.ndarray:
@@ -91,7 +91,7 @@ def pixels(dtype: type) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_come_back_as_they_went(dtype):
+def test_pixels_are_unchanged_after_both_transfers(dtype):
     transfer, picture = Transfer(CPU, np.dtype(dtype)), pixels(dtype)
 
     rows = transfer.reader(picture)(2, 5)
@@ -100,7 +100,7 @@ def test_pixels_come_back_as_they_went(dtype):
     assert np.array_equal(transfer.to_pixels(rows)(), picture[2:5])
 
 
-def test_rows_beyond_the_levels_end_at_them_and_are_rounded_to_the_nearest():
+def test_rows_are_clipped_and_rounded():
     rows = torch.tensor([[-0.2, 1.4, 0.0], [99.4 / 255, 99.6 / 255, 1.0]]).unsqueeze(0)
 
     assert Transfer(CPU, np.dtype(np.uint8)).to_pixels(rows)().tolist() == [[[0, 255, 0], [99, 100, 255]]]
@@ -116,30 +116,30 @@ def test_pixels_that_are_not_finite_are_an_error(odd):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_cards_pixels_are_read_when_they_have_come_and_not_before(dtype, card):
+def test_pixels_of_a_gpu_are_read_after_the_transfer(dtype, gpu):
     transfer, picture = Transfer(torch.device("cuda"), np.dtype(dtype)), pixels(dtype)
     transfer._device = CPU
 
     part = transfer._to_device(torch.from_numpy(picture.astype(np.float32)))
-    card.usual.finish()
+    gpu.default.finish()
     assert np.array_equal(part.numpy(), picture)
 
     arrival = transfer.to_pixels(part / np.iinfo(dtype).max)
     assert np.array_equal(arrival(), picture)
 
 
-def test_a_cards_memory_is_kept_until_both_streams_are_done_with_it(card):
+def test_gpu_memory_is_kept_until_both_streams_have_used_it(gpu):
     transfer = Transfer(torch.device("cuda"), np.dtype(np.uint8))
     transfer._device = CPU
 
     rows = transfer._to_device(torch.zeros(2, 2, 3))
-    assert card.kept == [card.usual]
+    assert gpu.recorded == [gpu.default]
 
     transfer.to_pixels(rows)
-    assert card.kept[1:] == [transfer._stream] * 2
+    assert gpu.recorded[1:] == [transfer._stream] * 2
 
 
-def test_what_came_from_a_card_lies_in_memory_that_the_system_may_move(card, monkeypatch):
+def test_pixels_of_a_gpu_are_copied_from_pinned_memory(gpu, monkeypatch):
     placed = []
     monkeypatch.setattr(device_module, "_pinned_like", lambda like: placed.append(torch.empty_like(like)) or placed[-1])
     transfer = Transfer(torch.device("cuda"), np.dtype(np.uint8))

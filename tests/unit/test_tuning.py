@@ -17,7 +17,7 @@ def network(photo) -> np.ndarray:
     return cv2.resize(photo, (224, 160), interpolation=cv2.INTER_LANCZOS4)
 
 
-def tuned(photo, network, settings, first=0, last=None, noise=0.0):
+def tune(photo, network, settings, first=0, last=None, noise=0.0):
     height, width = photo.shape[:2]
     seen = Photo(lambda a, b: photo[a:b], height, width, int(np.iinfo(photo.dtype).max), Measurements(noise))
     tuning = Tuning(lambda a, b: network[a:b], seen, settings, Grid.of(settings, height, width))
@@ -26,17 +26,17 @@ def tuned(photo, network, settings, first=0, last=None, noise=0.0):
 
 @pytest.mark.parametrize("preset", ["original", "anime"])
 def test_neutral_settings_keep_the_networks_output(photo, network, preset):
-    assert np.array_equal(tuned(photo, network, Settings.from_preset(preset)), network)
+    assert np.array_equal(tune(photo, network, Settings.from_preset(preset)), network)
 
 
 def test_tuning_off_ignores_all_sliders(photo, network):
     loud = Settings("gentle", tuning=False, strength=0, fidelity=1, sharpen=1, saturation=2, contrast=1.5)
 
-    assert np.array_equal(tuned(photo, network, loud), network)
+    assert np.array_equal(tune(photo, network, loud), network)
 
 
 def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
-    grey = tuned(photo, network, Settings.from_preset("anime", saturation=0))
+    grey = tune(photo, network, Settings.from_preset("anime", saturation=0))
 
     assert np.ptp(grey, axis=2).max() <= 1
     luma = network @ np.array([0.2126, 0.7152, 0.0722])
@@ -44,8 +44,8 @@ def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
 
 
 def test_contrast_keeps_middle_grey(photo, network):
-    weak = tuned(photo, network, Settings.from_preset("anime", contrast=0.5))
-    strong = tuned(photo, network, Settings.from_preset("anime", contrast=1.5)).astype(int)
+    weak = tune(photo, network, Settings.from_preset("anime", contrast=0.5))
+    strong = tune(photo, network, Settings.from_preset("anime", contrast=1.5)).astype(int)
     middle = np.abs(network - 127.5) < 20
 
     assert np.abs(weak - (0.5 * (network - 127.5) + 127.5)).max() <= 0.51
@@ -55,14 +55,14 @@ def test_contrast_keeps_middle_grey(photo, network):
 
 
 @pytest.mark.parametrize("loud", [{"contrast": 1.5}, {"saturation": 2.0}, {"contrast": 1.2, "saturation": 1.3}])
-def test_contrast_and_saturation_clip_nothing_that_the_network_did_not_clip(network, loud):
+def test_contrast_and_saturation_clip_no_further_values(network, loud):
     """Test colours of the whole cube in steps of 9 levels, and those next to its faces."""
     levels = np.unique(np.r_[0:256:9, 1, 2, 253, 254]).astype(np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
     photo = np.zeros((len(levels), cube.shape[1], 3), np.uint8)
     cube = np.repeat(np.repeat(cube, 4, axis=0), 4, axis=1)
 
-    result = tuned(photo, cube, Settings.from_preset("anime", **loud))
+    result = tune(photo, cube, Settings.from_preset("anime", **loud))
 
     assert not np.any((result == 255) & (cube < 255))
     assert not np.any((result == 0) & (cube > 0))
@@ -72,7 +72,7 @@ def test_contrast_and_saturation_clip_nothing_that_the_network_did_not_clip(netw
 def test_saturation_changes_pale_colours_more_than_saturated_ones():
     def chroma(colour, saturation):
         pixel = np.full((4, 4, 3), colour, np.uint8)
-        result = tuned(np.zeros((1, 1, 3), np.uint8), pixel, Settings.from_preset("anime", saturation=saturation))
+        result = tune(np.zeros((1, 1, 3), np.uint8), pixel, Settings.from_preset("anime", saturation=saturation))
         return np.ptp(result[0, 0].astype(int))
 
     assert chroma((140, 120, 120), 1.5) >= 1.35 * 20
@@ -80,11 +80,11 @@ def test_saturation_changes_pale_colours_more_than_saturated_ones():
 
 
 def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
-    sharp = tuned(photo, network, Settings.from_preset("anime", sharpen=0.5))
+    sharp = tune(photo, network, Settings.from_preset("anime", sharpen=0.5))
     even = np.full_like(network, 90)
 
     assert cv2.Laplacian(sharp, cv2.CV_32F).std() > 1.2 * cv2.Laplacian(network, cv2.CV_32F).std()
-    assert np.array_equal(tuned(np.full_like(photo, 90), even, Settings.from_preset("anime", sharpen=1)), even)
+    assert np.array_equal(tune(np.full_like(photo, 90), even, Settings.from_preset("anime", sharpen=1)), even)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -94,9 +94,9 @@ def test_strips_give_the_pixels_of_the_whole(photo, network, dtype, scale):
     photo, network = (picture.astype(dtype) * factor for picture in (photo, network))
     settings = Settings("gentle", scale=scale, strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1)
 
-    whole = tuned(photo, network, settings)
+    whole = tune(photo, network, settings)
     height = whole.shape[0]
-    strips = [tuned(photo, network, settings, first, min(first + 7, height)) for first in range(0, height, 7)]
+    strips = [tune(photo, network, settings, first, min(first + 7, height)) for first in range(0, height, 7)]
 
     assert whole.dtype == dtype
     assert whole.shape[:2] == (round(40 * scale), round(56 * scale))
@@ -107,7 +107,7 @@ def test_values_are_clipped_and_do_not_wrap(photo, network):
     loud = Settings.from_preset("anime", sharpen=0.4, saturation=2, contrast=1.5)
     network = np.where(network > 128, 255, 0).astype(np.uint8)
 
-    result = tuned(photo, network, loud).astype(int)
+    result = tune(photo, network, loud).astype(int)
 
     assert np.abs(result - network)[network == 255].max() < 255
     assert psnr(result, network) > 10
@@ -157,6 +157,6 @@ def test_upscaled_rows_match_opencvs_bicubic(photo):
 def test_an_image_of_one_pixel(scale):
     pixel = np.full((1, 1, 3), 77, np.uint8)
 
-    result = tuned(pixel, np.full((4, 4, 3), 77, np.uint8), Settings("gentle", scale=scale, saturation=1, contrast=1))
+    result = tune(pixel, np.full((4, 4, 3), 77, np.uint8), Settings("gentle", scale=scale, saturation=1, contrast=1))
 
     assert (result == 77).all()

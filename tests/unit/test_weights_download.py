@@ -99,7 +99,7 @@ def names(store: Store) -> set[str]:
 
 
 def ranges(server: HubServer) -> list[str | None]:
-    return [asked.range for asked in server.asked]
+    return [request.range for request in server.requests]
 
 
 def failure(store: Store) -> WeightsError:
@@ -201,7 +201,7 @@ def test_an_error_status_is_reported_after_one_request(hub, store, monkeypatch, 
     hub.statuses = [status]
     error = failure(store)
     assert (error.key, error.values["status"]) == (key, status)
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
 
 
 def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -210,7 +210,7 @@ def test_a_server_that_does_not_respond_times_out(hub: HubServer, store: Store, 
     begun = time.monotonic()
     assert failure(store).key == "download_no_answer"
     assert time.monotonic() - begun < 5
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_the_token_is_sent_to_the_hub_but_not_to_a_redirect(hub: HubServer, stor
     with HubServer(files=hub.files) as storage:
         hub.redirect_to = storage.address
         ensure("tiny", store=store)
-        assert [asked.authorization for asked in hub.asked] == ["Bearer hf_made_up"]
-        assert [asked.authorization for asked in storage.asked] == [None]
+        assert [request.authorization for request in hub.requests] == ["Bearer hf_made_up"]
+        assert [request.authorization for request in storage.requests] == [None]
 
 
 FETCH = """
@@ -271,7 +271,7 @@ def test_two_processes_download_a_file_once(hub: HubServer, store: Store):
             hub.release.set()
             outputs = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
     assert outputs == [str(store.folder / "tiny.pth")] * 2
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
 
 
 # --- One source after the other
@@ -283,14 +283,14 @@ def test_the_release_is_tried_after_hugging_face(hub, github, objects, both, mon
     located = ensure("tiny", store=both)
     assert (located.path.read_bytes(), located.source) == (CONTENT, FROM_GITHUB)
     path = "/authors/code/releases/download/v1.0/tiny.pth"
-    assert [(asked.path, asked.authorization) for asked in github.asked] == [(path, None)]
-    assert [(asked.path, asked.authorization) for asked in objects.asked] == [(path + SIGNED, None)]
-    assert len(hub.asked) == 1
+    assert [(request.path, request.authorization) for request in github.requests] == [(path, None)]
+    assert [(request.path, request.authorization) for request in objects.requests] == [(path + SIGNED, None)]
+    assert len(hub.requests) == 1
 
 
 def test_the_release_is_not_tried_if_hugging_face_has_the_file(hub, github, both):
     assert ensure("tiny", store=both).source == FROM_HUB
-    assert github.asked == []
+    assert github.requests == []
 
 
 def test_the_release_resumes_the_download_from_hugging_face(hub, github, objects, both):
@@ -349,7 +349,7 @@ def test_the_package_is_converted_if_both_sites_send_wrong_bytes(hub, github, ob
     located = ensure(model.name, store=Store(tmp_path))
     assert located.source == FROM_PACKAGE
     assert (tmp_path / f"{model.file}.corrupt").read_bytes() == b"not the weights"
-    assert (len(hub.asked), len(github.asked)) == (1, 1)
+    assert (len(hub.requests), len(github.requests)) == (1, 1)
 
 
 def test_a_release_can_be_a_different_file_with_its_own_checksum(hub, github, objects, tmp_path):
@@ -372,7 +372,7 @@ def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch
     (both.folder / "tiny.pth").unlink()
     monkeypatch.delenv("ENHANCE_RELEASES")
     assert failure(both).key == "download_offline"
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 # --- Hugging Face's cache
@@ -381,7 +381,7 @@ def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch
 def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cache):
     located = ensure("tiny", store=both)
     assert located == Located("tiny", cache, MODEL.sha256, f"{FROM_HUB} (its cache)")
-    assert hub.asked == []
+    assert hub.requests == []
     assert not both.folder.exists()
 
     both.folder.mkdir()
@@ -414,7 +414,7 @@ def test_a_damaged_cache_is_left_alone_and_the_file_is_downloaded(hub, both, cac
     assert not blob.exists() if broken is None else blob.read_bytes() == broken
 
 
-# --- Notes for people
+# --- Notes for users
 
 
 def test_a_file_that_is_put_into_the_folder_by_hand_is_used(both, capsys):

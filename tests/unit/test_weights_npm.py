@@ -25,7 +25,7 @@ NAME = "realesr-general-x4v3"
 
 
 def layers() -> tuple[bytes, bytes]:
-    """A .param with Windows line ends and a .bin of the network with the layers that have weights, which are random."""
+    """Return a .param with Windows line ends and a .bin with random weights for the layers that have weights."""
     random, data, lines = np.random.default_rng(3), b"", ["Input input 0 1 data"]
     for name, shape in SHIPPED[NAME]().shapes().items():
         if len(shape) == 4:

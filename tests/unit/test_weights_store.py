@@ -91,9 +91,9 @@ def test_locate_changes_nothing(tmp_path: Path):
 
 
 def test_an_unknown_model_is_rejected_with_the_known_names():
-    for look in (locate, ensure):
+    for find_model in (locate, ensure):
         with pytest.raises(WeightsError, match=r"sd-x9.*realesrgan-x4plus, .*yunet"):
-            look("sd-x9")
+            find_model("sd-x9")
 
 
 def test_a_corrupt_file_is_renamed_and_replaced(store: Store):
@@ -126,7 +126,7 @@ def test_a_converted_file_without_its_note_is_not_used(store: Store, note: str):
     assert ensure(NAME, store=store).source == FROM_PACKAGE
 
 
-def test_a_note_of_someone_else_is_kept(tmp_path: Path):
+def test_a_foreign_note_is_kept(tmp_path: Path):
     (tmp_path / f"{NAME}.json").write_text('{"notes": "mine"}')
     ensure(NAME, store=Store(tmp_path))
     assert (tmp_path / f"{NAME}.json.corrupt").read_text() == '{"notes": "mine"}'

@@ -141,7 +141,7 @@ def sparse(path: Path) -> Path:
     return path
 
 
-def saved(path: Path, state: object) -> Path:
+def save_state(path: Path, state: object) -> Path:
     torch.save(state, path)
     return path
 
@@ -150,41 +150,41 @@ def compact(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
     return {**random_state(NETWORKS["compact-2x"]()), **changes}
 
 
-def written(path: Path, content: bytes) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
 
 BAD = {
     "missing": (lambda path: path, "weights_add_no_file"),
-    "web page": (lambda path: written(path, b"<html>404</html>"), "weights_add_unreadable"),
-    "empty": (lambda path: written(path, b""), "weights_add_unreadable"),
-    "zip without its directory": (lambda path: written(path, b"PK\3\4" + bytes(200)), "weights_add_unreadable"),
+    "web page": (lambda path: write_file(path, b"<html>404</html>"), "weights_add_unreadable"),
+    "empty": (lambda path: write_file(path, b""), "weights_add_unreadable"),
+    "zip without its directory": (lambda path: write_file(path, b"PK\3\4" + bytes(200)), "weights_add_unreadable"),
     "code": (with_code, "weights_add_unreadable"),
     "2 GB": (sparse, "weights_add_large"),
-    "no tensors": (lambda path: saved(path, {"epoch": 3}), "weights_add_unknown"),
-    "list": (lambda path: saved(path, [torch.zeros(3)]), "weights_add_unknown"),
-    "keys that are no names": (lambda path: saved(path, {"params": {1: torch.zeros(3)}}), "weights_add_unknown"),
-    "unknown network": (lambda path: saved(path, {"fc.weight": torch.zeros(3, 3)}), "weights_add_unknown"),
+    "no tensors": (lambda path: save_state(path, {"epoch": 3}), "weights_add_unknown"),
+    "list": (lambda path: save_state(path, [torch.zeros(3)]), "weights_add_unknown"),
+    "keys that are no names": (lambda path: save_state(path, {"params": {1: torch.zeros(3)}}), "weights_add_unknown"),
+    "unknown network": (lambda path: save_state(path, {"fc.weight": torch.zeros(3, 3)}), "weights_add_unknown"),
     "wrong shape": (
-        lambda path: saved(path, compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)})),
+        lambda path: save_state(path, compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)})),
         "weights_add_damaged",
     ),
-    "extra tensor": (lambda path: saved(path, compact(extra=torch.zeros(1))), "weights_add_damaged"),
+    "extra tensor": (lambda path: save_state(path, compact(extra=torch.zeros(1))), "weights_add_damaged"),
     "forged size": (
-        lambda path: saved(path, compact(**{"body.0.weight": torch.zeros(10**6, 3, 3, 3)})),
+        lambda path: save_state(path, compact(**{"body.0.weight": torch.zeros(10**6, 3, 3, 3)})),
         "weights_add_damaged",
     ),
     "five channels": (
-        lambda path: saved(path, compact(**{"body.0.weight": torch.zeros(8, 5, 3, 3)})),
+        lambda path: save_state(path, compact(**{"body.0.weight": torch.zeros(8, 5, 3, 3)})),
         "weights_add_damaged",
     ),
     "NaN": (
-        lambda path: saved(path, compact(**{"body.0.bias": torch.full((8,), float("nan"))})),
+        lambda path: save_state(path, compact(**{"body.0.bias": torch.full((8,), float("nan"))})),
         "weights_add_not_finite",
     ),
     "expanded tensor": (
-        lambda path: saved(path, compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)})),
+        lambda path: save_state(path, compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)})),
         "weights_add_large",
     ),
 }
@@ -207,7 +207,7 @@ def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsy
 def test_an_incomplete_file_is_rejected(share: float, ending: str, store: Store, file: Path, tmp_path: Path):
     model = add(file, "mine", store.folder)
     whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
-    cut = written(tmp_path / f"cut.{ending}", whole[: int(share * len(whole))])
+    cut = write_file(tmp_path / f"cut.{ending}", whole[: int(share * len(whole))])
 
     assert error_of(cut, store).key == "weights_add_unreadable"
     assert list(own_models(store.folder)) == ["mine"]
@@ -224,7 +224,7 @@ UNSUPPORTED = {
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_a_network_that_cannot_be_streamed_is_rejected_by_name(name, tmp_path, store):
     module = __import__(f"spandrel.architectures.{name}", fromlist=[name])
-    path = saved(tmp_path / "model.pth", getattr(module, name)(**UNSUPPORTED[name]).state_dict())
+    path = save_state(tmp_path / "model.pth", getattr(module, name)(**UNSUPPORTED[name]).state_dict())
 
     error = error_of(path, store)
     assert (error.key, error.values["network"]) == ("weights_add_unsupported", name)
@@ -244,7 +244,7 @@ def test_a_param_file_without_its_bin_or_with_a_different_one_is_rejected(tmp_pa
     param.write_text(NCNN)
     assert error_of(param, store).key == "weights_add_no_bin"
     for size, key in ((NCNN_BYTES - 4, "ncnn_too_short"), (NCNN_BYTES + 4, "ncnn_too_long")):
-        written(tmp_path / "small.bin", bytes(size))
+        write_file(tmp_path / "small.bin", bytes(size))
         error = error_of(param, store)
         assert (error.key, error.values["reason"].key) == ("weights_add_unreadable", key)
     assert files_in(store.folder) == []
@@ -257,7 +257,7 @@ def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path: Path, s
     for name, text in (("A", NCNN), ("B", NCNN.replace("PixelShuffle", "Reorg")), ("C", NCNN), ("alone", NCNN)):
         (folder / f"{name}.param").write_text(text)
         if name != "alone":
-            written(folder / f"{name}.bin", bytes(NCNN_BYTES))
+            write_file(folder / f"{name}.bin", bytes(NCNN_BYTES))
 
     assert error_of_folder(folder, store) == 1
 
@@ -300,7 +300,7 @@ def test_models_that_are_added_at_once_are_all_kept(store: Store, file: Path):
 def test_one_of_two_processes_that_add_the_same_name_succeeds(tmp_path: Path, store: Store):
     param = tmp_path / "small.param"
     param.write_text(NCNN)
-    written(tmp_path / "small.bin", bytes(NCNN_BYTES))
+    write_file(tmp_path / "small.bin", bytes(NCNN_BYTES))
     command = [sys.executable, "-m", "weights", "add", str(param), "--name", "mine"]
     environment = {**os.environ, "ENHANCE_WEIGHTS": str(store.folder)}
     both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
