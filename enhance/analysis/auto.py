@@ -73,7 +73,7 @@ RULES = (
     Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
     Rule(_PHOTO, is_compressed, "fast", "compressed_photo"),
     Rule(_PHOTO, lambda analysis: analysis.noise >= CLEAN_NOISE, "fast", "slightly_noisy_photo"),
-    Rule(_PHOTO, lambda analysis: analysis.blur >= CLEAN_BLUR, "fast", "soft_photo"),
+    Rule(_PHOTO, lambda analysis: analysis.blur >= CLEAN_BLUR or analysis.softness >= SOFT, "fast", "soft_photo"),
     Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
 )
 """The first rule that applies decides."""
