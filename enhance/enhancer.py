@@ -211,7 +211,7 @@ class Enhancer:
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
             callbacks = RunCallbacks(replace(ticket, wait_seconds=0.0), progress)
-            record = self._new_record(picture, settings, context, callbacks)
+            record = pipeline.begin(picture, settings, context, callbacks)
             return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
 
         def estimate(settings: Settings) -> float:
@@ -279,9 +279,11 @@ class Enhancer:
 
         Raises SettingsError if the image cannot have the size of the settings.
         """
-        from .analysis.auto import resolve
+        from .analysis.auto import choose
 
-        chosen, choice = resolve(settings, analysis, presets.available_presets())
+        size = result_size(settings, analysis.height, analysis.width)
+        choice = choose(analysis, presets.available_presets(), size)
+        chosen = settings.resolved(choice.preset, choice.reduce)
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
     def _new_record(self, picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks) -> RunRecord:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ..output.resample import result_size
-from ..settings import RESIZE, Settings
+from ..settings import REFERENCE_PRESET, RESIZE
 from . import Analysis
 
 CLEAN_NOISE = 2.4
@@ -26,8 +25,6 @@ REDUCE = 2
 
 LONG_SECONDS = 120
 """From this duration of a run on, a faster preset is suggested."""
-
-FALLBACKS = {"fast": "gentle", "precise": "gentle", "anime": "gentle"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ RULES = (
 
 
 def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None) -> Choice:
-    """Return what to run for an image, with the presets that are available.
+    """Return what to run for an image, with the presets that are available; `gentle` replaces another one.
 
     `size` is the height and width of the result, by default four times those of the image. A result that is no larger
     than the image needs no network. A soft photo is downscaled first if the result is small enough.
@@ -89,22 +86,16 @@ def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int]
     if height <= analysis.height and width <= analysis.width:
         return Choice(RESIZE, "large_enough")
     rule = next(rule for rule in RULES if analysis.kind in rule.kinds and rule.condition(analysis))
-    preset = rule.preset if rule.preset in available else FALLBACKS.get(rule.preset, rule.preset)
+    preset = rule.preset if rule.preset in available else REFERENCE_PRESET
     is_reduced = analysis.kind == "photo" and analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width
     return Choice(preset, rule.reason, reduce=REDUCE if is_reduced else 1)
-
-
-def resolve(settings: Settings, analysis: Analysis, available: Collection[str]) -> tuple[Settings, Choice]:
-    """Return settings of the preset `auto` with the preset that suits the image. Raises SettingsError for its size."""
-    choice = choose(analysis, available, result_size(settings, analysis.height, analysis.width))
-    return settings.resolved(choice.preset, choice.reduce), choice
 
 
 def faster_preset(preset: str, analysis: Analysis) -> str | None:
     """Return the preset that is faster and at most 1 HaarPSI behind for an image, or None if there is none."""
     if preset == "anime":
         return "anime-fast"
-    choice = choose(analysis, FALLBACKS)
+    choice = choose(analysis, {rule.preset for rule in RULES})
     if preset not in ("gentle", "original", "face", "dehaze") or choice.reason == "grainy_photo":
         return None
     return "fast" if choice.preset in ("gentle", "anime") else choice.preset
