@@ -147,16 +147,13 @@ def fitting(settings: Settings, shape: tuple[int, int] | None) -> Settings:
 
 def settings_from_link(query: Mapping[str, str], remembered: Settings) -> Settings:
     """Return the settings of a link: its preset or the `remembered` settings, with its values. Raises SettingsError."""
-    start = _start_of(query["preset"]) if "preset" in query else remembered
+    preset = REFERENCE_PRESET if query.get("preset") == AUTO else query.get("preset")
+    start = remembered if preset is None else Settings(preset)
     names = (*_SETTINGS_CONTROLS[1:], *SIZES)
     given: dict[str, Any] = {name: _link_value(query[name]) for name in names if name in query}
     if "paper" in query:
         given |= size_setting({"size": "paper", "paper": query["paper"]}, None)
     return start.changed(**given)
-
-
-def _start_of(preset: str) -> Settings:
-    return Settings.from_preset(REFERENCE_PRESET if preset == AUTO else preset)
 
 
 def is_auto(query: Mapping[str, str], stored: object, available: Collection[str]) -> bool:

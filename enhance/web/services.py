@@ -15,7 +15,7 @@ from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
-from ..presets import with_installed_models
+from ..presets import available_presets, with_installed_models
 from ..scheduler import SCHEDULER, Kind, Ticket
 from ..settings import AUTO, REFERENCE_PRESET, Settings, find_preset
 from .metrics import Metrics, is_local_request
@@ -58,7 +58,7 @@ class Services:
 
     def available_presets(self) -> set[str]:
         """Return the names of the presets whose models are installed."""
-        return {preset["name"] for preset in self.enhancer.presets() if preset["available"]}
+        return set(available_presets())
 
     def replace_missing_preset(self, session: Session) -> SettingsError | None:
         """Return an error if the session's preset was removed, after replacing it with the default preset."""
