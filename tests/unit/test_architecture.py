@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("models", "images", "scenes", "engine", "output", "store", "report")
+STAGES = ("models", "images", "scenes", "analysis", "engine", "output", "store", "report")
 """The stages of a run in order; none of these imports a later one."""
 
 

