@@ -20,6 +20,8 @@ PAPERS = {"10x15": (15.2, 10.2), "13x18": (17.8, 12.7), "20x30": (30.5, 20.3), "
 """Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO 216."""
 _INCH = 2.54
 _MAX_REDUCTION = 16
+_MAX_SECOND_PIXELS = 1_600_000_000
+"""The most pixels of a result beyond the scale of the network: those of a 100-megapixel photo at 4x."""
 _SOURCE_ROWS = 512
 _HALO = 3  # The bicubic filter reads two neighbours; the third keeps the border of the part out of reach.
 _ROUNDING = 1e-6
@@ -34,7 +36,7 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less than a 16th of the
     image per side.
     """
-    largest, longest = largest_scale(settings), max(height, width)
+    largest, longest = _largest_scale_of(settings, height, width), max(height, width)
     if settings.long_side is not None:
         limits = math.ceil(longest / _MAX_REDUCTION), round(longest * largest)
         _check_size("long_side", settings.long_side, limits, height, width)
@@ -44,7 +46,15 @@ def result_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
         most = math.prod(largest_size(settings, height, width)) / 1e6
         _check_size("megapixels", settings.megapixels, (area / _MAX_REDUCTION**2, most), height, width)
         return _scale_size(height, width, min(math.sqrt(settings.megapixels / area), largest))
-    return _scale_size(height, width, settings.scale or network_scale(settings))
+    scale = settings.scale or network_scale(settings)
+    _check_size("scale", scale, (0, largest), height, width)
+    return _scale_size(height, width, scale)
+
+
+def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
+    """Return the maximum scale of a result of an image; beyond the network's, its pixels are limited too."""
+    limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
+    return min(largest_scale(settings), max(network_scale(settings), limit))
 
 
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
@@ -55,7 +65,7 @@ def has_second_pass(settings: Settings, height: int, width: int) -> bool:
 
 def largest_size(settings: Settings, height: int, width: int) -> tuple[int, int]:
     """Return height and width of the largest result for an image with the settings' network."""
-    return _scale_size(height, width, largest_scale(settings))
+    return _scale_size(height, width, _largest_scale_of(settings, height, width))
 
 
 def _scale_size(height: int, width: int, scale: float) -> tuple[int, int]:

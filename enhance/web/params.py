@@ -286,7 +286,9 @@ def page_message(language: str, error: EnhanceError, paper: str = "") -> str:
             wanted = translate(language, "paper_wanted", paper=name_of(language, "paper", paper), size=wanted)
         size = {"wanted": wanted[0].upper() + wanted[1:], "width": values["width"], "height": values["height"]}
         return translate(language, "too_large_here" if key == "size_large" else "too_small_here", bound=bound, **size)
-    for field in ("setting", "name") if key in ("setting_range", "setting_whole", "control_empty") else ():
+    for field in (
+        ("setting", "name") if key in ("setting_range", "setting_whole", "control_empty", "size_large") else ()
+    ):
         name = values.get(field)
         if name in (*SIZES, *RANGES):
             values = values | {field: catalogue(language)[f"size_{name}" if name in _SIZE_TEXTS else name]}

@@ -8,6 +8,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Settings, SettingsError
+from enhance.output.resample import result_size
 from enhance.settings import scales
 
 
@@ -64,6 +65,16 @@ def test_a_stored_result_is_adjusted_and_previewed(photo, enhancer):
         assert np.array_equal(whole, np.asarray(image))
     assert np.abs(preview.after.astype(int) - whole[70:230, 120:280]).mean() < 0.5
     assert enhancer.run(photo, settings).info["cached"]
+
+
+def test_a_second_network_makes_no_result_larger_than_four_times_100_megapixels():
+    large = Settings("gentle", scale=16)
+    assert result_size(large, 10_000, 10_000 // 16) == (160_000, 10_000)
+    with pytest.raises(SettingsError, match=r"scale 16 is too large .* Use 8\.16 or less"):
+        result_size(large, 4000, 6000)
+    with pytest.raises(SettingsError, match="Use 1600 or less"):
+        result_size(Settings("gentle", megapixels=1601), 4000, 6000)
+    assert result_size(Settings("gentle"), 20_000, 20_000) == (80_000, 80_000)
 
 
 def test_the_largest_size_is_sixteen_times(photo, enhancer):
