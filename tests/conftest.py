@@ -69,7 +69,7 @@ def x2plus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, models.Model
     import torch
 
     from enhance.models.networks import SHIPPED
-    from tests.own_models import random_tensors
+    from tests.user_models import random_tensors
 
     model = models.manifest()["realesrgan-x2plus"]
     file = tmp_path_factory.mktemp("x2plus") / model.file

@@ -23,7 +23,7 @@ from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
 from tests.unit import photos_with_metadata
-from tests.unit.picture_files import encode, exif_block, flat_png, png, rgb_profile, tiff
+from tests.unit.image_files import encode, exif_block, flat_png, png, rgb_profile, tiff
 
 MOST_SECONDS = 25.0
 """The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""

@@ -18,7 +18,7 @@ from enhance.settings import RANGES, all_presets
 
 from ..site import LOGIN, SETTINGS, guarded_site, photo
 from .calls import ENDPOINTS
-from .test_nothing_is_fetched import Elsewhere, elsewhere
+from .test_server_side_requests import Elsewhere, elsewhere
 
 pytest.importorskip("mcp", reason="the package mcp is not installed: agents cannot be served")
 

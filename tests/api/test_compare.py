@@ -9,8 +9,8 @@ import numpy as np
 from gradio_client import handle_file
 from PIL import Image
 
-from ..own_models import add_models
 from ..site import wait_until
+from ..user_models import add_models
 from .test_metrics import counts
 
 

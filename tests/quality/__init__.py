@@ -1,1 +1,1 @@
-"""How near to the truth the presets come: photos made small, spoilt, enlarged again, compared with what they were."""
+"""Quality of the presets: photos are downscaled, degraded, upscaled and compared with the originals."""

@@ -1,6 +1,6 @@
-"""Spoilt photos, what the networks make of them, and what the presets make of that.
+"""Degraded photos, the outputs of the networks and the results of the presets.
 
-What a network made is kept on the disk, so that other values take seconds.
+The outputs of the networks are cached on the disk, so that a run with other values takes seconds.
 """
 
 from __future__ import annotations
@@ -26,76 +26,76 @@ from enhance.scenes.dehaze import find_haze
 
 from .photos import Pixels
 
-KEPT = Path(__file__).parents[2] / ".quality"
+CACHE = Path(__file__).parents[2] / ".quality"
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One photo, spoilt in one way and strength: the truth, and what is given of it."""
+    """A photo, and a downscaled and degraded version of it."""
 
-    truth: Pixels
-    given: Pixels
+    reference: Pixels
+    degraded: Pixels
     tables: tuple[tuple[int, ...], ...] = ((), ())
-    """The quantisation tables of luminance and chrominance, if what is given was saved as JPEG."""
+    """The quantisation tables of luminance and chrominance, if the degraded photo was saved as JPEG."""
 
     @cached_property
     def picture(self) -> Picture:
         light, colour = self.tables
         file = "photo", "0" * 64, 0, "JPEG" if light else "PNG", "RGB"
-        return Picture(*file, self.given, None, False, None, jpeg_table=light, jpeg_chroma_table=colour)
+        return Picture(*file, self.degraded, None, False, None, jpeg_table=light, jpeg_chroma_table=colour)
 
 
-def jpeg_case(truth: Pixels, given: Pixels, quality: int) -> Case:
-    """The case in which what is given was saved as JPEG."""
+def jpeg_case(reference: Pixels, degraded: Pixels, quality: int) -> Case:
+    """Return a case whose degraded photo is saved as JPEG."""
     code = io.BytesIO()
-    Image.fromarray(given).save(code, "JPEG", quality=quality)
+    Image.fromarray(degraded).save(code, "JPEG", quality=quality)
     image: Any = Image.open(code)
-    return Case(truth, np.asarray(image), tuple(tuple(image.quantization[number]) for number in (0, 1)))
+    return Case(reference, np.asarray(image), tuple(tuple(image.quantization[number]) for number in (0, 1)))
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks' outputs: made by the engine once, and read from the folder `kept` from then on."""
+    """The outputs of the networks. The engine computes each once; after that, the folder `cache` has it."""
 
     enhancer: Enhancer
-    kept: Path = KEPT
+    cache: Path = CACHE
 
     def output(self, seen: Pixels, settings: Settings) -> Pixels:
-        """What the network of these settings makes of a picture."""
-        path = self.kept / f"{self._key(seen, settings)}.png"
+        """Return the output of the network of these settings for an image."""
+        path = self.cache / f"{self._key(seen, settings)}.png"
         found = cv2.imread(str(path)) if path.exists() else None
         if found is not None:
             return cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
-        made = self.enhancer.engine.enlarge(seen, settings.weights, tile=settings.tile)
+        pixels = self.enhancer.engine.enlarge(seen, settings.weights, tile=settings.tile)
         path.parent.mkdir(exist_ok=True)
-        whole, code = cv2.imencode(".png", cv2.cvtColor(made, cv2.COLOR_RGB2BGR))
-        if whole:
-            half = path.with_suffix(".part")
-            half.write_bytes(code.tobytes())
-            half.replace(path)
-        return made
+        is_encoded, code = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        if is_encoded:
+            partial = path.with_suffix(".part")
+            partial.write_bytes(code.tobytes())
+            partial.replace(path)
+        return pixels
 
     def _key(self, seen: Pixels, settings: Settings) -> str:
         recipe = settings.weights
-        told = {
+        values = {
             "recipe": asdict(recipe),
             "weights": [models.ensure(name).sha256 for name in recipe.models],
             "precision": self.enhancer.engine.precision(8, recipe.model),
             "pixels": [*seen.shape, hashlib.sha256(seen.tobytes()).hexdigest()],
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """What came out: the pixels, and how many dB of the given it explains (no number for what has no network)."""
+class Upscaled:
+    """A result and its fidelity in dB, which is NaN without a network."""
 
     pixels: Pixels
     fidelity_db: float = math.nan
 
 
-def finished(case: Case, settings: Settings, networks: Networks) -> Made:
-    """The result of a case with these settings, as the program makes it; faces are not restored."""
+def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
+    """Return the program's result for a case, without the restoration of faces."""
     picture, seen = case.picture, case.picture.reduced(settings.reduce)
     scene = Scene(find_haze(seen.rgb) if settings.scene == "dehaze" else None)
     photo, settings = scene.photo(seen, settings, seen.flaws), with_installed_models(settings)
@@ -103,9 +103,9 @@ def finished(case: Case, settings: Settings, networks: Networks) -> Made:
     result = ResultRows(picture, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), result.meter()
     meter.add(rows)
-    return Made(rows, meter.decibels())
+    return Upscaled(rows, meter.decibels())
 
 
-def bicubic(case: Case) -> Made:
-    """What is given, enlarged without a network."""
-    return Made(cv2.resize(case.given, case.truth.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+def bicubic(case: Case) -> Upscaled:
+    """Return the bicubic upscaling of the degraded photo."""
+    return Upscaled(cv2.resize(case.degraded, case.reference.shape[1::-1], interpolation=cv2.INTER_CUBIC))

@@ -1,4 +1,4 @@
-"""What networks and sliders cost: processor seconds for a megapixel of the photo."""
+"""The cost of networks and sliders in CPU seconds per megapixel of the photo."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _TIMES = 7
 _ROWS = 64
 
 
-def of_sliders() -> dict[str, float]:
-    """Processor seconds a megapixel, by what is done; the least of a few times."""
+def slider_costs() -> dict[str, float]:
+    """Return the CPU seconds per megapixel of each step of the tuning, the minimum of several rounds."""
     photo = np.ascontiguousarray(np.tile(data.astronaut(), (2, 2, 1)))
     network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     picture = Picture("photo", "0" * 64, 0, "PNG", "RGB", photo, None, False, None)
@@ -48,13 +48,13 @@ def of_sliders() -> dict[str, float]:
     }
     rounds = [
         [_spent(work) for work in works.values()] for _ in range(_TIMES)
-    ]  # one after the other: a machine's pace varies
+    ]  # in turn, since the speed of a computer varies
     megapixels = photo.shape[0] * photo.shape[1] / 1e6
     return {what: min(spent) / megapixels for what, spent in zip(works, zip(*rounds, strict=True), strict=True)}
 
 
-def of_networks(enhancer: Enhancer) -> dict[str, float]:
-    """The same of each preset's network whose weights are here, at the precision that it runs at."""
+def network_costs(enhancer: Enhancer) -> dict[str, float]:
+    """Return the CPU seconds per megapixel of each installed network at its default precision."""
     photo, spent = np.ascontiguousarray(data.astronaut()[:128, :192]), {}
     for model in dict.fromkeys(preset.model for preset in PRESETS.values()):
         if models.locate(model) is not None:
@@ -65,10 +65,10 @@ def of_networks(enhancer: Enhancer) -> dict[str, float]:
 
 
 def costs_table(enhancer: Enhancer) -> str:
-    """Networks and sliders in Markdown."""
+    """Return the cost of networks and sliders in Markdown."""
     lines = ["| | seconds |", "| --- | ---: |"]
-    told = of_networks(enhancer) | of_sliders()
-    return "\n".join([*lines, *(f"| {what} | {float(f'{spent:.2g}'):g} |" for what, spent in told.items())])
+    values = network_costs(enhancer) | slider_costs()
+    return "\n".join([*lines, *(f"| {what} | {float(f'{spent:.2g}'):g} |" for what, spent in values.items())])
 
 
 def _measure(result: ResultRows, rows: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The photos that presets are chosen on, the others that are reported, and drawings; all come with Python packages."""
+"""Photos on which values are chosen, photos of the tables, and drawings, all from Python packages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MATPLOTLIB = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data"
 
 
 def _of_file(path: Path, share: float = 0.75) -> Pixels:
-    """A photo that a package carries as JPEG, made smaller so that its own compression does not show."""
+    """Read a JPEG file, downscaled so that its compression artifacts do not show."""
     pixels = np.asarray(Image.open(path).convert("RGB"))
     return cv2.resize(pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
@@ -39,7 +39,7 @@ TUNING: dict[str, Source] = {
     "grass": lambda: _grey(data.grass())[100:388, 100:388],
     "lion": lambda: _of_file(_GRADIO / "lion.jpg"),
 }
-"""Photos that the presets' values were chosen on."""
+"""Photos on which the values of the presets were chosen."""
 REPORTED: dict[str, Source] = {
     "cat": lambda: data.chelsea()[0:288, 80:368],
     "motorcycle": lambda: data.stereo_motorcycle()[0][120:408, 260:548],
@@ -49,7 +49,7 @@ REPORTED: dict[str, Source] = {
     "text": lambda: _grey(data.text())[:, 80:368],  # handwriting
     "camera": lambda: _grey(data.camera())[150:438, 60:348],  # a lawn, a sky
 }
-"""Photos that the tables are of."""
+"""Photos of the tables."""
 
 
 GREY = ("page", "grass", "text", "camera")
@@ -67,19 +67,19 @@ DRAWN: dict[str, Source] = {
 """Drawings: clean lines and flat colours."""
 
 
-def truth_of(source: Source) -> Pixels:
-    """A photo, cut to whole blocks of four pixels."""
+def reference_of(source: Source) -> Pixels:
+    """Return a photo whose width and height are multiples of 4."""
     pixels = source()
     return np.ascontiguousarray(pixels[: pixels.shape[0] // 4 * 4, : pixels.shape[1] // 4 * 4])
 
 
-def made_small(truth: Pixels, factor: int = 4) -> Pixels:
-    """The averages of blocks of `factor` x `factor` pixels."""
-    return cv2.resize(truth, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+def downscaled(reference: Pixels, factor: int = 4) -> Pixels:
+    """Return the averages of blocks of `factor` × `factor` pixels."""
+    return cv2.resize(reference, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
 
 
 def middle(source: Source, side: int = 160) -> Source:
-    """The middle of a photo."""
+    """Return the centre of a photo."""
 
     def cut() -> Pixels:
         pixels = source()

@@ -1,4 +1,4 @@
-"""The tables, in Markdown, and what is said of them."""
+"""The tables in Markdown, and the summary of a table."""
 
 from __future__ import annotations
 
@@ -9,81 +9,81 @@ import numpy as np
 
 from enhance.settings import PRESETS, Settings
 
-from .measures import FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, Measure
-from .trials import Means, Table, Trial
+from .experiments import Experiment, Means, Table
+from .metrics import FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI, Metric
 
 COMPARED = (HAARPSI, FSIM, GMSD, MDSI)
 
 
-def full_table(table: Table, measures: tuple[Measure, ...]) -> str:
-    """A row for every degradation and what made the result, a column for every measure."""
-    lines = [_row("photo was", "by", *(measure.name for measure in measures)), _rule(2, len(measures))]
+def full_table(table: Table, metrics: tuple[Metric, ...]) -> str:
+    """Return a table with a row for each degradation and method, and a column for each metric."""
+    lines = [_row("photo was", "by", *(metric.name for metric in metrics)), _rule(2, len(metrics))]
     before = None
-    for (degradation, way), means in table.items():
-        figures = (_figures(means[measure.name], measure) for measure in measures)
-        lines.append(_row(degradation if degradation != before else "", way, *figures))
+    for (degradation, method), means in table.items():
+        figures = (_figures(means[metric.name], metric) for metric in metrics)
+        lines.append(_row(degradation if degradation != before else "", method, *figures))
         before = degradation
     return "\n".join(lines)
 
 
-def wide_table(table: Table, measure: Measure, others: tuple[Measure, ...]) -> str:
-    """One measure with a column for every degradation, and the means over all of them of some `others`."""
-    degradations, ways = (list(dict.fromkeys(key[place] for key in table)) for place in (0, 1))
-    others_told = (f"mean {other.name}" for other in others)
-    lines = [_row(measure.name, *degradations, *others_told), _rule(1, len(degradations) + len(others))]
-    for way in ways:
-        figures = (_figures(table[degradation, way][measure.name], measure) for degradation in degradations)
-        means = (format(_mean(table, way, other), other.form) for other in others)
-        lines.append(_row(way, *figures, *means))
+def wide_table(table: Table, metric: Metric, others: tuple[Metric, ...]) -> str:
+    """Return a table of one metric with a column for each degradation, and of the means of `others`."""
+    degradations, methods = (list(dict.fromkeys(key[place] for key in table)) for place in (0, 1))
+    mean_names = (f"mean {other.name}" for other in others)
+    lines = [_row(metric.name, *degradations, *mean_names), _rule(1, len(degradations) + len(others))]
+    for method in methods:
+        figures = (_figures(table[degradation, method][metric.name], metric) for degradation in degradations)
+        means = (format(_mean(table, method, other), other.form) for other in others)
+        lines.append(_row(method, *figures, *means))
     return "\n".join(lines)
 
 
 def short_table(table: Table, of: str = "mean of all") -> str:
-    """The means over all degradations and strengths."""
+    """Return the means over all degradations and strengths."""
     arrows = {1: " ↑", -1: " ↓"}
     shown = (*COMPARED, KEEP)
     names = (f"{one.name}{', dB ↑' if one is KEEP else arrows[one.better]}" for one in shown)
     lines = [_row(of, *names), _rule(1, len(shown))]
-    for way in dict.fromkeys(way for _, way in table):
-        lines.append(_row(way, *(format(_mean(table, way, one), one.form) for one in shown)))
+    for method in dict.fromkeys(method for _, method in table):
+        lines.append(_row(method, *(format(_mean(table, method, one), one.form) for one in shown)))
     return "\n".join(lines)
 
 
-def verdict(table: Table, way: str = "gentle") -> str:
-    """In how many comparisons `way` is nearer to the truth than bicubic and the network alone, and where it is not."""
+def verdict(table: Table, method: str = "gentle") -> str:
+    """Return how often `method` is better than bicubic and the network alone, and the cases where it is not."""
     lines = []
     for strength, word in enumerate(("first", "second")):
         lost, count = [], 0
         for (degradation, other), means in table.items():
-            if other == way or len(means[KEEP.name]) <= strength:
+            if other == method or len(means[KEEP.name]) <= strength:
                 continue
-            for measure in COMPARED:
-                ahead = measure.better * (
-                    table[degradation, way][measure.name][strength] - means[measure.name][strength]
+            for metric in COMPARED:
+                ahead = metric.better * (
+                    table[degradation, method][metric.name][strength] - means[metric.name][strength]
                 )
                 count += 1
                 if ahead <= 0:
-                    lost.append(f"{degradation}: {other} by {measure.name} ({-ahead:.2f})")
-        lines.append(f"{way}, {word} strength: nearer in {count - len(lost)} of {count}. " + "; ".join(lost))
-    lines.append(_bounds(table, way))
+                    lost.append(f"{degradation}: {other} by {metric.name} ({-ahead:.2f})")
+        lines.append(f"{method}, {word} strength: nearer in {count - len(lost)} of {count}. " + "; ".join(lost))
+    lines.append(_bounds(table, method))
     return "\n".join(lines)
 
 
-def _bounds(table: Table, way: str) -> str:
-    """The least of what must not be less, and the most of what must not be more."""
+def _bounds(table: Table, method: str) -> str:
+    """Return the extremes of keep, flat and clipped."""
     above = min(
         own - alone
         for (degradation, other), means in table.items()
         if other == "original"
-        for own, alone in zip(table[degradation, way][KEEP.name], means[KEEP.name], strict=True)
+        for own, alone in zip(table[degradation, method][KEEP.name], means[KEEP.name], strict=True)
     )
-    rough = max(max(means[FLAT.name]) for (_, other), means in table.items() if other == way)
-    four = [table[degradation, way][KEEP.name][0] for degradation, _ in table if _kept_well(degradation)]
+    rough = max(max(means[FLAT.name]) for (_, other), means in table.items() if other == method)
+    four = [table[degradation, method][KEEP.name][0] for degradation, _ in table if _is_typical(degradation)]
     more = max(
         own - alone
         for (degradation, other), means in table.items()
         if other == "original"
-        for own, alone in zip(table[degradation, way]["clipped"], means["clipped"], strict=True)
+        for own, alone in zip(table[degradation, method]["clipped"], means["clipped"], strict=True)
     )
     return (
         f"keep: {np.mean(four):.1f} dB over sharp, blur with noise and both JPEGs; at least {above:+.1f} dB more than "
@@ -91,45 +91,45 @@ def _bounds(table: Table, way: str) -> str:
     )
 
 
-def _kept_well(degradation: str) -> bool:
+def _is_typical(degradation: str) -> bool:
     return degradation.startswith(("sharp", "blur", "JPEG"))
 
 
 def values_table() -> str:
-    """What the presets set, as they ship."""
+    """Return the values of the presets."""
     names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
     lines = [_row("preset", "network", *names), _rule(2, len(names))]
     for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
-        values = (f"{getattr(settings, name):g}" if _counts(settings, name) else "" for name in names)
+        values = (f"{getattr(settings, name):g}" if _applies(settings, name) else "" for name in names)
         lines.append(_row(preset.name, preset.model, *values))
     return "\n".join(lines)
 
 
-def _counts(settings: Settings, name: str) -> bool:
+def _applies(settings: Settings, name: str) -> bool:
     return settings.denoises if name == "denoise" else settings.tuning
 
 
-def put_between_marks(path: Path, name: str, text: str) -> None:
+def replace_section(path: Path, name: str, text: str) -> None:
     start, end = f"<!-- quality {name} -->", f"<!-- /quality {name} -->"
     before, _, rest = path.read_text("utf-8").partition(start)
     _, _, after = rest.partition(end)
     path.write_text(f"{before}{start}\n{text}\n{end}{after}", "utf-8")
 
 
-def table_of(trial: Trial, table: Table) -> str:
-    """The form that suits a trial: many ways need a wide table."""
-    if trial.name == "fast":
+def table_of(experiment: Experiment, table: Table) -> str:
+    """Return the table of an experiment, a wide one if it has many methods."""
+    if experiment.name == "fast":
         return wide_table(table, HAARPSI, (GMSD, MDSI, KEEP, FLAT))
-    return full_table(table, trial.measures)
+    return full_table(table, experiment.metrics)
 
 
-def _mean(table: Table, way: str, measure: Measure) -> float:
-    return float(np.mean([one for (_, other), means in table.items() if other == way for one in means[measure.name]]))
+def _mean(table: Table, method: str, metric: Metric) -> float:
+    return float(np.mean([one for (_, other), means in table.items() if other == method for one in means[metric.name]]))
 
 
-def _figures(means: Means, measure: Measure) -> str:
-    return " / ".join("" if math.isnan(one) else format(one, measure.form) for one in means).strip("/ ")
+def _figures(means: Means, metric: Metric) -> str:
+    return " / ".join("" if math.isnan(one) else format(one, metric.form) for one in means).strip("/ ")
 
 
 def _row(*cells: str) -> str:

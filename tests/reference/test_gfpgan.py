@@ -13,7 +13,7 @@ from enhance.errors import WeightsError
 from enhance.scenes.face_detection import Face
 from enhance.scenes.faces import FaceRestorer, blend_faces, restore_faces
 from tests.conftest import psnr
-from tests.unit.test_faces_put_back import ASTRONAUT, bicubic
+from tests.unit.test_face_restoration import ASTRONAUT, bicubic
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 from enhance import models
 from enhance.models.user_models import remove
 
-from ..own_models import add_models
 from ..site import Site
+from ..user_models import add_models
 from .journey import download, expect_chosen, load, pick, result_is, wait_for_chip
 
 

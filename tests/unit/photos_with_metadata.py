@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from enhance.images.containers import make_chunk, profile_text
 from enhance.images.metadata import resource_of
-from tests.unit.picture_files import encode, png, rgb_profile
+from tests.unit.image_files import encode, png, rgb_profile
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
 NOTES = b"LANTERN\0II*\0" + bytes(range(40))

@@ -11,7 +11,7 @@ from enhance import Cancelled, MemoryShortError, Settings, SettingsError, Weight
 from enhance.engine.steps import RowNetwork
 from enhance.output.contact_sheet import SheetCell, draw_sheet
 from enhance.scheduler import SCHEDULER, Scheduler, Ticket
-from tests.unit.picture_files import rgb_profile
+from tests.unit.image_files import rgb_profile
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
 LIGHT = [FAST, FAST.changed(saturation=0)]

@@ -11,7 +11,7 @@ import pytest
 from enhance.images import inspect
 from enhance.images.header import MAX_SIDE
 
-from .picture_files import flat_png
+from .image_files import flat_png
 
 ROOT = Path(__file__).parents[2]
 PAGE_PIXELS = 100_000_000

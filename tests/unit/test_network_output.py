@@ -26,7 +26,7 @@ from enhance.models.memory import cut, cut_to_fit, stream_bytes, tallest
 from enhance.models.networks import rrdbnet, srvgg
 from enhance.scheduler import SCHEDULER, Ticket
 from enhance.settings import Settings
-from tests.own_models import add_models
+from tests.user_models import add_models
 
 FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
 

@@ -22,7 +22,7 @@ from enhance.images import Metadata, read_picture
 from enhance.images.containers import SIGNATURE, chunk_content, make_chunk, scan_chunks
 from enhance.output.png import PngFormat, PngWriter, create_png, encode_png
 from enhance.output.png_reader import PngReader
-from tests.unit.picture_files import exif_block, grey_profile, png, rgb_profile
+from tests.unit.image_files import exif_block, grey_profile, png, rgb_profile
 
 RANDOM = np.random.default_rng(11)
 PHOTO = skimage.data.astronaut()[:131, :97]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from enhance import Settings
-from tests.quality.cases import Case, Made
-from tests.quality.measures import CLIPPED, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI
-from tests.quality.photos import DRAWN, REPORTED, TUNING, made_small, truth_of
-from tests.quality.tables import full_table, put_between_marks, short_table, values_table, verdict
-from tests.quality.trials import Table, trials
+from tests.quality.cases import Case, Upscaled
+from tests.quality.experiments import Table, experiments
+from tests.quality.metrics import CLIPPED, FLAT, FSIM, GMSD, HAARPSI, KEEP, MDSI
+from tests.quality.photos import DRAWN, REPORTED, TUNING, downscaled, reference_of
+from tests.quality.tables import full_table, replace_section, short_table, values_table, verdict
 
 ROOT = Path(__file__).parents[2]
 NAMES = [one.name for one in (HAARPSI, FSIM, GMSD, MDSI, KEEP, FLAT, CLIPPED)]
@@ -26,22 +26,22 @@ def test_the_values_in_the_docs_are_those_that_ship():
     assert values_table() in (ROOT / "docs" / "fidelity.md").read_text("utf-8")
 
 
-def test_no_photo_is_both_tuned_on_and_reported():
+def test_tables_show_no_photo_on_which_values_were_chosen():
     assert not TUNING.keys() & REPORTED.keys()
-    for trial in trials():
-        assert not trial.sources.keys() & TUNING.keys()
+    for experiment in experiments():
+        assert not experiment.sources.keys() & TUNING.keys()
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
-def test_every_photo_is_here_in_colour_and_made_of_whole_blocks(photo):
-    truth = truth_of(PHOTOS[photo])
+def test_a_photo_is_in_colour_and_divisible_by_4(photo):
+    reference = reference_of(PHOTOS[photo])
 
-    assert truth.dtype == np.uint8
-    assert truth.shape[2] == 3
-    assert made_small(truth).shape[:2] == (truth.shape[0] // 4, truth.shape[1] // 4)
+    assert reference.dtype == np.uint8
+    assert reference.shape[2] == 3
+    assert downscaled(reference).shape[:2] == (reference.shape[0] // 4, reference.shape[1] // 4)
 
 
-def test_a_face_without_a_face_and_a_clear_view_have_gentles_values():
+def test_face_and_dehaze_have_the_values_of_gentle():
     gentle = Settings.from_preset("gentle")
     for name in ("face", "dehaze"):
         scene = Settings.from_preset(name)
@@ -53,25 +53,25 @@ def test_a_face_without_a_face_and_a_clear_view_have_gentles_values():
 def table_with(**losses: float) -> Table:
     """Gentle is ahead of both in everything but `losses`, of one strength, on a sharp photo."""
     means = {"bicubic": WORSE, "original": WORSE, "gentle": BETTER | losses}
-    return {("sharp", way): {name: (value,) for name, value in one.items()} for way, one in means.items()}
+    return {("sharp", method): {name: (value,) for name, value in one.items()} for method, one in means.items()}
 
 
-def test_what_is_not_nearer_is_named():
+def test_the_verdict_names_lost_comparisons():
     assert "nearer in 8 of 8" in verdict(table_with())
     lost = verdict(table_with(GMSD=13.0))
     assert "nearer in 6 of 8" in lost
     assert "sharp: bicubic by GMSD (1.00)" in lost
 
 
-def test_the_bounds_are_told_with_the_table():
-    told = verdict(table_with())
+def test_the_verdict_includes_the_extremes():
+    values = verdict(table_with())
 
-    assert "keep: 37.0 dB" in told
-    assert "at least +7.0 dB more" in told
-    assert "clipped at most -0.30 %" in told
+    assert "keep: 37.0 dB" in values
+    assert "at least +7.0 dB more" in values
+    assert "clipped at most -0.30 %" in values
 
 
-def test_both_strengths_stand_in_one_cell_and_none_where_nothing_was_measured():
+def test_strengths_share_a_cell_that_is_empty_without_values():
     table: Table = {("noise 6 / 10", "bicubic"): {"MDSI": (42.25, 43.5), "keep": (math.nan, math.nan)}}
 
     assert full_table(table, (MDSI, KEEP)).splitlines()[-1] == "| noise 6 / 10 | bicubic | 42.2 / 43.5 |  |"
@@ -81,13 +81,13 @@ def test_the_short_table_is_the_mean_of_all():
     assert short_table(table_with()).splitlines()[-1] == "| gentle | 70.0 | 80.0 | 10.0 | 40.0 | 37.0 |"
 
 
-def test_tables_go_between_their_own_marks_and_nothing_else_changes(tmp_path):
+def test_a_table_replaces_only_its_own_section(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
         "a\n<!-- quality x -->\nold\n<!-- /quality x -->\n<!-- quality y -->\nstays\n<!-- /quality y -->\nb"
     )
 
-    put_between_marks(page, "x", "new")
+    replace_section(page, "x", "new")
 
     assert page.read_text() == (
         "a\n<!-- quality x -->\nnew\n<!-- /quality x -->\n<!-- quality y -->\nstays\n<!-- /quality y -->\nb"
@@ -95,9 +95,9 @@ def test_tables_go_between_their_own_marks_and_nothing_else_changes(tmp_path):
 
 
 def test_a_result_that_is_the_truth_keeps_it_and_is_as_flat():
-    truth = truth_of(TUNING["coffee"])
-    case = Case(truth, made_small(truth))
+    reference = reference_of(TUNING["coffee"])
+    case = Case(reference, downscaled(reference))
 
-    assert KEEP.of(case, Made(truth)) > 50
-    assert FLAT.of(case, Made(truth)) == 0
-    assert HAARPSI.of(case, Made(truth)) == pytest.approx(100, abs=0.1)
+    assert KEEP.of(case, Upscaled(reference)) > 50
+    assert FLAT.of(case, Upscaled(reference)) == 0
+    assert HAARPSI.of(case, Upscaled(reference)) == pytest.approx(100, abs=0.1)

@@ -22,6 +22,7 @@ from enhance.output.formats import Encoding, export
 from enhance.output.png import PngFormat, create_png
 from enhance.output.png_reader import PngReader
 from tests.unit import photos_with_metadata
+from tests.unit.image_files import encode, png, rgb_profile
 from tests.unit.photos_with_metadata import (
     COORDINATES,
     DPI,
@@ -33,7 +34,6 @@ from tests.unit.photos_with_metadata import (
     photo_with_metadata,
     read_by_exiftool,
 )
-from tests.unit.picture_files import encode, png, rgb_profile
 from tests.unit.test_png import accepted_by_pngcheck, full_disk_after, names_in
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF")

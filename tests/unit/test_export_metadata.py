@@ -17,8 +17,8 @@ from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
 from enhance.output.provenance import Origin
 from tests.unit import photos_with_metadata
+from tests.unit.image_files import encode
 from tests.unit.photos_with_metadata import PLACE, XMP, read_by_exiftool
-from tests.unit.picture_files import encode
 
 LOSSY = ("jpg", "webp", "avif")
 PACKET = XMP.replace(b"'6'", b"'1'")

@@ -20,8 +20,8 @@ from enhance.images.header import _pillow_metadata
 from enhance.images.metadata import LOST
 from enhance.output.formats import Encoding
 from tests.unit import photos_with_metadata
+from tests.unit.image_files import encode, png
 from tests.unit.photos_with_metadata import read_by_exiftool
-from tests.unit.picture_files import encode, png
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 ENDINGS = ("png", "jpg", "webp", "avif")

@@ -21,7 +21,7 @@ from PIL import Image
 from enhance.errors import PictureError
 from enhance.images import inspect, read_picture, worker
 from enhance.images.worker import Workers
-from tests.unit.picture_files import encode, tiff
+from tests.unit.image_files import encode, tiff
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 SPECK = PHOTO.resize((4, 4))

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
 from enhance.images import inspect, read_picture, worker
-from tests.unit.picture_files import encode, png, png_header_only, tiff
+from tests.unit.image_files import encode, png, png_header_only, tiff
 
 # pytest shows the warnings that the program itself hides
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

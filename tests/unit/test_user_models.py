@@ -19,7 +19,7 @@ from enhance.errors import StorageError, WeightsError
 from enhance.models import Store, ensure, locate, own_models, read_state_dict, user_models
 from enhance.models.cli import main
 from enhance.models.user_models import add, remove
-from tests.own_models import NETWORKS, random_state
+from tests.user_models import NETWORKS, random_state
 
 ROOT = Path(__file__).parents[2]
 NAME = "2x-some_model-v1.5"

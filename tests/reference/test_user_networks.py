@@ -12,7 +12,7 @@ from skimage import data
 
 from enhance.engine.engine import Engine
 from enhance.models.user_models import add
-from tests.own_models import NETWORKS, random_state, spandrel_output
+from tests.user_models import NETWORKS, random_state, spandrel_output
 
 SIZES = [(1, 9), (7, 2), (13, 10)]
 

@@ -13,9 +13,9 @@ from enhance import Enhancer, Settings
 from enhance.analysis import analyse
 from enhance.analysis.auto import choose
 
-from .cases import Case, Networks, bicubic, finished
-from .measures import HAARPSI
-from .photos import GREY, REPORTED, TUNING, Pixels, truth_of
+from .cases import Case, Networks, bicubic, upscaled
+from .metrics import HAARPSI
+from .photos import GREY, REPORTED, TUNING, Pixels, reference_of
 
 _PRESETS = ("original", "gentle", "fast", "precise")
 _SEED = 5
@@ -70,8 +70,8 @@ def table(enhancer: Enhancer, networks: Networks) -> str:
     shares["the best of each case"] = []
     for degradation, degrade in DEGRADATIONS.items():
         for source in photos.values():
-            case = _case(truth_of(source), degrade)
-            found = {name: HAARPSI.of(case, finished(case, Settings(name), networks)) for name in _PRESETS}
+            case = _case(reference_of(source), degrade)
+            found = {name: HAARPSI.of(case, upscaled(case, Settings(name), networks)) for name in _PRESETS}
             auto, best = choose(analyse(case.picture), _PRESETS).preset, max(_PRESETS, key=found.__getitem__)
             rows = {"bicubic": HAARPSI.of(case, bicubic(case)), **found, "Auto": found[auto]}
             rows["the best of each case"] = found[best]
@@ -87,10 +87,10 @@ def table(enhancer: Enhancer, networks: Networks) -> str:
     return "\n".join(lines)
 
 
-def _case(truth: Pixels, degrade: Degrade) -> Case:
-    height, width = truth.shape[:2]
-    small = Image.fromarray(truth).resize((width // 4, height // 4), Image.Resampling.LANCZOS)
+def _case(reference: Pixels, degrade: Degrade) -> Case:
+    height, width = reference.shape[:2]
+    small = Image.fromarray(reference).resize((width // 4, height // 4), Image.Resampling.LANCZOS)
     with Image.open(io.BytesIO(degrade(np.asarray(small)))) as image:
         tables = getattr(image, "quantization", {})
-        given = np.asarray(image.convert("RGB"))
-    return Case(truth, given, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))
+        degraded = np.asarray(image.convert("RGB"))
+    return Case(reference, degraded, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))

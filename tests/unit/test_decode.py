@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from enhance.images import Picture, inspect, read_picture
 from enhance.images.containers import make_chunk
-from tests.unit.picture_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
+from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
 PHOTO = skimage.data.astronaut()[100:161, 180:271]  # 61 rows, 91 columns
 RANDOM = np.random.default_rng(7)

@@ -14,8 +14,8 @@ from gradio_client import Client, handle_file
 from app import build_demo
 from enhance import PRESETS
 
-from ..own_models import add_models
 from ..site import SETTINGS
+from ..user_models import add_models
 from .calls import ENDPOINTS, VALUES, answer_to, fill_in
 
 

@@ -14,7 +14,7 @@ from enhance.images import inspect, read_picture
 from enhance.images.containers import make_chunk
 from enhance.images.exif import bare_block, read_orientation
 from enhance.images.metadata import Metadata
-from tests.unit.picture_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
+from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
 RGB = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)

@@ -10,7 +10,7 @@ from PIL import Image
 from enhance import Enhancer, Settings
 from enhance.images.containers import scan_chunks
 from tests.conftest import psnr
-from tests.unit.picture_files import cmyk_profile, encode, exif_block, png, rgb_profile
+from tests.unit.image_files import cmyk_profile, encode, exif_block, png, rgb_profile
 
 RAW = Settings.from_preset("anime-fast")
 

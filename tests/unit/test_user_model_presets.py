@@ -15,7 +15,7 @@ from enhance.cli import main
 from enhance.models import locate, user_models
 from enhance.models.user_models import add
 from enhance.settings import all_presets
-from tests.own_models import NETWORKS, random_state
+from tests.user_models import NETWORKS, random_state
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 

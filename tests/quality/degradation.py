@@ -1,4 +1,4 @@
-"""What spoils photos, in two strengths each."""
+"""Degradations of photos, in two strengths each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from .photos import Pixels
 
-Spoil = Callable[[Pixels], Pixels]
+Degrade = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way to spoil a small photo, in one or more strengths, whose figures stand beside each other in the tables."""
+    """A degradation in one or more strengths, which share a cell of the tables."""
 
     name: str
-    strengths: tuple[Spoil, ...]
+    strengths: tuple[Degrade, ...]
     qualities: tuple[int | None, ...] = (None, None)
-    """The quality at which each is saved as JPEG, or None."""
+    """The JPEG quality of each strength, or None."""
 
 
 def blurred(pixels: Pixels, sigma: float) -> Pixels:
@@ -34,7 +34,7 @@ def noisy(pixels: Pixels, sigma: float) -> Pixels:
 
 
 def hazed(pixels: Pixels, near: float, far: float) -> Pixels:
-    """Under a haze that thickens from the bottom to the top: the scene, with a veil of light grey mixed in."""
+    """Add a light grey haze that increases from the bottom to the top."""
     veil = np.linspace(far, near, pixels.shape[0])[:, None, None]
     return np.rint(pixels * (1 - veil) + 228 * veil).astype(np.uint8)
 
@@ -59,7 +59,7 @@ DEGRADATIONS = (
         (80, 70),
     ),
 )
-"""What people's photos have; phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
+"""Typical degradations. phone is blur 0.6, noise 4, JPEG 80, or blur 1.0, noise 6, JPEG 70."""
 HAZE = (Degradation("haze, light / thick", (lambda x: hazed(x, 0.2, 0.5), lambda x: hazed(x, 0.45, 0.75))),)
 OF_DRAWINGS = (
     SHARP,
@@ -69,7 +69,7 @@ OF_DRAWINGS = (
 
 
 def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
-    """Made smaller by averaging and enlarged again; where it is `moved`, on another grid than the picture's."""
+    """Upscaled smaller by averaging and enlarged again; where it is `moved`, on another grid than the picture's."""
     height, width = (-(-(side + moved) // factor) * factor for side in pixels.shape[:2])
     around = (moved, height - moved - pixels.shape[0], moved, width - moved - pixels.shape[1])
     padded = cv2.copyMakeBorder(pixels, *around, cv2.BORDER_REFLECT)
@@ -85,4 +85,4 @@ SOFT = (
     ),
     Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
 )
-"""Made smaller and enlarged on the picture's own grid, and on another one; and blurred."""
+"""Upscaled smaller and enlarged on the picture's own grid, and on another one; and blurred."""

@@ -13,7 +13,7 @@ from enhance import Enhancer, Settings, SettingsError, WeightsError
 from enhance.cli import main
 from enhance.output.resample import result_size
 from enhance.settings import scales
-from tests.own_models import spandrel_output
+from tests.user_models import spandrel_output
 
 NAME, MODEL = "gentle-2x", "realesrgan-x2plus"
 

@@ -17,7 +17,7 @@ from PIL import Image
 from enhance.errors import PictureError, StorageError
 from enhance.images import colour, decode, read_picture, worker
 from enhance.images.containers import make_chunk
-from tests.unit.picture_files import cmyk_profile, encode, exif_block, png, rgb_profile, tiff
+from tests.unit.image_files import cmyk_profile, encode, exif_block, png, rgb_profile, tiff
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:161, 180:271])
 CLEAR = PHOTO.copy()
