@@ -1,8 +1,8 @@
 """Benchmark of the engine: `make bench` writes .bench/bench.json and the chart .bench/bench.svg.
 
 Run it on an idle machine. With `--docs` the files go to docs/, and the tables in the READMEs and in docs/streaming.md
-are updated. In addition to the figures of `python -m enhance bench` it measures the share of the matrix product by
-width, the time and memory of larger images, the start of the program, and the simulated load of more cores.
+are updated. In addition to the figures of `python -m enhance bench` it measures other programs, the share of the matrix
+product by width, the time and memory of larger images, the start of the program, and the simulated load of more cores.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from docs.measure_peers import measure_peers
+from docs.measure_peers import table as peer_table
 from docs.measure_start import lines as start_lines
 from docs.measure_start import starts
 from enhance.bench import TILE, matrix_peak, measure, table
@@ -178,7 +180,7 @@ def machine() -> dict[str, Any]:
 def lines(figures: dict[str, Any]) -> str:
     """Return all figures as text, as `make bench` prints them."""
     text = [f"{platform.machine()}, {figures['machine']['processor']}, {_versions(figures)}", ""]
-    text += [table(figures["bench"]), ""]
+    text += [table(figures["bench"]), "", peer_table(figures["bench"]), ""]
     for precision, by_width in figures["shares"].items():
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
     text.append("seconds per MP, by input size        " + _row(figures["paces"], "MP", "{:.2f}"))
@@ -274,6 +276,7 @@ def main() -> None:
         sys.stdout.write(f"{_peak_of(int(sys.argv[-1]))}\n")
         return
     bench = measure("cpu")
+    bench |= measure_peers({name: one["seconds"] for name, one in bench["engine"].items()})
     precisions = list(bench["engine"])
     fastest = precisions[-1]
     rate = bench["engine"][fastest]["share_of_peak"] * bench["peak"][fastest] * 1e9

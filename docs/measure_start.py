@@ -27,8 +27,9 @@ import torch
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from docs.measure_peers import import_reference
 from enhance import models
-from enhance.bench import MODEL, TILE, import_reference
+from enhance.bench import MODEL, TILE
 from enhance.engine.device import PRECISIONS
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import prepare

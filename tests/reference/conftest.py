@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from enhance.bench import supply_functional_tensor
+from docs.measure_peers import supply_functional_tensor
 
 with suppress(ImportError):
     supply_functional_tensor()
