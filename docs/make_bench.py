@@ -83,14 +83,14 @@ def paces(precision: str) -> dict[float, float]:
     engine, found = Engine("cpu", precision), dict[float, float]()
     _drain(engine.stream(_noise(16, 16), QUICK))
     for megapixels in MEGAPIXELS:
-        picture = _noise(round(1000 * megapixels**0.5), round(1000 * megapixels**0.5))
-        found[megapixels] = round(min(_seconds(engine, picture) for _ in range(2)) / (picture.size / 3e6), 2)
+        image = _noise(round(1000 * megapixels**0.5), round(1000 * megapixels**0.5))
+        found[megapixels] = round(min(_seconds(engine, image) for _ in range(2)) / (image.size / 3e6), 2)
     return found
 
 
-def _seconds(engine: Engine, picture: np.ndarray) -> float:
+def _seconds(engine: Engine, image: np.ndarray) -> float:
     started = time.perf_counter()
-    _drain(engine.stream(picture, QUICK))
+    _drain(engine.stream(image, QUICK))
     return time.perf_counter() - started
 
 

@@ -38,10 +38,10 @@ def downscale(photo: np.ndarray) -> np.ndarray:
     return cv2.resize(photo[:height, :width], (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA)
 
 
-def degrade(picture: np.ndarray) -> np.ndarray:
+def degrade(image: np.ndarray) -> np.ndarray:
     """Return the image with a noise of 6 levels, after JPEG compression at quality 75."""
-    noise = np.random.default_rng(5).normal(0, 6, picture.shape)
-    noisy = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    noise = np.random.default_rng(5).normal(0, 6, image.shape)
+    noisy = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
     _, coded = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])
     return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
 

@@ -33,10 +33,10 @@ def photo(name: str, left: int, top: int, smaller: int = 1) -> np.ndarray:
     return whole[top : top + HEIGHT, left : left + WIDTH]
 
 
-def hazed(picture: np.ndarray) -> np.ndarray:
+def hazed(image: np.ndarray) -> np.ndarray:
     """Return the image under a haze that gets denser towards the top."""
     veil = np.linspace(0.75, 0.45, HEIGHT)[:, None, None]
-    return np.rint(picture * (1 - veil) + 228 * veil).astype(np.uint8)
+    return np.rint(image * (1 - veil) + 228 * veil).astype(np.uint8)
 
 
 def drawing() -> np.ndarray:
@@ -63,7 +63,7 @@ def main(folder: Path | None = None) -> None:
 def make_all() -> None:
     coffee, cat, astronaut = photo("coffee", 110, 150), photo("cat", 60, 90), photo("astronaut", 90, 40)
     drawn = drawing()
-    pictures = {
+    images = {
         "auto": photo("coffee", 110, 150),
         "gentle": cat,
         "original": cat,
@@ -77,16 +77,16 @@ def make_all() -> None:
     (EXAMPLES / "presets").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(data=folder)
-        for name, picture in pictures.items():
+        for name, original in images.items():
             source = Path(folder) / "source.png"
-            Image.fromarray(picture).save(source)
+            Image.fromarray(original).save(source)
             try:
                 with Image.open(enhancer.run(source, Settings.from_preset(name)).path) as image:
                     after = np.asarray(image)
             except EnhanceError as error:
                 log.warning("%s: %s", name, error)
                 continue
-            before = cv2.resize(picture, (4 * WIDTH, 4 * HEIGHT), interpolation=cv2.INTER_CUBIC)
+            before = cv2.resize(original, (4 * WIDTH, 4 * HEIGHT), interpolation=cv2.INTER_CUBIC)
             middle = 2 * WIDTH
             both = np.hstack([before[:, :middle], np.full((4 * HEIGHT, 4, 3), 255, np.uint8), after[:, middle:]])
             Image.fromarray(both).save(EXAMPLES / "presets" / f"{name}.jpg", quality=86, optimize=True)

@@ -32,8 +32,8 @@ def is_ignored(name: str) -> bool:
 def readme_of(repo: str) -> str:
     """Return README.md with the address of the Space's thumbnail added."""
     text = (ROOT / "README.md").read_text("utf-8")
-    picture = f"thumbnail: https://huggingface.co/spaces/{repo}/resolve/main/docs/page.png"
-    return text.replace("\ntags:\n", f"\n{picture}\ntags:\n", 1)
+    image = f"thumbnail: https://huggingface.co/spaces/{repo}/resolve/main/docs/page.png"
+    return text.replace("\ntags:\n", f"\n{image}\ntags:\n", 1)
 
 
 def send(repo: str, names: list[str], *, private: bool) -> str:

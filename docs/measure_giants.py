@@ -23,7 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance.enhancer import Enhancer
-from enhance.images import read_picture
+from enhance.images import read_image
 from enhance.output.png import PngFormat, create_png
 from enhance.output.png_reader import PngReader
 from enhance.settings import Settings
@@ -109,19 +109,19 @@ def _children(parent: psutil.Process) -> list[psutil.Process]:
 
 def _largest_difference(source: Path, result: Path, settings: Settings) -> float:
     """Return the largest difference between the result and previews of it, in 8-bit levels."""
-    picture, enhancer, scale = read_picture(source), Enhancer(), 4 // settings.reduce
-    places = sorted((top, left) for top in _places(picture.height) for left in _places(picture.width))
+    image, enhancer, scale = read_image(source), Enhancer(), 4 // settings.reduce
+    places = sorted((top, left) for top in _places(image.height) for left in _places(image.width))
     with PngReader(result) as rows:
-        if rows.size != (scale * picture.height, scale * picture.width):
+        if rows.size != (scale * image.height, scale * image.width):
             raise ValueError(f"The result has the size {rows.size}.")
         worst = 0.0
         for top, left in places:
-            preview = enhancer.preview(picture, settings, x=left + _AREA / 2, y=top + _AREA / 2, size=_AREA)
+            preview = enhancer.preview(image, settings, x=left + _AREA / 2, y=top + _AREA / 2, size=_AREA)
             box = preview.region.box
             columns = slice(scale * box.left, scale * (box.left + box.width))
             part = rows.rows(scale * box.top, scale * (box.top + box.height))[:, columns]
             difference = np.abs(part.astype(int) - preview.after).max()
-            worst = max(worst, float(difference) * 255 / picture.levels)
+            worst = max(worst, float(difference) * 255 / image.levels)
     return worst
 
 

@@ -4,7 +4,7 @@
     result = Enhancer().run("photo.jpg", Settings.from_preset("gentle"))
 
 The names below are the public ones. They are loaded when first used, so that importing the package costs nothing;
-PyTorch is not imported before the first picture.
+PyTorch is not imported before the first image.
 """
 
 from __future__ import annotations

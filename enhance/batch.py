@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
 from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
-from .images import Picture, Shard, inspect, list_pictures
+from .images import Shard, SourceImage, inspect, list_images
 from .output.formats import Encoding
 from .output.names import ResultNames, UniqueNames
 from .output.provenance import origin_of
@@ -117,12 +117,12 @@ def find_images(
     Results in the `output` folder are not inputs. `shard` selects a part of the files. A folder that cannot be read is
     a failed item.
     """
-    listing = list_pictures(inputs, lambda path: _is_earlier_result(path, output))
-    items = [Item(one.path, one.place) for one in shard.of(listing.pictures)]
+    listing = list_images(inputs, lambda path: _is_earlier_result(path, output))
+    items = [Item(one.path, one.place) for one in shard.of(listing.images)]
     for one in listing.closed:
         error = PictureError("folder_closed", name=one.place.as_posix())
         items.append(Item(one.path, one.place, state="failed", error=error))
-    facts = {"listed": len(listing.pictures), "hidden": listing.hidden, "others": listing.others}
+    facts = {"listed": len(listing.images), "hidden": listing.hidden, "others": listing.others}
     return replace(plan(items, output, ending), **facts)
 
 
@@ -253,14 +253,14 @@ class BatchRun:
         """Return the file with its result, also if only its report failed, or with the error."""
         try:
             with ExitStack() as until_reported:
-                picture = None
+                image = None
                 if self.report:
-                    picture = self.enhancer.read(item.source, item.output, self.max_pixels, self.max_bytes)
+                    image = self.enhancer.read(item.source, item.output, self.max_pixels, self.max_bytes)
                 result = self.enhancer.run(
                     item.source,
                     item.settings or self.settings,
                     name=item.name,
-                    picture=picture,
+                    image=image,
                     output=item.output,
                     progress=lambda done, total, left: self._update_progress(item, done / total),
                     max_pixels=self.max_pixels,
@@ -268,22 +268,22 @@ class BatchRun:
                     hold=until_reported if item.output else self.hold,
                     ticket=Ticket("run", self.caller, self.stop, self._update_queue),
                     encoding=self.encoding,
-                    with_png=bool(picture and item.output and not _report_path(item.output, picture).exists()),
+                    with_png=bool(image and item.output and not _report_path(item.output, image).exists()),
                 )
-                error = self._write_report(item, result, picture) if picture else None
+                error = self._write_report(item, result, image) if image else None
         except Cancelled:
             return replace(item, state="cancelled")
         except Exception as error:
             return _as_failed(item, error)
         return replace(item, state="done", info=result.info, error=error, png=result.png)
 
-    def _write_report(self, item: Item, result: Result, picture: Picture) -> EnhanceError | None:
+    def _write_report(self, item: Item, result: Result, image: SourceImage) -> EnhanceError | None:
         """Write the report and return its error. Without a PNG, the result and its report already existed."""
         if self.report is None or result.png is None:
             return None
         try:
-            path = _report_path(item.output or result.png, picture)
-            self.enhancer.write_report(result, picture, path, self.report)
+            path = _report_path(item.output or result.png, image)
+            self.enhancer.write_report(result, image, path, self.report)
         except Exception as error:
             return _as_expected_error(error)
         return None
@@ -380,10 +380,10 @@ def title(item: Item) -> str:
     return path.with_name(path.stem + (item.result.suffix if item.result else ".png")).as_posix()
 
 
-def _report_path(result: Path, picture: Picture) -> Path:
+def _report_path(result: Path, image: SourceImage) -> Path:
     from .report import report_path_next_to
 
-    return report_path_next_to(result, picture.sha256)
+    return report_path_next_to(result, image.sha256)
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .batch import Batch, BatchRun, Item
     from .enhancer import Enhancer
-    from .images import Picture, Shard
+    from .images import Shard, SourceImage
     from .output.formats import Encoding
 
 log = logging.getLogger("enhance")
@@ -235,7 +235,7 @@ def _run(options: Namespace) -> int:
 
     batch, encoding = _plan(options, Shard.called(options.shard))
     if not batch.listed and not batch.items:
-        raise EnhanceError("no_pictures")
+        raise EnhanceError("no_images")
     enhancer = Enhancer(options.device, options.precision)
     if options.ray is None:
         enhancer.check()
@@ -408,10 +408,10 @@ def _analyse(options: Namespace) -> int:
     enhancer, has_failed = Enhancer(options.device, options.precision), False
     for path in options.photo:
         try:
-            picture = enhancer.read(path)
-            chosen, auto = enhancer.resolve(picture, settings)
+            image = enhancer.read(path)
+            chosen, auto = enhancer.resolve(image, settings)
             assert auto is not None
-            seconds = enhancer.estimate(picture.width, picture.height, chosen, picture.bits)
+            seconds = enhancer.estimate(image.width, image.height, chosen, image.bits)
         except EnhanceError as error:
             has_failed = True
             _print_error(error, path)
@@ -422,18 +422,18 @@ def _analyse(options: Namespace) -> int:
         else:
             print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
             print(f"  {describe_choice('en', auto, seconds)}", flush=True)
-            _print_faster(enhancer, picture, settings, chosen, seconds)
+            _print_faster(enhancer, image, settings, chosen, seconds)
     return 1 if has_failed else 0
 
 
-def _print_faster(enhancer: Enhancer, picture: Picture, settings: Settings, chosen: Settings, seconds: float) -> None:
+def _print_faster(enhancer: Enhancer, image: SourceImage, settings: Settings, chosen: Settings, seconds: float) -> None:
     """Print a faster preset for an image, if the chosen one is slow."""
     from .analysis.auto import LONG_SECONDS, faster_preset
     from .presets import available_presets
 
-    name = faster_preset(chosen.preset, enhancer.analyse(picture)) if seconds > LONG_SECONDS else None
+    name = faster_preset(chosen.preset, enhancer.analyse(image)) if seconds > LONG_SECONDS else None
     if name in available_presets():
-        faster = enhancer.estimate(picture.width, picture.height, settings.resolved(name), picture.bits)
+        faster = enhancer.estimate(image.width, image.height, settings.resolved(name), image.bits)
         print(f"  --preset {name} takes about {format_duration('en', faster)}", flush=True)
 
 

@@ -184,4 +184,4 @@ class Comparison:
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
             cells.append(SheetCell(name, cell.describe(language), cell.preview.after if cell.preview else None))
-        return draw_sheet(cells, icc_for_screen(self.first.region.picture))
+        return draw_sheet(cells, icc_for_screen(self.first.region.image))

@@ -20,7 +20,7 @@ from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
-from .images import Picture, read_picture, reduced_size, warm_up
+from .images import SourceImage, read_image, reduced_size, warm_up
 from .info import NO_MODEL, AutoInfo, Info, Result, RunRecord, stored_record
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .analysis import Analysis
     from .engine.engine import Engine, Lend
 
-Source = Path | str | Picture
+Source = Path | str | SourceImage
 """An image file, or a decoded image."""
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
@@ -88,7 +88,7 @@ class Enhancer:
         settings: Settings | str | None = None,
         *,
         name: str | None = None,
-        picture: Picture | None = None,
+        image: SourceImage | None = None,
         output: Path | str | None = None,
         preview: Preview | None = None,
         progress: Progress | None = None,
@@ -108,7 +108,7 @@ class Enhancer:
         tuning. A result with the same signature, stored or at `output`, is not computed again. A damaged PNG at
         `output` is replaced.
 
-        - `name`: the name of the input, by default that of the file. `picture`: the decoded input, if available.
+        - `name`: the name of the input, by default that of the file. `image`: the decoded input, if available.
         - `preview`: a preview of this image, which is compared with the result.
         - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
         - `max_pixels`, `max_bytes`: limits of the input, by default those of the environment.
@@ -126,10 +126,10 @@ class Enhancer:
         encoding, context = encoding or Encoding(), self._context()
         callbacks = RunCallbacks(ticket or _ticket("run", stop), progress, watch)
         with pipeline.wait_in_queue(settings, callbacks.ticket):
-            picture = self.read(
-                picture or source, target, max_pixels or self.max_pixels, max_bytes or self.max_bytes, name=name
+            image = self.read(
+                image or source, target, max_pixels or self.max_pixels, max_bytes or self.max_bytes, name=name
             )
-            record = self._new_record(picture, settings, context, callbacks)
+            record = self._new_record(image, settings, context, callbacks)
             height, width = record.size
             encoding.check(width, height)
             if target is not None:
@@ -181,9 +181,9 @@ class Enhancer:
         """
         context = self._context()
         callbacks = RunCallbacks(ticket or _ticket("preview", stop), progress)
-        picture = self.read(source, None, self.max_pixels, self.max_bytes)
-        record = self._new_record(picture, as_settings(settings), context, callbacks)
-        box = choose_box(picture.width, picture.height, x, y, size)
+        image = self.read(source, None, self.max_pixels, self.max_bytes)
+        record = self._new_record(image, as_settings(settings), context, callbacks)
+        box = choose_box(image.width, image.height, x, y, size)
         return pipeline.create_preview(record, box, context, callbacks)
 
     @memory_errors()
@@ -206,20 +206,20 @@ class Enhancer:
         holds the error of its preset; EnhanceError is raised if all fail.
         """
         started, context, ticket = time.perf_counter(), self._context(), ticket or _ticket("comparison", stop)
-        picture = self.read(source, None, self.max_pixels, self.max_bytes)
-        decoded, box = time.perf_counter() - started, choose_box(picture.width, picture.height, x, y, size)
+        image = self.read(source, None, self.max_pixels, self.max_bytes)
+        decoded, box = time.perf_counter() - started, choose_box(image.width, image.height, x, y, size)
 
         def create(settings: Settings, earlier: Mapping[str, Preview], progress: Progress) -> Preview:
             callbacks = RunCallbacks(replace(ticket, wait_seconds=0.0), progress)
-            record = pipeline.begin(picture, settings, context, callbacks)
+            record = pipeline.begin(image, settings, context, callbacks)
             return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
 
         def estimate(settings: Settings) -> float:
-            outer = surroundings(box, picture.width, picture.height, settings).reduced(settings.reduce)
-            return self.engine.estimate(settings.model, outer.height, outer.width, picture.bits)
+            outer = surroundings(box, image.width, image.height, settings).reduced(settings.reduce)
+            return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
         wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
-        chosen = [self.resolve(picture, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
+        chosen = [self.resolve(image, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
         cells = compare(chosen, create, estimate, progress, on_cell)
         return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
 
@@ -229,17 +229,17 @@ class Enhancer:
 
         Faces are counted if the face detector is installed. Nothing is downloaded.
         """
-        picture = self.read(source, None, self.max_pixels, self.max_bytes)
+        image = self.read(source, None, self.max_pixels, self.max_bytes)
         with self._lock:
-            known = self._analyses.get(picture.sha256)
+            known = self._analyses.get(image.sha256)
         if known is not None:
             return known
         from .analysis import analyse
 
         detector = models.locate(_DETECTOR)
-        analysis = analyse(picture, detector.path if detector else None)
+        analysis = analyse(image, detector.path if detector else None)
         with self._lock:
-            self._analyses[picture.sha256] = analysis
+            self._analyses[image.sha256] = analysis
             while len(self._analyses) > _CACHED_ANALYSES:
                 del self._analyses[next(iter(self._analyses))]
         return analysis
@@ -258,21 +258,21 @@ class Enhancer:
 
         Raises EnhanceError, also if the format cannot hold the result.
         """
-        picture = self.read(source, None, self.max_pixels, self.max_bytes)
+        image = self.read(source, None, self.max_pixels, self.max_bytes)
         size = {"scale": scale, "long_side": long_side, "megapixels": megapixels, "dpi": dpi}
-        settings, _ = self.resolve(picture, Settings(AUTO, **size))  # type: ignore[arg-type]
-        height, width = result_size(settings, picture.height, picture.width)
+        settings, _ = self.resolve(image, Settings(AUTO, **size))  # type: ignore[arg-type]
+        height, width = result_size(settings, image.height, image.width)
         Encoding(format).check(width, height)
         return settings
 
-    def resolve(self, picture: Picture, settings: Settings) -> tuple[Settings, AutoInfo | None]:
+    def resolve(self, image: SourceImage, settings: Settings) -> tuple[Settings, AutoInfo | None]:
         """Return the settings as a run of the image has them and, if their preset is `auto`, what was chosen and why.
 
         Raises EnhanceError.
         """
         if not settings.is_auto:
             return settings, None
-        return self.resolve_for(settings, self.analyse(picture))
+        return self.resolve_for(settings, self.analyse(image))
 
     def resolve_for(self, settings: Settings, analysis: Analysis) -> tuple[Settings, AutoInfo]:
         """Return the settings with the preset that `auto` chooses for an analysed image, and why.
@@ -286,10 +286,12 @@ class Enhancer:
         chosen = settings.resolved(choice.preset, choice.reduce)
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
-    def _new_record(self, picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks) -> RunRecord:
+    def _new_record(
+        self, image: SourceImage, settings: Settings, context: Context, callbacks: RunCallbacks
+    ) -> RunRecord:
         """Return the record of a run, whose preset is chosen if it is `auto`."""
-        chosen, auto = self.resolve(picture, settings)
-        return pipeline.begin(picture, chosen, context, callbacks, auto)
+        chosen, auto = self.resolve(image, settings)
+        return pipeline.begin(image, chosen, context, callbacks, auto)
 
     def read(
         self,
@@ -299,15 +301,15 @@ class Enhancer:
         max_bytes: int | None = None,
         *,
         name: str | None = None,
-    ) -> Picture:
+    ) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already is not read.
 
         The pixels of a large image are a temporary file in the folder of `output`, by default in the data folder.
         Raises PictureError, StorageError.
         """
-        if not isinstance(source, Picture):
+        if not isinstance(source, SourceImage):
             folder = output.parent if output else self.tasks.folder
-            source = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes, folder=folder)
+            source = read_image(source, max_pixels=max_pixels, max_bytes=max_bytes, folder=folder)
         return source if name is None else replace(source, name=name)
 
     @memory_errors()
@@ -316,13 +318,13 @@ class Enhancer:
 
         Raises SettingsError if the settings need another network output than the preview has.
         """
-        info, picture, settings = preview.info, preview.region.picture, as_settings(settings)
+        info, image, settings = preview.info, preview.region.image, as_settings(settings)
         if settings.is_auto:
             settings = settings.resolved(info["preset"], info["settings"]["reduce"])
         located = models.ensure(settings.model) if settings.model else NO_MODEL
         is_large = has_second_pass(settings, *preview.region.whole)
         second = models.ensure(SECOND_MODEL) if is_large else None
-        record = RunRecord(picture, settings, located, info["precision"], info["device"], 0.0, second=second)
+        record = RunRecord(image, settings, located, info["precision"], info["device"], 0.0, second=second)
         if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
         changed = record.preview_info(info["preview"])
@@ -342,13 +344,13 @@ class Enhancer:
         )
 
     @contextmanager
-    def result_rows(self, task_id: str, picture: Picture | None = None) -> Iterator[ResultRows]:
-        """Yield the pixels of a finished task on demand. `picture` is the decoded input, if available.
+    def result_rows(self, task_id: str, image: SourceImage | None = None) -> Iterator[ResultRows]:
+        """Yield the pixels of a finished task on demand. `image` is the decoded input, if available.
 
         Raises EnhanceError if the task, its input or its network output does not exist any more.
         """
         info = self.tasks.finished_info(task_id)
-        record = stored_record(info, picture or self.read(self._upload(info)))
+        record = stored_record(info, image or self.read(self._upload(info)))
         with NetworkOutput.open(self.tasks.network_path(record.network_key)) as output:
             yield pipeline.result_rows(record, output, pipeline.find_scene(record, self._face_cache))
 
@@ -356,12 +358,12 @@ class Enhancer:
         self,
         task_id: str,
         language: str = DEFAULT_LANGUAGE,
-        picture: Picture | None = None,
+        image: SourceImage | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Path:
         """Return the PDF report of a finished task, which is stored for the next call.
 
-        `language` is "en" or "zh-CN". `picture` is the decoded input, if available. `overrides` replace keys of the
+        `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides` replace keys of the
         stored `info`. Raises EnhanceError if the task or one of its files does not exist any more.
         """
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
@@ -369,7 +371,7 @@ class Enhancer:
         upload, png = self._upload(info), self.tasks.result_path(task_id)
         with self.tasks.using(path, upload, png):
             if not path.exists():
-                self.write_report(Result(png, info, png), picture or upload, path, language)
+                self.write_report(Result(png, info, png), image or upload, path, language)
         return path
 
     @memory_errors()
@@ -378,11 +380,11 @@ class Enhancer:
         from .output.png_reader import PngReader
         from .report import write_report
 
-        picture = self.read(source, Path(path))
+        image = self.read(source, Path(path))
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
-            return write_report(path, result.info, rows, picture, language=match_language(language) or DEFAULT_LANGUAGE)
+            return write_report(path, result.info, rows, image, language=match_language(language) or DEFAULT_LANGUAGE)
 
     @memory_errors()
     def upscale(

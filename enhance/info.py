@@ -24,7 +24,7 @@ from .scheduler import Ticket
 from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
-    from .images import Picture
+    from .images import SourceImage
     from .output.result import Written
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
@@ -161,7 +161,7 @@ class RunRecord:
 
     def __init__(
         self,
-        picture: Picture,
+        image: SourceImage,
         settings: Settings,
         located: Located,
         precision: str,
@@ -171,7 +171,7 @@ class RunRecord:
         auto: AutoInfo | None = None,
         second: Located | None = None,
     ):
-        self.picture, self.settings, self.located, self.precision = picture, settings, located, precision
+        self.image, self.settings, self.located, self.precision = image, settings, located, precision
         self.auto, self.second = auto, second
         self._device, self._started = device, started
         self._stage_start = time.perf_counter()
@@ -187,7 +187,7 @@ class RunRecord:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the result. Raises SettingsError if the image cannot have this size."""
-        return result_size(self.settings, self.picture.height, self.picture.width)
+        return result_size(self.settings, self.image.height, self.image.width)
 
     @property
     def signature(self) -> str:
@@ -202,12 +202,12 @@ class RunRecord:
     @property
     def _identity(self) -> tuple[str, Settings, str, str, str | None]:
         second = self.second.sha256 if self.second else None
-        return self.picture.sha256, self.settings, self.located.sha256, self.precision, second
+        return self.image.sha256, self.settings, self.located.sha256, self.precision, second
 
     @cached_property
-    def network_input(self) -> Picture:
+    def network_input(self) -> SourceImage:
         """The image, downscaled first if the settings have `reduce`."""
-        return self.picture.reduced(self.settings.reduce)
+        return self.image.reduced(self.settings.reduce)
 
     def watch_memory(self, device_type: str, *, reset: bool) -> None:
         """Measure the peak memory from now on; see `PeakMemory`."""
@@ -221,7 +221,7 @@ class RunRecord:
 
     def info(self, output: OutputInfo, *, cached: bool = False) -> Info:
         """Return the facts of a run with its output file; `cached` is True if the result existed before."""
-        if lost := self.picture.metadata.notes:
+        if lost := self.image.metadata.notes:
             output = {**output, "notes": [*dict.fromkeys([*lost, *output.get("notes", ())])]}
         return cast(Info, self._info(output, cached))
 
@@ -230,10 +230,10 @@ class RunRecord:
         return cast(PreviewInfo, self._info(None, False) | {"preview": region})
 
     def _info(self, output: OutputInfo | None, cached: bool) -> dict[str, Any]:
-        picture, located, settings = self.picture, self.located, self.settings.as_dict()
+        image, located, settings = self.image, self.located, self.settings.as_dict()
         stages = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
         seconds = stages | {"total": time.perf_counter() - self._started}
-        megapixels, network = picture.width * picture.height / 1e6, stages["network"]
+        megapixels, network = image.width * image.height / 1e6, stages["network"]
         return {
             "task_id": None,
             "status": "done",
@@ -241,12 +241,12 @@ class RunRecord:
             "preset": self.settings.preset,
             "settings": {name: value for name, value in settings.items() if name not in ("preset", "tile")},
             "input": {
-                "name": picture.name,
-                "sha256": picture.sha256,
-                "width": picture.width,
-                "height": picture.height,
-                "mode": picture.mode,
-                "bytes": picture.bytes,
+                "name": image.name,
+                "sha256": image.sha256,
+                "width": image.width,
+                "height": image.height,
+                "mode": image.mode,
+                "bytes": image.bytes,
             },
             "model": _model_info(located),
             "second_model": _model_info(self.second) if self.second else None,
@@ -356,11 +356,11 @@ def settings_in(info: Info) -> Settings:
         return Settings.from_stored(values, max(1, math.ceil(scale)))
 
 
-def stored_record(info: Info, picture: Picture) -> RunRecord:
+def stored_record(info: Info, image: SourceImage) -> RunRecord:
     """Return the record of a finished run of the image. Its model has no path, because the file can be deleted."""
     located, second = (
         Located(model["name"], None, model["sha256"], model["source"]) if model else None  # type: ignore[arg-type]
         for model in (info["model"], info.get("second_model"))
     )
     assert located is not None
-    return RunRecord(picture, settings_in(info), located, info["precision"], info["device"], 0.0, second=second)
+    return RunRecord(image, settings_in(info), located, info["precision"], info["device"], 0.0, second=second)

@@ -23,7 +23,7 @@ from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import Cancelled, StorageError, WeightsError
 from .files import check_writable, file_sha256
-from .images import FLAWLESS, Box, Picture
+from .images import FLAWLESS, Box, SourceImage
 from .images.worker import allocate_pixels
 from .info import NO_MODEL, AutoInfo, Info, Measurements, Result, RunRecord, exported_output_info, output_info
 from .output.formats import Encoding, export
@@ -119,21 +119,21 @@ def wait_in_queue(settings: Settings, ticket: Ticket) -> Iterator[None]:
 
 
 def begin(
-    picture: Picture, settings: Settings, context: Context, callbacks: RunCallbacks, auto: AutoInfo | None = None
+    image: SourceImage, settings: Settings, context: Context, callbacks: RunCallbacks, auto: AutoInfo | None = None
 ) -> RunRecord:
     """End step 1: return the record of a run, whose image is decoded and whose model is installed.
 
     `auto` is the reason for settings that were chosen for the image. Raises WeightsError, Cancelled, and SettingsError
     if the image cannot have the requested size.
     """
-    result_size(settings, picture.height, picture.width)  # raises before anything is downloaded
+    result_size(settings, image.height, image.width)  # raises before anything is downloaded
     settings, stop, ticket = _install_models(settings, callbacks.stop), callbacks.stop, callbacks.ticket
     engine, model = context.engine, models.ensure(settings.model) if settings.model else NO_MODEL
-    precision = engine.precision(picture.bits, model.name) if settings.model else "fp32"
-    is_large = has_second_pass(settings, picture.height, picture.width)
+    precision = engine.precision(image.bits, model.name) if settings.model else "fp32"
+    is_large = has_second_pass(settings, image.height, image.width)
     second = models.ensure(SECOND_MODEL, stop=stop) if is_large else None
     return RunRecord(
-        picture, settings, model, precision, str(engine.device), callbacks.started, ticket, auto=auto, second=second
+        image, settings, model, precision, str(engine.device), callbacks.started, ticket, auto=auto, second=second
     )
 
 
@@ -181,8 +181,8 @@ def find_at_path(record: RunRecord, path: Path, encoding: Encoding) -> Info | No
         return None
     output = output_info(Written(path, file_sha256(path), path.stat().st_size), record.size)
     if not encoding.is_stored:
-        picture = record.picture
-        notes = encoding.notes(alpha=picture.alpha is not None, bits=picture.bits, metadata=picture.metadata)
+        image = record.image
+        notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, metadata=image.metadata)
         output = exported_output_info(output, path, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         fidelity = float(origin.fidelity_db or "nan")
@@ -228,14 +228,14 @@ def create_preview(
     network seconds are reported again.
     """
     record.watch_memory(context.engine.own.type, reset=False)
-    picture, settings = record.picture, record.settings
-    outer = surroundings(box, picture.width, picture.height, settings)
+    image, settings = record.image, record.settings
+    outer = surroundings(box, image.width, image.height, settings)
     input_box = outer.reduced(settings.reduce)
     scene = find_scene(record, context.face_cache, callbacks.ticket, input_box)
-    part, known = picture.cut(outer), (earlier or {}).get(record.network_key)
+    part, known = image.cut(outer), (earlier or {}).get(record.network_key)
     network_input = part.reduced(settings.reduce)
     if known is None:
-        cut = Cut(outer, picture.height, picture.width)
+        cut = Cut(outer, image.height, image.width)
         with network_output(
             record, scene, context.engine, callbacks, part=network_input, box=input_box, cut=cut
         ) as output:
@@ -245,7 +245,7 @@ def create_preview(
         record.seconds["network"] = known.info["seconds"]["network"]
     photo = scene.photo(network_input, settings, record.network_input.flaws, input_box)
     patches = scene.faces.patches if scene.faces else ()
-    size = picture.height, picture.width
+    size = image.height, image.width
     region = PreviewRegion(part, photo, network, box, outer, size, record.network_key, patches)
     before, after, record.measurements["fidelity_db"] = render(region, settings)
     record.end_stage("tuning")
@@ -260,9 +260,9 @@ def find_scene(record: RunRecord, face_cache: FaceCache, ticket: Ticket | None =
     name = record.settings.scene
     if name is None:
         return Scene()
-    picture = record.network_input
-    haze = find_haze(picture.rgb) if name == "dehaze" else None
-    faces = face_cache.faces(picture, box, ticket) if name == "face" else None
+    image = record.network_input
+    haze = find_haze(image.rgb) if name == "dehaze" else None
+    faces = face_cache.faces(image, box, ticket) if name == "face" else None
     if faces:
         record.measurements["faces"] = faces.describe()
     record.end_stage("scene")
@@ -277,7 +277,7 @@ def network_output(
     callbacks: RunCallbacks,
     target: Target | None = None,
     *,
-    part: Picture | None = None,
+    part: SourceImage | None = None,
     box: Box | None = None,
     cut: Cut | None = None,
 ) -> Iterator[NetworkOutput]:
@@ -287,20 +287,20 @@ def network_output(
     stored is a temporary file in the folder of the result. With `part`, the region `box` of the network's input, yield
     the output of that part; `cut` is its region of the input. With a second model, yield the output of that.
     """
-    picture, folder = part or record.network_input, target.path.parent if target else None
-    factor, size = record.settings.factor, (picture.height, picture.width)
+    image, folder = part or record.network_input, target.path.parent if target else None
+    factor, size = record.settings.factor, (image.height, image.width)
     if record.second:
         factor *= SECOND_SCALE
-    with _stored_output(target) or _empty_output(size, picture.rgb.dtype.name, factor, target) as output:
+    with _stored_output(target) or _empty_output(size, image.rgb.dtype.name, factor, target) as output:
         if output.filled < output.shape.along:
             record.has_run_network = bool(record.settings.model)
             if not record.settings.model:
-                _copy_input(output, picture, callbacks)
+                _copy_input(output, image, callbacks)
             elif record.second is None:
-                rgb = scene.network_pixels(picture, record.settings, box, folder)
+                rgb = scene.network_pixels(image, record.settings, box, folder)
                 _run_network(output, rgb, record, record.settings.weights, engine, callbacks, folder)
             else:
-                rgb = _first_result(picture, scene, record, engine, callbacks, folder, box, cut)
+                rgb = _first_result(image, scene, record, engine, callbacks, folder, box, cut)
                 weights, late = WeightInterpolation(record.second.name), callbacks.part(0.5, 1.0)
                 _run_network(output, rgb, record, weights, engine, late, folder)
             if target and target.network_path:
@@ -311,7 +311,7 @@ def network_output(
 
 
 def _first_result(
-    picture: Picture,
+    image: SourceImage,
     scene: Scene,
     record: RunRecord,
     engine: Engine,
@@ -324,11 +324,11 @@ def _first_result(
 
     A large one is an unnamed file in `folder`.
     """
-    settings, dtype = record.settings.changed(scale=network_scale(record.settings)), picture.rgb.dtype.name
-    with _empty_output((picture.height, picture.width), dtype, settings.factor, None, folder) as output:
-        rgb = scene.network_pixels(picture, settings, box, folder)
+    settings, dtype = record.settings.changed(scale=network_scale(record.settings)), image.rgb.dtype.name
+    with _empty_output((image.height, image.width), dtype, settings.factor, None, folder) as output:
+        rgb = scene.network_pixels(image, settings, box, folder)
         _run_network(output, rgb, record, settings.weights, engine, callbacks.part(0.0, 0.5), folder)
-        rows = _rows(replace(picture, alpha=None, grey=False), settings, output, scene, record.network_input, box, cut)
+        rows = _rows(replace(image, alpha=None, grey=False), settings, output, scene, record.network_input, box, cut)
         height, width = rows.size
         result = allocate_pixels((height, width, 3), dtype, folder)
         for first in range(0, height, _ROWS):
@@ -342,23 +342,23 @@ def result_rows(record: RunRecord, output: NetworkOutput, scene: Scene) -> Resul
     """Step 5: return the finished result as rows on demand."""
     # The input of a second network is tuned already.
     settings = replace(record.settings, tuning=False) if record.second else record.settings
-    return _rows(record.picture, settings, output, Scene() if record.second else scene, record.network_input)
+    return _rows(record.image, settings, output, Scene() if record.second else scene, record.network_input)
 
 
 def _rows(
-    picture: Picture,
+    image: SourceImage,
     settings: Settings,
     output: NetworkOutput,
     scene: Scene,
-    network_input: Picture,
+    network_input: SourceImage,
     box: Box | None = None,
     cut: Cut | None = None,
 ) -> ResultRows:
     """Return the result of an image, or of its region `cut`; `box` is that region of the network's input."""
     patches, flaws = scene.faces.patches if scene.faces else (), network_input.flaws if settings.tuning else FLAWLESS
-    part = network_input if box is None else picture.reduced(settings.reduce)
+    part = network_input if box is None else image.reduced(settings.reduce)
     photo, origin = scene.photo(part, settings, flaws, box), (box.top, box.left) if box else (0, 0)
-    return ResultRows(picture, output.rows, settings, photo, faces_over(patches, settings, origin), cut)
+    return ResultRows(image, output.rows, settings, photo, faces_over(patches, settings, origin), cut)
 
 
 def _stored_output(target: Target | None) -> NetworkOutput | None:
@@ -416,7 +416,7 @@ def _run_network(
                 callbacks.watch.strip(strip)
 
 
-def _copy_input(output: NetworkOutput, picture: Picture, callbacks: RunCallbacks) -> None:
+def _copy_input(output: NetworkOutput, image: SourceImage, callbacks: RunCallbacks) -> None:
     """Add the image itself to `output`, for settings without a network."""
     shape = output.shape
     count = max(1, _COPIED_PIXELS // shape.across)
@@ -424,7 +424,7 @@ def _copy_input(output: NetworkOutput, picture: Picture, callbacks: RunCallbacks
         if callbacks.stop.is_set():
             raise Cancelled("stopped")
         last = min(first + count, shape.along)
-        strip = picture.rgb[:, first:last] if shape.columns else picture.rgb[first:last]
+        strip = image.rgb[:, first:last] if shape.columns else image.rgb[first:last]
         output.add(np.ascontiguousarray(strip))
         if callbacks.progress is not None:
             callbacks.progress(last, shape.along, None)
@@ -445,11 +445,11 @@ def run_as_task(
     tasks.prepare()
     task_id = tasks.new_id()
     path, network_path = tasks.result_path(task_id), tasks.network_path(record.network_key)
-    upload = tasks.upload_path(record.picture.sha256, record.picture.name)
+    upload = tasks.upload_path(record.image.sha256, record.image.name)
     if hold is not None:
         hold.enter_context(tasks.using(path))
     with tasks.using(upload, path, network_path):
-        tasks.keep_upload(source, record.picture)
+        tasks.keep_upload(source, record.image)
         info = find_stored(record, tasks, path) if callbacks.watch is None else None
         info = info or create_result(record, Target(path, network_path), context, callbacks, preview)
         info["task_id"] = task_id

@@ -13,7 +13,7 @@ from numbers import Real
 import numpy as np
 
 from .errors import SettingsError
-from .images import Box, Picture
+from .images import Box, SourceImage
 from .info import PreviewInfo
 from .output.fidelity import DIFFERENCE_HALO, Photo
 from .output.resample import Cut, enlarge, has_second_pass
@@ -30,13 +30,13 @@ LARGEST = 512
 class PreviewRegion:
     """The network's output for a region, enough to adjust it without running the network again.
 
-    `picture` is the region with its margin, cut out of the input, `photo` the network's input for it and `network` the
+    `image` is the region with its margin, cut out of the input, `photo` the network's input for it and `network` the
     network's output, [s * height, s * width, 3]. `box` is the region and `outer` the region with its margin, in pixels
     of an input of `whole` (height, width). `network_key` is that of the whole image's output. `patches` are the
     restored faces.
     """
 
-    picture: Picture
+    image: SourceImage
     photo: Photo
     network: np.ndarray
     box: Box
@@ -91,7 +91,7 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
     halo = math.ceil((DIFFERENCE_HALO + 2) * height / region.photo.height)
     low, high = max(down.start - halo, 0), min(down.stop + halo, height)
     rows = result.rows(low, high)
-    before = enlarge(_channels(region.picture), result.grid, down.start, down.stop)[:, across]
+    before = enlarge(_channels(region.image), result.grid, down.start, down.stop)[:, across]
     after = rows[down.start - low : down.stop - low, across]
     if result.is_smaller:
         return before, after, None
@@ -107,7 +107,7 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
 def result_region(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """Return a region of the finished result before (upscaled bicubically) and after."""
     down, across = rows.grid.window(box)
-    before = enlarge(_channels(rows.picture), rows.grid, down.start, down.stop)[:, across]
+    before = enlarge(_channels(rows.image), rows.grid, down.start, down.stop)[:, across]
     return before, rows.rows(down.start, down.stop)[:, across]
 
 
@@ -117,7 +117,7 @@ def agreement_db(preview: Preview, rows: ResultRows) -> float:
     down, across = rows.grid.window(preview.region.box)
     final = rows.rows(down.start, down.stop)[:, across]
     error = np.mean((previewed.astype(np.float64) - final) ** 2)
-    return round(min(99.0, float(10 * np.log10(rows.picture.levels**2 / max(error, 1e-12)))), 2)
+    return round(min(99.0, float(10 * np.log10(rows.image.levels**2 / max(error, 1e-12)))), 2)
 
 
 def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
@@ -125,12 +125,12 @@ def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
     cut = Cut(region.outer, *region.whole)
     if has_second_pass(settings, *region.whole):  # its input is tuned already and has the faces
         plain = replace(settings, tuning=False)
-        return ResultRows(region.picture, lambda a, b: region.network[a:b], plain, region.photo, None, cut)
+        return ResultRows(region.image, lambda a, b: region.network[a:b], plain, region.photo, None, cut)
     seen = region.outer.reduced(settings.reduce)
     faces = faces_over(region.patches, settings, (seen.top, seen.left))
-    return ResultRows(region.picture, lambda a, b: region.network[a:b], settings, region.photo, faces, cut)
+    return ResultRows(region.image, lambda a, b: region.network[a:b], settings, region.photo, faces, cut)
 
 
-def _channels(picture: Picture) -> np.ndarray:
-    colour = picture.rgb[..., :1] if picture.grey else picture.rgb
-    return colour if picture.alpha is None else np.dstack([colour, picture.alpha])
+def _channels(image: SourceImage) -> np.ndarray:
+    colour = image.rgb[..., :1] if image.grey else image.rgb
+    return colour if image.alpha is None else np.dstack([colour, image.alpha])

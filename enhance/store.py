@@ -150,7 +150,7 @@ class TaskStore:
         """Raise StorageError if the folders cannot be written."""
         self.prepare()
         for folder in (self.uploads, self.processed, self.network):
-            check_writable(folder / "picture.png")
+            check_writable(folder / "image.png")
 
     def new_id(self) -> str:
         """Return a random task id."""
@@ -175,11 +175,11 @@ class TaskStore:
         stem, suffix = Path(plain).stem, Path(plain).suffix
         return self.uploads / sha256 / (_shorten(stem, _LONGEST_NAME) + _shorten(suffix, 12))
 
-    def keep_upload(self, source: Path, picture: Original) -> Path:
+    def keep_upload(self, source: Path, image: Original) -> Path:
         """Copy an input into the store. Raises StorageError, or PictureError if the file has changed."""
-        place = self.upload_path(picture.sha256, picture.name)
-        if not place.exists() or place.stat().st_size != picture.bytes:
-            write_atomically(place, lambda temporary: _copy(source, temporary, picture))
+        place = self.upload_path(image.sha256, image.name)
+        if not place.exists() or place.stat().st_size != image.bytes:
+            write_atomically(place, lambda temporary: _copy(source, temporary, image))
         else:
             count_as_used(place)
         return place
@@ -377,10 +377,10 @@ class TaskStore:
                         yield entry
 
 
-def _copy(source: Path, place: Path, picture: Original) -> None:
+def _copy(source: Path, place: Path, image: Original) -> None:
     shutil.copyfile(source, place)
-    if file_sha256(place) != picture.sha256:
-        raise PictureError("input_changed", name=picture.name)
+    if file_sha256(place) != image.sha256:
+        raise PictureError("input_changed", name=image.name)
 
 
 def _read_info(path: Path) -> Info | None:

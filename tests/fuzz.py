@@ -18,7 +18,7 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.images import CHOICES, inspect, read_picture
+from enhance.images import CHOICES, inspect, read_image
 from enhance.images.containers import SIGNATURE, make_chunk
 from enhance.images.header import MAX_SIDE
 from enhance.output.png import metadata_chunks
@@ -85,13 +85,13 @@ def damage(kind: str, random: Generator) -> bytes:
 
 
 def read_file(path: Path) -> str:
-    """Read a file and return "picture" or the key of the error. Raises ReaderFault."""
+    """Read a file and return "image" or the key of the error. Raises ReaderFault."""
     begun = time.perf_counter()
     try:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
-        picture = read_picture(path, max_pixels=_MOST_PIXELS)
-        _ = picture.noise, picture.softness
-        metadata = picture.metadata.sized(4 * picture.width, 4 * picture.height)
+        image = read_image(path, max_pixels=_MOST_PIXELS)
+        _ = image.noise, image.softness
+        metadata = image.metadata.sized(4 * image.width, 4 * image.height)
         packed = [b"".join(metadata_chunks(metadata.select(choice))) for choice in CHOICES]
     except PictureError as error:
         end = error.key
@@ -101,10 +101,10 @@ def read_file(path: Path) -> str:
     except Exception as error:
         raise ReaderFault(f"raised {error!r}") from error
     else:
-        end = "picture"
+        end = "image"
         shape = (facts.height, facts.width, 3)
-        if picture.rgb.shape != shape or picture.rgb.dtype.name != f"uint{facts.bits}":
-            raise ReaderFault(f"header {shape}, {facts.bits} bits, pixels {picture.rgb.shape}, {picture.rgb.dtype}")
+        if image.rgb.shape != shape or image.rgb.dtype.name != f"uint{facts.bits}":
+            raise ReaderFault(f"header {shape}, {facts.bits} bits, pixels {image.rgb.shape}, {image.rgb.dtype}")
         if metadata.select("no-location").has_location or len(packed[2]) > 21:
             raise ReaderFault("its metadata contains what was removed")
     seconds = time.perf_counter() - begun

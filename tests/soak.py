@@ -29,7 +29,7 @@ import psutil
 
 from enhance.i18n import translate
 
-from .soak_clients import Client, Known, SlowClient, Tally, known_pictures
+from .soak_clients import Client, Known, SlowClient, Tally, known_images
 
 ROOT = Path(__file__).parents[1]
 MOST_MB_MORE, MOST_THREADS_MORE, MOST_CONNECTIONS_MORE = 250, 20, 5
@@ -57,7 +57,7 @@ class Plan:
     previews: int
     runs: int
     rest: float
-    pictures: int = 6
+    images: int = 6
     gentle: bool = True
     warm: int = 2
 
@@ -172,7 +172,7 @@ def soak(plan: Plan, folder: Path, host: str = "127.0.0.1") -> Outcome:
     if not _is_loopback(host):
         raise ValueError(f"{host} is not this machine: the soak aims at loopback addresses only")
     with Server(folder, host) as server:
-        known = known_pictures(folder / "pictures", plan.pictures, gentle=plan.gentle)  # while it starts
+        known = known_images(folder / "images", plan.images, gentle=plan.gentle)  # while it starts
         server.wait_until_ready()
         return asyncio.run(_soaked(plan, server, known))
 

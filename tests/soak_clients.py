@@ -41,7 +41,7 @@ TUNED: tuple[dict[str, Any], ...] = (
     {"scale": 2},
 )
 GENTLE: dict[str, Any] = {"preset": "gentle", "tile": 64}
-BROKEN = (b"no picture at all", b"\x89PNG\r\n\x1a\n" + bytes(40), b"GIF89a\xff\xff\xff\xff", b"")
+BROKEN = (b"no image at all", b"\x89PNG\r\n\x1a\n" + bytes(40), b"GIF89a\xff\xff\xff\xff", b"")
 PATIENCE = 300.0
 
 
@@ -61,7 +61,7 @@ class Known:
         return written.getvalue()
 
 
-def known_pictures(folder: Path, count: int = len(SIZES), *, gentle: bool = True) -> list[Known]:
+def known_images(folder: Path, count: int = len(SIZES), *, gentle: bool = True) -> list[Known]:
     """Return parts of a photo with all results that the clients request, computed in this process."""
     enhancer, photo, known = Enhancer(data=folder / "known"), data.astronaut(), []
     folder.mkdir(parents=True, exist_ok=True)
@@ -273,7 +273,7 @@ class Client:
             return
         others = [array for one in self._known for results in (one.wholes, one.squares) for array in results.values()]
         crossed = any(np.array_equal(pixels, other) for other in others)
-        self._tally.wrong.append(f"{what}: {'the picture of another request' if crossed else 'other pixels'}")
+        self._tally.wrong.append(f"{what}: {'the image of another request' if crossed else 'other pixels'}")
 
 
 MIX = {

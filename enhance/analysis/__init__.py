@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images import Picture
+from ..images import SourceImage
 from ..images.image import BLUR_MARGIN, blur_of, edge_energies
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
@@ -52,25 +52,25 @@ class Analysis:
     transparency: bool = False
 
 
-def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
+def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     """Measure an image; faces are counted if `detector`, the file of the face detector, is given.
 
     Takes at most a second, whatever the size. Nothing is downloaded.
     """
-    transparency = picture.alpha is not None and bool((picture.alpha[:: _stride(picture)] < picture.levels).any())
-    size = {"width": picture.width, "height": picture.height, "bits": picture.bits, "transparency": transparency}
-    stated = quality_of_table(picture.jpeg_table) if picture.jpeg_table else None
-    samples = squares(picture.rgb)
+    transparency = image.alpha is not None and bool((image.alpha[:: _stride(image)] < image.levels).any())
+    size = {"width": image.width, "height": image.height, "bits": image.bits, "transparency": transparency}
+    stated = quality_of_table(image.jpeg_table) if image.jpeg_table else None
+    samples = squares(image.rgb)
     if samples is None:
         return Analysis(**size, jpeg_quality=stated)
     traces = quality_of_pixels(samples, is_jpeg=stated is not None)
     qualities = [one for one in (stated, traces) if one is not None]
-    kind = kind_of(samples, (squares(picture.rgb, scale) for scale in (2, 4)), bool(qualities))
+    kind = kind_of(samples, (squares(image.rgb, scale) for scale in (2, 4)), bool(qualities))
     noise, grain = noise_and_grain(samples, kind == "photo")
     # Imported here, because it is needed for photos only.
     from ..scenes.dehaze import find_haze
 
-    is_photo, is_large = kind == "photo", min(picture.width, picture.height) >= SIDES[0]
+    is_photo, is_large = kind == "photo", min(image.width, image.height) >= SIDES[0]
     return Analysis(
         **size,
         noise=round(noise, 2),
@@ -79,13 +79,13 @@ def analyse(picture: Picture, detector: Path | None = None) -> Analysis:
         softness=softness_of(samples) if is_photo and is_large else 1,
         blur=round(_blur(samples), 2) if is_photo else 0.0,
         kind=kind,
-        haze=round(find_haze(picture.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,
-        faces=_count_faces(picture, detector) if detector else None,
+        haze=round(find_haze(image.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,
+        faces=_count_faces(image, detector) if detector else None,
     )
 
 
-def _stride(picture: Picture) -> int:
-    return max(1, picture.height // 4096)
+def _stride(image: SourceImage) -> int:
+    return max(1, image.height // 4096)
 
 
 def _can_be_hazy(samples: np.ndarray) -> bool:
@@ -103,7 +103,7 @@ def _blur(samples: np.ndarray) -> float:
     return blur_of(float(fine), float(coarse), len(samples) * (samples.shape[1] - 2 * margin) ** 2)
 
 
-def _count_faces(picture: Picture, detector: Path) -> int:
+def _count_faces(image: SourceImage, detector: Path) -> int:
     from ..scenes.face_detection import find_faces
 
-    return len(find_faces(picture.rgb, detector, precise=False))
+    return len(find_faces(image.rgb, detector, precise=False))

@@ -19,7 +19,7 @@ RowReader = Callable[[int, int], torch.Tensor]
 """Returns the rows [first, last) of an image, float32 [last - first, W, 3] in 0..1."""
 _CHANNELS_AT_ONCE = 16
 """As many float32 values fit into one register (AVX-512), or two (AVX2)."""
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey pictures are trained
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey images are trained
 
 
 class Kernel(Protocol):
@@ -241,7 +241,7 @@ class ImageRows:
 
     def __init__(self, graph: Graph, height: int, width: int, read: RowReader, transposed: bool):
         self._read, self._height, self._width, self._transposed = read, height, width, transposed
-        self._grey, self._fold = graph.picture_channels == 1, graph.unshuffle
+        self._grey, self._fold = graph.image_channels == 1, graph.unshuffle
         self.grid = -(-height // self._fold), -(-width // self._fold)
 
     def rows(self, first: int, last: int) -> torch.Tensor:

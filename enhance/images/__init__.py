@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .image import FLAWLESS, Box, Facts, ImageCache, Measurements, Picture, reduced_size
-from .listing import Found, Listing, Shard, list_pictures
+from .image import FLAWLESS, Box, Facts, ImageCache, Measurements, SourceImage, reduced_size
+from .listing import Found, Listing, Shard, list_images
 from .metadata import CHOICES, Metadata
-from .worker import inspect, read_picture, warm_up
+from .worker import inspect, read_image, warm_up
 
 __all__ = [
     "CHOICES",
@@ -17,11 +17,11 @@ __all__ = [
     "Listing",
     "Measurements",
     "Metadata",
-    "Picture",
     "Shard",
+    "SourceImage",
     "inspect",
-    "list_pictures",
-    "read_picture",
+    "list_images",
+    "read_image",
     "reduced_size",
     "warm_up",
 ]

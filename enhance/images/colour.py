@@ -165,7 +165,7 @@ def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     stored = _decode_array(content_of(file))
     is_float = stored.dtype == np.float32
     if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
-        raise PictureError("picture_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
+        raise PictureError("image_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")
     white_is_zero = stored.ndim == 2 and tags.get(262) == 0
     premultiplied = header.has_alpha and max(tags.get(338, (2,))) == 1
 

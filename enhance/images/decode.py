@@ -1,7 +1,7 @@
 """Decoding of an image file in the worker process: limits, orientation, colour profile, alpha and 16 bits.
 
 A crafted file can make a decoder hang, crash or fill the memory, so the rest of the program uses `inspect` and
-`read_picture` of `worker`, and every failure becomes one PictureError.
+`read_image` of `worker`, and every failure becomes one PictureError.
 
 The upright image is sent in strips, so that memory holds only the decoder's own copy: one, three or four bytes per
 pixel with Pillow. Only PNGs are decoded by strips.
@@ -34,7 +34,7 @@ from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
 from .containers import content_of
 from .header import Header, read_header
-from .image import Box, Facts, Picture
+from .image import Box, Facts, SourceImage
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
 def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[Need], None]) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    Yield shape, dtype and a Picture without pixels as one tuple; then strips from top to bottom, uint8 or uint16
+    Yield shape, dtype and a SourceImage without pixels as one tuple; then strips from top to bottom, uint8 or uint16
     [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a decoder receives the file.
     `max_bytes` None is the size of `max_pixels` pixels without compression. Raises PictureError.
     """
@@ -102,7 +102,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
         no_pixels, metadata = np.empty((0, 0, 3), dtype), header.metadata.upright()
         about = path.name, sha256, size, header.format, header.mode, no_pixels, None, pixels.grey, pixels.icc, metadata
         tables = header.jpeg_table, header.jpeg_chroma_table
-        yield shape, dtype, Picture(*about, *(_upright_table(table, orientation) for table in tables))
+        yield shape, dtype, SourceImage(*about, *(_upright_table(table, orientation) for table in tables))
         strips = _upright_strips(pixels, orientation)
         yield from fill_transparent(strips) if pixels.has_alpha else strips
         after = os.fstat(file.fileno())
@@ -148,21 +148,21 @@ def _opened(path: Path, max_pixels: int, max_bytes: int | None) -> Iterator[tupl
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
-            raise PictureError("picture_folder")
+            raise PictureError("image_folder")
         if not stat.S_ISREG(about.st_mode):
-            raise PictureError("picture_no_file")
+            raise PictureError("image_no_file")
         if about.st_size == 0:
-            raise PictureError("picture_empty")
+            raise PictureError("image_empty")
         if about.st_size > limit:
             megabytes = f"{about.st_size / 1e6:,.1f}"
-            raise PictureError("picture_too_many_bytes", megabytes=megabytes, limit=f"{limit / 1e6:,.1f}")
+            raise PictureError("image_too_many_bytes", megabytes=megabytes, limit=f"{limit / 1e6:,.1f}")
         file = path.open("rb")
     except FileNotFoundError:
-        raise PictureError("picture_missing") from None
+        raise PictureError("image_missing") from None
     except PermissionError:
-        raise PictureError("picture_no_permission") from None
+        raise PictureError("image_no_permission") from None
     except (OSError, ValueError) as error:
-        raise PictureError("picture_unopened", reason=str(error)) from error
+        raise PictureError("image_unopened", reason=str(error)) from error
     with file:
         yield file, about.st_size
 
@@ -177,11 +177,11 @@ def _explained(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # Decoders raise almost any type for crafted files.
         if is_memory_short(error):
-            raise PictureError("picture_too_much_memory", name=name) from error
+            raise PictureError("image_too_much_memory", name=name) from error
         logger.info("An image cannot be decoded: %s", error)
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError("picture_incomplete", name=name) from error
-        raise PictureError("picture_damaged", name=name) from error
+            raise PictureError("image_incomplete", name=name) from error
+        raise PictureError("image_damaged", name=name) from error
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -255,7 +255,7 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
     def begin(need: Need) -> None:
         parent.send(need)
         if not parent.receive():
-            raise PictureError("picture_memory_short")
+            raise PictureError("image_memory_short")
         _limit_memory(need.memory * 5 // 4)
 
     with suppress(OSError, ValueError):

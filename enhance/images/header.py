@@ -124,8 +124,8 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
         library = importlib.import_module("pillow_heif" if kind == "HEIF" else f"PIL.{name}ImagePlugin")
     except ImportError as error:
         if kind == "HEIF":
-            raise PictureError("picture_library_missing", format=kind, library="pillow-heif") from error
-        raise PictureError("picture_pillow_too_old", format=kind) from error
+            raise PictureError("image_library_missing", format=kind, library="pillow-heif") from error
+        raise PictureError("image_pillow_too_old", format=kind) from error
     file.seek(0)
     return getattr(library, f"{name}ImageFile")(file, "")
 
@@ -143,7 +143,7 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     start = file.read(64)
     kind = recognise(start)
     if kind is None:
-        raise PictureError("picture_unknown_format")
+        raise PictureError("image_unknown_format")
     if kind == "PNG":
         check_size(*struct.unpack(">II", start[16:24]), max_pixels)
         header = _png_header(file)
@@ -168,12 +168,12 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise PictureError unless both sides and the number of pixels are within the limits."""
     if width < 1 or height < 1:
-        raise PictureError("picture_no_pixels")
+        raise PictureError("image_no_pixels")
     if max(width, height) > MAX_SIDE:
-        raise PictureError("picture_side_too_long", width=f"{width:,}", height=f"{height:,}", limit=f"{MAX_SIDE:,}")
+        raise PictureError("image_side_too_long", width=f"{width:,}", height=f"{height:,}", limit=f"{MAX_SIDE:,}")
     if width * height > max_pixels:
         size = {"width": width, "height": height, "megapixels": PixelCount(width * height)}
-        raise PictureError("picture_too_many_pixels", **size, limit=PixelCount(max_pixels))
+        raise PictureError("image_too_many_pixels", **size, limit=PixelCount(max_pixels))
 
 
 def _other_header(kind: str, file: BinaryIO) -> Header:
@@ -292,11 +292,11 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     bits, samples = max(tags.get(258, (1,))), tags.get(277, 1)
     sample_format, photometric = max(tags.get(339, (1,))), tags.get(262, 1)
     if 50706 in tags or tags.get(254, 0) & 1:
-        raise PictureError("picture_camera_raw")
+        raise PictureError("image_camera_raw")
     deep = bits > 8 and photometric in (0, 1, 2)
     plain = samples in (1, 3, 4) and tags.get(284, 1) == 1 and (bits, sample_format) in _DEEP_KINDS
     if deep and not plain:
-        raise PictureError("picture_rare_tiff", channels=samples, bits=bits)
+        raise PictureError("image_rare_tiff", channels=samples, bits=bits)
     if (ratio := _TIFF_RATIOS.get(tags.get(259, 1))) is not None:
         _check_file_size(file.seek(0, 2), width, height, bits * samples / 8, ratio)
     orientation = tags.get(274, 1) if tags.get(274) in range(1, 9) else 1
@@ -344,9 +344,9 @@ def _check_markers(data: mmap.mmap, count_scans: bool) -> None:
         segments += 1
         scans += code == 0xDA
         if scans > _MAX_SCANS:
-            raise PictureError("picture_many_scans", limit=_MAX_SCANS)
+            raise PictureError("image_many_scans", limit=_MAX_SCANS)
         if segments > _MAX_SEGMENTS or padding > _MAX_PADDING:
-            raise PictureError("picture_padding")
+            raise PictureError("image_padding")
         if code == 0xD9 or (scans and not to_the_end):
             return
         alone = code == 0x01 or 0xD0 <= code <= 0xD8
@@ -357,7 +357,7 @@ def _check_markers(data: mmap.mmap, count_scans: bool) -> None:
 def _check_file_size(size: int, width: int, height: int, bytes_per_pixel: float, ratio: float) -> None:
     """Raise PictureError if `size` bytes are too few for the pixels even at the highest compression `ratio`."""
     if width * height * bytes_per_pixel > size * ratio:
-        raise PictureError("picture_too_few_bytes", kilobytes=f"{size / 1e3:,.1f}", width=width, height=height)
+        raise PictureError("image_too_few_bytes", kilobytes=f"{size / 1e3:,.1f}", width=width, height=height)
 
 
 def _webp_size(start: bytes) -> tuple[int, int]:

@@ -88,7 +88,7 @@ FLAWLESS = Measurements()
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class SourceImage:
     """A decoded image in orientation 1.
 
     `rgb` is uint8 or uint16 [H, W, 3] in the colour space of the profile `icc` (None: sRGB). `alpha` is [H, W] of the
@@ -170,13 +170,13 @@ class Picture:
     def flaws(self) -> Measurements:
         return Measurements(self.noise, self.softness)
 
-    def cut(self, box: Box) -> Picture:
+    def cut(self, box: Box) -> SourceImage:
         """Return a copy of the part inside `box`, which does not keep the whole in memory."""
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
         return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
 
-    def reduced(self, factor: int) -> Picture:
+    def reduced(self, factor: int) -> SourceImage:
         """Return the image downscaled by averaging blocks of `factor` x `factor` pixels.
 
         The last one is cached, because every preview needs it and its measurements.
@@ -193,7 +193,7 @@ class Picture:
         return reduced
 
     @cached_property
-    def _last_reduced(self) -> dict[int, Picture]:
+    def _last_reduced(self) -> dict[int, SourceImage]:
         return {}
 
     @property
@@ -212,16 +212,16 @@ class ImageCache:
     def __init__(self, max_bytes: int = 400_000_000, seconds: float = 300):
         self._max_bytes, self._seconds = max_bytes, seconds
         self._lock = threading.Lock()
-        self._entries: dict[Hashable, tuple[Future[Picture], float]] = {}  # with the time of the last use
+        self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}  # with the time of the last use
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def picture(self, key: Hashable, read: Callable[[], Picture]) -> Picture:
+    def get(self, key: Hashable, read: Callable[[], SourceImage]) -> SourceImage:
         """Return the image cached under `key`, else the one that `read` returns; threads share one call of `read`."""
         with self._lock:
             entry = self._entries.pop(key, None)
-            future: Future[Picture] = entry[0] if entry else Future()
+            future: Future[SourceImage] = entry[0] if entry else Future()
             self._entries[key] = future, time.monotonic()
         if entry is None:
             try:

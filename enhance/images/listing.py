@@ -32,7 +32,7 @@ class Listing:
     `hidden` counts files and folders with a leading dot, `others` files that are no images by their name.
     """
 
-    pictures: list[Found] = field(default_factory=list)
+    images: list[Found] = field(default_factory=list)
     closed: list[Found] = field(default_factory=list)
     hidden: int = 0
     others: int = 0
@@ -58,7 +58,7 @@ class Shard:
         return files[self.number - 1 :: self.count]
 
 
-def list_pictures(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Listing:
+def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Listing:
     """List the named files, and the images in the named folders and below, without results in folders.
 
     Each file occurs once, and the order of a folder's files is the same on every machine. Links to folders are not
@@ -66,20 +66,20 @@ def list_pictures(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> 
     """
     listing, known = Listing(), set()
     for path in inputs:
-        pictures = [Found(path, Path(path.name))]
+        images = [Found(path, Path(path.name))]
         if path.is_dir():
-            pictures = _list_folder(path, is_result, listing)
-        for one in pictures:
+            images = _list_folder(path, is_result, listing)
+        for one in images:
             real = one.path.resolve()
             if real not in known:
                 known.add(real)
-                listing.pictures.append(one)
+                listing.images.append(one)
     return listing
 
 
 def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listing) -> list[Found]:
     """Return the images in a folder, and add everything else to the listing."""
-    pictures: list[Found] = []
+    images: list[Found] = []
     closed: list[Found] = []
     waiting = [folder]
     while waiting:
@@ -99,9 +99,9 @@ def _list_folder(folder: Path, is_result: Callable[[Path], bool], listing: Listi
             elif path.suffix.lower() not in SUFFIXES or not (entry.is_file() or _is_broken_link(path)):
                 listing.others += 1
             elif not is_result(path):
-                pictures.append(Found(path, path.relative_to(folder)))
+                images.append(Found(path, path.relative_to(folder)))
     listing.closed += sorted(closed, key=_order)
-    return sorted(pictures, key=_order)
+    return sorted(images, key=_order)
 
 
 def _is_broken_link(path: Path) -> bool:

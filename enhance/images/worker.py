@@ -34,7 +34,7 @@ import psutil
 from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
 from .decode import Need
-from .image import Facts, Picture
+from .image import Facts, SourceImage
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ _CGROUPS = (
 def inspect(path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None) -> Facts:
     """Return the facts in the file's header without decoding a pixel.
 
-    The limits are those of `read_picture`. Raises PictureError.
+    The limits are those of `read_image`. Raises PictureError.
     """
     return WORKERS.request("inspect", Path(path), max_pixels, max_bytes)
 
 
-def read_picture(
+def read_image(
     path: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None, folder: Path | None = None
-) -> Picture:
+) -> SourceImage:
     """Decode an image; of an animation or a file with several pages, the first.
 
     `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of so many pixels without compression. The pixels of
@@ -109,7 +109,7 @@ class Workers:
     def request(
         self, task: str, path: Path, max_pixels: int | None, max_bytes: int | None, folder: Path | None = None
     ) -> Any:
-        """Return the Facts (task "inspect") or the Picture ("decode") of a file. Raises PictureError, StorageError."""
+        """Return the Facts ("inspect") or the SourceImage ("decode") of a file. Raises PictureError, StorageError."""
         message = (task, path.absolute(), MAX_PIXELS if max_pixels is None else max_pixels, max_bytes)
         with self._slots[task]:
             worker = self._take(path.name)
@@ -119,7 +119,7 @@ class Workers:
                 raise worker.end_with_reason(path.name) from error
             except MemoryError as error:
                 worker.end()
-                raise PictureError("picture_memory_short", name=path.name) from error
+                raise PictureError("image_memory_short", name=path.name) from error
             except BaseException:
                 worker.end()
                 raise
@@ -139,10 +139,10 @@ class Workers:
         try:
             return _Worker(self._program)
         except OSError as error:
-            raise PictureError("picture_no_reader", name=name) from error
+            raise PictureError("image_no_reader", name=name) from error
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer to a request: Facts, a Picture or a PictureError."""
+        """Return the answer to a request: Facts, a SourceImage or a PictureError."""
         worker.wait_until_ready()
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
@@ -153,7 +153,7 @@ class Workers:
             worker.send(granted)
             with worker.time_limit(answer.seconds):
                 head = worker.receive()
-                return head if isinstance(head, PictureError) else _receive_picture(head, answer, worker, folder)
+                return head if isinstance(head, PictureError) else _receive_image(head, answer, worker, folder)
 
     @contextmanager
     def _memory(self, need: Need) -> Iterator[bool]:
@@ -247,12 +247,12 @@ class _Worker:
         self.end()
         log.info("A decoding process ended with %s%s", status, ", out of time" if self._late else "")
         if not self._ready:
-            return PictureError("picture_no_reader", name=name)
+            return PictureError("image_no_reader", name=name)
         if self._late:
-            return PictureError("picture_too_slow", name=name)
+            return PictureError("image_too_slow", name=name)
         if status == -9:  # Nothing here sends SIGKILL at this point, so the kernel's OOM killer did.
-            return PictureError("picture_memory_short", name=name)
-        return PictureError("picture_damaged", name=name)
+            return PictureError("image_memory_short", name=name)
+        return PictureError("image_damaged", name=name)
 
     def _expire(self) -> None:
         self._late = True
@@ -285,9 +285,11 @@ def _reserve(file: int, size: int) -> None:
         os.write(file, bytes(min(1 << 20, size - first)))
 
 
-def _receive_picture(head: tuple[Any, ...], need: Need, worker: _Worker, folder: Path | None) -> Picture | PictureError:
+def _receive_image(
+    head: tuple[Any, ...], need: Need, worker: _Worker, folder: Path | None
+) -> SourceImage | PictureError:
     """Receive the pixels, or the error that ends them. Raises ValueError if they are not those of the header."""
-    (height, width, channels), dtype, picture = head
+    (height, width, channels), dtype, image = head
     if height * width != need.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
         raise ValueError(f"{height} x {width} x {channels} is not what was announced")
     rgb = allocate_pixels((height, width, 3), dtype, folder)
@@ -305,7 +307,7 @@ def _receive_picture(head: tuple[Any, ...], need: Need, worker: _Worker, folder:
         row += count
     if row < height:
         raise ValueError(f"{height - row} rows are missing")
-    return replace(picture, rgb=rgb, alpha=alpha)
+    return replace(image, rgb=rgb, alpha=alpha)
 
 
 def free_memory() -> int:

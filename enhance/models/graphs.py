@@ -214,7 +214,7 @@ class Graph:
         return self._input.unshuffle
 
     @property
-    def picture_channels(self) -> int:
+    def image_channels(self) -> int:
         """3 for a network of RGB images, 1 for grey."""
         return self._input.channels // self.unshuffle**2
 

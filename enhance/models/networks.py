@@ -37,8 +37,8 @@ def rrdbnet(
     dense block.
     """
     graph = Graph(PRECISIONS)
-    picture = graph.input(channels * unshuffle**2, unshuffle)
-    trunk = graph.conv("conv_first", picture, channels=features)
+    image = graph.input(channels * unshuffle**2, unshuffle)
+    trunk = graph.conv("conv_first", image, channels=features)
     for block in range(blocks):
         entry = trunk
         for dense in (1, 2, 3):
@@ -47,7 +47,7 @@ def rrdbnet(
     body = graph.conv("conv_body", trunk, channels=features)
     # Computed a second time, because hundreds of its rows would be stored until here. Rows of the image are 20 times
     # smaller.
-    up = graph.add(body, graph.conv("conv_first", picture, channels=features))
+    up = graph.add(body, graph.conv("conv_first", image, channels=features))
     for number in range(1, ups + 1):
         up = graph.conv(f"conv_up{number}", up, channels=features, enlarge=2, activation=_LEAKY)
     fine = graph.conv("conv_hr", up, channels=features, activation=_LEAKY)
@@ -71,15 +71,15 @@ def _dense_block(graph: Graph, prefix: str, entry: int, features: int, growth: i
 def srvgg(convolutions: int, features: int = 64, factor: int = 4, channels: int = 3) -> Graph:
     """Return SRVGGNetCompact with PReLU and `convolutions` layers between the first and the last, at scale `factor`."""
     graph = Graph(PRECISIONS)
-    picture = trunk = graph.input(channels)
+    image = trunk = graph.input(channels)
     for index in range(convolutions + 1):
         slopes = Activation("prelu", slopes=f"body.{2 * index + 1}.weight")
         trunk = graph.conv(f"body.{2 * index}", trunk, channels=features, activation=slopes)
     last = graph.conv(f"body.{2 * convolutions + 2}", trunk, channels=channels * factor**2)
     if factor == 1:
-        graph.add(last, picture)
+        graph.add(last, image)
     else:
-        graph.add(graph.shuffle(last, factor), graph.nearest(picture, factor))
+        graph.add(graph.shuffle(last, factor), graph.nearest(image, factor))
     return graph.keep_ends_precise()
 
 
@@ -89,10 +89,10 @@ def span(features: int = 48, factor: int = 4, channels: int = 3, output: int = 3
     With `norm`, it first subtracts the mean of its training images, by the tensor `mean_shift`.
     """
     graph = Graph(PRECISIONS)
-    picture = graph.input(channels)
+    image = graph.input(channels)
     if norm:
-        picture = graph.affine(picture, SPAN_RANGE, "mean_shift")
-    first = trunk = graph.conv("conv_1", picture, channels=features)
+        image = graph.affine(image, SPAN_RANGE, "mean_shift")
+    first = trunk = graph.conv("conv_1", image, channels=features)
     ends: list[int] = []
     inner = first
     for block in range(1, 7):

@@ -210,7 +210,7 @@ def _check_bytes(size: int, file: str) -> None:
 
 def _check_form(graph: Graph, file: str) -> None:
     """Raise WeightsError unless the network maps colour or grey images to colour or grey images at 1x to 16x."""
-    for channels in (graph.picture_channels, graph.nodes[-1].channels):
+    for channels in (graph.image_channels, graph.nodes[-1].channels):
         if channels not in (1, 3):
             raise WeightsError("weights_add_channels", file=file, channels=channels)
     scale = graph.nodes[-1].scale / graph.unshuffle

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
-from ..images import Picture
+from ..images import SourceImage
 
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8
@@ -29,21 +29,21 @@ _COSINES = np.kron(cosines(_SIDE), cosines(_SIDE))
 _CENTRES = 128, 0.5, 0.5  # Of Y, Cr and Cb as OpenCV defines them for float32.
 
 
-def has_blocks(picture: Picture) -> bool:
+def has_blocks(image: SourceImage) -> bool:
     """Return whether an image is a JPEG, grey or of three colours, at a quality that leaves visible blocks."""
-    table = picture.jpeg_table
-    return bool(table) and picture.mode != "CMYK" and quality_of_table(table) < _FIRST_CLEAN_QUALITY
+    table = image.jpeg_table
+    return bool(table) and image.mode != "CMYK" and quality_of_table(table) < _FIRST_CLEAN_QUALITY
 
 
 @dataclass(eq=False)
 class Deblocked:
     """The colour of a JPEG without its blocks, as rows on demand.
 
-    If `picture` is a part, `top` and `left` are its position in the image. The rows are computed in strips that do not
+    If `image` is a part, `top` and `left` are its position in the image. The rows are computed in strips that do not
     depend on the request. Those of the last request are cached.
     """
 
-    picture: Picture
+    image: SourceImage
     top: int = 0
     left: int = 0
     _strips: dict[int, np.ndarray] = field(default_factory=dict)
@@ -60,9 +60,9 @@ class Deblocked:
 
     def _strip(self, number: int) -> np.ndarray:
         """Return a strip, [64, W, 3] also where it reaches beyond the image."""
-        first, height, width = number * _ROWS - self.top % _SIDE, self.picture.height, self.picture.width
+        first, height, width = number * _ROWS - self.top % _SIDE, self.image.height, self.image.width
         low, high, left = first - _SIDE, first + _ROWS + _SIDE, self.left % _SIDE
-        rows = self.picture.rgb[max(low, 0) : min(high, height)]
+        rows = self.image.rgb[max(low, 0) : min(high, height)]
         above, below, right = max(low, 0) - low, high - min(high, height), -(left + width) % _SIDE
         rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)
         strip = np.empty((_ROWS, left + width + right, 3), np.uint8)
@@ -83,7 +83,7 @@ class Deblocked:
     @cached_property
     def _matrices(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
         """For each plane the matrices [64, 64] from pixels to quantisation steps and back; None for one to keep."""
-        light, colour = self.picture.jpeg_table, self.picture.jpeg_chroma_table
+        light, colour = self.image.jpeg_table, self.image.jpeg_chroma_table
         return [_matrices_of(table) if table else None for table in (light, colour, colour)]
 
 

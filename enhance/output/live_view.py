@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine.raw_store import streams_columns
-from ..images import Picture
+from ..images import SourceImage
 from .png_reader import PngReader
 from .result import ResultRows
-from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen, whole_picture
+from .thumbnails import Thumbnail, icc_for_screen, resize_for_screen, whole_image
 
 LIMIT = 720
 """The longest side of the view during a run, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
-class WholePicture:
+class WholeImage:
     """The whole image for the screen before and after, both of the same size; `after` fills while it is written."""
 
     before: np.ndarray
@@ -26,15 +26,15 @@ class WholePicture:
     icc: bytes | None
 
     @classmethod
-    def empty(cls, picture: Picture, size: tuple[int, int], channels: int) -> WholePicture:
+    def empty(cls, image: SourceImage, size: tuple[int, int], channels: int) -> WholeImage:
         """Return the whole image for a result of `size` (height, width) whose rows are still to come."""
         after = Thumbnail(*size, channels=channels)
-        return cls(whole_picture(picture, after.size), after, icc_for_screen(picture))
+        return cls(whole_image(image, after.size), after, icc_for_screen(image))
 
     @classmethod
-    def of_file(cls, picture: Picture, png: PngReader) -> WholePicture:
+    def of_file(cls, image: SourceImage, png: PngReader) -> WholeImage:
         """Return the whole image of a finished result. Raises PictureError."""
-        whole = cls.empty(picture, png.size, png.channels)
+        whole = cls.empty(image, png.size, png.channels)
         whole.after.add_all(png)
         return whole
 
@@ -55,7 +55,7 @@ class LiveView:
         self._live.pixels[:] = resize_for_screen(backdrop, self._live.size)[..., :3] // 3
         self._has_changed = False
         self._shown = 0.0
-        self.whole: WholePicture | None = None
+        self.whole: WholeImage | None = None
 
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
@@ -68,7 +68,7 @@ class LiveView:
 
     def finished(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
-        self.whole = WholePicture.empty(rows.picture, rows.size, rows.channels)
+        self.whole = WholeImage.empty(rows.image, rows.size, rows.channels)
         return self.whole.after
 
     def look(self, every: float) -> np.ndarray | None:

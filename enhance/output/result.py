@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import Cancelled
-from ..images import FLAWLESS, Box, Measurements, Picture
+from ..images import FLAWLESS, Box, Measurements, SourceImage
 from ..images.worker import allocate_pixels
 from ..scenes.dehaze import Haze, remove_haze
 from ..scenes.faces import FacePatch, Faces, blend_faces
@@ -46,28 +46,28 @@ class Scene:
     faces: Faces | None = None
 
     def photo(
-        self, picture: Picture, settings: Settings, flaws: Measurements = FLAWLESS, box: Box | None = None
+        self, image: SourceImage, settings: Settings, flaws: Measurements = FLAWLESS, box: Box | None = None
     ) -> Photo:
-        """Return the network's input; `box` is the region of the image that `picture` is, if it is a part."""
+        """Return the network's input; `box` is the region of the image that `image` is, if it is a part."""
         top, left = (box.top, box.left) if box else (0, 0)
 
         def without_haze(rows: Rows) -> Rows:
             return _without_haze(rows, self.haze, settings.strength, top, left) if self.haze else rows
 
-        rows = without_haze(lambda first, last: picture.rgb[first:last])
-        deblocked = without_haze(Deblocked(picture, top, left).rows) if has_blocks(picture) else None
-        return Photo(rows, picture.height, picture.width, picture.levels, flaws, deblocked)
+        rows = without_haze(lambda first, last: image.rgb[first:last])
+        deblocked = without_haze(Deblocked(image, top, left).rows) if has_blocks(image) else None
+        return Photo(rows, image.height, image.width, image.levels, flaws, deblocked)
 
     def network_pixels(
-        self, picture: Picture, settings: Settings, box: Box | None = None, folder: Path | None = None
+        self, image: SourceImage, settings: Settings, box: Box | None = None, folder: Path | None = None
     ) -> np.ndarray:
         """Return the network's input as one array; a large one is an unnamed file in `folder`. Raises StorageError."""
         if self.haze is None:
-            return picture.rgb
-        photo = self.photo(picture, settings, box=box)
-        pixels = allocate_pixels(picture.rgb.shape, picture.rgb.dtype.name, folder)
-        for first in range(0, picture.height, _STRIP):
-            last = min(first + _STRIP, picture.height)
+            return image.rgb
+        photo = self.photo(image, settings, box=box)
+        pixels = allocate_pixels(image.rgb.shape, image.rgb.dtype.name, folder)
+        for first in range(0, image.height, _STRIP):
+            last = min(first + _STRIP, image.height)
             pixels[first:last] = photo.rows(first, last)
         return pixels
 
@@ -80,12 +80,12 @@ def _without_haze(rows: Rows, haze: Haze, strength: float, top: int, left: int) 
 class ResultRows:
     """The finished result as rows on demand: adjusted colour, upscaled alpha, grey if the input is grey.
 
-    `network` returns rows of the network's output for `picture`, [n, s * width, 3] in the picture's own type, and
-    `photo` is the network's input. `overlay` adds restored faces. `cut` is the region of the whole image that `picture`
+    `network` returns rows of the network's output for `image`, [n, s * width, 3] in the image's own type, and
+    `photo` is the network's input. `overlay` adds restored faces. `cut` is the region of the whole image that `image`
     is, if it is a part.
     """
 
-    picture: Picture
+    image: SourceImage
     network: Rows
     settings: Settings
     photo: Photo
@@ -94,7 +94,7 @@ class ResultRows:
 
     @cached_property
     def grid(self) -> Grid:
-        return Grid.of(self.settings, self.picture.height, self.picture.width, self.cut)
+        return Grid.of(self.settings, self.image.height, self.image.width, self.cut)
 
     @cached_property
     def _tuning(self) -> Tuning:
@@ -113,22 +113,22 @@ class ResultRows:
     @property
     def channels(self) -> int:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
-        return (1 if self.picture.grey else 3) + (0 if self.picture.alpha is None else 1)
+        return (1 if self.image.grey else 3) + (0 if self.image.alpha is None else 1)
 
     def meter(self, box: Box | None = None) -> FidelityMeter:
         """Return a meter for the fidelity of this result, or of a region of it in pixels of the photo."""
         height, width = (self.settings.reduce * side for side in self.size)
-        covered = height * self.photo.height / self.picture.height, width * self.photo.width / self.picture.width
+        covered = height * self.photo.height / self.image.height, width * self.photo.width / self.image.width
         return FidelityMeter(self.photo, self.size, covered, box)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
         colour = self._tuning.rows(first, last)  # [n, W, 3]
-        if self.picture.grey:
+        if self.image.grey:
             colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]  # [n, W, 1]
-        if self.picture.alpha is None:
+        if self.image.alpha is None:
             return colour
-        alpha = enlarge(self.picture.alpha, self.grid, first, last)  # [n, W]
+        alpha = enlarge(self.image.alpha, self.grid, first, last)  # [n, W]
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
@@ -157,10 +157,10 @@ def write_png(
     `meter` and `thumbnail` receive the same rows. The file states its origin: `signature`, the input's checksum and the
     measured fidelity. Raises StorageError, and Cancelled if `stop` is set.
     """
-    (height, width), picture, dpi = result.size, result.picture, result.settings.dpi
-    metadata = picture.metadata.sized(width, height)
+    (height, width), image, dpi = result.size, result.image, result.settings.dpi
+    metadata = image.metadata.sized(width, height)
     form = PngFormat(
-        width, height, result.channels, picture.bits, picture.icc, metadata if dpi is None else metadata.printed(dpi)
+        width, height, result.channels, image.bits, image.icc, metadata if dpi is None else metadata.printed(dpi)
     )
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
@@ -178,5 +178,5 @@ def write_png(
             seconds["encode"] += time.perf_counter() - tuned
         fidelity_db = None if meter is None else f"{meter.decibels():g}"
         dpi_text = None if dpi is None else str(dpi)
-        png.mark = Origin(signature, picture.sha256, fidelity_db=fidelity_db, dpi=dpi_text).mark()
+        png.mark = Origin(signature, image.sha256, fidelity_db=fidelity_db, dpi=dpi_text).mark()
     return Written(path, png.sha256.hexdigest(), png.length), seconds

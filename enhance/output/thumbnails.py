@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ..files import write_atomically
-from ..images import Picture, read_picture
+from ..images import SourceImage, read_image
 from .png import encode_png
 from .png_reader import PngReader
 
@@ -107,16 +107,16 @@ def small_size(width: int, height: int, limit: int) -> tuple[int, int]:
     return max(1, round(height / factor)), max(1, round(width / factor))
 
 
-def whole_picture(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+def whole_image(image: SourceImage, size: tuple[int, int]) -> np.ndarray:
     """Return the image at `size` (height, width), uint8 RGB or RGBA, without a copy at its own size."""
-    if picture.alpha is None:
-        return resize_for_screen(picture.rgb, size)
-    return to_screen(np.dstack([_resize(plane, size) for plane in (picture.rgb, picture.alpha)]))
+    if image.alpha is None:
+        return resize_for_screen(image.rgb, size)
+    return to_screen(np.dstack([_resize(plane, size) for plane in (image.rgb, image.alpha)]))
 
 
-def icc_for_screen(picture: Picture) -> bytes | None:
+def icc_for_screen(image: SourceImage) -> bytes | None:
     """Return the profile for the RGB image on the screen; a grey profile does not fit it."""
-    return None if picture.grey else picture.icc
+    return None if image.grey else image.icc
 
 
 def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
@@ -156,9 +156,9 @@ def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
 
 def save_small(source: Path, path: Path, limit: int, max_pixels: int, max_bytes: int) -> Path:
     """Save an image file for the screen with at most `limit` px per side. Raises PictureError and OSError."""
-    picture = read_picture(source, max_pixels=max_pixels, max_bytes=max_bytes)
-    size = small_size(picture.width, picture.height, limit)
-    return save_for_screen(whole_picture(picture, size), path, icc_for_screen(picture))
+    image = read_image(source, max_pixels=max_pixels, max_bytes=max_bytes)
+    size = small_size(image.width, image.height, limit)
+    return save_for_screen(whole_image(image, size), path, icc_for_screen(image))
 
 
 def save_small_result(result: Path, path: Path, limit: int) -> Path:

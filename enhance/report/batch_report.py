@@ -104,7 +104,7 @@ def summary(
     counts = document.translate(
         "summary_counts",
         done=sum(line.state == "done" for line in lines),
-        pictures=len(lines),
+        images=len(lines),
         failed=sum(line.state == "failed" for line in lines),
         seconds=f"{sum(line.seconds for line in lines):,.1f}",
     )

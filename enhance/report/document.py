@@ -137,7 +137,9 @@ class ReportDocument(FPDF):
                         style=FontFace(color=GREY) if is_label else None,
                     )
 
-    def picture(self, pixels: np.ndarray, icc: bytes | None, x: float, y: float, width: float, alt_text: str) -> float:
+    def framed_image(
+        self, pixels: np.ndarray, icc: bytes | None, x: float, y: float, width: float, alt_text: str
+    ) -> float:
         """Draw uint8 RGB or RGBA [h, w, C] with the ICC profile `icc` as JPEG, `width` wide; return the y below it."""
         image = srgb_image(pixels, icc)
         factor = -(-_MIN_IMAGE_SIDE // min(image.size))

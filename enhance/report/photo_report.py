@@ -14,10 +14,10 @@ from PIL import Image
 
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_language, name_of, translate, translate_source
-from ..images import Picture
+from ..images import SourceImage
 from ..images.colour import profile_name
 from ..info import Info, fidelity_grade, settings_in
-from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_picture
+from ..output.thumbnails import Thumbnail, icc_for_screen, small_size, to_screen, whole_image
 from ..store import download_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, TITLE, ReportDocument, format_date
 
@@ -55,18 +55,18 @@ def write_report(
     path: str | Path,
     info: Info,
     result: FinishedRows,
-    picture: Picture,
+    image: SourceImage,
     *,
     language: str = DEFAULT_LANGUAGE,
     when: datetime | None = None,
 ) -> Path:
     """Write the report atomically to `path` and return `path`.
 
-    `info` is that of a run, `result` the finished rows, `picture` the decoded input. `language` is "en" or "zh-CN"; any
+    `info` is that of a run, `result` the finished rows, `image` the decoded input. `language` is "en" or "zh-CN"; any
     other is treated as English. `when` is the date of the PDF, by default now. Raises StorageError if the file cannot
     be written, PictureError if the result cannot be read.
     """
-    document = make_report(info, result, picture, language=language, when=when)
+    document = make_report(info, result, image, language=language, when=when)
     path = Path(path)
     write_atomically(path, lambda temporary: temporary.write_bytes(document))
     return path
@@ -93,7 +93,7 @@ def _is_report(path: Path, input_sha256: str) -> bool:
 def make_report(
     info: Info,
     result: FinishedRows,
-    picture: Picture,
+    image: SourceImage,
     *,
     language: str = DEFAULT_LANGUAGE,
     when: datetime | None = None,
@@ -103,7 +103,7 @@ def make_report(
     when = (when or datetime.now()).astimezone()
     name = info["input"]["name"]
     title = f"{translate(language, 'report_title')}: {name}"
-    document = ReportDocument(language, title, translate(language, "report_subject"), when, picture.sha256, name)
+    document = ReportDocument(language, title, translate(language, "report_subject"), when, image.sha256, name)
     document.add_page()
     document.paragraph(document.translate("report_title"), TITLE, bold=True)
     finished = datetime.fromisoformat(info["finished"]).astimezone()
@@ -111,19 +111,19 @@ def make_report(
     document.ln(3)
     document.paragraph(name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}", LEAD)
     document.ln(2)
-    _draw_images(document, picture, result)
+    _draw_images(document, image, result)
     document.ln(2)
     _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
     before, after = document.translate("report_before"), document.translate("report_after")
-    document.rows([("", before, after), *_file_rows(document, info, picture, result.size)], (30, 72, 72))
+    document.rows([("", before, after), *_file_rows(document, info, image, result.size)], (30, 72, 72))
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())
 
 
-def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRows) -> None:
+def _draw_images(document: ReportDocument, image: SourceImage, result: FinishedRows) -> None:
     """Draw the whole photo and the middle of it, each before and after, reading the result once from top to bottom."""
     height, width = result.size
     stacked = width / height > _PANORAMA
@@ -132,14 +132,14 @@ def _draw_images(document: ReportDocument, picture: Picture, result: FinishedRow
     small = small_size(width, height, round(max(shown, shown * height / width) * _DOTS_PER_MM))
     region = _middle(height, width)
     after, crop = _read(result, small, region)
-    sizes = _pixels(document, picture.width, picture.height), _pixels(document, width, height)
-    _draw_pair(document, (whole_picture(picture, small), after), sizes, icc_for_screen(picture), shown, stacked)
+    sizes = _pixels(document, image.width, image.height), _pixels(document, width, height)
+    _draw_pair(document, (whole_image(image, small), after), sizes, icc_for_screen(image), shown, stacked)
     document.ln(2)
     size = f"{crop.shape[1]} × {crop.shape[0]}"
     captions = document.translate("report_detail_before"), document.translate("report_detail_after", size=size)
     detail_width = min((document.epw - GAP) / 2, _DETAIL_HEIGHT * crop.shape[1] / crop.shape[0])
-    upscaled = _upscale(picture, result.size, region)
-    _draw_pair(document, (upscaled, crop), captions, icc_for_screen(picture), detail_width, False)
+    upscaled = _upscale(image, result.size, region)
+    _draw_pair(document, (upscaled, crop), captions, icc_for_screen(image), detail_width, False)
 
 
 def _middle(height: int, width: int) -> Region:
@@ -164,12 +164,12 @@ def _read(result: FinishedRows, small: tuple[int, int], region: Region) -> tuple
     return thumbnail.pixels, np.concatenate(crops)
 
 
-def _upscale(picture: Picture, size: tuple[int, int], region: Region) -> np.ndarray:
+def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.ndarray:
     """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA [h, w, C]."""
-    (top, bottom), rows = _source(region[0], picture.height / size[0], picture.height)
-    (left, right), columns = _source(region[1], picture.width / size[1], picture.width)
-    part = picture.rgb[rows, columns]
-    part = to_screen(part if picture.alpha is None else np.dstack([part, picture.alpha[rows, columns]]))
+    (top, bottom), rows = _source(region[0], image.height / size[0], image.height)
+    (left, right), columns = _source(region[1], image.width / size[1], image.width)
+    part = image.rgb[rows, columns]
+    part = to_screen(part if image.alpha is None else np.dstack([part, image.alpha[rows, columns]]))
     shape = region[1].stop - region[1].start, region[0].stop - region[0].start
     return np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC, (left, top, right, bottom)))
 
@@ -196,7 +196,7 @@ def _draw_pair(
         label = document.translate(("report_before", "report_after")[number])
         x = MARGIN if stacked or number == 0 else MARGIN + (document.epw + GAP) / 2
         y = bottom if stacked else top
-        document.set_y(document.picture(pixels, icc, x, y, width, f"{label}: {caption}") + 1)
+        document.set_y(document.framed_image(pixels, icc, x, y, width, f"{label}: {caption}") + 1)
         document.set_x(x)
         document.paragraph(f"{label} · {caption}", NOTE, colour=GREY, width=(document.epw - GAP) / 2)
         bottom = max(bottom, document.y) + (2 if stacked else 0)
@@ -225,22 +225,24 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
     }
 
 
-def _file_rows(document: ReportDocument, info: Info, picture: Picture, size: tuple[int, int]) -> list[tuple[str, ...]]:
+def _file_rows(
+    document: ReportDocument, info: Info, image: SourceImage, size: tuple[int, int]
+) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before, after. `size` is height and width."""
-    input_size, output_size, output = (picture.width, picture.height), size[::-1], info["output"]
-    mode = ("L" if picture.grey else "RGB") + ("" if picture.alpha is None else "A")
+    input_size, output_size, output = (image.width, image.height), size[::-1], info["output"]
+    mode = ("L" if image.grey else "RGB") + ("" if image.alpha is None else "A")
     sizes = [_pixels(document, *one) for one in (input_size, output_size)]
     prints = [format_print_size(document.language, *one) for one in (input_size, output_size)]
-    files = (picture.bytes, picture.format), (output["bytes"], output.get("format", "png"))
+    files = (image.bytes, image.format), (output["bytes"], output.get("format", "png"))
     file_sizes = [_bytes(document, *one) for one in files]
-    colours = [_colours(document, one, picture) for one in (picture.mode, mode)]
+    colours = [_colours(document, one, image) for one in (image.mode, mode)]
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (document.translate("report_size"), *sizes),
         (document.translate("fact_print"), *prints),
         (document.translate("report_file_size"), *file_sizes),
         (document.translate("report_colour"), *colours),
-        ("SHA-256", *(f"{one[:32]}\n{one[32:]}".strip() for one in (picture.sha256, output["sha256"]))),
+        ("SHA-256", *(f"{one[:32]}\n{one[32:]}".strip() for one in (image.sha256, output["sha256"]))),
     ]
 
 
@@ -289,10 +291,10 @@ def _bytes(document: ReportDocument, count: int, kind: str) -> str:
     return f"{document.translate('report_bytes', number=f'{count:,}')} · {kind.upper()}"
 
 
-def _colours(document: ReportDocument, mode: str, picture: Picture) -> str:
-    kind, profile = mode.partition(";")[0], profile_name(picture.icc)
+def _colours(document: ReportDocument, mode: str, image: SourceImage) -> str:
+    kind, profile = mode.partition(";")[0], profile_name(image.icc)
     colour = document.translate(_COLOURS[kind]) if kind in _COLOURS else kind
-    text = document.translate("report_bits", colour=colour, bits=picture.bits)
+    text = document.translate("report_bits", colour=colour, bits=image.bits)
     if profile == "unnamed":
         profile = document.translate("report_profile_unnamed")
     return f"{text} · {profile}" if profile else text

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ..errors import Cancelled, EnhanceError, WeightsError
-from ..images import Box, Picture
+from ..images import Box, SourceImage
 from ..settings import PRESETS
 from .face_detection import CROP, Face, align, find_faces, invert, scale_of, transform
 
@@ -143,28 +143,28 @@ class FaceCache:
         self._lock = threading.Lock()
         self._images: OrderedDict[Hashable, _CachedImage] = OrderedDict()
 
-    def faces(self, picture: Picture, box: Box | None = None, ticket: Any = None) -> Faces:
+    def faces(self, image: SourceImage, box: Box | None = None, ticket: Any = None) -> Faces:
         """Return the faces of an image, or those that are visible in `box`, restored.
 
         Raises WeightsError if the detector or the face network is not available; Cancelled.
         """
-        image = self._image((picture.sha256, picture.width, picture.height))
-        with image.lock:
-            if image.faces is None:
-                image.faces = find_faces(picture.rgb, self._detector())
-            wanted = [face for face in image.faces if face.restorable and (box is None or face.is_visible(box))]
-            missing = [face for face in wanted if face not in image.patches]
-            patches = restore_faces(picture.rgb, missing, self._restore, ticket)
-            image.patches.update(zip(missing, patches, strict=True))
-            return Faces(len(image.faces), tuple(image.patches[face] for face in wanted))
+        cached = self._entry((image.sha256, image.width, image.height))
+        with cached.lock:
+            if cached.faces is None:
+                cached.faces = find_faces(image.rgb, self._detector())
+            wanted = [face for face in cached.faces if face.restorable and (box is None or face.is_visible(box))]
+            missing = [face for face in wanted if face not in cached.patches]
+            patches = restore_faces(image.rgb, missing, self._restore, ticket)
+            cached.patches.update(zip(missing, patches, strict=True))
+            return Faces(len(cached.faces), tuple(cached.patches[face] for face in wanted))
 
-    def _image(self, key: Hashable) -> _CachedImage:
+    def _entry(self, key: Hashable) -> _CachedImage:
         """Return the entry of an image; each has a lock, so that images do not wait for each other."""
         with self._lock:
-            image = self._images[key] = self._images.pop(key, None) or _CachedImage()
+            entry = self._images[key] = self._images.pop(key, None) or _CachedImage()
             if len(self._images) > _CACHED_IMAGES:
                 self._images.popitem(last=False)
-            return image
+            return entry
 
 
 def restore_faces(
@@ -220,7 +220,7 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, face: np.ndarr
     """Return the patch of a restored face; `matrix` is that from image to crop."""
     restored = np.asarray(face, np.float32)
     if restored.shape != crop.shape or not np.isfinite(restored).all():
-        raise EnhanceError("faces_no_picture")
+        raise EnhanceError("faces_no_image")
     restored = _with_light_of(crop, restored)
     smaller = min(1.0, _SCALE / scale_of(matrix))
     if smaller < 1:

@@ -57,7 +57,7 @@ def _uploaded_image(value: object) -> Any:
     except (ValueError, TypeError, OSError) as error:
         if getattr(error, "errno", None) in FULL:
             raise EnhanceError("upload_no_room") from error
-    raise PictureError("agent_no_picture")
+    raise PictureError("agent_no_image")
 
 
 def _save_data_url(folder: Path, head: str, body: str) -> Path:

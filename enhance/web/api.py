@@ -91,7 +91,7 @@ class Endpoints:
             source, region, (settings, _) = _path_of_upload(image), call_region(given), call_settings(given)
             with services.enter(asker_of(request).caller, "preview") as ticket:
                 preview = services.previews.run(services.previews.image(source), settings, **region, ticket=ticket)
-            icc, stem = icc_for_screen(preview.region.picture), strip_direction_marks(source.stem)
+            icc, stem = icc_for_screen(preview.region.image), strip_direction_marks(source.stem)
             before, after = (
                 str(save_png(pixels, services.downloads.new_path(f"{stem}-{side}.png"), icc))
                 for side, pixels in (("before", preview.before), ("after", preview.after))
@@ -133,7 +133,7 @@ class Endpoints:
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
             if not images:
-                raise PictureError("api_no_pictures")
+                raise PictureError("api_no_images")
             items = [Item(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
             language = language_of(request)
@@ -159,9 +159,9 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            picture = services.previews.image(_path_of_upload(image))
-            settings, auto = services.enhancer.resolve(picture, Settings(AUTO, **given))
-            seconds = services.enhancer.estimate(picture.width, picture.height, settings, picture.bits)
+            decoded = services.previews.image(_path_of_upload(image))
+            settings, auto = services.enhancer.resolve(decoded, Settings(AUTO, **given))
+            seconds = services.enhancer.estimate(decoded.width, decoded.height, settings, decoded.bits)
             return {"auto": auto, "settings": settings.as_dict(), "estimated_seconds": round(seconds, 2)}
 
     def report(self, request: gr.Request, task_id: str) -> str:
@@ -234,7 +234,7 @@ def _input(name: str) -> Component:
 def _path_of_upload(image: str | None) -> Path:
     if image:
         return Path(image)
-    raise PictureError("api_no_picture")
+    raise PictureError("api_no_image")
 
 
 def without_path(info: Mapping[str, Any]) -> dict[str, Any]:

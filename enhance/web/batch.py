@@ -28,7 +28,7 @@ from .views import Call, Updates, show_session
 
 BATCH_EVENTS: dict[str, Any] = {"concurrency_id": "batches", "concurrency_limit": None}
 """Batches of the page and of the API wait in the app's own queue."""
-THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 2}
+THUMBNAIL_EVENTS: dict[str, Any] = {"concurrency_id": "images", "concurrency_limit": 2}
 _POLL_SECONDS = 0.3
 _SHOW_SECONDS = 0.7
 _PACKING_SECONDS = 60

@@ -137,7 +137,7 @@ class _Events:
             (card.examples.click, upload.choose_example, card.examples),
         ):
             chosen = self._answer(event, handler, [given, *values], outputs, **_EACH)
-            self._script(chosen.then, "enhanceLookAt('picture')")
+            self._script(chosen.then, "enhanceLookAt('image')")
             self._update_preview(chosen, controls.preview_photo)
         self._script(again.click, "enhanceLookAt('chooser')")
         self._answer(again.click, upload.start_over, [], outputs, **_SHORT)
@@ -223,10 +223,10 @@ class _Events:
         page, listed = self._page, self._page.result.listed
         long = _visible_progress(listed, 2)
         opened = self._answer(listed.select, history.open_result, [], self._photo, **long)
-        self._script(opened.success, "enhanceLookAt('picture', 'one')")
+        self._script(opened.success, "enhanceLookAt('image', 'one')")
         self._show_loaded(opened)
         loaded = self._answer(listed.retry, history.load_run, [], self._photo, **long)
-        self._script(loaded.success, "enhanceLookAt('picture', 'one')")
+        self._script(loaded.success, "enhanceLookAt('image', 'one')")
         started = self._on(loaded.success, run.start_run, self._values, self._bar, **_SHORT)
         followed = self._on(started.success, run.follow_run, [], self._bar, **_RUN)
         self._on(followed.then, run.show_closely, [], self._bar, **_SHORT)

@@ -76,7 +76,7 @@ class PageComparison(Job[None]):
     def _save(self, name: str, pixels: np.ndarray, preview: Preview) -> None:
         kind = f"cell{self.presets.index(name) if name else 'before'}"
         path = self._session.new_path(kind, ".png")
-        self.images[name] = save_png(to_screen(pixels), path, icc_for_screen(preview.region.picture))
+        self.images[name] = save_png(to_screen(pixels), path, icc_for_screen(preview.region.image))
 
 
 def toggle_comparison(call: Call) -> Iterator[Updates]:

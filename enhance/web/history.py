@@ -22,7 +22,7 @@ from ..files import file_sha256
 from ..i18n import format_names, name_of
 from ..images import Facts, inspect
 from ..info import Info, Result, settings_in, timestamp
-from ..output.live_view import WholePicture
+from ..output.live_view import WholeImage
 from ..output.png_reader import PngReader
 from ..output.resample import paper_of, result_size
 from ..output.thumbnails import list_data_url, save_data_url
@@ -167,13 +167,13 @@ def _run_values(call: Call, tasks: TaskStore, run: Sequence[Entry]) -> dict[str,
             for entry, state in zip(run, states, strict=True)
             if state != "running"
         ]
-    pictured = next((one for one in run if one.thumbnail), run[0])
+    with_thumbnail = next((one for one in run if one.thumbnail), run[0])
     return {
         "id": run[0].batch,
         "state": worst,
-        "thumbnail": pictured.thumbnail,
+        "thumbnail": with_thumbnail.thumbnail,
         "name": call.text("history_batch", n=len(run)),
-        "about": [name_of(call.language, "preset", pictured.settings["preset"])],
+        "about": [name_of(call.language, "preset", with_thumbnail.settings["preset"])],
         "began": max(entry.began for entry in run),
         "notes": notes,
         "actions": actions,
@@ -258,7 +258,7 @@ def open_result(call: Call) -> Updates:
     png = tasks.result_path(info["task_id"])
     upload = _load_entry(call, entry)
     with PngReader(png) as rows:
-        whole = WholePicture.of_file(call.services.previews.image(upload.path), rows)
+        whole = WholeImage.of_file(call.services.previews.image(upload.path), rows)
     result = session.save_result(upload, whole, Result(png, info, png))
     with session.lock:
         session.result = result if session.upload is upload else None
@@ -344,13 +344,13 @@ def _load_entry(call: Call, entry: Entry) -> Upload:
         raise EnhanceError("input_gone")
     count_as_used(path)
     facts = inspect(path, max_pixels=limits.pixels, max_bytes=limits.bytes)
-    picture = previews.image(path)
-    if picture.sha256 != entry.sha256:
+    image = previews.image(path)
+    if image.sha256 != entry.sha256:
         raise PictureError("input_changed", name=entry.name)
     session.paper = paper_of(settings, (facts.height, facts.width))
     session.is_auto = settings.is_auto
     settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-    return previews.set_photo(session, path, facts, picture, settings, call.services.enhancer.analyse(picture))
+    return previews.set_photo(session, path, facts, image, settings, call.services.enhancer.analyse(image))
 
 
 def _show_loaded(call: Call) -> Updates:

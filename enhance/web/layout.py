@@ -187,7 +187,7 @@ def _build_bar(page: Page, texts: Texts) -> None:
             run.progress, result.taken = gr.HTML(elem_id="progress"), gr.HTML(elem_id="taken")
             result.report_problem = gr.HTML(elem_id="report-problem")
         with gr.Row(elem_id="acts", elem_classes="acts"):
-            result.again = gr.Button(texts("new_picture"), elem_id="again", **_HIDDEN)
+            result.again = gr.Button(texts("new_image"), elem_id="again", **_HIDDEN)
             result.report = gr.Button(texts("report"), elem_id="report", **_HIDDEN)
             result.report_file = gr.DownloadButton(texts("report"), elem_id="report-file", elem_classes="unseen")
             result.download = gr.DownloadButton("PNG", elem_id="download", variant="primary", **_HIDDEN)

@@ -112,7 +112,7 @@
 
   // Scroll to the next step and focus it, unless another part of the page has the focus.
   const next = {
-    picture: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
+    image: () => (one("#photo .square") ? ["#head", "#photo .square"] : ["#choose", "#upload button"]),
     chooser: () => ["#choose", "#upload button"],
     batch: () => ["#head", "#batch-cancel"],
     end: () => ["#stage", one("#progress .finished") ? "#download" : "#enhance"],
@@ -216,12 +216,12 @@
     if (share && place && place.textContent !== share) place.textContent = share;
   };
 
-  let picture = "";
+  let shown = "";
   new MutationObserver(() => {
     showAbout();
     showShare();
     const now = one("#photo img")?.getAttribute("src") ?? "";
-    if (now !== picture || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
-    picture = now;
+    if (now !== shown || one("#upload-problem .problem, #preview-problem .problem")) document.body.classList.remove("uploading");
+    shown = now;
   }).observe(document.body, { childList: true, characterData: true, subtree: true });
 })();

@@ -15,7 +15,7 @@ from ..analysis import Analysis
 from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import Cancelled, SettingsError
-from ..images import Box, Facts, ImageCache, Picture, read_picture
+from ..images import Box, Facts, ImageCache, SourceImage, read_image
 from ..info import NO_MODEL
 from ..output.resample import has_second_pass
 from ..output.thumbnails import icc_for_screen
@@ -49,17 +49,17 @@ class Previews:
         self._enhancer, self._limits, self._metrics = enhancer, limits, metrics
         self._images = ImageCache()
 
-    def image(self, path: Path) -> Picture:
+    def image(self, path: Path) -> SourceImage:
         """Return the decoded file, from memory if possible. Raises PictureError."""
         limits, folder = self._limits, self._enhancer.tasks.folder
-        return self._images.picture(
-            path, lambda: read_picture(path, max_pixels=limits.pixels, max_bytes=limits.bytes, folder=folder)
+        return self._images.get(
+            path, lambda: read_image(path, max_pixels=limits.pixels, max_bytes=limits.bytes, folder=folder)
         )
 
-    def run(self, picture: Picture, settings: Settings, **options: Any) -> Preview:
+    def run(self, image: SourceImage, settings: Settings, **options: Any) -> Preview:
         """Return a preview, with `options` as `Enhancer.preview` has them. Raises EnhanceError."""
         return self._metrics.follow(
-            "preview", settings.preset, lambda: self._enhancer.preview(picture, settings, **options)
+            "preview", settings.preset, lambda: self._enhancer.preview(image, settings, **options)
         )
 
     def forget(self, upload: Upload | None) -> None:
@@ -71,7 +71,7 @@ class Previews:
         self._images.sweep()
 
     def set_photo(
-        self, session: Session, path: Path, facts: Facts, picture: Picture, settings: Settings, analysis: Analysis
+        self, session: Session, path: Path, facts: Facts, image: SourceImage, settings: Settings, analysis: Analysis
     ) -> Upload:
         """Replace the session's photo, with the region in its middle, unless another choice has begun.
 
@@ -80,8 +80,8 @@ class Previews:
         if session.upload is not None and session.upload.path != path:
             self.forget(session.upload)
         choice = session.reset()
-        upload = Upload(path, picture.sha256, facts, session.save_thumbnail(picture))
-        region = choose_box(picture.width, picture.height, None, None, REGION_SIDE)
+        upload = Upload(path, image.sha256, facts, session.save_thumbnail(image))
+        region = choose_box(image.width, image.height, None, None, REGION_SIDE)
         with session.lock:
             if session.choice == choice:
                 session.upload, session.region, session.settings = upload, region, settings
@@ -206,7 +206,7 @@ def _fail(session: Session, request: PreviewRequest, error: Exception) -> Previe
 
 
 def _save(session: Session, preview: Preview) -> tuple[Path, Path]:
-    return session.save_pair("preview", (preview.before, preview.after), icc_for_screen(preview.region.picture))
+    return session.save_pair("preview", (preview.before, preview.after), icc_for_screen(preview.region.image))
 
 
 def region_options(region: Box) -> dict[str, Any]:

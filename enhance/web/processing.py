@@ -35,9 +35,9 @@ def enhance(services: Services, source: Path, settings: Settings, job: Job[Any],
 def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
     """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises EnhanceError."""
     with SCHEDULER.queue_job(job.ticket):
-        picture = services.previews.image(source)
+        image = services.previews.image(source)
         options |= {"progress": job.progress, "ticket": job.ticket}
-        return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(picture, **options))
+        return services.metrics.follow("comparison", "all", lambda: services.enhancer.compare(image, **options))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..i18n import format_seconds
-from ..images import Picture, reduced_size
+from ..images import SourceImage, reduced_size
 from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
@@ -160,7 +160,7 @@ def show_closely(call: Call) -> Updates:
         return {card.problem: ""}
     try:
         with call.services.enhancer.result_rows(result.info["task_id"], _decode_photo(call, result)) as rows:
-            pair = call.session.save_pair("closely", result_region(rows, region), icc_for_screen(rows.picture))
+            pair = call.session.save_pair("closely", result_region(rows, region), icc_for_screen(rows.image))
     except Exception as error:
         return {card.problem: call.problem(error, "A region of a result could not be shown")}
     return {card.closely: (str(pair[0]), str(pair[1])), card.problem: ""}
@@ -206,7 +206,7 @@ def _offer_file(call: Call, make: Callable[[PageResult], Path | None], place: gr
     return {**updates, place: problem} if problem else updates
 
 
-def _decode_photo(call: Call, result: PageResult) -> Picture | None:
+def _decode_photo(call: Call, result: PageResult) -> SourceImage | None:
     """Return the decoded photo of a result; None if its upload was deleted, so that the stored input is read."""
     with suppress(PictureError):
         return call.services.previews.image(result.upload.path)

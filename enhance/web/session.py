@@ -21,10 +21,10 @@ from ..batch import Batch, Item, for_print, plan
 from ..config import Limits
 from ..errors import expected_error
 from ..files import link_or_copy, storage_errors
-from ..images import Box, Facts, Picture
+from ..images import Box, Facts, SourceImage
 from ..info import AutoInfo, Info, Result, settings_in
 from ..output.formats import Encoding
-from ..output.live_view import WholePicture
+from ..output.live_view import WholeImage
 from ..output.resample import long_side_on
 from ..output.thumbnails import (
     icc_for_screen,
@@ -34,7 +34,7 @@ from ..output.thumbnails import (
     save_small_result,
     small_size,
     to_screen,
-    whole_picture,
+    whole_image,
 )
 from ..preview import Preview
 from ..settings import AUTO, REFERENCE_PRESET, SIZES, Settings
@@ -280,9 +280,9 @@ class Session:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
         return self.folder / f"{kind}-{number:06d}{suffix}"
 
-    def save_thumbnail(self, picture: Picture) -> Path:
-        small = whole_picture(picture, small_size(picture.width, picture.height, _THUMBNAIL_SIDE))
-        return save_for_screen(small, self.new_path("thumbnail"), icc_for_screen(picture))
+    def save_thumbnail(self, image: SourceImage) -> Path:
+        small = whole_image(image, small_size(image.width, image.height, _THUMBNAIL_SIDE))
+        return save_for_screen(small, self.new_path("thumbnail"), icc_for_screen(image))
 
     def save_pair(self, kind: str, pair: tuple[np.ndarray, np.ndarray], icc: bytes | None) -> tuple[Path, Path]:
         """Write before and after as 8-bit PNG files. Raises StorageError."""
@@ -292,7 +292,7 @@ class Session:
         )
         return before, after
 
-    def save_result(self, upload: Upload, whole: WholePicture, result: Result) -> PageResult:
+    def save_result(self, upload: Upload, whole: WholeImage, result: Result) -> PageResult:
         """Save the download with its final name and the images for the page. Raises StorageError."""
         download = self.new_path("result") / download_name(upload.facts.name, settings_in(result.info))
         with storage_errors(download):

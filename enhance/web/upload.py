@@ -125,11 +125,11 @@ def _load(call: Call, path: Path) -> Updates:
         if session.upload is not None:
             values = {**values, "reduce": 1}  # This reduction was for the earlier photo.
         settings, session.paper = settings_from(values, (facts.height, facts.width)), paper_from(values)
-        picture = previews.image(path)
-        analysis = call.services.enhancer.analyse(picture)
+        image = previews.image(path)
+        analysis = call.services.enhancer.analyse(image)
         if session.settings != settings_before:  # A preset was chosen in the meantime.
             settings = session.settings
-        upload = session.choice == choice and previews.set_photo(session, path, facts, picture, settings, analysis)
+        upload = session.choice == choice and previews.set_photo(session, path, facts, image, settings, analysis)
     except Exception as error:
         problem = call.problem(error, "A photo could not be loaded")
         if session.upload is None:

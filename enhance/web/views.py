@@ -295,7 +295,7 @@ def show_bar(call: Call, *, starts: bool = False) -> Updates:
     upload, result, is_running, is_possible = session.upload, session.result, session.is_running, True
     is_shown = result is not None and is_current(session, result.info, session.settings)
     if upload is None:
-        text, is_possible = call.text("why_no_picture"), False
+        text, is_possible = call.text("why_no_image"), False
     else:
         try:
             height, width = result_size(session.settings, upload.facts.height, upload.facts.width)

@@ -8,7 +8,7 @@ import time
 
 from gradio_client import handle_file
 
-from enhance.images import ImageCache, read_picture
+from enhance.images import ImageCache, read_image
 from enhance.web import warm_up
 from enhance.web.metrics import start_cleaning
 from enhance.web.session import CLOSED_SECONDS, Sessions
@@ -19,11 +19,11 @@ from .test_sessions import request
 
 
 def test_images_and_closed_sessions_need_no_threads(site, tmp_path):
-    picture = read_picture(site.photo("cached.png", 8, 8))
+    image = read_image(site.photo("cached.png", 8, 8))
     before = threading.active_count()
     images, sessions = ImageCache(seconds=0.2), Sessions(tmp_path)
     for number in range(300):
-        images.picture(number, lambda: picture)
+        images.get(number, lambda: image)
     for number in range(200):
         sessions.get(request(f"page {number}", f"address {number}"))
         sessions.close(request(f"page {number}", f"address {number}"))

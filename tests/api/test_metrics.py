@@ -48,8 +48,8 @@ def test_images_are_counted_by_outcome(site, client):
     client.predict(images=[good, handle_file(bad)], preset="anime-fast", api_name="/batch")
 
     new = counts(site) - before
-    pictures = {key[1:]: number for key, number in new.items() if key[0] == "enhance_pictures_total"}
-    assert pictures == {
+    images = {key[1:]: number for key, number in new.items() if key[0] == "enhance_pictures_total"}
+    assert images == {
         ("task", "done", "anime-fast"): 2,
         ("task", "failed", "anime-fast"): 1,
         ("preview", "done", "anime-fast"): 1,
@@ -76,10 +76,10 @@ def test_rejected_requests_are_counted_by_reason(site, client):
 
 
 def test_waiting_jobs_are_counted(site):
-    picture = upload(site, "waits.png")
+    image = upload(site, "waits.png")
     with site.enhancer.paused("run"):
         for _ in range(2):
-            begin(site, "enhance", [picture, *FAST_VALUES])
+            begin(site, "enhance", [image, *FAST_VALUES])
         wait_until(lambda: counts(site)["enhance_waiting",] == 2)
     wait_until(lambda: counts(site)["enhance_waiting",] == 0)
 

@@ -25,11 +25,11 @@ def waiting(site) -> int:
 
 
 def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
-    picture = upload(site, "flood.png", 31)
+    image = upload(site, "flood.png", 31)
     with busy_device():
-        events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(15)]
+        events = [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
-        events += [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(6)]
+        events += [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(6)]
 
         begun = time.monotonic()
         for event in events[15:]:
@@ -50,9 +50,9 @@ def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site)
 
 
 def test_a_job_whose_client_disconnects_is_cancelled(site):
-    picture = upload(site, "left.png", 32)
+    image = upload(site, "left.png", 32)
     with busy_device():
-        events = [begin(site, "enhance", [picture, *FAST_VALUES]) for _ in range(2)]
+        events = [begin(site, "enhance", [image, *FAST_VALUES]) for _ in range(2)]
         wait_until(lambda: waiting(site) == 2)
         for count, event in enumerate(reversed(events)):
             with httpx.stream("GET", f"{site.url}gradio_api/call/enhance/{event}") as stream:
@@ -61,9 +61,9 @@ def test_a_job_whose_client_disconnects_is_cancelled(site):
 
 
 def test_a_job_whose_events_no_client_reads_is_removed(site, monkeypatch):
-    picture, answers = upload(site, "unheard.png", 33), {}
+    image, answers = upload(site, "unheard.png", 33), {}
     with busy_device():
-        data = [picture, *FAST_VALUES]
+        data = [image, *FAST_VALUES]
         unread, read_job = (begin(site, "enhance", data) for _ in range(2))
         own = begin(site, "enhance", data, session_hash="own")
         for event in (read_job, own):
@@ -89,17 +89,17 @@ def test_a_cancelled_job_leaves_the_queue(site, connect):
 
 def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeypatch):
     flood, small, events = upload(site, "many.png", 34), upload(site, "small.png", 35), []
-    decoded, read = [], enhancer.read_picture
+    decoded, read = [], enhancer.read_image
 
     def record(path: Path, **limits: Any) -> Any:
         decoded.append(path.name)
         return read(path, **limits)
 
-    monkeypatch.setattr(enhancer, "read_picture", record)
+    monkeypatch.setattr(enhancer, "read_image", record)
     with busy_device():
         for count in range(9):
-            picture, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
-            data, headers = [picture, *FAST_VALUES], {"x-forwarded-for": address}
+            image, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
+            data, headers = [image, *FAST_VALUES], {"x-forwarded-for": address}
             events.append(begin(site, "enhance", data, headers, session_hash=f"session {count}"))
             wait_until(lambda count=count: waiting(site) == count + 1)
     assert all("event: complete" in listen(site, "enhance", event) for event in events)

@@ -38,7 +38,7 @@ def elsewhere(monkeypatch) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     Elsewhere.requests.clear()
-    yield f"http://127.0.0.1:{server.server_port}/picture.png"
+    yield f"http://127.0.0.1:{server.server_port}/image.png"
     server.shutdown()
     server.server_close()
 

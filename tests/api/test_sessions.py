@@ -46,11 +46,11 @@ def test_pages_of_many_addresses_end_no_session_with_a_running_job(tmp_path):
 
 def test_only_the_owner_of_a_result_sees_that_it_was_cached(site, connect):
     owner, stranger = connect(), connect()
-    picture = handle_file(site.photo("secret.png", 20, 26))
-    given = {"image": picture, "preset": "anime-fast", "api_name": "/enhance"}
+    image = handle_file(site.photo("secret.png", 20, 26))
+    given = {"image": image, "preset": "anime-fast", "api_name": "/enhance"}
     cached = [client.predict(**given)[1]["cached"] for client in (owner, stranger, owner, stranger)]
     assert cached == [False, False, True, True]
-    batch = {"images": [picture], "preset": "anime-fast", "api_name": "/batch"}
+    batch = {"images": [image], "preset": "anime-fast", "api_name": "/batch"}
     assert connect().predict(**batch)[1]["files"][0]["info"]["cached"] is False
 
 

@@ -9,7 +9,7 @@ import pytest
 from ..soak import Plan, Use, exceeded_limits, soak, table
 
 pytestmark = pytest.mark.long
-SMALL = Plan.lasting(5, 8, slow=5, sessions=16, previews=8, runs=4, rest=0.5, pictures=3, gentle=False, warm=1)
+SMALL = Plan.lasting(5, 8, slow=5, sessions=16, previews=8, runs=4, rest=0.5, images=3, gentle=False, warm=1)
 
 
 def test_all_kinds_of_clients_get_their_own_images_with_slow_connections(tmp_path):

@@ -72,7 +72,7 @@ def table(enhancer: Enhancer, networks: Networks) -> str:
         for source in photos.values():
             case = _case(reference_of(source), degrade)
             found = {name: HAARPSI.of(case, upscaled(case, Settings(name), networks)) for name in _PRESETS}
-            auto, best = choose(analyse(case.picture), _PRESETS).preset, max(_PRESETS, key=found.__getitem__)
+            auto, best = choose(analyse(case.image), _PRESETS).preset, max(_PRESETS, key=found.__getitem__)
             rows = {"bicubic": HAARPSI.of(case, bicubic(case)), **found, "Auto": found[auto]}
             rows["the best of each case"] = found[best]
             shares["Auto"].append(work[auto])

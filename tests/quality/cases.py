@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from enhance import Enhancer, Settings, models
-from enhance.images import Picture
+from enhance.images import SourceImage
 from enhance.output.result import ResultRows, Scene
 from enhance.presets import with_installed_models
 from enhance.scenes.dehaze import find_haze
@@ -39,10 +39,10 @@ class Case:
     """The quantisation tables of luminance and chrominance, if the degraded photo was saved as JPEG."""
 
     @cached_property
-    def picture(self) -> Picture:
+    def image(self) -> SourceImage:
         light, colour = self.tables
         file = "photo", "0" * 64, 0, "JPEG" if light else "PNG", "RGB"
-        return Picture(*file, self.degraded, None, False, None, jpeg_table=light, jpeg_chroma_table=colour)
+        return SourceImage(*file, self.degraded, None, False, None, jpeg_table=light, jpeg_chroma_table=colour)
 
 
 def jpeg_case(reference: Pixels, degraded: Pixels, quality: int) -> Case:
@@ -96,11 +96,11 @@ class Upscaled:
 
 def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     """Return the program's result for a case, without the restoration of faces."""
-    picture, seen = case.picture, case.picture.reduced(settings.reduce)
+    image, seen = case.image, case.image.reduced(settings.reduce)
     scene = Scene(find_haze(seen.rgb) if settings.scene == "dehaze" else None)
     photo, settings = scene.photo(seen, settings, seen.flaws), with_installed_models(settings)
     network = networks.output(photo.rows(0, seen.height), settings)
-    result = ResultRows(picture, lambda first, last: network[first:last], settings, photo)
+    result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), result.meter()
     meter.add(rows)
     return Upscaled(rows, meter.decibels())

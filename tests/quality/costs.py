@@ -11,7 +11,7 @@ import numpy as np
 from skimage import data
 
 from enhance import PRESETS, Enhancer, Settings, models
-from enhance.images import Picture
+from enhance.images import SourceImage
 from enhance.output.deblocking import Deblocked
 from enhance.output.result import ResultRows, Scene
 
@@ -25,13 +25,13 @@ def slider_costs() -> dict[str, float]:
     """Return the CPU seconds per megapixel of each step of the tuning, the minimum of several rounds."""
     photo = np.ascontiguousarray(np.tile(data.astronaut(), (2, 2, 1)))
     network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    picture = Picture("photo", "0" * 64, 0, "PNG", "RGB", photo, None, False, None)
-    compressed = jpeg_case(photo, photo, 75).picture
+    image = SourceImage("photo", "0" * 64, 0, "PNG", "RGB", photo, None, False, None)
+    compressed = jpeg_case(photo, photo, 75).image
     plain = Settings.from_preset("gentle", strength=1.0, fidelity=0.0)
 
     def result(settings: Settings) -> ResultRows:
-        seen = Scene().photo(picture, settings, picture.flaws)
-        return ResultRows(picture, lambda first, last: network[first:last], settings, seen)
+        seen = Scene().photo(image, settings, image.flaws)
+        return ResultRows(image, lambda first, last: network[first:last], settings, seen)
 
     def tuned(settings: Settings) -> Callable[[], object]:
         return lambda: [*map(result(settings).rows, *zip(*_strips(4 * len(photo)), strict=True))]
@@ -44,7 +44,7 @@ def slider_costs() -> dict[str, float]:
         "tuning with both": tuned(plain.changed(strength=0.6, fidelity=1)),
         "measuring `fidelity_db`": lambda: _measure(result(plain), rows),
         "removing JPEG blocks": lambda: Deblocked(compressed).rows(0, len(photo)),
-        "the photo's noise and softness, once": lambda: replace(picture).flaws,
+        "the photo's noise and softness, once": lambda: replace(image).flaws,
     }
     rounds = [
         [_spent(work) for work in works.values()] for _ in range(_TIMES)

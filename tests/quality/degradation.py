@@ -69,7 +69,7 @@ OF_DRAWINGS = (
 
 
 def softened(pixels: Pixels, factor: int, moved: int = 0) -> Pixels:
-    """Upscaled smaller by averaging and enlarged again; where it is `moved`, on another grid than the picture's."""
+    """Upscaled smaller by averaging and enlarged again; where it is `moved`, on another grid than the image's."""
     height, width = (-(-(side + moved) // factor) * factor for side in pixels.shape[:2])
     around = (moved, height - moved - pixels.shape[0], moved, width - moved - pixels.shape[1])
     padded = cv2.copyMakeBorder(pixels, *around, cv2.BORDER_REFLECT)
@@ -85,4 +85,4 @@ SOFT = (
     ),
     Degradation("blur 1.5 / 2.0", (partial(blurred, sigma=1.5), partial(blurred, sigma=2.0))),
 )
-"""Upscaled smaller and enlarged on the picture's own grid, and on another one; and blurred."""
+"""Upscaled smaller and enlarged on the image's own grid, and on another one; and blurred."""

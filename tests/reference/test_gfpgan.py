@@ -63,13 +63,13 @@ def test_a_restored_face_matches_spandrel(official, restored):
 def test_an_image_is_restored_and_blended(restorer):
     portrait = np.ascontiguousarray(data.astronaut()[:256, 80:368])
     face = Face((99, 63, 91, 112), ASTRONAUT - [80, 0], 0.9)
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
     patches = restore_faces(portrait, [face], lambda crops, stop: [restorer(crop) for crop in crops])
 
-    result = blend_faces(picture, 0, patches)
+    result = blend_faces(image, 0, patches)
 
-    assert result.shape == picture.shape
-    assert 10 < psnr(result, picture) < 40
+    assert result.shape == image.shape
+    assert 10 < psnr(result, image) < 40
 
 
 def test_the_memory_of_the_network_is_reported(restorer):

@@ -20,7 +20,7 @@ SIZES = [(1, 9), (7, 2), (13, 10)]
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def image(height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[100 : 100 + height, 190 : 190 + width])
 
 
@@ -34,7 +34,7 @@ def test_each_network_matches_spandrel(kind: str, tmp_path: Path, own_folder: Pa
 
     result, height = np.empty(0), 1
     for height, width in SIZES:
-        rgb = picture(height, width)
+        rgb = image(height, width)
         expected = spandrel_output(file, rgb)
         result = engine.enlarge(rgb, kind, tile=64)
         assert result.shape == expected.shape
@@ -49,7 +49,7 @@ def test_rounded_precisions_are_close(kind: str, precision: str, tmp_path: Path,
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS[kind]()), file)
     add(file, kind, own_folder)
-    rgb = picture(20, 31)
+    rgb = image(20, 31)
 
     assert np.abs(Engine("cpu", precision).enlarge(rgb, kind) - spandrel_output(file, rgb)).mean() <= 1.5
 
@@ -58,7 +58,7 @@ def test_a_16_bit_image_keeps_its_levels(tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS["span-2x"]()), file)
     add(file, "own", own_folder)
-    rgb = picture(11, 8)
+    rgb = image(11, 8)
 
     fine = Engine("cpu", "auto").enlarge(rgb.astype(np.uint16) * 257, "own")
 
@@ -127,7 +127,7 @@ def test_a_larger_image_matches_across_strips(tmp_path: Path, own_folder: Path):
     file = tmp_path / "model.pth"
     torch.save(random_state(NETWORKS["span-2x"]()), file)
     add(file, "own", own_folder)
-    rgb = picture(96, 64)
+    rgb = image(96, 64)
 
     assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "own", tile=64) - spandrel_output(file, rgb)).max() <= 1
 
@@ -136,6 +136,6 @@ def test_a_half_precision_safetensors_file_matches(tmp_path, own_folder):
     state = {key: tensor.half() for key, tensor in random_state(NETWORKS["compact-2x"]()).items()}
     save_file(state, file := tmp_path / "half.safetensors")
     add(file, None, own_folder)
-    rgb = picture(9, 14)
+    rgb = image(9, 14)
 
     assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "half") - spandrel_output(file, rgb)).max() <= 1

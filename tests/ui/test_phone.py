@@ -55,6 +55,6 @@ def test_a_dark_phone_shows_all_pixels_and_is_used_by_touch(site: Site, open_pag
 
     assert problems == []
     with page.expect_event("console", lambda message: "olicy" in message.text):
-        page.evaluate("new Image().src = 'https://example.org/picture.png'")
+        page.evaluate("new Image().src = 'https://example.org/image.png'")
     assert len(problems) == 1, "a violation of the policy would be noticed"
     problems.clear()

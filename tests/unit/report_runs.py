@@ -12,25 +12,25 @@ import cv2
 import numpy as np
 import pytest
 
-from enhance.images import Picture, read_picture
+from enhance.images import SourceImage, read_image
 from enhance.output.png import encode_png
 from enhance.output.result import ResultRows, Scene
 from enhance.settings import Settings
 
 
-def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> tuple[Picture, ResultRows]:
+def run_of(path: Path, pixels: np.ndarray, settings: Settings | None = None) -> tuple[SourceImage, ResultRows]:
     """Save the pixels as an image file; return the decoded image and a result for it."""
     path.write_bytes(encode_png(pixels))
-    picture = read_picture(path)
-    network = cv2.resize(picture.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
+    image = read_image(path)
+    network = cv2.resize(image.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
     blurred = cv2.GaussianBlur(network, (0, 0), 2.0)
     network = cv2.addWeighted(network, 1.6, blurred, -0.6, 0)
     settings = settings or Settings("gentle")
-    photo = Scene().photo(picture, settings, picture.flaws)
-    return picture, ResultRows(picture, lambda first, last: network[first:last], settings, photo)
+    photo = Scene().photo(image, settings, image.flaws)
+    return image, ResultRows(image, lambda first, last: network[first:last], settings, photo)
 
 
-def info_of(picture: Picture, settings: Settings | None = None, **more: object) -> Any:
+def info_of(image: SourceImage, settings: Settings | None = None, **more: object) -> Any:
     """Return the `info` of a finished run."""
     settings = settings or Settings("gentle")
     values = {name: value for name, value in settings.as_dict().items() if name not in ("preset", "tile")}
@@ -41,7 +41,7 @@ def info_of(picture: Picture, settings: Settings | None = None, **more: object) 
         "signature": "5" * 64,
         "preset": settings.preset,
         "settings": values,
-        "input": {"name": picture.name, "sha256": picture.sha256},
+        "input": {"name": image.name, "sha256": image.sha256},
         "output": {"path": "/srv/private/0123456789abcdef0123456789abcdef.png", "sha256": "7" * 64, "bytes": 1234567},
         "model": {"name": settings.model, "sha256": "3" * 64, "source": "Hugging Face"},
         "device": "cpu",

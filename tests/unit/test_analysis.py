@@ -14,7 +14,7 @@ from skimage import data
 
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
-from enhance.images import Picture, read_picture
+from enhance.images import SourceImage, read_image
 
 NAMES = ["astronaut", "camera", "chelsea", "rocket", "stereo_motorcycle", "moon", "coffee", "immunohistochemistry"]
 CLEAN = [name for name in NAMES if name != "immunohistochemistry"]
@@ -31,7 +31,7 @@ def photo(name: str, factor: float = 2) -> np.ndarray:
 
 
 def measure(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
-    return analyse(Picture("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None))
+    return analyse(SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None))
 
 
 def add_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
@@ -134,11 +134,11 @@ def test_the_quality_of_a_jpeg_shows_in_the_pixels(name, quality):
 def test_the_quality_of_a_file_comes_from_its_tables(tmp_path: Path):
     for quality in (30, 60, 90):
         Image.fromarray(photo("astronaut")).save(tmp_path / "a.jpg", quality=quality)
-        picture = read_picture(tmp_path / "a.jpg")
-        assert len(picture.jpeg_table) == 64
-        assert analyse(picture).jpeg_quality == pytest.approx(quality, abs=2)
+        image = read_image(tmp_path / "a.jpg")
+        assert len(image.jpeg_table) == 64
+        assert analyse(image).jpeg_quality == pytest.approx(quality, abs=2)
     Image.fromarray(as_jpeg(photo("astronaut"), 50)).save(tmp_path / "again.jpg", quality=95)
-    assert analyse(read_picture(tmp_path / "again.jpg")).jpeg_quality == pytest.approx(50, abs=6)
+    assert analyse(read_image(tmp_path / "again.jpg")).jpeg_quality == pytest.approx(50, abs=6)
     cut = as_jpeg(photo("astronaut", 1), 60)[3:, 5:]
     assert measure(cut).jpeg_quality == pytest.approx(60, abs=5)
 

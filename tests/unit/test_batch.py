@@ -13,7 +13,7 @@ from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings, StorageError
 from enhance.batch import BatchRun, Item, find_images, for_print, lines_of, pack, plan
-from enhance.images import read_picture
+from enhance.images import read_image
 from enhance.output.names import UniqueNames
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
@@ -43,7 +43,7 @@ def sources(photo, tmp_path):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(np.tile(photo, (1 + number, 1, 1))).save(paths[-1])
     paths.insert(1, tmp_path / "bad.png")
-    paths[1].write_bytes(b"no picture")
+    paths[1].write_bytes(b"no image")
     return paths
 
 
@@ -189,7 +189,7 @@ def test_no_name_becomes_a_formula_in_a_spreadsheet(enhancer, sources):
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])
 def test_no_error_message_becomes_a_formula_in_a_spreadsheet(enhancer, tmp_path, first):
     bad = tmp_path / f"{first}1+1.png"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
 
     batch = BatchRun(enhancer, RAW, batch_for([bad])).run()
 
@@ -362,8 +362,8 @@ def test_names_that_differ_in_case_are_made_unique():
 
 
 def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sources, tmp_path, monkeypatch):
-    decoded, seen, read = [], [], read_picture
-    monkeypatch.setattr("enhance.enhancer.read_picture", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
+    decoded, seen, read = [], [], read_image
+    monkeypatch.setattr("enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n))
     batch = BatchRun(enhancer, RAW, batch_for(sources[2:], tmp_path / "out"), on_change=seen.append, caller="c")
 
     with busy_device(2):

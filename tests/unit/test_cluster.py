@@ -24,7 +24,7 @@ from enhance.cli import main
 from enhance.cluster import ClusterWorker, WorkerPlan, connect
 
 from ..api.test_endpoints import wait_until
-from .test_folders import FAST, picture, results
+from .test_folders import FAST, image, results
 
 ROOT = Path(__file__).parents[2]
 NODES = [{"CPU": 32.0, "GPU": 2.0}, {"CPU": 12.0}, {}]
@@ -93,7 +93,7 @@ def writers_in(folder: Path) -> set[int]:
 def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(cluster, tmp_path, capsys):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(4):
-        picture(folder / f"sub/{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 120)
+        image(folder / f"sub/{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 120)
     (folder / "broken.jpg").write_bytes(b"not an image")
     assert main(["run", str(folder), "-o", str(tmp_path / "plain"), "--json", *FAST]) == 1
     plain = lines(capsys.readouterr().out)
@@ -166,7 +166,7 @@ def kill_one_writer(folder: Path) -> Iterator[None]:
 def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
-        picture(folder / f"{shade}.png", shade, 480)
+        image(folder / f"{shade}.png", shade, 480)
     program = [sys.executable, "-m", "enhance", "run", str(folder), "-o", str(output), *cluster_options(cluster)]
 
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
@@ -189,7 +189,7 @@ def terminate_during_writing(run: subprocess.Popen[str], output: Path) -> list[p
 
 @pytest.mark.long
 def test_without_a_folder_the_results_are_tasks_of_the_shared_data(cluster, tmp_path, capsys):
-    file = picture(tmp_path / "a.png", 1, 16)
+    file = image(tmp_path / "a.png", 1, 16)
 
     assert main(["run", str(file), *cluster_options(cluster)]) == 0
 
@@ -239,7 +239,7 @@ def test_a_worker_without_the_shared_folders_names_the_one_that_is_missing(tmp_p
     ],
 )
 def test_an_address_without_a_cluster_is_an_error(with_ray, tmp_path, capsys, address, status, sentence):
-    assert main(["run", str(picture(tmp_path / "a.png")), f"--ray={address}", *FAST]) == status
+    assert main(["run", str(image(tmp_path / "a.png")), f"--ray={address}", *FAST]) == status
 
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"enhance: {sentence}")
 
@@ -247,14 +247,14 @@ def test_an_address_without_a_cluster_is_an_error(with_ray, tmp_path, capsys, ad
 def test_a_missing_ray_is_an_error(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
 
-    assert main(["run", str(picture(tmp_path / "a.png")), "--ray=local", *FAST]) == 2
+    assert main(["run", str(image(tmp_path / "a.png")), "--ray=local", *FAST]) == 2
 
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--ray-workers", "--ray-cores"])
 def test_cluster_options_need_a_cluster(tmp_path, capsys, option):
-    assert main(["run", str(picture(tmp_path / "a.png")), option, "2", *FAST]) == 2
+    assert main(["run", str(image(tmp_path / "a.png")), option, "2", *FAST]) == 2
     assert f"{option} requires --ray." in capsys.readouterr().err
 
 

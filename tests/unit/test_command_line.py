@@ -120,7 +120,7 @@ def test_no_tuning_is_the_networks_output(photo_file, tmp_path):
 
 
 def test_a_bad_file_is_reported_and_the_others_are_done(photo_file, tmp_path, capsys):
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
 
     status = main(["run", str(tmp_path / "bad.jpg"), str(photo_file), "-o", str(tmp_path / "out"), *FAST])
 

@@ -9,8 +9,8 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Settings
-from enhance.images import Box, Picture
-from enhance.images.worker import read_picture
+from enhance.images import Box, SourceImage
+from enhance.images.worker import read_image
 from enhance.output.deblocking import Deblocked, has_blocks
 from enhance.output.result import ResultRows, Scene
 from tests.conftest import psnr
@@ -29,8 +29,8 @@ def saved(path: Path, rgb: np.ndarray, quality: int, **options) -> Path:
     return path
 
 
-def jpeg(tmp_path: Path, rgb: np.ndarray, quality: int, **options) -> Picture:
-    return read_picture(saved(tmp_path / "photo.jpg", rgb, quality, **options))
+def jpeg(tmp_path: Path, rgb: np.ndarray, quality: int, **options) -> SourceImage:
+    return read_image(saved(tmp_path / "photo.jpg", rgb, quality, **options))
 
 
 def steps(rgb: np.ndarray, distance: int = 8) -> float:
@@ -44,21 +44,21 @@ def steps(rgb: np.ndarray, distance: int = 8) -> float:
     return sum(borders) / sum(others)
 
 
-def result_of(picture: Picture, network: np.ndarray, settings: Settings) -> np.ndarray:
-    photo = Scene().photo(picture, settings, picture.flaws)
-    rows = ResultRows(picture, lambda a, b: network[a:b], settings, photo)
+def result_of(image: SourceImage, network: np.ndarray, settings: Settings) -> np.ndarray:
+    photo = Scene().photo(image, settings, image.flaws)
+    rows = ResultRows(image, lambda a, b: network[a:b], settings, photo)
     return rows.rows(0, rows.size[0])
 
 
 @pytest.mark.parametrize("quality", [40, 60, 75])
 def test_the_blocks_disappear_and_the_photo_stays(tmp_path, quality):
-    picture = jpeg(tmp_path, small(), quality)
+    image = jpeg(tmp_path, small(), quality)
 
-    clean = Deblocked(picture).rows(0, 128)
+    clean = Deblocked(image).rows(0, 128)
 
-    assert steps(picture.rgb) > 1.08
+    assert steps(image.rgb) > 1.08
     assert 0.95 < steps(clean) < 1.03
-    assert psnr(clean, small()) > psnr(picture.rgb, small()) + 0.1
+    assert psnr(clean, small()) > psnr(image.rgb, small()) + 0.1
 
 
 @pytest.mark.parametrize("quality", [40, 60, 75])
@@ -66,34 +66,34 @@ def test_the_blocks_disappear_and_the_photo_stays(tmp_path, quality):
 def test_the_photo_adds_no_steps_to_those_of_the_network(tmp_path, request, preset, quality):
     if preset == "fast":
         request.getfixturevalue("with_fast_weights")
-    picture, settings = jpeg(tmp_path, small(), quality), Settings(preset)
-    network = Enhancer("cpu").engine.enlarge(picture.rgb, settings.weights)
-    with_blocks = result_of(replace(picture, jpeg_table=()), network, settings)
+    image, settings = jpeg(tmp_path, small(), quality), Settings(preset)
+    network = Enhancer("cpu").engine.enlarge(image.rgb, settings.weights)
+    with_blocks = result_of(replace(image, jpeg_table=()), network, settings)
 
-    clean = result_of(picture, network, settings)
+    clean = result_of(image, network, settings)
 
     assert steps(clean, 32) < steps(network, 32) < steps(with_blocks, 32)
     assert steps(clean, 32) < steps(with_blocks, 32) - 0.03
 
 
 def test_any_rows_are_bit_identical(tmp_path):
-    picture = jpeg(tmp_path, small(200, 150), 50)
-    whole = Deblocked(picture).rows(0, 200)
+    image = jpeg(tmp_path, small(200, 150), 50)
+    whole = Deblocked(image).rows(0, 200)
 
-    deblocked = Deblocked(picture, top=3, left=6)
+    deblocked = Deblocked(image, top=3, left=6)
     shifted = deblocked.rows(0, 200)
     assert not np.array_equal(shifted, whole)
     for first, last in ((0, 1), (60, 64), (61, 62), (64, 130), (5, 200), (199, 200)):
-        assert np.array_equal(Deblocked(picture).rows(first, last), whole[first:last])
+        assert np.array_equal(Deblocked(image).rows(first, last), whole[first:last])
         assert np.array_equal(deblocked.rows(first, last), shifted[first:last])
 
 
 @pytest.mark.parametrize("box", [Box(16, 8, 96, 80), Box(29, 43, 91, 70)])
 def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box):
-    picture = jpeg(tmp_path, small(200, 150), 50)
-    whole = Deblocked(picture).rows(0, 200)
+    image = jpeg(tmp_path, small(200, 150), 50)
+    whole = Deblocked(image).rows(0, 200)
 
-    part = Deblocked(picture.cut(box), box.top, box.left).rows(0, box.height)
+    part = Deblocked(image.cut(box), box.top, box.left).rows(0, box.height)
 
     same = whole[box.top : box.top + box.height, box.left : box.left + box.width]
     assert np.array_equal(part[8:-8, 8:-8], same[8:-8, 8:-8])
@@ -110,44 +110,44 @@ def test_a_wide_image_is_the_same_in_tiles(tmp_path):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 3), (17, 8)])
 def test_the_smallest_images(tmp_path, size):
-    picture = jpeg(tmp_path, np.full((*size, 3), (200, 90, 30), np.uint8), 50)
+    image = jpeg(tmp_path, np.full((*size, 3), (200, 90, 30), np.uint8), 50)
 
-    clean = Deblocked(picture).rows(0, size[0])
+    clean = Deblocked(image).rows(0, size[0])
 
-    assert np.abs(clean.astype(int) - picture.rgb).max() <= 8
+    assert np.abs(clean.astype(int) - image.rgb).max() <= 8
 
 
 def test_a_grey_photo_stays_grey(tmp_path):
-    picture = jpeg(tmp_path, small()[..., 1], 50)
-    assert (len(picture.jpeg_table), picture.jpeg_chroma_table) == (64, ())
+    image = jpeg(tmp_path, small()[..., 1], 50)
+    assert (len(image.jpeg_table), image.jpeg_chroma_table) == (64, ())
 
-    clean = Deblocked(picture).rows(0, 128)
+    clean = Deblocked(image).rows(0, 128)
 
-    assert steps(clean) < 1.03 < steps(picture.rgb)
+    assert steps(clean) < 1.03 < steps(image.rgb)
     assert np.ptp(clean, axis=2).max() <= 1
 
 
 def test_the_tables_of_a_crafted_file_can_have_zeros(tmp_path):
-    picture = replace(jpeg(tmp_path, small(), 50), jpeg_table=(0,) * 64)
+    image = replace(jpeg(tmp_path, small(), 50), jpeg_table=(0,) * 64)
 
-    assert np.abs(Deblocked(picture).rows(0, 128).astype(int) - picture.rgb)[..., 1].mean() < 4
+    assert np.abs(Deblocked(image).rows(0, 128).astype(int) - image.rgb)[..., 1].mean() < 4
 
 
 def test_only_jpegs_with_visible_blocks_change(tmp_path):
     files = {"photo.png": {}, "clear.jpg": {"quality": 95}, "cmyk.jpg": {"quality": 50}}
     for name, options in files.items():
         Image.fromarray(small()).convert("CMYK" if name == "cmyk.jpg" else "RGB").save(tmp_path / name, **options)
-        assert not has_blocks(read_picture(tmp_path / name))
+        assert not has_blocks(read_image(tmp_path / name))
     assert not has_blocks(jpeg(tmp_path, small(), 50).reduced(2))
     assert has_blocks(jpeg(tmp_path, small(), 50).cut(Box(3, 3, 20, 20)))
 
 
 @pytest.mark.parametrize("changes", [{"tuning": False}, {"strength": 1, "fidelity": 0}])
 def test_the_output_of_the_network_alone_stays(tmp_path, changes):
-    picture = jpeg(tmp_path, small(), 40)
-    network = np.kron(picture.rgb, np.ones((4, 4, 1), np.uint8))
+    image = jpeg(tmp_path, small(), 40)
+    network = np.kron(image.rgb, np.ones((4, 4, 1), np.uint8))
 
-    assert np.array_equal(result_of(picture, network, FAITHFUL.changed(**changes)), network)
+    assert np.array_equal(result_of(image, network, FAITHFUL.changed(**changes)), network)
 
 
 def test_the_tables_follow_the_orientation(tmp_path):

@@ -1,4 +1,4 @@
-"""`read_picture` and `inspect` for every kind of file."""
+"""`read_image` and `inspect` for every kind of file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageCms
 
-from enhance.images import Picture, inspect, read_picture
+from enhance.images import SourceImage, inspect, read_image
 from enhance.images.containers import make_chunk
 from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
@@ -36,15 +36,15 @@ UPRIGHT = {
 def read(tmp_path: Path):
     """Return a function that decodes bytes, and checks that `inspect` returns the same facts."""
 
-    def reading(data: bytes) -> Picture:
-        path = tmp_path / "picture.bin"
+    def reading(data: bytes) -> SourceImage:
+        path = tmp_path / "image.bin"
         path.write_bytes(data)
-        facts, picture = inspect(path), read_picture(path)
-        assert (facts.width, facts.height, facts.bits) == (picture.width, picture.height, picture.bits)
-        assert (facts.format, facts.mode, facts.bytes) == (picture.format, picture.mode, picture.bytes)
-        assert facts.has_alpha == (picture.alpha is not None)
+        facts, image = inspect(path), read_image(path)
+        assert (facts.width, facts.height, facts.bits) == (image.width, image.height, image.bits)
+        assert (facts.format, facts.mode, facts.bytes) == (image.format, image.mode, image.bytes)
+        assert facts.has_alpha == (image.alpha is not None)
         assert path.read_bytes() == data
-        return picture
+        return image
 
     return reading
 
@@ -52,13 +52,13 @@ def read(tmp_path: Path):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 def test_lossless_rgb_is_exact(read, kind: str):
     data = encode(Image.fromarray(PHOTO), kind)
-    picture = read(data)
-    assert np.array_equal(picture.rgb, PHOTO)
-    assert picture.rgb.dtype == np.uint8
-    assert picture.rgb.flags.c_contiguous
-    assert (picture.format, picture.mode, picture.grey, picture.alpha) == (kind, "RGB", False, None)
-    assert picture.sha256 == hashlib.sha256(data).hexdigest()
-    assert (picture.name, picture.bytes) == ("picture.bin", len(data))
+    image = read(data)
+    assert np.array_equal(image.rgb, PHOTO)
+    assert image.rgb.dtype == np.uint8
+    assert image.rgb.flags.c_contiguous
+    assert (image.format, image.mode, image.grey, image.alpha) == (kind, "RGB", False, None)
+    assert image.sha256 == hashlib.sha256(data).hexdigest()
+    assert (image.name, image.bytes) == ("image.bin", len(data))
 
 
 def test_lossless_webp_is_exact(read):
@@ -77,11 +77,11 @@ def test_heic_orientation_is_applied_once(read):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()
     data = encode(Image.fromarray(PHOTO[:60, :90]), "HEIF", quality=95, exif=b"Exif\0\0" + exif_block(6))
-    picture = read(data)
+    image = read(data)
     expected = np.rot90(PHOTO[:60, :90], -1).astype(int)
-    assert picture.format == "HEIF"
-    assert picture.rgb.shape == expected.shape
-    assert np.abs(picture.rgb - expected).mean() < 6
+    assert image.format == "HEIF"
+    assert image.rgb.shape == expected.shape
+    assert np.abs(image.rgb - expected).mean() < 6
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -90,10 +90,10 @@ def test_each_exif_orientation_is_applied(read, kind: str, orientation: int):
     options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "JPEG": {"quality": 98, "subsampling": 0}}
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = read(encode(Image.fromarray(PHOTO), kind, exif=exif, **options.get(kind, {})))
+    image = read(encode(Image.fromarray(PHOTO), kind, exif=exif, **options.get(kind, {})))
     expected = UPRIGHT[orientation](PHOTO).astype(int)
-    assert picture.rgb.shape == expected.shape
-    assert np.abs(picture.rgb - expected).mean() < 4
+    assert image.rgb.shape == expected.shape
+    assert np.abs(image.rgb - expected).mean() < 4
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -108,84 +108,84 @@ def test_orientation_is_applied_once_to_16_bits(read, orientation: int):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
 def test_grey_stays_grey(read, kind: str):
     grey = Image.fromarray(PHOTO).convert("L")
-    picture = read(encode(grey, kind, **({"quality": 100} if kind == "JPEG" else {})))
-    assert picture.grey
-    assert picture.mode == "L"
-    assert (picture.rgb == picture.rgb[..., :1]).all()
-    assert np.abs(picture.rgb[..., 0] - np.asarray(grey).astype(int)).max() <= (3 if kind == "JPEG" else 0)
+    image = read(encode(grey, kind, **({"quality": 100} if kind == "JPEG" else {})))
+    assert image.grey
+    assert image.mode == "L"
+    assert (image.rgb == image.rgb[..., :1]).all()
+    assert np.abs(image.rgb[..., 0] - np.asarray(grey).astype(int)).max() <= (3 if kind == "JPEG" else 0)
 
 
 def test_black_and_white_becomes_grey(read):
     bits = Image.fromarray(PHOTO).convert("1")
-    picture = read(encode(bits, "PNG"))
-    assert picture.grey
-    assert np.array_equal(picture.rgb[..., 1], np.where(np.asarray(bits), 255, 0))
+    image = read(encode(bits, "PNG"))
+    assert image.grey
+    assert np.array_equal(image.rgb[..., 1], np.where(np.asarray(bits), 255, 0))
 
 
 def test_grey_with_alpha(read):
-    image = Image.fromarray(PHOTO).convert("LA")
-    image.putalpha(Image.fromarray(PHOTO[..., 2] | 1))
-    picture = read(encode(image, "PNG"))
-    assert picture.grey
-    assert picture.alpha is not None
-    assert np.array_equal(picture.rgb[..., 0], np.asarray(image)[..., 0])
-    assert np.array_equal(picture.alpha, PHOTO[..., 2] | 1)
+    original = Image.fromarray(PHOTO).convert("LA")
+    original.putalpha(Image.fromarray(PHOTO[..., 2] | 1))
+    image = read(encode(original, "PNG"))
+    assert image.grey
+    assert image.alpha is not None
+    assert np.array_equal(image.rgb[..., 0], np.asarray(original)[..., 0])
+    assert np.array_equal(image.alpha, PHOTO[..., 2] | 1)
 
 
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})])
 def test_rgb_with_alpha(read, kind: str, options: dict):
     values = np.dstack([PHOTO, PHOTO[..., 1] | 1])
-    picture = read(encode(Image.fromarray(values), kind, **options))
-    assert picture.alpha is not None
-    assert np.array_equal(np.dstack([picture.rgb, picture.alpha]), values)
+    image = read(encode(Image.fromarray(values), kind, **options))
+    assert image.alpha is not None
+    assert np.array_equal(np.dstack([image.rgb, image.alpha]), values)
 
 
 def test_a_palette_is_resolved(read):
     palette = Image.fromarray(PHOTO).quantize(32)
     for kind in ("PNG", "GIF", "BMP"):
-        picture = read(encode(palette, kind))
-        assert (picture.mode, picture.grey) == ("P", False)
-        assert np.array_equal(picture.rgb, np.asarray(palette.convert("RGB")))
+        image = read(encode(palette, kind))
+        assert (image.mode, image.grey) == ("P", False)
+        assert np.array_equal(image.rgb, np.asarray(palette.convert("RGB")))
 
 
 def test_a_grey_palette_is_grey(read):
     palette = Image.fromarray(PHOTO).convert("L").quantize(16)
-    picture = read(encode(palette, "PNG"))
-    assert picture.grey
-    assert np.array_equal(picture.rgb[..., 0], np.asarray(palette.convert("L")))
+    image = read(encode(palette, "PNG"))
+    assert image.grey
+    assert np.array_equal(image.rgb[..., 0], np.asarray(palette.convert("L")))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
 def test_a_transparent_palette_entry_becomes_alpha(read, kind: str):
     palette = Image.fromarray(PHOTO).quantize(32)
-    picture = read(encode(palette, kind, transparency=3))
-    assert picture.alpha is not None
-    assert np.array_equal(picture.alpha == 0, np.asarray(palette) == 3)
+    image = read(encode(palette, kind, transparency=3))
+    assert image.alpha is not None
+    assert np.array_equal(image.alpha == 0, np.asarray(palette) == 3)
 
 
 def test_a_palette_with_an_alpha_for_each_entry(read):
     palette = Image.fromarray(PHOTO).quantize(8)
     alphas = np.array([255, 1, 40, 80, 120, 160, 200, 240], np.uint8)
-    picture = read(encode(palette, "PNG", transparency=alphas.tobytes()))
-    assert picture.alpha is not None
-    assert np.array_equal(picture.alpha, alphas[np.asarray(palette)])
+    image = read(encode(palette, "PNG", transparency=alphas.tobytes()))
+    assert image.alpha is not None
+    assert np.array_equal(image.alpha, alphas[np.asarray(palette)])
 
 
 def test_a_transparent_colour_becomes_alpha(read):
     key = tuple(int(v) for v in PHOTO[3, 5])
-    picture = read(encode(Image.fromarray(PHOTO), "PNG", transparency=key))
-    assert picture.alpha is not None
-    assert np.array_equal(picture.alpha == 0, (PHOTO[3, 5] == PHOTO).all(axis=2))
+    image = read(encode(Image.fromarray(PHOTO), "PNG", transparency=key))
+    assert image.alpha is not None
+    assert np.array_equal(image.alpha == 0, (PHOTO[3, 5] == PHOTO).all(axis=2))
 
 
 @pytest.mark.parametrize("colour_type", [2, 6])
 def test_a_16_bit_png_keeps_every_bit(read, colour_type: int):
     values = DEEP if colour_type == 2 else DEEP_ALPHA
-    picture = read(png(values, colour_type))
-    got = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+    image = read(png(values, colour_type))
+    got = image.rgb if image.alpha is None else np.dstack([image.rgb, image.alpha])
     assert got.dtype == np.uint16
     assert np.array_equal(got, values)
-    assert picture.mode == ("RGB;16" if colour_type == 2 else "RGBA;16")
+    assert image.mode == ("RGB;16" if colour_type == 2 else "RGBA;16")
 
 
 def test_a_16_bit_grey_png_keeps_every_bit(read):
@@ -202,10 +202,10 @@ def test_a_16_bit_grey_png_keeps_every_bit(read):
 def test_a_transparent_colour_in_16_bits(read):
     for values, colour_type in ((DEEP, 2), (DEEP[..., 0], 0)):
         key = make_chunk(b"tRNS", np.asarray(values[2, 1], ">u2").tobytes())
-        picture = read(png(values, colour_type, before_pixels=key))
-        assert picture.alpha is not None
-        assert list(zip(*np.nonzero(picture.alpha == 0), strict=True)) == [(2, 1)]
-        assert picture.alpha[0, 0] == 65535
+        image = read(png(values, colour_type, before_pixels=key))
+        assert image.alpha is not None
+        assert list(zip(*np.nonzero(image.alpha == 0), strict=True)) == [(2, 1)]
+        assert image.alpha[0, 0] == 65535
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
@@ -234,25 +234,25 @@ def test_fourth_tiff_channel_is_alpha_only_if_declared(read):
 def test_premultiplied_alpha_is_divided_out(read):
     alpha = np.maximum(DEEP_ALPHA[..., 3:], 20000)
     multiplied = np.rint(DEEP.astype(float) * alpha / 65535).astype(np.uint16)
-    picture = read(tiff(np.dstack([multiplied, alpha]), 2, extra_sample=1))
-    assert np.abs(picture.rgb.astype(int) - DEEP).max() <= 2
+    image = read(tiff(np.dstack([multiplied, alpha]), 2, extra_sample=1))
+    assert np.abs(image.rgb.astype(int) - DEEP).max() <= 2
 
 
 def test_float_from_0_to_1_becomes_16_bits(read):
     values = DEEP / np.float32(65535)
-    picture = read(tiff(values.astype(np.float32), 2))
-    assert (picture.mode, picture.bits) == ("RGB;32F", 16)
-    assert np.array_equal(picture.rgb, DEEP)
+    image = read(tiff(values.astype(np.float32), 2))
+    assert (image.mode, image.bits) == ("RGB;32F", 16)
+    assert np.array_equal(image.rgb, DEEP)
     assert read(tiff(values[..., 0].astype(np.float32), 1)).grey
 
 
 def test_cmyk_is_converted_by_its_profile(read):
-    image = Image.new("CMYK", (3, 1))
-    image.putdata([(0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)])
+    original = Image.new("CMYK", (3, 1))
+    original.putdata([(0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)])
     srgb = ImageCms.createProfile("sRGB")
     for kind, options in (("TIFF", {}), ("JPEG", {"quality": 100, "subsampling": 0})):
-        wide = image.resize((48, 16), Image.Resampling.NEAREST)
-        picture = read(encode(wide, kind, icc_profile=cmyk_profile(), **options))
+        wide = original.resize((48, 16), Image.Resampling.NEAREST)
+        image = read(encode(wide, kind, icc_profile=cmyk_profile(), **options))
         profile = ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile()))
         expected = ImageCms.profileToProfile(
             wide,
@@ -262,9 +262,9 @@ def test_cmyk_is_converted_by_its_profile(read):
             "RGB",
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        assert picture.icc is None
-        assert np.abs(picture.rgb - np.asarray(expected).astype(int)).max() <= 3
-        assert picture.rgb[8, 24, 0] > 100  # The formula without a profile would give 0.
+        assert image.icc is None
+        assert np.abs(image.rgb - np.asarray(expected).astype(int)).max() <= 3
+        assert image.rgb[8, 24, 0] > 100  # The formula without a profile would give 0.
 
 
 def test_cmyk_without_profile_is_converted_by_formula(read):
@@ -288,9 +288,9 @@ def test_lab_becomes_srgb(read):
         rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
     )
     assert lab is not None
-    picture = read(encode(lab, "TIFF"))
-    assert picture.mode == "LAB"
-    assert np.abs(picture.rgb - PHOTO.astype(int)).mean() < 2
+    image = read(encode(lab, "TIFF"))
+    assert image.mode == "LAB"
+    assert np.abs(image.rgb - PHOTO.astype(int)).mean() < 2
 
 
 def test_only_the_first_frame_of_an_animation_is_read(read, tmp_path: Path):
@@ -310,11 +310,11 @@ def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(rea
     values = np.zeros((9, 12, 4), np.uint8)  # black and invisible,
     values[:, :3] = (200, 10, 30, 255)  # but for a red strip on the left
     values[:, 10:] = (10, 20, 220, 1)  # and a hardly visible blue one on the right
-    picture = read(encode(Image.fromarray(values), "PNG"))
-    assert picture.alpha is not None
-    assert (picture.rgb[:, :6] == (200, 10, 30)).all()
-    assert (picture.rgb[:, 8:] == (10, 20, 220)).all()
-    assert np.array_equal(picture.alpha, values[..., 3])
+    image = read(encode(Image.fromarray(values), "PNG"))
+    assert image.alpha is not None
+    assert (image.rgb[:, :6] == (200, 10, 30)).all()
+    assert (image.rgb[:, 8:] == (10, 20, 220)).all()
+    assert np.array_equal(image.alpha, values[..., 3])
 
 
 def test_transparent_pixels_are_filled_across_blocks(read):
@@ -333,8 +333,8 @@ def test_fully_transparent_image_is_unchanged(read):
 def test_transparent_pixels_are_filled_in_16_bits(read):
     values = DEEP_ALPHA.copy()
     values[:, 2:, 3] = 0
-    picture = read(png(values, 6))
-    assert np.array_equal(picture.rgb[:, 2], values[:, 1, :3])
+    image = read(png(values, 6))
+    assert np.array_equal(image.rgb[:, 2], values[:, 1, :3])
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):

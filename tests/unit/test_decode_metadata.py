@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from enhance.images import inspect, read_picture
+from enhance.images import inspect, read_image
 from enhance.images.containers import make_chunk
 from enhance.images.exif import bare_block, read_orientation
 from enhance.images.metadata import Metadata
@@ -25,7 +25,7 @@ def upright_block(block: bytes | None) -> bytes | None:
 
 
 def write_file(tmp_path: Path, data: bytes) -> Path:
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data)
     return path
 
@@ -33,14 +33,14 @@ def write_file(tmp_path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_the_profile_is_kept_byte_for_byte(tmp_path: Path, kind: str):
     path = write_file(tmp_path, encode(Image.fromarray(RGB), kind, icc_profile=rgb_profile()))
-    assert read_picture(path).icc == rgb_profile()
+    assert read_image(path).icc == rgb_profile()
     assert inspect(path).profile == "sRGB built-in"
 
 
 def test_profiles_of_16_bit_files_are_kept(tmp_path: Path):
     chunk = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(grey_profile()))
     path = write_file(tmp_path, png(GREY.astype(np.uint16) * 257, 0, before_pixels=chunk))
-    assert read_picture(path).icc == grey_profile()
+    assert read_image(path).icc == grey_profile()
     assert inspect(path).profile == "made by hand"
 
 
@@ -48,22 +48,22 @@ def test_a_profile_without_a_readable_name_still_works(tmp_path: Path):
     nameless = rgb_profile().replace("sRGB".encode("utf-16-be"), b"\xd8\0\0\0\xff\xff\0\7")
     path = write_file(tmp_path, encode(Image.fromarray(RGB), "PNG", icc_profile=nameless))
     assert inspect(path).profile == "unnamed"
-    assert read_picture(path).icc == nameless
+    assert read_image(path).icc == nameless
 
 
 @pytest.mark.parametrize("profile", [b"", b"nonsense", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile()])
 def test_unusable_profile_is_left_out(tmp_path: Path, profile: bytes):
     chunk = make_chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
-    picture = read_picture(write_file(tmp_path, png(RGB, 2, before_pixels=chunk)))
-    assert picture.icc is None
-    assert np.array_equal(picture.rgb, RGB)
+    image = read_image(write_file(tmp_path, png(RGB, 2, before_pixels=chunk)))
+    assert image.icc is None
+    assert np.array_equal(image.rgb, RGB)
 
 
 @pytest.mark.parametrize("content", [b"", b"name", b"name\0\1" + zlib.compress(b"x"), b"name\0\0not deflate"])
 def test_damaged_profile_chunk_is_left_out_and_logged(tmp_path: Path, caplog, content: bytes):
     path = write_file(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", content)))
     with caplog.at_level(logging.INFO, "enhance"):
-        assert read_picture(path).icc is None
+        assert read_image(path).icc is None
     assert "profile is damaged" in caplog.text
     assert inspect(path).profile is None
 
@@ -71,12 +71,12 @@ def test_damaged_profile_chunk_is_left_out_and_logged(tmp_path: Path, caplog, co
 def test_a_profile_bomb_is_left_out(tmp_path: Path):
     bomb = zlib.compress(bytes(100_000_000))
     path = write_file(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"iCCP", b"x\0\0" + bomb)))
-    assert read_picture(path).icc is None
+    assert read_image(path).icc is None
 
 
 def test_text_bomb_is_not_inflated(tmp_path: Path):
     bomb = make_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
-    assert np.array_equal(read_picture(write_file(tmp_path, png(RGB, 2, before_pixels=bomb))).rgb, RGB)
+    assert np.array_equal(read_image(write_file(tmp_path, png(RGB, 2, before_pixels=bomb))).rgb, RGB)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -84,20 +84,20 @@ def test_the_exif_block_is_kept_with_orientation_1(tmp_path: Path, kind: str):
     block = exif_block(6)
     path = write_file(tmp_path, encode(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + block))
     assert inspect(path).orientation == 6
-    picture = read_picture(path)
+    image = read_image(path)
     exif = Image.Exif()
-    exif.load(picture.metadata.exif or b"")
+    exif.load(image.metadata.exif or b"")
     assert (exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make]) == (1, "Lantern")
     if kind != "AVIF":  # The container stores the orientation outside the block.
-        assert picture.metadata.exif == exif_block(1)
+        assert image.metadata.exif == exif_block(1)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_only_orientation_and_thumbnail_change_in_the_block(order: str):
-    with_thumbnail = exif_block(8, thumbnail=b"\xff\xd8 a small picture \xff\xd9", order=order)
+    with_thumbnail = exif_block(8, thumbnail=b"\xff\xd8 a small image \xff\xd9", order=order)
     upright = upright_block(with_thumbnail)
     assert upright is not None
-    assert b"small picture" not in upright
+    assert b"small image" not in upright
     exif = Image.Exif()
     exif.load(upright)
     assert (exif[0x0112], exif[0x010F]) == (1, "Lantern")
@@ -106,7 +106,7 @@ def test_only_orientation_and_thumbnail_change_in_the_block(order: str):
 
 
 def test_a_thumbnail_in_the_middle_is_blanked():
-    thumbnail = b"\xff\xd8 a small picture \xff\xd9"
+    thumbnail = b"\xff\xd8 a small image \xff\xd9"
     block = exif_block(1, thumbnail=thumbnail) + b"notes of the maker"
     upright = upright_block(block)
     assert upright is not None
@@ -139,9 +139,9 @@ def test_truncated_exif_raises_no_exception():
 
 def test_a_broken_exif_block_is_left_out(tmp_path: Path):
     path = write_file(tmp_path, png(RGB, 2, before_pixels=make_chunk(b"eXIf", b"II*\0garbage")))
-    picture = read_picture(path)
-    assert picture.metadata.exif is None
-    assert np.array_equal(picture.rgb, RGB)
+    image = read_image(path)
+    assert image.metadata.exif is None
+    assert np.array_equal(image.rgb, RGB)
 
 
 def test_tiff_tags_become_exif(tmp_path: Path):
@@ -149,14 +149,14 @@ def test_tiff_tags_become_exif(tmp_path: Path):
     exif[0x0112] = 6
     exif[0x013B] = "A. Painter"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
-    picture = read_picture(write_file(tmp_path, encode(Image.fromarray(RGB), "TIFF", exif=exif.tobytes())))
+    image = read_image(write_file(tmp_path, encode(Image.fromarray(RGB), "TIFF", exif=exif.tobytes())))
     kept = Image.Exif()
-    kept.load(picture.metadata.exif or b"")
+    kept.load(image.metadata.exif or b"")
     assert (kept[0x013B], kept[0x0112]) == ("A. Painter", 1)
     assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 200
     assert 0x0111 not in kept  # where the strips of the TIFF were
-    assert picture.rgb.shape == (6, 5, 3)
+    assert image.rgb.shape == (6, 5, 3)
 
 
 def test_tiff_without_photo_tags_gives_no_exif(tmp_path: Path):
-    assert read_picture(write_file(tmp_path, tiff(RGB, 2))).metadata.exif is None
+    assert read_image(write_file(tmp_path, tiff(RGB, 2))).metadata.exif is None

@@ -16,7 +16,7 @@ import skimage.data
 from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
-from enhance.images import inspect, read_picture, worker
+from enhance.images import inspect, read_image, worker
 from tests.unit.image_files import encode, png, png_header_only, tiff
 
 # pytest shows the warnings that the program itself hides
@@ -28,7 +28,7 @@ PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 def error_message(path: Path, **limits: Any) -> str:
     """Return the error message for the file."""
     with pytest.raises(PictureError) as caught:
-        read_picture(path, **limits)
+        read_image(path, **limits)
     message = str(caught.value)
     assert path.name in message
     assert "\n" not in message
@@ -77,7 +77,7 @@ def test_error_contains_the_name_unchanged(tmp_path: Path, name: str):
 
 def test_format_is_recognised_by_content(tmp_path: Path):
     path = write_file(tmp_path, encode(PHOTO, "PNG"), "really_a_png.jpg")
-    assert read_picture(path).format == inspect(path).format == "PNG"
+    assert read_image(path).format == inspect(path).format == "PNG"
 
 
 def test_heic_without_library_names_the_library(tmp_path: Path, monkeypatch):
@@ -120,11 +120,11 @@ def test_flipped_byte_in_png_is_detected(tmp_path: Path):
 def test_pixel_limit(tmp_path: Path):
     path = write_file(tmp_path, encode(PHOTO, "JPEG"))
     assert "96 × 64 px" in error_message(path, max_pixels=96 * 64 - 1)
-    assert read_picture(path, max_pixels=96 * 64).width == 96
+    assert read_image(path, max_pixels=96 * 64).width == 96
     with pytest.raises(PictureError, match="The limit is"):
         inspect(path, max_pixels=100)
     assert "ENHANCE_MAX_PIXELS" in error_message(path, max_pixels=1000)
-    assert read_picture(path, max_pixels=None).width == 96
+    assert read_image(path, max_pixels=None).width == 96
 
 
 def test_byte_limit(tmp_path: Path):
@@ -193,7 +193,7 @@ def test_zero_size_is_rejected(tmp_path: Path):
 def test_pillows_own_pixel_limit_neither_matters_nor_changes(tmp_path: Path, monkeypatch):
     path = write_file(tmp_path, encode(PHOTO, "PNG"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert read_picture(path).width == 96
+    assert read_image(path).width == 96
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
@@ -216,8 +216,8 @@ def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
     jpeg = write_file(tmp_path, encode(PHOTO, "JPEG", exif=odd_exif), "odd.jpg")
     deep = write_file(tmp_path, tiff(np.zeros((9, 9, 3), np.uint16), 2, more_tags={279: 5_000_000}), "short.tif")
     program = (
-        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_picture\n"
-        "for path in sys.argv[1:]:\n    for reader in (inspect, read_picture):\n"
+        "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import inspect, read_image\n"
+        "for path in sys.argv[1:]:\n    for reader in (inspect, read_image):\n"
         "        try: reader(path)\n        except PictureError: pass\n"
     )
     done = subprocess.run(

@@ -15,7 +15,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError, StorageError
-from enhance.images import colour, decode, read_picture, worker
+from enhance.images import colour, decode, read_image, worker
 from enhance.images.containers import make_chunk
 from tests.unit.image_files import cmyk_profile, encode, exif_block, png, rgb_profile, tiff
 
@@ -68,13 +68,13 @@ def strips_of(path: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("kind", KINDS | TURNED)
 def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatch, kind: str):
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes((KINDS | TURNED)[kind])
     (whole,) = strips_of(path)
 
     for rows in (1, 7):
         monkeypatch.setattr(decode, "_STRIP_PIXELS", rows * whole.shape[1])
-        monkeypatch.setattr(decode, "BLOCK", rows)  # of pictures with alpha,
+        monkeypatch.setattr(decode, "BLOCK", rows)  # of images with alpha,
         monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)  # reads beyond the strip
         strips = strips_of(path)
         assert {len(strip) for strip in strips[:-1]} == {rows}
@@ -85,34 +85,34 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatc
 def test_transparent_pixels_are_filled_equally_in_blocks_and_at_once(monkeypatch):
     monkeypatch.setattr(colour, "BLOCK", 4)
     random = np.random.default_rng(5)
-    picture = random.integers(1, 256, (50, 9, 4), dtype=np.uint8)
-    picture[..., 3] *= random.random((50, 9)) < 0.2
-    blocks = [picture[top : top + 4].copy() for top in range(0, 50, 4)]
+    image = random.integers(1, 256, (50, 9, 4), dtype=np.uint8)
+    image[..., 3] *= random.random((50, 9)) < 0.2
+    blocks = [image[top : top + 4].copy() for top in range(0, 50, 4)]
 
     joined = np.concatenate(list(colour.fill_transparent(blocks)))
 
     for top in range(0, 50, 8):
-        window = picture[max(0, top - 4) : top + 12].copy()
+        window = image[max(0, top - 4) : top + 12].copy()
         colour._fill_rows(window, min(top, 4), min(top, 4) + 8)
         assert np.array_equal(joined[top : top + 8], window[min(top, 4) :][:8])
-    assert (joined[..., 3] == picture[..., 3]).all()
+    assert (joined[..., 3] == image[..., 3]).all()
 
 
 def test_large_image_is_in_an_unnamed_file(tmp_path: Path, monkeypatch):
     path, folder = tmp_path / "photo.png", tmp_path / "room"
     CLEAR.save(path)
-    small = read_picture(path)
+    small = read_image(path)
     monkeypatch.setattr(worker, "IN_MEMORY", 1000)
 
-    picture = read_picture(path, folder=folder)
+    image = read_image(path, folder=folder)
 
-    assert np.array_equal(picture.rgb, small.rgb)
-    assert np.array_equal(picture.alpha, small.alpha)  # type: ignore[arg-type]
+    assert np.array_equal(image.rgb, small.rgb)
+    assert np.array_equal(image.alpha, small.alpha)  # type: ignore[arg-type]
     assert list(folder.iterdir()) == []
     if sys.platform == "linux":
         assert mapped_from(folder) == 2
-        picture.rgb[0] = 1  # is private and not written to the disk
-        del picture
+        image.rgb[0] = 1  # is private and not written to the disk
+        del image
         gc.collect()
         assert mapped_from(folder) == 0
 
@@ -131,10 +131,10 @@ def test_full_disk_is_one_error_and_the_next_image_is_read(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(StorageError, match="Not enough disk space") as caught:
-        read_picture(path, folder=tmp_path)
+        read_image(path, folder=tmp_path)
     assert caught.value.key == "disk_full"
     monkeypatch.setattr(worker, "IN_MEMORY", 1 << 20)
-    assert read_picture(path, folder=tmp_path).width == 91
+    assert read_image(path, folder=tmp_path).width == 91
 
 
 def test_disk_space_is_checked_before_writing(tmp_path: Path, monkeypatch):
@@ -144,7 +144,7 @@ def test_disk_space_is_checked_before_writing(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 9}))
 
     with pytest.raises(StorageError, match="Free up space or choose another folder"):
-        read_picture(path, folder=tmp_path)
+        read_image(path, folder=tmp_path)
 
 
 def test_damage_after_the_first_strip_is_one_error_and_the_next_image_is_read(tmp_path: Path):
@@ -156,9 +156,9 @@ def test_damage_after_the_first_strip_is_one_error_and_the_next_image_is_read(tm
     (tmp_path / "good.png").write_bytes(data)
 
     with pytest.raises(PictureError) as caught:
-        read_picture(tmp_path / "cut.png")
-    assert caught.value.key == "picture_incomplete"
-    assert np.array_equal(read_picture(tmp_path / "good.png").rgb, noise)
+        read_image(tmp_path / "cut.png")
+    assert caught.value.key == "image_incomplete"
+    assert np.array_equal(read_image(tmp_path / "good.png").rgb, noise)
 
 
 PEAK = """
@@ -203,7 +203,7 @@ def test_mapped_input_is_released_at_once(tmp_path: Path, kind: str):
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "deep tiff"])
 def test_a_file_whose_time_is_set_while_it_is_read_is_not_damaged(tmp_path: Path, kind: str):
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(KINDS[kind])
     untouched = strips_of(path)
 
@@ -215,7 +215,7 @@ def test_a_file_whose_time_is_set_while_it_is_read_is_not_damaged(tmp_path: Path
 
 
 def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp_path: Path):
-    path, start, other = tmp_path / "picture", TURNED["jpeg turned 3"], TURNED["jpeg turned 4"]
+    path, start, other = tmp_path / "image", TURNED["jpeg turned 3"], TURNED["jpeg turned 4"]
     for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):
         path.write_bytes(start)
 

@@ -19,7 +19,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.images import inspect, read_picture, worker
+from enhance.images import inspect, read_image, worker
 from enhance.images.worker import Workers
 from tests.unit.image_files import encode, tiff
 
@@ -84,7 +84,7 @@ def write_file(tmp_path: Path, data: bytes, name: str = "photo.jpg") -> Path:
 def error_of(path: Path) -> str:
     """Return the key of the error message."""
     with pytest.raises(PictureError) as caught:
-        read_picture(path)
+        read_image(path)
     assert str(caught.value).startswith(path.name)
     return caught.value.key
 
@@ -109,7 +109,7 @@ def scans_of(count: int) -> bytes:
 def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     path = write_file(tmp_path, jpeg_of(9999, 9999))
     assert path.stat().st_size < 1000
-    read_picture(small)
+    read_image(small)
     most = []
     done = threading.Event()
 
@@ -122,7 +122,7 @@ def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     before = sum(one.memory_info().rss for one in [psutil.Process(), *children()])
     try:
         for _ in range(10):
-            assert error_of(path) == "picture_too_few_bytes"
+            assert error_of(path) == "image_too_few_bytes"
             with pytest.raises(PictureError, match="cannot contain 9,999 × 9,999 px"):
                 inspect(path)
     finally:
@@ -141,23 +141,23 @@ def test_oversized_declared_size_takes_no_memory(tmp_path: Path, small: Path):
     ids=["GIF", "TIFF", "TIFF LZW"],
 )
 def test_too_few_bytes_are_detected_in_the_header(tmp_path: Path, data: bytes):
-    assert error_of(write_file(tmp_path, data)) == "picture_too_few_bytes"
+    assert error_of(write_file(tmp_path, data)) == "image_too_few_bytes"
 
 
 @pytest.mark.parametrize("options", [{"quality": 1, "optimize": True}, {"quality": 1, "progressive": True}])
 def test_the_smallest_real_files_are_read(tmp_path: Path, options: dict):
     flat = Image.new("L", (3000, 3000), 128)
-    assert read_picture(write_file(tmp_path, encode(flat, "JPEG", **options))).width == 3000
+    assert read_image(write_file(tmp_path, encode(flat, "JPEG", **options))).width == 3000
     for kind, more in (("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {})):
-        assert read_picture(write_file(tmp_path, encode(flat, kind, **more))).width == 3000
+        assert read_image(write_file(tmp_path, encode(flat, kind, **more))).width == 3000
 
 
 def test_jpeg_with_many_scans_is_rejected_quickly(tmp_path: Path):
     path = write_file(tmp_path, scans_of(10_000))
     start_workers = time.perf_counter()
-    assert error_of(path) == "picture_many_scans"
+    assert error_of(path) == "image_many_scans"
     assert time.perf_counter() - start_workers < 2
-    assert read_picture(write_file(tmp_path, scans_of(80))).width == 96
+    assert read_image(write_file(tmp_path, scans_of(80))).width == 96
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\0", b"\xff\xe5\0\2"])
@@ -167,14 +167,14 @@ def test_padded_jpeg_is_rejected_quickly(tmp_path: Path, fill: bytes):
     start, rest = data[:after_first], data[after_first:]
     path = write_file(tmp_path, start + fill * (20_000_000 // len(fill)) + rest)
     start_workers = time.perf_counter()
-    assert error_of(path) == "picture_padding"
+    assert error_of(path) == "image_padding"
     assert time.perf_counter() - start_workers < 2
-    assert read_picture(write_file(tmp_path, start + fill * 1000 + rest)).width == 96
+    assert read_image(write_file(tmp_path, start + fill * 1000 + rest)).width == 96
 
 
 def test_data_after_a_jpeg_does_not_count_as_scans(tmp_path: Path):
     data = encode(PHOTO, "JPEG", progressive=True) + b"\xff\xda\0\2" * 500
-    assert read_picture(write_file(tmp_path, data)).width == 96
+    assert read_image(write_file(tmp_path, data)).width == 96
 
 
 def test_gif_frames_are_counted(tmp_path: Path):
@@ -188,46 +188,46 @@ def test_gif_frames_are_counted(tmp_path: Path):
 def test_hanging_decoder_is_killed(tmp_path: Path, small: Path, faulty: Workers, name: str):
     hanging = write_file(tmp_path, small.read_bytes(), name)
     start_workers = time.perf_counter()
-    assert error_of(hanging) == "picture_too_slow"
+    assert error_of(hanging) == "image_too_slow"
     assert time.perf_counter() - start_workers < 6
-    assert read_picture(small).width == 96
+    assert read_image(small).width == 96
 
 
 def test_crashing_decoder_is_one_error(tmp_path: Path, small: Path, faulty: Workers):
-    assert error_of(write_file(tmp_path, small.read_bytes(), "crashes.png")) == "picture_damaged"
-    assert read_picture(small).width == 96
+    assert error_of(write_file(tmp_path, small.read_bytes(), "crashes.png")) == "image_damaged"
+    assert read_image(small).width == 96
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the address space")
 @pytest.mark.parametrize("name", ["swells.png", "bloats.png"])
 def test_decoder_memory_is_limited(tmp_path: Path, small: Path, faulty: Workers, name: str):
-    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == "picture_too_much_memory"
-    assert read_picture(small).width == 96
+    assert error_of(write_file(tmp_path, small.read_bytes(), name)) == "image_too_much_memory"
+    assert read_image(small).width == 96
 
 
 def test_killed_idle_worker_is_replaced(small: Path, faulty: Workers):
-    assert read_picture(small).width == 96
+    assert read_image(small).width == 96
     faulty._idle[0].process.kill()
     time.sleep(0.2)
-    assert read_picture(small).width == 96
+    assert read_image(small).width == 96
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
 def test_an_interrupt_does_not_end_a_worker(small: Path, faulty: Workers):
-    assert read_picture(small).width == 96
+    assert read_image(small).width == 96
     process = faulty._idle[0].process
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert process.poll() is None
-    assert read_picture(small).width == 96
+    assert read_image(small).width == 96
     assert faulty._idle[0].process is process
 
 
 def test_image_larger_than_free_memory_is_rejected(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "free_memory", lambda: 1000)
-    assert error_of(small) == "picture_memory_short"
+    assert error_of(small) == "image_memory_short"
     monkeypatch.undo()
-    assert read_picture(small).width == 96
+    assert read_image(small).width == 96
 
 
 def test_container_limit_counts_file_caches_as_free(tmp_path: Path):
@@ -244,7 +244,7 @@ def test_container_limit_counts_file_caches_as_free(tmp_path: Path):
 def test_images_wait_for_memory(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 20)  # enough for one at a time
     widths: list[int] = []
-    threads = [threading.Thread(target=lambda: widths.append(read_picture(small).width)) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: widths.append(read_image(small).width)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -254,7 +254,7 @@ def test_images_wait_for_memory(small: Path, monkeypatch):
 
 def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
     monkeypatch.setattr(worker, "WORKERS", Workers(1, "raise SystemExit"))
-    assert error_of(small) == "picture_no_reader"
+    assert error_of(small) == "image_no_reader"
 
 
 def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
@@ -265,8 +265,8 @@ def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
 
     def read_often(shade: int) -> None:
         for _ in range(5):
-            picture = read_picture(paths[shade])
-            if picture.height != 200 + shade or not (picture.rgb == shade).all():
+            image = read_image(paths[shade])
+            if image.height != 200 + shade or not (image.rgb == shade).all():
                 wrong.append(shade)
 
     threads = [threading.Thread(target=read_often, args=(shade,)) for shade in range(8)]
@@ -278,11 +278,11 @@ def test_concurrent_reads_return_their_own_pixels(tmp_path: Path):
 
 
 def test_pixels_are_writable(small: Path):
-    assert read_picture(small).rgb.flags.writeable
+    assert read_image(small).rgb.flags.writeable
 
 
 def test_worker_does_not_import_torch(small: Path):
-    read_picture(small)
+    read_image(small)
     of_workers = [Path(f"/proc/{one.pid}/maps") for one in children() if worker.PROGRAM in one.cmdline()]
     texts = [maps.read_text() for maps in of_workers if maps.exists()]
     assert texts
@@ -315,7 +315,7 @@ def test_workers_end_with_the_parent(tmp_path: Path, small: Path):
 
 
 def test_clean_exit_leaves_nothing_behind(small: Path):
-    program = "import sys\nfrom enhance.images import read_picture\nread_picture(sys.argv[1])\n"
+    program = "import sys\nfrom enhance.images import read_image\nread_image(sys.argv[1])\n"
     before = set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()  # noqa: PTH208
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, small], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -324,7 +324,7 @@ def test_clean_exit_leaves_nothing_behind(small: Path):
 
 def test_script_without_main_guard_runs_once(tmp_path: Path, small: Path):
     script = tmp_path / "script.py"
-    script.write_text("import sys\nfrom enhance.images import read_picture\nprint(read_picture(sys.argv[1]).width)\n")
+    script.write_text("import sys\nfrom enhance.images import read_image\nprint(read_image(sys.argv[1]).width)\n")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, script, small], capture_output=True, text=True, env=environment)
     assert (done.stdout, done.stderr) == ("96\n", "")

@@ -147,9 +147,9 @@ def test_an_object_on_a_white_backdrop_is_not_hazy(backdrop, radius):
     mask = np.zeros(photo.shape[:2], np.float32)
     cv2.circle(mask, (300, 200), radius, 1.0, -1)
     mask = cv2.GaussianBlur(mask, (0, 0), 1.5)[..., None]
-    picture = np.rint(photo * mask + backdrop * (1 - mask)).astype(np.uint8)
+    image = np.rint(photo * mask + backdrop * (1 - mask)).astype(np.uint8)
 
-    assert np.array_equal(dehaze(picture), picture)
+    assert np.array_equal(dehaze(image), image)
 
 
 @pytest.mark.parametrize("level", [0, 128, 250])
@@ -161,9 +161,9 @@ def test_a_flat_image_is_not_hazy(level):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (2, 3), (3, 20_000), (16, 16)])
 def test_unusual_sizes_work(size):
-    picture = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
 
-    assert dehaze(picture).shape == picture.shape
+    assert dehaze(image).shape == image.shape
 
 
 def test_16_bits_match_8_bits(view):

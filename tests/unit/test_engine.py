@@ -28,11 +28,11 @@ def enlarge(engine, rgb, model=FAST, **options) -> np.ndarray:
 
 @pytest.mark.parametrize("turned", [False, True], ids=["landscape", "portrait"])
 def test_the_tile_changes_no_pixel(engine, photo, turned):
-    picture = np.ascontiguousarray(photo.transpose(1, 0, 2)) if turned else photo
+    image = np.ascontiguousarray(photo.transpose(1, 0, 2)) if turned else photo
 
-    small, usual, large = (enlarge(engine, picture, tile=tile) for tile in (64, 192, 1024))
+    small, usual, large = (enlarge(engine, image, tile=tile) for tile in (64, 192, 1024))
 
-    assert usual.shape == (4 * picture.shape[0], 4 * picture.shape[1], 3)
+    assert usual.shape == (4 * image.shape[0], 4 * image.shape[1], 3)
     assert np.abs(small.astype(int) - usual).max() <= 1
     assert np.abs(large.astype(int) - usual).max() <= 1
 
@@ -238,17 +238,17 @@ def seams(strips: list[np.ndarray], period: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rows", [8, 13, 40])
-@pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
-def test_no_seam_is_visible_between_strips(engine, monkeypatch, picture, period, rows):
+@pytest.mark.parametrize(("image", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
+def test_no_seam_is_visible_between_strips(engine, monkeypatch, image, period, rows):
     monkeypatch.setattr("enhance.engine.steps.strip_rows", lambda *_: rows)
 
-    strips = list(engine.stream(picture, FAST))
+    strips = list(engine.stream(image, FAST))
 
     assert seams(strips, period).max() <= 1  # the rounding error
 
 
-@pytest.mark.parametrize(("picture", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
-def test_separate_strips_would_have_visible_seams(engine, picture, period):
-    alone = [enlarge(engine, picture[first : first + 40]) for first in range(0, 160, 40)]
+@pytest.mark.parametrize(("image", "period"), [(FLAT, 1), (GRADIENT, 1), (TEXTURE, 8)])
+def test_separate_strips_would_have_visible_seams(engine, image, period):
+    alone = [enlarge(engine, image[first : first + 40]) for first in range(0, 160, 40)]
 
     assert seams(alone, period).max() > 3

@@ -73,9 +73,9 @@ def test_an_idle_model_is_released(photo):
 
 
 def test_a_gpu_runs_one_step_ahead(photo, monkeypatch):
-    picture = np.tile(photo, (30, 1, 1))
+    image = np.tile(photo, (30, 1, 1))
     engine, done, step = Engine("cpu", "fp32"), threading.Semaphore(0), steps.Steps.step
-    expected = enlarge(engine, picture)
+    expected = enlarge(engine, image)
 
     def counted(self, *given):
         rows = step(self, *given)
@@ -85,7 +85,7 @@ def test_a_gpu_runs_one_step_ahead(photo, monkeypatch):
     monkeypatch.setattr(steps.Steps, "step", counted)
     engine._runs_ahead = True
     strips = []
-    for strip in engine.stream(picture, FAST):
+    for strip in engine.stream(image, FAST):
         assert done.acquire(timeout=60), "its own step"
         if sum(map(len, strips)) + len(strip) < len(expected):
             assert done.acquire(timeout=60), "the next step, which was not requested yet"
@@ -306,13 +306,13 @@ with Recorder():
 
 
 def test_concurrent_callers_get_their_own_pixels(engine, photo):
-    pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
-    expected = [enlarge(engine, picture) for picture in pictures]
+    images = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
+    expected = [enlarge(engine, image) for image in images]
     begun, results = threading.Barrier(2), {}
 
     def stream(place):
         begun.wait(60)
-        results[place] = enlarge(engine, pictures[place], ticket=Ticket("preview", place))
+        results[place] = enlarge(engine, images[place], ticket=Ticket("preview", place))
 
     threads = [threading.Thread(target=stream, args=(place,)) for place in (0, 1)]
     for thread in threads:

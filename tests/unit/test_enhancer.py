@@ -240,9 +240,9 @@ def test_upscale_accepts_only_rgb_arrays(enhancer, array):
 
 def test_concurrent_callers_get_their_own_images(enhancer, photo, tmp_path):
     paths = [tmp_path / "one.png", tmp_path / "two.png"]
-    pictures = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
-    for path, picture in zip(paths, pictures, strict=True):
-        Image.fromarray(picture).save(path)
+    images = [np.tile(photo, (3, 1, 1)), np.ascontiguousarray(np.tile(photo, (1, 3, 1))[:, ::-1])]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
     results = {}
 
     def run(path):
@@ -254,8 +254,8 @@ def test_concurrent_callers_get_their_own_images(enhancer, photo, tmp_path):
     for thread in threads:
         thread.join()
 
-    for path, picture in zip(paths, pictures, strict=True):
-        assert np.array_equal(pixels(results[path]), enhancer.upscale(picture, "realesr-animevideov3"))
+    for path, image in zip(paths, images, strict=True):
+        assert np.array_equal(pixels(results[path]), enhancer.upscale(image, "realesr-animevideov3"))
 
 
 def test_importing_the_library_imports_no_torch():

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from enhance import Encoding, EnhanceError, Settings, SettingsError
-from enhance.images import read_picture
+from enhance.images import read_image
 from enhance.info import RunRecord
 from enhance.output.resample import result_size
 from enhance.output.thumbnails import resize_for_screen
@@ -66,18 +66,18 @@ def test_an_image_is_decoded_once_for_all_calls(enhancer, photo_file, monkeypatc
 
     def counting(path, **limits):
         decoded.append(path)
-        return read_picture(path, **limits)
+        return read_image(path, **limits)
 
-    monkeypatch.setattr("enhance.enhancer.read_picture", counting)
-    picture = read_picture(photo_file)
+    monkeypatch.setattr("enhance.enhancer.read_image", counting)
+    image = read_image(photo_file)
 
-    preview = enhancer.preview(picture, RAW, size=20)
+    preview = enhancer.preview(image, RAW, size=20)
     assert decoded == []
     task_id = enhancer.run(photo_file, RAW, preview=preview).info["task_id"]
     assert len(decoded) == 1
-    with enhancer.result_rows(task_id, picture) as rows:
+    with enhancer.result_rows(task_id, image) as rows:
         result_region(rows, preview.region.box)
-    enhancer.report(task_id, picture=picture)
+    enhancer.report(task_id, image=image)
     assert len(decoded) == 1
 
 
@@ -106,7 +106,7 @@ def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo, tmp_path):
     preview = enhancer.preview(path, settings, x=64, y=120, size=64)
     result = enhancer.run(path, settings, preview=preview)
 
-    assert preview.region.photo.flaws == read_picture(path).flaws
+    assert preview.region.photo.flaws == read_image(path).flaws
     assert preview.region.photo.flaws.noise > 2
     assert result.info["agreement_db"] > 50
     assert 20 < result.info["fidelity_db"] < 60

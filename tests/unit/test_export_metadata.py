@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding
-from enhance.images import Metadata, inspect, read_picture
+from enhance.images import Metadata, inspect, read_image
 from enhance.images.exif import EMPTY
 from enhance.output.formats import export, notes_of
 from enhance.output.png import PngFormat, create_png
@@ -123,7 +123,7 @@ def test_iptc_that_is_longer_than_a_segment_continues_in_the_next(tmp_path: Path
     path, notes = export_png(result_of(tmp_path, Metadata(iptc=iptc)), "jpg")
     assert notes == []
     assert tags(path)["IPTC:Keywords"] == words
-    assert read_picture(path).metadata.iptc == iptc
+    assert read_image(path).metadata.iptc == iptc
 
 
 def test_texts_become_comments_of_a_jpeg_and_are_noted_elsewhere(tmp_path: Path):
@@ -132,14 +132,14 @@ def test_texts_become_comments_of_a_jpeg_and_are_noted_elsewhere(tmp_path: Path)
         path, notes = export_png(result_of(tmp_path, Metadata(texts=texts)), ending)
         assert notes == ([] if ending == "jpg" else ["texts_left"])
         expected = (("Comment", "parameters: a lantern, 雨\nSteps: 20"), texts[1]) if ending == "jpg" else ()
-        assert read_picture(path).metadata.texts == expected
+        assert read_image(path).metadata.texts == expected
     assert export_png(result_of(tmp_path, Metadata(texts=(("parameters", LONG),))), "jpg")[1] == ["texts_left"]
 
 
 def test_every_comment_of_a_jpeg_is_read(tmp_path: Path):
     more = b"\xff\xfe" + struct.pack(">H", 2 + 6) + b"second"
     (tmp_path / "photo").write_bytes(encode(photos_with_metadata.photo(), "JPEG", comment=b"first", extra=more))
-    texts = read_picture(tmp_path / "photo").metadata.texts
+    texts = read_image(tmp_path / "photo").metadata.texts
     assert sorted(texts) == [("Comment", "first"), ("Comment", "second")]
 
 
@@ -150,4 +150,4 @@ def test_hostile_exif_is_left_out_of_a_jpeg(tmp_path: Path):
     path, notes = export_png(result_of(tmp_path, Metadata(exif)), "jpg")
     assert Image.open(path).size == (8, 6)
     assert notes == ["exif_short"]
-    assert read_picture(path).metadata.exif in (None, EMPTY)
+    assert read_image(path).metadata.exif in (None, EMPTY)

@@ -19,7 +19,7 @@ EVERYTHING = """
 import sys
 from pathlib import Path
 from enhance import Enhancer, EnhanceError, Settings
-from enhance.images import inspect, read_picture
+from enhance.images import inspect, read_image
 
 folder = Path(sys.argv[1])
 enhancer = Enhancer("cpu", data=folder / "data")
@@ -27,17 +27,17 @@ enhancer = Enhancer("cpu", data=folder / "data")
 def process(path):
     print("processing", path.name, file=sys.stderr)
     inspect(path, max_pixels=100_000_000)
-    picture = read_picture(path, max_pixels=100_000_000, folder=folder)
-    enhancer.analyse(picture)
-    picture.noise, picture.softness
+    image = read_image(path, max_pixels=100_000_000, folder=folder)
+    enhancer.analyse(image)
+    image.noise, image.softness
     for preset in ("anime-fast", "dehaze"):
         settings = Settings.from_preset(preset, scale=1)
-        enhancer.estimate(picture.width, picture.height, settings)
-        enhancer.estimate_memory(picture.width, picture.height, settings)
-    enhancer.preview(picture, "anime-fast")
-    if picture.width * picture.height <= 100_000:
+        enhancer.estimate(image.width, image.height, settings)
+        enhancer.estimate_memory(image.width, image.height, settings)
+    enhancer.preview(image, "anime-fast")
+    if image.width * image.height <= 100_000:
         result = enhancer.run(path, Settings.from_preset("anime-fast"), output=folder / f"{path.stem}-result.png")
-        enhancer.write_report(result, picture, folder / f"{path.stem}.pdf")
+        enhancer.write_report(result, image, folder / f"{path.stem}.pdf")
 
 for path in sys.argv[2:]:
     try:

@@ -77,9 +77,9 @@ def test_a_face_at_the_border_is_found(detector):
 @pytest.mark.parametrize("enlarged", [0.2, 1, 8])
 def test_small_and_large_faces_are_found(detector, woman, enlarged):
     interpolation = cv2.INTER_AREA if enlarged < 1 else cv2.INTER_CUBIC
-    picture = cv2.resize(woman, None, fx=enlarged, fy=enlarged, interpolation=interpolation)
+    image = cv2.resize(woman, None, fx=enlarged, fy=enlarged, interpolation=interpolation)
 
-    faces = find_faces(picture, detector)
+    faces = find_faces(image, detector)
 
     assert len(faces) == 1
     assert faces[0].size == pytest.approx(110 * enlarged, rel=0.2)
@@ -106,11 +106,11 @@ def test_50_faces_of_a_crowd_are_found_once_each(detector, woman):
 
 
 def test_a_tiny_face_is_found_but_not_restored(detector, woman):
-    picture = np.full((90, 120, 3), 90, np.uint8)
+    image = np.full((90, 120, 3), 90, np.uint8)
     head = cv2.resize(woman, (26, 24), interpolation=cv2.INTER_AREA)
-    picture[30:54, 40:66] = head
+    image[30:54, 40:66] = head
 
-    faces = find_faces(picture, detector)
+    faces = find_faces(image, detector)
 
     assert len(faces) == 1
     assert faces[0].size < 16

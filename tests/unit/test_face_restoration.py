@@ -115,31 +115,31 @@ def test_a_face_in_a_very_wide_image_is_aligned(portrait):
 @pytest.mark.parametrize("scale", [0.05, 0.3, 1.2])
 def test_blending_an_unchanged_face_changes_nothing(degrees, scale):
     rgb = cv2.resize(data.astronaut(), (700, 700), interpolation=cv2.INTER_CUBIC)
-    picture = bicubic(rgb)
+    image = bicubic(rgb)
     patches = restore_faces(rgb, [face_at(rotated_landmarks(degrees, scale, (310, 170)), 400 * scale)], unchanged)
     patch = patches[0]
     there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
 
-    assert psnr(blend_faces(picture, 0, patches)[there], picture[there]) > 40
+    assert psnr(blend_faces(image, 0, patches)[there], image[there]) > 40
 
 
 def test_strips_of_any_height_are_bit_identical(portrait, faces):
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
     patches = restore_faces(portrait, faces, striped)
-    whole = blend_faces(picture, 0, patches, 0.8)
+    whole = blend_faces(image, 0, patches, 0.8)
 
-    strips = [blend_faces(picture[first : first + 37], first, patches, 0.8) for first in range(0, len(picture), 37)]
-    corner = blend_faces(picture[300:700, 200:900], 300, patches, 0.8, left=200)
+    strips = [blend_faces(image[first : first + 37], first, patches, 0.8) for first in range(0, len(image), 37)]
+    corner = blend_faces(image[300:700, 200:900], 300, patches, 0.8, left=200)
 
     assert np.array_equal(np.concatenate(strips), whole)
     assert np.array_equal(corner, whole[300:700, 200:900])
-    assert not np.array_equal(whole, picture)
+    assert not np.array_equal(whole, image)
 
 
 def test_the_face_fades_out_without_an_edge(portrait, faces):
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
     patches = restore_faces(portrait, faces, striped)
-    change = np.abs(blend_faces(picture, 0, patches).astype(int) - picture).max(axis=2)
+    change = np.abs(blend_faces(image, 0, patches).astype(int) - image).max(axis=2)
     patch = patches[0]
     box = change[patch.top : patch.bottom, patch.left : patch.right]
 
@@ -150,22 +150,22 @@ def test_the_face_fades_out_without_an_edge(portrait, faces):
 
 
 def test_strength_interpolates_linearly(portrait, faces):
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
     patches = restore_faces(portrait, faces, striped)
 
-    none, half, full = (blend_faces(picture, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
+    none, half, full = (blend_faces(image, 0, patches, strength).astype(int) for strength in (0, 0.5, 1))
 
-    assert np.array_equal(none, picture)
+    assert np.array_equal(none, image)
     unclipped = (full > 0) & (full < 255)
-    assert np.abs((half - picture) * 2 - (full - picture))[unclipped].max() <= 2
+    assert np.abs((half - image) * 2 - (full - image))[unclipped].max() <= 2
 
 
 def test_the_colour_and_light_of_the_image_are_kept(portrait, faces):
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
     patches = restore_faces(portrait, faces, tinted)
     patch = patches[0]
     there = np.s_[patch.top : patch.bottom, patch.left : patch.right]
-    change = blend_faces(picture, 0, patches)[there].astype(float) - picture[there]
+    change = blend_faces(image, 0, patches)[there].astype(float) - image[there]
 
     assert np.abs(cv2.GaussianBlur(change, (0, 0), 40)).max() < 6
 
@@ -193,18 +193,18 @@ def test_16_bits_match_8_bits(portrait, faces):
 def test_overlapping_faces_blend_in_any_order(portrait):
     two = [face_at(ASTRONAUT - [110, 0]), face_at(ASTRONAUT - [60, 5])]
     patches = restore_faces(portrait, two, striped)
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
 
-    assert np.array_equal(blend_faces(picture, 0, patches), blend_faces(picture, 0, patches[::-1]))
-    assert psnr(blend_faces(picture, 0, restore_faces(portrait, two, unchanged)), picture) > 45
+    assert np.array_equal(blend_faces(image, 0, patches), blend_faces(image, 0, patches[::-1]))
+    assert psnr(blend_faces(image, 0, restore_faces(portrait, two, unchanged)), image) > 45
 
 
 def test_a_face_beyond_the_border_is_blended(portrait):
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
     patches = restore_faces(portrait, [face_at(ASTRONAUT - [200, 60])], unchanged)
 
     assert patches[0].left == 0
-    assert psnr(blend_faces(picture, 0, patches), picture) > 45
+    assert psnr(blend_faces(image, 0, patches), image) > 45
 
 
 def test_tiny_and_very_large_faces_are_not_restored(portrait):
@@ -224,10 +224,10 @@ def test_a_face_is_visible_wherever_it_changes_pixels(portrait, faces):
 
 
 def test_no_face_changes_nothing(portrait):
-    picture = bicubic(portrait)
+    image = bicubic(portrait)
 
     assert restore_faces(portrait, (), striped) == ()
-    assert blend_faces(picture, 0, ()) is picture
+    assert blend_faces(image, 0, ()) is image
 
 
 def test_all_faces_are_restored_in_one_call(portrait, faces):

@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from enhance.images import Measurements, Picture
+from enhance.images import Measurements, SourceImage
 from enhance.output.fidelity import AreaAverage, BaseLayer, Photo, difference
 from enhance.output.resample import Grid
 from enhance.output.result import ResultRows
@@ -50,8 +50,8 @@ def average(large: np.ndarray) -> np.ndarray:
     return large.astype(np.float64).reshape(large.shape[0] // 4, 4, -1, 4, 3).mean((1, 3))
 
 
-def picture_of(rgb: np.ndarray) -> Picture:
-    return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
+def image_of(rgb: np.ndarray) -> SourceImage:
+    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
 def by_the_formula(
@@ -193,7 +193,7 @@ def test_fidelity_does_not_add_noise():
     clean = np.full((64, 64, 3), 120, np.float32) + np.arange(64, dtype=np.float32)[None, :, None] / 2
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    flaws = picture_of(noisy).flaws
+    flaws = image_of(noisy).flaws
 
     result = tune(noisy, network, FAITHFUL, flaws)
 
@@ -231,8 +231,8 @@ def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
 
 
 def measure(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
-    picture = picture_of(photo)
-    result = ResultRows(picture, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
+    image = image_of(photo)
+    result = ResultRows(image, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
     meter = result.meter()
     for first in range(0, result.size[0], strip):
         meter.add(result.rows(first, min(first + strip, result.size[0])))
@@ -276,7 +276,7 @@ def test_noise_is_measured(sigma, factor):
     grain = RNG.normal(0, sigma, smooth.shape[:2])[..., None]
     rgb = np.clip((smooth + grain) * factor, 0, 255 * factor).astype(np.uint8 if factor == 1 else np.uint16)
 
-    assert picture_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
+    assert image_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
 
 
 def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
@@ -289,8 +289,8 @@ def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
 def test_soft_and_sharp_images_are_distinguished(photo, noise):
     small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
 
-    assert picture_of(degrade(small, 0, noise)).softness < 0.2
-    assert picture_of(degrade(small, 1.2, noise)).softness > 0.5
+    assert image_of(degrade(small, 0, noise)).softness < 0.2
+    assert image_of(degrade(small, 1.2, noise)).softness > 0.5
 
 
 def test_a_sharp_subject_on_a_blurred_background_is_sharp():
@@ -298,20 +298,20 @@ def test_a_sharp_subject_on_a_blurred_background_is_sharp():
     blurred = cv2.GaussianBlur(small, (0, 0), 3)
     blurred[20:70, 30:80] = small[20:70, 30:80]
 
-    assert picture_of(blurred).softness < 0.2
+    assert image_of(blurred).softness < 0.2
 
 
 def test_an_image_without_edges_is_not_soft():
-    assert picture_of(np.full((40, 50, 3), 200, np.uint8)).softness == 0
-    assert picture_of(degrade(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
+    assert image_of(np.full((40, 50, 3), 200, np.uint8)).softness == 0
+    assert image_of(degrade(np.full((40, 50, 3), 120, np.uint8), 0, 6)).softness == 0
 
 
 def test_softness_does_not_depend_on_the_bit_depth():
     soft = cv2.GaussianBlur(data.coffee(), (0, 0), 0.7)
-    whole = picture_of(soft).softness
+    whole = image_of(soft).softness
 
     assert 0.1 < whole < 1
-    assert picture_of(soft.astype(np.uint16) * 257).softness == pytest.approx(whole, abs=1e-6)
+    assert image_of(soft.astype(np.uint16) * 257).softness == pytest.approx(whole, abs=1e-6)
 
 
 def test_a_soft_photo_is_sharpened_at_low_strength():

@@ -29,7 +29,7 @@ FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 CLAIMS = ".enhance-claims"
 
 
-def picture(path: Path, shade: int = 0, side: int = 8) -> Path:
+def image(path: Path, shade: int = 0, side: int = 8) -> Path:
     """Save an image that differs for each shade."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.add.outer(np.arange(side), np.arange(side))[..., None] + np.array([shade, 2 * shade, 0])
@@ -48,9 +48,9 @@ def results(folder: Path) -> list[str]:
 def test_hidden_and_other_files_are_skipped_and_counted_and_damaged_images_fail(tmp_path, capsys):
     folder = tmp_path / "in"
     for name in ("a/x.png", ".hidden.png", ".cache/y.png", "a/._x.png"):
-        picture(folder / name)
+        image(folder / name)
     for name in ("notes.txt", "Thumbs.db", "a/broken.jpg"):
-        (folder / name).write_bytes(b"no picture")
+        (folder / name).write_bytes(b"no image")
 
     status = main(["run", str(folder), "-o", str(tmp_path / "out"), "--json", *FAST])
 
@@ -63,13 +63,13 @@ def test_hidden_and_other_files_are_skipped_and_counted_and_damaged_images_fail(
 def test_the_order_does_not_depend_on_disk_or_locale(tmp_path):
     decomposed = unicodedata.normalize("NFD", "é.png")
     for name in ("b.png", "a/z.png", "a.png", "Z.png", decomposed, "z.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
 
     assert places(tmp_path) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", decomposed]
 
 
 def test_links_to_folders_are_skipped_and_broken_links_fail(tmp_path):
-    picture(tmp_path / "in/a.png")
+    image(tmp_path / "in/a.png")
     (tmp_path / "in/circle").symlink_to(tmp_path / "in")
     (tmp_path / "in/gone.png").symlink_to(tmp_path / "nowhere.png")
 
@@ -77,7 +77,7 @@ def test_links_to_folders_are_skipped_and_broken_links_fail(tmp_path):
 
 
 def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
-    picture(tmp_path / "in/a.png")
+    image(tmp_path / "in/a.png")
     (tmp_path / "in/locked").mkdir()
     scan = os.scandir
 
@@ -98,7 +98,7 @@ def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
 def test_results_inside_the_input_folder_are_not_processed_again(tmp_path, output):
     folder = tmp_path / "in"
     for shade, name in enumerate(("a/x.png", "a/x.bmp", "b/x.png")):
-        picture(folder / name, shade)
+        image(folder / name, shade)
 
     for _ in range(2):
         assert main(["run", str(folder), "-o", str(folder / output), *FAST]) == 0
@@ -110,7 +110,7 @@ def test_names_are_unique_on_every_file_system_and_not_too_long(tmp_path):
     composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     long = "长" * 83 + "ab"  # 251 bytes and .png
     names = ["a.png", "A.png", f"{composed}.png", f"{decomposed}.png", f"{long}.png", f"{long}.bmp"]
-    sources = [picture(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
+    sources = [image(tmp_path / "in" / name, shade) for shade, name in enumerate(names)]
     result_names = ResultNames(tmp_path / "out")
 
     with result_names:
@@ -124,7 +124,7 @@ def test_names_are_unique_on_every_file_system_and_not_too_long(tmp_path):
 
 def test_a_long_name_with_a_number_is_recognised(tmp_path):
     for shade, ending in enumerate(("png", "bmp")):
-        picture(tmp_path / f"in/{'x' * 251}.{ending}", shade)
+        image(tmp_path / f"in/{'x' * 251}.{ending}", shade)
 
     for _ in range(2):
         assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *FAST]) == 0
@@ -141,7 +141,7 @@ def test_the_zip_keeps_subfolders():
 
 def test_shards_divide_the_list(tmp_path):
     for name in "abcdefg":
-        picture(tmp_path / f"{name}.png")
+        image(tmp_path / f"{name}.png")
 
     shares = [places(tmp_path, shard=Shard.called(f"{number}/3")) for number in (1, 2, 3)]
 
@@ -157,7 +157,7 @@ def test_a_malformed_shard_is_rejected(text, tmp_path, capsys):
 
 
 def test_a_shard_without_files_succeeds(tmp_path):
-    picture(tmp_path / "in/a.png")
+    image(tmp_path / "in/a.png")
 
     assert main(["run", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--shard", "2/2", *FAST]) == 0
     assert not (tmp_path / "out").exists()
@@ -247,7 +247,7 @@ def start_runs(*runs: list[str]) -> list[subprocess.Popen[str]]:
 def test_shards_started_twice_write_each_file_once(tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(8):  # Two of each stem, in different shards.
-        picture(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
+        image(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
 
     runs = start_runs(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
     printed = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
@@ -263,7 +263,7 @@ def test_shards_started_twice_write_each_file_once(tmp_path):
 def test_a_killed_shard_is_resumed_at_once(tmp_path, capsys, number, status):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
-        picture(folder / f"{shade}.png", shade, 96)
+        image(folder / f"{shade}.png", shade, 96)
     [run] = start_runs([str(folder), "-o", str(output), "--shard", "1/1"])
     wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
     run.send_signal(number)
@@ -278,7 +278,7 @@ def test_a_killed_shard_is_resumed_at_once(tmp_path, capsys, number, status):
 
 def test_a_file_claimed_by_another_process_is_skipped(tmp_path, capsys):
     for shade in range(2):
-        picture(tmp_path / f"in/{shade}.png", shade)
+        image(tmp_path / f"in/{shade}.png", shade)
     other = ResultNames(tmp_path / "out")
     assert other.assign(tmp_path / "in/0.png", Path("0.png")) == tmp_path / "out/0.png"
 

@@ -51,13 +51,13 @@ def peak_of_workers() -> int:
 def test_undamaged_originals_are_read(tmp_path, kind):
     path = tmp_path / "original"
     path.write_bytes(originals()[kind])
-    assert read_file(path) == "picture"
+    assert read_file(path) == "image"
 
 
 def test_damaged_file_is_an_image_or_one_error(tmp_path, workers):
     good, path = tmp_path / "good", tmp_path / "damaged"
     good.write_bytes(originals()["jpeg"])
-    assert read_file(good) == "picture"
+    assert read_file(good) == "image"
     files, ends, failures, number = open_files(), Counter(), [], 0
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and len(failures) < MOST_FAILURES:
@@ -71,7 +71,7 @@ def test_damaged_file_is_an_image_or_one_error(tmp_path, workers):
         assert peak_of_workers() < MOST_MEMORY, f"after {number} files from ENHANCE_FUZZ_SEED={SEED}"
     print(f"seed {SEED}: {number} files, {dict(ends.most_common())}")  # noqa: T201
     assert failures == [], f"ENHANCE_FUZZ_SEED={SEED} finds the same again"
-    assert read_file(good) == "picture"
+    assert read_file(good) == "image"
     assert len(ends) > 5, "the damages reach several of the reader's sentences"
     assert [one.name for one in (tmp_path / "left").iterdir()] == []
     assert open_files() <= files

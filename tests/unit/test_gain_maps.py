@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from enhance.enhancer import Enhancer
-from enhance.images import Metadata, read_picture
+from enhance.images import Metadata, read_image
 from enhance.images.containers import make_chunk
 from enhance.images.header import _pillow_metadata
 from enhance.images.metadata import LOST
@@ -162,7 +162,7 @@ def test_motion_photo_zero_is_not_noted():
 
 def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(photos_with_metadata.extended_jpeg())
-    metadata = read_picture(tmp_path / "photo.jpg").metadata
+    metadata = read_image(tmp_path / "photo.jpg").metadata
     assert metadata.notes == ("xmp_extension_left",)
     assert b"A &lt;lantern&gt;" in (metadata.xmp or b"")
     assert b'HasExtendedXMP=""' in (metadata.xmp or b"")
@@ -171,7 +171,7 @@ def test_extended_xmp_is_removed_with_its_reference_and_noted(tmp_path):
 def test_png_loses_the_claim_too(photo, tmp_path):
     chunk = make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet(HDRGM))
     (tmp_path / "claims.png").write_bytes(png(photo, 2, before_pixels=chunk))
-    metadata = read_picture(tmp_path / "claims.png").metadata
+    metadata = read_image(tmp_path / "claims.png").metadata
     assert metadata.notes == ("gain_map_left",)
     assert metadata.xmp is None
 

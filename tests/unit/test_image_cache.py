@@ -9,26 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from enhance import PictureError
-from enhance.images import ImageCache, read_picture
+from enhance.images import ImageCache, read_image
 
 
 def test_the_cache_keeps_few_images(photo_file):
-    image, reads = read_picture(photo_file), list[str]()
+    image, reads = read_image(photo_file), list[str]()
 
     def read(key: str):
         return lambda: (reads.append(key), image)[1]
 
     cache = ImageCache(max_bytes=2 * image.rgb.nbytes, seconds=60)
     for key in ("a", "a", "b", "c", "a"):
-        cache.picture(key, read(key))
+        cache.get(key, read(key))
     assert reads == ["a", "b", "c", "a"]
     cache.drop("a")
-    cache.picture("a", read("a"))
+    cache.get("a", read("a"))
     assert reads[-1] == "a"
 
 
 def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
-    image, reads, begun, proceed = read_picture(photo_file), list[str](), threading.Event(), threading.Event()
+    image, reads, begun, proceed = read_image(photo_file), list[str](), threading.Event(), threading.Event()
 
     def read():
         reads.append("once")
@@ -38,7 +38,7 @@ def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
 
     cache = ImageCache(max_bytes=1)
     with ThreadPoolExecutor(4) as threads:
-        futures = [threads.submit(cache.picture, "photo", read) for _ in range(4)]
+        futures = [threads.submit(cache.get, "photo", read) for _ in range(4)]
         assert begun.wait(30)
         time.sleep(0.1)  # time in which the other threads could decode again
         proceed.set()
@@ -47,7 +47,7 @@ def test_threads_that_ask_for_one_photo_decode_it_once(photo_file):
 
 
 def test_a_photo_that_cannot_be_decoded_can_be_tried_again(photo_file):
-    cache, image = ImageCache(), read_picture(photo_file)
+    cache, image = ImageCache(), read_image(photo_file)
     with pytest.raises(PictureError):
-        cache.picture("photo", lambda: read_picture(photo_file.with_name("missing.png")))
-    assert cache.picture("photo", lambda: image) is image
+        cache.get("photo", lambda: read_image(photo_file.with_name("missing.png")))
+    assert cache.get("photo", lambda: image) is image

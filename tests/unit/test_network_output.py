@@ -35,53 +35,53 @@ def create_output(dtype, columns: bool, path: Path | None = None) -> NetworkOutp
     return NetworkOutput.create(OutputShape(17, 23, np.dtype(dtype).name, columns), path=path)
 
 
-def fill_output(output: NetworkOutput, picture: np.ndarray) -> NetworkOutput:
-    length = picture.shape[1 if output.shape.columns else 0]
+def fill_output(output: NetworkOutput, image: np.ndarray) -> NetworkOutput:
+    length = image.shape[1 if output.shape.columns else 0]
     for first in range(0, length, 5):
         last = min(first + 5, length)
-        output.add(picture[:, first:last] if output.shape.columns else picture[first:last])
+        output.add(image[:, first:last] if output.shape.columns else image[first:last])
     return output
 
 
 @pytest.fixture(params=[np.uint8, np.uint16], ids=["8 bit", "16 bit"])
-def picture(request) -> np.ndarray:
+def image(request) -> np.ndarray:
     return np.random.default_rng(1).integers(0, np.iinfo(request.param).max, (17, 23, 3), request.param)
 
 
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
 @pytest.mark.parametrize("place", ["memory", "file", "kept"])
-def test_rows_have_the_pixels_of_the_strips(picture, columns, place, tmp_path, monkeypatch):
+def test_rows_have_the_pixels_of_the_strips(image, columns, place, tmp_path, monkeypatch):
     if place == "file":
         monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
     path = tmp_path / "output.raw" if place == "kept" else None
 
-    with fill_output(create_output(picture.dtype, columns, path), picture) as output:
-        assert np.array_equal(output.rows(0, 17), picture)
-        assert np.array_equal(output.rows(4, 12), picture[4:12])
-        assert np.array_equal(output.rows(16, 17), picture[16:])
+    with fill_output(create_output(image.dtype, columns, path), image) as output:
+        assert np.array_equal(output.rows(0, 17), image)
+        assert np.array_equal(output.rows(4, 12), image[4:12])
+        assert np.array_equal(output.rows(16, 17), image[16:])
 
 
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
-def test_a_stored_output_can_be_opened(picture, columns, tmp_path):
+def test_a_stored_output_can_be_opened(image, columns, tmp_path):
     path = tmp_path / "output.raw"
-    with fill_output(create_output(picture.dtype, columns, path), picture) as output:
+    with fill_output(create_output(image.dtype, columns, path), image) as output:
         output.keep()
 
     with NetworkOutput.open(path) as again:
-        assert np.array_equal(again.rows(3, 15), picture[3:15])
+        assert np.array_equal(again.rows(3, 15), image[3:15])
 
 
-def test_an_output_that_is_not_stored_leaves_no_file(picture, tmp_path):
-    with fill_output(create_output(picture.dtype, False, tmp_path / "output.raw"), picture):
+def test_an_output_that_is_not_stored_leaves_no_file(image, tmp_path):
+    with fill_output(create_output(image.dtype, False, tmp_path / "output.raw"), image):
         assert not (tmp_path / "output.raw").exists()
 
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)], ids=["end", "all", "start"])
-def test_an_incomplete_file_is_an_error(picture, tmp_path, piece):
+def test_an_incomplete_file_is_an_error(image, tmp_path, piece):
     path = tmp_path / "output.raw"
-    with fill_output(create_output(picture.dtype, False, path), picture) as output:
+    with fill_output(create_output(image.dtype, False, path), image) as output:
         output.keep()
     path.write_bytes(path.read_bytes()[piece])
 
@@ -107,15 +107,15 @@ def no_temporary_files(monkeypatch):
     monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
 
 
-def test_a_stored_output_needs_no_more_disk_space_to_be_opened(picture, tmp_path, no_temporary_files):
+def test_a_stored_output_needs_no_more_disk_space_to_be_opened(image, tmp_path, no_temporary_files):
     path = tmp_path / "output.raw"
-    with fill_output(create_output(picture.dtype, False, path), picture) as output:
+    with fill_output(create_output(image.dtype, False, path), image) as output:
         output.keep()
-        assert np.array_equal(output.rows(2, 9), picture[2:9])
+        assert np.array_equal(output.rows(2, 9), image[2:9])
     before = list(tmp_path.iterdir())
 
     with NetworkOutput.open(path) as again:
-        assert np.array_equal(again.rows(0, 17), picture)
+        assert np.array_equal(again.rows(0, 17), image)
         assert list(tmp_path.iterdir()) == before
 
 
@@ -125,7 +125,7 @@ def test_a_large_output_without_disk_space_is_an_error(no_temporary_files):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
-def test_the_file_is_closed_before_it_is_renamed(picture, tmp_path, monkeypatch):
+def test_the_file_is_closed_before_it_is_renamed(image, tmp_path, monkeypatch):
     keep, open_then = AtomicFile.keep, []
 
     def watched(part: AtomicFile) -> None:
@@ -133,14 +133,14 @@ def test_the_file_is_closed_before_it_is_renamed(picture, tmp_path, monkeypatch)
         keep(part)
 
     monkeypatch.setattr(AtomicFile, "keep", watched)
-    with fill_output(create_output(picture.dtype, False, tmp_path / "output.raw"), picture) as output:
+    with fill_output(create_output(image.dtype, False, tmp_path / "output.raw"), image) as output:
         output.keep()
 
     assert open_then == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_disk_that_is_full_at_the_end_leaves_no_file(picture, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_at_the_end_leaves_no_file(image, tmp_path, monkeypatch):
     opened = AtomicFile.open
 
     def on_a_full_disk(part, mode):
@@ -150,8 +150,8 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_file(picture, tmp_path, monkey
     monkeypatch.setattr(AtomicFile, "open", on_a_full_disk)
 
     def fill() -> None:
-        with create_output(picture.dtype, False, tmp_path / "output.raw") as output:
-            fill_output(output, picture)
+        with create_output(image.dtype, False, tmp_path / "output.raw") as output:
+            fill_output(output, image)
 
     with pytest.raises(StorageError, match="Not enough disk space"):
         fill()

@@ -18,7 +18,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError, StorageError
-from enhance.images import Metadata, read_picture
+from enhance.images import Metadata, read_image
 from enhance.images.containers import SIGNATURE, chunk_content, make_chunk, scan_chunks
 from enhance.output.png import PngFormat, PngWriter, create_png, encode_png
 from enhance.output.png_reader import PngReader
@@ -105,14 +105,14 @@ def test_strips_of_any_height_give_the_same_pixels(tmp_path: Path, steps: list[i
 def test_profile_and_metadata_are_read_back(tmp_path: Path):
     array = values(30, 40, 4, 16) | 1
     write(tmp_path / "out.png", array, icc=rgb_profile(), metadata=METADATA)
-    picture = read_picture(tmp_path / "out.png")
+    image = read_image(tmp_path / "out.png")
     with PngReader(tmp_path / "out.png") as reader:
-        assert (reader.icc, reader.metadata) == (rgb_profile(), picture.metadata)
-    assert picture.alpha is not None
-    assert np.array_equal(np.dstack([picture.rgb, picture.alpha]), array)
-    assert picture.icc == rgb_profile()
-    assert picture.metadata.dpi == pytest.approx(METADATA.dpi, abs=0.01)
-    assert replace(picture.metadata, dpi=METADATA.dpi) == METADATA
+        assert (reader.icc, reader.metadata) == (rgb_profile(), image.metadata)
+    assert image.alpha is not None
+    assert np.array_equal(np.dstack([image.rgb, image.alpha]), array)
+    assert image.icc == rgb_profile()
+    assert image.metadata.dpi == pytest.approx(METADATA.dpi, abs=0.01)
+    assert replace(image.metadata, dpi=METADATA.dpi) == METADATA
 
 
 def test_checksum_and_length_match_the_file(tmp_path: Path):

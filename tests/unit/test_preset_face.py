@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Result, Settings, WeightsError, models
-from enhance.images import Box, read_picture
+from enhance.images import Box, read_image
 from enhance.scenes.face_detection import TEMPLATE, Face
 from enhance.scenes.faces import FaceCache
 
@@ -55,7 +55,7 @@ def restored(enhancer, portrait) -> Result:
 
 
 def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, photo_file):
-    seen = replace(read_picture(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
+    seen = replace(read_image(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
     monkeypatch.setattr("enhance.scenes.faces.find_faces", lambda *_: two)
     calls = []

@@ -48,9 +48,9 @@ def fast(enhancer, tmp_path):
     return run
 
 
-def roughness(picture: np.ndarray) -> float:
+def roughness(image: np.ndarray) -> float:
     """Return the mean difference of neighbouring pixels."""
-    return float(np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
+    return float(np.abs(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
 
 
 def test_the_result_is_close_to_the_original(original, fast):

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import PRESETS, Settings, SettingsError, signature
-from enhance.images import Box, Picture, read_picture
+from enhance.images import Box, SourceImage, read_image
 from enhance.output.resample import result_size
 from enhance.output.result import ResultRows, Scene
 from enhance.preview import agreement_db, surroundings
@@ -39,8 +39,8 @@ def pixels(result) -> np.ndarray:
     return np.asarray(Image.open(result.path))
 
 
-def picture_of(rgb: np.ndarray) -> Picture:
-    return Picture("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
+def image_of(rgb: np.ndarray) -> SourceImage:
+    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -49,30 +49,30 @@ def picture_of(rgb: np.ndarray) -> Picture:
 def test_a_reduced_image_is_the_mean_of_its_blocks(factor, dtype, size):
     rgb = np.random.default_rng(4).integers(0, np.iinfo(dtype).max + 1, (*size, 3), dtype)
 
-    reduced = picture_of(rgb).reduced(factor)
+    reduced = image_of(rgb).reduced(factor)
 
     assert reduced.rgb.dtype == dtype
     assert np.abs(reduced.rgb - averages(rgb, factor)).max() < 0.501
 
 
 def test_only_the_last_averages_are_cached():
-    picture = picture_of(piece(40, 30))
-    own = picture.rgb.nbytes
+    image = image_of(piece(40, 30))
+    own = image.rgb.nbytes
 
-    halves = picture.reduced(2)
+    halves = image.reduced(2)
 
-    assert picture.reduced(2) is halves
-    assert picture.nbytes == own + halves.rgb.nbytes
-    thirds = picture.reduced(3)
-    assert picture.nbytes == own + thirds.rgb.nbytes
-    assert picture.reduced(2) is not halves
-    assert picture.cut(Box(0, 0, 9, 9)).nbytes == 9 * 9 * 3
+    assert image.reduced(2) is halves
+    assert image.nbytes == own + halves.rgb.nbytes
+    thirds = image.reduced(3)
+    assert image.nbytes == own + thirds.rgb.nbytes
+    assert image.reduced(2) is not halves
+    assert image.cut(Box(0, 0, 9, 9)).nbytes == 9 * 9 * 3
 
 
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (2, 1.5), (3, 4 / 3), (4, 1)])
 def test_the_result_equals_that_of_the_averages(enhancer, tmp_path, reduce, scale):
     photo = piece(96, 84)
-    small = save(tmp_path / "small.png", picture_of(photo).reduced(reduce).rgb)
+    small = save(tmp_path / "small.png", image_of(photo).reduced(reduce).rgb)
 
     reduced = enhancer.run(save(tmp_path / "photo.png", photo), FAST.changed(reduce=reduce, scale=scale))
     expected = enhancer.run(small, FAST.changed(scale=min(4, scale * reduce)))
@@ -99,14 +99,14 @@ def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
 
 
 def test_strips_of_any_height_are_bit_identical(engine):
-    picture = picture_of(piece(131, 61))
-    seen = picture.reduced(2)
+    image = image_of(piece(131, 61))
+    seen = image.reduced(2)
     network = engine.enlarge(seen.rgb, "realesr-animevideov3")
     other = engine.enlarge(seen.rgb, "realesr-animevideov3", tile=64)
     assert np.abs(network.astype(int) - other).max() <= 1
 
     settings = FAST.changed(reduce=2)
-    rows = ResultRows(picture, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.flaws))
+    rows = ResultRows(image, lambda a, b: network[a:b], settings, Scene().photo(seen, settings, seen.flaws))
     whole = rows.rows(0, 262)
     assert whole.shape == (262, 122, 3)
     for strip in (1, 7, 64):
@@ -224,6 +224,6 @@ def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
 
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
 
-    picture = read_picture(path)
-    assert preview.region.photo.flaws.noise == picture.reduced(2).noise < 0.8 * picture.noise
-    assert replace(picture).reduced(1).noise == picture.noise
+    image = read_image(path)
+    assert preview.region.photo.flaws.noise == image.reduced(2).noise < 0.8 * image.noise
+    assert replace(image).reduced(1).noise == image.noise

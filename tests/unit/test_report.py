@@ -28,8 +28,8 @@ def cat() -> np.ndarray:
 
 
 def report_on(path: Path, pixels: np.ndarray, settings: Settings | None = None, language="en", **more) -> bytes:
-    picture, result = run_of(path, pixels, settings)
-    return make_report(info_of(picture, settings, **more), result, picture, language=language, when=NOON)
+    image, result = run_of(path, pixels, settings)
+    return make_report(info_of(image, settings, **more), result, image, language=language, when=NOON)
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,10 @@ def test_letters_that_the_font_lacks_become_placeholders(document, name, printed
 
 
 def test_a_long_name_is_shortened_in_the_middle(tmp_path, cat):
-    picture, result = run_of(tmp_path / "cat.png", cat)
-    info = info_of(picture, input={"name": "first 測試 😀 صورة " + "very long " * 40 + " last.png"})
+    image, result = run_of(tmp_path / "cat.png", cat)
+    info = info_of(image, input={"name": "first 測試 😀 صورة " + "very long " * 40 + " last.png"})
 
-    text = text_of(make_report(info, result, picture), tmp_path)
+    text = text_of(make_report(info, result, image), tmp_path)
     assert "first 測試 □ □□□□ very long" in text
     assert "…" in text
     assert "last.png" in text
@@ -144,7 +144,7 @@ def test_a_long_name_is_shortened_in_the_middle(tmp_path, cat):
     ],
 )
 def test_every_kind_of_image_gets_two_pages(tmp_path, pixels):
-    document = report_on(tmp_path / "picture.png", np.ascontiguousarray(pixels))
+    document = report_on(tmp_path / "image.png", np.ascontiguousarray(pixels))
 
     assert "Pages:           2" in facts_of(document, tmp_path)
     assert "Processing" in text_of(document, tmp_path, page=2)
@@ -175,31 +175,31 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, cat):
 
 
 def test_the_stored_png_gives_the_same_report_as_the_run(tmp_path, cat):
-    picture, result = run_of(tmp_path / "cat.png", cat, Settings("gentle", scale=2.5))
+    image, result = run_of(tmp_path / "cat.png", cat, Settings("gentle", scale=2.5))
     write_png(result, tmp_path / "out.png", signature="5" * 64)
 
     with PngReader(tmp_path / "out.png") as rows:
-        from_disk = make_report(info_of(picture), rows, picture, when=NOON)
+        from_disk = make_report(info_of(image), rows, image, when=NOON)
 
-    assert text_of(from_disk, tmp_path) == text_of(make_report(info_of(picture), result, picture, when=NOON), tmp_path)
+    assert text_of(from_disk, tmp_path) == text_of(make_report(info_of(image), result, image, when=NOON), tmp_path)
 
 
 def test_a_profile_is_named_and_a_damaged_one_is_ignored(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    picture, result = run_of(tmp_path / "photo.png", data.astronaut()[:40, :60])
+    image, result = run_of(tmp_path / "photo.png", data.astronaut()[:40, :60])
 
-    named = make_report(info_of(picture), result, replace(picture, icc=profile))
-    damaged = make_report(info_of(picture), result, replace(picture, icc=b"damaged" * 40))
+    named = make_report(info_of(image), result, replace(image, icc=profile))
+    damaged = make_report(info_of(image), result, replace(image, icc=b"damaged" * 40))
 
     assert "sRGB" in text_of(named, tmp_path)
     assert "Pages:           2" in facts_of(damaged, tmp_path)
 
 
 def test_an_earlier_report_is_replaced(tmp_path, cat):
-    picture, result = run_of(tmp_path / "cat.png", cat)
+    image, result = run_of(tmp_path / "cat.png", cat)
     (tmp_path / "cat.pdf").write_bytes(b"earlier")
 
-    path = write_report(tmp_path / "cat.pdf", info_of(picture), result, picture)
+    path = write_report(tmp_path / "cat.pdf", info_of(image), result, image)
 
     assert path.read_bytes().startswith(b"%PDF")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cat.pdf", "cat.png"]
@@ -208,10 +208,10 @@ def test_an_earlier_report_is_replaced(tmp_path, cat):
 def test_a_report_of_16_megapixels_is_smaller_than_3_mb(tmp_path):
     noise = np.random.default_rng(1).integers(0, 12, (1000, 1000, 3), np.uint8)
     photo = cv2.resize(data.astronaut(), (1000, 1000), interpolation=cv2.INTER_CUBIC)
-    picture, result = run_of(tmp_path / "photo.png", cv2.add(photo, noise))
+    image, result = run_of(tmp_path / "photo.png", cv2.add(photo, noise))
     assert result.size == (4000, 4000)
 
-    path = write_report(tmp_path / "photo.pdf", info_of(picture), result, picture)
+    path = write_report(tmp_path / "photo.pdf", info_of(image), result, image)
 
     assert path.stat().st_size < 3_000_000
 
@@ -231,9 +231,9 @@ def test_memory_does_not_grow_with_the_height_of_the_result(tmp_path):
     """The pixels of 20 megapixels take 61 MB; the report's memory grows far less."""
     peaks = []
     for height in (1200, 17200):
-        picture, _ = run_of(tmp_path / "in.png", np.zeros((height // 4, 300, 3), np.uint8))
+        image, _ = run_of(tmp_path / "in.png", np.zeros((height // 4, 300, 3), np.uint8))
         tracemalloc.start()
-        make_report(info_of(picture), Endless(height), picture)
+        make_report(info_of(image), Endless(height), image)
         peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
         tracemalloc.stop()
 

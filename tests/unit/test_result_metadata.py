@@ -16,7 +16,7 @@ from PIL import Image
 
 from enhance.cli import main
 from enhance.errors import PictureError, StorageError
-from enhance.images import Metadata, inspect, read_picture
+from enhance.images import Metadata, inspect, read_image
 from enhance.images.containers import make_chunk
 from enhance.output.formats import Encoding, export
 from enhance.output.png import PngFormat, create_png
@@ -46,19 +46,19 @@ KINDS_WITH = {
 }
 
 
-def picture_of(tmp_path: Path, content: bytes):
+def image_of(tmp_path: Path, content: bytes):
     path = tmp_path / "photo"
     path.write_bytes(content)
-    return read_picture(path)
+    return read_image(path)
 
 
 def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
     """Return the PNG result of a photo at 4x with its metadata."""
-    picture = picture_of(tmp_path, content)
-    width, height = 4 * picture.width, 4 * picture.height
-    form = PngFormat(width, height, 3, icc=picture.icc, metadata=picture.metadata.sized(width, height))
+    image = image_of(tmp_path, content)
+    width, height = 4 * image.width, 4 * image.height
+    form = PngFormat(width, height, 3, icc=image.icc, metadata=image.metadata.sized(width, height))
     with create_png(tmp_path / name, form) as writer:
-        writer.write(np.repeat(np.repeat(picture.rgb, 4, axis=0), 4, axis=1))
+        writer.write(np.repeat(np.repeat(image.rgb, 4, axis=0), 4, axis=1))
     return tmp_path / name
 
 
@@ -115,7 +115,7 @@ def test_pillow_and_pngcheck_read_the_result_of_every_format(tmp_path: Path, kin
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
 def test_maker_notes_keep_their_offset(tmp_path: Path, kind: str):
-    before, after = photos_with_metadata.exif(), picture_of(tmp_path, photo_with_metadata(kind)).metadata.exif or b""
+    before, after = photos_with_metadata.exif(), image_of(tmp_path, photo_with_metadata(kind)).metadata.exif or b""
     assert NOTES in before
     assert (after.find(NOTES), len(after)) == (before.find(NOTES), len(before))
 
@@ -196,7 +196,7 @@ def test_the_resolution_is_kept_in_any_unit(tmp_path: Path, kind: str, content, 
 @pytest.mark.parametrize(("unit", "dpi"), [(2, 300.0), (3, 762.0), (1, None)])
 def test_a_tiffs_resolution_is_kept_in_any_unit(tmp_path: Path, unit: int, dpi: float | None):
     content = encode(photos_with_metadata.photo(), "TIFF", x_resolution=300.0, y_resolution=300.0, resolution_unit=unit)
-    assert picture_of(tmp_path, content).metadata.dpi == (dpi and (dpi, dpi))
+    assert image_of(tmp_path, content).metadata.dpi == (dpi and (dpi, dpi))
 
 
 def iccp_and(*chunks: bytes) -> bytes:
@@ -235,9 +235,9 @@ def hostile() -> Mapping[str, bytes]:
 
 @pytest.mark.parametrize("kind", hostile())
 def test_hostile_metadata_is_left_out_and_the_image_is_decoded(tmp_path: Path, kind: str):
-    picture = picture_of(tmp_path, iccp_and(hostile()[kind], make_chunk(b"tEXt", b"Title\0A lantern")))
-    metadata = picture.metadata.sized(48, 64).select("no-location")
-    assert (picture.width, picture.icc) == (WIDTH, rgb_profile())
+    image = image_of(tmp_path, iccp_and(hostile()[kind], make_chunk(b"tEXt", b"Title\0A lantern")))
+    metadata = image.metadata.sized(48, 64).select("no-location")
+    assert (image.width, image.icc) == (WIDTH, rgb_profile())
     assert sum(len(value) for _, value in metadata.texts) < 9 << 20
     assert len(metadata.xmp or b"") < 6_000_000
     assert metadata.exif is None

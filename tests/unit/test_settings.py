@@ -15,8 +15,8 @@ from enhance.output.resample import long_side_on, result_size
 from enhance.settings import RANGES, network_key
 
 
-def sign(settings: Settings, *, picture="a" * 64, model="b" * 64, precision="bf16") -> str:
-    return signature(picture, settings, model, precision)
+def sign(settings: Settings, *, image="a" * 64, model="b" * 64, precision="bf16") -> str:
+    return signature(image, settings, model, precision)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -100,7 +100,7 @@ def test_settings_that_change_pixels_change_the_signature(values):
 def test_image_model_and_precision_change_the_signature():
     signs = {
         sign(Settings("gentle")),
-        sign(Settings("gentle"), picture="c" * 64),
+        sign(Settings("gentle"), image="c" * 64),
         sign(Settings("gentle"), model="c" * 64),
         sign(Settings("gentle"), precision="fp32"),
         sign(Settings.from_preset("dehaze")),
@@ -175,7 +175,7 @@ def test_the_long_side_is_a_whole_number():
 
 
 @pytest.mark.parametrize(
-    ("picture", "size_setting", "size"),
+    ("image", "size_setting", "size"),
     [
         ((667, 1000), {}, (2668, 4000)),
         ((667, 1000), {"scale": 1.5}, (1000, 1500)),
@@ -188,8 +188,8 @@ def test_the_long_side_is_a_whole_number():
         ((1, 1), {"long_side": 3}, (3, 3)),
     ],
 )
-def test_each_size_setting_gives_the_exact_size(picture, size_setting, size):
-    assert result_size(Settings("gentle").changed(**size_setting), *picture) == size
+def test_each_size_setting_gives_the_exact_size(image, size_setting, size):
+    assert result_size(Settings("gentle").changed(**size_setting), *image) == size
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from enhance.analysis import analyse
-from enhance.images import Picture
+from enhance.images import SourceImage
 
 OTHERS = ["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"]
 """Photos that were not used to choose the thresholds."""
@@ -21,8 +21,8 @@ def photo(name: str) -> np.ndarray:
     return np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels
 
 
-def picture_of(rgb: np.ndarray) -> Picture:
-    return Picture("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), None, False, None)
+def image_of(rgb: np.ndarray) -> SourceImage:
+    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), None, False, None)
 
 
 def soften(rgb: np.ndarray, factor: int) -> np.ndarray:
@@ -48,11 +48,11 @@ def test_softness_is_the_factor_without_loss_of_detail(name):
     sharp = photo(name)
 
     for degraded in (sharp, add_noise(sharp, 3), add_noise(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
-        assert analyse(picture_of(degraded)).softness == 1
+        assert analyse(image_of(degraded)).softness == 1
     for factor in (2, 3, 4):
-        assert analyse(picture_of(soften(sharp, factor))).softness == factor
+        assert analyse(image_of(soften(sharp, factor))).softness == factor
     for degraded in (add_noise(soften(sharp, 2), 2), as_jpeg(soften(sharp, 2), 85)):
-        assert analyse(picture_of(degraded)).softness == 2
+        assert analyse(image_of(degraded)).softness == 2
 
 
 def test_a_photo_with_a_blurred_background_is_not_soft():
@@ -60,19 +60,19 @@ def test_a_photo_with_a_blurred_background_is_not_soft():
     blurred = cv2.GaussianBlur(rgb, (0, 0), 4)
     blurred[30:230, 130:330] = rgb[30:230, 130:330]  # Only the face is in focus.
 
-    assert analyse(picture_of(blurred)).softness == 1
+    assert analyse(image_of(blurred)).softness == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 500), (64, 64), (70, 900)])
 def test_tiny_and_uniform_images_are_not_soft(size):
-    known = analyse(picture_of(np.full((*size, 3), 128, np.uint8)))
+    known = analyse(image_of(np.full((*size, 3), 128, np.uint8)))
 
     assert (known.softness, known.noise, known.jpeg_quality) == (1, 0, None)
 
 
 def test_16_bits_match_8_bits():
     rgb = soften(photo("camera"), 2)
-    known, deep = (analyse(picture_of(pixels)) for pixels in (rgb, rgb.astype(np.uint16) * 257))
+    known, deep = (analyse(image_of(pixels)) for pixels in (rgb, rgb.astype(np.uint16) * 257))
 
     assert known.softness == deep.softness == 2
     assert known.noise == pytest.approx(deep.noise, abs=0.05)

@@ -13,7 +13,7 @@ import pytest
 
 from enhance.errors import PictureError, StorageError
 from enhance.files import write_atomically
-from enhance.images import read_picture
+from enhance.images import read_image
 from enhance.processes import temporary_path
 from enhance.retention import MARKER
 from enhance.store import Reservation, TaskStore
@@ -30,7 +30,7 @@ def create_store(tmp_path, **limits) -> TaskStore:
     return store
 
 
-def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"picture") -> str:
+def finish(store: TaskStore, signature: str = "a" * 64, content: bytes = b"image") -> str:
     task_id = store.new_id()
     write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(content))
     output = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -91,11 +91,11 @@ def test_a_reservation_beyond_the_limit_deletes_nothing(tmp_path):
 
 
 def test_an_upload_is_stored_under_its_checksum(store, photo_file):
-    picture = read_picture(photo_file)
+    image = read_image(photo_file)
 
-    place = store.keep_upload(photo_file, picture)
+    place = store.keep_upload(photo_file, image)
 
-    assert place == store.uploads / picture.sha256 / "photo.png"
+    assert place == store.uploads / image.sha256 / "photo.png"
     assert place.read_bytes() == photo_file.read_bytes()
 
 
@@ -104,11 +104,11 @@ def test_an_upload_is_stored_under_its_checksum(store, photo_file):
     ["../../etc/passwd", "/etc/passwd", "..", ".", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"],
 )
 def test_a_name_never_points_outside_the_folder(store, photo_file, name):
-    picture = replace(read_picture(photo_file), name=name)
+    image = replace(read_image(photo_file), name=name)
 
-    place = store.keep_upload(photo_file, picture)
+    place = store.keep_upload(photo_file, image)
 
-    assert place.parent == store.uploads / picture.sha256
+    assert place.parent == store.uploads / image.sha256
     assert place.resolve().is_relative_to(store.uploads)
     assert len(place.name.encode()) <= 140
 
@@ -159,7 +159,7 @@ def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
         raise StorageError("full")
 
     task_id = store.new_id()
-    write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(b"picture"))
+    write_atomically(store.result_path(task_id), lambda temporary: temporary.write_bytes(b"image"))
     monkeypatch.setattr("enhance.store.write_atomically", full)
 
     with pytest.raises(StorageError):
@@ -203,7 +203,7 @@ def test_a_finished_task_replaces_older_ones(tmp_path):
 
 def test_files_in_use_are_not_deleted(tmp_path, photo_file):
     store = create_store(tmp_path, max_disk=1)
-    upload = store.keep_upload(photo_file, read_picture(photo_file))
+    upload = store.keep_upload(photo_file, read_image(photo_file))
 
     with store.using(upload):
         store.clean()
@@ -227,7 +227,7 @@ with store.using(Path(sys.argv[2])):
 @pytest.mark.parametrize("killed", [False, True])
 def test_files_in_use_by_another_process_are_not_deleted(tmp_path, photo_file, killed):
     store = create_store(tmp_path, max_disk=1)
-    upload = store.keep_upload(photo_file, read_picture(photo_file))
+    upload = store.keep_upload(photo_file, read_image(photo_file))
     arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(upload)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
@@ -249,7 +249,7 @@ def test_changing_the_clock_does_not_affect_files_in_use(tmp_path, photo_file, m
     store, boot = create_store(tmp_path, max_disk=1), psutil.boot_time()
     mine = temporary_path(store.processed / "x.png")
     mine.write_bytes(b"half")
-    upload = store.keep_upload(photo_file, read_picture(photo_file))
+    upload = store.keep_upload(photo_file, read_image(photo_file))
     arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(upload)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
@@ -327,11 +327,11 @@ def test_a_copied_result_has_a_new_retention_period(tmp_path):
 
 
 def test_an_input_that_changed_after_reading_is_not_stored(store, photo_file):
-    picture = read_picture(photo_file)
-    photo_file.write_bytes(b"another picture")
+    image = read_image(photo_file)
+    photo_file.write_bytes(b"another image")
 
     with pytest.raises(PictureError, match="changed while it was read"):
-        store.keep_upload(photo_file, picture)
+        store.keep_upload(photo_file, image)
     assert [path for path in store.uploads.rglob("*") if path.is_file()] == []
 
 

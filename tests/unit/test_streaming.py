@@ -43,13 +43,13 @@ def random_state(graph: Graph, seed: int = 0) -> dict[str, torch.Tensor]:
     return state
 
 
-def convolve(state, name, picture):
-    return F.conv2d(picture, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
+def convolve(state, name, image):
+    return F.conv2d(image, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
 
 
-def untiled_rrdb(state, picture, blocks=2):
+def untiled_rrdb(state, image, blocks=2):
     """Return the output of RRDBNet, as in its paper, for the whole image at once."""
-    first = trunk = convolve(state, "conv_first", picture)
+    first = trunk = convolve(state, "conv_first", image)
     for block in range(blocks):
         entry = trunk
         for dense in (1, 2, 3):
@@ -66,16 +66,16 @@ def untiled_rrdb(state, picture, blocks=2):
     return convolve(state, "conv_last", F.leaky_relu(convolve(state, "conv_hr", up), 0.2))
 
 
-def untiled_srvgg(state, picture, convolutions=3):
-    trunk = picture
+def untiled_srvgg(state, image, convolutions=3):
+    trunk = image
     for index in range(convolutions + 1):
         trunk = F.prelu(convolve(state, f"body.{2 * index}", trunk), state[f"body.{2 * index + 1}.weight"])
     shuffled = F.pixel_shuffle(convolve(state, f"body.{2 * convolutions + 2}", trunk), 4)
-    return shuffled + F.interpolate(picture, scale_factor=4, mode="nearest")
+    return shuffled + F.interpolate(image, scale_factor=4, mode="nearest")
 
 
-def stream(graph, state, picture, rows, *, transposed=False, dtype=torch.float32, threads=1):
-    source = picture.transpose(0, 1).contiguous() if transposed else picture
+def stream(graph, state, image, rows, *, transposed=False, dtype=torch.float32, threads=1):
+    source = image.transpose(0, 1).contiguous() if transposed else image
     kernels = prepare(graph, state, torch.device("cpu"), dtype, transposed=transposed)
     run = Stream(graph, source.shape[0], source.shape[1], lambda a, b: source[a:b], transposed=transposed)
     strips = []
@@ -97,11 +97,11 @@ NETWORKS = {
 def test_streamed_equals_untiled(network, size, rows, threads):
     graph, untiled = NETWORKS[network]
     state = random_state(graph)
-    picture = torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
 
-    streamed = stream(graph, state, picture, rows, transposed=size[1] > size[0], threads=threads)
+    streamed = stream(graph, state, image, rows, transposed=size[1] > size[0], threads=threads)
 
-    expected = untiled(state, picture.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    expected = untiled(state, image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     torch.testing.assert_close(streamed, expected, atol=2e-5, rtol=1e-5)
 
 
@@ -118,12 +118,12 @@ def test_an_output_row_depends_on_the_rows_within_the_receptive_radius(name):
     graph = NETWORKS_BY_RADIUS[name]
     state, fold, radius = random_state(graph), graph.unshuffle, graph.receptive_radius
     row, height = radius + 2 * fold, 2 * radius + 5 * fold
-    picture = torch.rand(height, 3, 3, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(height, 3, 3, generator=torch.Generator().manual_seed(1))
 
     def output(near: int) -> torch.Tensor:
         """Return the output of the row for an image that is changed except for `near` rows above and below it."""
-        other = 1e12 * picture
-        other[row - near : row + fold + near] = picture[row - near : row + fold + near]
+        other = 1e12 * image
+        other[row - near : row + fold + near] = image[row - near : row + fold + near]
         return stream(graph, state, other, height)[row * graph.scale : (row + fold) * graph.scale]
 
     assert torch.equal(output(radius), output(radius + fold))
@@ -132,9 +132,9 @@ def test_an_output_row_depends_on_the_rows_within_the_receptive_radius(name):
 
 def test_streaming_across_equals_streaming_down():
     state = random_state(SMALL_RRDB)
-    picture = torch.rand(19, 33, 3)
+    image = torch.rand(19, 33, 3)
 
-    down, across = (stream(SMALL_RRDB, state, picture, 8, transposed=turned) for turned in (False, True))
+    down, across = (stream(SMALL_RRDB, state, image, 8, transposed=turned) for turned in (False, True))
 
     torch.testing.assert_close(down, across, atol=2e-5, rtol=1e-5)
 
@@ -142,8 +142,8 @@ def test_streaming_across_equals_streaming_down():
 def test_a_step_advances_each_layer_by_at_most_its_rows():
     graph, rows = SMALL_RRDB, 4
     kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
-    picture = torch.rand(60, 5, 3)
-    run = Stream(graph, 60, 5, lambda first, last: picture[first:last])
+    image = torch.rand(60, 5, 3)
+    run = Stream(graph, 60, 5, lambda first, last: image[first:last])
 
     while not run.finished:
         before = [window.end for window in run.snapshot()]
@@ -169,8 +169,8 @@ def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
     def peak(height: int) -> int:
         nonlocal run
         held.clear()
-        picture = torch.rand(height, 24, 3)
-        run = Stream(graph, height, 24, lambda first, last: picture[first:last])
+        image = torch.rand(height, 24, 3)
+        run = Stream(graph, height, 24, lambda first, last: image[first:last])
         while not run.finished:
             run.step(kernels, 8, strips=threads)
         return max(held)
@@ -184,9 +184,9 @@ def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
 def test_a_failed_step_continues_with_fewer_rows(threads):
     graph, state = SMALL_RRDB, random_state(SMALL_RRDB)
     kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
-    picture = torch.rand(40, 11, 3)
-    expected = stream(graph, state, picture, 16)
-    run = Stream(graph, 40, 11, lambda first, last: picture[first:last])
+    image = torch.rand(40, 11, 3)
+    expected = stream(graph, state, image, 16)
+    run = Stream(graph, 40, 11, lambda first, last: image[first:last])
     places = [place for place, node in enumerate(graph.nodes) if isinstance(node, Conv)]
 
     class Failing(dict):
@@ -214,11 +214,11 @@ def test_a_failed_step_continues_with_fewer_rows(threads):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_number_of_threads_changes_no_bit(network, threads):
     graph, _ = NETWORKS[network]
-    state, picture = random_state(graph), torch.rand(61, 13, 3)
+    state, image = random_state(graph), torch.rand(61, 13, 3)
     kernels = prepare(graph, state, torch.device("cpu"), torch.float32, transposed=False)
 
     def strips(threads: int) -> list[torch.Tensor]:
-        run, found = Stream(graph, 61, 13, lambda first, last: picture[first:last]), []
+        run, found = Stream(graph, 61, 13, lambda first, last: image[first:last]), []
         while not run.finished:
             found.append(run.step(kernels, 4, strips=threads))
         return [strip for strip in found if strip.numel()]
@@ -268,8 +268,8 @@ def test_threads_share_the_cores_during_the_work_only():
 def test_work_done_rises_to_one():
     graph = SMALL_SRVGG
     kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
-    picture = torch.rand(30, 6, 3)
-    run = Stream(graph, 30, 6, lambda first, last: picture[first:last])
+    image = torch.rand(30, 6, 3)
+    run = Stream(graph, 30, 6, lambda first, last: image[first:last])
 
     shares = [0.0]
     while not run.finished:

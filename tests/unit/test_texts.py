@@ -83,7 +83,7 @@ def test_every_error_has_the_values_of_its_text():
         if name not in ERRORS or not call.args or not isinstance(call.args[0], ast.Constant):
             continue
         given = {keyword.arg for keyword in call.keywords}
-        filled_later = {"name"} if str(call.args[0].value).startswith("picture_") else set()
+        filled_later = {"name"} if str(call.args[0].value).startswith("image_") else set()
         if None not in given:
             assert given | filled_later >= placeholders(catalogue()[str(call.args[0].value)]), where
 

@@ -92,12 +92,12 @@ def pixels(dtype: type) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_pixels_are_unchanged_after_both_transfers(dtype):
-    transfer, picture = Transfer(CPU, np.dtype(dtype)), pixels(dtype)
+    transfer, image = Transfer(CPU, np.dtype(dtype)), pixels(dtype)
 
-    rows = transfer.reader(picture)(2, 5)
+    rows = transfer.reader(image)(2, 5)
 
     assert (rows.dtype, rows.shape) == (torch.float32, (3, 5, 3))
-    assert np.array_equal(transfer.to_pixels(rows)(), picture[2:5])
+    assert np.array_equal(transfer.to_pixels(rows)(), image[2:5])
 
 
 def test_rows_are_clipped_and_rounded():
@@ -117,15 +117,15 @@ def test_pixels_that_are_not_finite_are_an_error(odd):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_pixels_of_a_gpu_are_read_after_the_transfer(dtype, gpu):
-    transfer, picture = Transfer(torch.device("cuda"), np.dtype(dtype)), pixels(dtype)
+    transfer, image = Transfer(torch.device("cuda"), np.dtype(dtype)), pixels(dtype)
     transfer._device = CPU
 
-    part = transfer._to_device(torch.from_numpy(picture.astype(np.float32)))
+    part = transfer._to_device(torch.from_numpy(image.astype(np.float32)))
     gpu.default.finish()
-    assert np.array_equal(part.numpy(), picture)
+    assert np.array_equal(part.numpy(), image)
 
     arrival = transfer.to_pixels(part / np.iinfo(dtype).max)
-    assert np.array_equal(arrival(), picture)
+    assert np.array_equal(arrival(), image)
 
 
 def test_gpu_memory_is_kept_until_both_streams_have_used_it(gpu):

@@ -91,7 +91,7 @@ def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
 @pytest.mark.parametrize("scale", [4, 3, 2.3, 1])
 def test_strips_give_the_pixels_of_the_whole(photo, network, dtype, scale):
     factor = np.iinfo(dtype).max // 255
-    photo, network = (picture.astype(dtype) * factor for picture in (photo, network))
+    photo, network = (image.astype(dtype) * factor for image in (photo, network))
     settings = Settings("gentle", scale=scale, strength=0.7, fidelity=0.8, sharpen=0.8, saturation=1.3, contrast=1.1)
 
     whole = tune(photo, network, settings)

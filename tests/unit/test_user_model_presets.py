@@ -35,7 +35,7 @@ def add_model(kind: str, folder: Path) -> str:
 
 
 @pytest.fixture
-def picture(photo: np.ndarray, tmp_path: Path) -> Path:
+def image(photo: np.ndarray, tmp_path: Path) -> Path:
     """A photo [20, 28] with transparency."""
     alpha = np.linspace(1, 255, 20 * 28).reshape(20, 28, 1).astype(np.uint8)
     Image.fromarray(np.concatenate([photo[:20, :28], alpha], axis=2)).save(path := tmp_path / "photo.png")
@@ -43,13 +43,13 @@ def picture(photo: np.ndarray, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, image: Path, enhancer: Enhancer):
     name, scale = add_model(kind, own_folder), SCALES[kind]
 
-    result = enhancer.run(picture, name)
+    result = enhancer.run(image, name)
 
     assert Settings.from_preset(name).factor == scale
-    given, result_pixels = (np.asarray(Image.open(path)) for path in (picture, result.path))
+    given, result_pixels = (np.asarray(Image.open(path)) for path in (image, result.path))
     assert result_pixels.shape == (20 * scale, 28 * scale, 4)
     assert np.array_equal(result_pixels[..., :3], enhancer.upscale(given[..., :3], name))
     alpha = np.asarray(Image.fromarray(result_pixels[..., 3]).resize((28, 20), Image.Resampling.BOX), int)
@@ -58,27 +58,27 @@ def test_the_result_has_the_scale_of_the_network(kind: str, own_folder: Path, pi
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_tuning_uses_the_scale_of_the_network(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_tuning_uses_the_scale_of_the_network(kind: str, own_folder: Path, image: Path, enhancer: Enhancer):
     """At strength 0 the result is the resized photo. Fidelity 1 brings the result closer to the photo."""
     name, scale = add_model(kind, own_folder), SCALES[kind]
 
-    photo_alone = enhancer.run(picture, Settings.from_preset(name, strength=0.0))
-    apart = enhancer.run(picture, Settings.from_preset(name))
-    faithful = enhancer.run(picture, Settings.from_preset(name, fidelity=1.0))
+    photo_alone = enhancer.run(image, Settings.from_preset(name, strength=0.0))
+    apart = enhancer.run(image, Settings.from_preset(name))
+    faithful = enhancer.run(image, Settings.from_preset(name, fidelity=1.0))
 
     shown = Image.open(photo_alone.path).convert("RGB").resize((28, 20), Image.Resampling.BOX)
-    difference = np.asarray(shown, int) - np.asarray(Image.open(picture).convert("RGB"))
+    difference = np.asarray(shown, int) - np.asarray(Image.open(image).convert("RGB"))
     assert np.abs(difference).mean() <= 6
     assert (faithful.info["fidelity_db"] or 0) > (apart.info["fidelity_db"] or 0) + 3
     assert faithful.info["output"]["width"] == 28 * scale
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_a_preview_matches_the_result(kind: str, own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_a_preview_matches_the_result(kind: str, own_folder: Path, image: Path, enhancer: Enhancer):
     settings = Settings.from_preset(add_model(kind, own_folder), strength=0.8, fidelity=0.5)
 
-    preview = enhancer.preview(picture, settings, size=12)
-    result = enhancer.run(picture, settings, preview=preview)
+    preview = enhancer.preview(image, settings, size=12)
+    result = enhancer.run(image, settings, preview=preview)
 
     side = 12 * SCALES[kind]
     assert preview.after.shape[:2] == preview.before.shape[:2] == (side, side)
@@ -107,7 +107,7 @@ def test_user_models_are_listed_after_the_shipped_presets(own_folder: Path, enha
     assert 0 <= mine["relative_time"] < 0.01
 
 
-def test_a_user_model_without_its_file_is_not_available(own_folder: Path, picture: Path, enhancer: Enhancer):
+def test_a_user_model_without_its_file_is_not_available(own_folder: Path, image: Path, enhancer: Enhancer):
     name = add_model("compact-2x", own_folder)
     located = locate(name)
     assert located
@@ -118,7 +118,7 @@ def test_a_user_model_without_its_file_is_not_available(own_folder: Path, pictur
     assert not mine["available"]
     assert f"enhance weights add FILE --name {name}" in mine["reason"]
     with pytest.raises(Exception, match="add it again"):
-        enhancer.run(picture, name)
+        enhancer.run(image, name)
 
 
 def test_a_removed_model_is_not_a_preset(own_folder: Path):
@@ -153,11 +153,11 @@ def test_two_user_models_have_different_signatures(own_folder: Path):
     assert signature("a" * 64, one, "b" * 64, "fp32") != signature("a" * 64, one, "c" * 64, "fp32")
 
 
-def test_the_command_line_runs_a_user_model(own_folder: Path, picture: Path, tmp_path: Path, capsys):
+def test_the_command_line_runs_a_user_model(own_folder: Path, image: Path, tmp_path: Path, capsys):
     name = add_model("compact-3x", own_folder)
 
     out = tmp_path / "out.png"
-    assert main(["run", str(picture), "-o", str(out), "--preset", name, "--precision", "fp32", "--json"]) == 0
+    assert main(["run", str(image), "-o", str(out), "--preset", name, "--precision", "fp32", "--json"]) == 0
 
     info = json.loads(capsys.readouterr().out)
     assert (info["preset"], info["output"]["width"], info["output"]["height"]) == (name, 84, 60)

@@ -58,7 +58,7 @@ def _fails(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory):
+def image(tmp_path_factory):
     path = tmp_path_factory.mktemp("lent") / "squares.png"
     cv2.imwrite(str(path), np.random.default_rng(7).integers(0, 255, (70, 90, 3), np.uint8))
     return path
@@ -70,47 +70,47 @@ def lent(tmp_path, lend) -> Enhancer:
     return enhancer
 
 
-def test_a_run_and_a_preview_are_one_call_each_with_the_same_pixels(picture, tmp_path):
+def test_a_run_and_a_preview_are_one_call_each_with_the_same_pixels(image, tmp_path):
     own, lender = Enhancer("cpu", "fp32", data=tmp_path / "own"), ProcessLender(lent_steps)
     borrowing, reports = lent(tmp_path, lender), list[Any]()
 
-    preview = borrowing.preview(picture, PRESET, size=32)
-    result = borrowing.run(picture, PRESET, preview=preview, progress=lambda *report: reports.append(report))
+    preview = borrowing.preview(image, PRESET, size=32)
+    result = borrowing.run(image, PRESET, preview=preview, progress=lambda *report: reports.append(report))
 
     assert lender.calls == 2
-    assert np.array_equal(preview.after, own.preview(picture, PRESET, size=32).after)
-    assert result.path.read_bytes() == own.run(picture, PRESET).path.read_bytes()
+    assert np.array_equal(preview.after, own.preview(image, PRESET, size=32).after)
+    assert result.path.read_bytes() == own.run(image, PRESET).path.read_bytes()
     assert reports[-1][0] == reports[-1][1] > 0
     assert borrowing.status()["model"] is None, "this process has no model in memory"
     assert borrowing.retune(preview, PRESET).info["signature"] == result.info["signature"]
     assert lender.calls == 2, "sliders and output files need no GPU"
 
 
-def test_a_cancelled_run_returns_the_gpu(picture, tmp_path):
+def test_a_cancelled_run_returns_the_gpu(image, tmp_path):
     lender, stop = ProcessLender(lent_steps), threading.Event()
     with pytest.raises(Cancelled):
-        lent(tmp_path, lender).run(picture, PRESET, stop=stop, progress=lambda *_: stop.set())
+        lent(tmp_path, lender).run(image, PRESET, stop=stop, progress=lambda *_: stop.set())
     assert [process.is_alive() for process in lender.processes] == [False]
 
 
-def test_an_error_of_the_other_process_is_raised(picture, tmp_path):
+def test_an_error_of_the_other_process_is_raised(image, tmp_path):
     with pytest.raises(EnhanceError) as failed:
-        lent(tmp_path, ProcessLender(_fails)).run(picture, PRESET)
+        lent(tmp_path, ProcessLender(_fails)).run(image, PRESET)
     assert failed.value.key == "memory_short"
 
 
-def test_an_error_of_the_lender_has_its_message(picture, tmp_path):
+def test_an_error_of_the_lender_has_its_message(image, tmp_path):
     def lend(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
         raise RuntimeError("No GPU was available after 60s.")
         yield
 
     with pytest.raises(EnhanceError) as failed:
-        lent(tmp_path, lend).run(picture, PRESET)
+        lent(tmp_path, lend).run(image, PRESET)
     assert failed.value.key == "device_not_lent"
     assert "No GPU was available after 60s." in failed.value.message("zh-CN")
 
 
-def test_the_gpu_is_requested_for_the_expected_time(picture, tmp_path):
+def test_the_gpu_is_requested_for_the_expected_time(image, tmp_path):
     loans = list[Loan]()
 
     def lend(loan: Loan) -> Generator[LentStep | EnhanceError, None, None]:
@@ -121,8 +121,8 @@ def test_the_gpu_is_requested_for_the_expected_time(picture, tmp_path):
 
     borrowing = lent(tmp_path, lend)
     before = borrowing.estimate(90, 70, PRESET)
-    borrowing.preview(picture, PRESET, size=64)
-    borrowing.run(picture, PRESET)
+    borrowing.preview(image, PRESET, size=64)
+    borrowing.run(image, PRESET)
     assert borrowing.estimate(90, 70, PRESET) < before
     first, second = loans
     assert second.seconds < first.seconds
@@ -142,8 +142,8 @@ def test_a_gpu_is_requested_only_on_a_zero_gpu_space(monkeypatch):
         assert enhancer.lend == lend
 
 
-def test_the_package_spaces_has_no_effect_elsewhere(picture, tmp_path):
+def test_the_package_spaces_has_no_effect_elsewhere(image, tmp_path):
     spaces = pytest.importorskip("spaces")
     same = spaces.GPU(duration=lent_seconds)(lent_steps)
     own = Enhancer("cpu", "fp32", data=tmp_path / "own")
-    assert lent(tmp_path, same).run(picture, PRESET).path.read_bytes() == own.run(picture, PRESET).path.read_bytes()
+    assert lent(tmp_path, same).run(image, PRESET).path.read_bytes() == own.run(image, PRESET).path.read_bytes()
