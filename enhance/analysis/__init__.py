@@ -68,7 +68,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     kind = kind_of(samples, (squares(image.rgb, scale) for scale in (2, 4)), bool(qualities))
     noise, grain = noise_and_grain(samples, kind == "photo")
     # Imported here, because it is needed for photos only.
-    from ..scenes.dehaze import find_haze
+    from ..scenes.dehaze import haze_amount
 
     is_photo, is_large = kind == "photo", min(image.width, image.height) >= SIDES[0]
     return Analysis(
@@ -79,7 +79,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
         softness=softness_of(samples) if is_photo and is_large else 1,
         blur=round(_blur(samples), 2) if is_photo else 0.0,
         kind=kind,
-        haze=round(find_haze(image.rgb).amount, 3) if is_photo and _can_be_hazy(samples) else 0.0,
+        haze=round(haze_amount(image.rgb), 3) if is_photo and _can_be_hazy(samples) else 0.0,
         faces=_count_faces(image, detector) if detector else None,
     )
 

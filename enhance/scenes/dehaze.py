@@ -34,11 +34,17 @@ _TEXTURE_PATCH = 0.03
 _GUIDE_SMOOTHNESS = 3e-4
 _AIR_QUANTILE = 0.7  # the airlight is estimated in the haziest 30% of the image,
 _AIR_SHARE = 0.005  # in the brightest 0.5% of the dark channel there
-_NO_AIRLIGHT, _SURE_AIRLIGHT = 0.5, 0.65
+_NO_AIRLIGHT, _SURE_AIRLIGHT = 0.4, 0.5
 
 _TEXTURED = 0.004  # a level of 255; below it there is no texture
 _LEAST_TEXTURED = 0.1
 _SKY_TEXTURE, _SKY_LIGHT, _SKY_AREA, _SKY_KEPT = 0.007, 0.8, 0.02, 0.8
+
+# Measured on 45 clear photos, the same photos under 30% haze, and skies, snow and sand without haze: the darkest pixels
+# of clear photos are at most 0.09, under haze 0.2 and more. The darkest red, green and blue of haze differ by 0.18. The
+# sharpest edges of skies and snow are at most 0.05 of their contrast, those of photos under haze 0.12 and more.
+_DARKEST, _LEAST_DARK, _MOST_COLOUR = 0.0005, 0.12, 0.22
+_SHARPEST, _CONTRAST, _LEAST_EDGE, _EDGE_BLUR = 0.998, (0.01, 0.99), 0.08, 1.0
 
 
 class _Threshold(NamedTuple):
@@ -96,6 +102,22 @@ def find_haze(rgb: np.ndarray) -> Haze:
     veil = _blur(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     slope, offset = _guided_coefficients(guide, veil, max(1, int(_GUIDE_RADIUS * side)), _GUIDE_SMOOTHNESS)
     return Haze(np.clip(airlight, _LEAST_AIRLIGHT, 1), share * amount, share * slope, share * offset, *rgb.shape[:2])
+
+
+def haze_amount(rgb: np.ndarray) -> float:
+    """Return the amount of haze of an image, 0 to 1, or 0 if a part of the image is clear or all of it is a sky.
+
+    `rgb` is uint8 or uint16 [H, W, 3] RGB. Haze lightens even the darkest pixels and leaves them grey, unlike a bright
+    background with a dark object in front. Clouds and snow are light and grey too, but have no sharp edges.
+    """
+    light = _downscale(rgb)
+    darkest = np.quantile(light.reshape(-1, 3), _DARKEST, axis=0)
+    if darkest.min() < _LEAST_DARK or np.ptp(darkest) > _MOST_COLOUR:
+        return 0.0
+    grey = _blur(light.mean(axis=2), _EDGE_BLUR)  # without its noise
+    contrast = np.ptp(np.quantile(grey, _CONTRAST))
+    edge = np.quantile(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), _SHARPEST)
+    return find_haze(rgb).amount if edge >= _LEAST_EDGE * contrast else 0.0
 
 
 def remove_haze(rgb: np.ndarray, haze: Haze, strength: float = 1.0, *, top: int = 0, left: int = 0) -> np.ndarray:
