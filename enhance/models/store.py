@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Cancelled, WeightsError
-from .download import fetch, is_installed, read_conversion, read_origin
+from .download import fetch, is_installed, read_origin
 from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
 from .manifest import Located, Model, manifest
@@ -140,12 +140,13 @@ def inspect(name: str, store: Store | None = None) -> Holding:
     store = store or Store()
     model = store.find(name)
     located, corrupt = None, []
-    for path in (store.folder / file for file in _file_names(model)):
-        if path.exists():
+    checksums = {source.file: source.sha256 for source in model.sources} or {model.file: model.sha256}
+    for file, sha256 in checksums.items():
+        if (path := store.folder / file).exists():
             with storage_errors(store.folder):
-                sha256 = digest(path)
-            if source := _source(model, path, sha256):
-                located = located or Located(name, path, sha256, source)
+                is_verified = digest(path) == sha256
+            if is_verified:
+                located = located or Located(name, path, sha256, model.origin if model.own else read_origin(path))
             else:
                 corrupt.append(path)
     return Holding(model, located or _in_hub_cache(model), tuple(corrupt))
@@ -168,23 +169,6 @@ def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, 
 def _discard(holding: Holding) -> tuple[Path, ...]:
     """Rename the corrupt files. The caller holds the model's lock."""
     return tuple(map(rename_corrupt, holding.corrupt))
-
-
-def _file_names(model: Model) -> list[str]:
-    """Return the names that a model's file can have: the official ones, then the one of a converted package."""
-    if model.own:
-        return [model.file]
-    return list(dict.fromkeys([*(source.file for source in model.files), f"{model.name}.safetensors"]))
-
-
-def _source(model: Model, path: Path, sha256: str) -> str | None:
-    """Return the origin of a file in the weights folder, or None if its checksum is not the model's."""
-    if model.own:
-        return model.origin if sha256 == model.sha256 else None
-    if (path.name, sha256) in [(source.file, source.sha256) for source in model.files]:
-        return read_origin(path)
-    note = read_conversion(model, path.parent)
-    return note["source"] if note and (path.name, sha256) == (note["file"], note["sha256"]) else None
 
 
 def _in_hub_cache(model: Model) -> Located | None:

@@ -12,6 +12,7 @@ from ..errors import WeightsError
 from .files import digest
 from .graphs import Graph
 from .manifest import Located
+from .networks import SHIPPED
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +51,10 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
 
     path = located.path
     try:
-        changed = digest(path) != located.sha256
-        state = None if changed else read_tensors(path)
+        if changed := digest(path) != located.sha256:
+            state = None
+        else:
+            state = _read_shipped(located) if path.suffix == ".bin" else read_tensors(path)
     except (OSError, WeightsError) as error:
         reason = error if isinstance(error, WeightsError) else str(error)
         raise WeightsError("weights_unreadable", path=path, name=located.name, reason=reason) from error
@@ -62,6 +65,15 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise WeightsError("weights_without_tensors", path=path, name=located.name)
     return dict(state)
+
+
+def _read_shipped(located: Located) -> dict[str, torch.Tensor]:
+    import torch
+
+    from .ncnn import read_shipped
+
+    tensors = read_shipped(SHIPPED[located.name](), located.path.read_bytes())
+    return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
 
 def read_tensors(path: Path) -> object:

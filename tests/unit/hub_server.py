@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
-from enhance.models.manifest import FileSource, Model
+from enhance.models.manifest import Model, Source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -33,7 +33,7 @@ def made_up_model(content: bytes, name: str = "tiny", file: str = "tiny.pth") ->
         bytes=len(content),
         sha256=sha256,
         licence="MIT",
-        sources=(FileSource("hub", "someone/models", COMMIT, f"small/{file}", len(content), sha256),),
+        sources=(Source("hub", "someone/models", COMMIT, f"small/{file}", file, len(content), sha256),),
     )
 
 

