@@ -328,13 +328,13 @@ def _first_result(
     with _empty_output((image.height, image.width), dtype, settings.factor, None, folder) as output:
         rgb = scene.network_pixels(image, settings, box, folder)
         _run_network(output, rgb, record, settings.weights, engine, callbacks.part(0.0, 0.5), folder)
-        rows = _rows(replace(image, alpha=None, grey=False), settings, output, scene, record.network_input, box, cut)
+        rows = _rows(replace(image, grey=False), settings, output, scene, record.network_input, box, cut)
         height, width = rows.size
         result = allocate_pixels((height, width, 3), dtype, folder)
         for first in range(0, height, _ROWS):
             if callbacks.stop.is_set():
                 raise Cancelled("stopped")
-            result[first : first + _ROWS] = rows.rows(first, min(first + _ROWS, height))
+            result[first : first + _ROWS] = rows.rows(first, min(first + _ROWS, height))[..., :3]
     return result
 
 

@@ -98,7 +98,9 @@ class ResultRows:
 
     @cached_property
     def _tuning(self) -> Tuning:
-        return Tuning(self.network, self.photo, self.settings, self.grid, self.overlay)
+        has_alpha = self.image.alpha is not None
+        alpha = self.image.reduced(self.settings.reduce).alpha if has_alpha else None
+        return Tuning(self.network, self.photo, self.settings, self.grid, self.overlay, alpha)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -31,7 +31,7 @@ class Tuning:
     """The adjusted colour of a result, as rows on demand.
 
     `network` returns rows of the network's output [s * height, s * width, 3] for `photo`, both uint8 (`levels` 255) or
-    both uint16 (65535). The result has the same type and lies on `grid`.
+    both uint16 (65535). The result has the same type and lies on `grid`. `alpha` is that of the photo, if it has one.
     """
 
     network: Rows
@@ -39,15 +39,19 @@ class Tuning:
     settings: Settings
     grid: Grid
     overlay: Overlay | None = None
+    alpha: np.ndarray | None = None
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the result's rows [first, last), rounded to the nearest level."""
-        if not self.grid.resizes and not self._tunes:
+        corrects_edges = self.settings.tuning and self.alpha is not None
+        if not (self.grid.resizes or self._tunes or corrects_edges):
             return self._overlaid(self.network(first, last), first)[:, : self.grid.size[1]]
         height, _ = self.grid.size
         halo = _SHARPEN_HALO if self._sharpens else 0
         low, high = max(first - halo, 0), min(last + halo, height)
         rows = self.grid.rows(self._mixed, low, high)
+        if corrects_edges:
+            rows = self._with_edges(rows, low, high)
         if self._tunes:
             rows = _coloured(rows, self.settings, self.photo.levels)
         return rounded(rows[first - low : last - low], self.photo.levels)
@@ -66,6 +70,25 @@ class Tuning:
         one = self.settings
         mixes = one.tuning and (one.blend < 1 or one.fidelity > 0)
         return BaseLayer(self.network, self.photo, one.factor, one.blend, one.fidelity) if mixes else None
+
+    def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
+        """Return rows with the colour of the photo, upscaled premultiplied by alpha, where alpha is below a half.
+
+        The network does not receive alpha, so the colour of nearly transparent pixels counts as much as any other.
+        """
+
+        def premultiplied(first: int, last: int) -> np.ndarray:
+            alpha = self.alpha[first:last, :, None].astype(np.float32)  # type: ignore[index]
+            return np.concatenate([self.photo.rows(first, last) * alpha, alpha], axis=2)
+
+        def upscaled(first: int, last: int) -> np.ndarray:
+            return enlarge_rows(premultiplied, self.photo.height, self.settings.factor, first, last)
+
+        mixed, levels = self.grid.rows(upscaled, first, last), self.photo.levels
+        alpha = mixed[..., 3:]
+        weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1) * (alpha * 2 * 255 > levels)
+        colour = np.clip(mixed[..., :3] / np.maximum(alpha, 1), 0, levels)
+        return rows + weight * (colour - rows)
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
         """Return rows of the network's output mixed with the base layer, float32 in the photo's own levels."""

@@ -2,7 +2,9 @@
 
 import io
 import struct
+from pathlib import Path
 
+import gradio
 import numpy as np
 import pytest
 from PIL import Image
@@ -85,6 +87,49 @@ def test_partial_transparency_is_kept_without_fringes(enhancer, photo, tmp_path)
     visible = result[result[..., 3] > 0]
     assert visible[:, 1].max() < 90, "the green of the transparent pixels is visible"
     assert len(np.unique(result[..., 3])) > 100
+
+
+def soft_logo() -> np.ndarray:
+    """Return a logo with transparency, uint8 [384, 384, 4], that was drawn with smooth edges."""
+    path = Path(gradio.__file__).parent / "media_assets" / "images" / "hf-logo_transpng.png"
+    return np.asarray(Image.open(path).convert("RGBA").resize((384, 384), Image.Resampling.LANCZOS))
+
+
+def reduced(rgba: np.ndarray) -> np.ndarray:
+    """Return the averages of blocks of 4 x 4 pixels; each pixel counts by its alpha."""
+    alpha = rgba[..., 3:] / 255
+    sums = np.concatenate([rgba[..., :3] * alpha, rgba[..., 3:]], axis=2).reshape(96, 4, 96, 4, 4).mean((1, 3))
+    colour = np.divide(sums[..., :3] * 255, sums[..., 3:], where=sums[..., 3:] > 0, out=np.zeros((96, 96, 3)))
+    return np.rint(np.dstack([colour, sums[..., 3]])).astype(np.uint8)
+
+
+def edge_error(rgba: np.ndarray, truth: np.ndarray, ground: int) -> float:
+    """Return the mean error in levels on a ground of one grey level where the image is nearly transparent."""
+    shown, expected = (one[..., :3] * (one[..., 3:] / 255) + ground * (1 - one[..., 3:] / 255) for one in (rgba, truth))
+    return float(np.abs(shown - expected)[(rgba[..., 3] > 0) & (rgba[..., 3] < 128)].mean())
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "16-bit", "LA"])
+def test_the_edges_of_a_logo_have_the_colours_that_are_visible_there(enhancer, tmp_path, kind):
+    truth = soft_logo()
+    if kind == "LA":
+        truth = np.dstack([truth[..., :1]] * 3 + [truth[..., 3]])
+    small, path = reduced(truth), tmp_path / "logo.png"
+    factor = 257 if kind == "16-bit" else 1
+    channels = small[..., [0, 3]] if kind == "LA" else small
+    path.write_bytes(png(channels.astype(np.uint16 if factor > 1 else np.uint8) * factor, 4 if kind == "LA" else 6))
+
+    def upscaled(**changes: bool) -> np.ndarray:
+        settings = Settings("anime-fast", **changes)
+        rows = enhancer.preview(path, settings, size=96).after // factor
+        return rows if rows.shape[2] == 4 else np.dstack([rows[..., 0]] * 3 + [rows[..., 1]])
+
+    result, network = upscaled(), upscaled(tuning=False)
+
+    assert edge_error(result, truth, 255) < 0.8 * edge_error(network, truth, 255)
+    assert edge_error(result, truth, 0) < 1.05 * edge_error(network, truth, 0)
+    opaque = result[..., 3] > 128
+    assert np.array_equal(result[opaque], network[opaque])
 
 
 def test_a_cmyk_jpeg_is_converted_by_its_profile(enhancer, photo, tmp_path):
