@@ -21,7 +21,7 @@ from .i18n import name_of, translate
 
 log = logging.getLogger(__name__)
 
-PIPELINE = 7
+PIPELINE = 8
 """Part of every signature. Increase it whenever the same request produces other pixels than before."""
 
 AUTO = "auto"
