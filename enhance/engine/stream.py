@@ -30,8 +30,6 @@ from enhance.models.graphs import (
     Multiply,
     Nearest,
     Node,
-    Shuffle,
-    sources_of,
 )
 from enhance.models.memory import chunk_rows, leaders
 
@@ -39,7 +37,6 @@ from .kernels import ImageRows, Kernel, RowReader
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
-_Rearranging = Input | Add | Multiply | Gate | Nearest | Shuffle
 _Scratch = dict[torch.dtype, torch.Tensor]
 
 
@@ -125,7 +122,7 @@ class Stream:
         self._costs = [cost * node.scale for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
         self._all_costs = sum(c * n.scale for c, n in zip(self._costs, graph.nodes, strict=True)) * self.height
         self._windows = [Window() for _ in graph.nodes]
-        self._sources = [sources_of(node) for node in graph.nodes]
+        self._sources = [node.sources for node in graph.nodes]
         self._readers = graph.readers()
         self._leaders = leaders(graph)
         self._strips: list[Strip] = []
@@ -231,7 +228,7 @@ class Stream:
             if isinstance(node, Conv):
                 produced = self._convolve(node, step.kernels[layer], first, last, scratch)
             elif isinstance(node, Affine | Activate):
-                produced = step.kernels[layer](self._rows(node.source, first, last))
+                produced = step.kernels[layer](self._rows(node.sources[0], first, last))
             else:
                 produced = self._rearrange(node, first, last)
             with self._lock:
@@ -241,15 +238,13 @@ class Stream:
         """Return how many rows of the output the sources allow with this strip, whatever later strips added to them."""
         if isinstance(node, Input):
             return self.height
-        ready = min(strip.ends[source] for source in sources_of(node))
-        if isinstance(node, Conv):
-            complete = ready == self.height * node.scale // node.enlarge
-            return (ready if complete else max(ready - node.size // 2, 0)) * node.enlarge
-        return ready * node.factor if isinstance(node, Nearest | Shuffle) else ready
+        ready = min(strip.ends[source] for source in node.sources)
+        complete = ready == self.height * node.scale // node.enlarge
+        return (ready if complete else max(ready - node.radius, 0)) * node.enlarge
 
     def _convolve(self, node: Conv, kernel: Kernel, first: int, last: int, scratch: _Scratch) -> torch.Tensor:
         height, width = self.height * node.scale // node.enlarge, self.width * node.scale // node.enlarge
-        above, below = first // node.enlarge - node.size // 2, -(-last // node.enlarge) + node.size // 2
+        above, below = first // node.enlarge - node.radius, -(-last // node.enlarge) + node.radius
         top, bottom = max(above, 0), min(below, height)
         # [n + 2, W, in], [n, W, in] for 1x1
         rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.taken(node))
@@ -283,14 +278,14 @@ class Stream:
             buffer = scratch[dtype] = torch.empty(size, dtype=dtype, device=self.device)
         return buffer[:size].view(shape)  # [n, W, C]
 
-    def _rearrange(self, node: _Rearranging, first: int, last: int) -> torch.Tensor:
+    def _rearrange(self, node: Node, first: int, last: int) -> torch.Tensor:
         if isinstance(node, Input):
             return self._image.rows(first, last)  # [n, W, C]
         if isinstance(node, Add | Multiply | Gate):
             return self._combine(node, first, last)
-        factor = node.factor
+        factor = node.enlarge
         low, high = first // factor, -(-last // factor)
-        rows = self._rows(node.source, low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
+        rows = self._rows(node.sources[0], low, high)  # [n, W, C], or [n, W, C * f * f] to be shuffled
         if isinstance(node, Nearest):
             rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # [n * f, W * f, C]
         else:
@@ -303,8 +298,7 @@ class Stream:
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
         # Two precisions in one call are many times slower on a CPU.
-        source = self._rows(node.source, first, last).float()  # [n, W, C]
-        trunk = self._rows(node.trunk, first, last).float()  # [n, W, C]
+        source, trunk = (self._rows(one, first, last).float() for one in node.sources)  # [n, W, C]
         if isinstance(node, Add):
             return torch.add(trunk, source, alpha=node.factor)
         if isinstance(node, Multiply):
@@ -316,11 +310,7 @@ class Stream:
         first = self._windows[source].end
         for reader in self._readers[source]:
             node, done = self.graph.nodes[reader], self._windows[reader].end
-            if isinstance(node, Conv):
-                done = done // node.enlarge - node.size // 2
-            elif isinstance(node, Nearest | Shuffle):
-                done //= node.factor
-            first = min(first, done)
+            first = min(first, done // node.enlarge - node.radius)
         return max(first, 0)
 
     def _collect(self) -> torch.Tensor:

@@ -1,21 +1,29 @@
-"""Detect the network of a user model with spandrel, and convert its tensors to the names of this program's graphs."""
+"""Read the network of a user model: spandrel detects it, and its tensors get the names of this program's graphs."""
 
 from __future__ import annotations
 
 import math
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from spandrel import MAIN_REGISTRY, canonicalize_state_dict
 
 from ..errors import WeightsError
 from .graphs import Graph
 from .manifest import Network
+from .ncnn import read_ncnn
 from .networks import SPAN_MEAN, SPAN_RANGE, rrdbnet, span, srvgg
-from .tensors import check_state
+from .tensors import check_state, read_tensors
+
+LARGEST = 1 << 30
+"""The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
+_LARGEST_SCALE = 16
 
 State = Mapping[str, torch.Tensor]
 
@@ -29,23 +37,81 @@ class Detected:
 
     network: Network
     graph: Graph
-    tensors: Mapping[str, Any]
+    tensors: Mapping[str, np.ndarray]
 
 
-def unwrap(content: object, file: str) -> dict[str, torch.Tensor]:
-    """Return the tensors in what a file holds, without wrappers and common prefixes. Raises WeightsError."""
-    try:
-        state = canonicalize_state_dict(dict(content))  # type: ignore[call-overload]
-    except _BAD_STATE as error:
-        raise WeightsError("weights_add_unknown", file=file) from error
-    return {key: one for key, one in state.items() if isinstance(key, str) and isinstance(one, torch.Tensor)}
-
-
-def detect(state: State, file: str) -> Detected:
-    """Return the network of the tensors in `file`.
+def read_network(path: Path) -> Detected:
+    """Return the network in a .pth, .safetensors or .param file (with its .bin), for images in grey or colour.
 
     Raises WeightsError if the network is unknown, damaged, or of an architecture that cannot be streamed by rows.
     """
+    file, suffix = path.name, path.suffix.lower()
+    if suffix not in (".pth", ".safetensors", ".param"):
+        raise WeightsError("weights_add_other_ending", file=file)
+    _check_file(path)
+    if suffix == ".param" and not path.with_suffix(".bin").is_file():
+        raise WeightsError("weights_add_no_bin", file=file, bin=path.with_suffix(".bin").name)
+    try:
+        detected = _read_ncnn(path) if suffix == ".param" else _detect(_read_state(path), file)
+    except WeightsError as error:
+        if error.key == "ncnn_other_layer":
+            raise WeightsError("weights_add_other_layer", file=file, **error.values) from error
+        if error.key.startswith("weights_add_"):
+            raise
+        raise WeightsError("weights_add_unreadable", file=file, reason=error) from error
+    except (OSError, ValueError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise WeightsError("weights_add_unreadable", file=file, reason=WeightsError("file_damaged")) from error
+    graph = detected.graph
+    for channels in (graph.image_channels, graph.nodes[-1].channels):
+        if channels not in (1, 3):
+            raise WeightsError("weights_add_channels", file=file, channels=channels)
+    scale = graph.nodes[-1].scale / graph.unshuffle
+    if scale != graph.scale or not 1 <= scale <= _LARGEST_SCALE:
+        raise WeightsError("weights_add_scale", file=file, scale=f"{scale:g}", most=_LARGEST_SCALE)
+    for name, values in detected.tensors.items():
+        if not np.isfinite(values).all():
+            raise WeightsError("weights_add_not_finite", file=file, tensor=name)
+    return detected
+
+
+def _read_ncnn(path: Path) -> Detected:
+    weights = path.with_suffix(".bin")
+    _check_file(weights)
+    return Detected("ncnn", *read_ncnn(path.read_text(encoding="utf-8"), weights.read_bytes()))
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors in a file without wrappers and common prefixes. Raises WeightsError."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            _check_bytes(sum(one.file_size for one in archive.infolist()), path.name)
+    content: Any = read_tensors(path)
+    try:
+        state = canonicalize_state_dict(dict(content))
+    except _BAD_STATE as error:
+        raise WeightsError("weights_add_unknown", file=path.name) from error
+    state = {key: one for key, one in state.items() if isinstance(key, str) and isinstance(one, torch.Tensor)}
+    # An expanded tensor is small in the file and large in memory.
+    _check_bytes(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path.name)
+    return state
+
+
+def _check_file(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise WeightsError("weights_add_no_file", file=path, reason=error.strerror or error) from error
+    if not path.is_file():
+        raise WeightsError("weights_add_other_ending", file=path.name)
+    _check_bytes(size, path.name)
+
+
+def _check_bytes(size: int, file: str) -> None:
+    if size > LARGEST:
+        raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST / 1e6)
+
+
+def _detect(state: State, file: str) -> Detected:
     try:
         supports = (one for one in MAIN_REGISTRY.architectures("detection") if one.detect(dict(state)))
         architecture = next(supports).architecture
@@ -61,7 +127,7 @@ def detect(state: State, file: str) -> Detected:
         check_state(tensors, graph, file)
     except (*_BAD_STATE, WeightsError) as error:
         raise WeightsError("weights_add_damaged", file=file, network=architecture.name) from error
-    return Detected(network, graph, tensors)
+    return Detected(network, graph, {name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
 
 
 def _convert_esrgan(network: Any) -> tuple[Graph, State]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-_FORM = 1
+_FORM = 2
 """Version of the JSON form of a graph."""
 
 
@@ -27,114 +27,85 @@ class Activation:
 
 
 @dataclass(frozen=True)
-class Input:
-    """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one."""
+class Node:
+    """A node that reads the output of other nodes. Its output has `enlarge` rows for each row of input."""
 
+    sources: tuple[int, ...]
     channels: int
-    unshuffle: int = 1
-    scale: int = 1
+    scale: int
+    enlarge: int = 1
+
+    @property
+    def radius(self) -> int:
+        """Rows of input above and below a row that its output depends on."""
+        return 0
 
 
 @dataclass(frozen=True)
-class Conv:
+class Input(Node):
+    """The image: float rows in 0..1, RGB or grey. `unshuffle` f maps f x f pixels to the channels of one."""
+
+    unshuffle: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(Node):
     """A convolution, 3x3 with zero padding 1 or 1x1, over its concatenated sources.
 
     With `enlarge` 2, the source is first upscaled by nearest neighbour (3x3 only). `precise` keeps weights, input and
     output in float32 whatever the precision of the other nodes.
     """
 
-    sources: tuple[int, ...]
     name: str
-    channels: int
-    scale: int
     size: int = 3
     bias: bool = True
-    enlarge: int = 1
     activation: Activation | None = None
     precise: bool = False
 
-
-@dataclass(frozen=True)
-class Unary:
-    """A node that reads one node."""
-
-    source: int
-    channels: int
-    scale: int
+    @property
+    def radius(self) -> int:
+        return self.size // 2
 
 
 @dataclass(frozen=True)
-class Binary:
-    """A node that reads two nodes of the same shape."""
+class Add(Node):
+    """`source * factor + trunk` in float32: the residual path. The sources have the same shape."""
 
-    source: int
-    trunk: int
-    channels: int
-    scale: int
+    factor: float = 1.0
 
 
-@dataclass(frozen=True)
-class Add(Binary):
-    """`source * factor + trunk` in float32: the residual path."""
-
-    factor: float
-
-
-class Multiply(Binary):
+class Multiply(Node):
     """`source * trunk`, element-wise, in float32."""
 
 
-class Gate(Binary):
+class Gate(Node):
     """`(source + trunk) * (sigmoid(source) - 0.5)` in float32: SPAN's attention without parameters."""
 
 
 @dataclass(frozen=True)
-class Affine(Unary):
+class Affine(Node):
     """`source * gain + shift` in float32. Each is a number, or the name of a tensor with one value for each channel."""
 
-    gain: float | str
-    shift: float | str
+    gain: float | str = 1.0
+    shift: float | str = 0.0
 
 
-@dataclass(frozen=True)
-class Activate(Unary):
+@dataclass(frozen=True, kw_only=True)
+class Activate(Node):
     """An activation in float32 that cannot be part of a convolution."""
 
     activation: Activation
 
 
-@dataclass(frozen=True)
-class Nearest(Unary):
-    """Nearest-neighbour upscaling by `factor`."""
-
-    factor: int
+class Nearest(Node):
+    """Nearest-neighbour upscaling by `enlarge`."""
 
 
-@dataclass(frozen=True)
-class Shuffle(Unary):
-    """Pixel shuffle: channels [c * factor * factor] become `factor` x `factor` pixels of c channels."""
-
-    factor: int
+class Shuffle(Node):
+    """Pixel shuffle by f = `enlarge`: channels [c * f * f] become f x f pixels of c channels."""
 
 
-Node = Input | Conv | Add | Multiply | Gate | Affine | Activate | Nearest | Shuffle
 _KINDS = {kind.__name__: kind for kind in (Input, Conv, Add, Multiply, Gate, Affine, Activate, Nearest, Shuffle)}
-
-
-def sources_of(node: Node) -> tuple[int, ...]:
-    """Return the indices of the nodes whose output `node` reads."""
-    if isinstance(node, Conv):
-        return node.sources
-    if isinstance(node, Binary):
-        return node.source, node.trunk
-    return () if isinstance(node, Input) else (node.source,)
-
-
-def enlargement_of(node: Node) -> int:
-    """Return the ratio of the node's output rows to its input rows."""
-    if isinstance(node, Conv):
-        return node.enlarge
-    return node.factor if isinstance(node, Nearest | Shuffle) else 1
 
 
 @dataclass
@@ -148,7 +119,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
 
     def input(self, channels: int, unshuffle: int = 1) -> int:
-        return self._append(Input(channels, unshuffle))
+        return self._append(Input((), channels, 1, unshuffle=unshuffle))
 
     def conv(
         self,
@@ -161,40 +132,41 @@ class Graph:
         activation: Activation | None = None,
     ) -> int:
         scale = self.nodes[sources[0]].scale * enlarge
-        return self._append(Conv(sources, name, channels, scale, size, bias, enlarge, activation))
+        options = {"name": name, "size": size, "bias": bias, "activation": activation}
+        return self._append(Conv(sources, channels, scale, enlarge, **options))
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
-        return self._append(Add(source, trunk, *self._shape(trunk), factor))
+        return self._append(Add((source, trunk), *self._shape(trunk), factor=factor))
 
     def multiply(self, source: int, trunk: int) -> int:
-        return self._append(Multiply(source, trunk, *self._shape(trunk)))
+        return self._append(Multiply((source, trunk), *self._shape(trunk)))
 
     def gate(self, source: int, trunk: int) -> int:
-        return self._append(Gate(source, trunk, *self._shape(trunk)))
+        return self._append(Gate((source, trunk), *self._shape(trunk)))
 
     def affine(self, source: int, gain: float | str = 1.0, shift: float | str = 0.0) -> int:
-        return self._append(Affine(source, *self._shape(source), gain, shift))
+        return self._append(Affine((source,), *self._shape(source), gain=gain, shift=shift))
 
     def activate(self, source: int, activation: Activation) -> int:
-        return self._append(Activate(source, *self._shape(source), activation))
+        return self._append(Activate((source,), *self._shape(source), activation=activation))
 
     def nearest(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)
-        return self._append(Nearest(source, channels, scale * factor, factor))
+        return self._append(Nearest((source,), channels, scale * factor, factor))
 
     def shuffle(self, source: int, factor: int) -> int:
         channels, scale = self._shape(source)
-        return self._append(Shuffle(source, channels // factor**2, scale * factor, factor))
+        return self._append(Shuffle((source,), channels // factor**2, scale * factor, factor))
 
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as precise."""
         first, last = {0}, {len(self.nodes) - 1}
         for index, node in enumerate(self.nodes):
-            if first.intersection(sources_of(node)) and not self._make_precise(index):
+            if first.intersection(node.sources) and not self._make_precise(index):
                 first.add(index)
         for index in reversed(range(len(self.nodes))):
             if index in last and not self._make_precise(index):
-                last.update(sources_of(self.nodes[index]))
+                last.update(self.nodes[index].sources)
         return self
 
     def _make_precise(self, index: int) -> bool:
@@ -227,7 +199,7 @@ class Graph:
         """Return for each node the indices of those that read it, twice for one that reads it twice."""
         readers: list[list[int]] = [[] for _ in self.nodes]
         for index, node in enumerate(self.nodes):
-            for source in sources_of(node):
+            for source in node.sources:
                 readers[source].append(index)
         return readers
 
@@ -236,10 +208,9 @@ class Graph:
         """Image rows above and below its own that an output row depends on. Columns likewise."""
         low, high = [0] * len(self.nodes), [node.scale for node in self.nodes]  # rows of each node needed for row 0
         for index, node in reversed([*enumerate(self.nodes)]):
-            factor, half = enlargement_of(node), node.size // 2 if isinstance(node, Conv) else 0
-            for source in sources_of(node):
-                low[source] = min(low[source], (low[index] - half) // factor)
-                high[source] = max(high[source], -((-high[index] - half) // factor))
+            for source in node.sources:
+                low[source] = min(low[source], (low[index] - node.radius) // node.enlarge)
+                high[source] = max(high[source], -((-high[index] - node.radius) // node.enlarge))
         ends = [(low[index], high[index]) for index, node in enumerate(self.nodes) if isinstance(node, Input)]
         return max(max(-first, last - 1) for first, last in ends) * self.unshuffle
 
@@ -277,7 +248,7 @@ class Graph:
         """Return the graph that `as_json` wrote. Raises ValueError for any other text."""
         try:
             content = json.loads(text)
-            if content["form"] != _FORM:
+            if content["form"] not in (1, _FORM):
                 raise ValueError(f"a graph of form {content['form']}")
             return cls(tuple(content["precisions"]), [_node(**fields) for fields in content["nodes"]])
         except (KeyError, TypeError, AttributeError) as error:
@@ -297,8 +268,11 @@ class Graph:
 
 
 def _node(kind: str, **fields: Any) -> Node:
-    if "sources" in fields:
-        fields["sources"] = tuple(fields["sources"])
+    if "sources" not in fields:  # form 1, which named one or two sources and the factors of upscaling
+        fields["sources"] = [fields.pop(name) for name in ("source", "trunk") if name in fields]
+        if kind in ("Nearest", "Shuffle"):
+            fields["enlarge"] = fields.pop("factor")
+    fields["sources"] = tuple(fields["sources"])
     if isinstance(fields.get("activation"), Mapping):
         fields["activation"] = Activation(**fields["activation"])
     return _KINDS[kind](**fields)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import prod
 
-from .graphs import Binary, Conv, Graph, Node, enlargement_of, sources_of
+from .graphs import Add, Conv, Gate, Graph, Multiply, Node
 
 Cut = tuple[int, int, int, int]
 """A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows that it depends on."""
@@ -29,7 +29,7 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
         size * _in_chunks(count, chunk_rows(node, rows))
         for count, size, node in zip(_window_rows(graph), row, graph.nodes, strict=True)
     )
-    last_reader = {source: index for index, node in enumerate(graph.nodes) for source in sources_of(node)}
+    last_reader = {source: index for index, node in enumerate(graph.nodes) for source in node.sources}
     freed = [sum(strip[source] for source in last_reader if last_reader[source] == index) for index in range(len(row))]
     live = list(accumulate(added - dropped for added, dropped in zip(strip, [0, *freed], strict=False)))
     times = [cost * node.scale**2 for cost, node in zip(graph.costs(), graph.nodes, strict=True)]
@@ -88,14 +88,12 @@ def _window_rows(graph: Graph) -> list[float]:
     """Return how many rows of each node's output are in memory between two steps."""
     delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
     for index, node in enumerate(graph.nodes):
-        factor = enlargement_of(node)
-        half = node.size // 2 if isinstance(node, Conv) else 0
-        needs = max((delay[source] for source in sources_of(node)), default=0.0) + half
-        delay[index] = needs * factor
+        needs = max((delay[source] for source in node.sources), default=0.0) + node.radius
+        delay[index] = needs * node.enlarge
         if earlier[index]:
             delay[index] = max(delay[index], min(delay[one] for one in earlier[index]))
-        for source in sources_of(node):
-            window[source] = max(window[source], delay[index] / factor + half - delay[source])
+        for source in node.sources:
+            window[source] = max(window[source], delay[index] / node.enlarge + node.radius - delay[source])
     return window
 
 
@@ -121,13 +119,12 @@ def leaders(graph: Graph) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = []
     for index, reading in enumerate(graph.readers()):
         nodes = [graph.nodes[reader] for reader in reading]
-        others = [[one for one in sources_of(node) if one < index] for node in nodes]
-        paired = all(isinstance(node, Binary) for node in nodes) and all(others)
+        others = [[one for one in node.sources if one < index] for node in nodes]
+        paired = all(isinstance(node, Add | Multiply | Gate) for node in nodes) and all(others)
         found.append(tuple(one for several in others for one in several) if paired else ())
     return found
 
 
 def chunk_rows(node: Node, rows: int) -> int:
     """Return the rows of a node's output computed at once in a step of `rows` rows: fewer if they are longer."""
-    unit = enlargement_of(node)
-    return unit * max(1, rows // node.scale // unit)
+    return node.enlarge * max(1, rows // node.scale // node.enlarge)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from .fusion import fuse
-from .graphs import PRECISIONS, Activation, Graph, sources_of
+from .graphs import PRECISIONS, Activation, Graph
 from .networks import SPAN_RANGE
 
 _MAGIC = "7767517"
@@ -63,7 +63,7 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Tensors]:
         reader.blobs |= dict.fromkeys(layer.outputs, blob)
     reader.weights.check_end()
     graph, last = reader.graph, len(reader.graph.nodes) - 1
-    used = {source for node in graph.nodes for source in sources_of(node)}
+    used = {source for node in graph.nodes for source in node.sources}
     result = reader.blobs[layers[-1].outputs[0]] if layers and layers[-1].outputs else ()
     if not used.issuperset(range(last)) or not isinstance(result, tuple) or result != (last,):
         raise WeightsError("ncnn_no_output")

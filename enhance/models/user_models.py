@@ -12,19 +12,14 @@ import json
 import logging
 import re
 import sys
-import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import WeightsError
 from .files import digest, locked, rename_corrupt, storage_errors, write_file
-from .graphs import Graph
 from .manifest import Model, manifest
-
-if TYPE_CHECKING:
-    from .detect import Detected
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,10 +43,6 @@ PRESETS = (
     "gentle-2x",
 )
 """Names of presets, which a user model cannot have."""
-
-LARGEST = 1 << 30
-"""The maximum bytes of a file and of its tensors. The largest models in use have a quarter of that."""
-_LARGEST_SCALE = 16
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELDS = {"network": str, "scale": int, "file": str, "bytes": int, "sha256": str, "origin": str}
@@ -94,8 +85,13 @@ def add(path: Path, name: str | None, folder: Path) -> Model:
         raise WeightsError("weights_add_no_name", name=name)
     if _ships(name):
         raise WeightsError("weights_add_name_taken", name=name)
-    detected = _read_model(path)
-    content = _to_safetensors(detected, path.name)
+    from safetensors.numpy import save
+
+    from .detect import read_network
+    from .tensors import GRAPH
+
+    detected = read_network(path)
+    content = save(dict(detected.tensors), {GRAPH: detected.graph.as_json()})
     sha256 = hashlib.sha256(content).hexdigest()
     model = Model(
         name=name,
@@ -145,90 +141,6 @@ def remove(name: str, folder: Path) -> Model:
         elif file.exists():
             rename_corrupt(file)
     return model
-
-
-# --- Reading a file to add
-
-
-def _read_model(path: Path) -> Detected:
-    suffix = path.suffix.lower()
-    if suffix not in (".pth", ".safetensors", ".param"):
-        raise WeightsError("weights_add_other_ending", file=path.name)
-    _check_size(path)
-    try:
-        detected = _read_ncnn(path) if suffix == ".param" else _read_state(path)
-    except WeightsError as error:
-        if error.key == "ncnn_other_layer":
-            raise WeightsError("weights_add_other_layer", file=path.name, **error.values) from error
-        if error.key.startswith("weights_add_"):
-            raise
-        raise WeightsError("weights_add_unreadable", file=path.name, reason=error) from error
-    except (OSError, ValueError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise WeightsError("weights_add_unreadable", file=path.name, reason=WeightsError("file_damaged")) from error
-    _check_form(detected.graph, path.name)
-    return detected
-
-
-def _read_state(path: Path) -> Detected:
-    from .detect import detect, unwrap
-    from .tensors import read_tensors
-
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            _check_bytes(sum(one.file_size for one in archive.infolist()), path.name)
-    state = unwrap(read_tensors(path), path.name)
-    # An expanded tensor is small in the file and large in memory.
-    _check_bytes(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path.name)
-    return detect(state, path.name)
-
-
-def _read_ncnn(path: Path) -> Detected:
-    from .detect import Detected
-    from .ncnn import read_ncnn
-
-    weights = path.with_suffix(".bin")
-    if not weights.is_file():
-        raise WeightsError("weights_add_no_bin", file=path.name, bin=weights.name)
-    _check_size(weights)
-    return Detected("ncnn", *read_ncnn(path.read_text(encoding="utf-8"), weights.read_bytes()))
-
-
-def _check_size(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise WeightsError("weights_add_no_file", file=path, reason=error.strerror or error) from error
-    if not path.is_file():
-        raise WeightsError("weights_add_other_ending", file=path.name)
-    _check_bytes(size, path.name)
-
-
-def _check_bytes(size: int, file: str) -> None:
-    if size > LARGEST:
-        raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST / 1e6)
-
-
-def _check_form(graph: Graph, file: str) -> None:
-    """Raise WeightsError unless the network maps colour or grey images to colour or grey images at 1x to 16x."""
-    for channels in (graph.image_channels, graph.nodes[-1].channels):
-        if channels not in (1, 3):
-            raise WeightsError("weights_add_channels", file=file, channels=channels)
-    scale = graph.nodes[-1].scale / graph.unshuffle
-    if scale != graph.scale or not 1 <= scale <= _LARGEST_SCALE:
-        raise WeightsError("weights_add_scale", file=file, scale=f"{scale:g}", most=_LARGEST_SCALE)
-
-
-def _to_safetensors(detected: Detected, file: str) -> bytes:
-    import numpy as np
-    from safetensors.numpy import save
-
-    from .tensors import GRAPH
-
-    arrays = {name: np.ascontiguousarray(np.asarray(tensor)) for name, tensor in detected.tensors.items()}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise WeightsError("weights_add_not_finite", file=file, tensor=name)
-    return save(arrays, {GRAPH: detected.graph.as_json()})
 
 
 # --- The record
