@@ -20,7 +20,7 @@ from .config import Config, read_config
 from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
-from .images import SourceImage, read_image, reduced_size, warm_up
+from .images import SourceImage, downscaled_size, read_image, warm_up
 from .info import NO_MODEL, AutoInfo, Info, Result, RunRecord, stored_record
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
@@ -215,7 +215,7 @@ class Enhancer:
             return pipeline.create_preview(record, box, context, callbacks, earlier=earlier)
 
         def estimate(settings: Settings) -> float:
-            outer = surroundings(box, image.width, image.height, settings).reduced(settings.reduce)
+            outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
             return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
         wanted = settings or [Settings(name) for name in presets.available_presets() if name != AUTO]
@@ -414,7 +414,7 @@ class Enhancer:
         megapixels = math.prod(result_size(settings, height, width)) / 1e6
         if not settings.model:
             return _SECONDS_PER_MEGAPIXEL * megapixels
-        input_size = reduced_size(height, width, settings.reduce)
+        input_size = downscaled_size(height, width, settings.reduce)
         seconds = self.engine.estimate(settings.model, *input_size, bits)
         if has_second_pass(settings, height, width):
             seconds += self.engine.estimate(SECOND_MODEL, settings.factor * height, settings.factor * width, bits)
@@ -425,7 +425,7 @@ class Enhancer:
         settings, bytes_per_pixel = _without_auto(settings), 3 * bits // 8
         if not settings.model:
             return 2 * width * height * bytes_per_pixel / 1e6
-        input_size = reduced_size(height, width, settings.reduce)
+        input_size = downscaled_size(height, width, settings.reduce)
         sha256 = models.Store().find(settings.model).sha256
         network = self._network_memory(sha256, settings.model, *input_size, bits, settings.tile)
         if has_second_pass(settings, height, width):

@@ -207,7 +207,7 @@ class RunRecord:
     @cached_property
     def network_input(self) -> SourceImage:
         """The image, downscaled first if the settings have `reduce`."""
-        return self.image.reduced(self.settings.reduce)
+        return self.image.downscale(self.settings.reduce)
 
     def watch_memory(self, device_type: str, *, reset: bool) -> None:
         """Measure the peak memory from now on; see `PeakMemory`."""

@@ -230,10 +230,10 @@ def create_preview(
     record.watch_memory(context.engine.own.type, reset=False)
     image, settings = record.image, record.settings
     outer = surroundings(box, image.width, image.height, settings)
-    input_box = outer.reduced(settings.reduce)
+    input_box = outer.downscale(settings.reduce)
     scene = find_scene(record, context.face_cache, callbacks.ticket, input_box)
-    part, known = image.cut(outer), (earlier or {}).get(record.network_key)
-    network_input = part.reduced(settings.reduce)
+    part, known = image.crop(outer), (earlier or {}).get(record.network_key)
+    network_input = part.downscale(settings.reduce)
     if known is None:
         cut = Cut(outer, image.height, image.width)
         with network_output(
@@ -356,7 +356,7 @@ def _rows(
 ) -> ResultRows:
     """Return the result of an image, or of its region `cut`; `box` is that region of the network's input."""
     patches, flaws = scene.faces.patches if scene.faces else (), network_input.flaws if settings.tuning else FLAWLESS
-    part = network_input if box is None else image.reduced(settings.reduce)
+    part = network_input if box is None else image.downscale(settings.reduce)
     photo, origin = scene.photo(part, settings, flaws, box), (box.top, box.left) if box else (0, 0)
     return ResultRows(image, output.rows, settings, photo, faces_over(patches, settings, origin), cut)
 

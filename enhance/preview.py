@@ -77,7 +77,7 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     margin = MARGIN * settings.reduce
     if has_second_pass(settings, height, width):
         margin += MARGIN // settings.factor
-    return box.grown(margin, width, height).on_grid(settings.reduce, width, height)
+    return box.expand(margin, width, height).align_to_grid(settings.reduce, width, height)
 
 
 def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
@@ -97,7 +97,7 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
         return before, after, None
     box, outer = region.box, region.outer
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
-    meter = result.meter(inside.reduced(settings.reduce))
+    meter = result.meter(inside.downscale(settings.reduce))
     with_halo = np.zeros((height, width, result.channels), rows.dtype)
     with_halo[low:high] = rows  # The other rows do not count.
     meter.add(with_halo)
@@ -126,7 +126,7 @@ def _result_rows(region: PreviewRegion, settings: Settings) -> ResultRows:
     if has_second_pass(settings, *region.whole):  # its input is tuned already and has the faces
         plain = replace(settings, tuning=False)
         return ResultRows(region.image, lambda a, b: region.network[a:b], plain, region.photo, None, cut)
-    seen = region.outer.reduced(settings.reduce)
+    seen = region.outer.downscale(settings.reduce)
     faces = faces_over(region.patches, settings, (seen.top, seen.left))
     return ResultRows(region.image, lambda a, b: region.network[a:b], settings, region.photo, faces, cut)
 

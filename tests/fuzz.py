@@ -91,7 +91,7 @@ def read_file(path: Path) -> str:
         facts = inspect(path, max_pixels=_MOST_PIXELS)
         image = read_image(path, max_pixels=_MOST_PIXELS)
         _ = image.noise, image.softness
-        metadata = image.metadata.sized(4 * image.width, 4 * image.height)
+        metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
         packed = [b"".join(metadata_chunks(metadata.select(choice))) for choice in CHOICES]
     except PictureError as error:
         end = error.key

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
-from enhance.models.memory import Cut, cut_to_fit, rows_seen, stream_bytes, tallest, weight_bytes
+from enhance.models.memory import Cut, divide_to_fit, longest_part, stream_bytes, total_rows, weight_bytes
 
 from .. import models
 from ..errors import EnhanceError, MemoryShortError
@@ -114,7 +114,7 @@ class Engine:
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
         precision, along, across = self.precision(bits, model), max(height, width), min(height, width)
-        rows = rows_seen(self._cuts(model, PRECISIONS[precision], along, across)) or along
+        rows = total_rows(self._cuts(model, PRECISIONS[precision], along, across)) or along
         return self._estimates.seconds(model, self._timed_precision(precision), rows * across)
 
     def memory(self, model: str, height: int, width: int, bits: int = 8, tile: int = 192) -> int:
@@ -122,7 +122,7 @@ class Engine:
         dtype, across = PRECISIONS[self.precision(bits, model)], min(height, width)
         cuts = self._cuts(model, dtype, max(height, width), across)
         graph, threads = models.graph_of(model), _threads(self.device, dtype)
-        width = -(-(tallest(cuts) if cuts else across) // graph.unshuffle)
+        width = -(-(longest_part(cuts) if cuts else across) // graph.unshuffle)
         rows = strip_rows(width, tile, self.device, threads)
         return weight_bytes(graph, dtype.itemsize) + stream_bytes(graph, width, rows, dtype.itemsize, threads.strips)
 
@@ -225,7 +225,7 @@ class Engine:
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, model)]
         along, across = rgb.shape[1::-1] if columns else rgb.shape[:2]
         cuts = self._cuts(model, dtype, along, across, begins=True)
-        clock = RunClock(along, self._estimates.seconds(model, dtype, (rows_seen(cuts) or along) * across))
+        clock = RunClock(along, self._estimates.seconds(model, dtype, (total_rows(cuts) or along) * across))
 
         def report(share: float) -> None:
             if request.progress is not None:
@@ -259,7 +259,7 @@ class Engine:
             width = -(-width // graph.unshuffle)
             return stream_bytes(graph, width, SMALLEST_STRIP, dtype.itemsize, _CPU_STRIPS)
 
-        return cut_to_fit(graph, along, across, bytes_of, room)
+        return divide_to_fit(graph, along, across, bytes_of, room)
 
     def _run(self, request: _Request, part: np.ndarray, columns: bool, dtype: torch.dtype, report: ShareDone) -> Strips:
         """Yield the strips of a part of the image, which fits into memory."""

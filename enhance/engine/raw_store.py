@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from enhance.models.memory import Cut, rows_seen
+from enhance.models.memory import Cut, total_rows
 
 from ..errors import StorageError
 from ..files import AtomicFile, check_disk_space, storage_error
@@ -224,7 +224,7 @@ def strips_of_parts(
 
     `run(part, columns, report)` yields the strips of a part. Raises StorageError, at first if the folder has no room.
     """
-    image, total, done = _swap_axes(rgb, columns), rows_seen(cuts), 0
+    image, total, done = _swap_axes(rgb, columns), total_rows(cuts), 0
     row_bytes = scale * scale * image.shape[1] * 3 * rgb.itemsize  # of the output, for one row of the image
     for first, last, top, bottom in cuts:
         shape = OutputShape(scale * (last - first), scale * image.shape[1], rgb.dtype.name, columns=True)

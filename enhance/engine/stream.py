@@ -31,7 +31,7 @@ from enhance.models.graphs import (
     Nearest,
     Node,
 )
-from enhance.models.memory import chunk_rows, leaders
+from enhance.models.memory import chunk_rows, earlier_operands
 
 from .kernels import ImageRows, Kernel, RowReader
 
@@ -124,7 +124,7 @@ class Stream:
         self._windows = [Window() for _ in graph.nodes]
         self._sources = [node.sources for node in graph.nodes]
         self._readers = graph.readers()
-        self._leaders = leaders(graph)
+        self._earlier_operands = earlier_operands(graph)
         self._strips: list[Strip] = []
         self._lock = threading.RLock()  # of the windows and the strips
         self.scratch: list[_Scratch] = []
@@ -218,8 +218,8 @@ class Stream:
     def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
         node, window = self.graph.nodes[layer], self._windows[layer]
         target = min(self._available(node, strip), window.end + step.rows * node.scale)
-        if self._leaders[layer]:
-            target = min(target, max(strip.ends[leader] for leader in self._leaders[layer]))
+        if self._earlier_operands[layer]:
+            target = min(target, max(strip.ends[operand] for operand in self._earlier_operands[layer]))
         block = chunk_rows(node, step.rows)
         while window.end < target:
             step.check()
@@ -247,7 +247,7 @@ class Stream:
         above, below = first // node.enlarge - node.radius, -(-last // node.enlarge) + node.radius
         top, bottom = max(above, 0), min(below, height)
         # [n + 2, W, in], [n, W, in] for 1x1
-        rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.taken(node))
+        rows = self._buffer(scratch, kernel.dtype, below - above, width, self.graph.input_channels(node))
         if above < 0:
             rows[0].zero_()
         if below > height:

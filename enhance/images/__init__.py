@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .image import FLAWLESS, Box, Facts, ImageCache, Measurements, SourceImage, reduced_size
+from .image import FLAWLESS, Box, Facts, ImageCache, Measurements, SourceImage, downscaled_size
 from .listing import Found, Listing, Shard, list_images
 from .metadata import CHOICES, Metadata
 from .worker import inspect, read_image, warm_up
@@ -19,9 +19,9 @@ __all__ = [
     "Metadata",
     "Shard",
     "SourceImage",
+    "downscaled_size",
     "inspect",
     "list_images",
     "read_image",
-    "reduced_size",
     "warm_up",
 ]

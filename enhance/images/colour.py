@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
-from .containers import PngStrips, chunk_content, content_of, pixel_chunks, scan_chunks
+from .containers import PngStrips, chunk_content, map_file, pixel_chunks, scan_chunks
 from .header import Header, open_with_pillow, tiff_tags
 from .image import Box
 
@@ -162,7 +162,7 @@ def _png_pixels(header: Header, file: BinaryIO) -> Pixels:
 def _deep_tiff_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode a TIFF of 16-bit numbers, or of floats in 0..1, to uint16. OpenCV applies its orientation."""
     tags = tiff_tags(file)
-    stored = _decode_array(content_of(file))
+    stored = _decode_array(map_file(file))
     is_float = stored.dtype == np.float32
     if is_float and not (stored.min() >= 0 and stored.max() <= 1):  # catches NaN, too
         raise PictureError("image_numbers_unclear", lowest=f"{stored.min():g}", highest=f"{stored.max():g}")

@@ -90,12 +90,12 @@ def chunk_content(file: BinaryIO, chunk: Chunk) -> bytes:
     return file.read(chunk.length)
 
 
-def first_of(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
+def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
     """Return the first chunk of each kind."""
     return {chunk.kind: chunk for chunk in reversed(chunks)}
 
 
-def bounded(name: str, block: object) -> bytes | None:
+def limit_size(name: str, block: object) -> bytes | None:
     """Return a block of metadata unless it is empty or too large."""
     if not isinstance(block, bytes) or not block:
         return None
@@ -105,20 +105,20 @@ def bounded(name: str, block: object) -> bytes | None:
     return block
 
 
-def block_in(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
+def read_block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
     """Return the content of a chunk unless it is missing, empty or too large."""
     if chunk is None:
         return None
     content = chunk_content(file, Chunk(chunk.kind, chunk.start, min(chunk.length, LARGEST_BLOCK + 1)))
-    return bounded(chunk.kind.decode("latin-1"), content)
+    return limit_size(chunk.kind.decode("latin-1"), content)
 
 
 def png_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
     """Return the colour profile of a PNG; None if there is none or it is damaged."""
-    chunk = first_of(chunks).get(b"iCCP")
+    chunk = first_chunks(chunks).get(b"iCCP")
     if chunk is None:
         return None
-    name, _, rest = (block_in(file, chunk) or b"").partition(b"\0")
+    name, _, rest = (read_block(file, chunk) or b"").partition(b"\0")
     try:
         if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
             raise ValueError("its header is wrong")
@@ -146,7 +146,7 @@ def png_texts(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[list[tuple[str, 
         if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
         try:
-            content = block_in(file, chunk) or b""
+            content = read_block(file, chunk) or b""
             name = content.partition(b"\0")[0].decode("latin-1")
             limit = LARGEST_BLOCK * (2 if name.startswith(_RAW_PROFILE) else name == _XMP_KEYWORD)
             key, value = _text_in(chunk.kind, content, limit or min(_LARGEST_TEXT, room))
@@ -194,7 +194,7 @@ def profile_text(name: str, content: bytes) -> str:
 
 def pixel_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> bytes:
     """Return the PNG with only the chunks a decoder needs. Raises ValueError if a checksum does not match."""
-    view = memoryview(content_of(file))
+    view = memoryview(map_file(file))
     return b"".join([SIGNATURE, *(_verify(view, chunk) for chunk in chunks if chunk.kind in _PIXEL_CHUNKS)])
 
 
@@ -250,7 +250,7 @@ class PngStrips:
     """
 
     def __init__(self, file: BinaryIO, chunks: Sequence[Chunk]):
-        view = memoryview(content_of(file))
+        view = memoryview(map_file(file))
         header = chunk_content(file, chunks[0])
         self._width, _, bits, kind, *_, interlaced = struct.unpack(">IIBBBBB", header)
         self._rest, channels = header[8:], CHANNELS.get(kind, 0)
@@ -272,6 +272,6 @@ class PngStrips:
         self._above = b"\0" + row
 
 
-def content_of(file: BinaryIO) -> mmap.mmap:
+def map_file(file: BinaryIO) -> mmap.mmap:
     """Return the content of an open file without copying it."""
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

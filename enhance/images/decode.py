@@ -32,7 +32,7 @@ import psutil
 from ..errors import PictureError, is_memory_short
 from ..logs import hide_messages
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
-from .containers import content_of
+from .containers import map_file
 from .header import Header, read_header
 from .image import Box, Facts, SourceImage
 
@@ -60,7 +60,7 @@ _MAX_METADATA_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Need:
+class DecodeBudget:
     """Resources to decode an image: its pixels, and at most so many bytes of memory and seconds."""
 
     pixels: int
@@ -78,7 +78,7 @@ def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     return Facts(path.name, size, width=width, height=height, profile=profile, has_location=has_location, **facts)
 
 
-def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[Need], None]) -> Iterator[Any]:
+def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[DecodeBudget], None]) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
     Yield shape, dtype and a SourceImage without pixels as one tuple; then strips from top to bottom, uint8 or uint16
@@ -88,7 +88,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
     with _explained(path.name or str(path)), _opened(path, max_pixels, max_bytes) as (file, size):
         before = os.fstat(file.fileno())
         header = read_header(file, max_pixels=max_pixels)
-        begin(_need(header, size))
+        begin(_budget(header, size))
         sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
         if pixels.height * pixels.width != header.width * header.height:
@@ -113,7 +113,7 @@ def decode(path: Path, max_pixels: int, max_bytes: int | None, begin: Callable[[
 
 
 def _sha256(file: BinaryIO) -> str:
-    return hashlib.sha256(content_of(file)).hexdigest()
+    return hashlib.sha256(map_file(file)).hexdigest()
 
 
 def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
@@ -130,7 +130,7 @@ def _upright_strips(pixels: Pixels, orientation: int) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(values[..., channels] if pixels.grey else values)
 
 
-def _need(header: Header, size: int) -> Need:
+def _budget(header: Header, size: int) -> DecodeBudget:
     pixels = header.width * header.height
     each = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
     if header.deep:
@@ -138,7 +138,7 @@ def _need(header: Header, size: int) -> Need:
     width, height = header.upright_size
     fill = _FILL_BYTES * width * min(4 * BLOCK, height) if header.has_alpha else 0
     pace = _DEEP_SECONDS_PER_MEGAPIXEL if header.deep else _SECONDS_PER_MEGAPIXEL
-    return Need(pixels, pixels * each + fill + 2 * size, _SECONDS + pace * pixels / 1e6)
+    return DecodeBudget(pixels, pixels * each + fill + 2 * size, _SECONDS + pace * pixels / 1e6)
 
 
 @contextmanager
@@ -252,11 +252,11 @@ def serve() -> None:
 
 
 def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: int | None) -> None:
-    def begin(need: Need) -> None:
-        parent.send(need)
+    def begin(budget: DecodeBudget) -> None:
+        parent.send(budget)
         if not parent.receive():
             raise PictureError("image_memory_short")
-        _limit_memory(need.memory * 5 // 4)
+        _limit_memory(budget.memory * 5 // 4)
 
     with suppress(OSError, ValueError):
         _limit_memory(4 * path.stat().st_size)

@@ -94,7 +94,7 @@ def _numbers(block: bytes | bytearray, directory: int | None = None) -> dict[int
     return found
 
 
-def bare_block(block: bytes | None) -> bytes | None:
+def without_prefix(block: bytes | None) -> bytes | None:
     """Return the block without the prefix that some formats keep; None if nothing is left."""
     while block and block.startswith(b"Exif\0\0"):
         block = block[6:]
@@ -239,7 +239,7 @@ def block_from_tiff(file: BinaryIO, without: Collection[int] = (_INTEROP_IFD,), 
         if not block and not block.get_ifd(_EXIF_IFD) and not block.get_ifd(_GPS_IFD):
             return None
         block[ORIENTATION] = 1
-        return bare_block(block.tobytes())
+        return without_prefix(block.tobytes())
     except Exception as error:  # Pillow raises many types of errors for unusual tags.
         logger.info("The TIFF tags cannot be carried over: %s", error)
         return None

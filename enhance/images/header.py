@@ -25,9 +25,9 @@ from PIL import ImageFile, TiffImagePlugin
 from ..errors import PictureError
 from ..i18n import PixelCount
 from . import containers
-from .containers import LARGEST_BLOCK, Chunk, block_in, bounded, chunk_content, content_of, first_of
-from .exif import bare_block, block_from_tiff, plausible_dpi, read_dpi, read_orientation
-from .metadata import Metadata, claims_in, iptc_in, plain_xmp
+from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, limit_size, map_file, read_block
+from .exif import block_from_tiff, plausible_dpi, read_dpi, read_orientation, without_prefix
+from .metadata import Metadata, accept_xmp, extract_iptc, find_claims
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Header:
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
-def recognise(start: bytes) -> str | None:
+def detect_format(start: bytes) -> str | None:
     """Return the format that the first 64 bytes of a file announce, or None."""
     for known, kind in _STARTS.items():
         if start.startswith(known):
@@ -141,7 +141,7 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
     """
     file.seek(0)
     start = file.read(64)
-    kind = recognise(start)
+    kind = detect_format(start)
     if kind is None:
         raise PictureError("image_unknown_format")
     if kind == "PNG":
@@ -208,21 +208,21 @@ def _frames(image: ImageFile.ImageFile) -> int:
 def _webp_header(file: BinaryIO, start: bytes) -> Header:
     """Read the chunks. Pillow's reader would allocate two canvases (WebP container specification)."""
     chunks = containers.riff_chunks(file)
-    first = first_of(chunks)
+    first = first_chunks(chunks)
     flags = start[20] if b"VP8X" in first else 0
     has_alpha = bool(flags & 0x10) or b"ALPH" in first
     if b"VP8L" in first:
         has_alpha = bool(chunk_content(file, first[b"VP8L"])[4] & 0x10)
-    exif = bare_block(block_in(file, first.get(b"EXIF")))
-    metadata = Metadata(exif, plain_xmp(block_in(file, first.get(b"XMP "))), dpi=read_dpi(exif))
-    icc, frames = block_in(file, first.get(b"ICCP")), max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
+    exif = without_prefix(read_block(file, first.get(b"EXIF")))
+    metadata = Metadata(exif, accept_xmp(read_block(file, first.get(b"XMP "))), dpi=read_dpi(exif))
+    icc, frames = read_block(file, first.get(b"ICCP")), max(1, sum(chunk.kind == b"ANMF" for chunk in chunks))
     mode, orientation = "RGBA" if has_alpha else "RGB", read_orientation(exif)
     return Header("WEBP", mode, *_webp_size(start), 8, has_alpha, orientation, icc, metadata, frames)
 
 
 def _png_header(file: BinaryIO) -> Header:
     chunks = containers.scan_chunks(file)
-    first = first_of(chunks)
+    first = first_chunks(chunks)
     if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
         raise ValueError("not a PNG with pixels")
     width, height, depth, colour_type = struct.unpack(">IIBB", chunk_content(file, chunks[0])[:10])
@@ -239,14 +239,16 @@ def _png_header(file: BinaryIO) -> Header:
 def png_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
     """Return the metadata of a PNG, without blocks that are damaged or too large."""
     texts, blocks = containers.png_texts(file, chunks)
-    first = first_of(chunks)
-    exif = bare_block(block_in(file, first.get(b"eXIf"))) or bare_block(blocks.get("exif") or blocks.get("APP1"))
+    first = first_chunks(chunks)
+    exif = without_prefix(read_block(file, first.get(b"eXIf"))) or without_prefix(
+        blocks.get("exif") or blocks.get("APP1")
+    )
     dpi = None
     if b"pHYs" in first and first[b"pHYs"].length == 9:
         across, down, unit = struct.unpack(">IIB", chunk_content(file, first[b"pHYs"]))
         dpi = plausible_dpi(across * _INCH, down * _INCH) if unit == 1 else None
-    iptc = iptc_in(blocks.get("iptc") or blocks.get("8bim") or b"")
-    return Metadata(exif, plain_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif))
+    iptc = extract_iptc(blocks.get("iptc") or blocks.get("8bim") or b"")
+    return Metadata(exif, accept_xmp(blocks.get("xmp")), iptc, tuple(texts), dpi or read_dpi(exif))
 
 
 def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
@@ -257,14 +259,14 @@ def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     comments = [content for name, content in segments if name == "COM"] or [info.get("comment", b"")]
     if sum(map(len, comments)) > LARGEST_BLOCK:
         comments = []
-    exif = bare_block(bounded("EXIF", info.get("exif")))
-    notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in claims_in(content)}
+    exif = without_prefix(limit_size("EXIF", info.get("exif")))
+    notes = {one for _, content in segments if content.startswith(_EXTENDED_XMP) for one in find_claims(content)}
     if _GAIN_MAP_TYPE in info.get("aux", ()) or any(content.startswith(_GAIN_MAP_SEGMENT) for _, content in segments):
         notes.add("gain_map_left")
     return Metadata(
         exif,
-        plain_xmp(bounded("XMP", info.get("xmp"))),
-        iptc_in(bounded("IPTC", b"".join(resources)) or b""),
+        accept_xmp(limit_size("XMP", info.get("xmp"))),
+        extract_iptc(limit_size("IPTC", b"".join(resources)) or b""),
         tuple(("Comment", _decoded(comment)) for comment in comments if comment),
         _stated_dpi(image) or read_dpi(exif),
         tuple(notes),
@@ -300,7 +302,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     if (ratio := _TIFF_RATIOS.get(tags.get(259, 1))) is not None:
         _check_file_size(file.seek(0, 2), width, height, bits * samples / 8, ratio)
     orientation = tags.get(274, 1) if tags.get(274) in range(1, 9) else 1
-    icc, metadata = bounded("profile", tags.get(34675)), _tiff_metadata(file, tags)
+    icc, metadata = limit_size("profile", tags.get(34675)), _tiff_metadata(file, tags)
     if deep:
         mode = f"{_TIFF_MODES[samples]};{bits}" + ("F" if sample_format == 3 else "")
         mode = "F" if mode == "I;32F" else mode
@@ -314,8 +316,8 @@ def _tiff_metadata(file: BinaryIO, tags: dict[int, Any]) -> Metadata:
     inches = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
     dpi = plausible_dpi(*(float(tags.get(tag, 0) or 0) * inches for tag in (282, 283)))
     iptc = _tag_bytes(tags.get(33723), file) or _tag_bytes(tags.get(34377), file)
-    exif = bounded("EXIF", block_from_tiff(file))
-    return Metadata(exif, plain_xmp(_tag_bytes(tags.get(700), file)), iptc_in(iptc or b""), (), dpi)
+    exif = limit_size("EXIF", block_from_tiff(file))
+    return Metadata(exif, accept_xmp(_tag_bytes(tags.get(700), file)), extract_iptc(iptc or b""), (), dpi)
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
@@ -323,12 +325,12 @@ def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
     if isinstance(value, tuple) and all(isinstance(one, int) and one < 1 << 32 for one in value):
         file.seek(0)
         value = struct.pack((">" if file.read(2) == b"MM" else "<") + f"{len(value)}I", *value)
-    return bounded("tag", value)
+    return limit_size("tag", value)
 
 
 def _check_jpeg(file: BinaryIO, *, count_scans: bool) -> None:
     """Raise PictureError for a JPEG whose scans, segments or padding would keep a decoder busy for minutes."""
-    with content_of(file) as data:
+    with map_file(file) as data:
         _check_markers(data, count_scans)
 
 

@@ -58,21 +58,21 @@ class Box:
     width: int
     height: int
 
-    def grown(self, margin: int, width: int, height: int) -> Box:
+    def expand(self, margin: int, width: int, height: int) -> Box:
         """Return the box with `margin` more on every side, within an image of `width` x `height`."""
         left, top = max(self.left - margin, 0), max(self.top - margin, 0)
         right, bottom = min(self.left + self.width + margin, width), min(self.top + self.height + margin, height)
         return Box(left, top, right - left, bottom - top)
 
-    def on_grid(self, step: int, width: int, height: int) -> Box:
+    def align_to_grid(self, step: int, width: int, height: int) -> Box:
         """Return the box enlarged to whole blocks of `step` x `step` px, within an image of `width` x `height`."""
         left, top = self.left // step * step, self.top // step * step
         right, bottom = (-(-end // step) * step for end in (self.left + self.width, self.top + self.height))
         return Box(left, top, min(right, width) - left, min(bottom, height) - top)
 
-    def reduced(self, factor: int) -> Box:
+    def downscale(self, factor: int) -> Box:
         """Return the same region of the image downscaled by `factor`; the box must be on its grid."""
-        height, width = reduced_size(self.height, self.width, factor)
+        height, width = downscaled_size(self.height, self.width, factor)
         return Box(self.left // factor, self.top // factor, width, height)
 
 
@@ -170,13 +170,13 @@ class SourceImage:
     def flaws(self) -> Measurements:
         return Measurements(self.noise, self.softness)
 
-    def cut(self, box: Box) -> SourceImage:
+    def crop(self, box: Box) -> SourceImage:
         """Return a copy of the part inside `box`, which does not keep the whole in memory."""
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         alpha = None if self.alpha is None else self.alpha[rows, columns].copy()
         return replace(self, rgb=self.rgb[rows, columns].copy(), alpha=alpha)
 
-    def reduced(self, factor: int) -> SourceImage:
+    def downscale(self, factor: int) -> SourceImage:
         """Return the image downscaled by averaging blocks of `factor` x `factor` pixels.
 
         The last one is cached, because every preview needs it and its measurements.
@@ -274,7 +274,7 @@ def blur_of(fine: float, coarse: float, pixels: int) -> float:
     return float(np.clip((_SHARP_RATIO - fine / coarse) / (_SHARP_RATIO - _SOFT_RATIO), 0, 1))
 
 
-def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
+def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
     """Return height and width after downscaling; incomplete blocks at the right and lower border count."""
     return -(-height // factor), -(-width // factor)
 
@@ -282,7 +282,7 @@ def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
 def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
     """Return the mean of each block, at the right and lower border of the part that exists."""
     height, width = pixels.shape[:2]
-    means = np.empty((*reduced_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
+    means = np.empty((*downscaled_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
     for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):
         for columns, across in _whole_and_rest(width, factor, width):
             part = means[down, across]

@@ -77,19 +77,19 @@ class Metadata:
 
         XMP that claims a gain map or a video in the file is removed.
         """
-        claims = claims_in(self.xmp or b"")
+        claims = find_claims(self.xmp or b"")
         notes = tuple(note for note in LOST if note in claims or note in self.notes)
         xmp = None if {"gain_map_left", "video_left"} & set(claims) else self.xmp
         patched = replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, {"tiff:Orientation": "1"})
         return replace(patched, xmp=_with_xmp_values(patched.xmp, {_EXTENSION: ""}))
 
-    def sized(self, width: int, height: int) -> Metadata:
+    def with_size(self, width: int, height: int) -> Metadata:
         """Return the metadata for an image of this size."""
         tags = {0x0100: width, 0x0101: height, 0xA002: width, 0xA003: height}
         names = {"exif:PixelXDimension": f"{width}", "exif:PixelYDimension": f"{height}"}
         return self._with_values(tags, names | {"tiff:ImageWidth": f"{width}", "tiff:ImageLength": f"{height}"})
 
-    def printed(self, dpi: float) -> Metadata:
+    def with_resolution(self, dpi: float) -> Metadata:
         """Return the metadata with this resolution, also in EXIF and, if it states one, in XMP."""
         exif = _attempt(lambda block: with_dpi(block, dpi, dpi), self.exif) or with_dpi(None, dpi, dpi)
         ratio = f"{round(dpi * 1000)}/1000"
@@ -125,7 +125,7 @@ class Metadata:
         return replace(self, exif=exif, xmp=_with_xmp_values(self.xmp, names))
 
 
-def fitted(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
+def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
     """Return the metadata that "jpeg", "webp" or "avif" can hold, and notes on the rest.
 
     Only JPEG has IPTC and texts, as comments; in the others they are "iptc_left" and "texts_left". "exif_short": the
@@ -173,12 +173,12 @@ def _has_place(key: str, value: str) -> bool:
     return bool(_PLACE_KEYWORD.fullmatch(key.rpartition(":")[2]) or _COORDINATES.search(value))
 
 
-def claims_in(xmp: bytes) -> list[str]:
+def find_claims(xmp: bytes) -> list[str]:
     """Return the keys of `LOST` whose data XMP claims to be in the file."""
     return [note for note, claim in LOST.items() if claim.search(xmp)]
 
 
-def plain_xmp(packet: bytes | None) -> bytes | None:
+def accept_xmp(packet: bytes | None) -> bytes | None:
     """Return the packet without zeros at its end; None if it is empty, not in UTF-8, or has a document type."""
     packet = (packet or b"").rstrip(b"\0")
     if b"\0" in packet or b"<!DOCTYPE" in packet:  # Entities could hide names, or expand to gigabytes.
@@ -187,7 +187,7 @@ def plain_xmp(packet: bytes | None) -> bytes | None:
     return packet or None
 
 
-def iptc_in(resources: bytes) -> bytes | None:
+def extract_iptc(resources: bytes) -> bytes | None:
     """Return the IPTC data sets among Photoshop's image resources, or without resources around them."""
     _, found, rest = resources.partition(b"8BIM\4\4")
     if not found:
@@ -197,6 +197,6 @@ def iptc_in(resources: bytes) -> bytes | None:
     return rest[name + 4 : name + 4 + length] or None
 
 
-def resource_of(iptc: bytes) -> bytes:
+def photoshop_resource(iptc: bytes) -> bytes:
     """Return the data sets as an image resource of Photoshop, the form that JPEG and PNG use."""
     return b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)

@@ -33,7 +33,7 @@ import psutil
 
 from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
-from .decode import Need
+from .decode import DecodeBudget
 from .image import Facts, SourceImage
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Workers:
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
             answer = worker.receive()
-        if not isinstance(answer, Need):
+        if not isinstance(answer, DecodeBudget):
             return answer
         with self._memory(answer) as granted:
             worker.send(granted)
@@ -156,17 +156,17 @@ class Workers:
                 return head if isinstance(head, PictureError) else _receive_image(head, answer, worker, folder)
 
     @contextmanager
-    def _memory(self, need: Need) -> Iterator[bool]:
+    def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
         """Wait for the memory while other images hold some; yield False if it is not enough for this one alone."""
         with self._changed:
-            while (enough := need.memory + sum(self._granted) <= free_memory()) is False and self._granted:
+            while (enough := budget.memory + sum(self._granted) <= free_memory()) is False and self._granted:
                 self._changed.wait(0.5)
-            self._granted.append(need.memory)
+            self._granted.append(budget.memory)
         try:
             yield enough
         finally:
             with self._changed:
-                self._granted.remove(need.memory)
+                self._granted.remove(budget.memory)
                 self._changed.notify_all()
 
 
@@ -286,11 +286,11 @@ def _reserve(file: int, size: int) -> None:
 
 
 def _receive_image(
-    head: tuple[Any, ...], need: Need, worker: _Worker, folder: Path | None
+    head: tuple[Any, ...], budget: DecodeBudget, worker: _Worker, folder: Path | None
 ) -> SourceImage | PictureError:
     """Receive the pixels, or the error that ends them. Raises ValueError if they are not those of the header."""
     (height, width, channels), dtype, image = head
-    if height * width != need.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
+    if height * width != budget.pixels or channels not in (3, 4) or dtype not in ("uint8", "uint16"):
         raise ValueError(f"{height} x {width} x {channels} is not what was announced")
     rgb = allocate_pixels((height, width, 3), dtype, folder)
     alpha = allocate_pixels((height, width), dtype, folder) if channels == 4 else None

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from ..errors import EnhanceError, StorageError
 from .download import read_attempts
 from .files import forget_digests
-from .store import Holding, Store, ensure, inspect, verify
+from .store import ModelFiles, Store, ensure, inspect, verify
 from .user_models import add, files_in, own_models, remove
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
@@ -96,9 +96,9 @@ def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int
     optional = () if names else OPTIONAL
     records, status = [], 0
     for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
-        error, holding = None, inspect(name, store)
-        if holding.located is None:
-            print(f"Downloading {name} ({holding.model.bytes / 1e6:.1f} MB)", file=sys.stderr)
+        error, files = None, inspect(name, store)
+        if files.located is None:
+            print(f"Downloading {name} ({files.model.bytes / 1e6:.1f} MB)", file=sys.stderr)
         with tqdm(desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # only on a terminal
 
             def progress(done: int, total: int, bar: tqdm[NoReturn] = bar) -> None:
@@ -119,11 +119,11 @@ def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
     forget_digests()
     records, status = [], 0
     for name in _all_names(store):
-        holding, renamed = verify(name, store)
-        lost = holding.model.own and not holding.located
+        files, renamed = verify(name, store)
+        lost = files.model.own and not files.located
         status = 1 if renamed or lost else status
-        if holding.located or renamed or lost:
-            record = _record(holding, store.folder) | {"set_aside": [str(path) for path in renamed]}
+        if files.located or renamed or lost:
+            record = _record(files, store.folder) | {"set_aside": [str(path) for path in renamed]}
             records.append(record | ({"status": "corrupt"} if renamed else {}))
     if not records:
         return records, "No model is installed. Run `enhance weights fetch`.", status
@@ -156,12 +156,12 @@ def _all_names(store: Store) -> list[str]:
     return [*store.models, *own_models(store.folder)]
 
 
-def _record(holding: Holding, folder: Path) -> dict[str, Any]:
+def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
     """Return the JSON object of a model."""
-    model, located = holding.model, holding.located
+    model, located = files.model, files.located
     record: dict[str, Any] = {
         "name": model.name,
-        "status": holding.status,
+        "status": files.status,
         "bytes": located.path.stat().st_size if located else model.bytes,
         "path": str(located.path) if located else None,
         "sha256": located.sha256 if located else None,

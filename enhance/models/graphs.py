@@ -216,7 +216,8 @@ class Graph:
 
     def costs(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of its own output."""
-        return [node.size**2 * self.taken(node) * node.channels if isinstance(node, Conv) else 0 for node in self.nodes]
+        shapes = ((node, self.input_channels(node)) for node in self.nodes)
+        return [node.size**2 * inputs * node.channels if isinstance(node, Conv) else 0 for node, inputs in shapes]
 
     @property
     def work(self) -> float:
@@ -229,7 +230,7 @@ class Graph:
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             if isinstance(node, Conv):
-                shapes[f"{node.name}.weight"] = (node.channels, self.taken(node), node.size, node.size)
+                shapes[f"{node.name}.weight"] = (node.channels, self.input_channels(node), node.size, node.size)
                 if node.bias:
                     shapes[f"{node.name}.bias"] = (node.channels,)
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
@@ -254,8 +255,8 @@ class Graph:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a graph") from error
 
-    def taken(self, node: Conv) -> int:
-        """Return the input channels of a convolution, the sum over its sources."""
+    def input_channels(self, node: Node) -> int:
+        """Return the channels of all sources of a node together."""
         return sum(self.nodes[source].channels for source in node.sources)
 
     def _shape(self, index: int) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
     return [(first, last, max(0, first - radius), min(rows, last + radius)) for first, last in pairwise(ends)]
 
 
-def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
+def divide_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], int], room: float) -> list[Cut]:
     """Return the fewest parts that fit into `room` bytes when they are streamed along the cuts.
 
     Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the memory of a stream
@@ -58,17 +58,17 @@ def cut_to_fit(graph: Graph, rows: int, across: int, bytes_of: Callable[[int], i
     cuts: list[Cut] = []
     for count in range(1, max(1, rows // (_LEAST_PART * graph.receptive_radius)) + 1):
         cuts = cut(rows, count, graph)
-        if bytes_of(tallest(cuts)) <= room:
+        if bytes_of(longest_part(cuts)) <= room:
             break
-    return cuts if tallest(cuts) < across else []
+    return cuts if longest_part(cuts) < across else []
 
 
-def tallest(cuts: Sequence[Cut]) -> int:
+def longest_part(cuts: Sequence[Cut]) -> int:
     """Return the most rows that a part depends on."""
     return max(bottom - top for *_, top, bottom in cuts)
 
 
-def rows_seen(cuts: Sequence[Cut]) -> int:
+def total_rows(cuts: Sequence[Cut]) -> int:
     """Return the number of rows that the parts depend on, counting shared rows twice."""
     return sum(bottom - top for *_, top, bottom in cuts)
 
@@ -86,7 +86,7 @@ def weight_bytes(graph: Graph, bytes_each: int) -> int:
 
 def _window_rows(graph: Graph) -> list[float]:
     """Return how many rows of each node's output are in memory between two steps."""
-    delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), leaders(graph)
+    delay, window, earlier = [0.0] * len(graph.nodes), [0.0] * len(graph.nodes), earlier_operands(graph)
     for index, node in enumerate(graph.nodes):
         needs = max((delay[source] for source in node.sources), default=0.0) + node.radius
         delay[index] = needs * node.enlarge
@@ -102,8 +102,9 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     sizes: dict[int, int] = {}
     for node in graph.nodes:
         if isinstance(node, Conv):
-            size = (rows + 2) * width * (node.scale // node.enlarge) * graph.taken(node) * _bytes(node, bytes_each)
-            sizes[_bytes(node, bytes_each)] = max(sizes.get(_bytes(node, bytes_each), 0), size)
+            one = _bytes(node, bytes_each)
+            size = (rows + 2) * width * (node.scale // node.enlarge) * graph.input_channels(node) * one
+            sizes[one] = max(sizes.get(one, 0), size)
     return sum(sizes.values())
 
 
@@ -111,7 +112,7 @@ def _bytes(node: Node, bytes_each: int) -> int:
     return bytes_each if isinstance(node, Conv) and not node.precise else _FLOAT32
 
 
-def leaders(graph: Graph) -> list[tuple[int, ...]]:
+def earlier_operands(graph: Graph) -> list[tuple[int, ...]]:
     """Return for each node the nodes that it can run behind: the earlier operands wherever it is added or multiplied.
 
     A feature map that is needed much later is then computed late, and the few channels of the image are kept instead.

@@ -25,7 +25,7 @@ from .user_models import own_models
 
 
 @dataclass(frozen=True)
-class Holding:
+class ModelFiles:
     """What the weights folder has of a model: the verified file, if any, and the corrupt files."""
 
     model: Model
@@ -98,17 +98,17 @@ def ensure(
             progress(done, total)
 
     store = store or Store()
-    holding = inspect(name, store)
-    if holding.located:
-        return holding.located
-    with locked(store.folder, name, lambda: report(0, holding.model.bytes)):
-        holding = inspect(name, store)  # another process can have downloaded it meanwhile
-        _discard(holding)
-        if holding.located:
-            return holding.located
-        if holding.model.own:
+    files = inspect(name, store)
+    if files.located:
+        return files.located
+    with locked(store.folder, name, lambda: report(0, files.model.bytes)):
+        files = inspect(name, store)  # another process can have downloaded it meanwhile
+        _discard(files)
+        if files.located:
+            return files.located
+        if files.model.own:
             raise WeightsError("weights_own_gone", name=name)
-        return fetch(holding.model, store.folder, report)
+        return fetch(files.model, store.folder, report)
 
 
 def graph_of(name: str, store: Store | None = None) -> Graph:
@@ -135,7 +135,7 @@ def is_convertible(name: str, store: Store | None = None) -> bool:
     return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
 
 
-def inspect(name: str, store: Store | None = None) -> Holding:
+def inspect(name: str, store: Store | None = None) -> ModelFiles:
     """Verify the files of a model in the weights folder and change nothing. Raises WeightsError for an unknown name."""
     store = store or Store()
     model = store.find(name)
@@ -149,26 +149,26 @@ def inspect(name: str, store: Store | None = None) -> Holding:
                 located = located or Located(name, path, sha256, model.origin if model.own else read_origin(path))
             else:
                 corrupt.append(path)
-    return Holding(model, located or _in_hub_cache(model), tuple(corrupt))
+    return ModelFiles(model, located or _in_hub_cache(model), tuple(corrupt))
 
 
-def verify(name: str, store: Store | None = None) -> tuple[Holding, tuple[Path, ...]]:
+def verify(name: str, store: Store | None = None) -> tuple[ModelFiles, tuple[Path, ...]]:
     """Rename the corrupt files of a model. Return what the folder then has, and the new names of the corrupt files.
 
     Raises WeightsError for an unknown name and StorageError if a file cannot be renamed.
     """
     store = store or Store()
-    holding = inspect(name, store)
-    if not holding.corrupt:
-        return holding, ()
+    files = inspect(name, store)
+    if not files.corrupt:
+        return files, ()
     with locked(store.folder, name):
         renamed = _discard(inspect(name, store))
     return inspect(name, store), renamed
 
 
-def _discard(holding: Holding) -> tuple[Path, ...]:
+def _discard(files: ModelFiles) -> tuple[Path, ...]:
     """Rename the corrupt files. The caller holds the model's lock."""
-    return tuple(map(rename_corrupt, holding.corrupt))
+    return tuple(map(rename_corrupt, files.corrupt))
 
 
 def _in_hub_cache(model: Model) -> Located | None:

@@ -24,7 +24,7 @@ from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
 from ..images import Metadata
 from ..images.containers import SIGNATURE, make_chunk
-from ..images.metadata import CHOICES, fitted, resource_of
+from ..images.metadata import CHOICES, fit_to_format, photoshop_resource
 from ..images.worker import free_memory
 from .png import PngFormat
 from .png_reader import PngReader
@@ -119,7 +119,7 @@ class Encoding:
         """Return notes on what an image loses in this format.
 
         "on_white": transparency; "eight_bits": bit depth; "location_left": XMP or IPTC with a location, if none is
-        wanted; and the notes of `enhance.images.metadata.fitted`.
+        wanted; and the notes of `enhance.images.metadata.fit_to_format`.
         """
         wanted = metadata.select(self.metadata)
         lost = {
@@ -128,11 +128,11 @@ class Encoding:
             "location_left": self.metadata == "no-location"
             and (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc),
         }
-        return [note for note, is_lost in lost.items() if is_lost] + self.fitted(wanted)[1]
+        return [note for note, is_lost in lost.items() if is_lost] + self.fit_to_format(wanted)[1]
 
-    def fitted(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
+    def fit_to_format(self, metadata: Metadata) -> tuple[Metadata, list[str]]:
         """Return the metadata in the form that the format can carry, and notes of what it cannot."""
-        return (metadata, []) if self.format == "png" else fitted(metadata, self.format)
+        return (metadata, []) if self.format == "png" else fit_to_format(metadata, self.format)
 
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
@@ -168,7 +168,7 @@ def export(
     with PngReader(png) as image:
         height, width = image.size
         encoding.check(width, height)
-        metadata, _ = encoding.fitted(image.metadata.select(encoding.metadata))
+        metadata, _ = encoding.fit_to_format(image.metadata.select(encoding.metadata))
         has_mark = marked or encoding.metadata != "none"
         mark = replace(origin_of(png), encoding=str(encoding)).mark() if has_mark else b""
         source = _Source(image, encoding, metadata, mark, stop)
@@ -246,7 +246,7 @@ def _write_jpeg(file: BinaryIO, source: _Source) -> None:
 def _jpeg_metadata(source: _Source) -> dict[str, Any]:
     """Return Pillow's options for metadata and profile; it has none for IPTC and for more than one comment."""
     metadata = source.metadata
-    resource = resource_of(metadata.iptc) if metadata.iptc else b""
+    resource = photoshop_resource(metadata.iptc) if metadata.iptc else b""
     parts = (resource[first : first + _RESOURCE_BYTES] for first in range(0, len(resource), _RESOURCE_BYTES))
     segments = [_segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
     segments += [_segment(0xFE, value.encode("utf-8")) for _, value in metadata.texts]

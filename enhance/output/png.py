@@ -22,7 +22,7 @@ from isal import isal_zlib
 from ..files import AtomicFile
 from ..images import Metadata
 from ..images.containers import SIGNATURE, make_chunk, profile_text
-from ..images.metadata import resource_of
+from ..images.metadata import photoshop_resource
 from .provenance import marked_ending
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -157,7 +157,7 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     if metadata.xmp:
         yield make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
     if metadata.iptc:
-        text = profile_text("iptc", resource_of(metadata.iptc)).encode("ascii")
+        text = profile_text("iptc", photoshop_resource(metadata.iptc)).encode("ascii")
         yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
     for key, value in metadata.texts:
         yield _text_chunk(key.encode("latin-1"), value)

@@ -99,7 +99,7 @@ class ResultRows:
     @cached_property
     def _tuning(self) -> Tuning:
         has_alpha = self.image.alpha is not None
-        alpha = self.image.reduced(self.settings.reduce).alpha if has_alpha else None
+        alpha = self.image.downscale(self.settings.reduce).alpha if has_alpha else None
         return Tuning(self.network, self.photo, self.settings, self.grid, self.overlay, alpha)
 
     @property
@@ -160,10 +160,9 @@ def write_png(
     measured fidelity. Raises StorageError, and Cancelled if `stop` is set.
     """
     (height, width), image, dpi = result.size, result.image, result.settings.dpi
-    metadata = image.metadata.sized(width, height)
-    form = PngFormat(
-        width, height, result.channels, image.bits, image.icc, metadata if dpi is None else metadata.printed(dpi)
-    )
+    metadata = image.metadata.with_size(width, height)
+    metadata = metadata if dpi is None else metadata.with_resolution(dpi)
+    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, form) as png:
         for first in range(0, height, _STRIP):

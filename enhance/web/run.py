@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import Cancelled, EnhanceError, PictureError
 from ..i18n import format_seconds
-from ..images import SourceImage, reduced_size
+from ..images import SourceImage, downscaled_size
 from ..info import Result, settings_in
 from ..output.live_view import LiveView
 from ..output.resample import result_size
@@ -43,7 +43,7 @@ class PageRun(Job[PageResult]):
         settings, tasks = call.session.settings, call.services.enhancer.tasks
         self.upload, self._call = upload, call
         self._settings = request_settings(settings, call.session.shown_values[1]) if call.session.is_auto else settings
-        height, width = reduced_size(upload.facts.height, upload.facts.width, settings.reduce)
+        height, width = downscaled_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview
         self._entry = record_run(tasks, call.session, upload, settings)

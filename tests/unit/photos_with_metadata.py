@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from enhance.images.containers import make_chunk, profile_text
-from enhance.images.metadata import resource_of
+from enhance.images.metadata import photoshop_resource
 from tests.unit.image_files import encode, png, rgb_profile
 
 WIDTH, HEIGHT, DPI = 12, 16, 240
@@ -140,7 +140,7 @@ def photo_with_metadata(kind: str) -> bytes:
     """Return a photo of this format with all metadata that the format can hold."""
     blocks = {"exif": b"Exif\0\0" + exif(), "xmp": XMP, "icc_profile": rgb_profile()}
     if kind == "JPEG":
-        resources = b"Photoshop 3.0\0" + resource_of(iptc())
+        resources = b"Photoshop 3.0\0" + photoshop_resource(iptc())
         extra = b"\xff\xed" + struct.pack(">H", 2 + len(resources)) + resources
         return encode(photo(), "JPEG", dpi=(DPI, DPI), extra=extra, comment=b"by lamplight", **blocks)
     if kind == "PNG":
@@ -148,7 +148,7 @@ def photo_with_metadata(kind: str) -> bytes:
             make_chunk(b"pHYs", struct.pack(">IIB", 9449, 9449, 1)),
             make_chunk(b"eXIf", exif()),
             make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
-            make_chunk(b"tEXt", b"Raw profile type iptc\0" + profile_text("iptc", resource_of(iptc())).encode()),
+            make_chunk(b"tEXt", b"Raw profile type iptc\0" + profile_text("iptc", photoshop_resource(iptc())).encode()),
             make_chunk(b"tEXt", b"Title\0A lantern"),
             make_chunk(b"iTXt", b"Author\0\0\0de\0\0" + "灯笼".encode()),
             make_chunk(b"tEXt", b"exif:GPSLatitude\x0048/1, 12/1, 30/1"),

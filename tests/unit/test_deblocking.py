@@ -93,7 +93,7 @@ def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box):
     image = jpeg(tmp_path, small(200, 150), 50)
     whole = Deblocked(image).rows(0, 200)
 
-    part = Deblocked(image.cut(box), box.top, box.left).rows(0, box.height)
+    part = Deblocked(image.crop(box), box.top, box.left).rows(0, box.height)
 
     same = whole[box.top : box.top + box.height, box.left : box.left + box.width]
     assert np.array_equal(part[8:-8, 8:-8], same[8:-8, 8:-8])
@@ -102,7 +102,7 @@ def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box):
 def test_a_wide_image_is_the_same_in_tiles(tmp_path):
     wide = jpeg(tmp_path, np.tile(small(40), (1, 9, 1)), 50)
 
-    part = wide.cut(Box(400, 0, 256, 40))
+    part = wide.crop(Box(400, 0, 256, 40))
 
     whole = Deblocked(wide).rows(0, 40)[:, 408:648]
     assert np.array_equal(Deblocked(part, 0, 400).rows(0, 40)[:, 8:-8], whole)
@@ -138,8 +138,8 @@ def test_only_jpegs_with_visible_blocks_change(tmp_path):
     for name, options in files.items():
         Image.fromarray(small()).convert("CMYK" if name == "cmyk.jpg" else "RGB").save(tmp_path / name, **options)
         assert not has_blocks(read_image(tmp_path / name))
-    assert not has_blocks(jpeg(tmp_path, small(), 50).reduced(2))
-    assert has_blocks(jpeg(tmp_path, small(), 50).cut(Box(3, 3, 20, 20)))
+    assert not has_blocks(jpeg(tmp_path, small(), 50).downscale(2))
+    assert has_blocks(jpeg(tmp_path, small(), 50).crop(Box(3, 3, 20, 20)))
 
 
 @pytest.mark.parametrize("changes", [{"tuning": False}, {"strength": 1, "fidelity": 0}])

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from enhance.images import inspect, read_image
 from enhance.images.containers import make_chunk
-from enhance.images.exif import bare_block, read_orientation
+from enhance.images.exif import read_orientation, without_prefix
 from enhance.images.metadata import Metadata
 from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
@@ -119,7 +119,7 @@ def test_exif_subdirectories_are_kept():
     exif[0x0112] = 5
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] = "50 mm"
     exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
-    block = bare_block(exif.tobytes())
+    block = without_prefix(exif.tobytes())
     assert read_orientation(block) == 5
     kept = Image.Exif()
     kept.load(upright_block(block) or b"")

@@ -219,7 +219,7 @@ def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp
     for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):
         path.write_bytes(start)
 
-        def begin(_: decode.Need, data: bytes = during_header) -> None:
+        def begin(_: decode.DecodeBudget, data: bytes = during_header) -> None:
             path.write_bytes(data)
 
         decoded = decode.decode(path, 1_000_000, None, begin)

@@ -105,7 +105,7 @@ def heic(photo: np.ndarray) -> bytes:
     return sink.getvalue()
 
 
-def claims_in(path: Path) -> set[str]:
+def find_claims(path: Path) -> set[str]:
     """Return the tags that refer to an attached file."""
     found = read_by_exiftool(path, "-a", "-u")
     return {name for name in found if CLAIMS.search(name)}
@@ -134,13 +134,13 @@ def test_no_result_claims_an_attached_file(photo, tmp_path, enhancer, name):
     source = tmp_path / name
     content, notes = photos(photo)[name]
     source.write_bytes(content)
-    assert claims_in(source), "exiftool sees the claim in the photo"
+    assert find_claims(source), "exiftool sees the claim in the photo"
 
     result = enhancer.run(source, "anime-fast")
 
     for ending in ENDINGS:
         exported = result.save(tmp_path / f"exported.{ending}")
-        assert claims_in(exported.path) == set(), ending
+        assert find_claims(exported.path) == set(), ending
         assert TRACES.search(exported.path.read_bytes()) is None, ending
         assert [note for note in exported.info["output"]["notes"] if note in LOST] == notes
     again = enhancer.run(tmp_path / "exported.jpg", "anime-fast")

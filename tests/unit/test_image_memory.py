@@ -103,13 +103,13 @@ def test_thumbnail_needs_no_copy(channels, dtype):
 @every_kind
 def test_downscaling_by_strips_is_exact_and_needs_no_copy(monkeypatch, channels, dtype):
     large, image = mapped(channels, dtype), small(channels, dtype)
-    taken = peak_of(lambda: large.reduced(2))
-    plain = {factor: image.reduced(factor) for factor in (2, 3, 4)}
+    taken = peak_of(lambda: large.downscale(2))
+    plain = {factor: image.downscale(factor) for factor in (2, 3, 4)}
     monkeypatch.setattr("enhance.images.image._STRIP_ROWS", 5)
 
-    assert taken < in_one_piece(large.reduced(2)).nbytes + BYTE_A_PIXEL / 3
+    assert taken < in_one_piece(large.downscale(2)).nbytes + BYTE_A_PIXEL / 3
     for factor, expected in plain.items():
-        reduced = replace(image).reduced(factor)
+        reduced = replace(image).downscale(factor)
         assert np.array_equal(in_one_piece(reduced), in_one_piece(expected))
 
 

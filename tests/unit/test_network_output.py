@@ -22,7 +22,7 @@ from enhance.engine.stream import Stream
 from enhance.errors import Cancelled, StorageError
 from enhance.files import AtomicFile
 from enhance.models import graph_of
-from enhance.models.memory import cut, cut_to_fit, stream_bytes, tallest
+from enhance.models.memory import cut, divide_to_fit, longest_part, stream_bytes
 from enhance.models.networks import rrdbnet, srvgg
 from enhance.scheduler import SCHEDULER, Ticket
 from enhance.settings import Settings
@@ -328,7 +328,7 @@ def test_the_free_memory_of_a_gpu_determines_the_parts(monkeypatch):
     engine.device = torch.device("cuda")
     assert engine._cuts(X4PLUS, torch.float16, 4000, 3000) == [], "an estimate does not query the GPU"
     cuts = engine._cuts(X4PLUS, torch.float16, 4000, 3000, begins=True)
-    assert bytes_needed(X4PLUS, torch.float16, tallest(cuts)) < 600e6 < bytes_needed(X4PLUS, torch.float16, 3000)
+    assert bytes_needed(X4PLUS, torch.float16, longest_part(cuts)) < 600e6 < bytes_needed(X4PLUS, torch.float16, 3000)
 
 
 @pytest.mark.parametrize(("height", "width", "bits"), [(10_000, 10_000, 8), (10_000, 10_000, 16), (12_000, 8_000, 8)])
@@ -350,7 +350,7 @@ def test_the_largest_network_needs_at_most_3_gb(height, width, bits):
     ],
 )
 def test_an_image_is_cut_into_the_fewest_parts_that_fit(rows, across, room, heights):
-    cuts = cut_to_fit(srvgg(16), rows, across, lambda width: width, room)
+    cuts = divide_to_fit(srvgg(16), rows, across, lambda width: width, room)
     assert [last - first for first, last, *_ in cuts] == heights
 
 

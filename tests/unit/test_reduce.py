@@ -49,7 +49,7 @@ def image_of(rgb: np.ndarray) -> SourceImage:
 def test_a_reduced_image_is_the_mean_of_its_blocks(factor, dtype, size):
     rgb = np.random.default_rng(4).integers(0, np.iinfo(dtype).max + 1, (*size, 3), dtype)
 
-    reduced = image_of(rgb).reduced(factor)
+    reduced = image_of(rgb).downscale(factor)
 
     assert reduced.rgb.dtype == dtype
     assert np.abs(reduced.rgb - averages(rgb, factor)).max() < 0.501
@@ -59,20 +59,20 @@ def test_only_the_last_averages_are_cached():
     image = image_of(piece(40, 30))
     own = image.rgb.nbytes
 
-    halves = image.reduced(2)
+    halves = image.downscale(2)
 
-    assert image.reduced(2) is halves
+    assert image.downscale(2) is halves
     assert image.nbytes == own + halves.rgb.nbytes
-    thirds = image.reduced(3)
+    thirds = image.downscale(3)
     assert image.nbytes == own + thirds.rgb.nbytes
-    assert image.reduced(2) is not halves
-    assert image.cut(Box(0, 0, 9, 9)).nbytes == 9 * 9 * 3
+    assert image.downscale(2) is not halves
+    assert image.crop(Box(0, 0, 9, 9)).nbytes == 9 * 9 * 3
 
 
 @pytest.mark.parametrize(("reduce", "scale"), [(2, 2), (2, 1.5), (3, 4 / 3), (4, 1)])
 def test_the_result_equals_that_of_the_averages(enhancer, tmp_path, reduce, scale):
     photo = piece(96, 84)
-    small = save(tmp_path / "small.png", image_of(photo).reduced(reduce).rgb)
+    small = save(tmp_path / "small.png", image_of(photo).downscale(reduce).rgb)
 
     reduced = enhancer.run(save(tmp_path / "photo.png", photo), FAST.changed(reduce=reduce, scale=scale))
     expected = enhancer.run(small, FAST.changed(scale=min(4, scale * reduce)))
@@ -100,7 +100,7 @@ def test_an_odd_size_shifts_no_pixels(enhancer, tmp_path, reduce, scale):
 
 def test_strips_of_any_height_are_bit_identical(engine):
     image = image_of(piece(131, 61))
-    seen = image.reduced(2)
+    seen = image.downscale(2)
     network = engine.enlarge(seen.rgb, "realesr-animevideov3")
     other = engine.enlarge(seen.rgb, "realesr-animevideov3", tile=64)
     assert np.abs(network.astype(int) - other).max() <= 1
@@ -225,5 +225,5 @@ def test_noise_is_measured_on_the_averages(enhancer, tmp_path):
     preview = enhancer.preview(path, FAST.changed(reduce=2), size=40)
 
     image = read_image(path)
-    assert preview.region.photo.flaws.noise == image.reduced(2).noise < 0.8 * image.noise
-    assert replace(image).reduced(1).noise == image.noise
+    assert preview.region.photo.flaws.noise == image.downscale(2).noise < 0.8 * image.noise
+    assert replace(image).downscale(1).noise == image.noise

@@ -56,7 +56,7 @@ def result_of(tmp_path: Path, content: bytes, name: str = "result.png") -> Path:
     """Return the PNG result of a photo at 4x with its metadata."""
     image = image_of(tmp_path, content)
     width, height = 4 * image.width, 4 * image.height
-    form = PngFormat(width, height, 3, icc=image.icc, metadata=image.metadata.sized(width, height))
+    form = PngFormat(width, height, 3, icc=image.icc, metadata=image.metadata.with_size(width, height))
     with create_png(tmp_path / name, form) as writer:
         writer.write(np.repeat(np.repeat(image.rgb, 4, axis=0), 4, axis=1))
     return tmp_path / name
@@ -162,7 +162,7 @@ def test_a_photo_without_a_position_has_no_location(tmp_path: Path):
 
 
 def test_only_sizes_and_orientation_change_in_xmp():
-    upright = Metadata(xmp=XMP).upright().sized(48, 64).xmp or b""
+    upright = Metadata(xmp=XMP).upright().with_size(48, 64).xmp or b""
     expected = XMP.replace(b"tiff:Orientation = '6'", b"tiff:Orientation = '1'")
     expected = expected.replace(b'PixelXDimension="12"', b'PixelXDimension="48"').replace(b">16</exif", b">64</exif")
     assert upright == expected
@@ -236,7 +236,7 @@ def hostile() -> Mapping[str, bytes]:
 @pytest.mark.parametrize("kind", hostile())
 def test_hostile_metadata_is_left_out_and_the_image_is_decoded(tmp_path: Path, kind: str):
     image = image_of(tmp_path, iccp_and(hostile()[kind], make_chunk(b"tEXt", b"Title\0A lantern")))
-    metadata = image.metadata.sized(48, 64).select("no-location")
+    metadata = image.metadata.with_size(48, 64).select("no-location")
     assert (image.width, image.icc) == (WIDTH, rgb_profile())
     assert sum(len(value) for _, value in metadata.texts) < 9 << 20
     assert len(metadata.xmp or b"") < 6_000_000
@@ -248,7 +248,7 @@ def test_a_truncated_block_raises_no_exception():
     whole = photos_with_metadata.exif()
     for end in range(len(whole)):
         metadata = Metadata(whole[:end], XMP[: end * 2], photos_with_metadata.iptc()[:end])
-        metadata.upright().sized(48, 64).select("no-location")
+        metadata.upright().with_size(48, 64).select("no-location")
         assert isinstance(metadata.has_location, bool)
 
 
@@ -257,11 +257,11 @@ def test_overlapping_directories_raise_no_exception():
     for place in range(8, len(whole) - 4):
         for number in (8, 10, 0xFFFFFFFF, len(whole) - 2):
             block = whole[:place] + struct.pack("<I", number) + whole[place + 4 :]
-            Metadata(block).upright().sized(70_000, 64).select("no-location")
+            Metadata(block).upright().with_size(70_000, 64).select("no-location")
 
 
 def test_a_side_beyond_65535_becomes_a_long_number():
-    block = Metadata(photos_with_metadata.exif()).sized(70_000, 65_535).exif or b""
+    block = Metadata(photos_with_metadata.exif()).with_size(70_000, 65_535).exif or b""
     exif = Image.Exif()
     exif.load(block)
     assert (exif[0x0100], exif[0x0101]) == (70_000, 65_535)
