@@ -1,7 +1,7 @@
 # make run        install everything and serve the page on port 7860
 # make test       install everything and run the tests; PYTEST=tests/unit runs some of them
 # make check      lint, format, types, known vulnerabilities
-# make long       the tests that `make test` omits: fuzz, soak, container, page states, extreme sizes, repetitions
+# make long       the tests that `make test` omits: fuzz, soak, container, page states, Ray, extreme sizes, more photos
 # make fuzz       damaged images for half an hour; SECONDS=60; failures are saved in fuzz-failures/ with their command
 # make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20 --slow 20"
 # make container  the steps of the Dockerfile, without Docker

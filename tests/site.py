@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -158,6 +159,14 @@ def wait_until(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.02)
+
+
+def is_ready(url: str) -> bool:
+    """Return whether a server at this address has started."""
+    try:
+        return httpx.get(f"{url}healthz", verify=False).json()["ready"]  # Loading the certificates would take long.
+    except (httpx.HTTPError, OSError, ValueError):
+        return False
 
 
 def free_port() -> int:

@@ -10,11 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
-from ..site import free_port
+from ..site import free_port, is_ready
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,10 +31,7 @@ class Program:
         return f"http://127.0.0.1:{self.port}/"
 
     def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}healthz").json()["ready"]
-        except (httpx.HTTPError, OSError):
-            return False
+        return is_ready(self.url)
 
     def partial_files(self) -> list[Path]:
         return list(self.data.rglob("*.part"))

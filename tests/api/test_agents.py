@@ -100,8 +100,8 @@ def test_every_tool_and_parameter_is_described_with_its_range(server):
 
 
 def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site, server):
-    picture = as_data(site.photo("agent.png", 40, 48), "my%20cat.png")
-    before, first, after, second, info = call(server, "preview", image=picture, size=16, **FAST)
+    image = as_data(site.photo("agent.png", 40, 48), "my%20cat.png")
+    before, first, after, second, info = call(server, "preview", image=image, size=16, **FAST)
     for shown, address, name in ((before, first, "my%20cat-before.png"), (after, second, "my%20cat-after.png")):
         assert address.startswith(f"{server}gradio_api/file=")
         assert address.endswith(name)
@@ -128,12 +128,12 @@ def test_an_upload_is_enhanced_and_has_a_report(site, server):
 
 
 def test_a_client_receives_progress(site, server):
-    picture, received = as_data(site.photo("progress.png", 20, 24)), []
+    image, received = as_data(site.photo("progress.png", 20, 24)), []
 
     async def receive(progress: float, total: float | None, message: str | None) -> None:
         received.append(progress)
 
-    arguments = {"image": picture, "format": "jpeg", **FAST}
+    arguments = {"image": image, "format": "jpeg", **FAST}
     answers = in_session(server, lambda session: session.call_tool("enhance", arguments, progress_callback=receive))
     address, info = read(answers[0])
     assert received
@@ -141,14 +141,11 @@ def test_a_client_receives_progress(site, server):
     assert (info["status"], info["input"]["name"]) == ("done", "picture.png")
 
 
-def test_a_batch_and_a_comparison_return_files_and_info(site, server):
+def test_a_batch_returns_its_files_and_info(site, server):
     pictures = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
     archive, info = call(server, "batch", images=pictures, **FAST)
     assert httpx.get(archive).content.startswith(b"PK")
     assert (info["done"], [one["name"] for one in info["files"]]) == (2, ["1.png", "2.png"])
-    sheet, address, info = call(server, "compare", image=pictures[0], size=8)
-    assert httpx.get(address).content == sheet
-    assert len(info["presets"]) >= 3
 
 
 def test_a_bad_call_is_an_error_message(site, server):
@@ -214,8 +211,8 @@ def test_no_address_is_fetched(server, elsewhere, image):
 
 
 def test_a_report_is_available_only_to_the_client_of_the_run(site, server):
-    picture = as_data(site.photo("private.png", 10, 10))
-    *_, info = call(server, "enhance", image=picture, **FAST)
+    image = as_data(site.photo("private.png", 10, 10))
+    *_, info = call(server, "enhance", image=image, **FAST)
 
     def report(session: Any) -> Any:
         return session.call_tool("report", {"task_id": info["task_id"]})
@@ -226,10 +223,10 @@ def test_a_report_is_available_only_to_the_client_of_the_run(site, server):
 
 
 def test_a_client_needs_the_login(site, tmp_path):
-    picture = as_data(site.photo("login.png", 10, 10))
+    image = as_data(site.photo("login.png", 10, 10))
 
     def enhance(session: Any) -> Any:
-        return session.call_tool("enhance", {"image": picture, **FAST})
+        return session.call_tool("enhance", {"image": image, **FAST})
 
     with guarded_site(tmp_path) as url:
         assert httpx.post(f"{url}gradio_api/mcp/", json={}).status_code == 401

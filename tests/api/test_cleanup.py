@@ -6,10 +6,7 @@ import os
 import threading
 import time
 
-from gradio_client import handle_file
-
 from enhance.images import ImageCache, read_image
-from enhance.web import warm_up
 from enhance.web.metrics import start_cleaning
 from enhance.web.session import CLOSED_SECONDS, Sessions
 from enhance.web.storage import PageFolder
@@ -70,15 +67,3 @@ def test_a_failing_job_does_not_stop_the_others():
 
     start_cleaning(fail, lambda: done.append(time.monotonic()), seconds=0.05)
     wait_until(lambda: len(done) > 2, seconds=10)
-
-
-def test_the_server_has_one_sweeper(site):
-    assert "enhance-sweeper" in [thread.name for thread in threading.enumerate()]
-
-
-def test_an_idle_model_and_the_warm_up_need_no_thread(site, client):
-    before = set(threading.enumerate())
-    warm_up(site.enhancer)
-    client.predict(image=handle_file(site.photo("rest.png", 8, 8)), preset="anime-fast", api_name="/preview")
-    assert site.enhancer.status()["model"]
-    assert [one for one in set(threading.enumerate()) - before if isinstance(one, threading.Timer)] == []

@@ -14,8 +14,7 @@ from ..user_models import add_models
 from .test_metrics import counts
 
 
-def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, connect):
-    client, chinese = connect(), connect(headers={"accept-language": "zh-CN"})
+def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, client):
     file = handle_file(site.photo("compared.png", 40, 48))
 
     sheet, info = client.predict(image=file, x=20, y=20, size=16, api_name="/compare")
@@ -35,8 +34,6 @@ def test_compare_returns_a_sheet_and_the_facts_of_each_preset(site, connect):
     before, after, _ = client.predict(image=file, x=20, y=20, size=16, preset=first, api_name="/preview")
     assert np.array_equal(pixels[24:88, 24:88], np.asarray(Image.open(before)))
     assert np.array_equal(pixels[24:88, 308:372], np.asarray(Image.open(after)))
-    other, _ = chinese.predict(image=file, x=20, y=20, size=16, api_name="/compare")
-    assert not np.array_equal(pixels, np.asarray(Image.open(other)))
 
 
 def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(site, connect):

@@ -21,10 +21,8 @@ from enhance.web.metrics import Metrics
 
 from ..site import wait_until
 
-resource = pytest.importorskip("resource")
 HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 UPLOAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
-FEW_FILES = ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"]
 
 
 class App:
@@ -157,18 +155,3 @@ def test_a_new_request_is_served_while_incomplete_ones_use_all_connections(serve
             connections_open.enter_context(connected(port, HALF))
         for _ in range(3):
             assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "done"
-
-
-def test_idle_connections_do_not_block_a_server_that_can_open_few_files(start):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < 2000:
-        pytest.skip("this process can open too few files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
-    page = start("app.py", wrapper=FEW_FILES)
-    wait_until(page.is_ready)
-    with ExitStack() as connections_open:
-        for _ in range(1100):
-            connections_open.enter_context(connected(page.port, HALF))
-        for path in ("healthz", "", "config"):
-            assert httpx.get(f"http://127.0.0.1:{page.port}/{path}", timeout=60).status_code == 200
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -9,6 +9,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from enhance.images.worker import Workers
 from enhance.logs import hide_messages, log_printed_exceptions
 
 from ..site import wait_until
+from .test_connections import HALF, connected
 
 
 def test_runs_and_files_of_a_batch_are_logged_without_their_names_and_previews_for_debugging(site, client, caplog):
@@ -87,15 +89,31 @@ def test_an_exception_is_logged_with_its_locations_but_without_its_message(logge
     assert "private" not in text
 
 
-def test_a_server_logs_no_file_name_and_ctrl_c_ends_it(start, tmp_path):
+@contextmanager
+def many_open_files(count: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        pytest.skip("this process can open too few files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_with_ctrl_c(start, tmp_path):
     """Calls that fail before a run, and files that cannot be decoded, leave no name in the log."""
+    server = start("-m", "enhance", "app", wrapper=["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"])
     files = [tmp_path / f"private-{name}" for name in ("text.png", "cut.jpg", "cut.tif", "cut.heic")]
     for file in files[1:]:
         Image.effect_noise((64, 64), 50).convert("RGB").save(file)
         file.write_bytes(file.read_bytes()[:-1000])
     files[0].write_text("not an image")
-    server = start("-m", "enhance", "app")
     wait_until(server.is_ready)
+    with many_open_files(2000), ExitStack() as connections:
+        for _ in range(1100):
+            connections.enter_context(connected(server.port, HALF))
+        for path in ("healthz", "", "config"):
+            assert httpx.get(f"{server.url}{path}", timeout=60).status_code == 200
     client = Client(server.url, verbose=False, analytics_enabled=False)
     for file in files:
         with pytest.raises(AppError, match=re.escape(file.name)):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
-import piq
 import torch
 
 from .cases import Case, Upscaled
@@ -25,10 +25,11 @@ class Metric:
     form: str = ".1f"
 
 
-def _of_piq(function: Callable[..., Any]) -> Callable[[Case, Upscaled], float]:
-    """Return 100 times a metric of piq."""
+def _of_piq(name: str) -> Callable[[Case, Upscaled], float]:
+    """Return 100 times a metric of piq, which takes seconds to import."""
 
     def of(case: Case, result: Upscaled) -> float:
+        function: Callable[..., Any] = getattr(importlib.import_module("piq"), name)
         pair = (torch.from_numpy(one.copy()).permute(2, 0, 1)[None] / 255 for one in (result.pixels, case.reference))
         return 100 * float(function(*pair))
 
@@ -63,11 +64,11 @@ def _clipped(pixels: Pixels) -> float:
 
 
 PSNR = Metric("PSNR", lambda case, result: _psnr(result.pixels, case.reference))
-SSIM = Metric("SSIM", _of_piq(piq.ssim))
-HAARPSI = Metric("HaarPSI", _of_piq(piq.haarpsi), better=1)
-FSIM = Metric("FSIM", _of_piq(piq.fsim), better=1)
-GMSD = Metric("GMSD", _of_piq(piq.gmsd), better=-1)
-MDSI = Metric("MDSI", _of_piq(piq.mdsi), better=-1)
+SSIM = Metric("SSIM", _of_piq("ssim"))
+HAARPSI = Metric("HaarPSI", _of_piq("haarpsi"), better=1)
+FSIM = Metric("FSIM", _of_piq("fsim"), better=1)
+GMSD = Metric("GMSD", _of_piq("gmsd"), better=-1)
+MDSI = Metric("MDSI", _of_piq("mdsi"), better=-1)
 KEEP = Metric("keep", _keep)
 FLAT = Metric("flat", _flat, form="+.2f")
 CLIPPED = Metric("clipped", lambda _, result: _clipped(result.pixels), form=".2f")

@@ -123,13 +123,13 @@ def test_bf16_is_visually_lossless(at_full_precision, photo):
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 55), pytest.param("bf16", 48, marks=pytest.mark.long)])
 def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     path = tmp_path / "photo.png"
-    Image.fromarray(data.coffee()[110:228, 260:378]).save(path)
+    Image.fromarray(data.coffee()[110:188, 260:338]).save(path)
     enhancer = Enhancer("cpu", precision)
 
-    preview = enhancer.preview(path, Settings.from_preset("gentle"), size=16)
+    preview = enhancer.preview(path, Settings.from_preset("gentle"), x=0, y=0, size=16)
     result = enhancer.run(path, Settings.from_preset("gentle"), preview=preview)
 
-    assert (preview.region.outer.width, preview.region.outer.height) == (112, 112), "it sees less on every side"
+    assert (preview.region.outer.width, preview.region.outer.height) == (64, 64), "it sees less on two sides"
     assert (result.info["agreement_db"] or 0) >= least
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
 
 __all__ = ["site"]
+
+NEEDED = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
+collect_ignore_glob = ["test_*.py"] if NEEDED else []
+if NEEDED:
+    warnings.warn(f"The tests of the page are skipped: {', '.join(NEEDED)} not installed", stacklevel=1)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -28,15 +35,21 @@ def browser() -> Iterator[Browser]:
 
     playwright.expect.set_options(timeout=PATIENCE)
     with playwright.sync_playwright() as started:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        arguments = [
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--in-process-gpu",
+            "--process-per-site",
+        ]
         browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def profiles(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Browser contexts by their options. A second page loads faster in a context whose cache is warm."""
+def profiles(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """Browser contexts by their options. A page that stays open keeps their caches for the next one."""
     from .journey import PATIENCE
 
     contexts: dict[str, BrowserContext] = {}
@@ -46,6 +59,7 @@ def profiles(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         if key not in contexts:
             contexts[key] = browser.new_context(**options)
             contexts[key].set_default_timeout(PATIENCE)
+            contexts[key].new_page().goto(f"{site.url}healthz")
         return contexts[key]
 
     yield profile

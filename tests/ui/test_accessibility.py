@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import expect
 
 from ..site import Site
@@ -31,7 +27,9 @@ def test_the_focus_is_never_lost_and_progress_is_announced_at_intervals(site: Si
         has_focus(page, "#cancel")
         page.keyboard.press("Enter")
         has_focus(page, "#enhance")
+        expect(page.locator("#enhance")).to_be_enabled()
         page.keyboard.press("Enter")
+        has_focus(page, "#cancel")
         page.wait_for_function("window.announced.some((one) => one.includes('%'))")
     expect(page.locator("#download")).to_be_visible()
     has_focus(page, "#download")

@@ -6,11 +6,7 @@ import csv
 import io
 import zipfile
 
-import pytest
 from PIL import Image
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import expect
 
 from ..site import Site

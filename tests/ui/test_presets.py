@@ -9,11 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import Page, expect
+from skimage import data
 
 from enhance.settings import Settings
 
@@ -36,7 +33,14 @@ MOVED_AT_ONCE = """() => new Promise((done) => {
 """Move a slider in the frame in which it first appears, and wait for a second."""
 
 
-def test_a_preset_shows_an_example_or_why_it_is_unavailable_and_changes_can_be_reset(site: Site, open_page):
+def hazy_photo(site: Site):
+    clear, veil = photo(64, 80), np.linspace(0.7, 0.4, 64)[:, None, None]
+    path = site.files / "hazy.png"
+    Image.fromarray(np.rint(clear * (1 - veil) + 230 * veil).astype(np.uint8)).save(path)
+    return path
+
+
+def test_presets_show_examples_can_be_reset_and_auto_follows_the_photo(site: Site, open_page, tmp_path):
     page = open_page()
     about = page.locator("#about figure:visible")
     expect(about).to_have_attribute("data-preset", "auto")
@@ -68,16 +72,7 @@ def test_a_preset_shows_an_example_or_why_it_is_unavailable_and_changes_can_be_r
     expect(number(page, "sharpen")).to_have_value("0")
     expect(page.locator("#reset")).to_have_count(0)
 
-
-def hazy_photo(site: Site):
-    clear, veil = photo(64, 80), np.linspace(0.7, 0.4, 64)[:, None, None]
-    path = site.files / "hazy.png"
-    Image.fromarray(np.rint(clear * (1 - veil) + 230 * veil).astype(np.uint8)).save(path)
-    return path
-
-
-def test_auto_follows_the_photo_and_the_size_and_suggests_dehaze(site: Site, open_page, tmp_path):
-    page = open_page()
+    pick(page, "preset", "auto")
     note, tip, why = page.locator("#tips .note"), page.locator("#tips .tip"), page.locator("#why")
     expect_chosen(page, preset="auto")
     clear = site.files / "clear.png"

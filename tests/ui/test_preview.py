@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import Page, expect
 
 from enhance import EnhanceError
@@ -91,9 +87,28 @@ EIGHT_MOVES = """(slider) => {
 }"""
 
 
-def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(site: Site, open_page):
+def test_the_preview_zooms_and_sliders_change_it_without_the_network(site: Site, open_page):
     page, calls = open_page("?preset=anime-fast"), site.enhancer.calls
     load(page, site.photo("sliders.png", 128, 128))
+    page.wait_for_function(f"({PREVIEW_WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
+    zoom, pane = page.locator("#zoom output"), "document.querySelector('#pane-preview')"
+    expect(zoom).to_have_text("100%")
+    page.locator("#zoom [data-zoom=in]").click()
+    expect(zoom).to_have_text("200%")
+    x, y = middle(page.locator("#pane-preview"))
+    before = page.evaluate(f"{pane}.scrollTop")
+    page.mouse.move(x - 100, y)
+    page.mouse.down()
+    page.mouse.move(x - 160, y - 90, steps=3)
+    page.mouse.up()
+    assert page.evaluate(f"{pane}.scrollTop") == before + 90
+    page.locator("#zoom [data-zoom=fit]").click()
+    expect(zoom).to_have_text("100%")
+    handle = page.locator("#preview [data-testid=slider]")
+    handle.focus()
+    page.keyboard.press("Home")
+    expect(handle).to_have_attribute("aria-valuenow", "0")
+
     expect(page.locator("#denoise")).to_have_count(0)
     before = images(page)
     press(page, "saturation", "ArrowRight")
@@ -123,26 +138,3 @@ def test_sliders_change_the_preview_without_the_network_and_retry_runs_it_again(
     wait_for_new_preview(page, before)
     for slider in ("strength", "fidelity", "sharpen", "saturation", "contrast"):
         expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
-
-
-def test_one_pixel_of_the_result_is_one_of_the_screen_and_the_view_zooms(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    load(page, site.photo("zoom.png", 128, 128))
-    page.wait_for_function(f"({PREVIEW_WIDTHS})().every(([own, shown]) => own === 512 && shown === 512)")
-    zoom, pane = page.locator("#zoom output"), "document.querySelector('#pane-preview')"
-    expect(zoom).to_have_text("100%")
-    page.locator("#zoom [data-zoom=in]").click()
-    expect(zoom).to_have_text("200%")
-    x, y = middle(page.locator("#pane-preview"))
-    before = page.evaluate(f"{pane}.scrollTop")
-    page.mouse.move(x - 100, y)
-    page.mouse.down()
-    page.mouse.move(x - 160, y - 90, steps=3)
-    page.mouse.up()
-    assert page.evaluate(f"{pane}.scrollTop") == before + 90
-    page.locator("#zoom [data-zoom=fit]").click()
-    expect(zoom).to_have_text("100%")
-    handle = page.locator("#preview [data-testid=slider]")
-    handle.focus()
-    page.keyboard.press("Home")
-    expect(handle).to_have_attribute("aria-valuenow", "0")

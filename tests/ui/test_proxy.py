@@ -12,12 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from enhance import Enhancer
 from enhance.config import Config
 
-from ..site import free_port, served, wait_until
+from ..site import free_port, is_ready, served, wait_until
 from .journey import download, enhance, load
 
 ROOT = Path(__file__).parents[2]
@@ -47,17 +45,10 @@ def behind_nginx(folder: Path, path: str) -> Iterator[str]:
     with served(enhancer, port=app_port, root_path=path), subprocess.Popen(command) as proxy:
         try:
             address = f"http://127.0.0.1:{port}{path}/"
-            wait_until(lambda: is_ready(f"{address}healthz"))
+            wait_until(lambda: is_ready(address))
             yield address
         finally:
             proxy.terminate()
-
-
-def is_ready(address: str) -> bool:
-    try:
-        return httpx.get(address).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")

@@ -8,9 +8,6 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import expect
 
 from ..site import Site, photo, wait_until
@@ -21,6 +18,7 @@ from .journey import (
     enhance,
     images,
     load,
+    pick,
     press,
     result_facts,
     result_is,
@@ -42,7 +40,7 @@ COVERED = """() => {
 """Record which parts of the page are dimmed or covered from now on."""
 
 
-def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, open_page, tmp_path):
+def test_a_result_has_the_networks_pixels_and_is_outdated_while_the_settings_differ(site: Site, open_page, tmp_path):
     page = open_page("?preset=original")
     load(page, site.photo("eye.png", 12, 16))
     expect(page.locator("#facts")).to_contain_text("64 × 48 px")
@@ -59,9 +57,7 @@ def test_the_download_has_the_pixels_of_the_network_and_the_preview(site: Site, 
     assert np.array_equal(result, site.enhancer.upscale(photo(12, 16)))
     assert np.array_equal(result, np.asarray(shown))
 
-
-def test_a_result_is_shown_at_1_to_1_and_is_outdated_while_the_settings_differ(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
+    pick(page, "preset", "anime-fast")
     load(page, site.photo("close.png", 150, 200))
     enhance(page)
     close = page.locator("#closely [data-testid=imageslider-image]")

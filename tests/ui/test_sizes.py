@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from PIL import Image
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import expect
 
 from ..site import Site

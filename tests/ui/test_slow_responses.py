@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import Page, expect
 from starlette.responses import StreamingResponse
 

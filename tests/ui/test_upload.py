@@ -8,9 +8,6 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from playwright.sync_api import Page, expect
 
 from ..site import Site, photo
@@ -87,8 +84,11 @@ DRAWN = """([selector, before]) => {
 """Return whether the browser has drawn an image other than the one before."""
 
 
-def test_photos_of_any_kind_are_shown_enhanced_and_downloaded(site: Site, open_page, tmp_path):
+def test_photos_of_any_kind_are_enhanced_and_other_files_rejected(site: Site, open_page, tmp_path):
     page, drawn = open_page("?preset=anime-fast"), dict.fromkeys(("#photo img", "#compare img"), "")
+    choose(page, site.text("letter.png"))
+    expect(page.locator("#upload-problem .problem")).to_contain_text("letter.png")
+    expect(page.locator("#enhance")).to_be_disabled()
     for make, name, mode, size in [
         (soft_alpha, "alpha.png", "RGBA", (160, 120)),
         (sixteen_bit_grey, "deep.png", "I;16", (160, 120)),
@@ -102,13 +102,6 @@ def test_photos_of_any_kind_are_shown_enhanced_and_downloaded(site: Site, open_p
         drawn = {image: page.locator(image).first.evaluate("(one) => one.src") for image in drawn}
         with Image.open(download(page, tmp_path)) as result:
             assert (name, result.mode, result.size) == (name, mode, size)
-
-
-def test_a_rejected_file_shows_the_reason_and_the_photo_before_it_stays(site: Site, open_page):
-    page = open_page("?preset=anime-fast")
-    choose(page, site.text("letter.png"))
-    expect(page.locator("#upload-problem .problem")).to_contain_text("letter.png")
-    expect(page.locator("#enhance")).to_be_disabled()
 
     load(page, site.photo("good.png", 40, 40))
     expect(page.locator("#upload-problem .problem")).to_have_count(0)

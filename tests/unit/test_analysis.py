@@ -18,6 +18,8 @@ from enhance.images import SourceImage, read_image
 
 NAMES = ["astronaut", "camera", "chelsea", "rocket", "stereo_motorcycle", "moon", "coffee", "immunohistochemistry"]
 CLEAN = [name for name in NAMES if name != "immunohistochemistry"]
+FEW = ["camera", "coffee"]
+"""Photos of the usual tests. `make long` tests all of them."""
 ALL_PRESETS = {"gentle", "fast", "precise", "anime", "original"}
 
 
@@ -89,7 +91,11 @@ def interface() -> np.ndarray:
     return np.asarray(image)
 
 
-@pytest.mark.parametrize("name", CLEAN)
+def few_of(names: list[str]) -> list:
+    return [name if name in FEW else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
+@pytest.mark.parametrize("name", few_of(CLEAN))
 def test_a_downscaled_photo_is_clean(name):
     analysis = measure(photo(name))
 
@@ -99,7 +105,7 @@ def test_a_downscaled_photo_is_clean(name):
     assert choose(analysis, ALL_PRESETS).preset == "precise"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few_of(NAMES))
 @pytest.mark.parametrize("sigma", [3, 6])
 def test_noise_is_measured(name, sigma):
     analysis = measure(add_noise(photo(name), sigma))
@@ -108,7 +114,7 @@ def test_noise_is_measured(name, sigma):
     assert choose(analysis, ALL_PRESETS).preset in ("fast", "gentle")
 
 
-@pytest.mark.parametrize("name", ["camera", "rocket", "moon"])
+@pytest.mark.parametrize("name", few_of(["camera", "rocket", "moon"]))
 @pytest.mark.parametrize("blur", [0.8, 1.0])
 def test_film_grain_is_measured_at_a_second_scale(name, blur):
     analysis = measure(add_grain(photo(name), 5, blur))
@@ -119,7 +125,7 @@ def test_film_grain_is_measured_at_a_second_scale(name, blur):
     assert measure(add_noise(photo(name), 5)).grain == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few_of(NAMES))
 @pytest.mark.parametrize("quality", [85, 50])
 def test_the_quality_of_a_jpeg_shows_in_the_pixels(name, quality):
     analysis = measure(as_jpeg(photo(name), quality))
@@ -147,7 +153,7 @@ def test_images_without_compression_have_no_jpeg_quality():
         assert measure(rgb).jpeg_quality is None
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_drawings_are_recognised_also_as_jpeg(seed):
     clean = measure(drawing(seed))
 
@@ -168,21 +174,18 @@ def test_pages_and_interfaces_are_text(rgb):
         assert (analysis.haze, analysis.softness, choose(analysis, ALL_PRESETS).reduce) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few_of(NAMES))
 def test_degraded_photos_are_recognised(name):
     whole = photo(name, 1)
     for rgb in (photo(name), as_jpeg(whole, 50), cv2.GaussianBlur(whole, (0, 0), 2)):
         assert measure(rgb).kind == "photo"
 
 
-@pytest.mark.parametrize("name", ["astronaut", "camera", "coffee"])
+@pytest.mark.parametrize("name", few_of(["astronaut", "camera", "coffee"]))
 def test_only_a_photo_that_is_soft_by_three_is_downscaled(name):
     whole = photo(name, 1)
-    height, width = whole.shape[:2]
     for factor, reduce in ((2, 1), (3, 2)):
-        small = cv2.resize(whole, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-        soft = cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
-        analysis = measure(soft)
+        analysis = measure(soften(whole, factor))
         assert analysis.softness == factor
         double = 2 * analysis.height, 2 * analysis.width
         assert choose(analysis, ALL_PRESETS, double).reduce == reduce
@@ -196,10 +199,10 @@ def test_any_size_can_be_analysed(size):
 
 
 def test_a_large_image_is_analysed_quickly():
-    rgb = np.tile(photo("astronaut", 1), (20, 20, 1))
-    start = time.perf_counter()
+    rgb = np.tile(photo("astronaut", 1), (14, 14, 1))
+    start = time.thread_time()
     assert measure(rgb).kind == "photo"
-    assert time.perf_counter() - start < 4  # a second on an idle computer
+    assert time.thread_time() - start < 2
 
 
 def test_16_bits_and_transparency():
@@ -219,3 +222,31 @@ def test_presets_that_are_not_installed_have_a_substitute():
     assert (choose(phone, ALL_PRESETS).preset, choose(phone, {"gentle"}).preset) == ("fast", "gentle")
     assert choose(clean, ALL_PRESETS, (300, 400)).reason == "large_enough"
     assert choose(clean, ALL_PRESETS, (301, 401)).preset == "precise"
+
+
+def soften(rgb: np.ndarray, factor: int) -> np.ndarray:
+    """Downscale by averaging, upscale again, and crop so that the pixels are not aligned to the averages."""
+    size = rgb.shape[1] // factor, rgb.shape[0] // factor
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[1:, 3:]
+
+
+@pytest.mark.parametrize("name", few_of(["camera", "chelsea", "stereo_motorcycle", "immunohistochemistry", "grass"]))
+def test_softness_is_the_factor_without_loss_of_detail(name):
+    """These photos were not used to choose the thresholds."""
+    sharp = photo(name, 1)
+
+    for degraded in (sharp, add_noise(sharp, 3), add_noise(sharp, 10), as_jpeg(sharp, 85), as_jpeg(sharp, 60)):
+        assert measure(degraded).softness == 1
+    for factor in (2, 3, 4):
+        assert measure(soften(sharp, factor)).softness == factor
+    for degraded in (add_noise(soften(sharp, 2), 2), as_jpeg(soften(sharp, 2), 85)):
+        assert measure(degraded).softness == 2
+
+
+def test_a_photo_with_a_blurred_background_is_not_soft():
+    rgb = photo("astronaut", 1)
+    blurred = cv2.GaussianBlur(rgb, (0, 0), 4)
+    blurred[30:230, 130:330] = rgb[30:230, 130:330]  # Only the face is in focus.
+
+    assert measure(blurred).softness == 1

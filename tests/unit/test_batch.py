@@ -14,7 +14,6 @@ from PIL import Image
 from enhance import Encoding, Enhancer, Settings, StorageError
 from enhance.batch import BatchRun, Item, find_images, for_print, lines_of, pack, plan
 from enhance.images import read_image
-from enhance.output.names import UniqueNames
 from enhance.output.resample import result_size
 from enhance.output.result import write_png
 from enhance.report import table
@@ -77,14 +76,6 @@ def test_an_impossible_size_is_rejected_by_the_header_of_the_file(enhancer, sour
     begun = next(one for one in seen if one.count("running"))
     assert begun.count("failed") == 3
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["2.png"]
-
-
-def test_an_impossible_format_is_rejected_by_the_header_of_the_file(enhancer, tmp_path):
-    Image.new("L", (4200, 1)).save(tmp_path / "long.png")
-    batch = batch_for([tmp_path / "long.png"], tmp_path / "out", ["long.png"])
-    done = BatchRun(enhancer, RAW, batch, encoding=Encoding("webp")).run()
-    assert done.items[0].state == "failed"
-    assert "The limit is 16,383 px" in str(done.items[0].error)
 
 
 def test_each_print_fills_the_paper(tmp_path):
@@ -230,14 +221,6 @@ def tree(enhancer, photo, tmp_path) -> Tree:
     return Tree(enhancer, photo, tmp_path)
 
 
-def test_results_keep_the_subfolders(tree):
-    for left, name in enumerate(("x.png", "a/x.png", "a/b/x.png")):
-        tree.add(name, 8 * left)
-
-    assert set(tree.run()) == {"x.png", "a/x.png", "a/b/x.png"}
-    assert np.array_equal(tree.result("a/b/x.png"), tree.expected("a/b/x.png"))
-
-
 def test_an_added_file_changes_no_other_result(tree):
     tree.add("b.png", 0)
     tree.add("b.webp", 8)
@@ -355,10 +338,6 @@ def test_direction_marks_are_removed_from_names(enhancer, sources, tmp_path):
     with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
         assert archive.namelist()[0] == "tripgpj.exe.png"
         assert "\u202e" not in archive.read("report.csv").decode()
-
-
-def test_names_that_differ_in_case_are_made_unique():
-    assert [*map(UniqueNames().add, ["a.png", "A.png", "b.png", "a.png"])] == ["a.png", "A-2.png", "b.png", "a-3.png"]
 
 
 def test_a_queued_batch_decodes_nothing_and_reports_its_position(enhancer, sources, tmp_path, monkeypatch):

@@ -90,6 +90,7 @@ def writers_in(folder: Path) -> set[int]:
     return here - {os.getpid()}
 
 
+@pytest.mark.long
 def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(cluster, tmp_path, capsys):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(4):
@@ -256,8 +257,3 @@ def test_a_missing_ray_is_an_error(tmp_path, capsys, monkeypatch):
 def test_cluster_options_need_a_cluster(tmp_path, capsys, option):
     assert main(["run", str(image(tmp_path / "a.png")), option, "2", *FAST]) == 2
     assert f"{option} requires --ray." in capsys.readouterr().err
-
-
-def test_ray_is_imported_only_for_a_cluster():
-    code = "import sys, enhance.__main__, enhance.batch, enhance.cluster; print('ray' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,33 +17,13 @@ from PIL import Image
 
 from enhance.cli import _progress_bar, _update, main
 
+from .forks import Fork, wait_for_new_name
+
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
 
 def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path))
-
-
-def test_help_imports_no_heavy_package():
-    code = (
-        "import atexit, runpy, sys; sys.argv = ['enhance', '--help'];"
-        "atexit.register(lambda: print([name for name in ('torch', 'cv2', 'PIL') if name in sys.modules]));"
-        "runpy.run_module('enhance', run_name='__main__')"
-    )
-
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-
-    assert "bench" in answer.stdout
-    assert answer.stdout.strip().endswith("[]")
-
-
-def test_one_file_to_one_file(photo_file, tmp_path, capsys):
-    output = tmp_path / "out.png"
-
-    assert main(["run", str(photo_file), "-o", str(output), *FAST]) == 0
-
-    assert pixels(output).shape == (160, 224, 3)
-    assert "224 x 160" in capsys.readouterr().out
 
 
 def test_the_extension_or_the_format_option_sets_the_format(photo, photo_file, tmp_path, capsys):
@@ -74,20 +53,6 @@ def test_a_report_of_a_jpeg_is_written_once(photo_file, tmp_path, capsys):
     assert (tmp_path / "out.pdf").exists()
 
 
-def test_without_an_output_path_the_result_is_a_task(photo_file, tmp_path, capsys):
-    assert main(["run", str(photo_file), "--json", *FAST]) == 0
-
-    info = json.loads(capsys.readouterr().out)
-    assert Path(info["output"]["path"]) == tmp_path / "data" / "processed" / f"{info['task_id']}.png"
-    assert Path(info["output"]["path"]).exists()
-
-
-def test_progress_goes_to_standard_error(photo_file, tmp_path, capsys):
-    main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST])
-
-    assert "100%" in capsys.readouterr().err
-
-
 def test_sliders_reach_the_settings(photo_file, tmp_path, capsys):
     sliders = ["--scale", "2", "--strength", "0.5", "--fidelity", "0.7", "--sharpen", "0.4", "--saturation", "1.5"]
     sliders += ["--contrast", "0.9"]
@@ -110,37 +75,6 @@ def test_the_result_has_the_requested_size(photo_file, tmp_path, options, size):
     assert pixels(tmp_path / "out.png").shape == (*size, 3)
 
 
-def test_no_tuning_is_the_networks_output(photo_file, tmp_path):
-    raw, tuned = tmp_path / "raw.png", tmp_path / "tuned.png"
-
-    main(["run", str(photo_file), "-o", str(raw), *FAST])
-    main(["run", str(photo_file), "-o", str(tuned), "--no-tuning", "--contrast", "1.5", *FAST])
-
-    assert np.array_equal(pixels(raw), pixels(tuned))
-
-
-def test_a_bad_file_is_reported_and_the_others_are_done(photo_file, tmp_path, capsys):
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
-
-    status = main(["run", str(tmp_path / "bad.jpg"), str(photo_file), "-o", str(tmp_path / "out"), *FAST])
-
-    assert status == 1
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.png"]
-    assert "bad.jpg has an unsupported format" in capsys.readouterr().err
-
-
-def test_a_folder_is_processed_with_its_subfolders_and_unique_names(photo, tmp_path):
-    folder = tmp_path / "in"
-    (folder / "more").mkdir(parents=True)
-    for name in ("a.png", "a.bmp", "more/a.png", "notes.txt"):
-        Image.fromarray(photo[:8, :8]).save(folder / name, format="PNG")
-
-    assert main(["run", str(folder), "-o", str(tmp_path / "out"), *FAST]) == 0
-
-    results = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert results == ["a-2.png", "a.png", "more/a.png"]
-
-
 def test_results_in_the_input_folder_replace_no_originals(photo, tmp_path):
     Image.fromarray(photo[:8, :8]).save(tmp_path / "a.png")
     Image.fromarray(photo[8:16, :8]).save(tmp_path / "a.bmp")
@@ -151,15 +85,6 @@ def test_results_in_the_input_folder_replace_no_originals(photo, tmp_path):
 
     assert all(path.read_bytes() == content for path, content in before.items())
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["a-2.png", "a-3.png", "a.bmp", "a.png"]
-
-
-def test_finished_files_are_skipped(photo_file, tmp_path, capsys):
-    arguments = ["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST]
-
-    main(arguments)
-    assert "already done" not in capsys.readouterr().out
-    main(arguments)
-    assert "already done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -242,116 +167,45 @@ def test_messages_are_in_the_language_of_the_terminal(tmp_path, capsys, monkeypa
     assert "gone.png 不存在" in capsys.readouterr().err
 
 
-def test_fp16_runs_on_the_cpu(photo_file, tmp_path):
-    arguments = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp16"]
-
-    assert main(["run", str(photo_file), "-o", str(tmp_path / "x.png"), *arguments]) == 0
-    assert pixels(tmp_path / "x.png").shape == (160, 224, 3)
-
-
 def test_an_empty_folder_is_an_error(tmp_path, capsys):
     assert main(["run", str(tmp_path)]) == 1
     assert "no supported images" in capsys.readouterr().err
 
 
-def test_a_corrupt_weight_file_is_renamed_and_replaced(photo_file, tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "realesr-animevideov3.safetensors").write_bytes(b"\x00" * 1000)
-
-    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), *FAST]) == 0
-    assert list((tmp_path / "weights").glob("*.corrupt*"))
-
-
-KILLED_REPEATEDLY = """
-import os, signal, sys, threading, time
-import enhance.enhancer, enhance.batch, enhance.engine.engine
-from enhance.cli import main
-output = sys.argv[-1]
-def names():
-    return set(os.listdir(output)) if os.path.isdir(output) else set()
-for moment in sys.stdin:
-    before, ended = names(), threading.Event()
-    child = os.fork()
-    if not child:
-        for number in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-        sys.exit(main(sys.argv[1:]))
-    def kill():
-        if moment == "writing\\n":
-            while not ended.is_set() and not names() - before:
-                pass
-        else:
-            ended.wait(float(moment))
-        if not ended.is_set():
-            os.kill(child, signal.SIGKILL)
-    killer = threading.Thread(target=kill)
-    killer.start()
-    _, status = os.waitpid(child, 0)
-    ended.set()
-    killer.join()
-    print(status, flush=True)
-"""
-"""Run the command line for each line of the input, and kill it after so many seconds or while it writes.
-
-The imports, which take a new process two seconds, are done before.
-"""
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
-@pytest.mark.parametrize("kills", [5, pytest.param(25, marks=pytest.mark.long)])
-def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_bytes(photo, tmp_path, kills):
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.long)])
+def test_a_batch_killed_at_random_times_and_while_it_writes_ends_with_the_same_bytes(forks, photo, tmp_path, kills):
     folder, whole, killed = tmp_path / "in", tmp_path / "whole", tmp_path / "killed"
     folder.mkdir()
     for number in range(6):
         Image.fromarray(np.tile(photo[:20, :16], (1 + number, 1, 1))).save(folder / f"{number}.png")
 
-    def runs(output: Path) -> subprocess.Popen[str]:
-        program = [sys.executable, "-c", KILLED_REPEATEDLY, "run", str(folder), *FAST, "-o", str(output)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # so that the load of the computer changes no pixel
-        return subprocess.Popen(
-            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
-        )
+    def start(output: Path) -> Fork:
+        return forks.start("run", folder, *FAST, "-o", output)
 
-    def run(batch: subprocess.Popen[str], moment: object = 600) -> int:
-        """Run the batch, kill it after `moment` seconds, and return its wait status, 0 for success."""
-        assert batch.stdin is not None
-        assert batch.stdout is not None
-        batch.stdin.write(f"{moment}\n")
-        return int(batch.stdout.readline())
-
-    with runs(whole) as batch:
-        assert run(batch) == 0
-        shutil.rmtree(whole)
-        started = time.monotonic()
-        assert run(batch) == 0
-        undisturbed = time.monotonic() - started
+    started = time.monotonic()
+    assert start(whole).wait() == 0
+    undisturbed = time.monotonic() - started
     at_random = [undisturbed * moment / 100 for moment in random.Random(20).choices(range(1, 90), k=kills - kills // 3)]
     ends = []
-    with runs(killed) as batch:
-        for moment in ["writing"] * (kills // 3) + at_random:
-            ends.append(run(batch, moment))
-            done = list(killed.glob("[0-9]*.png"))
-            for path in done:
-                assert path.read_bytes() == (whole / path.name).read_bytes()
-            if len(done) == 6:  # so that the next run has work to do
-                shutil.rmtree(killed)
-        assert run(batch) == 0
-    assert set(ends) <= {0, signal.SIGKILL}
-    assert ends.count(signal.SIGKILL) >= kills // 3
+    for moment in [None] * (kills // 3) + at_random:
+        before = {path.name for path in killed.glob("*")}
+        batch = start(killed)
+        wait_for_new_name(killed, batch, before) if moment is None else time.sleep(moment)
+        batch.send_signal(signal.SIGKILL)
+        ends.append(batch.wait())
+        done = list(killed.glob("[0-9]*.png"))
+        for path in done:
+            assert path.read_bytes() == (whole / path.name).read_bytes()
+        if len(done) == 6:  # so that the next run has work to do
+            shutil.rmtree(killed)
+    assert start(killed).wait() == 0
+    assert set(ends) <= {0, -signal.SIGKILL}
+    assert ends.count(-signal.SIGKILL) >= kills // 3
 
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == {
         path.name: path.read_bytes() for path in whole.iterdir()
     }
-
-
-def test_the_report_is_a_pdf_next_to_the_result(photo_file, tmp_path, monkeypatch):
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-
-    assert main(["run", str(photo_file), "-o", str(tmp_path / "out.png"), "--report", *FAST]) == 0
-
-    assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
-    assert b"zh-CN" in (tmp_path / "out.pdf").read_bytes()
 
 
 def test_a_report_replaces_no_foreign_document(photo_file, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,20 +15,6 @@ FAST = ["--device", "cpu", "--precision", "fp32"]
 def one_fast_preset(monkeypatch):
     """Let only one fast preset be available."""
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("auto", "anime-fast"))
-
-
-def test_compare_writes_a_sheet_and_prints_its_figures(photo_file, tmp_path, capsys):
-    sheet = tmp_path / "sheet.png"
-
-    assert main(["compare", str(photo_file), "-o", str(sheet), "--size", "16", *FAST]) == 0
-
-    printed = capsys.readouterr()
-    assert "anime-fast  0." in printed.out
-    assert " dB, " in printed.out
-    assert printed.out.strip().endswith(str(sheet))
-    assert "100%" in printed.err
-    assert np.asarray(Image.open(sheet)).shape[2] == 3
-    assert [path.name for path in tmp_path.iterdir()] == ["photo.png", "sheet.png"]
 
 
 def test_json_is_one_object(photo_file, tmp_path, capsys):

@@ -61,8 +61,14 @@ def test_the_blocks_disappear_and_the_photo_stays(tmp_path, quality):
     assert psnr(clean, small()) > psnr(image.rgb, small()) + 0.1
 
 
-@pytest.mark.parametrize("quality", [40, 60, 75])
-@pytest.mark.parametrize("preset", ["gentle", "fast"])
+@pytest.mark.parametrize(
+    ("preset", "quality"),
+    [
+        ("fast", 40),
+        ("fast", 75),
+        *(pytest.param("gentle", quality, marks=pytest.mark.long) for quality in (40, 60, 75)),
+    ],
+)
 def test_the_photo_adds_no_steps_to_those_of_the_network(tmp_path, request, preset, quality):
     if preset == "fast":
         request.getfixturevalue("with_fast_weights")

@@ -61,10 +61,6 @@ def test_lossless_rgb_is_exact(read, kind: str):
     assert (image.name, image.bytes) == ("image.bin", len(data))
 
 
-def test_lossless_webp_is_exact(read):
-    assert np.array_equal(read(encode(Image.fromarray(PHOTO), "WEBP", lossless=True)).rgb, PHOTO)
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
 def test_lossy_formats_equal_pillow(read, tmp_path: Path, kind: str):
     data = encode(Image.fromarray(PHOTO), kind, quality=90)
@@ -146,13 +142,6 @@ def test_a_palette_is_resolved(read):
         image = read(encode(palette, kind))
         assert (image.mode, image.grey) == ("P", False)
         assert np.array_equal(image.rgb, np.asarray(palette.convert("RGB")))
-
-
-def test_a_grey_palette_is_grey(read):
-    palette = Image.fromarray(PHOTO).convert("L").quantize(16)
-    image = read(encode(palette, "PNG"))
-    assert image.grey
-    assert np.array_equal(image.rgb[..., 0], np.asarray(palette.convert("L")))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
@@ -300,10 +289,6 @@ def test_only_the_first_frame_of_an_animation_is_read(read, tmp_path: Path):
         (tmp_path / "animation").write_bytes(data)
         assert inspect(tmp_path / "animation").frames == 2
         assert np.abs(read(data).rgb - PHOTO.astype(int)).mean() < 8
-
-
-def test_single_pixel(read):
-    assert read(encode(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG")).rgb.tolist() == [[[1, 2, 3]]]
 
 
 def test_colour_under_transparent_pixels_comes_from_the_nearest_visible_ones(read):

@@ -12,7 +12,6 @@ from PIL import ExifTags, Image
 
 from enhance.images import inspect, read_image
 from enhance.images.containers import make_chunk
-from enhance.images.exif import read_orientation, without_prefix
 from enhance.images.metadata import Metadata
 from tests.unit.image_files import cmyk_profile, encode, exif_block, grey_profile, png, rgb_profile, tiff
 
@@ -74,24 +73,6 @@ def test_a_profile_bomb_is_left_out(tmp_path: Path):
     assert read_image(path).icc is None
 
 
-def test_text_bomb_is_not_inflated(tmp_path: Path):
-    bomb = make_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
-    assert np.array_equal(read_image(write_file(tmp_path, png(RGB, 2, before_pixels=bomb))).rgb, RGB)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_the_exif_block_is_kept_with_orientation_1(tmp_path: Path, kind: str):
-    block = exif_block(6)
-    path = write_file(tmp_path, encode(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + block))
-    assert inspect(path).orientation == 6
-    image = read_image(path)
-    exif = Image.Exif()
-    exif.load(image.metadata.exif or b"")
-    assert (exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make]) == (1, "Lantern")
-    if kind != "AVIF":  # The container stores the orientation outside the block.
-        assert image.metadata.exif == exif_block(1)
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_only_orientation_and_thumbnail_change_in_the_block(order: str):
     with_thumbnail = exif_block(8, thumbnail=b"\xff\xd8 a small image \xff\xd9", order=order)
@@ -112,29 +93,6 @@ def test_a_thumbnail_in_the_middle_is_blanked():
     assert upright is not None
     assert len(upright) == len(block)
     assert upright.endswith(bytes(len(thumbnail)) + b"notes of the maker")
-
-
-def test_exif_subdirectories_are_kept():
-    exif = Image.Exif()
-    exif[0x0112] = 5
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] = "50 mm"
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
-    block = without_prefix(exif.tobytes())
-    assert read_orientation(block) == 5
-    kept = Image.Exif()
-    kept.load(upright_block(block) or b"")
-    assert kept.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] == "50 mm"
-    assert kept.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
-
-
-def test_truncated_exif_raises_no_exception():
-    block = exif_block(6, thumbnail=b"\xff\xd8thumbnail\xff\xd9")
-    for end in range(len(block)):
-        read_orientation(block[:end])
-        upright_block(block[:end])
-    assert upright_block(block[:20]) is None
-    assert upright_block(b"no TIFF at all") is None
-    assert read_orientation(b"II*\0\xff\xff\xff\xff") == 1
 
 
 def test_a_broken_exif_block_is_left_out(tmp_path: Path):

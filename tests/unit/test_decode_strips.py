@@ -52,7 +52,7 @@ KINDS = {
 }
 TURNED = {
     f"{kind} turned {turn}": data
-    for turn in range(2, 9)
+    for turn in (3, 6, 7)
     for kind, data in (
         ("jpeg", encode(PHOTO, "JPEG", exif=b"Exif\0\0" + exif_block(turn))),
         ("png", encode(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(turn))),
@@ -215,7 +215,7 @@ def test_a_file_whose_time_is_set_while_it_is_read_is_not_damaged(tmp_path: Path
 
 
 def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp_path: Path):
-    path, start, other = tmp_path / "image", TURNED["jpeg turned 3"], TURNED["jpeg turned 4"]
+    path, start, other = tmp_path / "image", TURNED["jpeg turned 3"], TURNED["jpeg turned 6"]
     for during_header, during_pixels in ((other, other), (start, other), (start, start[:-2]), (start + b"more", start)):
         path.write_bytes(start)
 

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Encoding, EnhanceError, Settings, SettingsError
+from enhance import PRESETS, Encoding, EnhanceError, Settings, SettingsError
 from enhance.images import read_image
 from enhance.info import RunRecord
 from enhance.output.resample import result_size
@@ -112,8 +113,7 @@ def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo, tmp_path):
     assert 20 < result.info["fidelity_db"] < 60
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
-@pytest.mark.parametrize("scale", [4, 2])
+@pytest.mark.parametrize(("mode", "scale"), [("LA", 4), ("RGBA", 2), ("I;16", 2)])
 def test_fidelity_works_for_every_kind_of_image(enhancer, photo, tmp_path, mode, scale):
     image = Image.fromarray(photo)
     if mode == "I;16":
@@ -135,8 +135,7 @@ def test_a_cached_result_has_the_fidelity_of_its_run(enhancer, photo_file):
     assert again["fidelity_db"] == first["fidelity_db"] > 20
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
-@pytest.mark.parametrize("metadata", ["keep", "none"])
+@pytest.mark.parametrize(("ending", "metadata"), [("png", "none"), ("jpg", "keep"), ("webp", "none")])
 def test_an_existing_output_file_has_the_fidelity_of_its_run(enhancer, photo_file, tmp_path, ending, metadata):
     place = tmp_path / f"result.{ending}"
     encoding = Encoding.of_file(place, metadata=metadata)
@@ -222,7 +221,8 @@ def test_a_region_of_a_finished_task_can_be_read(enhancer, photo_file):
         pass
 
 
-def test_dehaze_removes_haze_before_the_network(enhancer, photo, tmp_path):
+def test_dehaze_removes_haze_before_the_network(enhancer, photo, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "dehaze", replace(PRESETS["dehaze"], model=RAW.model))
     hazy = np.tile(photo, (6, 4, 1))
     veil = np.linspace(0.3, 0.7, hazy.shape[0])[:, None, None]
     hazy = np.rint(hazy * (1 - veil) + 235 * veil).astype(np.uint8)

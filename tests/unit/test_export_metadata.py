@@ -22,9 +22,6 @@ from tests.unit.photos_with_metadata import PLACE, XMP, read_by_exiftool
 
 LOSSY = ("jpg", "webp", "avif")
 PACKET = XMP.replace(b"'6'", b"'1'")
-PLACELESS = b"".join(line for line in PACKET.splitlines(True) if b"City" not in line and b"GPS" not in line).replace(
-    b"<photoshop:Country/>", b""
-)
 LONG = "".join(chr(65 + number * 7 % 26) for number in range(90_000))
 
 
@@ -83,15 +80,6 @@ def test_no_trace_of_the_location_is_left(tmp_path: Path, ending: str):
     assert found["ExifIFD:LensModel"] == "50 mm f/1.8"
     assert notes[:1] == ["location_left"]
     assert not inspect(path).has_location
-
-
-@pytest.mark.parametrize("ending", ["png", *LOSSY])
-def test_blocks_without_a_location_are_kept_whole(tmp_path: Path, ending: str):
-    path, notes = export_png(
-        result_of(tmp_path, Metadata(xmp=PLACELESS, texts=(("Comment", "dusk"),))), ending, "no-location"
-    )
-    assert PLACELESS in path.read_bytes()
-    assert "location_left" not in notes
 
 
 def test_xmp_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path: Path):

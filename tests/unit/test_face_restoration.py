@@ -69,8 +69,7 @@ def faces() -> list[Face]:
     return [face_at(ASTRONAUT - [80, 0])]
 
 
-@pytest.mark.parametrize("degrees", [0, 33, -120, 180])
-@pytest.mark.parametrize("scale", [0.04, 0.5, 2])
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 0.5), (33, 0.04), (-120, 2), (180, 1)])
 def test_the_similarity_inverts_rotation_scale_and_position(degrees, scale):
     landmarks = rotated_landmarks(degrees, scale, (300, 200))
 
@@ -111,8 +110,7 @@ def test_a_face_in_a_very_wide_image_is_aligned(portrait):
     assert np.allclose(align(wide, there)[0][middle], align(portrait, here)[0][middle], atol=1e-3)
 
 
-@pytest.mark.parametrize("degrees", [0, 30, -75])
-@pytest.mark.parametrize("scale", [0.05, 0.3, 1.2])
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 0.05), (30, 1.2), (-75, 0.3)])
 def test_blending_an_unchanged_face_changes_nothing(degrees, scale):
     rgb = cv2.resize(data.astronaut(), (700, 700), interpolation=cv2.INTER_CUBIC)
     image = bicubic(rgb)

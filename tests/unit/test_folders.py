@@ -9,7 +9,6 @@ import time
 import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +26,7 @@ from ..api.test_endpoints import wait_until
 
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 CLAIMS = ".enhance-claims"
+can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
 
 
 def image(path: Path, shade: int = 0, side: int = 8) -> Path:
@@ -218,58 +218,35 @@ def test_close_removes_claims_of_dead_processes_only(tmp_path):
     assert len(list(folder.iterdir())) == 1
 
 
-WAITING_PROGRAM = """
-import sys
-import enhance.enhancer, enhance.batch, enhance.engine.engine
-from enhance.cli import program
-print("ready", flush=True)
-sys.stdin.readline()
-program(sys.argv[1:])
-"""
-
-
-def start_runs(*runs: list[str]) -> list[subprocess.Popen[str]]:
-    """Start runs of the command line at the same moment, each in a process."""
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    program = [sys.executable, "-c", WAITING_PROGRAM, "run", "--json", *FAST]
-    processes = [subprocess.Popen([*program, *run], text=True, env=environment, **pipes) for run in runs]
-    for process in processes:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return processes
-
-
-def test_shards_started_twice_write_each_file_once(tmp_path):
+@can_fork
+def test_shards_started_twice_write_each_file_once(forks, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(8):  # Two of each stem, in different shards.
         image(folder / f"{shade // 2}.{('bmp', 'png')[shade % 2]}", shade, 40)
 
-    runs = start_runs(*([str(folder), "-o", str(output), "--shard", shard] for shard in ("1/2", "1/2", "2/2")))
-    printed = [json.loads(line) for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
+    runs = [
+        forks.start("run", "--json", *FAST, folder, "-o", output, "--shard", shard) for shard in ("1/2", "1/2", "2/2")
+    ]
 
-    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    printed = [json.loads(line) for run in runs for line in run.output.read_text().splitlines()]
     computed = Counter(one["output"]["path"] for one in printed if one["status"] == "done" and not one["cached"])
     assert computed == Counter(str(path) for path in output.rglob("*") if path.is_file())
     assert results(output) == sorted(f"{stem}{number}.png" for stem in range(4) for number in ("", "-2"))
     assert len(results(folder)) == 8
 
 
+@can_fork
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
-def test_a_killed_shard_is_resumed_at_once(tmp_path, capsys, number, status):
+def test_a_killed_shard_is_resumed_at_once(forks, tmp_path, number, status):
     folder, output = tmp_path / "in", tmp_path / "out"
     for shade in range(3):
         image(folder / f"{shade}.png", shade, 96)
-    [run] = start_runs([str(folder), "-o", str(output), "--shard", "1/1"])
+    run = forks.start("run", *FAST, folder, "-o", output, "--shard", "1/1")
     wait_until(lambda: (output / CLAIMS).exists() and any((output / CLAIMS).iterdir()))
     run.send_signal(number)
-    run.communicate(timeout=60)
 
-    assert (run.returncode, (output / CLAIMS).exists()) == (status, number == signal.SIGKILL)
+    assert (run.wait(), (output / CLAIMS).exists()) == (status, number == signal.SIGKILL)
     assert main(["run", str(folder), "-o", str(output), *FAST]) == 0
 
     assert [path.name for path in sorted(output.iterdir())] == ["0.png", "1.png", "2.png"]

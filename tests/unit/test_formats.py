@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, IptcImagePlugin
+from PIL import Image, ImageCms
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, SettingsError, StorageError
 from enhance.images import Metadata
@@ -142,45 +142,6 @@ XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.
  dc:format="a title" exif:GPSLatitude="47,22.2N"/></rdf:RDF></x:xmpmeta>"""
 IPTC = b"\x1c\2\x78\0\5words"
 METADATA = {"exif": exif_with_location(), "xmp": XMP, "iptc": IPTC, "dpi": (300.0, 300.0)}
-
-
-@pytest.mark.parametrize("ending", LOSSY)
-def test_profile_and_metadata_are_kept(finished, photo, ending):
-    png = finished(photo, SRGB, **METADATA)
-    result = Image.open(export_png(png, ending))
-    exif = result.getexif()
-
-    assert result.info["icc_profile"] == SRGB
-    assert result.info["xmp"] == XMP
-    assert (exif[0x010F], exif.get_ifd(0x8769)[0x829A]) == ("Camera of mine", 0.25)
-    notes = METADATA["exif"].index(b"notes of")
-    assert result.info["exif"].removeprefix(b"Exif\0\0")[notes : notes + 18] == b"notes of the maker"
-    if ending == "jpg":
-        assert IptcImagePlugin.getiptcinfo(result) == {(2, 120): b"words"}
-
-
-@pytest.mark.parametrize("metadata", [{}, {"exif": exif_with_location()}])
-@pytest.mark.parametrize("ending", LOSSY)
-def test_the_resolution_is_kept_with_and_without_exif(finished, photo, ending, metadata):
-    result = Image.open(export_png(finished(photo, dpi=(300.0, 240.0), **metadata), ending, metadata="keep"))
-
-    if ending == "jpg":
-        assert result.info["dpi"] == (300, 240)
-    else:
-        exif = result.getexif()
-        assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (300, 240, 2)
-        assert exif.get(0x010F) == ("Camera of mine" if metadata else None)
-
-
-@pytest.mark.parametrize("ending", [*LOSSY, "png"])
-def test_no_location_removes_the_location_only(finished, photo, ending):
-    result = export_png(finished(photo, SRGB, **METADATA), ending, metadata="no-location")
-    image = Image.open(result)
-
-    assert image.getexif()[0x010F] == "Camera of mine"
-    assert not image.getexif().get_ifd(0x8825)
-    assert b"47,22" not in result.read_bytes()
-    assert origin_of(result).encoding == str(Encoding.of_file(result, metadata="no-location"))
 
 
 @pytest.mark.parametrize("ending", [*LOSSY, "png"])

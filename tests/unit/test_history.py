@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,14 +69,11 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY):
     return entries_of(store, entry.whose)[0], task_id
 
 
-def in_another_process(store: TaskStore, file: Path, what: str) -> subprocess.Popen[str]:
-    code = f"""
-from pathlib import Path
+IN_ANOTHER_PROCESS = """
+import sys
 from tests.unit.test_history import *
-store, file = TaskStore({str(store.folder)!r}), Path({str(file)!r})
-{what}
+store, file = TaskStore(sys.argv[1]), Path(sys.argv[2])
 """
-    return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
 
 
 def entries_of(store: TaskStore, whose: str) -> list[Entry]:
@@ -131,15 +126,19 @@ def test_the_newest_are_listed(store, photo_file):
     assert len(entries_of(store, entries[0].whose)) == MAX_RESULTS
 
 
-def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(store, photo_file):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
+def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(forks, store, photo_file):
     write = "for _ in range(8): finish_entry(store, file)"
     kill = """
 entry = start_entry(store, file)
 write_atomically(entry.path(store), lambda part: (part.write_text('{"whose"'), os.kill(os.getpid(), signal.SIGKILL)))
 """
-    both = [in_another_process(store, photo_file, code) for code in (write, write + kill)]
+    both = [
+        forks.start(store.folder, photo_file, code=IN_ANOTHER_PROCESS + code, modules=("tests.unit.test_history",))
+        for code in (write, write + kill)
+    ]
 
-    assert [process.wait(60) for process in both] == [0, -signal.SIGKILL]
+    assert [process.wait() for process in both] == [0, -signal.SIGKILL]
     entries = entries_of(store, history_name(request(), KEY))
     assert sorted(entry.current_state(store) for entry in entries) == ["cut", *["done"] * 16]
     (interrupted,) = [entry for entry in entries if entry.current_state(store) == "cut"]

@@ -104,5 +104,5 @@ def test_the_installed_program_stores_weights_in_the_users_data_folder(installed
     run(installed, script, "run", str(photo), "-o", str(large), "--preset", "anime-fast", **data)
 
     assert Image.open(large).size == (40, 32)
-    assert (tmp_path / "enhance" / "weights" / "realesr-animevideov3.safetensors").is_file()
-    assert not list((installed / "weights").glob("*.safetensors"))
+    assert (tmp_path / "enhance" / "weights" / "realesr-animevideov3.bin").is_file()
+    assert not list((installed / "weights").glob("*.bin"))

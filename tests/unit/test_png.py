@@ -69,15 +69,6 @@ def test_opencv_and_the_reader_read_every_pixel(tmp_path: Path, size: tuple[int,
     assert np.array_equal(np.concatenate(parts), array)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_pillow_reads_every_pixel(tmp_path: Path, channels: int):
-    array = values(37, 53, channels, 8)
-    write(tmp_path / "out.png", array)
-    with Image.open(tmp_path / "out.png") as image:
-        assert image.mode == {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
-        assert np.array_equal(np.asarray(image).reshape(array.shape), array)
-
-
 def accepted_by_pngcheck(path: Path) -> bool:
     if shutil.which("pngcheck") is None:
         pytest.skip("pngcheck is not installed")
@@ -131,12 +122,6 @@ def test_a_large_image_has_several_chunks_of_moderate_size(tmp_path: Path):
     assert max(lengths) < 2 << 20
     assert min(lengths[:-1]) >= 256 << 10
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), noise)
-
-
-def test_an_upscaled_photo_is_no_larger_than_pillows_level_1(tmp_path: Path):
-    enlarged = cv2.resize(PHOTO, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    Image.fromarray(enlarged).save(tmp_path / "pillow.png", compress_level=1)
-    assert write(tmp_path / "out.png", enlarged).length <= (tmp_path / "pillow.png").stat().st_size
 
 
 def test_folders_are_created_and_an_old_file_is_replaced(tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image
 
 from enhance import Enhancer, Settings, SettingsError, WeightsError
-from enhance.cli import main
 from enhance.output.resample import result_size
 from enhance.settings import scales
 from tests.user_models import spandrel_output
@@ -25,12 +23,6 @@ def odd_photo(photo: np.ndarray, tmp_path: Path) -> Path:
     """A photo [21, 27], which the network has to pad."""
     Image.fromarray(photo[:21, :27]).save(path := tmp_path / "odd.png")
     return path
-
-
-def test_its_settings_are_those_of_gentle():
-    gentle, twice = Settings("gentle"), Settings.from_preset(NAME)
-    assert twice.as_dict() == {**gentle.as_dict(), "preset": NAME}
-    assert (twice.model, twice.factor) == (MODEL, 2)
 
 
 def test_larger_sizes_than_2x_are_rejected():
@@ -67,19 +59,6 @@ def test_run_and_preview_upscale_by_2(odd_photo: Path, enhancer: Enhancer):
     assert enhancer.run(odd_photo, settings.changed(scale=1.5)).info["output"]["width"] == 40
 
 
-def test_it_can_be_compared_with_4x_presets(odd_photo: Path, enhancer: Enhancer):
-    comparison = enhancer.compare(
-        odd_photo, size=12, settings=[Settings.from_preset(name) for name in ("anime-fast", NAME)]
-    )
-    assert [cell.preview.after.shape for cell in comparison.cells if cell.preview] == [(48, 48, 3), (24, 24, 3)]
-
-
-def test_the_list_of_presets_has_its_scale_and_time(enhancer: Enhancer):
-    described = next(one for one in enhancer.presets() if one["name"] == NAME)
-    assert (described["available"], described["scale"], described["model"]) == (True, 2, MODEL)
-    assert described["relative_time"] == 0.25
-
-
 def test_it_is_unavailable_without_its_file_or_with_a_wrong_one(enhancer, with_x2plus, odd_photo):
     content = with_x2plus.read_bytes()
     with_x2plus.unlink()
@@ -96,12 +75,3 @@ def test_it_is_unavailable_without_its_file_or_with_a_wrong_one(enhancer, with_x
 
 def available(enhancer: Enhancer) -> bool:
     return next(one["available"] for one in enhancer.presets() if one["name"] == NAME)
-
-
-def test_the_command_line_runs_it(odd_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    given = ["run", str(odd_photo), "-o", str(tmp_path / "out.png"), "--preset", NAME, "--precision", "fp32", "--json"]
-    assert main(given) == 0
-    info = json.loads(capsys.readouterr().out)
-    assert (info["preset"], info["output"]["width"], info["output"]["height"]) == (NAME, 54, 42)
-    assert main([*given, "--scale", "3"]) == 2
-    assert "Use a number from 1 to 2" in capsys.readouterr().err

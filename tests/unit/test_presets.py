@@ -1,16 +1,12 @@
 """Which presets are available and why not, and the interpolation of the fast model's weights."""
 
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
-from enhance import Enhancer, Settings, WeightsError, models, presets
+from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
 from enhance.models.networks import srvgg
 from enhance.settings import WeightInterpolation
@@ -69,30 +65,10 @@ def reason(preset: str, language: str = "en") -> str:
     return next(one["reason"] for one in Enhancer().presets(language) if one["name"] == preset)
 
 
-def test_the_reason_names_the_command_the_files_and_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
-    released = "https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth"
-    detector = "face_detection_yunet_2026may.onnx"
-    on_hub = f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{detector}"
-
-    assert reason("face") == (
-        "Not installed on this server. Administrators: run `enhance weights fetch gfpgan-v1.4 yunet` "
-        f"or put these files into {tmp_path}: GFPGANv1.4.pth ({released}) · {detector} ({on_hub})."
-    )
-    assert f"放入 {tmp_path}：GFPGANv1.4.pth（{released}）" in reason("face", "zh-CN")
-
-
 def test_the_reason_does_not_reveal_the_path_of_the_program(monkeypatch):
     program = Path(models.__file__).parents[2]
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(program / "no-such-folder"))
     assert "put these files into no-such-folder" in reason("gentle-2x")
-
-
-def test_the_reason_is_the_command_if_no_file_can_be_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path))
-    nowhere = replace(models.manifest()["realesrgan-x2plus"], sources=())
-    monkeypatch.setitem(cast(dict[str, models.Model], models.manifest()), nowhere.name, nowhere)
-    assert reason("gentle-2x").endswith("run `enhance weights fetch realesrgan-x2plus`.")
 
 
 def test_relative_times_of_presets():
@@ -102,14 +78,6 @@ def test_relative_times_of_presets():
     assert times["anime-fast"] < times["fast"] < times["anime"] < 1
 
 
-def test_describing_presets_twice_builds_no_graph(monkeypatch):
-    first = presets.describe_presets()
-    monkeypatch.setattr("enhance.models.graphs.Graph.conv", lambda *_, **__: pytest.fail("a graph was built again"))
-    monkeypatch.setattr("enhance.models.graphs.Graph.costs", lambda *_: pytest.fail("a graph's work was counted again"))
-
-    assert presets.describe_presets() == first
-
-
 def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, photo_file):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     enhancer = Enhancer("cpu", "fp32")
@@ -117,9 +85,3 @@ def test_a_missing_model_does_not_affect_other_presets(tmp_path, monkeypatch, ph
     with pytest.raises(WeightsError, match="realesr-general-x4v3"):
         enhancer.run(photo_file, Settings.from_preset("fast"))
     assert enhancer.run(photo_file, Settings.from_preset("anime-fast")).path.exists()
-
-
-def test_importing_presets_does_not_load_heavy_packages():
-    code = "import sys, enhance.presets; print({'torch', 'huggingface_hub'} & set(sys.modules))"
-    root = Path(__file__).parents[2]
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True) == "set()\n"

@@ -12,7 +12,6 @@ from PIL import Image
 from enhance import Settings
 from enhance.batch import BatchRun, Item, for_print, plan
 from enhance.cli import main
-from enhance.enhancer import Enhancer
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
 from enhance.output.resample import DPI, long_side_on, paper_of
@@ -26,9 +25,7 @@ PIXELS = Settings.from_preset("anime-fast", long_side=100)
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
 
-@pytest.fixture
-def enhancer() -> Enhancer:
-    return Enhancer(device="cpu", precision="fp32")
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 @pytest.fixture
@@ -67,13 +64,6 @@ def test_a_print_has_its_resolution_in_every_format(enhancer, source, tmp_path, 
     if metadata == "keep":
         assert "IFD0:XResolution" in resolutions(tmp_path / "keep.jpg")
         assert read_by_exiftool(tmp_path / "keep.jpg")["IFD0:Make"] == "Lantern"
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_a_print_of_a_photo_without_resolution_has_one(enhancer, photo_file, tmp_path, ending):
-    path = enhancer.run(photo_file, PRINT, output=tmp_path / f"a.{ending}").path
-    assert resolution_in_png(path) == {DPI}
-    assert resolution_in_png(enhancer.run(photo_file, PIXELS, output=tmp_path / f"b.{ending}").path) <= {0, 1}
 
 
 def test_other_sizes_keep_the_photos_resolution(enhancer, source, tmp_path):
@@ -121,9 +111,8 @@ def test_each_file_of_a_batch_has_the_print_resolution(enhancer, source, photo_f
         assert resolution_in_png(item.result) == {DPI}
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_the_command_line_sets_the_resolution(source, tmp_path, capsys, ending):
-    output = tmp_path / f"a3.{ending}"
+def test_the_command_line_sets_the_resolution(source, tmp_path, capsys):
+    output = tmp_path / "a3.webp"
     wanted = ["--long-side", "100", "--dpi", "300", "--json"]
     assert main(["run", str(source), "-o", str(output), *wanted, *FAST]) == 0
     assert resolution_in_png(output) == {DPI}

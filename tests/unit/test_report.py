@@ -117,31 +117,13 @@ def test_a_long_name_is_shortened_in_the_middle(tmp_path, cat):
 @pytest.mark.parametrize(
     "pixels",
     [
-        np.zeros((1, 1, 3), np.uint8),
         np.full((2, 3, 4), 0, np.uint8),  # Fully transparent.
-        data.astronaut()[:16, 200:220],
-        data.astronaut()[100:140],
-        data.astronaut()[:, 200:230],
         np.tile(data.astronaut()[100:102], (1, 80, 1)),  # Wider than 16 bits.
         np.tile(data.astronaut()[:, 100:101], (40, 1, 1)),
-        data.camera()[:60, :90],
         np.dstack([data.camera()[:60, :90], data.camera()[100:160, :90]]),
-        np.dstack([data.astronaut()[:60, :90], data.camera()[100:160, :90]]),
         data.astronaut()[:60, :90].astype(np.uint16) * 257,
     ],
-    ids=[
-        "one-pixel",
-        "transparent",
-        "tiny",
-        "panorama",
-        "tall",
-        "40960-wide",
-        "20480-tall",
-        "grey",
-        "grey-alpha",
-        "alpha",
-        "16-bit",
-    ],
+    ids=["transparent", "40960-wide", "20480-tall", "grey-alpha", "16-bit"],
 )
 def test_every_kind_of_image_gets_two_pages(tmp_path, pixels):
     document = report_on(tmp_path / "image.png", np.ascontiguousarray(pixels))
@@ -157,17 +139,6 @@ def test_the_report_shows_the_size_of_the_result(tmp_path, cat, size):
     width = size.get("long_side", round(180 * size.get("scale", 1)))
     height = round(120 * size.get("scale", width / 180))
     assert f"{width} × {height} px" in text
-
-
-def test_the_summary_shows_what_the_run_used(tmp_path, cat):
-    facts = {"agreement_db": None, "cached": True, "faces": {"found": 3, "treated": 3}}
-    document = report_on(tmp_path / "cat.png", cat, Settings.from_preset("original"), **facts)
-
-    text = text_of(document, tmp_path)
-    assert "no tuning" in text
-    assert "Preview accuracy" not in text
-    assert "cached result" in text
-    assert "Faces restored" in text
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path, cat):
@@ -195,16 +166,6 @@ def test_a_profile_is_named_and_a_damaged_one_is_ignored(tmp_path):
     assert "Pages:           2" in facts_of(damaged, tmp_path)
 
 
-def test_an_earlier_report_is_replaced(tmp_path, cat):
-    image, result = run_of(tmp_path / "cat.png", cat)
-    (tmp_path / "cat.pdf").write_bytes(b"earlier")
-
-    path = write_report(tmp_path / "cat.pdf", info_of(image), result, image)
-
-    assert path.read_bytes().startswith(b"%PDF")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["cat.pdf", "cat.png"]
-
-
 def test_a_report_of_16_megapixels_is_smaller_than_3_mb(tmp_path):
     noise = np.random.default_rng(1).integers(0, 12, (1000, 1000, 3), np.uint8)
     photo = cv2.resize(data.astronaut(), (1000, 1000), interpolation=cv2.INTER_CUBIC)
@@ -228,13 +189,13 @@ class Endless:
 
 
 def test_memory_does_not_grow_with_the_height_of_the_result(tmp_path):
-    """The pixels of 20 megapixels take 61 MB; the report's memory grows far less."""
+    """The additional pixels take 29 MB; the report's memory grows far less."""
     peaks = []
-    for height in (1200, 17200):
+    for height in (1200, 9200):
         image, _ = run_of(tmp_path / "in.png", np.zeros((height // 4, 300, 3), np.uint8))
         tracemalloc.start()
         make_report(info_of(image), Endless(height), image)
         peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
         tracemalloc.stop()
 
-    assert peaks[1] - peaks[0] < 30, peaks
+    assert peaks[1] - peaks[0] < 15, peaks

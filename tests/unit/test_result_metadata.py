@@ -140,7 +140,7 @@ def test_no_location_removes_every_trace_of_the_location(tmp_path: Path, kind: s
     assert [name for name in gone if "GPS" not in name and "MakerNote" not in name] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_none_keeps_only_profile_and_resolution(tmp_path: Path, kind: str):
     result, place = result_of(tmp_path, photo_with_metadata(kind)), tmp_path / "taken.png"
     export(result, place, Encoding(metadata="none"))

@@ -67,14 +67,3 @@ def test_a_malformed_name_is_rejected():
     printed = dry_run("enhance")
     assert printed.returncode == 2
     assert "owner/name" in printed.stderr
-
-
-def test_the_uploaded_readme_has_the_thumbnail_of_the_space():
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        from make_space import readme_of  # pyright: ignore[reportMissingImports]
-    finally:
-        sys.path.pop(0)
-    head = yaml.safe_load(readme_of("someone/enhance").split("---\n")[1])
-    assert head["thumbnail"] == "https://huggingface.co/spaces/someone/enhance/resolve/main/docs/page.png"
-    assert {name: value for name, value in head.items() if name != "thumbnail"} == HEAD

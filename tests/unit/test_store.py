@@ -113,13 +113,6 @@ def test_a_name_never_points_outside_the_folder(store, photo_file, name):
     assert len(place.name.encode()) <= 140
 
 
-def test_ids_are_random_and_long(store):
-    ids = {store.new_id() for _ in range(100)}
-
-    assert len(ids) == 100
-    assert all(len(task_id) == 32 for task_id in ids)
-
-
 def test_a_finished_task_is_found_by_its_signature(store):
     task_id = finish(store)
 

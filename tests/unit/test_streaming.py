@@ -92,8 +92,8 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (31, 17), (11, 24)])
-@pytest.mark.parametrize(("rows", "threads"), [(1, 3), (7, 1), (7, 2), (1000, 4)])
+@pytest.mark.parametrize("size", [(1, 1), (9, 1), (31, 17), (11, 24)])
+@pytest.mark.parametrize(("rows", "threads"), [(1, 3), (7, 2), (1000, 4)])
 def test_streamed_equals_untiled(network, size, rows, threads):
     graph, untiled = NETWORKS[network]
     state = random_state(graph)
@@ -177,7 +177,7 @@ def test_memory_does_not_grow_with_the_height(monkeypatch, threads):
 
     run = Stream(graph, 1, 1, lambda first, last: torch.zeros(1, 1, 3))
     slack = 1.15 if threads == 1 else 1.5  # The positions of several strips are random.
-    assert peak(8 * 160) <= slack * peak(160)
+    assert peak(4 * 120) <= slack * peak(120)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -210,7 +210,7 @@ def test_a_failed_step_continues_with_fewer_rows(threads):
     torch.testing.assert_close(torch.cat([strip for strip in strips if strip.numel()]), expected, atol=2e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("threads", [2, 3, 9])
+@pytest.mark.parametrize("threads", [2, 9])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_number_of_threads_changes_no_bit(network, threads):
     graph, _ = NETWORKS[network]
@@ -265,21 +265,6 @@ def test_threads_share_the_cores_during_the_work_only():
     assert torch.get_num_threads() == 2
 
 
-def test_work_done_rises_to_one():
-    graph = SMALL_SRVGG
-    kernels = prepare(graph, random_state(graph), torch.device("cpu"), torch.float32, transposed=False)
-    image = torch.rand(30, 6, 3)
-    run = Stream(graph, 30, 6, lambda first, last: image[first:last])
-
-    shares = [0.0]
-    while not run.finished:
-        run.step(kernels, 5)
-        shares.append(run.work_done())
-
-    assert shares == sorted(shares)
-    assert shares[-1] == pytest.approx(1)
-
-
 def test_a_state_dict_of_another_network_is_rejected():
     state = random_state(srvgg(32))
 
@@ -304,7 +289,7 @@ def test_a_step_checks_for_cancelling_before_every_layer():
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("width", [64, 256, 384, 1000, 2000, 4000, 10_000])
+@pytest.mark.parametrize("width", [64, 384, 2000, 10_000])
 @pytest.mark.parametrize(
     "threads",
     [
@@ -319,28 +304,6 @@ def test_a_strip_has_no_more_pixels_than_a_tile_unless_it_is_the_smallest(width,
     rows = strip_rows(width, 192, CPU, threads)
     assert rows == SMALLEST_STRIP or rows * width <= 192 * 192
     assert strip_rows(width, 64, CPU, threads) <= rows <= strip_rows(width, 1024, CPU, threads)
-
-
-def test_a_strip_fits_into_the_cache_and_the_tile():
-    assert [strip_rows(width, 192, CPU, Threads(2)) for width in (1, 99, 256, 384, 1500, 8000)] == [
-        32,
-        32,
-        24,
-        16,
-        8,
-        8,
-    ]
-    assert [strip_rows(384, tile, CPU, Threads(2, tiles=True)) for tile in (64, 192)] == [10, 48]
-
-
-def test_many_cores_share_a_few_strips():
-    shared = {cores: Threads.for_cores(cores) for cores in range(1, 65)}
-    assert [(shared[n].strips, shared[n].cores) for n in (1, 2, 4, 6, 8, 16, 64)] == [
-        (1, 1), (2, 1), (4, 1), (3, 2), (4, 2), (4, 4), (4, 16)
-    ]  # fmt: skip
-    assert all(one.strips * one.cores >= 0.85 * cores for cores, one in shared.items())
-    assert [strip_rows(384, 192, CPU, shared[n]) for n in (4, 8, 16, 64)] == [16, 32, 64, 96]
-    assert [strip_rows(384, 1024, CPU, shared[n]) for n in (16, 64)] == [64, 256]
 
 
 def test_a_gpu_uses_whole_tiles():

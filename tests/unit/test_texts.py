@@ -14,7 +14,7 @@ import enhance.errors
 from enhance import PRESETS
 from enhance.config import Limits
 from enhance.errors import Cancelled, EnhanceError, StorageError, WeightsError
-from enhance.i18n import LANGUAGES, catalogue, format_duration, format_print_size, format_seconds, translate
+from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.images import CHOICES
 from enhance.images.metadata import LOST
 from enhance.output.resample import PAPERS
@@ -88,12 +88,6 @@ def test_every_error_has_the_values_of_its_text():
             assert given | filled_later >= placeholders(catalogue()[str(call.args[0].value)]), where
 
 
-def test_times_use_the_unit_that_suits_them():
-    seconds = (0.2, 8.4, 99, 200, 4800, 7200)
-    assert [format_duration("en", one) for one in seconds] == ["1 s", "8 s", "99 s", "3 min", "1 h 20 min", "2 h"]
-    assert format_seconds("zh-CN", 0.234) == "0.23 秒"
-
-
 def test_a_nested_error_uses_the_language_of_the_outer_text():
     for language in LANGUAGES:
         inner = Cancelled("stopped")
@@ -110,8 +104,3 @@ def test_a_nested_error_uses_the_language_of_the_outer_text():
 def test_an_error_can_be_pickled(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
-
-
-def test_a_print_size_is_that_at_300_dpi():
-    assert format_print_size("en", 3354, 2516) == "28.4 × 21.3 cm (11.2 × 8.4 in)"
-    assert format_print_size("en", 3354, 2516, short=True) == "28.4 × 21.3 cm"

@@ -137,15 +137,3 @@ def test_gpu_memory_is_kept_until_both_streams_have_used_it(gpu):
 
     transfer.to_pixels(rows)
     assert gpu.recorded[1:] == [transfer._stream] * 2
-
-
-def test_pixels_of_a_gpu_are_copied_from_pinned_memory(gpu, monkeypatch):
-    placed = []
-    monkeypatch.setattr(device_module, "_pinned_like", lambda like: placed.append(torch.empty_like(like)) or placed[-1])
-    transfer = Transfer(torch.device("cuda"), np.dtype(np.uint8))
-    transfer._device = CPU
-
-    result = transfer.to_pixels(torch.zeros(2, 2, 3))()
-
-    assert len(placed) == 2
-    assert not any(np.shares_memory(result, one.numpy()) for one in placed)

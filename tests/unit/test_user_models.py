@@ -6,10 +6,9 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
@@ -298,17 +297,19 @@ def test_models_that_are_added_at_once_are_all_kept(store: Store, file: Path):
     assert own_models(store.folder) == {model.name: model for model in models}
 
 
-def test_one_of_two_processes_that_add_the_same_name_succeeds(tmp_path: Path, store: Store):
-    param = tmp_path / "small.param"
-    param.write_text(NCNN)
-    write_file(tmp_path / "small.bin", bytes(NCNN_BYTES))
-    command = [sys.executable, "-m", "weights", "add", str(param), "--name", "mine"]
-    environment = {**os.environ, "ENHANCE_WEIGHTS": str(store.folder)}
-    both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
-    for process in both:
-        process.communicate()
+def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: Path):
+    begin = Barrier(2)
 
-    assert sorted(process.returncode for process in both) == [0, 1]
+    def add_mine(_: int) -> str:
+        begin.wait(60)
+        try:
+            return add(file, "mine", store.folder).name
+        except WeightsError as error:
+            return error.key
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(add_mine, range(2))) == ["mine", "weights_add_name_taken"]
+
     assert locate("mine", store)
     assert len(files_in(store.folder)) == 2
 

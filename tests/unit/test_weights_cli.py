@@ -33,16 +33,6 @@ def statuses(output: str) -> dict[str, str]:
     return {record["name"]: record["status"] for record in json.loads(output)}
 
 
-def test_list_shows_all_models_and_changes_nothing(store: Store, capsys: pytest.CaptureFixture):
-    (store.folder / "missing.pth").write_bytes(b"something else")
-    assert main(["list"], store) == 0
-    header, good, corrupt, packaged, *_ = capsys.readouterr().out.splitlines()
-    assert header.split() == ["name", "size", "status", "source", "purpose"]
-    assert good.split()[:4] == ["good", "0.0", "MB", "verified"]
-    assert (corrupt.split()[3], packaged.split()[3]) == ("corrupt", "missing")
-    assert (store.folder / "missing.pth").exists()
-
-
 def test_list_as_json(store: Store, capsys: pytest.CaptureFixture):
     assert main(["list", "--json"], store) == 0
     good, missing, _ = json.loads(capsys.readouterr().out)
@@ -92,11 +82,6 @@ def test_verify_renames_corrupt_files(store: Store, capsys: pytest.CaptureFixtur
     assert records[1]["set_aside"] == [str(store.folder / "missing.pth.corrupt")]
     assert not (store.folder / "missing.pth").exists()
     assert main(["verify"], store) == 0
-
-
-def test_verify_of_an_empty_folder_suggests_fetch(tmp_path: Path, capsys: pytest.CaptureFixture):
-    assert main(["verify"], Store(tmp_path / "none")) == 0
-    assert "enhance weights fetch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch", "sd-x9"], ["fetch", "good", "--all"], ["list", "--no-such"]])

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from enhance.errors import StorageError, WeightsError
-from enhance.models import Located, Store, download, ensure, is_convertible, locate, manifest, read_state_dict
+from enhance.models import Located, Store, download, ensure, locate, manifest, read_state_dict
 from enhance.models.cli import main
 from enhance.models.manifest import Source
 from tests.unit.hub_server import COMMIT, HubServer, made_up_model
@@ -163,24 +163,11 @@ def test_a_download_that_the_caller_cancels_keeps_its_bytes(hub: HubServer, stor
     assert ranges(hub)[-1] == f"bytes={kept}-"
 
 
-def test_a_server_without_ranges_sends_the_file_from_the_start(hub: HubServer, store: Store):
-    hub.ranges = False
-    hub.cuts = [100_000]
-    assert ensure("tiny", store=store).path.read_bytes() == CONTENT
-
-
 @pytest.mark.parametrize("left", [b"not its first bytes", b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)])
 def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: Store, left: bytes):
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(left)
     assert ensure("tiny", store=store).path.read_bytes() == CONTENT
-
-
-def test_a_partial_file_that_is_longer_than_the_servers_is_replaced(hub: HubServer, store: Store):
-    hub.offer(MODEL, CONTENT[:1000])
-    store.folder.mkdir()
-    (store.folder / "tiny.pth.part").write_bytes(CONTENT[:2000])
-    assert failure(store).key == "download_wrong_checksum"
 
 
 def test_the_same_corrupt_file_is_not_kept_twice(hub: HubServer, store: Store):
@@ -286,11 +273,6 @@ def test_the_release_is_tried_after_hugging_face(hub, github, objects, both, mon
     assert [(request.path, request.authorization) for request in github.requests] == [(path, None)]
     assert [(request.path, request.authorization) for request in objects.requests] == [(path + SIGNED, None)]
     assert len(hub.requests) == 1
-
-
-def test_the_release_is_not_tried_if_hugging_face_has_the_file(hub, github, both):
-    assert ensure("tiny", store=both).source == FROM_HUB
-    assert github.requests == []
 
 
 def test_the_release_resumes_the_download_from_hugging_face(hub, github, objects, both):
@@ -460,9 +442,3 @@ def test_a_damaged_note_is_ignored(both, note):
     located = locate("tiny", both)
     assert located
     assert located.source == "official file (origin not recorded)"
-
-
-def test_models_that_need_a_download(tmp_path):
-    store = Store(tmp_path)
-    missing = [name for name, model in store.models.items() if model.files and not is_convertible(name, store)]
-    assert missing == ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesrgan-x2plus", "gfpgan-v1.4", "yunet"]

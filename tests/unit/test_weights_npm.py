@@ -159,13 +159,3 @@ def test_fetch_continues_without_an_optional_model(store: Store, npm, monkeypatc
     assert main(["fetch"], store) == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(".")[0] for line in lines] == [f"Downloading {NAME} (4", f"Continuing without {NAME}"]
-
-
-def test_the_tensors_are_those_of_the_python_package(fast_states, tmp_path: Path):
-    """Needs the real file that `enhance weights fetch realesr-general-x4v3` downloads without a hub."""
-    folder = os.environ.get("ENHANCE_TEST_NPM")
-    if not folder:
-        pytest.skip("ENHANCE_TEST_NPM may name a weights folder")
-    state = read_state_dict(ensure(NAME, store=Store(Path(folder))))
-    for name, tensor in fast_states[NAME].items():
-        assert float((state[name] - tensor).abs().max()) < 1e-3, name

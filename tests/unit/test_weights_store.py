@@ -168,6 +168,14 @@ def test_a_full_disk_leaves_no_incomplete_weights(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {f"{NAME}.lock", f"{NAME}.bin.json"}
 
 
+@pytest.mark.parametrize("model", manifest().values(), ids=manifest())
+def test_each_model_of_the_manifest_has_a_licence_and_a_loadable_file(model):
+    assert model.licence in {"BSD-3-Clause", "Apache-2.0", "MIT"}
+    assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx", ".bin"}
+    assert Path(model.file).name == model.file
+    assert all(source.file == model.file for source in model.files if source.site == "hub")
+
+
 # --- Tensors
 
 

@@ -1,0 +1,105 @@
+"""Processes that are forked from one with the program already imported, because the imports take seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+LAUNCHER = """
+import importlib, json, os, sys
+import enhance.batch, enhance.engine.engine, enhance.enhancer, enhance.cli
+
+def run(task):
+    for number, path in ((1, task["output"]), (2, task["errors"])):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv[1:], sys.stdin = task["arguments"], None
+    os.environ.update(task["environment"])
+    exec(compile(task["code"], "fork", "exec"), {})
+
+for line in sys.stdin:
+    task = json.loads(line)
+    if "wait" in task:
+        print(os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), flush=True)
+        continue
+    for name in task["modules"]:
+        importlib.import_module(name)
+    child = os.fork()
+    if not child:
+        run(task)
+        sys.exit()
+    print(child, flush=True)
+"""
+COMMAND_LINE = "import sys\nfrom enhance.cli import program\nprogram(sys.argv[1:])"
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A forked process. Its output and its errors are in files."""
+
+    launcher: Launcher
+    pid: int
+    output: Path
+    errors: Path
+
+    def is_over(self) -> bool:
+        return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, which has no effect if the process has ended."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit status, which is negative for a signal."""
+        return int(self.launcher.ask(wait=self.pid))
+
+
+class Launcher:
+    """The process that forks the others, with one thread for each."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._count = folder, 0
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # so that the load of the computer changes no pixel
+        command = [sys.executable, "-c", LAUNCHER]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+
+    def ask(self, **task: object) -> str:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def start(self, *arguments: str | Path, code: str = COMMAND_LINE, modules: tuple[str, ...] = ()) -> Fork:
+        """Run the command line with these arguments, or `code`, for which `modules` are imported before the fork."""
+        self._count += 1
+        output, errors = (self._folder / f"{self._count}.{name}" for name in ("output", "errors"))
+        environment = {name: value for name, value in os.environ.items() if name.startswith("ENHANCE_")}
+        task = {"arguments": [*map(str, arguments)], "output": str(output), "errors": str(errors), "code": code}
+        pid = self.ask(environment=environment, modules=modules, **task)
+        return Fork(self, int(pid), output, errors)
+
+
+@contextmanager
+def launcher(folder: Path) -> Iterator[Launcher]:
+    one = Launcher(folder)
+    yield one
+    one.process.kill()
+    one.process.communicate()
+
+
+def wait_for_new_name(folder: Path, fork: Fork, before: set[str]) -> None:
+    """Wait until the process has created a file in the folder, or has ended."""
+    while not fork.is_over() and not (folder.is_dir() and {*os.listdir(folder)} - before):  # noqa: PTH208
+        time.sleep(0.001)
