@@ -13,11 +13,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, EnhanceError, MemoryShortError, PictureError, expected_error
-from .i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
+from .i18n import DEFAULT_LANGUAGE, describe_preset, strip_direction_marks, translate
 from .images import Shard, SourceImage, inspect, list_images
 from .output.formats import Encoding
 from .output.names import ResultNames, UniqueNames
@@ -28,7 +29,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .enhancer import Enhancer
-    from .info import Info, Result
+    from .info import Info, Result, RunRecord
     from .report import Line
 
 
@@ -138,6 +139,7 @@ class BatchRun:
     """A batch that is being processed. Other threads can read `batch` and add or remove waiting files.
 
     - `on_change(batch)`: called after each change.
+    - `on_compute(item, record)`: called before a result is computed, unless it is cached.
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
@@ -148,6 +150,7 @@ class BatchRun:
     batch: Batch
     stop: threading.Event = field(default_factory=threading.Event)
     on_change: Callable[[Batch], object] = lambda batch: None
+    on_compute: Callable[[Item, RunRecord], object] | None = None
     max_pixels: int | None = None
     max_bytes: int | None = None
     report: str | None = None
@@ -263,6 +266,7 @@ class BatchRun:
                     image=image,
                     output=item.output,
                     progress=lambda done, total, left: self._update_progress(item, done / total),
+                    on_compute=self.on_compute and partial(self.on_compute, item),
                     max_pixels=self.max_pixels,
                     max_bytes=self.max_bytes,
                     hold=until_reported if item.output else self.hold,
@@ -403,7 +407,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
         reason = strip_direction_marks(item.error.message(language)) if item.error else ""
         line = Line(strip_direction_marks(item.name), item.state, reason=reason)
         if item.info is not None:
-            output = item.info["output"]
+            output, auto = item.info["output"], item.info.get("auto")
             line = replace(
                 line,
                 pixels=(output["width"], output["height"]),
@@ -411,6 +415,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
                 seconds=item.info["seconds"]["total"],
                 result=item.result,
                 title=names[item],
+                choice=describe_preset(language, item.info["preset"], auto) if auto else "",
                 signature=item.info["signature"],
                 sha256=output["sha256"],
                 fidelity_db=item.info.get("fidelity_db"),

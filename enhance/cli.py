@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .batch import Batch, BatchRun, Item
-    from .enhancer import Enhancer
-    from .images import Shard, SourceImage
+    from .enhancer import Enhancer, Faster
+    from .images import Shard
+    from .info import RunRecord
     from .output.formats import Encoding
 
 log = logging.getLogger("enhance")
@@ -243,7 +244,7 @@ def _run(options: Namespace) -> int:
         enhancer.tasks.check()
         enhancer.tasks.clean()
     language = terminal_language() if options.report else None
-    with _Reporter(batch, as_json=options.json) as reporter, _batch_class(options, reporter) as running:
+    with _Reporter(batch, as_json=options.json) as reporter, _batch_class(options, reporter, enhancer) as running:
         ended = running(enhancer, settings, batch, on_change=reporter.update, report=language, encoding=encoding).run()
         reporter.conclude(ended)
     enhancer.release()
@@ -251,7 +252,7 @@ def _run(options: Namespace) -> int:
 
 
 @contextmanager
-def _batch_class(options: Namespace, reporter: _Reporter) -> Iterator[Callable[..., BatchRun]]:
+def _batch_class(options: Namespace, reporter: _Reporter, enhancer: Enhancer) -> Iterator[Callable[..., BatchRun]]:
     """Yield what runs the batch: this process, or a cluster and the connection to it."""
     from .batch import BatchRun
 
@@ -259,7 +260,7 @@ def _batch_class(options: Namespace, reporter: _Reporter) -> Iterator[Callable[.
         for name in ("ray_workers", "ray_cores"):
             if getattr(options, name) is not None:
                 raise SettingsError("cluster_needed", name=f"--{name.replace('_', '-')}")
-        yield BatchRun
+        yield partial(BatchRun, on_compute=partial(reporter.suggest_faster, enhancer))
         return
     from .cluster import ClusterRun, connect
 
@@ -358,6 +359,14 @@ class _Reporter:
         self._bar.clear()
         _print_error(error)
 
+    def suggest_faster(self, enhancer: Enhancer, item: Item, record: RunRecord) -> None:
+        """Print a faster preset for a file whose preset Auto selected, if that is slow."""
+        analysis = record.auto and enhancer.analyse(record.image)
+        faster = enhancer.suggest_faster(analysis, record.settings) if analysis else None
+        if faster is not None:
+            self._bar.clear()
+            _print_message(_faster_text(terminal_language(), record.settings.preset, faster), item.source)
+
     def conclude(self, batch: Batch) -> None:
         """Print which files were not processed: hidden ones, other files, and those of another process."""
         elsewhere = [item for item in batch.items if item.state == "elsewhere"]
@@ -402,39 +411,42 @@ def _input_of(item: Item) -> dict[str, str]:
 
 
 def _analyse(options: Namespace) -> int:
-    from .enhancer import Enhancer
+    from .enhancer import Enhancer, Faster
 
     settings = Settings(**{name: getattr(options, name) for name in SIZES})
     enhancer, has_failed = Enhancer(options.device, options.precision), False
     for path in options.photo:
         try:
-            image = enhancer.read(path)
-            chosen, auto = enhancer.resolve(image, settings)
-            assert auto is not None
-            seconds = enhancer.estimate(image.width, image.height, chosen, image.bits)
+            facts = enhancer.recommend(enhancer.read(path), settings)
         except EnhanceError as error:
             has_failed = True
             _print_error(error, path)
             continue
         if options.json:
-            facts = {"input": {"name": path.name, "path": str(path)}, "auto": auto, "settings": chosen.as_dict()}
-            print(json.dumps(facts | {"estimated_seconds": round(seconds, 2)}, ensure_ascii=False), flush=True)
-        else:
-            print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
-            print(f"  {describe_choice('en', auto, seconds)}", flush=True)
-            _print_faster(enhancer, image, settings, chosen, seconds)
+            facts = {"input": {"name": path.name, "path": str(path)}, **facts}
+            print(json.dumps(facts, ensure_ascii=False), flush=True)
+            continue
+        auto, seconds, faster = facts["auto"], facts["estimated_seconds"], facts["faster"]
+        print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
+        reduce = facts["settings"]["reduce"]
+        flags = f"--preset {auto['preset']}" + (f" --reduce {reduce}" if reduce > 1 else "")
+        print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
+        if faster:
+            faster = Faster(faster["preset"], faster["estimated_seconds"], seconds)
+            print(f"  {_faster_text('en', auto['preset'], faster)}", flush=True)
     return 1 if has_failed else 0
 
 
-def _print_faster(enhancer: Enhancer, image: SourceImage, settings: Settings, chosen: Settings, seconds: float) -> None:
-    """Print a faster preset for an image, if the chosen one is slow."""
-    from .analysis.auto import LONG_SECONDS, faster_preset
-    from .presets import available_presets
-
-    name = faster_preset(chosen.preset, enhancer.analyse(image)) if seconds > LONG_SECONDS else None
-    if name in available_presets():
-        faster = enhancer.estimate(image.width, image.height, settings.resolved(name), image.bits)
-        print(f"  --preset {name} takes about {format_duration('en', faster)}", flush=True)
+def _faster_text(language: str, preset: str, faster: Faster) -> str:
+    """Return the suggestion of a faster preset than the selected one, with both times."""
+    return translate(
+        language,
+        "faster_preset",
+        preset=translate(language, f"preset_{preset}"),
+        time=format_duration(language, faster.selected_seconds),
+        flags=f"--preset {faster.preset}",
+        faster_time=format_duration(language, faster.seconds),
+    )
 
 
 def _analysis_table(analysis: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +21,7 @@ from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
 from .images import SourceImage, downscaled_size, read_image, warm_up
-from .info import NO_MODEL, AutoInfo, Info, Result, RunRecord, stored_record
+from .info import AutoInfo, Info, Result, RunRecord, stored_record
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
 from .output.result import ResultRows
@@ -29,7 +29,7 @@ from .pipeline import Context, RunCallbacks, StripCallback
 from .preview import Preview, choose_box, render, surroundings
 from .scenes.faces import RESTORER, FaceCache, FaceRestorer
 from .scheduler import SCHEDULER, Kind, Progress, Ticket
-from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, Settings, as_settings
+from .settings import AUTO, REFERENCE_PRESET, SECOND_MODEL, SIZES, Settings, as_settings
 from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ _SECONDS_PER_MEGAPIXEL = 0.04
 """Rough time for tuning and encoding a megapixel of the result, which is short compared with the network."""
 _CACHED_ESTIMATES = 256
 _CACHED_ANALYSES = 64
+
+
+@dataclass(frozen=True)
+class Faster:
+    """A preset that is faster than the selected one, with the expected seconds of both."""
+
+    preset: str
+    seconds: float
+    selected_seconds: float
 
 
 class Enhancer:
@@ -94,6 +103,7 @@ class Enhancer:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
         watch: StripCallback | None = None,
+        on_compute: Callable[[RunRecord], object] | None = None,
         max_pixels: int | None = None,
         max_bytes: int | None = None,
         hold: ExitStack | None = None,
@@ -111,6 +121,7 @@ class Enhancer:
         - `name`: the name of the input, by default that of the file. `image`: the decoded input, if available.
         - `preview`: a preview of this image, which is compared with the result.
         - `progress`, `watch`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its own.
+        - `on_compute`: called before a result is computed, but not for a cached result.
         - `max_pixels`, `max_bytes`: limits of the input, by default those of the environment.
         - `hold`: the result is not deleted until it is closed.
         - `encoding`: the output format, by default that of the extension of `output`, otherwise PNG. The PNG stays in
@@ -124,7 +135,7 @@ class Enhancer:
             encoding = encoding or Encoding.of_file(target)
             encoding = Encoding.of_file(target, encoding.quality, encoding.metadata, encoding.format)
         encoding, context = encoding or Encoding(), self._context()
-        callbacks = RunCallbacks(ticket or _ticket("run", stop), progress, watch)
+        callbacks = RunCallbacks(ticket or _ticket("run", stop), progress, watch, on_compute)
         with pipeline.wait_in_queue(settings, callbacks.ticket):
             image = self.read(
                 image or source, target, max_pixels or self.max_pixels, max_bytes or self.max_bytes, name=name
@@ -286,6 +297,38 @@ class Enhancer:
         chosen = settings.resolved(choice.preset, choice.reduce)
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
+    def recommend(self, image: SourceImage, settings: Settings) -> dict[str, Any]:
+        """Return what `auto` has for an image and a size, as the command line and the API print it.
+
+        The keys are `auto` as in `info`, `settings`, `estimated_seconds`, and `faster`: another preset as in
+        `suggest_faster` with its `estimated_seconds`, or None. Raises EnhanceError.
+        """
+        chosen, auto = self.resolve(image, settings)
+        seconds = self.estimate(image.width, image.height, chosen, image.bits)
+        faster = self.suggest_faster(self.analyse(image), chosen)
+        return {
+            "auto": auto,
+            "settings": chosen.as_dict(),
+            "estimated_seconds": round(seconds, 2),
+            "faster": faster and {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)},
+        }
+
+    def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
+        """Return the preset to suggest for a run of more than two minutes, or None.
+
+        It is at most 1 HaarPSI behind that of the settings, and at least twice as fast.
+        """
+        from .analysis.auto import LONG_SECONDS, faster_preset
+
+        size = analysis.width, analysis.height
+        seconds = self.estimate(*size, settings, analysis.bits)
+        name = faster_preset(settings.preset, analysis) if seconds > LONG_SECONDS else None
+        if name is None or name not in presets.available_presets():
+            return None
+        given = {one: getattr(settings, one) for one in (*SIZES, "dpi")}
+        faster = self.estimate(*size, Settings(name, **given), analysis.bits)
+        return Faster(name, faster, seconds) if faster < seconds / 2 else None
+
     def _new_record(
         self, image: SourceImage, settings: Settings, context: Context, callbacks: RunCallbacks
     ) -> RunRecord:
@@ -321,9 +364,7 @@ class Enhancer:
         info, image, settings = preview.info, preview.region.image, as_settings(settings)
         if settings.is_auto:
             settings = settings.resolved(info["preset"], info["settings"]["reduce"])
-        located = models.ensure(settings.model) if settings.model else NO_MODEL
-        is_large = has_second_pass(settings, *preview.region.whole)
-        second = models.ensure(SECOND_MODEL) if is_large else None
+        located, second = pipeline.find_models(settings, preview.region.whole)
         record = RunRecord(image, settings, located, info["precision"], info["device"], 0.0, second=second)
         if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)

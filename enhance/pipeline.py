@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from .store import TaskStore, count_as_used
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
+    from .models import Located
     from .output.thumbnails import Thumbnail
 
 
@@ -73,11 +74,15 @@ class StripCallback(Protocol):
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """The ticket of a run, the callbacks during the run, and its start as a `time.perf_counter`."""
+    """The ticket of a run, the callbacks during the run, and its start as a `time.perf_counter`.
+
+    `on_compute` is called before a result is computed, but not for a cached result.
+    """
 
     ticket: Ticket
     progress: Progress | None = None
     watch: StripCallback | None = None
+    on_compute: Callable[[RunRecord], object] | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -128,13 +133,22 @@ def begin(
     """
     result_size(settings, image.height, image.width)  # raises before anything is downloaded
     settings, stop, ticket = _install_models(settings, callbacks.stop), callbacks.stop, callbacks.ticket
-    engine, model = context.engine, models.ensure(settings.model) if settings.model else NO_MODEL
+    engine, (model, second) = context.engine, find_models(settings, (image.height, image.width), stop)
     precision = engine.precision(image.bits, model.name) if settings.model else "fp32"
-    is_large = has_second_pass(settings, image.height, image.width)
-    second = models.ensure(SECOND_MODEL, stop=stop) if is_large else None
     return RunRecord(
         image, settings, model, precision, str(engine.device), callbacks.started, ticket, auto=auto, second=second
     )
+
+
+def find_models(
+    settings: Settings, size: tuple[int, int], stop: threading.Event | None = None
+) -> tuple[Located, Located | None]:
+    """Return the model for an image of this height and width and, for a large result, that of the second network.
+
+    Raises WeightsError, Cancelled.
+    """
+    model = models.ensure(settings.model, stop=stop) if settings.model else NO_MODEL
+    return model, models.ensure(SECOND_MODEL, stop=stop) if has_second_pass(settings, *size) else None
 
 
 def _install_models(settings: Settings, stop: threading.Event) -> Settings:
@@ -194,6 +208,8 @@ def create_result(
     record: RunRecord, target: Target, context: Context, callbacks: RunCallbacks, preview: Preview | None = None
 ) -> Info:
     """Steps 3 to 7: write the result to the target and return its info, without the id of a task."""
+    if callbacks.on_compute:
+        callbacks.on_compute(record)
     record.watch_memory(context.engine.own.type, reset=True)
     scene = find_scene(record, context.face_cache, callbacks.ticket)
     with network_output(record, scene, context.engine, callbacks, target) as output:

@@ -15,7 +15,7 @@ from ..images.image import BLUR_MARGIN, blur_of, edge_energies
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
 from .noise import noise_and_grain
-from .samples import SIDES, squares
+from .samples import SIDES, squares, without_border
 from .softness import softness_of
 
 __all__ = ["Analysis", "Kind", "analyse"]
@@ -57,15 +57,16 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
 
     Takes at most a second, whatever the size. Nothing is downloaded.
     """
-    transparency = image.alpha is not None and bool((image.alpha[:: _stride(image)] < image.levels).any())
+    transparency = image.alpha is not None and bool(image.alpha.min() < image.levels)
     size = {"width": image.width, "height": image.height, "bits": image.bits, "transparency": transparency}
     stated = quality_of_table(image.jpeg_table) if image.jpeg_table else None
-    samples = squares(image.rgb)
+    rgb = without_border(image.rgb)
+    samples = squares(rgb)
     if samples is None:
         return Analysis(**size, jpeg_quality=stated)
     traces = quality_of_pixels(samples, is_jpeg=stated is not None)
     qualities = [one for one in (stated, traces) if one is not None]
-    kind = kind_of(samples, (squares(image.rgb, scale) for scale in (2, 4)), bool(qualities))
+    kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)), bool(qualities))
     noise, grain = noise_and_grain(samples, kind == "photo")
     # Imported here, because it is needed for photos only.
     from ..scenes.dehaze import haze_amount
@@ -79,13 +80,9 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
         softness=softness_of(samples) if is_photo and is_large else 1,
         blur=round(_blur(samples), 2) if is_photo else 0.0,
         kind=kind,
-        haze=round(haze_amount(image.rgb), 3) if is_photo and _can_be_hazy(samples) else 0.0,
+        haze=round(haze_amount(rgb), 3) if is_photo and _can_be_hazy(samples) else 0.0,
         faces=_count_faces(image, detector) if detector else None,
     )
-
-
-def _stride(image: SourceImage) -> int:
-    return max(1, image.height // 4096)
 
 
 def _can_be_hazy(samples: np.ndarray) -> bool:

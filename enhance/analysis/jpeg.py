@@ -38,7 +38,7 @@ _ROUNDING = 0.4
 _SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
 _FEWEST_VALUES, _FEWEST_STEPS, _LEAST_SHARE = 20, 4, 0.15
 _FEWEST_BLOCKS = 30
-_BLOCKY, _MOST_BUSY = 1.03, 0.9
+_BLOCKY, _LEAST_BUSY, _MOST_BUSY = 1.03, 0.005, 0.9
 _UNKNOWN_QUALITY = 80
 """Stands for the quality of a page on white, whose traces do not show the steps."""
 
@@ -62,14 +62,17 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool = False) -> int | No
 
 
 def _is_blocky(samples: np.ndarray) -> bool:
-    """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values are clipped."""
+    """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values are clipped.
+
+    Pixel art of squares of 8 px has no busy blocks.
+    """
     green = samples[..., 1]
     for lines in (green, green.swapaxes(1, 2)):  # Lines of text can lie on such a grid from top to bottom.
         busy = []
         for start in range(8):
             blocks = blocks_of(lines[:, :, start : start + lines.shape[2] - 8], 8).reshape(-1, 64)
             busy.append(float(np.mean(blocks.max(1) - blocks.min(1) > 1)))
-        if busy[0] > _MOST_BUSY or busy[0] * _BLOCKY >= min(busy[1:]):
+        if not _LEAST_BUSY < busy[0] <= _MOST_BUSY or busy[0] * _BLOCKY >= min(busy[1:]):
             return False
     return True
 

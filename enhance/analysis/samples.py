@@ -9,6 +9,7 @@ SIDES = 64, 32, 16
 """The sides of the squares in pixels: the largest that fits into the image."""
 _MOST = 400
 _GRID = 8
+_BORDER_RANGE, _RINGING, _MOST_BACKGROUND = 3, 16, 0.35
 
 
 def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
@@ -36,6 +37,39 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     if scale > 1:
         cut = [cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in cut]
     return np.stack(cut).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
+
+
+def without_border(rgb: np.ndarray) -> np.ndarray:
+    """Return the part of an image [H, W, 3] inside its uniform border, which begins at a multiple of 8 px.
+
+    A border can have the artifacts of JPEG, which extend 16 px into it. A drawing on a uniform background is returned
+    as it is: much of the outline of its bounding box is background.
+    """
+    if min(rgb.shape[:2]) < SIDES[0]:
+        return rgb
+    tolerance = _BORDER_RANGE * (np.iinfo(rgb.dtype).max // 255)
+    (top, bottom), (left, right) = (_inside(lines, tolerance) for lines in (rgb, rgb.swapaxes(0, 1)))
+    top, left = top // _GRID * _GRID, left // _GRID * _GRID
+    inside = rgb[top:bottom, left:right]
+    if inside.shape == rgb.shape or min(inside.shape[:2]) < SIDES[0]:
+        return rgb
+    middle = inside[_RINGING:-_RINGING, _RINGING:-_RINGING]
+    outline = np.concatenate([middle[0], middle[-1], middle[:, 0], middle[:, -1]]).astype(int)
+    is_background = (np.abs(outline - rgb[0, 0]) <= tolerance).all(1)
+    return rgb if is_background.mean() > _MOST_BACKGROUND else inside
+
+
+def _inside(lines: np.ndarray, tolerance: int) -> tuple[int, int]:
+    """Return the first and the last line, exclusive, that differ from the uniform border of their side."""
+    count = len(lines)
+    first = next((n for n in range(count) if _differs(lines[n], lines[0, 0], tolerance)), 0)
+    last = next((n for n in range(count - 1, first, -1) if _differs(lines[n], lines[-1, -1], tolerance)), count - 1)
+    return first, last + 1
+
+
+def _differs(line: np.ndarray, colour: np.ndarray, tolerance: int) -> bool:
+    levels = np.asarray(colour, int)
+    return bool((line.max(0) > levels + tolerance).any() or (line.min(0) < levels - tolerance).any())
 
 
 def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:

@@ -119,16 +119,23 @@ def format_duration(language: str, seconds: float) -> str:
     return hours if minutes % 60 == 0 else f"{hours} {translate(language, 'minutes', n=minutes % 60)}"
 
 
-def describe_choice(language: str, choice: Mapping[str, Any], seconds: float) -> str:
+def describe_preset(language: str, preset: str, choice: Mapping[str, Any] | None) -> str:
+    """Return the name of the preset of a result and, if `auto` selected it, the reason. `choice` is `info["auto"]`."""
+    name = name_of(language, "preset", preset)
+    reason = choice and translate(language, f"auto_{choice['reason']}")
+    return translate(language, "report_auto", preset=name, reason=reason) if reason else name
+
+
+def describe_choice(language: str, choice: Mapping[str, Any], seconds: float, flags: str = "") -> str:
     """Return the preset that `auto` selected, with reason and time: "Sharp and clean. Auto selects Precise, about 4 s."
 
-    `choice` is `info["auto"]`.
+    `choice` is `info["auto"]`. `flags` of the command line are added to the name of the preset.
     """
     return translate(
         language,
         "auto_choice",
         reason=translate(language, f"auto_{choice['reason']}"),
-        preset=translate(language, f"preset_{choice['preset']}"),
+        preset=translate(language, f"preset_{choice['preset']}") + (f" ({flags})" if flags else ""),
         time=format_duration(language, seconds),
     )
 

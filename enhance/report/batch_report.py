@@ -33,7 +33,8 @@ COLUMNS = (
 class Line:
     """One file of a batch: its name, its `state`, and the figures of its result or the reason why there is none.
 
-    `pixels` is width and height of the result, `result` its file and `title` the name of that file in the ZIP.
+    `pixels` is width and height of the result, `result` its file and `title` the name of that file in the ZIP. `choice`
+    is the preset that Auto selected, with its reason, or "".
     """
 
     name: str
@@ -42,6 +43,7 @@ class Line:
     bytes: int = 0
     seconds: float = 0.0
     reason: str = ""
+    choice: str = ""
     result: Path | None = None
     title: str = ""
     signature: str = ""
@@ -123,7 +125,8 @@ def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
     if line.state == "done" and line.pixels is not None:
         size, seconds = f"{line.pixels[0]:,} × {line.pixels[1]:,}", f"{line.seconds:,.1f}"
         time = document.translate("report_seconds", number=seconds)
-        return [str(number), line.name, size, f"{line.bytes / 1e6:,.1f} MB", time]
+        name = f"{line.name}\n{line.choice}".strip()
+        return [str(number), name, size, f"{line.bytes / 1e6:,.1f} MB", time]
     state = name_of(document.language, "summary_state", line.state)
     outcome = document.translate("summary_why", state=state, reason=line.reason) if line.reason else state
     return [str(number), line.name, outcome]

@@ -13,7 +13,16 @@ import numpy as np
 from PIL import Image
 
 from ..files import write_atomically
-from ..i18n import DEFAULT_LANGUAGE, PixelCount, format_print_size, match_language, name_of, translate, translate_source
+from ..i18n import (
+    DEFAULT_LANGUAGE,
+    PixelCount,
+    describe_preset,
+    format_print_size,
+    match_language,
+    name_of,
+    translate,
+    translate_source,
+)
 from ..images import SourceImage
 from ..images.colour import profile_name
 from ..info import Info, fidelity_grade, settings_in
@@ -215,7 +224,7 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Fac
     if info["cached"]:
         time = f"{time} · {document.translate('report_cached')}"
     return {
-        "report_preset": name_of(document.language, "preset", info["preset"]),
+        "report_preset": describe_preset(document.language, info["preset"], info.get("auto")),
         "report_settings": " · ".join(settings_in(info).describe(document.language).split(" · ")[2:]),
         "report_output_size": _pixels(document, *size[::-1]),
         **({"report_faces": str(info["faces"]["found"])} if "faces" in info else {}),

@@ -155,14 +155,12 @@ class Endpoints:
 
         Set one of `scale`, `long_side` and `megapixels`, or none for four times the size. `auto` has the preset, the
         key of its reason and the `analysis`: noise, grain, jpeg_quality, softness, blur, kind, haze, faces and
-        transparency.
+        transparency. `faster` is a preset to use instead if the run takes more than two minutes, or null.
         """
         services = self._services
         with services.errors_as_messages(request):
             decoded = services.previews.image(_path_of_upload(image))
-            settings, auto = services.enhancer.resolve(decoded, Settings(AUTO, **given))
-            seconds = services.enhancer.estimate(decoded.width, decoded.height, settings, decoded.bits)
-            return {"auto": auto, "settings": settings.as_dict(), "estimated_seconds": round(seconds, 2)}
+            return services.enhancer.recommend(decoded, Settings(AUTO, **given))
 
     def report(self, request: gr.Request, task_id: str) -> str:
         """Return the PDF report of a finished run."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..analysis.auto import LONG_SECONDS, faster_preset
 from ..errors import EnhanceError, SettingsError
 from ..i18n import describe_choice, format_duration
 from ..images import inspect
@@ -20,7 +19,7 @@ from ..scheduler import SCHEDULER
 from ..settings import Settings
 from . import templates
 from .layout import EXAMPLES
-from .params import page_message, paper_from, settings_from, settings_of_preset, size_setting
+from .params import page_message, paper_from, settings_from, size_setting
 from .preview import REGION_SIDE
 from .session import MAX_PINS, Upload
 from .views import Call, Updates, clear, control_updates, photo_html, show_bar, show_photo, show_size, upload_facts
@@ -99,7 +98,7 @@ def _estimate(call: Call, upload: Upload) -> Updates:
     except EnhanceError as error:
         return {card.tips: "", card.estimate: templates.note(error.message(call.language))}
     available = call.services.available_presets()
-    tips = _tips(call, settings, available), _faster_preset(call, upload, settings, seconds, available)
+    tips = _tips(call, settings, available), _faster_preset(call, settings)
     memory = enhancer.estimate_memory(facts.width, facts.height, settings, facts.bits)
     return {
         card.facts: upload_facts(call, facts, settings),
@@ -181,16 +180,14 @@ def _tips(call: Call, settings: Settings, available: Collection[str]) -> str:
     return "".join(tips)
 
 
-def _faster_preset(call: Call, upload: Upload, settings: Settings, seconds: float, available: Collection[str]) -> str:
-    """Return the suggestion of a preset that needs less than half the time, if a run is slow."""
-    analysis, facts = call.session.analysis, upload.facts
-    name = faster_preset(settings.preset, analysis) if analysis and seconds > LONG_SECONDS else None
-    if name is None or name not in available:
+def _faster_preset(call: Call, settings: Settings) -> str:
+    """Return the suggestion of a faster preset, if a run is slow."""
+    analysis = call.session.analysis
+    faster = call.services.enhancer.suggest_faster(analysis, settings) if analysis else None
+    if faster is None:
         return ""
-    faster = call.services.enhancer.estimate(
-        facts.width, facts.height, settings_of_preset(name, call.values, call.session).settings, facts.bits
+    name, times = call.text(f"preset_{faster.preset}"), (faster.selected_seconds, faster.seconds)
+    selected_time, time = (format_duration(call.language, seconds) for seconds in times)
+    return templates.hint(
+        call.text("slow_offer", time=selected_time), call.text("use_preset", name=name, time=time), faster.preset
     )
-    if faster >= seconds / 2:
-        return ""
-    button = call.text("use_preset", name=call.text(f"preset_{name}"), time=format_duration(call.language, faster))
-    return templates.hint(call.text("slow_offer"), button, name)

@@ -158,7 +158,7 @@ def test_drawings_are_recognised_also_as_jpeg(seed):
     clean = measure(drawing(seed))
 
     assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("drawing", "precise")
-    for quality in (85, 50):
+    for quality in (85, 50, 30):
         compressed = measure(as_jpeg(drawing(seed), quality))
         assert (compressed.kind, compressed.softness, compressed.haze) == ("drawing", 1, 0)
         assert choose(compressed, ALL_PRESETS).preset == "anime"
@@ -166,12 +166,73 @@ def test_drawings_are_recognised_also_as_jpeg(seed):
 
 @pytest.mark.parametrize("rgb", [page(), page((250, 245, 230)), page((25, 25, 30)), page(size=30), interface()])
 def test_pages_and_interfaces_are_text(rgb):
-    clean, compressed = measure(rgb), measure(as_jpeg(rgb, 60))
+    clean, noisy = measure(rgb), measure(add_noise(rgb, 5))
+    compressed = [measure(as_jpeg(rgb, quality)) for quality in (80, 60, 40)]
 
-    assert (clean.kind, choose(clean, ALL_PRESETS).preset) == ("text", "precise")
-    assert (compressed.kind, choose(compressed, ALL_PRESETS).preset) == ("text", "gentle")
-    for analysis in (clean, compressed):
-        assert (analysis.haze, analysis.softness, choose(analysis, ALL_PRESETS).reduce) == (0, 1, 1)
+    assert choose(clean, ALL_PRESETS).preset == "precise"
+    assert choose(noisy, ALL_PRESETS).preset in ("fast", "gentle")
+    for analysis in compressed:
+        assert choose(analysis, ALL_PRESETS).preset == "gentle"
+    for analysis in (clean, *compressed):
+        assert (analysis.kind, analysis.haze, analysis.softness) == ("text", 0, 1)
+        assert choose(analysis, ALL_PRESETS).reduce == 1
+
+
+def test_a_scan_with_grey_paper_shading_and_noise_is_text():
+    shading = np.linspace(-14, 10, 600)[None, :, None]
+    scan = add_noise(cv2.GaussianBlur(page((212, 208, 200), 18), (0, 0), 0.7) + shading, 4)
+
+    for analysis in (measure(scan), measure(as_jpeg(scan, 70))):
+        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("text", "gentle")
+
+
+def test_a_page_with_a_photo_is_text():
+    for rgb in (page(), page((25, 25, 30))):
+        rgb = rgb.copy()
+        rgb[60:300, 40:296] = photo("astronaut")[:240]
+        assert measure(rgb).kind == measure(as_jpeg(rgb, 60)).kind == "text"
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_photo_with_a_border_is_a_photo(name, colour):
+    width = 60
+    bordered = cv2.copyMakeBorder(photo(name), width, width, width, width, cv2.BORDER_CONSTANT, value=[colour] * 3)
+
+    for rgb, preset in ((bordered, "precise"), (as_jpeg(bordered, 70), "fast")):
+        analysis = measure(rgb)
+        assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("photo", preset)
+    inside = (slice(width, -width),) * 2
+    bordered[inside] = add_noise(bordered[inside], 6)
+    assert measure(bordered).noise == pytest.approx(6, abs=1)
+
+
+@pytest.mark.parametrize("side", [1, 2, 8])
+def test_pixel_art_is_a_clean_drawing(side):
+    random = np.random.default_rng(4)
+    cells, colours = np.zeros((48, 64), int), random.integers(0, 255, (12, 3)).astype(np.uint8)
+    for _ in range(40):
+        top, left, height, width = random.integers((0, 0, 2, 2), (48, 64, 14, 14))
+        cells[top : top + height, left : left + width] = random.integers(0, 12)
+    analysis = measure(np.kron(colours[cells], np.ones((side, side, 1), np.uint8)))
+
+    assert (analysis.kind, choose(analysis, ALL_PRESETS).preset) == ("drawing", "precise")
+
+
+def test_a_noisy_drawing_is_denoised():
+    analysis = measure(add_noise(drawing(1), 5))
+
+    assert analysis.noise == pytest.approx(5, abs=1)
+    assert choose(analysis, ALL_PRESETS).preset != "precise"
+
+
+@pytest.mark.parametrize("quality", [85, 60])
+def test_a_bird_in_a_clear_sky_is_a_photo(quality):
+    sky = np.linspace((185, 205, 240), (205, 220, 250), 320)[:, None] * np.ones((1, 480, 1))
+    sky[110:230, 150:330] = photo("chelsea")[20:140, 30:210]
+    analysis = measure(as_jpeg(add_noise(sky, 1), quality))
+
+    assert (analysis.kind, analysis.haze) == ("photo", 0)
 
 
 @pytest.mark.parametrize("name", few_of(NAMES))

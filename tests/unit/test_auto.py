@@ -14,6 +14,8 @@ from enhance import Enhancer, Settings, SettingsError
 from enhance.batch import BatchRun, find_images
 from enhance.cli import main
 
+from .report_runs import text_of
+
 SIZE = 96, 64
 
 
@@ -115,4 +117,39 @@ def test_the_command_prints_the_analysis(photos, capsys, tmp_path):
     assert main(["analyse", str(tmp_path / "no.png"), str(photos / "jpeg.jpg"), "--device", "cpu"]) == 1
     printed = capsys.readouterr()
     assert "Compression artifacts. Auto selects " in printed.out
+    assert "(--preset " in printed.out
     assert "no.png" in printed.err
+
+
+def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys, tmp_path, monkeypatch):
+    """`gentle` is selected for strong noise, and `fast` is nearly as good."""
+    pixels = np.random.default_rng(1).normal(128, 12, (64, 96, 3))
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(photos / "noisy.png")
+    seconds = {"gentle": 500.0, "fast": 40.0}
+    monkeypatch.setattr(Enhancer, "estimate", lambda self, width, height, settings, bits=8: seconds[settings.preset])
+    monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
+    facts = enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())
+    assert (facts["auto"]["preset"], facts["estimated_seconds"]) == ("gentle", 500)
+    assert facts["faster"] == {"preset": "fast", "estimated_seconds": 40}
+
+    def run_command():
+        output = str(tmp_path / "out.png")
+        assert main(["run", str(photos / "noisy.png"), "-o", output, "--device", "cpu", "--json"]) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["preset"] == "gentle"
+        return printed.err
+
+    monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
+    assert "Gentle takes about 8 min. --preset fast takes about 40 s" in run_command()
+    assert "--preset fast" not in run_command()  # the result exists already
+
+    seconds["gentle"] = 60.0
+    assert enhancer.recommend(enhancer.read(photos / "noisy.png"), Settings())["faster"] is None
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "selected by Auto. Sharp and clean."), ("zh-CN", "自动选择")])
+def test_the_report_says_that_auto_selected_the_preset(photos, enhancer, tmp_path, language, words):
+    result = enhancer.run(photos / "clean.png")
+    text = text_of(enhancer.report(result.info["task_id"], language), tmp_path, page=1)
+
+    assert words in " ".join(text.split())
