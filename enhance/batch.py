@@ -419,6 +419,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
                 signature=item.info["signature"],
                 sha256=output["sha256"],
                 fidelity_db=item.info.get("fidelity_db"),
+                fidelity_worst_db=item.info.get("fidelity_worst_db"),
             )
         lines.append(line)
     return lines

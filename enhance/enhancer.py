@@ -21,7 +21,7 @@ from .engine.raw_store import IN_MEMORY, NetworkOutput
 from .errors import PictureError, SettingsError, StorageError, memory_errors
 from .i18n import DEFAULT_LANGUAGE, match_language
 from .images import SourceImage, downscaled_size, read_image, warm_up
-from .info import AutoInfo, Info, Result, RunRecord, stored_record
+from .info import AutoInfo, Info, Result, RunRecord, fidelity_info, stored_record
 from .output.formats import Encoding, export
 from .output.resample import has_second_pass, result_size
 from .output.result import ResultRows
@@ -369,7 +369,7 @@ class Enhancer:
         if record.network_key != preview.region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
         changed = record.preview_info(info["preview"])
-        before, after, decibels = render(preview.region, settings)
+        before, after, fidelity = render(preview.region, settings)
         return Preview(
             before,
             after,
@@ -380,7 +380,7 @@ class Enhancer:
                 "preset": changed["preset"],
                 "settings": changed["settings"],
                 "tile": changed["tile"],
-                "fidelity_db": decibels,
+                **fidelity_info(fidelity),
             },
         )
 

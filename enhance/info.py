@@ -25,13 +25,14 @@ from .settings import Settings, network_key, signature
 
 if TYPE_CHECKING:
     from .images import SourceImage
+    from .output.fidelity import Fidelity
     from .output.result import Written
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """Stands for the model of a result without a network."""
 
-_GRADES = {"very": 36.0, "good": 32.0, "free": -math.inf}
-"""The lowest fidelity in dB of each grade. docs/fidelity.md has the measurements."""
+_GRADES = {"very": 22.0, "good": 7.0, "free": -math.inf}
+"""The lowest `fidelity_worst_db` of each grade. docs/fidelity.md has the measurements."""
 
 
 class InputInfo(TypedDict):
@@ -69,11 +70,17 @@ class OutputInfo(_ExportInfo):
     bytes: int
 
 
-class Measurements(TypedDict, total=False):
+class FidelityInfo(TypedDict, total=False):
+    """The fidelity of a result: on average, and in the areas that differ most. None for a result that is too small."""
+
+    fidelity_db: float | None
+    fidelity_worst_db: float | None
+
+
+class Measurements(FidelityInfo, total=False):
     """What was measured in a run. A cached result has the measurements of the run that computed it."""
 
     faces: dict[str, int]
-    fidelity_db: float | None
     agreement_db: float | None
     seconds: dict[str, float]
     megapixels_per_second: float | None
@@ -109,6 +116,7 @@ class _RunInfo(_SceneInfo):
     peak_memory_mb: float | None
     agreement_db: float | None
     fidelity_db: float | None
+    fidelity_worst_db: float | None
     cached: bool
     finished: str
     auto: AutoInfo | None
@@ -219,6 +227,10 @@ class RunRecord:
         self.seconds[name] = max(0.0, now - self._stage_start - (wait - self.seconds["wait"]))
         self.seconds["wait"], self._stage_start = wait, now
 
+    def add_fidelity(self, fidelity: Fidelity | None) -> None:
+        """Record the fidelity of the result, None if it was not measured."""
+        self.measurements = {**self.measurements, **fidelity_info(fidelity)}
+
     def info(self, output: OutputInfo, *, cached: bool = False) -> Info:
         """Return the facts of a run with its output file; `cached` is True if the result existed before."""
         if lost := self.image.metadata.notes:
@@ -259,6 +271,7 @@ class RunRecord:
             "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
             "agreement_db": None,
             "fidelity_db": None,
+            "fidelity_worst_db": None,
             "cached": cached,
             "finished": timestamp(),
             "auto": self.auto,
@@ -336,8 +349,14 @@ def exported_output_info(output: OutputInfo, path: Path, encoding: Encoding, not
     }
 
 
+def fidelity_info(fidelity: Fidelity | None) -> FidelityInfo:
+    """Return the facts of a fidelity, None if it was not measured."""
+    average, worst = (fidelity.average_db, fidelity.worst_db) if fidelity else (None, None)
+    return {"fidelity_db": average, "fidelity_worst_db": worst}
+
+
 def fidelity_grade(decibels: float) -> str:
-    """Return the grade of a `fidelity_db`: very, good or free."""
+    """Return the grade of a `fidelity_worst_db`: very, good or free."""
     return next(grade for grade, lowest in _GRADES.items() if decibels >= lowest)
 
 

@@ -23,9 +23,19 @@ from . import models
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
 from .errors import Cancelled, StorageError, WeightsError
 from .files import check_writable, file_sha256
-from .images import FLAWLESS, Box, SourceImage
+from .images import Box, SourceImage
 from .images.worker import allocate_pixels
-from .info import NO_MODEL, AutoInfo, Info, Measurements, Result, RunRecord, exported_output_info, output_info
+from .info import (
+    NO_MODEL,
+    AutoInfo,
+    Info,
+    Measurements,
+    Result,
+    RunRecord,
+    exported_output_info,
+    output_info,
+)
+from .output.fidelity import Fidelity
 from .output.formats import Encoding, export
 from .output.png_reader import is_intact
 from .output.provenance import check_replaceable, origin_of
@@ -49,7 +59,9 @@ if TYPE_CHECKING:
 _ROWS = 64
 _COPIED_PIXELS = 1 << 22
 """Pixels of an image without a network that are copied at once."""
-_MEASURED_ONCE = ("faces", "fidelity_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished")
+_MEASURED_ONCE = (
+    *("faces", "fidelity_db", "fidelity_worst_db", "seconds", "megapixels_per_second", "peak_memory_mb", "finished"),
+)
 """The measurements that a cached result takes from the run that computed it."""
 
 
@@ -199,8 +211,9 @@ def find_at_path(record: RunRecord, path: Path, encoding: Encoding) -> Info | No
         notes = encoding.notes(alpha=image.alpha is not None, bits=image.bits, metadata=image.metadata)
         output = exported_output_info(output, path, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
-        fidelity = float(origin.fidelity_db or "nan")
-        record.measurements["fidelity_db"] = fidelity if math.isfinite(fidelity) else None
+        average, worst = float(origin.fidelity_db or "nan"), float(origin.fidelity_worst_db or "nan")
+        if math.isfinite(average) and math.isfinite(worst):
+            record.add_fidelity(Fidelity(average, worst))
     return record.info(output, cached=True)
 
 
@@ -224,7 +237,7 @@ def create_result(
             stop=callbacks.stop,
         )
         record.seconds |= seconds
-        record.measurements["fidelity_db"] = meter and meter.decibels()
+        record.add_fidelity(meter and meter.fidelity())
         if preview is not None and preview.region.network_key == record.network_key:
             record.measurements["agreement_db"] = agreement_db(preview, rows)
         return record.info(output_info(written, rows.size))
@@ -263,7 +276,8 @@ def create_preview(
     patches = scene.faces.patches if scene.faces else ()
     size = image.height, image.width
     region = PreviewRegion(part, photo, network, box, outer, size, record.network_key, patches)
-    before, after, record.measurements["fidelity_db"] = render(region, settings)
+    before, after, fidelity = render(region, settings)
+    record.add_fidelity(fidelity)
     record.end_stage("tuning")
     return Preview(before, after, region, record.preview_info(asdict(box)))
 
@@ -371,7 +385,7 @@ def _rows(
     cut: Cut | None = None,
 ) -> ResultRows:
     """Return the result of an image, or of its region `cut`; `box` is that region of the network's input."""
-    patches, flaws = scene.faces.patches if scene.faces else (), network_input.flaws if settings.tuning else FLAWLESS
+    patches, flaws = scene.faces.patches if scene.faces else (), network_input.flaws
     part = network_input if box is None else image.downscale(settings.reduce)
     photo, origin = scene.photo(part, settings, flaws, box), (box.top, box.left) if box else (0, 0)
     return ResultRows(image, output.rows, settings, photo, faces_over(patches, settings, origin), cut)

@@ -15,7 +15,7 @@ import numpy as np
 from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
-from .output.fidelity import DIFFERENCE_HALO, Photo
+from .output.fidelity import METER_HALO, Fidelity, Photo
 from .output.resample import Cut, enlarge, has_second_pass
 from .output.result import ResultRows, faces_over
 from .scenes.faces import FacePatch
@@ -80,15 +80,15 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.expand(margin, width, height).align_to_grid(settings.reduce, width, height)
 
 
-def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, float | None]:
-    """Return the region before (upscaled bicubically) and after, and its fidelity in dB.
+def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
+    """Return the region before (upscaled bicubically) and after, and its fidelity.
 
     The fidelity is None if the result is smaller than the photo.
     """
     result = _result_rows(region, settings)
     height, width = result.size
     down, across = result.grid.window(region.box)
-    halo = math.ceil((DIFFERENCE_HALO + 2) * height / region.photo.height)
+    halo = math.ceil((METER_HALO + 2) * height / region.photo.height)
     low, high = max(down.start - halo, 0), min(down.stop + halo, height)
     rows = result.rows(low, high)
     before = enlarge(_channels(region.image), result.grid, down.start, down.stop)[:, across]
@@ -101,7 +101,7 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[np.ndarray, np.nd
     with_halo = np.zeros((height, width, result.channels), rows.dtype)
     with_halo[low:high] = rows  # The other rows do not count.
     meter.add(with_halo)
-    return before, after, meter.decibels()
+    return before, after, meter.fidelity()
 
 
 def result_region(rows: ResultRows, box: Box) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,8 @@ from .i18n import name_of, translate
 
 log = logging.getLogger(__name__)
 
-PIPELINE = 8
-"""Part of every signature. Increase it whenever the same request produces other pixels than before."""
+PIPELINE = 9
+"""Part of every signature. Increase it whenever the same request produces other pixels or measurements than before."""
 
 AUTO = "auto"
 """The preset that is replaced by the one that suits the image."""

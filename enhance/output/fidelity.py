@@ -37,6 +37,16 @@ _CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
 _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
 
+_SHAPE_RADIUS = 5
+METER_HALO = DIFFERENCE_HALO + _SHAPE_RADIUS
+"""Rows above and below that the measured fidelity depends on."""
+_FAINT, _ROUNDING = 25.0, 0.1
+"""Variances: of a contrast that is hardly visible, and of the errors of 8 bits."""
+_LEAST_WEIGHT = 0.01
+_CONTRASTS = 0.5, 2.0
+_WORST_SHARE = 0.01
+_BINS_PER_DECIBEL, _DECIBELS = 100, (-50, 60)
+
 _LEAST_ENERGY = 0.25
 _BLOCK_PIXELS = 2**18
 _BLOCK_ROWS = 32, 256
@@ -231,12 +241,22 @@ class AreaAverage:
         return means
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """How closely a result matches its photo, in dB: on average, and in the areas that differ most."""
+
+    average_db: float
+    worst_db: float
+
+
 class FidelityMeter:
     """Measures the fidelity of a result: how well it matches its photo at the photo's size and sharpness.
 
     It receives the rows of a result of `size` (height, width) from top to bottom. The photo is not larger and covers
     `covered` (height, width) of its pixels. That is more than `size` if the photo's last averages reach beyond the
     input; the border of the result is then repeated. With a `box`, in pixels of the photo, only that region counts.
+
+    Each pixel counts as far as the photo or the difference has a contrast above the noise in the neighbourhood.
     """
 
     def __init__(self, photo: Photo, size: tuple[int, int], covered: tuple[float, float], box: Box | None = None):
@@ -248,6 +268,7 @@ class FidelityMeter:
         self._averaged = np.empty((0, photo.width, 3), np.float32)  # The averages from row `_first` on.
         self._first = self._measured = 0
         self._squares = 0.0
+        self._weights = np.zeros((_DECIBELS[1] - _DECIBELS[0]) * _BINS_PER_DECIBEL)  # By ratio in dB.
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
@@ -260,23 +281,61 @@ class FidelityMeter:
         self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
         is_complete = end == self._photo.height
-        if is_complete or len(self._averaged) > _MEASURED_ROWS + 2 * DIFFERENCE_HALO:
-            self._measure(end, end if is_complete else end - DIFFERENCE_HALO)
+        if is_complete or len(self._averaged) > _MEASURED_ROWS + 2 * METER_HALO:
+            self._measure(end, end if is_complete else end - METER_HALO)
 
     def _measure(self, end: int, last: int) -> None:
-        box, halo = self._box, DIFFERENCE_HALO
+        box, halo = self._box, METER_HALO
         top, bottom = max(self._measured, box.top), min(last, box.top + box.height)
         if top < bottom:
             low, high, left = max(top - halo, 0), min(bottom + halo, end), max(box.left - halo, 0)
             columns = slice(left, box.left + box.width + halo)
+            inside = slice(top - low, bottom - low), slice(box.left - left, box.left - left + box.width)
             averaged = self._averaged[low - self._first : high - self._first, columns]
-            missing = difference(self._photo.part(low, high)[:, columns], averaged)
-            inside = missing[top - low : bottom - low, box.left - left : box.left - left + box.width]
-            self._squares += float(np.square(inside).sum(dtype=float))
-        first, self._measured = max(last - DIFFERENCE_HALO, 0), last
+            photo = self._photo.ground(low, high)[:, columns]
+            missing = difference(photo, averaged)
+            contrast, error = _shape_errors(photo, photo - missing, self._photo.flaws.noise)
+            self._count(_grey(missing * missing)[inside], contrast[inside], error[inside])
+        first, self._measured = max(last - METER_HALO, 0), last
         self._averaged, self._first = self._averaged[first - self._first :], first
 
-    def decibels(self) -> float:
-        """Return the PSNR of the mean difference, at most 99 dB."""
-        mean = self._squares / (self._box.height * self._box.width * 3)
-        return round(min(99.0, float(10 * np.log10(255**2 / max(mean, 1e-12)))), 2)
+    def _count(self, squares: np.ndarray, contrast: np.ndarray, error: np.ndarray) -> None:
+        visible = np.maximum(contrast, error)
+        weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
+        self._squares += float((weights * squares).sum(dtype=float))
+        ratios = 10 * np.log10((contrast + _FAINT) / (error + _ROUNDING)) - _DECIBELS[0]
+        bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)
+        self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
+
+    def fidelity(self) -> Fidelity:
+        """Return the fidelity of the rows so far, each figure at most 99 dB.
+
+        The average is the weighted PSNR of the difference. The other one is the ratio of the photo's contrast to the
+        difference in shape, for the worst hundredth of the weights, but at least one neighbourhood.
+        """
+        total = self._weights.sum()
+        worst = min(max(_WORST_SHARE * total, (2 * _SHAPE_RADIUS + 1) ** 2), total)
+        counted = np.diff(np.minimum(np.cumsum(self._weights), worst), prepend=0)
+        bins = _DECIBELS[0] + (np.arange(len(counted)) + 0.5) / _BINS_PER_DECIBEL
+        ratio = (counted * 10 ** (-bins / 10)).sum() / worst
+        average = 255**2 / max(self._squares / total, 1e-12)
+        return Fidelity(*(round(min(99.0, float(10 * np.log10(one))), 2) for one in (average, 1 / ratio)))
+
+
+def _shape_errors(photo: np.ndarray, result: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return two variances [n, W] around each pixel, above that of the noise: of the photo and of its error in shape.
+
+    Brightness does not count, and contrast only outside of `_CONTRASTS`: the error is what remains of the photo if the
+    result, float32 [n, W, 3] like the photo, is subtracted with the contrast that fits best. Both are grey here,
+    because the noise was measured in the grey image.
+    """
+    pixels = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (photo, result)]
+    means = [_mean(one, _SHAPE_RADIUS) for one in pixels]
+
+    def covariance(one: int, other: int) -> np.ndarray:
+        return _mean(pixels[one] * pixels[other], _SHAPE_RADIUS) - means[one] * means[other]
+
+    contrast, own, common = covariance(0, 0), covariance(1, 1), covariance(0, 1)
+    gain = np.clip((common + _FAINT) / (np.maximum(own, 0) + _FAINT), *_CONTRASTS)
+    error = contrast - gain * (2 * common - gain * own)
+    return np.maximum(contrast - noise**2, 0), np.maximum(error - noise**2, 0)

@@ -21,14 +21,15 @@ class Origin:
     """The origin of a file. Values are ASCII without spaces, or None if the file does not state them.
 
     `signature` identifies the settings and the input, `input_sha256` the input's bytes. `encoding` is that of
-    `str(Encoding)`; the lossless PNG has none. `fidelity_db` is the result's fidelity, `dpi` the resolution that the
-    settings set.
+    `str(Encoding)`; the lossless PNG has none. `fidelity_db` and `fidelity_worst_db` are those of `info`. `dpi` is the
+    resolution that the settings set.
     """
 
     signature: str | None = None
     input_sha256: str | None = None
     encoding: str | None = None
     fidelity_db: str | None = None
+    fidelity_worst_db: str | None = None
     dpi: str | None = None
 
     def mark(self) -> bytes:

@@ -177,7 +177,8 @@ def write_png(
             png.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
-        fidelity_db = None if meter is None else f"{meter.decibels():g}"
+        measured = meter and meter.fidelity()
+        average, worst = (f"{measured.average_db:g}", f"{measured.worst_db:g}") if measured else (None, None)
         dpi_text = None if dpi is None else str(dpi)
-        png.mark = Origin(signature, image.sha256, fidelity_db=fidelity_db, dpi=dpi_text).mark()
+        png.mark = Origin(signature, image.sha256, fidelity_db=average, fidelity_worst_db=worst, dpi=dpi_text).mark()
     return Written(path, png.sha256.hexdigest(), png.length), seconds

@@ -26,6 +26,7 @@ COLUMNS = (
     "signature",
     "sha256",
     "fidelity_db",
+    "fidelity_worst_db",
 )
 
 
@@ -49,6 +50,7 @@ class Line:
     signature: str = ""
     sha256: str = ""
     fidelity_db: float | None = None
+    fidelity_worst_db: float | None = None
 
 
 def write_zip(path: Path, lines: Sequence[Line], settings: str, *, language: str = DEFAULT_LANGUAGE) -> Path:
@@ -77,7 +79,8 @@ def table(lines: Sequence[Line], language: str = DEFAULT_LANGUAGE) -> str:
     for line in lines:
         row: list[object] = [line.name, translate(language, f"table_{line.state}"), line.reason, line.title]
         if line.pixels is not None:
-            row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256, line.fidelity_db]
+            row += [*line.pixels, line.bytes, line.seconds, line.signature, line.sha256]
+            row += [line.fidelity_db, line.fidelity_worst_db]
         writer.writerow([_escape_formula(value) for value in row] + [""] * (len(COLUMNS) - len(row)))
     return "\ufeff" + text.getvalue()
 

@@ -218,7 +218,7 @@ def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, fl
 
 def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
     """Return the request and its outcome."""
-    fidelity, agreement = info["fidelity_db"], info["agreement_db"]
+    fidelity, agreement = info.get("fidelity_worst_db"), info["agreement_db"]
     grade = None if fidelity is None else document.translate(f"fidelity_{fidelity_grade(fidelity)}")
     time = document.translate("report_seconds", number=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:

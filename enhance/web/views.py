@@ -228,7 +228,7 @@ def upload_facts(call: Call, facts: Facts, settings: Settings) -> str:
 
 def result_facts(call: Call, info: Info) -> str:
     """Return the table of a result's `info`."""
-    language, speed, fidelity = call.language, info["megapixels_per_second"], info.get("fidelity_db")
+    language, speed, fidelity = call.language, info["megapixels_per_second"], info.get("fidelity_worst_db")
     return templates.render(
         "result_facts",
         language,

@@ -88,10 +88,11 @@ class Networks:
 
 @dataclass(frozen=True, eq=False)
 class Upscaled:
-    """A result and its fidelity in dB, which is NaN without a network."""
+    """A result and its fidelity in dB, on average and at its worst, which are NaN without a network."""
 
     pixels: Pixels
     fidelity_db: float = math.nan
+    fidelity_worst_db: float = math.nan
 
 
 def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
@@ -103,7 +104,8 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
     rows, meter = result.rows(0, result.size[0]), result.meter()
     meter.add(rows)
-    return Upscaled(rows, meter.decibels())
+    fidelity = meter.fidelity()
+    return Upscaled(rows, fidelity.average_db, fidelity.worst_db)
 
 
 def bicubic(case: Case) -> Upscaled:

@@ -75,7 +75,7 @@ def _measure(result: ResultRows, rows: np.ndarray) -> None:
     meter = result.meter()
     for first, last in _strips(len(rows)):
         meter.add(rows[first:last])
-    meter.decibels()
+    meter.fidelity()
 
 
 def _strips(height: int) -> list[tuple[int, int]]:

@@ -52,6 +52,7 @@ def info_of(image: SourceImage, settings: Settings | None = None, **more: object
         "peak_memory_mb": 812.4,
         "agreement_db": 61.25,
         "fidelity_db": 39.5,
+        "fidelity_worst_db": 24.5,
         "cached": False,
         **more,
     }

@@ -7,7 +7,8 @@ from scipy import ndimage
 from skimage import data
 
 from enhance.images import Measurements, SourceImage
-from enhance.output.fidelity import AreaAverage, BaseLayer, Photo, difference
+from enhance.info import fidelity_grade
+from enhance.output.fidelity import AreaAverage, BaseLayer, Fidelity, Photo, difference
 from enhance.output.resample import Grid
 from enhance.output.result import ResultRows
 from enhance.output.tuning import Tuning
@@ -15,6 +16,7 @@ from enhance.settings import Settings
 from tests.conftest import psnr
 
 FAITHFUL = Settings.from_preset("anime", strength=0.65, fidelity=1)
+RAW = Settings.from_preset("original")
 NOISY = Measurements(noise=1.0)
 RNG = np.random.default_rng(7)
 
@@ -230,34 +232,110 @@ def test_area_averages_do_not_depend_on_the_strips(small, step, dtype):
     np.testing.assert_allclose(rows, expected.reshape(rows.shape), atol=0.01)
 
 
-def measure(photo: np.ndarray, network: np.ndarray, settings: Settings, strip: int = 64) -> float:
+def fidelity_of(photo: np.ndarray, network: np.ndarray, settings: Settings = RAW, strip: int = 64) -> Fidelity:
     image = image_of(photo)
-    result = ResultRows(image, lambda a, b: network[a:b], settings, tuning_of(photo, network, settings).photo)
+    seen = tuning_of(photo, network, settings, image.flaws).photo
+    result = ResultRows(image, lambda a, b: network[a:b], settings, seen)
     meter = result.meter()
     for first in range(0, result.size[0], strip):
         meter.add(result.rows(first, min(first + strip, result.size[0])))
-    return meter.decibels()
+    return meter.fidelity()
+
+
+def measure(photo: np.ndarray, network: np.ndarray, settings: Settings) -> float:
+    return fidelity_of(photo, network, settings).average_db
+
+
+def upscaled(photo: np.ndarray) -> np.ndarray:
+    return cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+
+
+def fidelity_by_the_formula(photo: np.ndarray, averages: np.ndarray, noise: float) -> Fidelity:
+    """Return the documented figures in double precision with SciPy's filters."""
+
+    def box(pixels):
+        return ndimage.uniform_filter(pixels, 11, mode="mirror")
+
+    def covariance(one, other):
+        return box(one * other) - box(one) * box(other)
+
+    x = photo.astype(np.float64)
+    d = difference(photo.astype(np.float32), averages.astype(np.float32)).astype(np.float64)
+    grey, result = (one @ [0.299, 0.587, 0.114] for one in (x, x - d))
+    own, common = covariance(result, result), covariance(grey, result)
+    gain = np.clip((common + 25) / (own + 25), 0.5, 2)
+    contrast = covariance(grey, grey)
+    error = contrast - 2 * gain * common + gain**2 * own
+    contrast, error = (np.maximum(one - noise**2, 0) for one in (contrast, error))
+    visible = np.maximum(contrast, error)
+    weights = np.maximum(visible / (visible + 25), 0.01)
+    average = 10 * np.log10(255**2 * weights.sum() / (weights * (d**2).mean(2)).sum())
+    order = np.argsort((contrast + 25) / (error + 0.1), axis=None)
+    count = np.minimum(np.cumsum(weights.ravel()[order]), max(weights.sum() / 100, 121))
+    ratios = ((error + 0.1) / (contrast + 25)).ravel()[order]
+    return Fidelity(average, -10 * np.log10((np.diff(count, prepend=0) * ratios).sum() / count[-1]))
 
 
 @pytest.mark.parametrize("strip", [7, 64, 2000])
-def test_the_measured_fidelity_is_the_psnr_of_the_difference(strip):
-    photo = RNG.integers(0, 256, (250, 2, 3), dtype=np.uint8)
-    network = RNG.integers(0, 256, (1000, 8, 3), dtype=np.uint8)
-    missing = difference(photo.astype(np.float32), average(network).astype(np.float32))
+def test_the_fidelity_matches_the_documented_formula(strip):
+    photo = piece(250, 40)
+    network = network_of(photo)
 
-    expected = 10 * np.log10(255**2 / (missing.astype(float) ** 2).mean())
+    measured = fidelity_of(photo, network, strip=strip)
 
-    assert measure(photo, network, Settings.from_preset("original"), strip) == pytest.approx(expected, abs=0.0051)
+    expected = fidelity_by_the_formula(photo, average(network), image_of(photo).noise)
+    assert measured.average_db == pytest.approx(expected.average_db, abs=0.01)
+    assert measured.worst_db == pytest.approx(expected.worst_db, abs=0.02)
+
+
+def page(text: str, paper: int = 255, ink: int = 0) -> np.ndarray:
+    """Return lines of digits that are small after averaging, uint8 [H, W, 3]."""
+    pixels = np.full((640, 1280, 3), paper, np.uint8)
+    for line in range(8):
+        shown = text if line == 4 else "4711 0815 2290"
+        cv2.putText(pixels, shown, (48, 80 * line + 64), cv2.FONT_HERSHEY_SIMPLEX, 2, [ink] * 3, 6, cv2.LINE_AA)
+    return pixels
+
+
+def test_one_changed_digit_on_a_page_lowers_the_grade():
+    right, wrong = page("1357 5555 0246"), page("1357 5655 0246")
+    photo = average(right).astype(np.uint8)
+
+    assert psnr(photo, average(wrong)) > 30
+    assert [fidelity_grade(fidelity_of(photo, one).worst_db) for one in (right, wrong)] == ["very", "free"]
+
+
+def test_invented_detail_on_a_plain_ground_lowers_the_grade():
+    right = page("1357 5555 0246")
+    wrong = cv2.putText(right.copy(), "6", (1150, 300), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 6, cv2.LINE_AA)
+
+    assert fidelity_grade(fidelity_of(average(right).astype(np.uint8), wrong).worst_db) == "free"
+
+
+def test_a_digit_in_faint_print_counts_like_one_in_black():
+    worst = []
+    for ground in ((255, 0), (200, 160)):
+        right, wrong = page("1357 5555 0246", *ground), page("1357 5655 0246", *ground)
+        worst.append(fidelity_of(average(right).astype(np.uint8), wrong).worst_db)
+
+    assert abs(worst[0] - worst[1]) < 2
+
+
+def test_removed_noise_does_not_lower_the_grade():
+    clean = piece(120, 120)
+    noisy = degrade(clean, 0, 6)
+
+    assert fidelity_grade(fidelity_of(noisy, upscaled(clean)).worst_db) != "free"
 
 
 def test_a_matching_result_has_high_fidelity_at_every_size():
     photo = piece(120, 90)
-    network = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    network = upscaled(photo)
 
     for scale in (1, 1.7, 2, 3, 4):
-        assert measure(photo, network, Settings.from_preset("original", scale=scale)) > 38
-    assert measure(photo, np.roll(network, 40, axis=0), Settings.from_preset("original")) < 25
-    assert measure(photo[:1, :1], network[:4, :4], Settings.from_preset("original")) > 30
+        assert fidelity_grade(fidelity_of(photo, network, RAW.changed(scale=scale)).worst_db) != "free"
+    assert fidelity_grade(fidelity_of(photo, np.roll(network, 40, axis=0)).worst_db) == "free"
+    assert fidelity_of(photo[:1, :1], network[:4, :4]).average_db > 30
 
 
 def test_the_fidelity_setting_raises_the_measured_fidelity():

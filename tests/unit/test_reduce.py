@@ -102,7 +102,7 @@ def test_strips_of_any_height_are_bit_identical(engine):
     meters[0].add(whole)
     for first in range(0, 262, 9):
         meters[1].add(whole[first : first + 9])
-    assert meters[0].decibels() == meters[1].decibels()
+    assert meters[0].fidelity() == meters[1].fidelity()
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "I;16"])
