@@ -17,13 +17,13 @@ from enhance.analysis import Analysis
 from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
 from tests.unit.test_analysis import (
     ALL_PRESETS,
+    add_grain,
+    add_haze,
+    add_noise,
     as_jpeg,
     drawing,
-    grainy,
-    hazy,
     interface,
-    measured,
-    noisy,
+    measure,
     page,
     photo,
 )
@@ -36,7 +36,7 @@ PHOTOS = [photo(name) for name in NAMES.split()]
 
 
 def row(truth: str, images: Iterable[np.ndarray], value: Callable[[Analysis], float | None], right: float) -> str:
-    found = [measured(image) for image in images]
+    found = [measure(image) for image in images]
     numbers = [number for one in found if (number := value(one)) is not None]
     error = f"{np.mean(np.abs(np.subtract(numbers, right))):.2f}" if numbers else "-"
     clean = sum(one.noise < CLEAN_NOISE and (one.jpeg_quality or 100) >= CLEAN_QUALITY for one in found)
@@ -54,12 +54,12 @@ def main() -> None:
         row("clean", PHOTOS, lambda one: one.noise, 0),
     ]
     for sigma in (3, 6):
-        rows.append(row(f"noise {sigma}", [noisy(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
-    rows.append(row("grain 5, 2 px", [grainy(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5))
+        rows.append(row(f"noise {sigma}", [add_noise(one, sigma) for one in PHOTOS], lambda one: one.noise, sigma))
+    rows.append(row("grain 5, 2 px", [add_grain(one, 5, 1) for one in PHOTOS], lambda one: one.noise, 5))
     for quality in (95, 87, 75, 50, 25):
         images = [as_jpeg(one, quality) for one in PHOTOS]
         rows.append(row(f"JPEG {quality}", images, lambda one: one.jpeg_quality, quality))
-    rows.append(row("haze 0.4", [hazy(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4))
+    rows.append(row("haze 0.4", [add_haze(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4))
     for name, images in zip(("drawing", "text"), GRAPHICS, strict=True):
         rows.append(row(name, images, lambda one: one.noise, 0))
         rows.append(row(f"{name}, JPEG 60", [as_jpeg(one, 60) for one in images], lambda one: one.jpeg_quality, 60))
