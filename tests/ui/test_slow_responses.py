@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import pytest
 from playwright.sync_api import Page, expect
-from starlette.responses import StreamingResponse
 
 from ..site import Site
 from .journey import (
@@ -149,28 +145,8 @@ LATE_CLOSE = """(() => {
 """Let the browser read late that the server has closed the stream."""
 
 
-class LateEnd(StreamingResponse):
-    """A response that ends 0.5 s after its last message, unless the browser aborts it before."""
-
-    def __init__(self, content: Any, *given: Any, **named: Any):
-        super().__init__(self._late(content), *given, **named)
-
-    async def _late(self, content: Any) -> AsyncIterator[Any]:
-        async for part in content:
-            yield part
-            if "close_stream" in str(part):
-                try:
-                    await asyncio.sleep(0.5)
-                except asyncio.CancelledError as error:
-                    await content.athrow(error)
-                    raise
-
-
-@pytest.mark.parametrize("late", ["browser", pytest.param("server", marks=pytest.mark.long)])
-def test_no_response_is_lost_when_the_stream_is_closed_late(site: Site, open_page, monkeypatch, late):
-    if late == "server":
-        monkeypatch.setattr("gradio.routes.StreamingResponse", LateEnd)
-    page = open_page("?preset=anime-fast", script=LATE_CLOSE if late == "browser" else "")
+def test_no_response_is_lost_when_the_stream_is_closed_late(site: Site, open_page):
+    page = open_page("?preset=anime-fast", script=LATE_CLOSE)
     page.evaluate("window.same = true")
     load(page, site.photo("stream.png", 40, 48))
     enhance(page)

@@ -197,17 +197,6 @@ def test_cancel_works_between_faces_and_frees_the_engine(engine, photo):
     enlarge(engine, photo)
 
 
-def test_a_queued_run_can_be_cancelled(engine, photo):
-    first = engine.stream(np.tile(photo, (30, 1, 1)), FAST)
-    next(first)
-    stop = threading.Event()
-    stop.set()
-
-    with pytest.raises(Cancelled, match="before processing started"):
-        enlarge(engine, photo, ticket=Ticket(stop=stop))
-    first.close()
-
-
 def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_file, monkeypatch):
     seen: dict[str, set[str]] = {}
 

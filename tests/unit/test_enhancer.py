@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 import threading
 from contextlib import ExitStack
 
@@ -101,22 +100,6 @@ def test_an_existing_output_file_is_recognised_by_its_signature(enhancer, photo_
     assert output.stat().st_mtime_ns == written
     assert again.info["output"] == first.info["output"]
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), output=output).info["cached"]
-
-
-def test_a_large_network_output_is_stored_in_the_folder_of_the_result(enhancer, photo_file, tmp_path, monkeypatch):
-    folders = []
-    temporary = tempfile.TemporaryFile
-
-    def recorded(**options):
-        folders.append(options["dir"])
-        return temporary(**options)
-
-    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
-    monkeypatch.setattr("enhance.engine.raw_store.tempfile.TemporaryFile", recorded)
-    enhancer.run(photo_file, RAW, output=tmp_path / "out" / "large.png")
-
-    assert folders == [tmp_path / "out"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["large.png"]
 
 
 def test_a_cancelled_run_leaves_no_file(enhancer, photo_file):

@@ -4,16 +4,14 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from enhance import PRESETS, Encoding, EnhanceError, Settings, SettingsError
 from enhance.images import read_image
-from enhance.info import RunRecord
 from enhance.output.resample import result_size
 from enhance.output.thumbnails import resize_for_screen
 from enhance.preview import agreement_db, result_region
@@ -27,26 +25,6 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 
 def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path))
-
-
-def test_a_preview_does_not_reset_the_memory_peak_of_a_run(enhancer, photo_file, monkeypatch):
-    resets = []
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: resets.append("reset"))
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5_000_000)
-    record = RunRecord(cast(Any, None), RAW, cast(Any, None), "fp16", "cuda:0", 0)
-
-    record.watch_memory("cuda", reset=False)
-    assert resets == []
-    assert record.memory
-    assert record.memory.sample() == 5.0
-    record.watch_memory("cuda", reset=True)
-    assert resets == ["reset"]
-
-    values = []
-    monkeypatch.setattr(RunRecord, "watch_memory", lambda record, device, *, reset: values.append(reset))
-    enhancer.preview(photo_file, RAW, size=16)
-    enhancer.run(photo_file, RAW)
-    assert values == [False, True]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
@@ -126,13 +104,6 @@ def test_fidelity_works_for_every_kind_of_image(enhancer, photo, tmp_path, mode,
     )
 
     assert faithful > free + 1
-
-
-def test_a_cached_result_has_the_fidelity_of_its_run(enhancer, photo_file):
-    first, again = (enhancer.run(photo_file, RAW).info for _ in range(2))
-
-    assert again["cached"]
-    assert again["fidelity_db"] == first["fidelity_db"] > 20
 
 
 @pytest.mark.parametrize(("ending", "metadata"), [("png", "none"), ("jpg", "keep"), ("webp", "none")])

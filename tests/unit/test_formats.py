@@ -292,17 +292,6 @@ def test_save_chooses_the_format_by_extension_and_reports_losses(enhancer, photo
         result.save(source)
 
 
-def test_a_full_disk_is_reported_with_the_name_of_the_output_file(enhancer, photo_file, tmp_path, monkeypatch):
-    def full(rows, path, **_):
-        raise StorageError("disk_full", name=path.name)
-
-    monkeypatch.setattr("enhance.pipeline.write_png", full)
-
-    with pytest.raises(StorageError, match=r"^Not enough disk space to save x\.jpg"):
-        enhancer.run(photo_file, RAW, output=tmp_path / "x.jpg")
-    assert [path.name for path in tmp_path.glob("*.*")] == [photo_file.name]
-
-
 def entry_of(result) -> Entry:
     """Return the entry of a result in the list of recent results."""
     source = result.info["input"]
