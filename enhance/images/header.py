@@ -17,7 +17,6 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, BinaryIO
 
 from PIL import ImageFile, TiffImagePlugin
@@ -65,7 +64,6 @@ _MAX_SEGMENTS = 10_000
 _MAX_PADDING = 1 << 16
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _MARKER_AFTER_PIXELS = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-_START_OF_SCAN = re.compile(rb"\xff\xda")
 
 
 @dataclass(frozen=True)
@@ -335,25 +333,21 @@ def _check_jpeg(file: BinaryIO, *, count_scans: bool) -> None:
 
 
 def _check_markers(data: mmap.mmap, count_scans: bool) -> None:
-    # The marker of a scan can also occur in a thumbnail or a video, so the scans are only counted if it is frequent.
-    # (No variable holds the iterator, which would keep the file mapped when an error is raised.)
-    to_the_end = count_scans and sum(1 for _ in islice(_START_OF_SCAN.finditer(data), _MAX_SCANS + 1)) > _MAX_SCANS
+    """Follow the markers to the first scan, or to the end of the image."""
     position, segments, scans, padding = 2, 0, 0, 0
-    marker = _MARKER
-    while (found := marker.search(data, position)) is not None:
+    while (found := (_MARKER_AFTER_PIXELS if scans else _MARKER).search(data, position)) is not None:
         code = found[1][0]
-        padding += found.start() - position if marker is _MARKER else 0
+        padding += 0 if scans else found.start() - position
         segments += 1
         scans += code == 0xDA
         if scans > _MAX_SCANS:
             raise PictureError("image_many_scans", limit=_MAX_SCANS)
         if segments > _MAX_SEGMENTS or padding > _MAX_PADDING:
             raise PictureError("image_padding")
-        if code == 0xD9 or (scans and not to_the_end):
+        if code == 0xD9 or (scans and not count_scans):
             return
         alone = code == 0x01 or 0xD0 <= code <= 0xD8
         position = found.end() + (0 if alone else int.from_bytes(data[found.end() : found.end() + 2], "big"))
-        marker = _MARKER_AFTER_PIXELS if code == 0xDA else _MARKER
 
 
 def _check_file_size(size: int, width: int, height: int, bytes_per_pixel: float, ratio: float) -> None:
