@@ -294,7 +294,7 @@ class Enhancer:
 
         size = result_size(settings, analysis.height, analysis.width)
         choice = choose(analysis, presets.available_presets(), size)
-        chosen = settings.resolved(choice.preset, choice.reduce)
+        chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": asdict(analysis)}
 
     def recommend(self, image: SourceImage, settings: Settings) -> dict[str, Any]:
@@ -362,8 +362,11 @@ class Enhancer:
         Raises SettingsError if the settings need another network output than the preview has.
         """
         info, image, settings = preview.info, preview.region.image, as_settings(settings)
-        if settings.is_auto:
-            settings = settings.resolved(info["preset"], info["settings"]["reduce"])
+        if settings.is_auto and info["auto"]:
+            settings, _ = self.resolve_for(settings, _analysis_of(info["auto"]))
+        elif settings.is_auto:
+            settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
+        settings = presets.with_installed_models(settings)
         located, second = pipeline.find_models(settings, preview.region.whole)
         record = RunRecord(image, settings, located, info["precision"], info["device"], 0.0, second=second)
         if record.network_key != preview.region.network_key:
@@ -532,6 +535,12 @@ class Enhancer:
             lambda restorer: restorer.restore(crops, ticket.stop),
             ticket,
         )
+
+
+def _analysis_of(auto: AutoInfo) -> Analysis:
+    from .analysis import Analysis
+
+    return Analysis(**auto["analysis"])
 
 
 def _without_auto(settings: Settings | str) -> Settings:

@@ -251,10 +251,10 @@ class Settings:
             given["scale"] = None if self.scale == network_scale(self) else min(self.scale, largest)
         return replace(self, **given)
 
-    def resolved(self, preset: str, reduce: int = 1) -> Settings:
-        """Return these settings with another preset than `auto`; those that are None take its values, or `reduce`."""
+    def resolved(self, preset: str, **usual: Any) -> Settings:
+        """Return these settings with another preset than `auto`; those that are None take `usual` or its values."""
         given = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
-        return Settings(**{"reduce": reduce, **given, "preset": preset})
+        return Settings(**{**usual, **given, "preset": preset})
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:

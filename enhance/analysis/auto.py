@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from ..settings import REFERENCE_PRESET, RESIZE
 from . import Analysis
@@ -29,21 +29,26 @@ LONG_SECONDS = 120
 
 @dataclass(frozen=True)
 class Choice:
-    """A preset with the key of its reason. `reduce` is the factor by which the photo is downscaled first."""
+    """A preset with the key of its reason, and the settings that differ from those of the preset.
+
+    `reduce` is the factor by which the photo is downscaled first.
+    """
 
     preset: str
     reason: str
     reduce: int = 1
+    tuning: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The preset for images of a kind that meet a condition."""
+    """The preset, and settings that differ from its own, for images of a kind that meet a condition."""
 
     kinds: tuple[str, ...]
     condition: Callable[[Analysis], bool]
     preset: str
     reason: str
+    tuning: Mapping[str, float] = field(default_factory=dict)
 
 
 def is_compressed(analysis: Analysis) -> bool:
@@ -63,6 +68,8 @@ def _has_grain(analysis: Analysis) -> bool:
 
 
 _PHOTO = ("photo",)
+_COMPRESSED = {"strength": 0.45, "fidelity": 0.0, "sharpen": 0.0}
+"""The network of `fast` draws the blocks of a JPEG, and fidelity returns its other artifacts (docs/fidelity.md)."""
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
@@ -74,7 +81,7 @@ RULES = (
     Rule(("text",), lambda analysis: True, "precise", "clean_text"),
     Rule(_PHOTO, _has_grain, "gentle", "grainy_photo"),
     Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
-    Rule(_PHOTO, is_compressed, "fast", "compressed_photo"),
+    Rule(_PHOTO, is_compressed, "fast", "compressed_photo", _COMPRESSED),
     Rule(_PHOTO, _is_noisy, "fast", "slightly_noisy_photo"),
     Rule(_PHOTO, lambda analysis: analysis.blur >= CLEAN_BLUR or analysis.softness >= SOFT, "fast", "soft_photo"),
     Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
@@ -92,9 +99,9 @@ def choose(analysis: Analysis, available: Collection[str], size: tuple[int, int]
     if height <= analysis.height and width <= analysis.width:
         return Choice(RESIZE, "large_enough")
     rule = next(rule for rule in RULES if analysis.kind in rule.kinds and rule.condition(analysis))
-    preset = rule.preset if rule.preset in available else REFERENCE_PRESET
+    preset, tuning = (rule.preset, rule.tuning) if rule.preset in available else (REFERENCE_PRESET, {})
     is_reduced = analysis.kind == "photo" and analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width
-    return Choice(preset, rule.reason, reduce=REDUCE if is_reduced else 1)
+    return Choice(preset, rule.reason, REDUCE if is_reduced else 1, tuning)
 
 
 def faster_preset(preset: str, analysis: Analysis) -> str | None:

@@ -121,7 +121,7 @@ def describe_settings(call: Call) -> Updates:
 def _settings(call: Call) -> Settings:
     """Return the settings of the Single tab; with Auto, each file gets its own preset."""
     settings = settings_from(call.values)
-    return request_settings(settings, call.session.shown_values[1]) if call.session.is_auto else settings
+    return request_settings(settings, call.session.chosen) if call.session.is_auto else settings
 
 
 def start_batch(call: Call) -> Updates:

@@ -16,6 +16,7 @@ from ..settings import PRESETS, Settings, largest_scale, network_scale
 from . import templates
 from .history import show_history
 from .params import (
+    Values,
     encoding_from,
     encoding_from_link,
     encoding_from_storage,
@@ -132,13 +133,18 @@ def choose_preset(call: Call) -> Updates:
 def change_size(call: Call) -> Updates:
     """Show the values of another preset, if Auto chooses another one for another size."""
     session, values = call.session, call.values
-    if not session.is_auto or session.shown_values == (values["preset"], values["reduce"]):
+    if not session.is_auto or _is_shown(session, values):
         return {call.page.controls.problem: gr.skip()}
     try:
         session.settings = settings_from(values, session.shape)
     except SettingsError:  # The control of the size has the message.
         return {call.page.controls.problem: gr.skip()}
     return _show_controls(call)
+
+
+def _is_shown(session: Session, values: Values) -> bool:
+    shown = session.shown_values
+    return (shown.preset, shown.reduce) == (values["preset"], values["reduce"])
 
 
 def _show_controls(call: Call) -> Updates:

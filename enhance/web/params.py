@@ -164,12 +164,14 @@ def is_auto(query: Mapping[str, str], stored: object, available: Collection[str]
     return preset == AUTO or preset not in available
 
 
-def request_settings(settings: Settings, reduce: int) -> Settings:
-    """Return settings that Auto chose as a request of Auto, with the values that differ from the choice.
+def usual_settings(preset: str, reduce: int) -> Settings:
+    """Return the values of a preset, as its installed models allow them."""
+    return with_installed_models(Settings(preset, reduce=reduce))
 
-    `reduce` is the reduction that Auto chose.
-    """
-    usual = with_installed_models(Settings(settings.preset, reduce=reduce))
+
+def request_settings(settings: Settings, chosen: Settings) -> Settings:
+    """Return settings of the page as a request of Auto, with the values that differ from those that Auto chose."""
+    usual = chosen if chosen.preset == settings.preset else usual_settings(settings.preset, chosen.reduce)
     changed = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "reduce")}
     changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
     sizes: dict[str, Any] = {name: getattr(settings, name) for name in (*SIZES, "dpi", "tile")}

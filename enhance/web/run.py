@@ -42,7 +42,7 @@ class PageRun(Job[PageResult]):
     def __init__(self, call: Call, upload: Upload, ticket: Ticket):
         settings, tasks = call.session.settings, call.services.enhancer.tasks
         self.upload, self._call = upload, call
-        self._settings = request_settings(settings, call.session.shown_values[1]) if call.session.is_auto else settings
+        self._settings = request_settings(settings, call.session.chosen) if call.session.is_auto else settings
         height, width = downscaled_size(upload.facts.height, upload.facts.width, settings.reduce)
         self.growing = LiveView(width, height, settings.factor, _thumbnail_pixels(upload.thumbnail))
         self._preview = call.session.preview

@@ -80,23 +80,24 @@ class Services:
         if not session.is_auto:
             session.auto = None
             return values
-        preset, reduce = session.shown_values
+        shown = session.shown_values
         with suppress(SettingsError):  # The control of the size has the message.
             settings = self.choose_preset(session, values)
-            preset, reduce = settings.preset, settings.reduce
-            if session.shown_values != (preset, reduce):
-                names = (*PRESET_CONTROLS, "reduce")
-                values = {**values, **{name: getattr(settings, name) for name in names}}
-        return {**values, "preset": preset}
+            names = ("preset", *PRESET_CONTROLS, "reduce")
+            chosen = {name: getattr(settings, name) for name in names}
+            if chosen != {name: getattr(shown, name) for name in names}:
+                return {**values, **chosen}
+        return {**values, "preset": shown.preset}
 
     def choose_preset(self, session: Session, values: Values) -> Settings:
         """Return the settings that Auto chooses for the session's photo. Raises SettingsError for the size."""
         wanted = Settings(AUTO, tile=values["tile"], **size_setting(values, session.shape))
         if session.analysis is None:
-            session.auto = None
-            return wanted.resolved(REFERENCE_PRESET)
-        settings, session.auto = self.enhancer.resolve_for(wanted, session.analysis)
-        return with_installed_models(settings)
+            session.chosen, session.auto = wanted.resolved(REFERENCE_PRESET), None
+        else:
+            settings, session.auto = self.enhancer.resolve_for(wanted, session.analysis)
+            session.chosen = with_installed_models(settings)
+        return session.chosen
 
     def message(self, request: gr.Request, error: Exception, event: str) -> str:
         """Return the message of an error and count it. An unexpected error is logged as `event`."""

@@ -200,10 +200,8 @@ class Session:
         self.settings = Settings(REFERENCE_PRESET)  # With the preset that Auto chose, if Auto is selected.
         self.is_auto = True
         self.auto: AutoInfo | None = None  # What Auto chose for the photo and the size.
-        self.shown_values: tuple[str, int] = (
-            REFERENCE_PRESET,
-            1,
-        )  # The preset and the reduction whose values the page has.
+        self.chosen = Settings(REFERENCE_PRESET)  # What Auto chose, without changes by the user.
+        self.shown_values = Settings(REFERENCE_PRESET)  # The preset's values that the page has, or those of Auto.
         self.paper = ""  # The print size that determines the size, if one is chosen.
         self.wanted_size: dict[str, Any] = {}  # The chosen size, while the preset's model cannot reach it.
         self.encoding = Encoding()

@@ -31,7 +31,16 @@ from ..settings import (
 from . import templates
 from .jobs import RunState, progress_text
 from .layout import PRESET_EXAMPLES, Card, Page
-from .params import CONTROLS, PRESET_CONTROLS, TUNING_CONTROLS, Values, language_of, page_message, paper_from
+from .params import (
+    CONTROLS,
+    PRESET_CONTROLS,
+    TUNING_CONTROLS,
+    Values,
+    language_of,
+    page_message,
+    paper_from,
+    usual_settings,
+)
 from .preview import PreviewState, current_preview, is_current
 from .services import Services
 from .session import MAX_PINS, Session
@@ -158,7 +167,8 @@ def show_session(call: Call) -> Updates:
 def control_updates(call: Call) -> dict[str, object]:
     """Return updates for the controls other than the preset by name: value, visible and interactive."""
     session, settings = call.session, call.session.settings
-    session.shown_values = settings.preset, settings.reduce
+    is_chosen = session.is_auto and session.chosen.preset == settings.preset
+    session.shown_values = session.chosen if is_chosen else usual_settings(settings.preset, settings.reduce)
     values: dict[str, Any] = {name: getattr(settings, name) for name in (*PRESET_CONTROLS, "tile", "reduce")}
     sliders = {name: gr.Slider(value=values[name], interactive=settings.tuning) for name in TUNING_CONTROLS}
     is_fixed = settings.denoises and has_fixed_denoise(find_preset(settings.preset))

@@ -72,10 +72,12 @@ def table(enhancer: Enhancer, networks: Networks) -> str:
         for source in photos.values():
             case = _case(reference_of(source), degrade)
             found = {name: HAARPSI.of(case, upscaled(case, Settings(name), networks)) for name in _PRESETS}
-            auto, best = choose(analyse(case.image), _PRESETS).preset, max(_PRESETS, key=found.__getitem__)
-            rows = {"bicubic": HAARPSI.of(case, bicubic(case)), **found, "Auto": found[auto]}
+            choice, best = choose(analyse(case.image), _PRESETS), max(_PRESETS, key=found.__getitem__)
+            chosen = Settings().resolved(choice.preset, **choice.tuning)
+            auto = HAARPSI.of(case, upscaled(case, chosen, networks))
+            rows = {"bicubic": HAARPSI.of(case, bicubic(case)), **found, "Auto": auto}
             rows["the best of each case"] = found[best]
-            shares["Auto"].append(work[auto])
+            shares["Auto"].append(work[choice.preset])
             shares["the best of each case"].append(work[best])
             for name, score in rows.items():
                 scores.setdefault(name, {}).setdefault(degradation, []).append(score)

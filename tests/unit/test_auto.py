@@ -13,6 +13,8 @@ from skimage import data
 from enhance import Enhancer, Settings, SettingsError
 from enhance.batch import BatchRun, find_images
 from enhance.cli import main
+from tests.conftest import psnr
+from tests.unit.test_deblocking import steps
 
 from .report_runs import text_of
 
@@ -61,6 +63,35 @@ def test_a_preview_has_the_signature_of_the_run(photos, enhancer, tmp_path):
 
     assert preview.info["signature"] == run.info["signature"]
     assert enhancer.retune(preview, Settings(saturation=1.5)).info["settings"]["saturation"] == 1.5
+
+
+def test_a_compressed_photo_has_less_of_the_network_and_no_correction(photos, enhancer, with_fast_weights, tmp_path):
+    """The network of `fast` draws the blocks of a JPEG, and fidelity returns its artifacts."""
+    original = data.astronaut()[:320, :480]
+    original = cv2.resize(original, (4 * SIZE[0], 4 * SIZE[1]), interpolation=cv2.INTER_AREA)
+    auto = enhancer.run(photos / "jpeg.jpg", output=tmp_path / "auto.png")
+    chosen = enhancer.choose(photos / "jpeg.jpg")
+    plain = enhancer.run(photos / "jpeg.jpg", "fast", output=tmp_path / "fast.png")
+
+    assert auto.info["signature"] == enhancer.run(photos / "jpeg.jpg", chosen).info["signature"]
+    assert auto.info["preset"] == "fast"
+    results = (np.asarray(Image.open(one.path)) for one in (auto, plain))
+    (near, smooth), (far, blocky) = ((psnr(result, original), steps(result, 32)) for result in results)
+    assert near > far
+    assert smooth < blocky - 0.01
+    assert enhancer.choose(photos / "clean.png") == Settings("precise")
+
+
+def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with_fast_weights):
+    preview = enhancer.preview(photos / "jpeg.jpg", size=48)
+
+    retuned = enhancer.retune(preview, Settings(saturation=1.5))
+
+    again = enhancer.preview(photos / "jpeg.jpg", Settings(saturation=1.5), size=48)
+    assert retuned.info["signature"] == again.info["signature"]
+    assert np.array_equal(retuned.after, again.after)
+    assert retuned.info["settings"]["strength"] < Settings("fast").strength
+    assert enhancer.resolve_for(Settings(strength=0.7), enhancer.analyse(photos / "jpeg.jpg"))[0].strength == 0.7
 
 
 def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tmp_path):

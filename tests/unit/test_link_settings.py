@@ -7,7 +7,13 @@ import pytest
 from enhance import PRESETS, Settings
 from enhance.errors import SettingsError
 from enhance.output.formats import Encoding
-from enhance.web.params import encoding_from_link, encoding_from_storage, settings_from_link, settings_from_storage
+from enhance.web.params import (
+    encoding_from_link,
+    encoding_from_storage,
+    request_settings,
+    settings_from_link,
+    settings_from_storage,
+)
 
 
 @pytest.mark.parametrize("kept", [None, {}, [], "gentle", {**Settings("gentle", scale=4).as_dict(), "preset": "gone"}])
@@ -41,3 +47,9 @@ def test_a_link_overrides_stored_settings_and_reports_unusable_values():
     for query in ({"paper": "a9"}, {"long_side": "long"}, {"long_side": "300", "scale": "2"}):
         with pytest.raises(SettingsError):
             settings_from_link(query, Settings("gentle"))
+
+
+def test_a_batch_takes_the_changes_of_the_user_but_not_the_values_of_auto():
+    chosen = Settings().resolved("fast", strength=0.45, fidelity=0)
+    assert request_settings(chosen, chosen) == Settings()
+    assert request_settings(chosen.changed(saturation=1.2), chosen) == Settings(saturation=1.2)
