@@ -185,8 +185,8 @@ class SourceImage:
             return self
         reduced = self._last_reduced.get(factor)
         if reduced is None:
-            alpha = None if self.alpha is None else _averaged(self.alpha, factor)
-            rgb = _averaged(self.rgb, factor)
+            alpha = None if self.alpha is None else block_means(self.alpha, factor)
+            rgb = block_means(self.rgb, factor)
             reduced = replace(self, rgb=rgb, alpha=alpha, jpeg_table=(), jpeg_chroma_table=())
             self._last_reduced.clear()
             self._last_reduced[factor] = reduced
@@ -279,14 +279,15 @@ def downscaled_size(height: int, width: int, factor: int) -> tuple[int, int]:
     return -(-height // factor), -(-width // factor)
 
 
-def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Return the mean of each block, at the right and lower border of the part that exists."""
+def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Return the mean of each block of `factor` x `factor` px; incomplete blocks at the border count."""
     height, width = pixels.shape[:2]
     means = np.empty((*downscaled_size(height, width, factor), *pixels.shape[2:]), pixels.dtype)
     for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):
         for columns, across in _whole_and_rest(width, factor, width):
             part = means[down, across]
-            part[...] = cv2.resize(pixels[rows, columns], part.shape[1::-1], interpolation=cv2.INTER_AREA)
+            size = part.shape[1::-1]
+            part[...] = cv2.resize(pixels[rows, columns], size, interpolation=cv2.INTER_AREA).reshape(part.shape)
     return means
 
 

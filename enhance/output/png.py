@@ -2,6 +2,8 @@
 
 Upscaled images are smooth. The difference to the row above and the fast deflate of ISA-L make files smaller than zlib's
 level 1 in a fraction of its time.
+
+Each IDAT chunk can be inflated without those before it, so that a region of a large result can be read at once.
 """
 
 from __future__ import annotations
@@ -26,11 +28,16 @@ from ..images.metadata import photoshop_resource
 from .provenance import marked_ending
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_UP = 2
+_NONE, _UP = 0, 2
 _BLOCK_BYTES = 1 << 20
-_IDAT_BYTES = 1 << 19
+_CHUNK_BYTES = 4 << 20
 _LEVEL = 1
 _INCH = 0.0254
+
+
+def rows_per_chunk(row_bytes: int) -> int:
+    """Return how many rows of this many bytes an IDAT chunk has. The last chunk can have fewer."""
+    return max(1, _CHUNK_BYTES // row_bytes)
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,11 @@ class PngWriter:
         self._rows_left = form.height
         self._dtype = np.dtype(np.uint8 if form.bits == 8 else np.uint16)
         self._row_shape = (form.width, form.channels)
-        self._row_above = np.zeros(form.width * form.channels * form.bits // 8, np.uint8)
+        self._row_above = np.empty(form.width * form.channels * form.bits // 8, np.uint8)
+        self._rows_of_chunk = rows_per_chunk(self._row_above.size)
+        self._chunk_rows = 0
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
-        self._packed_bytes = 0
         for part in form.head():
             self._push(part)
 
@@ -83,42 +91,46 @@ class PngWriter:
             expected = f"at most {self._rows_left} rows of {self._dtype} {self._row_shape}"
             raise ValueError(f"{expected} expected, {len(rows)} of {rows.dtype} {rows.shape[1:]} given")
         self._rows_left -= len(rows)
-        step = max(1, _BLOCK_BYTES // self._row_above.size)
-        for first in range(0, len(rows), step):
-            self._write_block(rows[first : first + step])
+        step, first = max(1, _BLOCK_BYTES // self._row_above.size), 0
+        while first < len(rows):
+            if self._chunk_rows == self._rows_of_chunk:
+                self._end_chunk(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
+            last = min(first + step, first + self._rows_of_chunk - self._chunk_rows, len(rows))
+            self._write_block(rows[first:last])
+            first = last
 
     def finish(self) -> None:
         """Write the rest of the file. Raises ValueError if rows are missing."""
         if self._rows_left:
             raise ValueError(f"the last {self._rows_left} rows were not written")
-        self._pack(self._deflate.flush())
-        self._push_packed()
+        self._end_chunk(self._deflate.flush())
         self._push(marked_ending(SIGNATURE, self.mark) if self.mark else make_chunk(b"IEND", b""))
 
     def _write_block(self, rows: np.ndarray) -> None:
         if self._dtype.itemsize == 2:
             rows = rows.astype(">u2")
         values = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
-        self._pack(self._deflate.compress(self._filter(values)))
+        self._packed.append(self._deflate.compress(self._filter(values)))
         self._row_above = values[-1].copy()
-        if self._packed_bytes >= _IDAT_BYTES:
-            self._push_packed()
+        self._chunk_rows += len(rows)
 
     def _filter(self, values: np.ndarray) -> np.ndarray:
-        """Return rows of bytes [n, B] with the filter Up (PNG specification, section 9), uint8 [n, 1 + B]."""
+        """Return rows of bytes [n, B] with the filter Up (PNG specification, section 9), uint8 [n, 1 + B].
+
+        The first row of a chunk has the filter None, so that the chunk does not depend on the one before.
+        """
         out = np.empty((len(values), 1 + values.shape[1]), np.uint8)
         out[:, 0] = _UP
-        np.subtract(values[0], self._row_above, out=out[0, 1:])
         np.subtract(values[1:], values[:-1], out=out[1:, 1:])
+        if self._chunk_rows:
+            np.subtract(values[0], self._row_above, out=out[0, 1:])
+        else:
+            out[0, 0], out[0, 1:] = _NONE, values[0]
         return out
 
-    def _pack(self, deflated: bytes) -> None:
-        self._packed.append(deflated)
-        self._packed_bytes += len(deflated)
-
-    def _push_packed(self) -> None:
-        self._push(make_chunk(b"IDAT", b"".join(self._packed)))
-        self._packed, self._packed_bytes = [], 0
+    def _end_chunk(self, deflated: bytes) -> None:
+        self._push(make_chunk(b"IDAT", b"".join([*self._packed, deflated])))
+        self._packed, self._chunk_rows = [], 0
 
     def _push(self, data: bytes) -> None:
         self._sink.write(data)

@@ -12,12 +12,16 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images import Metadata
+from ..images import Box, Metadata
 from ..images.containers import CHANNELS, SIGNATURE, Chunk, PackedRows, chunk_content, png_profile, scan_chunks
 from ..images.header import png_metadata
+from ..images.image import block_means
+from .png import rows_per_chunk
 
 _NONE, _SUB, _UP = 0, 1, 2
 _PIECE = 1 << 20
+_REGION_ROWS = 256
+_ZLIB_HEADER = 2
 
 
 class PngReader:
@@ -74,6 +78,48 @@ class PngReader:
         while self._position < first:
             self._next(min(first - self._position, max(1, _PIECE // self._stride)))
         return self._next(last - first)
+
+    def region(self, box: Box, step: int = 1) -> np.ndarray:
+        """Return a region, averaged over blocks of `step` x `step` px, [h, w, channels].
+
+        Only the chunks that contain its rows are inflated, if the file has them.
+        """
+        averages, bottom = [], box.top + box.height
+        rows_at_once = max(step, _REGION_ROWS // step * step)
+        for first in range(box.top, bottom, rows_at_once):
+            rows = self._columns(first, min(first + rows_at_once, bottom), box.left, box.left + box.width)
+            averages.append(block_means(rows, step) if step > 1 else rows)
+        return np.concatenate(averages)
+
+    def _columns(self, first: int, last: int, left: int, right: int) -> np.ndarray:
+        """Return the pixels of these rows and columns."""
+        count = rows_per_chunk(self.row_bytes)
+        if len(self._idat) != -(-self.size[0] // count):  # of an earlier version
+            return self.rows(first, last)[:, left:right]
+        parts = []
+        for index in range(first // count, -(-last // count)):
+            packed = self._inflate_chunk(index, min(count, self.size[0] - index * count))
+            if packed is None:
+                return self.rows(first, last)[:, left:right]
+            low, high = max(first - index * count, 0), min(last - index * count, count)
+            values = packed[:high, 1 + left * self._pixel_bytes : 1 + right * self._pixel_bytes]
+            parts.append(
+                np.cumsum(values, axis=0, dtype=np.uint8)[low:]
+            )  # The first row has no filter, others have Up.
+        pixels = np.ascontiguousarray(np.concatenate(parts))
+        return pixels.reshape(last - first, right - left, -1).view(self._dtype).astype(self._dtype.newbyteorder("="))
+
+    def _inflate_chunk(self, index: int, rows: int) -> np.ndarray | None:
+        """Return the rows of an IDAT chunk with their filter bytes; None if it depends on those before it."""
+        content = chunk_content(self._file, self._idat[index])[0 if index else _ZLIB_HEADER :]
+        try:
+            inflated = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS).decompress(content, rows * self._stride)
+        except isal_zlib.error:  # pyright: ignore[reportGeneralTypeIssues]
+            return None
+        if len(inflated) != rows * self._stride:
+            return None
+        values = np.frombuffer(inflated, np.uint8).reshape(rows, self._stride)
+        return values if values[0, 0] == _NONE and np.all(values[1:, 0] == _UP) else None
 
     def copy_pixels(self, sink: BinaryIO) -> None:
         """Copy the compressed pixels, one IDAT chunk at a time."""

@@ -18,7 +18,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError, StorageError
-from enhance.images import Metadata, read_image
+from enhance.images import Box, Metadata, read_image
 from enhance.images.containers import SIGNATURE, chunk_content, make_chunk, scan_chunks
 from enhance.output.png import PngFormat, PngWriter, create_png, encode_png
 from enhance.output.png_reader import PngReader
@@ -113,15 +113,36 @@ def test_checksum_and_length_match_the_file(tmp_path: Path):
     assert writer.length == len(data)
 
 
-def test_a_large_image_has_several_chunks_of_moderate_size(tmp_path: Path):
-    noise = RANDOM.integers(0, 256, (1500, 1000, 3), dtype=np.uint8)
-    write(tmp_path / "out.png", noise, step=1500)
-    with (tmp_path / "out.png").open("rb") as file:
-        lengths = [len(chunk_content(file, chunk)) for chunk in scan_chunks(file) if chunk.kind == b"IDAT"]
-    assert len(lengths) > 2
-    assert max(lengths) < 2 << 20
-    assert min(lengths[:-1]) >= 256 << 10
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), noise)
+@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (2, 8), (3, 8), (4, 16)])
+def test_a_region_is_read_without_the_rows_above_it(tmp_path: Path, channels: int, bits: int):
+    array, path = values(2600, 1000, channels, bits), tmp_path / "out.png"
+    write(path, array, step=700)
+    with path.open("rb") as file:
+        first, *others = (chunk for chunk in scan_chunks(file) if chunk.kind == b"IDAT")
+    if others:
+        data = bytearray(path.read_bytes())
+        data[first.start + 100 : first.start + 200] = bytes(100)  # The first rows are damaged.
+        path.write_bytes(data)
+    with PngReader(path) as reader:
+        assert np.array_equal(reader.region(Box(300, 2450, 301, 99)), array[2450:2549, 300:601])
+        averages = reader.region(Box(8, 2200, 640, 301), 8)
+    assert averages.shape == (38, 80, channels)
+    mean = array[2200:2496, 8:648].reshape(37, 8, 80, 8, channels).mean((1, 3))
+    assert np.abs(averages[:37].astype(float) - mean).max() <= 0.5
+
+
+def test_a_region_of_a_file_with_other_chunks_is_read_too(tmp_path: Path):
+    array, path = values(2600, 1000, 3, 8), tmp_path / "out.png"
+    write(path, array)
+    with path.open("rb") as file:
+        chunks = scan_chunks(file)
+        pixels = zlib.decompress(b"".join(chunk_content(file, one) for one in chunks if one.kind == b"IDAT"))
+        parts = [make_chunk(one.kind, chunk_content(file, one)) for one in chunks if one.kind != b"IDAT"]
+    packed = zlib.compress(pixels, 1)
+    idat = [make_chunk(b"IDAT", packed[: len(packed) // 2]), make_chunk(b"IDAT", packed[len(packed) // 2 :])]
+    path.write_bytes(SIGNATURE + b"".join([parts[0], *idat, *parts[1:]]))
+    with PngReader(path) as reader:
+        assert np.array_equal(reader.region(Box(300, 2450, 301, 99)), array[2450:2549, 300:601])
 
 
 def test_folders_are_created_and_an_old_file_is_replaced(tmp_path: Path):
